@@ -1,0 +1,169 @@
+// Package fleet holds bothy's nouns and the state machine of an environment.
+// It does no input or output and imports the standard library only.
+package fleet
+
+import "time"
+
+// Environment is one provisioned instance: a row from intent to tombstone.
+// All times are UTC; a zero time means "not yet".
+type Environment struct {
+	// ID is random, never reused, and part of every resource's name.
+	ID string
+	// Name is what people type; unique among the live environments.
+	Name string
+	// Owner is the user who asked.
+	Owner string
+	// Project says what it is for (a repository's name); may be empty.
+	Project string
+	// IdempotencyKey of the request, unique for its owner; empty when none was given.
+	IdempotencyKey string
+
+	Blueprint BlueprintRef
+	// Size is the name of one of the blueprint's sizes, with its limits as they were at admission.
+	Size  Size
+	Image string
+	// Users are those that exec may take; the first is the default.
+	Users []string
+	// Workspace is the folder that source goes to.
+	Workspace string
+	// Inputs are the blueprint's inputs, checked: string, int64, float64 or bool.
+	Inputs map[string]any
+
+	State State
+	// Reason is why it is in this state, in one sentence for people; may be empty.
+	Reason string
+	// Failure is set when it failed, and stays.
+	Failure *Failure
+	// Revision counts writes to the row; a write against an older one is a conflict.
+	Revision int64
+
+	Lease Lease
+	Work  Work
+
+	// Network is the reserved network's name, written before it is used.
+	Network string
+	// SandboxID is what the runtime knows the sandbox by.
+	SandboxID string
+
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+	ReadyAt     time.Time
+	DestroyedAt time.Time
+	// BilledFrom is when its first resource was created, BilledUntil when its last was seen gone.
+	BilledFrom  time.Time
+	BilledUntil time.Time
+}
+
+// BlueprintRef names the exact blueprint that an environment was made from.
+type BlueprintRef struct {
+	Name, Version string
+	// Digest is "sha256:" and 64 hex digits.
+	Digest string
+}
+
+// String gives name@version.
+func (b BlueprintRef) String() string { return b.Name + "@" + b.Version }
+
+// Size is a named set of limits and its price.
+type Size struct {
+	Name      string
+	CPUs      float64
+	MemoryMiB int64
+	Pids      int64
+	// RateMicros is the price of one hour in millionths of the currency.
+	RateMicros int64
+	// Currency is an ISO 4217 code.
+	Currency string
+}
+
+// Lease is until when an environment is held. It begins when the environment
+// is handed over, so a slow create costs the user no time.
+type Lease struct {
+	// TTL as asked for, capped by MaxTTL.
+	TTL time.Duration
+	// MaxTTL is the longest lifetime, extensions included, counted from Start.
+	MaxTTL time.Duration
+	// Start and End are zero until the environment is handed over.
+	Start, End time.Time
+}
+
+// Held reports whether the lease has begun.
+func (l Lease) Held() bool { return !l.Start.IsZero() }
+
+// Expired reports whether the lease has ended at now. One that has not begun does not expire.
+func (l Lease) Expired(now time.Time) bool { return l.Held() && !now.Before(l.End) }
+
+// Left is the time until the end; negative when overdue, TTL when not begun.
+func (l Lease) Left(now time.Time) time.Duration {
+	if !l.Held() {
+		return l.TTL
+	}
+	return l.End.Sub(now)
+}
+
+// Warning reports whether under 10 % of the lease is left.
+func (l Lease) Warning(now time.Time) bool {
+	return l.Held() && l.Left(now)*10 < l.End.Sub(l.Start)
+}
+
+// ActionKind is what the runner is to do to an environment.
+type ActionKind string
+
+// The kinds of action. None means that nothing is recorded.
+const (
+	None    ActionKind = ""
+	Create  ActionKind = "create"
+	Destroy ActionKind = "destroy"
+)
+
+// Work is the recorded action of an environment and who does it: the row is
+// the work item, there is no queue beside it.
+type Work struct {
+	Action ActionKind
+	// Worker does it until Until (renewed by heartbeat); empty when nobody does.
+	Worker string
+	Until  time.Time
+	// Generation rises each time work is taken up; a write by an older one is refused (fenced).
+	Generation int64
+	// Attempts counts failed tries of this action; NotBefore is the earliest next one.
+	Attempts  int
+	NotBefore time.Time
+	// Deadline is when a transient state counts as stuck.
+	Deadline time.Time
+	// LastError is the last try's sentence.
+	LastError string
+}
+
+// Failure tells why an environment failed.
+type Failure struct {
+	// Code is one of the error codes.
+	Code Code `json:"code"`
+	// Sentence is the cause for people; Hint the next thing to do.
+	Sentence string `json:"sentence"`
+	Hint     string `json:"hint,omitempty"`
+	// At is when.
+	At time.Time `json:"at"`
+}
+
+// Event is one entry of an environment's append-only record.
+type Event struct {
+	// Seq orders events over all environments.
+	Seq           int64
+	At            time.Time
+	EnvironmentID string
+	// Kind is a stable dotted word: "environment.requested", "lease.extended", "create.progress", ...
+	Kind string
+	// Message is one sentence.
+	Message string
+	// Actor is the user or "bothyd".
+	Actor string
+}
+
+// LogLine is one stored line of an environment's log; it outlives the environment.
+type LogLine struct {
+	Seq int64
+	At  time.Time
+	// Source is "bothy", "terraform" or "sandbox".
+	Source string
+	Text   string
+}

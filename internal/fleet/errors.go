@@ -1,0 +1,71 @@
+package fleet
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Code is an error's word for machines. internal/api maps each to one HTTP
+// status, internal/cli to one exit code.
+type Code string
+
+// The codes.
+const (
+	// CodeInvalid: the request is wrong; nothing was done.
+	CodeInvalid Code = "invalid"
+	// CodeNotFound: no such thing, or not yours.
+	CodeNotFound Code = "not_found"
+	// CodeConflict: the state or the row has moved, or a name is taken.
+	CodeConflict Code = "conflict"
+	// CodeQuota: refused by a limit.
+	CodeQuota Code = "quota"
+	// CodePolicy: refused by a rule of the blueprint or platform team.
+	CodePolicy Code = "policy"
+	// CodeUnauthenticated: who asks is not known.
+	CodeUnauthenticated Code = "unauthenticated"
+	// CodeTooLarge: more bytes than allowed.
+	CodeTooLarge Code = "too_large"
+	// CodeUnavailable: the engine, Terraform or the store is away; try later.
+	CodeUnavailable Code = "unavailable"
+	// CodeProvision: making the environment failed.
+	CodeProvision Code = "provision_failed"
+	// CodeInternal: a fault of bothy's own; details are only in its log.
+	CodeInternal Code = "internal"
+)
+
+// Error carries a code for machines, a sentence and a hint for people.
+type Error struct {
+	Code Code
+	// Sentence says what is wrong; Hint the next thing to do, may be empty.
+	Sentence, Hint string
+	Err            error
+}
+
+// Error gives the sentence.
+func (e *Error) Error() string { return e.Sentence }
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Errorf makes an Error; %w keeps a cause.
+func Errorf(code Code, format string, args ...any) *Error {
+	err := fmt.Errorf(format, args...)
+	return &Error{Code: code, Sentence: err.Error(), Err: errors.Unwrap(err)}
+}
+
+// WithHint adds the next thing to do and returns e.
+func (e *Error) WithHint(format string, args ...any) *Error {
+	e.Hint = fmt.Sprintf(format, args...)
+	return e
+}
+
+// CodeOf gives the code of err: CodeInternal when it carries none, "" for nil.
+func CodeOf(err error) Code {
+	if err == nil {
+		return ""
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Code
+	}
+	return CodeInternal
+}

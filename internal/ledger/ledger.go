@@ -1,0 +1,63 @@
+// Package ledger is bothy's arithmetic of money: pure functions over integer
+// micro-units (millionths of a currency's unit). It reads no clock.
+package ledger
+
+import (
+	"math"
+	"math/bits"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+// Entry is one line of the append-only cost record.
+type Entry struct {
+	Seq           int64
+	At            time.Time
+	EnvironmentID string
+	Owner         string
+	Blueprint     string
+	// Account says what the time was spent on: "environment".
+	Account string
+	// From and Until bound the time that is charged.
+	From, Until time.Time
+	// AmountMicros is in millionths of Currency.
+	AmountMicros int64
+	Currency     string
+}
+
+// Charge is the price of the time from..until at a rate per hour, rounded down
+// to a micro-unit; 0 when until is not after from. It saturates instead of overflowing.
+func Charge(rateMicrosPerHour int64, from, until time.Time) int64 {
+	if rateMicrosPerHour <= 0 || from.IsZero() || !until.After(from) {
+		return 0
+	}
+	hi, lo := bits.Mul64(uint64(rateMicrosPerHour), uint64(until.Sub(from)))
+	if hi >= uint64(time.Hour) {
+		return math.MaxInt64
+	}
+	q, _ := bits.Div64(hi, lo, uint64(time.Hour))
+	return int64(min(q, math.MaxInt64))
+}
+
+// Accrued is what an environment has cost until now: from its first created
+// resource until its last removed one.
+func Accrued(env fleet.Environment, now time.Time) int64 {
+	until := now
+	if !env.BilledUntil.IsZero() {
+		until = env.BilledUntil
+	}
+	return Charge(env.Size.RateMicros, env.BilledFrom, until)
+}
+
+// AtExpiry is what an environment will have cost if it runs to the end of its
+// lease; before hand-over, the price of the whole lease.
+func AtExpiry(env fleet.Environment, now time.Time) int64 {
+	if !env.Lease.Held() {
+		return Accrued(env, now) + Charge(env.Size.RateMicros, now, now.Add(env.Lease.TTL))
+	}
+	if now.After(env.Lease.End) || !env.BilledUntil.IsZero() {
+		return Accrued(env, now)
+	}
+	return Charge(env.Size.RateMicros, env.BilledFrom, env.Lease.End)
+}

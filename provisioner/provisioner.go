@@ -1,0 +1,221 @@
+// Package provisioner holds the contracts between bothy's engine and whatever
+// makes and runs environments: Driver provisions infrastructure (Terraform),
+// Runtime acts inside it (Docker). It imports the standard library only, and
+// knows nothing of leases, money, users or stores.
+//
+// Every implementation passes the conformance suite in provisionertest.
+package provisioner
+
+import (
+	"context"
+	"io"
+	"time"
+)
+
+// Blueprint is a golden path as a Driver sees it: a folder of Terraform files
+// that never changes under the same Digest.
+type Blueprint struct {
+	// Name and Version identify the blueprint for people.
+	Name, Version string
+	// Digest identifies its content: "sha256:" and 64 hex digits.
+	Digest string
+	// Dir is the absolute path of a read-only folder with its *.tf files.
+	Dir string
+}
+
+// Spec is everything a Driver needs to make one environment. It is built from
+// typed, checked fields; nothing a user wrote reaches a command line or a .tf file.
+type Spec struct {
+	Blueprint Blueprint
+	// Owner names the environment at the provider; see Owner.
+	Owner Owner
+	// Labels are Owner's labels with their MAC, made by Key.Labels.
+	Labels map[string]string
+	// Sandbox is what bothy itself decides about the sandbox.
+	Sandbox Sandbox
+	// Inputs are the blueprint's own inputs, by name: string, int64, float64 or bool.
+	Inputs map[string]any
+}
+
+// Sandbox is what bothy decides about a sandbox; it reaches Terraform as the
+// module's input variable "bothy".
+type Sandbox struct {
+	// Size is the blueprint's name for what follows.
+	Size string
+	// CPUs is the limit in cores.
+	CPUs float64
+	// MemoryMiB is the limit, swap included, in MiB.
+	MemoryMiB int64
+	// Pids is the most processes at once.
+	Pids int64
+	// Image is the engine's own id of the image ("sha256:..."), resolved before.
+	Image string
+	// Network is the name of the network that the sandbox joins.
+	Network string
+	// Root is whether root may be used inside, so that the blueprint may grant
+	// the capabilities that installing packages needs.
+	Root bool
+}
+
+// Handle is what a Driver made. It is stored with the environment.
+type Handle struct {
+	// ID is what the Runtime knows the sandbox by, a container's id with Docker.
+	ID string `json:"id"`
+	// Resources counts what was created.
+	Resources int `json:"resources"`
+	// State is the driver's own record of what it made (a Terraform state). It
+	// may hold secrets: whoever stores it encrypts it.
+	State []byte `json:"-"`
+	// Serial numbers the states of one environment; it never goes back.
+	Serial int64 `json:"serial"`
+}
+
+// Event is one line of progress from a Driver.
+type Event struct {
+	// At is when it happened.
+	At time.Time
+	// Phase is a short word: "init", "plan", "create", "destroy", "sweep".
+	Phase string
+	// Message is one sentence or one log line for people.
+	Message string
+	// Error says that Message is a diagnostic of severity error.
+	Error bool
+	// ResourceCreated says that a resource exists from now on (cost begins with the first).
+	ResourceCreated bool
+	// ResourceGone says that a resource was removed.
+	ResourceGone bool
+}
+
+// Observer receives events, in order, from one goroutine at a time. It must not block for long.
+type Observer func(Event)
+
+// Driver provisions infrastructure.
+//
+// Implementations return errors of this package's classes (see Error) and
+// honour ctx: on cancel they stop what they started, wait for it, and return
+// an error of class Cancelled.
+type Driver interface {
+	// Ready reports whether the driver can work now; the error says what is missing and what to do.
+	Ready(ctx context.Context) error
+	// Prepare gets a blueprint ready to be created from, once per digest, and
+	// checks it (Terraform: init and validate). Idempotent; safe to call at once from many goroutines.
+	// A blueprint that is wrong gives class Permanent.
+	Prepare(ctx context.Context, bp Blueprint) error
+	// Create makes everything of an environment, each resource named from
+	// spec.Owner and labelled with its Labels in its create call. On failure
+	// the handle holds what is known (State may be set), and resources may be left: the
+	// caller destroys and sweeps. Create never repairs or adopts leftovers: one it meets gives class Conflict.
+	Create(ctx context.Context, spec Spec, observe Observer) (Handle, error)
+	// Destroy removes what state and the driver's own working files know of
+	// the environment, and then the working files. state may be nil or stale. Destroying what is gone is success.
+	Destroy(ctx context.Context, spec Spec, state []byte, observe Observer) error
+}
+
+// Status is what a Runtime sees of a sandbox.
+type Status struct {
+	// Running is whether commands can be run inside.
+	Running bool
+	// Paused is whether it is frozen.
+	Paused bool
+	// ExitCode and Error are set when it has stopped by itself.
+	ExitCode int
+	Error    string
+	// StartedAt is when it last started.
+	StartedAt time.Time
+}
+
+// Found is one resource found at the provider by label, whatever its kind.
+type Found struct {
+	// Kind is "container", "network" or "volume".
+	Kind string
+	// ID and Name as the provider has them.
+	ID, Name string
+	// Labels as found. Trust them only after Key.Verify.
+	Labels map[string]string
+	// CreatedAt is the provider's time of creation; zero when it tells none.
+	CreatedAt time.Time
+}
+
+// Runtime acts inside sandboxes and finds what exists. id is Handle.ID.
+type Runtime interface {
+	// Ready reports whether the runtime answers now.
+	Ready(ctx context.Context) error
+	// ResolveImage gives the immutable id of an image reference; NotFound when it is not there.
+	ResolveImage(ctx context.Context, ref string) (string, error)
+	// Inspect reports on a sandbox; NotFound when it is gone.
+	Inspect(ctx context.Context, id string) (Status, error)
+	// Exec runs a command and returns its exit code (128+n when signal n ended it). Cancelling ctx ends
+	// the command inside too. The error is about bothy's side, never the command's failure.
+	Exec(ctx context.Context, id string, req ExecRequest, streams Streams) (int, error)
+	// CopyTo unpacks a tar stream into folder dir (which exists), owned by user.
+	// Entries that would land outside dir, devices, and links that point out are refused with class Permanent.
+	CopyTo(ctx context.Context, id, dir, user string, tar io.Reader) error
+	// CopyFrom gives path (a file or a folder) as a tar stream whose first entry is its base name, read
+	// with the rights of user. NotFound when it is not there.
+	CopyFrom(ctx context.Context, id, path, user string) (io.ReadCloser, error)
+	// Logs writes the sandbox's own output; with Follow until it ends or ctx does.
+	Logs(ctx context.Context, id string, req LogsRequest, write func(LogLine) error) error
+	// Inventory lists every resource that carries the instance's label, complete or an error, never a part.
+	Inventory(ctx context.Context, instance string) ([]Found, error)
+	// Remove takes one found resource away by force. Removing what is gone is success.
+	Remove(ctx context.Context, f Found) error
+}
+
+// ExecRequest is one command to run inside.
+type ExecRequest struct {
+	// Command is the argument vector; never passed through a shell.
+	Command []string
+	// User inside the sandbox, "" for the image's own.
+	User string
+	// Dir is the working directory, "" for the image's own.
+	Dir string
+	// Env holds further variables, NAME=value.
+	Env []string
+	// TTY asks for a terminal: stdout and stderr then are one stream (stdout).
+	TTY bool
+}
+
+// Streams connects a command to its caller. Nil members are not connected.
+type Streams struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	// Resize delivers terminal sizes while a TTY runs.
+	Resize <-chan Size
+	// Signals delivers signal names ("INT", "TERM", "HUP", ...) for the command's process group.
+	Signals <-chan string
+}
+
+// Size is a terminal's size in character cells.
+type Size struct{ Rows, Cols uint16 }
+
+// LogsRequest says which lines are wanted.
+type LogsRequest struct {
+	// Since leaves out what is older; zero for all.
+	Since time.Time
+	// Follow goes on until the sandbox ends.
+	Follow bool
+	// Tail is the most lines from the end to begin with; 0 for all.
+	Tail int
+}
+
+// LogLine is one line of a sandbox's own output.
+type LogLine struct {
+	At     time.Time
+	Stderr bool
+	Text   string
+}
+
+// NetworkKeeper is the capability of a Runtime that keeps isolated networks
+// ready, so that isolation costs nothing at create time. An engine asks for it by type assertion.
+type NetworkKeeper interface {
+	// Reserve hands out a network that no other environment is on and returns its name. It is written down by
+	// the caller before it is used; a name that was reserved and is not in live (see Reconcile) is recreated, never reused.
+	Reserve(ctx context.Context, owner Owner) (name string, err error)
+	// Release gives a network back after its environment is gone. Idempotent.
+	Release(ctx context.Context, name string) error
+	// Reconcile is called at start and now and then with the names that live environments hold: it removes
+	// what no one holds, re-asserts the isolation rules, and makes spare ones.
+	Reconcile(ctx context.Context, live []string) error
+	// Close removes spare networks (not those in use). Rules stay while networks in use do.
+	Close(ctx context.Context) error
+}
