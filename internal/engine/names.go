@@ -1,0 +1,54 @@
+package engine
+
+import (
+	"crypto/rand"
+	"encoding/base32"
+	"math/big"
+	"regexp"
+	"strings"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+// namePattern is what an environment may be called: it becomes a host name and part of paths.
+var namePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+func checkName(name string) error {
+	if !namePattern.MatchString(name) {
+		return fleet.Errorf(fleet.CodeInvalid, "name %q is not usable", name).
+			WithHint("use 1 to 63 lower-case letters, digits and dashes, with a letter or digit at both ends")
+	}
+	return nil
+}
+
+// newID makes an environment's id: 80 random bits as 16 lower-case characters.
+func newID() string {
+	var b [10]byte
+	_, _ = rand.Read(b[:]) // never fails: it ends the program instead
+	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:]))
+}
+
+// NewID makes the id of an installation or a process.
+func NewID() string { return newID()[:8] }
+
+// newName makes up a name that people can say: a weather and a mountain thing.
+func newName() string { return pick(nameAdjectives) + "-" + pick(nameNouns) + "-" + pick(nameDigits) }
+
+func pick(words string) string {
+	list := strings.Fields(words)
+	n, err := rand.Int(rand.Reader, big.NewInt(int64(len(list))))
+	if err != nil {
+		return list[0] // unreachable: the random source ends the program on failure
+	}
+	return list[n.Int64()]
+}
+
+const (
+	nameAdjectives = `amber brisk calm clear cold crisp dawn deep dry dusky early fair fine fresh frosty
+		gentle golden grey high keen late light low mellow mild misty mossy pale quiet rosy russet
+		sheltered silver snowy soft still stony sunny warm wild windy wintry`
+	nameNouns = `alder badger birch brook burn cairn corrie crag creek curlew eagle fell fern finch fox glen
+		gorse grouse hare hawk hazel heather hill juniper kestrel larch lark linnet loch marten
+		meadow moor otter owl peak pine plover raven ridge robin rowan spruce stag swift thistle wren`
+	nameDigits = `2 3 4 5 6 7 8 9 22 23 24 25 26 27 28 29 32 33 34 35 36 37 38 39 42 43 44 45 46 47 48 49`
+)

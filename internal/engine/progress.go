@@ -1,0 +1,97 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store"
+	"github.com/bothy-env/bothy/provisioner"
+)
+
+// progress writes what a driver reports into the environment's log and record,
+// beside the driver, so that a slow disk does not slow Terraform down.
+type progress struct {
+	e     *Engine
+	env   fleet.Environment
+	lines chan provisioner.Event
+	wg    sync.WaitGroup
+}
+
+func (e *Engine) newProgress(ctx context.Context, env fleet.Environment) *progress {
+	p := &progress{e: e, env: env, lines: make(chan provisioner.Event, 256)}
+	p.wg.Go(func() { p.write(context.WithoutCancel(ctx)) })
+	return p
+}
+
+// step notes what bothy itself does.
+func (p *progress) step(phase, format string, args ...any) {
+	p.lines <- provisioner.Event{At: p.e.Now(), Phase: phase, Message: fmt.Sprintf(format, args...)}
+}
+
+// observe is the driver's Observer.
+func (p *progress) observe(ev provisioner.Event) {
+	if ev.At.IsZero() {
+		ev.At = p.e.Now()
+	}
+	p.lines <- ev
+}
+
+// close waits until everything is written.
+func (p *progress) close() {
+	close(p.lines)
+	p.wg.Wait()
+}
+
+func (p *progress) write(ctx context.Context) {
+	for first := range p.lines {
+		batch := []provisioner.Event{first}
+	collect:
+		for len(batch) < 100 {
+			select {
+			case ev, ok := <-p.lines:
+				if !ok {
+					break collect
+				}
+				batch = append(batch, ev)
+			default:
+				break collect
+			}
+		}
+		if err := p.store(ctx, batch); err != nil {
+			p.e.logger.Warn("writing an environment's log failed", "environment", p.env.Name, "error", err)
+		}
+	}
+}
+
+func (p *progress) store(ctx context.Context, batch []provisioner.Event) error {
+	var lines []fleet.LogLine
+	var events []fleet.Event
+	var created time.Time
+	for _, ev := range batch {
+		source := "terraform"
+		switch ev.Phase {
+		case "rescue", "prepare", "sweep", "release":
+			source = "bothy"
+		}
+		lines = append(lines, fleet.LogLine{At: ev.At, Source: source, Text: ev.Message})
+		events = append(events, fleet.Event{
+			At: ev.At, EnvironmentID: p.env.ID, Actor: actorSelf, Kind: "progress." + ev.Phase, Message: ev.Message,
+		})
+		if ev.ResourceCreated && created.IsZero() {
+			created = ev.At.UTC().Truncate(time.Microsecond)
+		}
+	}
+	if err := p.e.store.AppendLog(ctx, p.env.ID, lines); err != nil {
+		return err
+	}
+	_, err := p.e.change(ctx, p.env.ID, store.Expect{Generation: p.env.Work.Generation}, func(row *fleet.Environment) (store.Writes, error) {
+		if !created.IsZero() && row.BilledFrom.IsZero() {
+			row.BilledFrom = created
+		}
+		return store.Writes{Events: events}, nil
+	})
+	return err
+}

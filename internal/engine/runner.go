@@ -1,0 +1,234 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store"
+	"github.com/bothy-env/bothy/provisioner"
+)
+
+// running is what this process works on now.
+type running struct {
+	mu   sync.Mutex
+	jobs map[string]*job
+	wg   sync.WaitGroup
+}
+
+type job struct {
+	action fleet.ActionKind
+	cancel context.CancelCauseFunc
+}
+
+// errReleased is the cause of a create's cancellation because nobody wants the environment any more.
+var errReleased = errors.New("the environment was released")
+
+// errFencedOff is the cause of a cancellation because another worker took over.
+var errFencedOff = errors.New("another worker took over")
+
+func (r *running) add(id string, j *job) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.jobs == nil {
+		r.jobs = map[string]*job{}
+	}
+	r.jobs[id] = j
+	r.wg.Add(1)
+}
+
+func (r *running) remove(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.jobs, id)
+	r.wg.Done()
+}
+
+func (r *running) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.jobs)
+}
+
+func (r *running) cancelCreate(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if j := r.jobs[id]; j != nil && j.action == fleet.Create {
+		j.cancel(errReleased)
+	}
+}
+
+// idle is closed once nothing runs. Call it when nothing new is taken any more.
+func (r *running) idle() <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		r.wg.Wait()
+		close(done)
+	}()
+	return done
+}
+
+// dispatch takes recorded work and starts it, until ctx ends. What it started lives by workCtx.
+func (e *Engine) dispatch(ctx, workCtx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-e.workNudge:
+		case <-timer.C:
+		}
+		wait := e.cfg.Tick
+		// Creates are bounded by the plan; as many destroys may run beside them.
+		for ctx.Err() == nil && e.running.count() < 2*e.cfg.Concurrency {
+			now := e.Now()
+			env, ok, err := e.store.TakeWork(ctx, e.cfg.Worker, now, now.Add(e.cfg.WorkLease))
+			if err != nil {
+				if ctx.Err() == nil {
+					e.logger.Error("taking work failed; it is tried again", "error", err)
+				}
+				wait = time.Second
+				break
+			}
+			if !ok {
+				break
+			}
+			e.start(workCtx, env)
+		}
+		timer.Reset(wait)
+	}
+}
+
+// start does one piece of work in a goroutine of its own, with a heartbeat that keeps it.
+func (e *Engine) start(workCtx context.Context, env fleet.Environment) {
+	ctx, cancel := context.WithCancelCause(workCtx)
+	e.running.add(env.ID, &job{action: env.Work.Action, cancel: cancel})
+	go func() {
+		defer func() {
+			cancel(nil)
+			e.running.remove(env.ID)
+			nudge(e.planNudge)
+			nudge(e.workNudge)
+		}()
+		beat := make(chan struct{})
+		var wg sync.WaitGroup
+		wg.Go(func() { e.heartbeat(ctx, cancel, env, beat) })
+		e.work(ctx, env)
+		close(beat)
+		wg.Wait()
+	}()
+}
+
+// work does what is recorded. A panic fails the one environment, not the daemon.
+func (e *Engine) work(ctx context.Context, env fleet.Environment) {
+	defer func() {
+		if p := recover(); p != nil {
+			e.logger.Error("work panicked", "environment", env.Name, "action", env.Work.Action, "panic", p)
+			e.yield(ctx, env, provisioner.Errorf(provisioner.Transient, string(env.Work.Action)+" environment", "a fault inside bothy: %v", p))
+		}
+	}()
+	switch env.Work.Action {
+	case fleet.Create:
+		e.create(ctx, env)
+	case fleet.Destroy:
+		e.destroy(ctx, env)
+	}
+}
+
+// heartbeat keeps the row until the work is done. When the row was taken by
+// another, or is to be destroyed instead, it stops the work.
+func (e *Engine) heartbeat(ctx context.Context, cancel context.CancelCauseFunc, env fleet.Environment, done <-chan struct{}) {
+	ticker := time.NewTicker(e.cfg.WorkLease / 4)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-ctx.Done():
+			// The work is being interrupted; the row is kept until it has stopped.
+			ctx = context.WithoutCancel(ctx)
+		case <-ticker.C:
+		}
+		err := e.store.Heartbeat(ctx, env.ID, env.Work.Generation, e.Now().Add(e.cfg.WorkLease))
+		if errors.Is(err, store.ErrFenced) {
+			cancel(errFencedOff)
+			return
+		}
+		if err != nil {
+			e.logger.Warn("heartbeat failed", "environment", env.Name, "error", err)
+			continue
+		}
+		if env.Work.Action == fleet.Create {
+			if row, err := e.store.Get(ctx, env.ID); err == nil && row.Work.Action != fleet.Create {
+				cancel(errReleased)
+			}
+		}
+	}
+}
+
+// finish writes the outcome of work with ctx's values but not its end, fenced by generation.
+func (e *Engine) finish(ctx context.Context, env fleet.Environment, fn func(*fleet.Environment) (store.Writes, error)) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	_, err := e.change(ctx, env.ID, store.Expect{Generation: env.Work.Generation}, fn)
+	switch {
+	case errors.Is(err, store.ErrFenced):
+		e.logger.Warn("another worker took over; this one's outcome is dropped", "environment", env.Name, "action", env.Work.Action)
+	case err != nil:
+		// The row keeps its worker until the work lease ends; then it is taken up again.
+		e.logger.Error("recording an outcome failed", "environment", env.Name, "action", env.Work.Action, "error", err)
+	}
+}
+
+// maxTries is how many tries a create has against faults that may pass.
+const maxTries = 3
+
+// yield gives work back after a try that did not end it, to be tried again later.
+func (e *Engine) yield(ctx context.Context, env fleet.Environment, cause error) {
+	now := e.Now()
+	unavailable := provisioner.IsUnavailable(cause)
+	wait := backoff(env.Work.Attempts)
+	if unavailable {
+		wait = awayRetry
+		e.ready.forget()
+	}
+	e.finish(ctx, env, func(row *fleet.Environment) (store.Writes, error) {
+		row.Work.Worker, row.Work.Until = "", time.Time{}
+		if row.Work.Action != env.Work.Action || provisioner.Is(cause, provisioner.Cancelled) {
+			// Something else is wanted of it now, or the daemon is stopping: this was no failed try.
+			return store.Writes{}, nil
+		}
+		sentence := provisioner.Sentence(cause)
+		changed := row.Work.LastError != sentence
+		row.Work.LastError = sentence
+		row.Work.NotBefore = now.Add(wait)
+		row.Reason = "tried again soon: " + sentence
+		if unavailable {
+			// The engine being away is nobody's failed try, and takes nothing from the time to get ready.
+			if !row.Work.Deadline.IsZero() {
+				row.Work.Deadline = now.Add(e.cfg.CreateDeadline)
+			}
+		} else {
+			row.Work.Attempts++
+		}
+		if !changed {
+			return store.Writes{}, nil
+		}
+		return store.Writes{Events: []fleet.Event{
+			e.event(row, actorSelf, string(row.Work.Action)+".retry", "%s did not succeed and is tried again: %s", row.Work.Action, sentence),
+		}}, nil
+	})
+	time.AfterFunc(wait, func() { nudge(e.workNudge) })
+}
+
+// awayRetry is the wait before another try while the engine or Terraform is
+// away: short, so that its return is soon noticed.
+const awayRetry = 2 * time.Second
+
+// backoff is the wait before another try, doubling from 1 s to 30 s.
+func backoff(failed int) time.Duration {
+	return min(time.Second<<min(max(failed, 0), 10), 30*time.Second)
+}

@@ -1,0 +1,177 @@
+package engine
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/provisioner"
+)
+
+// watchers wakes those who watch an environment. A wake-up says only "look
+// again"; what there is to see is in the store, so a lost or doubled one does no harm.
+type watchers struct {
+	mu sync.Mutex
+	of map[string]map[chan struct{}]struct{}
+}
+
+func (w *watchers) subscribe(id string) (wake <-chan struct{}, stop func()) {
+	ch := make(chan struct{}, 1)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.of == nil {
+		w.of = map[string]map[chan struct{}]struct{}{}
+	}
+	if w.of[id] == nil {
+		w.of[id] = map[chan struct{}]struct{}{}
+	}
+	w.of[id][ch] = struct{}{}
+	return ch, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.of[id], ch)
+		if len(w.of[id]) == 0 {
+			delete(w.of, id)
+		}
+	}
+}
+
+func (w *watchers) notify(id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for ch := range w.of[id] {
+		nudge(ch)
+	}
+}
+
+// watchPoll is how often a watcher looks without having been woken: another process may have written.
+const watchPoll = 2 * time.Second
+
+// eventPage is how many events one look reads.
+const eventPage = 500
+
+// Watch calls update at once and then whenever the environment or its record
+// changed, with the events since. It returns nil when the environment is destroyed,
+// ctx's error when ctx ends, and update's error.
+func (e *Engine) Watch(ctx context.Context, nameOrID string, after int64, update func(fleet.Environment, []fleet.Event) error) error {
+	env, err := e.store.Find(ctx, nameOrID)
+	if err != nil {
+		return err
+	}
+	wake, stop := e.watchers.subscribe(env.ID)
+	defer stop()
+	seen := int64(-1)
+	for {
+		// The row first: what happens between the two reads is in the next look.
+		env, err := e.store.Get(ctx, env.ID)
+		if err != nil {
+			return err
+		}
+		events, err := e.store.Events(ctx, env.ID, after, eventPage)
+		if err != nil {
+			return err
+		}
+		if env.Revision != seen || len(events) > 0 {
+			if err := update(env, events); err != nil {
+				return err
+			}
+			seen = env.Revision
+		}
+		if len(events) > 0 {
+			after = events[len(events)-1].Seq
+		}
+		if len(events) == eventPage {
+			continue
+		}
+		if env.State == fleet.Destroyed {
+			return nil
+		}
+		if err := waitFor(ctx, wake, watchPoll); err != nil {
+			return err
+		}
+	}
+}
+
+// logPoll is how often a follower looks for new lines.
+const logPoll = 500 * time.Millisecond
+
+// Logs writes an environment's log: what bothy and Terraform did, and the
+// sandbox's own output. With follow it goes on until the environment is gone.
+//
+// Errors: not_found, unavailable (the engine is away, so the sandbox's part is missing), write's error.
+func (e *Engine) Logs(ctx context.Context, nameOrID string, since time.Time, follow bool, write func(fleet.LogLine) error) error {
+	env, err := e.store.Find(ctx, nameOrID)
+	if err != nil {
+		return err
+	}
+	var stored int64
+	attached := false
+	fromStore := func(l fleet.LogLine) error {
+		if attached && l.Source == "sandbox" {
+			return nil // kept when it ended, and written from the sandbox itself already
+		}
+		return write(l)
+	}
+	for {
+		if stored, err = e.storedLog(ctx, env.ID, stored, since, fromStore); err != nil {
+			return err
+		}
+		if env.State == fleet.Leased && !attached {
+			attached = true
+			if err := e.sandboxLog(ctx, env, since, follow, write); err != nil {
+				return err
+			}
+		}
+		if !follow || env.State == fleet.Destroyed {
+			return nil
+		}
+		if err := waitFor(ctx, nil, logPoll); err != nil {
+			return err
+		}
+		if env, err = e.store.Get(ctx, env.ID); err != nil {
+			return err
+		}
+	}
+}
+
+func (e *Engine) sandboxLog(ctx context.Context, env fleet.Environment, since time.Time, follow bool, write func(fleet.LogLine) error) error {
+	err := e.runtime.Logs(ctx, env.SandboxID, provisioner.LogsRequest{Since: since, Follow: follow}, func(l provisioner.LogLine) error {
+		return write(fleet.LogLine{At: l.At, Source: "sandbox", Text: l.Text})
+	})
+	if provisioner.Is(err, provisioner.NotFound) {
+		return nil // it has just gone; what it wrote is in the store by now, or soon
+	}
+	return e.runtimeError(env, err)
+}
+
+// storedLog writes the stored lines after a sequence number and returns the last one's.
+func (e *Engine) storedLog(ctx context.Context, id string, after int64, since time.Time, write func(fleet.LogLine) error) (int64, error) {
+	for {
+		lines, err := e.store.Log(ctx, id, after, since, eventPage)
+		if err != nil {
+			return after, err
+		}
+		for _, l := range lines {
+			if err := write(l); err != nil {
+				return after, err
+			}
+			after = l.Seq
+		}
+		if len(lines) < eventPage {
+			return after, nil
+		}
+	}
+}
+
+func waitFor(ctx context.Context, wake <-chan struct{}, most time.Duration) error {
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-wake:
+	case <-timer.C:
+	}
+	return nil
+}
