@@ -171,12 +171,14 @@ func next(envs []*fleet.Environment, now time.Time) time.Time {
 		case fleet.Leased:
 			consider(env.Lease.End)
 		case fleet.Provisioning:
-			if !env.Work.Deadline.IsZero() {
-				consider(env.Work.Deadline)
-				if overdue(env, now) && worked(env, now) {
-					consider(env.Work.Until)
-				}
+			if env.Work.Deadline.IsZero() {
+				continue
 			}
+			at := env.Work.Deadline
+			if env.Work.Worker != "" && env.Work.Until.After(at) {
+				at = env.Work.Until
+			}
+			consider(at)
 		}
 	}
 	return at
