@@ -219,3 +219,10 @@ type NetworkKeeper interface {
 	// Close removes spare networks (not those in use). Rules stay while networks in use do.
 	Close(ctx context.Context) error
 }
+
+// Limiter is the capability of a Runtime that sets limits which the driver's
+// provider cannot; the engine calls it before an environment is handed over.
+type Limiter interface {
+	// LimitPids bounds how many processes a sandbox may hold at once.
+	LimitPids(ctx context.Context, id string, pids int64) error
+}

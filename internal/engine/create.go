@@ -90,6 +90,11 @@ func (e *Engine) provision(ctx context.Context, env *fleet.Environment, log *pro
 	if err != nil {
 		return none, err
 	}
+	if limiter, ok := e.runtime.(provisioner.Limiter); ok {
+		if err := limiter.LimitPids(ctx, handle.ID, env.Size.Pids); err != nil {
+			return none, fmt.Errorf("limit processes: %w", err)
+		}
+	}
 	return handle, e.healthy(ctx, handle)
 }
 
@@ -120,6 +125,9 @@ func (e *Engine) reserveNetwork(ctx context.Context, env *fleet.Environment, own
 	if e.networks == nil {
 		return "", nil
 	}
+	// Until its name is written down, reconciling would take it for one that nobody holds.
+	e.reserving.RLock()
+	defer e.reserving.RUnlock()
 	name, err := e.networks.Reserve(ctx, owner)
 	if err != nil {
 		return "", err

@@ -21,6 +21,7 @@ type running struct {
 type job struct {
 	action fleet.ActionKind
 	cancel context.CancelCauseFunc
+	done   chan struct{}
 }
 
 // errReleased is the cause of a create's cancellation because nobody wants the environment any more.
@@ -29,20 +30,26 @@ var errReleased = errors.New("the environment was released")
 // errFencedOff is the cause of a cancellation because another worker took over.
 var errFencedOff = errors.New("another worker took over")
 
-func (r *running) add(id string, j *job) {
+// add notes a job, and gives the one that still runs for the same environment, if any.
+func (r *running) add(id string, j *job) (before *job) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.jobs == nil {
 		r.jobs = map[string]*job{}
 	}
+	before = r.jobs[id]
 	r.jobs[id] = j
 	r.wg.Add(1)
+	return before
 }
 
-func (r *running) remove(id string) {
+func (r *running) remove(id string, j *job) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.jobs, id)
+	if r.jobs[id] == j {
+		delete(r.jobs, id)
+	}
+	close(j.done)
 	r.wg.Done()
 }
 
@@ -105,17 +112,24 @@ func (e *Engine) dispatch(ctx, workCtx context.Context) {
 // start does one piece of work in a goroutine of its own, with a heartbeat that keeps it.
 func (e *Engine) start(workCtx context.Context, env fleet.Environment) {
 	ctx, cancel := context.WithCancelCause(workCtx)
-	e.running.add(env.ID, &job{action: env.Work.Action, cancel: cancel})
+	j := &job{action: env.Work.Action, cancel: cancel, done: make(chan struct{})}
+	before := e.running.add(env.ID, j)
 	go func() {
 		defer func() {
 			cancel(nil)
-			e.running.remove(env.ID)
+			e.running.remove(env.ID, j)
 			nudge(e.planNudge)
 			nudge(e.workNudge)
 		}()
 		beat := make(chan struct{})
 		var wg sync.WaitGroup
 		wg.Go(func() { e.heartbeat(ctx, cancel, env, beat) })
+		if before != nil {
+			// This process was asleep for longer than its work lease, and took over from itself:
+			// two Terraforms must not run on one environment.
+			before.cancel(errFencedOff)
+			<-before.done
+		}
 		e.work(ctx, env)
 		close(beat)
 		wg.Wait()

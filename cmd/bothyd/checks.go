@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/provisioner"
+)
+
+// leastFree is the room under which the state directory counts as filling up, in bytes.
+const leastFree = 256 << 20
+
+func diskCheck(path string) func(context.Context) engine.Check {
+	return func(context.Context) engine.Check {
+		c := engine.Check{Name: "disk", Status: engine.OK}
+		var st unix.Statfs_t
+		if err := unix.Statfs(path, &st); err != nil {
+			c.Status, c.Message = engine.Warning, fmt.Sprintf("the room left for the state directory is not known: %v", err)
+			return c
+		}
+		free := st.Bavail * uint64(st.Bsize) //nolint:gosec // a block size is never negative
+		c.Message = fmt.Sprintf("%d MiB are free for the state directory", free>>20)
+		if free < leastFree {
+			c.Status, c.Hint = engine.Warning, "make room: without it nothing can be recorded, so nothing is made"
+		}
+		return c
+	}
+}
+
+// isolator is the part of the runtime that knows whether sandboxes are cut off from private networks.
+type isolator interface {
+	Isolation(ctx context.Context) error
+}
+
+func isolationCheck(r isolator) func(context.Context) engine.Check {
+	return func(ctx context.Context) engine.Check {
+		if err := r.Isolation(ctx); err != nil {
+			return engine.Check{
+				Name: "isolation", Status: engine.Warning, Message: provisioner.Sentence(err),
+				Hint: "run bothyd with the right to set firewall rules, or set network.isolation to off and know what that means",
+			}
+		}
+		return engine.Check{Name: "isolation", Status: engine.OK, Message: "sandboxes cannot reach the host, private networks or each other"}
+	}
+}

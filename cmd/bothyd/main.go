@@ -1,0 +1,84 @@
+// Command bothyd is bothy's daemon: it makes environments, keeps their leases,
+// and takes them away. main only wires: it alone names the concrete drivers and stores.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/bothy-env/bothy/internal/config"
+	"github.com/bothy-env/bothy/internal/telemetry"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+	err := newCommand().ExecuteContext(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bothyd:", err)
+		os.Exit(1)
+	}
+}
+
+func newCommand() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "bothyd",
+		Short: "Make, keep and take away build environments",
+		Long: "bothyd serves bothy's API on a unix socket, makes environments by Terraform on Docker,\n" +
+			"and takes each away when its lease ends. It reads a file, BOTHY_* variables and flags,\n" +
+			"each over the one before; `bothyd config` shows what holds and where it comes from.",
+		Example:       "  bothyd --state-dir ~/.local/state/bothy --log-level debug",
+		Version:       version,
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, _, err := config.Load(cmd.Flags(), os.Environ(), file)
+			if err != nil {
+				return err
+			}
+			logger, err := telemetry.NewLogger(os.Stderr, cfg.Log.Level, cfg.Log.Format)
+			if err != nil {
+				return err
+			}
+			return run(cmd.Context(), cfg, logger)
+		},
+	}
+	cmd.PersistentFlags().StringVarP(&file, "config", "c", "", "configuration file (default "+config.DefaultFile+" when it is there)")
+	config.AddFlags(cmd.PersistentFlags())
+	cmd.AddCommand(newConfigCommand(&file))
+	return cmd
+}
+
+func newConfigCommand(file *string) *cobra.Command {
+	return &cobra.Command{
+		Use:     "config",
+		Short:   "Print the effective configuration and where each value comes from",
+		Example: "  BOTHY_LOG_LEVEL=debug bothyd config",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, origins, err := config.Load(cmd.Flags(), os.Environ(), *file)
+			if err != nil {
+				return err
+			}
+			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+			_, err = fmt.Fprintln(w, "KEY\tVALUE\tFROM")
+			for _, s := range cfg.Effective(origins) {
+				_, e := fmt.Fprintf(w, "%s\t%s\t%s\n", s.Key, s.Value, s.Origin)
+				err = errors.Join(err, e)
+			}
+			return errors.Join(err, w.Flush())
+		},
+	}
+}

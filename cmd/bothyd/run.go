@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+
+	"github.com/bothy-env/bothy/internal/api"
+	"github.com/bothy-env/bothy/internal/blueprint"
+	"github.com/bothy-env/bothy/internal/config"
+	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/store"
+	"github.com/bothy-env/bothy/modules"
+)
+
+// run is the daemon's life: open what it owns, serve until ctx ends, then stop
+// in order: no more requests, running Terraform within its time, networks, database, lock.
+func run(ctx context.Context, cfg config.Config, logger *slog.Logger) (err error) {
+	dir, err := openStateDir(cfg.StateDir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, dir.close()) }()
+
+	secret, err := dir.secret()
+	if err != nil {
+		return err
+	}
+	db, err := store.Open(ctx, databaseOf(cfg, dir))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	instance, err := db.Instance(ctx, engine.NewID())
+	if err != nil {
+		return err
+	}
+	catalogue, err := openBlueprints(cfg, dir)
+	if err != nil {
+		return err
+	}
+	drv, err := openDriver(cfg, dir, instance, secret, logger)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		closeCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cfg.ShutdownTimeout)
+		defer cancel()
+		err = errors.Join(err, drv.close(closeCtx))
+	}()
+
+	eng, err := engine.New(engine.Config{
+		Store: db, Blueprints: catalogue, Driver: drv.driver, Runtime: drv.runtime, Networks: drv.networks,
+		Instance: instance, Worker: engine.NewID(), Secret: secret, Logger: logger,
+		Concurrency: cfg.Concurrency, ExtraChecks: append(drv.checks, diskCheck(dir.path)),
+	})
+	if err != nil {
+		return err
+	}
+	server, err := newServer(cfg, eng, instance, logger)
+	if err != nil {
+		return err
+	}
+	logger.Info("bothyd starts", "version", version, "instance", instance, "state", dir.path, "socket", cfg.Listen.Unix)
+	return serve(ctx, cfg, eng, server)
+}
+
+// serve runs the API and the engine until ctx ends or one of them fails.
+func serve(ctx context.Context, cfg config.Config, eng *engine.Engine, server *api.Server) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	engineDone := make(chan error, 1)
+	go func() {
+		engineDone <- eng.Run(ctx, cfg.ShutdownTimeout)
+		stop()
+	}()
+	// Serve returns when it has stopped accepting and its requests have ended.
+	err := server.Serve(ctx)
+	stop()
+	return errors.Join(err, <-engineDone)
+}
+
+func databaseOf(cfg config.Config, dir *stateDir) string {
+	if cfg.Database != "" {
+		return cfg.Database
+	}
+	return "sqlite://" + dir.join("bothy.db")
+}
+
+// openBlueprints offers the blueprints that come with bothy and those of the configured folders.
+func openBlueprints(cfg config.Config, dir *stateDir) (*blueprint.Catalogue, error) {
+	builtin := dir.join("builtin")
+	if err := os.RemoveAll(builtin); err != nil {
+		return nil, fmt.Errorf("renew built-in blueprints: %w", err)
+	}
+	if err := os.CopyFS(builtin, modules.Builtin); err != nil {
+		return nil, fmt.Errorf("write built-in blueprints: %w", err)
+	}
+	entries, err := fs.ReadDir(modules.Builtin, ".")
+	if err != nil {
+		return nil, fmt.Errorf("list built-in blueprints: %w", err)
+	}
+	var folders []string
+	for _, e := range entries {
+		folders = append(folders, dir.join("builtin", e.Name()))
+	}
+	return blueprint.Open(append(folders, cfg.Blueprints...), dir.join("blueprints"))
+}
