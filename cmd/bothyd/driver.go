@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 
 	"github.com/bothy-env/bothy/internal/config"
 	"github.com/bothy-env/bothy/internal/engine"
@@ -33,15 +34,22 @@ func openDriver(cfg config.Config, dir *stateDir, instance string, secret []byte
 	if err != nil {
 		return provider{}, err
 	}
+	spare := cfg.Network.Spare
+	if spare == 0 {
+		spare = -1 // none; 0 would be the runtime's own default
+	}
 	runtime, err := docker.New(docker.Config{
 		Host: cfg.Engine.Host, Instance: instance, Key: key, Logger: logger,
-		Network: docker.NetworkConfig{Isolation: cfg.Network.Isolation, Pool: cfg.Network.Pool, Spare: cfg.Network.Spare},
+		Network: docker.NetworkConfig{
+			Isolation: cfg.Network.Isolation, Pool: cfg.Network.Pool, Allow: cfg.Network.Allow, Spare: spare,
+		},
 	})
 	if err != nil {
 		return provider{}, fmt.Errorf("set up Docker: %w", err)
 	}
 	driver, err := terraform.New(terraform.Config{
-		Binary: cfg.Terraform.Binary, Mirror: cfg.Terraform.Mirror, Warm: cfg.Terraform.Warm, Timeout: cfg.Terraform.Timeout,
+		Binary: cfg.Terraform.Binary, BinDir: filepath.Join(filepath.Dir(cfg.Terraform.Mirror), "bin"),
+		Mirror: cfg.Terraform.Mirror, CLIConfig: cfg.Terraform.CLIConfig, Warm: cfg.Terraform.Warm, Timeout: cfg.Terraform.Timeout,
 		WorkDir: dir.join("terraform"), EngineHost: cfg.Engine.Host, Logger: logger,
 	})
 	if err != nil {
@@ -50,6 +58,6 @@ func openDriver(cfg config.Config, dir *stateDir, instance string, secret []byte
 	return provider{
 		driver: driver, runtime: runtime, networks: runtime,
 		checks: []func(context.Context) engine.Check{isolationCheck(runtime)},
-		close: func(ctx context.Context) error { return errors.Join(driver.Close(ctx), runtime.Close(ctx)) },
+		close:  func(ctx context.Context) error { return errors.Join(driver.Close(ctx), runtime.Close(ctx)) },
 	}, nil
 }

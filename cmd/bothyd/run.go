@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/bothy-env/bothy/internal/api"
 	"github.com/bothy-env/bothy/internal/blueprint"
@@ -60,7 +61,7 @@ func run(ctx context.Context, cfg config.Config, logger *slog.Logger) (err error
 	if err != nil {
 		return err
 	}
-	server, err := newServer(cfg, eng, instance, logger)
+	server, err := newServer(cfg, eng, logger)
 	if err != nil {
 		return err
 	}
@@ -68,19 +69,44 @@ func run(ctx context.Context, cfg config.Config, logger *slog.Logger) (err error
 	return serve(ctx, cfg, eng, server)
 }
 
-// serve runs the API and the engine until ctx ends or one of them fails.
+// requestGrace is how long requests that are being answered have when the daemon stops.
+const requestGrace = 5 * time.Second
+
+// serve runs the API and the engine until ctx ends or one of them fails. The
+// API stops first: what it has promised is recorded, and the engine can finish it.
 func serve(ctx context.Context, cfg config.Config, eng *engine.Engine, server *api.Server) error {
+	// Before any work is taken: a second daemon's address clash must not disturb environments.
+	if err := server.Listen(); err != nil {
+		return err
+	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	engineDone := make(chan error, 1)
+	engineCtx, stopEngine := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopEngine()
+
+	served, ran := make(chan error, 1), make(chan error, 1)
 	go func() {
-		engineDone <- eng.Run(ctx, cfg.ShutdownTimeout)
+		served <- server.Serve(context.WithoutCancel(ctx))
 		stop()
 	}()
-	// Serve returns when it has stopped accepting and its requests have ended.
-	err := server.Serve(ctx)
-	stop()
-	return errors.Join(err, <-engineDone)
+	go func() {
+		ran <- eng.Run(engineCtx, cfg.ShutdownTimeout)
+		stop()
+	}()
+	<-ctx.Done()
+
+	shutdownCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestGrace)
+	defer cancel()
+	err := server.Shutdown(shutdownCtx)
+	stopEngine()
+	return errors.Join(err, <-served, <-ran)
+}
+
+func newServer(cfg config.Config, eng *engine.Engine, logger *slog.Logger) (*api.Server, error) {
+	return api.New(api.Config{
+		Socket: cfg.Listen.Unix, TCP: cfg.Listen.TCP, TLSCert: cfg.Listen.TLSCert, TLSKey: cfg.Listen.TLSKey,
+		TokenFile: cfg.Listen.TokenFile, AllowedHosts: cfg.Listen.AllowedHosts, Version: version, Logger: logger,
+	}, eng)
 }
 
 func databaseOf(cfg config.Config, dir *stateDir) string {

@@ -51,13 +51,18 @@ func Accrued(env fleet.Environment, now time.Time) int64 {
 }
 
 // AtExpiry is what an environment will have cost if it runs to the end of its
-// lease; before hand-over, the price of the whole lease.
+// lease; before hand-over, the price of the whole lease on top of what it has
+// cost so far. It saturates like Charge.
 func AtExpiry(env fleet.Environment, now time.Time) int64 {
-	if !env.Lease.Held() {
-		return Accrued(env, now) + Charge(env.Size.RateMicros, now, now.Add(env.Lease.TTL))
-	}
-	if now.After(env.Lease.End) || !env.BilledUntil.IsZero() {
-		return Accrued(env, now)
+	accrued := Accrued(env, now)
+	switch {
+	case !env.State.Live() || !env.BilledUntil.IsZero():
+		return accrued
+	case !env.Lease.Held():
+		lease := Charge(env.Size.RateMicros, now, now.Add(env.Lease.TTL))
+		return accrued + min(lease, math.MaxInt64-accrued)
+	case now.After(env.Lease.End):
+		return accrued
 	}
 	return Charge(env.Size.RateMicros, env.BilledFrom, env.Lease.End)
 }

@@ -6,188 +6,215 @@ import "time"
 
 // Environment is one environment as its owner sees it.
 type Environment struct {
-	ID        string         `json:"id" doc:"Random, never reused"`
-	Name      string         `json:"name" doc:"Unique among live environments"`
-	Owner     string         `json:"owner" doc:"User who asked"`
-	Project   string         `json:"project,omitempty" doc:"What it is for"`
-	Blueprint BlueprintRef   `json:"blueprint"`
-	Size      Size           `json:"size"`
+	ID        string         `json:"id" doc:"Random, never reused" example:"k3v9x2ab"`
+	Name      string         `json:"name" doc:"Unique among live environments" example:"calm-otter"`
+	Owner     string         `json:"owner" doc:"User who asked" example:"ada"`
+	Project   string         `json:"project,omitempty" doc:"What it is for" example:"shop"`
+	Blueprint BlueprintRef   `json:"blueprint" doc:"The exact blueprint it was made from"`
+	Size      Size           `json:"size" doc:"Its limits and price, as they were at admission"`
 	Inputs    map[string]any `json:"inputs,omitempty" doc:"The blueprint's inputs"`
-	State     string         `json:"state" enum:"pending,provisioning,warm,leased,failed,destroying,destroyed"`
+	State     string         `json:"state" enum:"pending,provisioning,warm,leased,failed,destroying,destroyed" doc:"Where it is in its life" example:"leased"`
 	Reason    string         `json:"reason,omitempty" doc:"Why it is in this state, in one sentence"`
-	Failure   *Failure       `json:"failure,omitempty"`
+	Failure   *Failure       `json:"failure,omitempty" doc:"Why it failed; stays"`
 	Users     []string       `json:"users" doc:"Users that exec may take, the first by default"`
-	Workspace string         `json:"workspace" doc:"Folder that source goes to"`
-	Lease     Lease          `json:"lease"`
-	Cost      Cost           `json:"cost"`
-	CreatedAt time.Time      `json:"created_at"`
+	Workspace string         `json:"workspace" doc:"Folder that source goes to" example:"/workspace"`
+	Lease     Lease          `json:"lease" doc:"Until when it is held"`
+	Cost      Cost           `json:"cost" doc:"What it has cost and will cost"`
+	CreatedAt time.Time      `json:"created_at" doc:"When it was asked for"`
 	// ReadyAt is when it was handed over.
-	ReadyAt     *time.Time `json:"ready_at,omitempty"`
-	DestroyedAt *time.Time `json:"destroyed_at,omitempty"`
+	ReadyAt     *time.Time `json:"ready_at,omitempty" doc:"When it was handed over"`
+	DestroyedAt *time.Time `json:"destroyed_at,omitempty" doc:"When nothing of it was left"`
 	// Attempts counts tries of the present step that failed.
-	Attempts int   `json:"attempts,omitempty"`
+	Attempts int   `json:"attempts,omitempty" doc:"Tries of the present step that failed"`
 	Revision int64 `json:"revision" doc:"Counts changes of this environment"`
 }
 
 // BlueprintRef names an exact blueprint.
 type BlueprintRef struct {
-	Name    string `json:"name"`
-	Version string `json:"version"`
+	Name    string `json:"name" doc:"Name" example:"build"`
+	Version string `json:"version" doc:"Version" example:"1.0.0"`
 	Digest  string `json:"digest" doc:"sha256 of its content"`
 }
 
 // Size is a named set of limits with its price.
 type Size struct {
-	Name              string  `json:"name"`
-	CPUs              float64 `json:"cpus" doc:"Cores"`
-	MemoryMiB         int64   `json:"memory_mib"`
-	Pids              int64   `json:"pids"`
-	RateMicrosPerHour int64   `json:"rate_micros_per_hour" doc:"Millionths of the currency's unit"`
-	Currency          string  `json:"currency"`
+	Name              string  `json:"name" doc:"Name" example:"small"`
+	CPUs              float64 `json:"cpus" doc:"Cores" example:"1"`
+	MemoryMiB         int64   `json:"memory_mib" doc:"Memory, swap included, in MiB" example:"1024"`
+	Pids              int64   `json:"pids" doc:"Most processes at once" example:"512"`
+	RateMicrosPerHour int64   `json:"rate_micros_per_hour" doc:"Millionths of the currency's unit" example:"10000"`
+	Currency          string  `json:"currency" doc:"ISO 4217 code" example:"USD"`
 }
 
 // Lease tells until when an environment is held.
 type Lease struct {
-	TTLSeconds    int64      `json:"ttl_seconds"`
+	TTLSeconds    int64      `json:"ttl_seconds" doc:"Length asked for" example:"3600"`
 	MaxTTLSeconds int64      `json:"max_ttl_seconds" doc:"Longest lifetime, extensions included"`
 	Start         *time.Time `json:"start,omitempty" doc:"Hand-over"`
-	End           *time.Time `json:"end,omitempty"`
+	End           *time.Time `json:"end,omitempty" doc:"When it ends; absent before hand-over"`
 	LeftSeconds   int64      `json:"left_seconds" doc:"Negative when overdue"`
 	Warning       bool       `json:"warning" doc:"Under 10 % is left"`
 }
 
 // Cost in millionths of the currency's unit.
 type Cost struct {
-	Currency          string `json:"currency"`
-	RateMicrosPerHour int64  `json:"rate_micros_per_hour"`
-	AccruedMicros     int64  `json:"accrued_micros"`
+	Currency          string `json:"currency" doc:"ISO 4217 code" example:"USD"`
+	RateMicrosPerHour int64  `json:"rate_micros_per_hour" doc:"Price of an hour" example:"10000"`
+	AccruedMicros     int64  `json:"accrued_micros" doc:"Cost so far" example:"2500"`
 	AtExpiryMicros    int64  `json:"at_expiry_micros" doc:"If it runs to the end of its lease"`
 }
 
 // Failure tells why an environment failed.
 type Failure struct {
-	Code     string    `json:"code"`
-	Sentence string    `json:"sentence"`
-	Hint     string    `json:"hint,omitempty"`
-	At       time.Time `json:"at"`
+	Code     string    `json:"code" doc:"Error code" example:"provision_failed"`
+	Sentence string    `json:"sentence" doc:"The cause, in one sentence"`
+	Hint     string    `json:"hint,omitempty" doc:"The next thing to do"`
+	At       time.Time `json:"at" doc:"When"`
 }
 
 // CreateRequest asks for an environment. Send an Idempotency-Key header to make retries safe.
 type CreateRequest struct {
-	Blueprint  string         `json:"blueprint,omitempty" doc:"Name, or name@version; default: build"`
-	Size       string         `json:"size,omitempty"`
-	Name       string         `json:"name,omitempty" doc:"Made up when empty"`
-	Project    string         `json:"project,omitempty"`
-	TTLSeconds *int64         `json:"ttl_seconds,omitempty" doc:"Default: the blueprint's"`
-	Inputs     map[string]any `json:"inputs,omitempty"`
+	Blueprint  string         `json:"blueprint,omitempty" doc:"Name, or name@version; default: build" example:"build@1.0.0"`
+	Size       string         `json:"size,omitempty" doc:"One of the blueprint's sizes; its default when empty" example:"small"`
+	Name       string         `json:"name,omitempty" doc:"Made up when empty" example:"calm-otter"`
+	Project    string         `json:"project,omitempty" doc:"What it is for" example:"shop"`
+	TTLSeconds *int64         `json:"ttl_seconds,omitempty" doc:"Default: the blueprint's" example:"3600"`
+	Inputs     map[string]any `json:"inputs,omitempty" doc:"The blueprint's inputs, by name"`
 }
 
 // ExtendRequest moves the end of a lease.
 type ExtendRequest struct {
-	BySeconds int64 `json:"by_seconds" doc:"Added to the present end"`
+	BySeconds int64 `json:"by_seconds" doc:"Added to the present end" example:"1800"`
 }
 
 // EnvironmentList is one page of environments.
 type EnvironmentList struct {
-	Environments []Environment `json:"environments"`
+	Environments []Environment `json:"environments" doc:"Newest first"`
 	Next         string        `json:"next,omitempty" doc:"Cursor of the next page"`
 }
 
 // Event is one entry of an environment's append-only record.
 type Event struct {
-	Seq         int64     `json:"seq"`
-	At          time.Time `json:"at"`
-	Environment string    `json:"environment,omitempty"`
-	Kind        string    `json:"kind"`
-	Message     string    `json:"message"`
-	Actor       string    `json:"actor,omitempty"`
+	Seq         int64     `json:"seq" doc:"Number, rising over all environments"`
+	At          time.Time `json:"at" doc:"When"`
+	Environment string    `json:"environment,omitempty" doc:"Id of the environment"`
+	Kind        string    `json:"kind" doc:"Stable dotted word" example:"lease.extended"`
+	Message     string    `json:"message" doc:"One sentence"`
+	Actor       string    `json:"actor,omitempty" doc:"User, or bothyd"`
+}
+
+// EventList is a part of an environment's record, oldest first.
+type EventList struct {
+	Events []Event `json:"events" doc:"Oldest first"`
 }
 
 // Update is one line of a watch (NDJSON): the environment as it is now, and
 // the events since the line before.
 type Update struct {
-	Environment Environment `json:"environment"`
-	Events      []Event     `json:"events,omitempty"`
+	Environment Environment `json:"environment" doc:"As it is now"`
+	Events      []Event     `json:"events,omitempty" doc:"What happened since the line before"`
 }
 
 // LogLine is one line of a log (NDJSON).
 type LogLine struct {
-	At     time.Time `json:"at"`
-	Source string    `json:"source" enum:"bothy,terraform,sandbox"`
-	Text   string    `json:"text"`
+	At     time.Time `json:"at" doc:"When"`
+	Source string    `json:"source" enum:"bothy,terraform,sandbox" doc:"Who wrote it"`
+	Text   string    `json:"text" doc:"The line, without its end"`
+}
+
+// StreamEnd is the last line of an NDJSON stream that had to end early.
+type StreamEnd struct {
+	Problem *Problem `json:"problem"`
 }
 
 // Blueprint describes a golden path.
 type Blueprint struct {
-	Name              string   `json:"name"`
-	Version           string   `json:"version"`
-	Digest            string   `json:"digest"`
-	Description       string   `json:"description"`
-	Image             string   `json:"image"`
-	Users             []string `json:"users"`
-	Workspace         string   `json:"workspace"`
-	DefaultTTLSeconds int64    `json:"default_ttl_seconds"`
-	MaxTTLSeconds     int64    `json:"max_ttl_seconds"`
-	Sizes             []Size   `json:"sizes"`
-	DefaultSize       string   `json:"default_size"`
-	Inputs            []Input  `json:"inputs"`
+	Name              string   `json:"name" doc:"Name"`
+	Version           string   `json:"version" doc:"Version"`
+	Digest            string   `json:"digest" doc:"sha256 of its content"`
+	Description       string   `json:"description" doc:"One line"`
+	Image             string   `json:"image" doc:"Reference of the sandbox image"`
+	Users             []string `json:"users" doc:"Users that exec may take, the first by default"`
+	Workspace         string   `json:"workspace" doc:"Folder that source goes to"`
+	DefaultTTLSeconds int64    `json:"default_ttl_seconds" doc:"Lease when none is asked for"`
+	MaxTTLSeconds     int64    `json:"max_ttl_seconds" doc:"Longest lifetime, extensions included"`
+	Sizes             []Size   `json:"sizes" doc:"Sizes to choose from"`
+	DefaultSize       string   `json:"default_size" doc:"Size when none is asked for"`
+	Inputs            []Input  `json:"inputs" doc:"Inputs that a request may give"`
 }
 
 // Input is one typed input of a blueprint.
 type Input struct {
-	Name        string   `json:"name"`
-	Type        string   `json:"type" enum:"string,integer,number,boolean"`
-	Description string   `json:"description,omitempty"`
-	Default     any      `json:"default,omitempty"`
-	Required    bool     `json:"required"`
-	Enum        []any    `json:"enum,omitempty"`
-	Pattern     string   `json:"pattern,omitempty"`
-	Min         *float64 `json:"min,omitempty"`
-	Max         *float64 `json:"max,omitempty"`
+	Name        string   `json:"name" doc:"Name"`
+	Type        string   `json:"type" enum:"string,integer,number,boolean" doc:"Type of its value"`
+	Description string   `json:"description,omitempty" doc:"What it is for"`
+	Default     any      `json:"default,omitempty" doc:"Value when none is given"`
+	Required    bool     `json:"required" doc:"Whether a value must be given"`
+	Enum        []any    `json:"enum,omitempty" doc:"The allowed values; any when absent"`
+	Pattern     string   `json:"pattern,omitempty" doc:"Regular expression (RE2) that a string must match whole"`
+	Min         *float64 `json:"min,omitempty" doc:"Least number, or shortest string in bytes"`
+	Max         *float64 `json:"max,omitempty" doc:"Greatest number, or longest string in bytes"`
 }
 
 // BlueprintList lists the blueprints.
 type BlueprintList struct {
-	Blueprints []Blueprint `json:"blueprints"`
+	Blueprints []Blueprint `json:"blueprints" doc:"All on offer, by name"`
 }
 
 // Check is one finding of doctor or readyz.
 type Check struct {
-	Name string `json:"name"`
+	Name string `json:"name" doc:"What was looked at"`
 	// Status is "ok", "warning" or "failed".
-	Status  string `json:"status" enum:"ok,warning,failed"`
-	Message string `json:"message"`
-	Hint    string `json:"hint,omitempty"`
+	Status  string `json:"status" enum:"ok,warning,failed" doc:"How it is"`
+	Message string `json:"message" doc:"One sentence"`
+	Hint    string `json:"hint,omitempty" doc:"The next thing to do"`
+}
+
+// Alive is the answer of healthz.
+type Alive struct {
+	Status string `json:"status" enum:"ok" doc:"Always ok"`
 }
 
 // Health is the answer of readyz and doctor.
 type Health struct {
-	Ready  bool    `json:"ready"`
-	Checks []Check `json:"checks"`
+	Ready  bool    `json:"ready" doc:"No check has failed"`
+	Checks []Check `json:"checks" doc:"What was looked at"`
 }
 
 // Version tells what a daemon is.
 type Version struct {
-	Version  string `json:"version"`
+	Version  string `json:"version" doc:"Version of bothyd" example:"0.1.0"`
 	Instance string `json:"instance" doc:"Id of this installation, in the labels of all it creates"`
 }
 
 // Problem is an error (RFC 9457), with bothy's code and hint.
 type Problem struct {
-	Type   string `json:"type,omitempty"`
-	Title  string `json:"title"`
-	Status int    `json:"status"`
+	Type   string `json:"type,omitempty" doc:"URI of the problem type; absent for about:blank"`
+	Title  string `json:"title" doc:"The status in words" example:"Conflict"`
+	Status int    `json:"status" doc:"HTTP status" example:"409"`
 	// Detail is one sentence for people.
-	Detail string `json:"detail"`
-	Code   string `json:"code"`
-	Hint   string `json:"hint,omitempty"`
+	Detail string `json:"detail" doc:"One sentence for people" example:"the name calm-otter is taken"`
+	Code   string `json:"code" doc:"Error code, for machines" example:"conflict"`
+	Hint   string `json:"hint,omitempty" doc:"The next thing to do" example:"choose another name"`
 	// Errors lists the places of an invalid request.
-	Errors []ProblemPlace `json:"errors,omitempty"`
+	Errors []ProblemPlace `json:"errors,omitempty" doc:"Places of an invalid request"`
 }
 
 // ProblemPlace is one wrong place in a request.
 type ProblemPlace struct {
-	Location string `json:"location"`
-	Message  string `json:"message"`
-	Value    any    `json:"value,omitempty"`
+	Location string `json:"location" doc:"Where" example:"body.by_seconds"`
+	Message  string `json:"message" doc:"What is wrong" example:"expected integer"`
+	Value    any    `json:"value,omitempty" doc:"What was found, when it is short"`
 }
+
+// ProblemType is the media type of a Problem.
+const ProblemType = "application/problem+json"
+
+// Error gives the sentence: a Problem is an error.
+func (p *Problem) Error() string { return p.Detail }
+
+// GetStatus gives the HTTP status.
+func (p *Problem) GetStatus() int { return p.Status }
+
+// ContentType gives the media type that a Problem is sent as, whatever was asked for.
+func (p *Problem) ContentType(string) string { return ProblemType }

@@ -1,0 +1,70 @@
+# make help lists what there is. The work is in .setup/ (what a machine needs) and e2e/.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+setup := .setup/setup.sh
+tool := .setup/tool.sh
+export BOTHY_BIN := $(CURDIR)/bin
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
+
+.PHONY: demo
+demo: setup ## from a bare machine to a real build in an environment, and gone again
+	@go run ./e2e/demo
+
+.PHONY: demo-clean
+demo-clean: ## remove what demo and setup made: environments, images, the cache, bin; no packages
+	@if [[ -d e2e/demo ]]; then go run ./e2e/demo --clean; fi
+	@.setup/clean.sh images cache bin
+
+.PHONY: setup
+setup: ## install or build what is missing: Docker, terraform, provider, images, binaries
+	@$(setup)
+
+.PHONY: build
+build: ## bothy and bothyd, into bin/
+	@$(setup) binaries
+
+.PHONY: test
+test: setup ## all tests, real engine and Terraform included
+	@$(tool) gotestsum --format pkgname-and-test-fails -- -timeout 30m ./...
+
+.PHONY: test-short
+test-short: ## the tests that need neither engine nor Terraform
+	@$(tool) gotestsum --format pkgname-and-test-fails -- -short -timeout 10m ./...
+
+.PHONY: race
+race: ## short tests under the race detector
+	@$(setup) compiler
+	go test -race -short -timeout 20m ./internal/... ./provisioner/...
+
+.PHONY: bench
+bench: setup ## measure against doing it by hand; writes bench.json
+	@go run ./e2e/bench
+
+.PHONY: verify
+verify: ## all that must hold before a change goes in, engine left out
+	@.setup/verify.sh
+
+.PHONY: lint
+lint: ## golangci-lint, layers included
+	@$(tool) golangci-lint run ./...
+
+.PHONY: fmt
+fmt: ## format Go in place
+	@$(tool) golangci-lint fmt ./...
+
+.PHONY: generate
+generate: ## run go generate
+	go generate ./...
+
+.PHONY: clean
+clean: ## remove bin/ and what tests and benchmarks wrote here
+	@.setup/clean.sh bin
+
+.PHONY: clean-images
+clean-images: ## remove the images that setup made
+	@.setup/clean.sh images

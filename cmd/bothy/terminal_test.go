@@ -1,0 +1,102 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/bothy-env/bothy/internal/cli/clitest"
+)
+
+func TestShellIsATerminalThatResizes(t *testing.T) {
+	server := startServer(t)
+	if err := server.Add("web", "leased"); err != nil {
+		t.Fatal(err)
+	}
+	cmd := bothy(t, server, "shell", "web")
+	typed, shown, check := terminal(t, cmd)
+	start(t, cmd)
+	// The markers are put together by the shell, so that the echo of what is typed is not taken for its answer.
+	typeLine(t, typed, "echo size-$(stty size | tr ' ' x)\r")
+	awaitText(t, shown, "size-30x100")
+	if err := clitest.SetSize(typed, 41, 121); err != nil {
+		t.Fatal(err)
+	}
+	typeLine(t, typed, "until test \"$(stty size)\" = '41 121'; do sleep 0.02; done; echo new-$(stty size | tr ' ' x)\r")
+	awaitText(t, shown, "new-41x121")
+	// Ctrl-C is a key here: it ends what runs inside, not the shell and not us.
+	typeLine(t, typed, "echo sleep-$((1+1)); sleep 60\r")
+	awaitText(t, shown, "sleep-2")
+	typeLine(t, typed, "\x03")
+	typeLine(t, typed, "echo alive-$((2+2)) $TERM; exit 5\r")
+	if code := finish(t, cmd); code != 5 {
+		t.Errorf("exit code = %d, want the shell's own, 5", code)
+	}
+	awaitText(t, shown, "alive-4 xterm")
+	check()
+}
+
+func TestTheTerminalIsRestoredWhenTheDaemonGoes(t *testing.T) {
+	server := startServer(t)
+	if err := server.Add("web", "leased"); err != nil {
+		t.Fatal(err)
+	}
+	cmd := bothy(t, server, "exec", "-t", "-i", "web", "--", "sh", "-c", "echo up; sleep 60")
+	_, shown, check := terminal(t, cmd)
+	start(t, cmd)
+	awaitText(t, shown, "up")
+	server.CutOff()
+	if code := finish(t, cmd); code != 5 {
+		t.Errorf("exit code = %d, want 5; shown: %s", code, shown)
+	}
+	check()
+}
+
+func TestProgressMovesOnATerminalOnly(t *testing.T) {
+	for _, c := range []struct {
+		name, variable string
+		moves          bool
+	}{
+		{"a terminal", "NO_COLOR=", true},
+		{"NO_COLOR", "NO_COLOR=1", false},
+		{"a dumb terminal", "TERM=dumb", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			server := startServer(t)
+			cmd := bothy(t, server, "up", "--name", "web")
+			cmd.Env = append(cmd.Env, c.variable)
+			_, shown, check := terminal(t, cmd)
+			start(t, cmd)
+			if code := finish(t, cmd); code != 0 {
+				t.Errorf("exit code = %d", code)
+			}
+			awaitText(t, shown, "until then")
+			check()
+			if got := strings.Contains(shown.String(), "\x1b"); got != c.moves {
+				t.Errorf("escape sequences: %v, want %v, in %q", got, c.moves, shown)
+			}
+			if got := strings.Contains(shown.String(), "✓"); got != c.moves {
+				t.Errorf("check marks: %v, want %v, in %q", got, c.moves, shown)
+			}
+		})
+	}
+}
+
+func TestDownAllAsksOnATerminal(t *testing.T) {
+	for answer, want := range map[string]string{"n\r": "Nothing was given back", "y\r": "web is gone"} {
+		t.Run(strings.TrimSpace(answer), func(t *testing.T) {
+			server := startServer(t)
+			if err := server.Add("web", "leased"); err != nil {
+				t.Fatal(err)
+			}
+			cmd := bothy(t, server, "down", "--all")
+			typed, shown, _ := terminal(t, cmd)
+			start(t, cmd)
+			awaitText(t, shown, "Give back 1: web? [y/N]")
+			typeLine(t, typed, answer)
+			awaitText(t, shown, want)
+			if code := finish(t, cmd); (code == 0) != (answer == "y\r") {
+				t.Errorf("exit code = %d", code)
+			}
+		})
+	}
+}

@@ -1,0 +1,431 @@
+package api_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"os/user"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/bothy-env/bothy/internal/api/wire"
+	"github.com/bothy-env/bothy/internal/client"
+	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+// me is who the kernel says is at the other end of the socket.
+func me(t *testing.T) string {
+	t.Helper()
+	u, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Username
+}
+
+func TestCreateHandsTheWholeRequestToTheEngine(t *testing.T) {
+	r := start(t, newDouble())
+	ttl := int64(90)
+	env, existed, err := r.client().Create(limited(t), wire.CreateRequest{
+		Blueprint: "build@1.0.0", Size: "small", Name: "otter", Project: "shop", TTLSeconds: &ttl,
+		Inputs: map[string]any{"shm_mib": 32, "on": true, "word": "x"},
+	}, "key-1")
+	if err != nil || existed {
+		t.Fatalf("existed %v, error %v", existed, err)
+	}
+	if env.Name != "otter" || env.State != "pending" {
+		t.Errorf("environment %+v", env)
+	}
+	span := 90 * time.Second
+	want := engine.Request{
+		Owner: me(t), Project: "shop", Blueprint: "build@1.0.0", Size: "small", Name: "otter", TTL: &span, IdempotencyKey: "key-1",
+		Inputs: map[string]any{"shm_mib": 32.0, "on": true, "word": "x"},
+	}
+	if diff := cmp.Diff([]engine.Request{want}, r.engine.requests); diff != "" {
+		t.Errorf("request (-want +got):\n%s", diff)
+	}
+}
+
+func TestCreateTwiceWithOneKeySaysThatItExisted(t *testing.T) {
+	r := start(t, newDouble())
+	for i, want := range []struct {
+		status  int
+		existed bool
+	}{{201, false}, {200, true}} {
+		resp, body := r.raw("POST", "/v1/environments", strings.NewReader(`{"name":"otter"}`), "Idempotency-Key", "k", "Content-Type", "application/json")
+		if resp.StatusCode != want.status {
+			t.Errorf("call %d: %d %s", i, resp.StatusCode, body)
+		}
+	}
+	_, existed, err := r.client().Create(limited(t), wire.CreateRequest{Name: "otter"}, "k")
+	if err != nil || !existed {
+		t.Errorf("existed %v, error %v", existed, err)
+	}
+}
+
+func TestALeaseOfAbsurdLengthReachesTheEngineWithoutOverflow(t *testing.T) {
+	r := start(t, newDouble())
+	for _, seconds := range []int64{math.MaxInt64, math.MinInt64, 0, -1} {
+		if _, _, err := r.client().Create(limited(t), wire.CreateRequest{Name: "otter", TTLSeconds: &seconds}, ""); err != nil {
+			t.Fatal(err)
+		}
+		got := *r.engine.requests[len(r.engine.requests)-1].TTL
+		if (seconds > 0) != (got > 0) || (seconds < 0) != (got < 0) {
+			t.Errorf("%d s reached the engine as %s", seconds, got)
+		}
+	}
+}
+
+func TestAnEnvironmentIsToldWhole(t *testing.T) {
+	env := leased("otter")
+	env.Project, env.Reason, env.Work.Attempts = "shop", "in use", 2
+	env.Failure = &fleet.Failure{Code: fleet.CodeProvision, Sentence: "no room", Hint: "make some", At: noon}
+	r := start(t, newDouble().add(env))
+	got, err := r.client().Get(limited(t), "otter")
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin, end := noon.Add(-30*time.Minute), noon.Add(30*time.Minute)
+	want := wire.Environment{
+		ID: "id-otter", Name: "otter", Owner: "ada", Project: "shop",
+		Blueprint: wire.BlueprintRef{Name: "build", Version: "1.0.0", Digest: "sha256:00"},
+		Size:      wire.Size{Name: "small", CPUs: 1, MemoryMiB: 1024, Pids: 512, RateMicrosPerHour: 3_600_000, Currency: "USD"},
+		Inputs:    map[string]any{"shm_mib": 64.0}, State: "leased", Reason: "in use",
+		Failure: &wire.Failure{Code: "provision_failed", Sentence: "no room", Hint: "make some", At: noon},
+		Users:   []string{"dev", "root"}, Workspace: "/workspace",
+		Lease: wire.Lease{TTLSeconds: 3600, MaxTTLSeconds: 8 * 3600, Start: &begin, End: &end, LeftSeconds: 1800},
+		Cost:  wire.Cost{Currency: "USD", RateMicrosPerHour: 3_600_000, AccruedMicros: 1_800_000, AtExpiryMicros: 3_600_000},
+		// Half an hour at 3.6 units an hour is 1.8.
+		CreatedAt: noon.Add(-31 * time.Minute), ReadyAt: &begin, Attempts: 2, Revision: 4,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("environment (-want +got):\n%s", diff)
+	}
+}
+
+func TestLeaseAndCostFitTheState(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		change       func(*fleet.Environment)
+		left         int64
+		warning      bool
+		cost, expiry int64
+	}{
+		{"under a tenth left", func(e *fleet.Environment) { e.Lease.End = noon.Add(3 * time.Minute) }, 180, true, 1_800_000, 1_980_000},
+		{"overdue", func(e *fleet.Environment) { e.Lease.End = noon.Add(-time.Minute) }, -60, true, 1_800_000, 1_800_000},
+		{"not handed over", func(e *fleet.Environment) {
+			e.State, e.Lease.Start, e.Lease.End, e.BilledFrom = fleet.Pending, time.Time{}, time.Time{}, time.Time{}
+		}, 3600, false, 0, 3_600_000},
+		{"going", func(e *fleet.Environment) { e.State = fleet.Destroying }, 1800, false, 1_800_000, 1_800_000},
+		{"gone", func(e *fleet.Environment) { e.State, e.BilledUntil = fleet.Destroyed, noon.Add(-29*time.Minute) }, 0, false, 60_000, 60_000},
+		{"gone and never made", func(e *fleet.Environment) {
+			e.State, e.Lease.Start, e.Lease.End, e.BilledFrom = fleet.Destroyed, time.Time{}, time.Time{}, time.Time{}
+		}, 0, false, 0, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			env := leased("otter")
+			c.change(&env)
+			r := start(t, newDouble().add(env))
+			got, err := r.client().Get(limited(t), "otter")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Lease.LeftSeconds != c.left || got.Lease.Warning != c.warning {
+				t.Errorf("lease %+v, want %d s left, warning %v", got.Lease, c.left, c.warning)
+			}
+			if got.Cost.AccruedMicros != c.cost || got.Cost.AtExpiryMicros != c.expiry {
+				t.Errorf("cost %+v, want %d and %d at expiry", got.Cost, c.cost, c.expiry)
+			}
+		})
+	}
+}
+
+func TestListFollowsThePagesAndPassesTheFilter(t *testing.T) {
+	r := start(t, newDouble().add(leased("a"), leased("b"), leased("c")))
+	r.engine.add(leased("d"))
+	delete(r.engine.envs, "d")
+	page := func(o client.ListOptions) []string {
+		envs, err := r.client().List(limited(t), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := []string{}
+		for _, e := range envs {
+			names = append(names, e.Name)
+		}
+		return names
+	}
+	if diff := cmp.Diff([]string{"a", "b", "c"}, page(client.ListOptions{All: true, States: []string{"leased", "failed"}, Owner: "o", Project: "p", Blueprint: "b"})); diff != "" {
+		t.Errorf("all (-want +got):\n%s", diff)
+	}
+	want := engine.Filter{IncludeGone: true, States: []fleet.State{fleet.Leased, fleet.Failed}, Owner: "o", Project: "p", Blueprint: "b", Limit: 1000}
+	if diff := cmp.Diff(want, r.engine.filters[0]); diff != "" {
+		t.Errorf("filter (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"a", "b"}, page(client.ListOptions{Limit: 2})); diff != "" {
+		t.Errorf("two of them (-want +got):\n%s", diff)
+	}
+	if last := r.engine.filters[len(r.engine.filters)-1]; last.Limit != 1 || last.Cursor != "a" || last.IncludeGone {
+		t.Errorf("the second page was asked for by %+v", last)
+	}
+}
+
+func TestExtendAndReleaseSayWhoDidIt(t *testing.T) {
+	r := start(t, newDouble().add(leased("otter")))
+	c := r.client()
+	env, err := c.Extend(limited(t), "otter", 90*time.Minute)
+	if err != nil || env.Lease.LeftSeconds != 2*3600 {
+		t.Errorf("extended: %+v, %v", env.Lease, err)
+	}
+	for range 2 {
+		if env, err := c.Release(limited(t), "otter"); err != nil || env.State != "destroying" {
+			t.Errorf("released: %s, %v", env.State, err)
+		}
+	}
+	if diff := cmp.Diff([]string{me(t), me(t), me(t)}, r.engine.actors); diff != "" {
+		t.Errorf("actors (-want +got):\n%s", diff)
+	}
+	if resp, _ := r.raw("DELETE", "/v1/environments/otter", nil); resp.StatusCode != http.StatusAccepted {
+		t.Errorf("DELETE gives %d", resp.StatusCode)
+	}
+}
+
+func TestEventsBlueprintsAndVersion(t *testing.T) {
+	r := start(t, newDouble().add(leased("otter")))
+	c := r.client()
+	es, err := c.Events(limited(t), "otter", 3, 0)
+	if err != nil || len(es) != 2 || es[0] != (wire.Event{Seq: 4, At: noon, Environment: "id-otter", Kind: "environment.requested", Message: "asked for", Actor: "ada"}) {
+		t.Errorf("events %+v, %v", es, err)
+	}
+	if es, err := c.Events(limited(t), "otter", 0, 1); err != nil || len(es) != 1 {
+		t.Errorf("one event: %+v, %v", es, err)
+	}
+	bps, err := c.Blueprints(limited(t))
+	if err != nil || len(bps) != 1 || bps[0].Inputs[0].Name != "shm_mib" || bps[0].Inputs[0].Required || *bps[0].Inputs[0].Max != 1024 {
+		t.Errorf("blueprints %+v, %v", bps, err)
+	}
+	if bp, err := c.Blueprint(limited(t), "build@1.0.0"); err != nil || bp.DefaultTTLSeconds != 3600 || bp.Sizes[0].RateMicrosPerHour != 10_000 {
+		t.Errorf("blueprint %+v, %v", bp, err)
+	}
+	if _, err := c.Blueprint(limited(t), "biuld"); client.CodeOf(err) != wire.CodeNotFound {
+		t.Errorf("unknown blueprint: %v", err)
+	}
+	if v, err := c.Version(limited(t)); err != nil || v != (wire.Version{Version: "test", Instance: "inst1"}) {
+		t.Errorf("version %+v, %v", v, err)
+	}
+}
+
+func TestReadyAndDoctorTellWhatIsAmiss(t *testing.T) {
+	d := newDouble()
+	d.checks = []engine.Check{{Name: "store", Status: engine.OK, Message: "fine"}, {Name: "isolation", Status: engine.Warning, Message: "hm"}}
+	r := start(t, d)
+	if h, err := r.client().Health(limited(t)); err != nil || !h.Ready || len(h.Checks) != 2 {
+		t.Errorf("health with a warning: %+v, %v", h, err)
+	}
+	d.checks = append(d.checks, engine.Check{Name: "docker", Status: engine.Down, Message: "away", Hint: "start it"})
+	h, err := r.client().Health(limited(t))
+	if err != nil || h.Ready || h.Checks[2] != (wire.Check{Name: "docker", Status: "failed", Message: "away", Hint: "start it"}) {
+		t.Errorf("health with Docker away: %+v, %v", h, err)
+	}
+	if resp, _ := r.raw("GET", "/readyz", nil); resp.StatusCode != 503 {
+		t.Errorf("readyz: %d", resp.StatusCode)
+	}
+	if resp, _ := r.raw("GET", "/v1/doctor", nil); resp.StatusCode != 200 {
+		t.Errorf("doctor: %d", resp.StatusCode)
+	}
+	if resp, body := r.raw("GET", "/healthz", nil); resp.StatusCode != 200 || !strings.Contains(body, "ok") {
+		t.Errorf("healthz: %d %s", resp.StatusCode, body)
+	}
+}
+
+func TestAnEngineThatHangsIsGivenUp(t *testing.T) {
+	d := newDouble()
+	d.find = func(ctx context.Context, _ string) (fleet.Environment, error) {
+		<-ctx.Done()
+		return fleet.Environment{}, fmt.Errorf("find: %w", ctx.Err())
+	}
+	r := start(t, d, func(c *apiConfig) { c.RequestTimeout = 200 * time.Millisecond })
+	resp, body := r.raw("GET", "/v1/environments/otter", nil)
+	if p := problemIn(t, resp, body); resp.StatusCode != 503 || p.Code != "unavailable" {
+		t.Errorf("got %d %+v", resp.StatusCode, p)
+	}
+}
+
+func TestWatchTellsEachChangeAtOnce(t *testing.T) {
+	d, step := newDouble(), make(chan fleet.State)
+	d.watch = func(_ context.Context, name string, after int64, update func(fleet.Environment, []fleet.Event) error) error {
+		for state := range step {
+			env := leased(name)
+			env.State = state
+			after++
+			if err := update(env, []fleet.Event{{Seq: after, At: noon, Kind: "x", Message: "m"}}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	r := start(t, d)
+	got, done := make(chan wire.Update), make(chan error, 1)
+	go func() {
+		done <- r.client().Watch(limited(t), "otter", 7, func(u wire.Update) error { got <- u; return nil })
+	}()
+	for i, state := range []fleet.State{fleet.Pending, fleet.Provisioning, fleet.Leased, fleet.Destroyed} {
+		step <- state
+		u := receive(t, "update", got)
+		if u.Environment.State != string(state) || len(u.Events) != 1 || u.Events[0].Seq != int64(8+i) {
+			t.Errorf("update %d: %+v", i, u)
+		}
+	}
+	close(step)
+	if err := receive(t, "end", done); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAStreamEndsInTheEngineWhenItsClientLeaves(t *testing.T) {
+	d, ended := newDouble(), make(chan error, 2)
+	d.add(leased("otter"))
+	d.watch = func(ctx context.Context, _ string, _ int64, update func(fleet.Environment, []fleet.Event) error) error {
+		_ = update(leased("otter"), nil)
+		<-ctx.Done()
+		ended <- ctx.Err()
+		return ctx.Err()
+	}
+	d.logs = func(ctx context.Context, _ string, _ time.Time, _ bool, write func(fleet.LogLine) error) error {
+		_ = write(fleet.LogLine{At: noon, Source: "bothy", Text: "x"})
+		<-ctx.Done()
+		ended <- ctx.Err()
+		return ctx.Err()
+	}
+	r := start(t, d)
+	enough := errors.New("enough")
+	if err := r.client().Watch(limited(t), "otter", 0, func(wire.Update) error { return enough }); !errors.Is(err, enough) {
+		t.Errorf("watch gave %v", err)
+	}
+	if err := r.client().Logs(limited(t), "otter", time.Time{}, true, func(wire.LogLine) error { return enough }); !errors.Is(err, enough) {
+		t.Errorf("logs gave %v", err)
+	}
+	for range 2 {
+		if err := receive(t, "end of the engine's call", ended); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	}
+	if strings.Contains(r.log.String(), "level=ERROR") {
+		t.Errorf("a client that leaves is no error:\n%s", r.log)
+	}
+}
+
+func TestAWatchThatBreaksIsTakenUpWhereItStood(t *testing.T) {
+	d := newDouble()
+	var afters []int64
+	d.watch = func(_ context.Context, name string, after int64, update func(fleet.Environment, []fleet.Event) error) error {
+		afters = append(afters, after)
+		if err := update(leased(name), []fleet.Event{{Seq: after + 5, At: noon}}); err != nil {
+			return err
+		}
+		switch len(afters) {
+		case 1:
+			panic("cut")
+		case 2:
+			return fleet.Errorf(fleet.CodeUnavailable, "the store is away")
+		}
+		return nil
+	}
+	r := start(t, d)
+	var seen []int64
+	err := r.client().Watch(limited(t), "otter", 1, func(u wire.Update) error { seen = append(seen, u.Events[0].Seq); return nil })
+	if err != nil {
+		t.Error(err)
+	}
+	if !slices.Equal(afters, []int64{1, 6, 11}) || !slices.Equal(seen, []int64{6, 11, 16}) {
+		t.Errorf("asked after %v, saw %v", afters, seen)
+	}
+}
+
+func TestLogsComeLineByLineAndSayWhyTheyEndEarly(t *testing.T) {
+	d, since := newDouble().add(leased("otter")), noon.Add(-time.Minute+3*time.Nanosecond)
+	d.logs = func(_ context.Context, name string, from time.Time, follow bool, write func(fleet.LogLine) error) error {
+		if name != "otter" || !from.Equal(since) || !follow {
+			t.Errorf("asked for %s since %s, follow %v", name, from, follow)
+		}
+		_ = write(fleet.LogLine{At: noon, Source: "terraform", Text: "Apply \x1b[1mcomplete</x>"})
+		return fleet.Errorf(fleet.CodeUnavailable, "the engine is away").WithHint("wait")
+	}
+	r := start(t, d)
+	var got []wire.LogLine
+	err := r.client().Logs(limited(t), "otter", since, true, func(l wire.LogLine) error { got = append(got, l); return nil })
+	if diff := cmp.Diff([]wire.LogLine{{At: noon, Source: "terraform", Text: "Apply \x1b[1mcomplete</x>"}}, got); diff != "" {
+		t.Errorf("lines (-want +got):\n%s", diff)
+	}
+	var e *client.Error
+	if !errors.As(err, &e) || e.Code != wire.CodeUnavailable || e.Sentence != "the engine is away" || e.Hint != "wait" {
+		t.Errorf("ended with %v", err)
+	}
+	if err := r.client().Logs(limited(t), "nix", time.Time{}, false, nil); client.CodeOf(err) != wire.CodeNotFound {
+		t.Errorf("logs of nothing: %v", err)
+	}
+}
+
+func TestTheHeadOfAnEmptyLogComesAtOnce(t *testing.T) {
+	d, release := newDouble().add(leased("otter")), make(chan struct{})
+	d.logs = func(ctx context.Context, _ string, _ time.Time, _ bool, _ func(fleet.LogLine) error) error {
+		select {
+		case <-release:
+		case <-ctx.Done():
+		}
+		return nil
+	}
+	r := start(t, d)
+	conn := r.dial()
+	_, _ = io.WriteString(conn, "GET /v1/environments/otter/logs?follow=true HTTP/1.1\r\nHost: x\r\n\r\n")
+	line := make([]byte, 15)
+	if _, err := io.ReadFull(conn, line); err != nil || string(line) != "HTTP/1.1 200 OK" {
+		t.Errorf("head %q, %v", line, err)
+	}
+	close(release)
+}
+
+func TestStreamsAreCappedPerCaller(t *testing.T) {
+	d := newDouble()
+	d.watch = func(ctx context.Context, _ string, _ int64, update func(fleet.Environment, []fleet.Event) error) error {
+		_ = update(leased("otter"), nil)
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	dir, tcp := withTCP(t)
+	r := start(t, d, tcp, func(c *apiConfig) { c.MaxStreams = 2 })
+	ctx, cancel := context.WithCancel(limited(t))
+	up, ended := make(chan struct{}), make(chan error, 3)
+	watch := func(c *client.Client) {
+		ended <- c.Watch(ctx, "otter", 0, func(wire.Update) error { up <- struct{}{}; return nil })
+	}
+	for range 2 {
+		go watch(r.client())
+		receive(t, "stream", up)
+	}
+	err := r.client().Watch(ctx, "otter", 0, func(wire.Update) error { return nil })
+	if client.CodeOf(err) != wire.CodeQuota {
+		t.Errorf("the third stream: %v", err)
+	}
+	// Another caller has room of their own.
+	go watch(r.clientOf(client.Options{Host: "https://" + r.server.Addr().String(), Token: "sesame", CAFile: dir + "/cert.pem"}))
+	receive(t, "stream of another", up)
+	cancel()
+	for range 3 {
+		if err := receive(t, "end", ended); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	}
+	until(t, "there is room again", func() bool {
+		enough := errors.New("enough")
+		return errors.Is(r.client().Watch(limited(t), "otter", 0, func(wire.Update) error { return enough }), enough)
+	})
+}

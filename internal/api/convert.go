@@ -1,0 +1,115 @@
+package api
+
+import (
+	"math"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/api/wire"
+	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/ledger"
+)
+
+// environment is an environment as the wire has it, at a moment.
+func environment(e fleet.Environment, now time.Time) wire.Environment {
+	w := wire.Environment{
+		ID: e.ID, Name: e.Name, Owner: e.Owner, Project: e.Project,
+		Blueprint: wire.BlueprintRef{Name: e.Blueprint.Name, Version: e.Blueprint.Version, Digest: e.Blueprint.Digest},
+		Size:      size(e.Size), Inputs: e.Inputs,
+		State: string(e.State), Reason: e.Reason,
+		Users: list(e.Users), Workspace: e.Workspace,
+		Lease: wire.Lease{
+			TTLSeconds: int64(e.Lease.TTL / time.Second), MaxTTLSeconds: int64(e.Lease.MaxTTL / time.Second),
+			Start: when(e.Lease.Start), End: when(e.Lease.End),
+			LeftSeconds: int64(e.Lease.Left(now) / time.Second), Warning: e.Lease.Warning(now),
+		},
+		Cost: wire.Cost{
+			Currency: e.Size.Currency, RateMicrosPerHour: e.Size.RateMicros,
+			AccruedMicros: ledger.Accrued(e, now), AtExpiryMicros: ledger.AtExpiry(e, now),
+		},
+		CreatedAt: e.CreatedAt.UTC(), ReadyAt: when(e.ReadyAt), DestroyedAt: when(e.DestroyedAt),
+		Attempts: e.Work.Attempts, Revision: e.Revision,
+	}
+	if f := e.Failure; f != nil {
+		w.Failure = &wire.Failure{Code: string(f.Code), Sentence: f.Sentence, Hint: f.Hint, At: f.At.UTC()}
+	}
+	switch e.State {
+	case fleet.Destroyed:
+		// A lease that is over has nothing left and nothing to warn of.
+		w.Lease.LeftSeconds, w.Lease.Warning = 0, false
+		w.Cost.AtExpiryMicros = w.Cost.AccruedMicros
+	case fleet.Failed, fleet.Destroying:
+		w.Lease.Warning = false
+		w.Cost.AtExpiryMicros = w.Cost.AccruedMicros
+	}
+	return w
+}
+
+func size(s fleet.Size) wire.Size {
+	return wire.Size{Name: s.Name, CPUs: s.CPUs, MemoryMiB: s.MemoryMiB, Pids: s.Pids, RateMicrosPerHour: s.RateMicros, Currency: s.Currency}
+}
+
+func event(e fleet.Event) wire.Event {
+	return wire.Event{Seq: e.Seq, At: e.At.UTC(), Environment: e.EnvironmentID, Kind: e.Kind, Message: e.Message, Actor: e.Actor}
+}
+
+func events(es []fleet.Event) []wire.Event { return each(es, event) }
+
+func logLine(l fleet.LogLine) wire.LogLine {
+	return wire.LogLine{At: l.At.UTC(), Source: l.Source, Text: l.Text}
+}
+
+func blueprint(b fleet.Blueprint) wire.Blueprint {
+	return wire.Blueprint{
+		Name: b.Ref.Name, Version: b.Ref.Version, Digest: b.Ref.Digest,
+		Description: b.Description, Image: b.Image, Users: list(b.Users), Workspace: b.Workspace,
+		DefaultTTLSeconds: int64(b.DefaultTTL / time.Second), MaxTTLSeconds: int64(b.MaxTTL / time.Second),
+		Sizes: each(b.Sizes, size), DefaultSize: b.DefaultSize, Inputs: each(b.Inputs, input),
+	}
+}
+
+func input(i fleet.Input) wire.Input {
+	return wire.Input{
+		Name: i.Name, Type: i.Type, Description: i.Description, Default: i.Default, Required: i.Required(),
+		Enum: i.Enum, Pattern: i.Pattern, Min: i.Min, Max: i.Max,
+	}
+}
+
+func health(checks []engine.Check) wire.Health {
+	h := wire.Health{Ready: true, Checks: each(checks, func(c engine.Check) wire.Check {
+		return wire.Check{Name: c.Name, Status: c.Status, Message: c.Message, Hint: c.Hint}
+	})}
+	for _, c := range h.Checks {
+		if c.Status != engine.OK && c.Status != engine.Warning {
+			h.Ready = false
+		}
+	}
+	return h
+}
+
+// each converts a slice; the result is never nil, so that JSON has [] and not null.
+func each[A, B any](in []A, convert func(A) B) []B {
+	out := make([]B, len(in))
+	for i, v := range in {
+		out[i] = convert(v)
+	}
+	return out
+}
+
+func list(in []string) []string { return each(in, func(s string) string { return s }) }
+
+// when is nil for a time that has not come yet.
+func when(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+// seconds makes a duration of whole seconds; what does not fit becomes the
+// longest there is, so that the engine judges it and no overflow does.
+func seconds(n int64) time.Duration {
+	const most = int64(math.MaxInt64 / time.Second)
+	return time.Duration(max(-most, min(most, n))) * time.Second
+}

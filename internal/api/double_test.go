@@ -1,0 +1,217 @@
+package api_test
+
+import (
+	"context"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/api"
+	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/provisioner"
+)
+
+var _ api.Engine = (*double)(nil)
+
+// The real engine is what the routes are made for.
+var _ api.Engine = (*engine.Engine)(nil)
+
+// double is an engine in memory. What a test does not set answers plainly.
+type double struct {
+	mu   sync.Mutex
+	envs map[string]fleet.Environment
+	keys map[string]string
+	// requests and actors are what came in.
+	requests []engine.Request
+	filters  []engine.Filter
+	actors   []string
+
+	fail     error // every call's error, when set
+	find     func(ctx context.Context, name string) (fleet.Environment, error)
+	watch    func(ctx context.Context, name string, after int64, update func(fleet.Environment, []fleet.Event) error) error
+	logs     func(ctx context.Context, name string, since time.Time, follow bool, write func(fleet.LogLine) error) error
+	exec     func(ctx context.Context, req provisioner.ExecRequest, streams provisioner.Streams) (int, error)
+	copyTo   func(ctx context.Context, dir, user string, tar io.Reader) error
+	copyFrom func(ctx context.Context, path, user string) (io.ReadCloser, error)
+	checks   []engine.Check
+}
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func newDouble() *double {
+	return &double{envs: map[string]fleet.Environment{}, keys: map[string]string{}}
+}
+
+func leased(name string) fleet.Environment {
+	return fleet.Environment{
+		ID: "id-" + name, Name: name, Owner: "ada", State: fleet.Leased, Users: []string{"dev", "root"}, Workspace: "/workspace",
+		Blueprint: fleet.BlueprintRef{Name: "build", Version: "1.0.0", Digest: "sha256:00"},
+		Size:      fleet.Size{Name: "small", CPUs: 1, MemoryMiB: 1024, Pids: 512, RateMicros: 3_600_000, Currency: "USD"},
+		Inputs:    map[string]any{"shm_mib": int64(64)},
+		Lease:     fleet.Lease{TTL: time.Hour, MaxTTL: 8 * time.Hour, Start: noon.Add(-30 * time.Minute), End: noon.Add(30 * time.Minute)},
+		CreatedAt: noon.Add(-31 * time.Minute), ReadyAt: noon.Add(-30 * time.Minute), BilledFrom: noon.Add(-30 * time.Minute), Revision: 4,
+	}
+}
+
+func (d *double) add(envs ...fleet.Environment) *double {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, e := range envs {
+		d.envs[e.Name] = e
+	}
+	return d
+}
+
+func (d *double) Acquire(_ context.Context, req engine.Request) (fleet.Environment, bool, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.requests = append(d.requests, req)
+	if d.fail != nil {
+		return fleet.Environment{}, false, d.fail
+	}
+	if name, ok := d.keys[req.IdempotencyKey]; ok && req.IdempotencyKey != "" {
+		return d.envs[name], true, nil
+	}
+	env := leased(req.Name)
+	env.State, env.Owner, env.Lease.Start, env.Lease.End = fleet.Pending, req.Owner, time.Time{}, time.Time{}
+	d.envs[env.Name], d.keys[req.IdempotencyKey] = env, env.Name
+	return env, false, nil
+}
+
+func (d *double) Find(ctx context.Context, name string) (fleet.Environment, error) {
+	if d.find != nil {
+		return d.find(ctx, name)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.fail != nil {
+		return fleet.Environment{}, d.fail
+	}
+	env, ok := d.envs[name]
+	if !ok {
+		return env, fleet.Errorf(fleet.CodeNotFound, "no environment %q", name).WithHint("see: bothy ls")
+	}
+	return env, nil
+}
+
+func (d *double) List(_ context.Context, f engine.Filter) ([]fleet.Environment, string, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.filters = append(d.filters, f)
+	var all []fleet.Environment
+	for _, e := range d.envs {
+		all = append(all, e)
+	}
+	// Pages of one, by the name that the cursor holds.
+	var page *fleet.Environment
+	for _, e := range all {
+		if e.Name > f.Cursor && (page == nil || e.Name < page.Name) {
+			page = &e
+		}
+	}
+	if page == nil {
+		return nil, "", d.fail
+	}
+	next := page.Name
+	if len(all) == 1 {
+		next = ""
+	}
+	return []fleet.Environment{*page}, next, d.fail
+}
+
+func (d *double) act(actor, name string, change func(*fleet.Environment)) (fleet.Environment, error) {
+	env, err := d.Find(context.Background(), name)
+	if err != nil {
+		return env, err
+	}
+	change(&env)
+	d.mu.Lock()
+	d.actors = append(d.actors, actor)
+	d.mu.Unlock()
+	d.add(env)
+	return env, nil
+}
+
+func (d *double) Extend(_ context.Context, actor, name string, by time.Duration) (fleet.Environment, error) {
+	return d.act(actor, name, func(e *fleet.Environment) { e.Lease.End = e.Lease.End.Add(by) })
+}
+
+func (d *double) Release(_ context.Context, actor, name string) (fleet.Environment, error) {
+	return d.act(actor, name, func(e *fleet.Environment) { e.State = fleet.Destroying })
+}
+
+func (d *double) Events(ctx context.Context, name string, after int64, limit int) ([]fleet.Event, error) {
+	_, err := d.Find(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	var out []fleet.Event
+	for seq := after + 1; seq <= 5 && len(out) < limit; seq++ {
+		out = append(out, fleet.Event{Seq: seq, At: noon, EnvironmentID: "id-" + name, Kind: "environment.requested", Message: "asked for", Actor: "ada"})
+	}
+	return out, nil
+}
+
+func (d *double) Watch(ctx context.Context, name string, after int64, update func(fleet.Environment, []fleet.Event) error) error {
+	if d.watch != nil {
+		return d.watch(ctx, name, after, update)
+	}
+	env, err := d.Find(ctx, name)
+	if err != nil {
+		return err
+	}
+	return update(env, nil)
+}
+
+func (d *double) Logs(ctx context.Context, name string, since time.Time, follow bool, write func(fleet.LogLine) error) error {
+	if d.logs != nil {
+		return d.logs(ctx, name, since, follow, write)
+	}
+	return nil
+}
+
+func (d *double) Exec(ctx context.Context, actor, _ string, req provisioner.ExecRequest, streams provisioner.Streams) (int, error) {
+	d.mu.Lock()
+	d.actors = append(d.actors, actor)
+	d.mu.Unlock()
+	if d.fail != nil {
+		return 0, d.fail
+	}
+	return d.exec(ctx, req, streams)
+}
+
+func (d *double) CopyTo(ctx context.Context, _, _, dir, user string, tar io.Reader) error {
+	if d.fail != nil {
+		return d.fail
+	}
+	return d.copyTo(ctx, dir, user, tar)
+}
+
+func (d *double) CopyFrom(ctx context.Context, _, _, path, user string) (io.ReadCloser, error) {
+	if d.fail != nil {
+		return nil, d.fail
+	}
+	return d.copyFrom(ctx, path, user)
+}
+
+func (d *double) Blueprints() []fleet.Blueprint {
+	lo, hi := 16.0, 1024.0
+	return []fleet.Blueprint{{
+		Ref: fleet.BlueprintRef{Name: "build", Version: "1.0.0", Digest: "sha256:00"}, Description: "Builds things.", Image: "bothy/build",
+		Users: []string{"dev"}, Workspace: "/workspace", DefaultTTL: time.Hour, MaxTTL: 8 * time.Hour, DefaultSize: "small",
+		Sizes:  []fleet.Size{{Name: "small", CPUs: 1, MemoryMiB: 1024, Pids: 512, RateMicros: 10_000, Currency: "USD"}},
+		Inputs: []fleet.Input{{Name: "shm_mib", Type: "integer", Default: int64(64), Min: &lo, Max: &hi}},
+	}}
+}
+
+func (d *double) Blueprint(name string) (fleet.Blueprint, error) {
+	if all := d.Blueprints(); name == all[0].Ref.Name || name == all[0].Ref.String() {
+		return all[0], nil
+	}
+	return fleet.Blueprint{}, fleet.Errorf(fleet.CodeNotFound, "no blueprint %q", name)
+}
+
+func (d *double) Checks(context.Context) []engine.Check { return d.checks }
+func (d *double) Instance() string                      { return "inst1" }
+func (d *double) Now() time.Time                        { return noon }

@@ -1,0 +1,131 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+func (s *Server) fileRoutes(api huma.API) {
+	binary := &huma.Schema{Type: huma.TypeString, Format: "binary"}
+	huma.Register(api, huma.Operation{
+		OperationID: "copy-to", Method: http.MethodPut, Path: "/v1/environments/{env}/files", Tags: []string{"inside"},
+		Summary:     "Unpack a tar stream in an environment",
+		Description: "Entries that would land outside the folder, devices, and links that point out are refused.",
+		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{tarred: {Schema: binary}}},
+		Responses:   map[string]*huma.Response{"204": {Description: "Unpacked"}},
+		Errors:      errorStatuses(http.StatusNotFound, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusTooManyRequests),
+	}, func(_ context.Context, in *struct {
+		EnvPath
+		Path string `query:"path" maxLength:"4096" doc:"Folder, which exists; default: the workspace" example:"/workspace"`
+		User string `query:"user" maxLength:"64" doc:"Whose the files become; default: the blueprint's first user"`
+	}) (*huma.StreamResponse, error) {
+		return s.stream(func(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
+			return s.copyTo(ctx, w, r, in.Env, in.Path, in.User)
+		}), nil
+	})
+
+	huma.Register(api, huma.Operation{
+		OperationID: "copy-from", Method: http.MethodGet, Path: "/v1/environments/{env}/files", Tags: []string{"inside"},
+		Summary:     "Read a file or folder of an environment as a tar stream",
+		Description: "The first entry is the path's base name. A stream that breaks off before the end of the answer is not whole.",
+		Responses:   content("The tar stream", tarred, binary),
+		Errors:      errorStatuses(http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests),
+	}, func(_ context.Context, in *struct {
+		EnvPath
+		Path string `query:"path" required:"true" minLength:"1" maxLength:"4096" doc:"File or folder" example:"/workspace/out"`
+		User string `query:"user" maxLength:"64" doc:"With whose rights; default: the blueprint's first user"`
+	}) (*huma.StreamResponse, error) {
+		return s.stream(func(ctx context.Context, w http.ResponseWriter, _ *http.Request) error {
+			return s.copyFrom(ctx, w, in.Env, in.Path, in.User)
+		}), nil
+	})
+}
+
+func (s *Server) copyTo(ctx context.Context, w http.ResponseWriter, r *http.Request, env, dir, user string) error {
+	tooLarge := problem(fleet.CodeTooLarge, "copy in parts, or leave out what is not needed; the limit is set in bothyd's configuration",
+		"the copy has more than %d bytes", s.cfg.MaxUpload)
+	if r.ContentLength > s.cfg.MaxUpload {
+		return tooLarge
+	}
+	body := &upload{body: http.MaxBytesReader(w, r.Body, s.cfg.MaxUpload), rc: http.NewResponseController(w), stall: s.cfg.StallTimeout}
+	err := s.engine.CopyTo(ctx, caller(ctx), env, dir, user, body)
+	var exceeded *http.MaxBytesError
+	switch {
+	case errors.As(body.err, &exceeded):
+		return tooLarge
+	case body.err != nil:
+		return problem(fleet.CodeInvalid, "the folder may hold a part of it; copy again", "the copy broke off: %s", body.reason())
+	case err != nil:
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// upload reads a body that must keep coming, and remembers what was wrong with
+// it: whoever reads it may wrap the error beyond recognition.
+type upload struct {
+	body  io.Reader
+	rc    *http.ResponseController
+	stall time.Duration
+	err   error
+}
+
+func (u *upload) Read(p []byte) (int, error) {
+	// A connection that cannot take deadlines has none.
+	_ = u.rc.SetReadDeadline(realTime().Add(u.stall))
+	n, err := u.body.Read(p)
+	if err != nil && err != io.EOF {
+		u.err = err
+	}
+	return n, err
+}
+
+func (u *upload) reason() string {
+	var timeout interface{ Timeout() bool }
+	if errors.As(u.err, &timeout) && timeout.Timeout() {
+		return fmt.Sprintf("nothing came for %s", u.stall)
+	}
+	return "the connection ended"
+}
+
+func (s *Server) copyFrom(ctx context.Context, w http.ResponseWriter, env, path, user string) error {
+	tar, err := s.engine.CopyFrom(ctx, caller(ctx), env, path, user)
+	if err != nil {
+		return err
+	}
+	defer tar.Close()
+	defer context.AfterFunc(ctx, func() { _ = tar.Close() })() // Ends a Read that is under way.
+	w.Header().Set("Content-Type", tarred)
+	w.WriteHeader(http.StatusOK)
+	if _, err := io.CopyBuffer(flushing{w, http.NewResponseController(w)}, tar, make([]byte, 64<<10)); err != nil {
+		if ctx.Err() == nil {
+			requestOf(ctx).log.Error("copy out of environment broke off", "environment", env, "error", err)
+		}
+		// The answer has begun: cutting it off is all that still tells the client.
+		panic(http.ErrAbortHandler)
+	}
+	return nil
+}
+
+// flushing sends what it is given at once: the next part may be long in coming.
+type flushing struct {
+	io.Writer
+	rc *http.ResponseController
+}
+
+func (f flushing) Write(p []byte) (int, error) {
+	n, err := f.Writer.Write(p)
+	if err != nil {
+		return n, err
+	}
+	return n, f.rc.Flush()
+}

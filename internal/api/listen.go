@@ -1,0 +1,192 @@
+package api
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+// socketListener is a unix socket that only its owner may use, held under a lock so that no other daemon takes it over.
+type socketListener struct {
+	net.Listener
+	lock *os.File
+}
+
+// Close removes the socket and lets the lock go. Only the first call does.
+func (l *socketListener) Close() error {
+	err := l.Listener.Close()
+	if errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return errors.Join(err, l.lock.Close())
+}
+
+// listenUnix makes the socket. Its folder is made 0700 when it is not there.
+// A socket that was left over is replaced; one that somebody answers at is not.
+func listenUnix(path string) (net.Listener, error) {
+	if len(path) > 107 {
+		return nil, fmt.Errorf("listen on socket: path %s has %d bytes, and 107 are the most", path, len(path))
+	}
+	if err := secureFolder(filepath.Dir(path)); err != nil {
+		return nil, fmt.Errorf("listen on socket: %w", err)
+	}
+	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock socket: %w", err)
+	}
+	ln, err := bindUnix(path, lock)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return &socketListener{ln, lock}, nil
+}
+
+func bindUnix(path string, lock *os.File) (net.Listener, error) {
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, fmt.Errorf("listen on socket %s: another bothyd has it: %w", path, err)
+	}
+	if err := clearStale(path); err != nil {
+		return nil, fmt.Errorf("listen on socket: %w", err)
+	}
+	// On Linux a socket's file takes the mode that the socket has when it is bound, so it is never open to others.
+	private := func(_, _ string, c syscall.RawConn) error {
+		var err error
+		if ctlErr := c.Control(func(fd uintptr) { err = syscall.Fchmod(int(fd), 0o600) }); ctlErr != nil {
+			return ctlErr
+		}
+		return err
+	}
+	ln, err := (&net.ListenConfig{Control: private}).Listen(context.Background(), "unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("listen on socket: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("close socket to others: %w", err), ln.Close())
+	}
+	return ln, nil
+}
+
+// secureFolder refuses a folder in which somebody else could put a socket in place of ours.
+func secureFolder(dir string) error {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is not a folder", dir)
+	}
+	if mode := info.Mode().Perm(); mode&0o022 != 0 {
+		return fmt.Errorf("folder %s has mode %04o, so others may write in it: chmod 700 it or choose another", dir, mode)
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Geteuid() && st.Uid != 0 {
+		return fmt.Errorf("folder %s belongs to user id %d", dir, st.Uid)
+	}
+	return nil
+}
+
+// clearStale removes a socket that nobody answers at, and nothing else.
+func clearStale(path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if info.Mode().Type() != fs.ModeSocket {
+		return fmt.Errorf("%s is there and is not a socket", path)
+	}
+	conn, err := net.DialTimeout("unix", path, time.Second)
+	if err == nil {
+		return errors.Join(fmt.Errorf("somebody answers at %s already", path), conn.Close())
+	}
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("see who is at %s: %w", path, err)
+	}
+	return os.Remove(path)
+}
+
+// peerKey holds who is at the other end of a unix connection.
+type peerKey struct{}
+
+type peer struct {
+	name string
+	err  error
+}
+
+// withPeer puts the kernel's word on who connected into the connection's context.
+func withPeer(ctx context.Context, c net.Conn) context.Context {
+	name, err := peerName(c)
+	return context.WithValue(ctx, peerKey{}, peer{name, err})
+}
+
+func peerName(c net.Conn) (string, error) {
+	uc, ok := c.(*net.UnixConn)
+	if !ok {
+		return "", fmt.Errorf("read peer of a %T", c)
+	}
+	raw, err := uc.SyscallConn()
+	if err != nil {
+		return "", fmt.Errorf("read peer: %w", err)
+	}
+	var cred *unix.Ucred
+	var credErr error
+	if err := raw.Control(func(fd uintptr) { cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); err != nil {
+		return "", fmt.Errorf("read peer: %w", err)
+	}
+	if credErr != nil {
+		return "", fmt.Errorf("read peer: %w", credErr)
+	}
+	uid := strconv.FormatUint(uint64(cred.Uid), 10)
+	if u, err := user.LookupId(uid); err == nil {
+		return u.Username, nil
+	}
+	return "uid-" + uid, nil
+}
+
+// identifyPeer gives the user at the other end of a unix connection.
+func identifyPeer(r *http.Request) (string, error) {
+	p, ok := r.Context().Value(peerKey{}).(peer)
+	if !ok || p.err != nil || p.name == "" {
+		requestOf(r.Context()).log.Warn("peer unknown", "error", p.err)
+		return "", problem(fleet.CodeUnauthenticated, "", "the system does not tell who you are")
+	}
+	return p.name, nil
+}
+
+// loadTLS reads the certificate and refuses a key that everybody may read.
+func loadTLS(certFile, keyFile string) (*tls.Config, error) {
+	info, err := os.Stat(keyFile)
+	if err != nil {
+		return nil, fmt.Errorf("load TLS key: %w", err)
+	}
+	if mode := info.Mode().Perm(); mode&0o007 != 0 {
+		return nil, fmt.Errorf("load TLS key: %s has mode %04o, so everybody may use it: chmod 600 it", keyFile, mode)
+	}
+	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		return nil, fmt.Errorf("load TLS certificate: %w", err)
+	}
+	// HTTP/1.1 only: WebSockets need it, and one protocol is one behaviour.
+	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}, nil
+}

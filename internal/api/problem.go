@@ -1,0 +1,178 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"slices"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/bothy-env/bothy/internal/api/wire"
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+// statuses is the one table from error code to HTTP status.
+var statuses = map[fleet.Code]int{
+	fleet.CodeInvalid:         http.StatusUnprocessableEntity,
+	fleet.CodeNotFound:        http.StatusNotFound,
+	fleet.CodeConflict:        http.StatusConflict,
+	fleet.CodeQuota:           http.StatusTooManyRequests,
+	fleet.CodePolicy:          http.StatusForbidden,
+	fleet.CodeUnauthenticated: http.StatusUnauthorized,
+	fleet.CodeTooLarge:        http.StatusRequestEntityTooLarge,
+	fleet.CodeUnavailable:     http.StatusServiceUnavailable,
+	fleet.CodeProvision:       http.StatusBadGateway,
+	fleet.CodeInternal:        http.StatusInternalServerError,
+}
+
+// Codes lists every error code that an answer may carry, sorted.
+func Codes() []fleet.Code { return slices.Sorted(maps.Keys(statuses)) }
+
+// StatusOf gives the HTTP status of an error code; 500 for one that is not in the table.
+func StatusOf(code fleet.Code) int {
+	if s, ok := statuses[code]; ok {
+		return s
+	}
+	return http.StatusInternalServerError
+}
+
+// codeOfStatus is the way back, for errors that the HTTP layers below find themselves.
+func codeOfStatus(status int) fleet.Code {
+	for code, s := range statuses {
+		if s == status {
+			return code
+		}
+	}
+	switch {
+	case status == http.StatusRequestTimeout:
+		return fleet.CodeUnavailable
+	case status >= 400 && status < 500:
+		return fleet.CodeInvalid
+	}
+	return fleet.CodeInternal
+}
+
+// problem makes a Problem of a code.
+func problem(code fleet.Code, hint, format string, args ...any) *wire.Problem {
+	return withStatus(StatusOf(code), code, hint, fmt.Sprintf(format, args...))
+}
+
+func withStatus(status int, code fleet.Code, hint, detail string) *wire.Problem {
+	return &wire.Problem{Title: http.StatusText(status), Status: status, Detail: detail, Code: string(code), Hint: hint}
+}
+
+// problemOf turns any error into what may be shown. Faults of our own are
+// logged with the request's id, and only that id is shown.
+func problemOf(ctx context.Context, err error) *wire.Problem {
+	if p, ok := errors.AsType[*wire.Problem](err); ok {
+		return p
+	}
+	if e, ok := errors.AsType[*fleet.Error](err); ok && e.Code != fleet.CodeInternal {
+		requestOf(ctx).log.Debug("request refused", "code", e.Code, "error", err, "cause", e.Err)
+		return problem(e.Code, e.Hint, "%s", e.Sentence)
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return problem(fleet.CodeUnavailable, "try again; see: bothy doctor", "bothyd could not answer in time")
+	}
+	r := requestOf(ctx)
+	level := slog.LevelError
+	if ctx.Err() != nil {
+		level = slog.LevelDebug // The client left, and nobody reads the answer.
+	}
+	r.log.Log(ctx, level, "request failed", "error", err)
+	return problem(fleet.CodeInternal, fmt.Sprintf("see bothyd's log for request %s", r.id), "a fault of bothy's own; it was logged")
+}
+
+// fail answers with err as a problem.
+func fail(w http.ResponseWriter, r *http.Request, err error) {
+	p := problemOf(r.Context(), err)
+	body, err := json.Marshal(p)
+	if err != nil {
+		// Only an echoed value can do that; the rest is text and numbers.
+		p.Errors = nil
+		body, _ = json.Marshal(p)
+	}
+	w.Header().Set("Content-Type", wire.ProblemType)
+	if p.Status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="bothyd"`)
+	}
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(append(body, '\n')) // Who does not stay for the answer misses it.
+}
+
+// huma takes its error type from package variables. This package is the only
+// one that uses huma, so they are set once, here.
+func init() {
+	huma.DefaultArrayNullable = false // A list of nothing is [].
+	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
+		return humaProblem(status, msg, errs)
+	}
+	huma.NewErrorWithContext = func(hctx huma.Context, status int, msg string, errs ...error) huma.StatusError {
+		if status < http.StatusInternalServerError {
+			return humaProblem(status, msg, errs)
+		}
+		if readFailed(msg) {
+			return problem(fleet.CodeInvalid, "", "the request's body broke off")
+		}
+		err := errors.Join(errs...)
+		if err == nil {
+			err = errors.New(msg)
+		}
+		return problemOf(hctx.Context(), err)
+	}
+}
+
+// readFailed recognises huma's answer to a body that cannot be read, which is the sender's doing.
+func readFailed(msg string) bool { return msg == "cannot read request body" }
+
+// echoLimit is the longest wrong value, in bytes, that an answer repeats.
+const echoLimit = 200
+
+func humaProblem(status int, msg string, errs []error) *wire.Problem {
+	p := withStatus(status, codeOfStatus(status), "", msg)
+	for _, err := range errs {
+		if err == nil {
+			continue
+		}
+		place := wire.ProblemPlace{Message: err.Error()}
+		if d, ok := err.(huma.ErrorDetailer); ok {
+			detail := d.ErrorDetail()
+			place = wire.ProblemPlace{Location: detail.Location, Message: detail.Message, Value: short(detail.Value)}
+		}
+		p.Errors = append(p.Errors, place)
+	}
+	if len(p.Errors) > 0 {
+		first := p.Errors[0]
+		p.Detail = "the request is not valid: " + first.Message
+		if first.Location != "" {
+			p.Detail = fmt.Sprintf("the request is not valid: %s: %s", first.Location, first.Message)
+		}
+		if more := len(p.Errors) - 1; more > 0 {
+			p.Detail += fmt.Sprintf(" (and %d more)", more)
+		}
+		p.Hint = "see /openapi.json for what is allowed"
+	}
+	if status == http.StatusRequestEntityTooLarge {
+		p.Hint = fmt.Sprintf("a request may have %d bytes", maxBody)
+	}
+	return p
+}
+
+// short keeps a wrong value only if it can be read at a glance.
+func short(v any) any {
+	switch v := v.(type) {
+	case string:
+		if len(v) > echoLimit {
+			return v[:echoLimit] + "..."
+		}
+		return v
+	case bool, float64, int, int64, nil:
+		return v
+	}
+	return nil
+}

@@ -1,0 +1,70 @@
+package api
+
+import (
+	"bufio"
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+// realTime is the clock of I/O deadlines and of the durations in the log. No
+// decision about an environment rests on it; those use the engine's.
+var realTime = time.Now //nolint:forbidigo // deadlines on sockets are set on the real clock
+
+// request is what is known about a request besides its content.
+type request struct {
+	// id finds the request in the log.
+	id string
+	// identity is the authenticated caller's name.
+	identity string
+	log      *slog.Logger
+}
+
+type requestKey struct{}
+
+func withRequest(ctx context.Context, r *request) context.Context {
+	return context.WithValue(ctx, requestKey{}, r)
+}
+
+// requestOf gives the request that ctx belongs to; outside of one, an empty one that logs as usual.
+func requestOf(ctx context.Context) *request {
+	if r, ok := ctx.Value(requestKey{}).(*request); ok {
+		return r
+	}
+	return &request{id: "-", log: slog.Default()}
+}
+
+// caller gives the authenticated caller's name.
+func caller(ctx context.Context) string { return requestOf(ctx).identity }
+
+// recorder remembers whether an answer has begun.
+type recorder struct {
+	http.ResponseWriter
+	status   int
+	hijacked bool
+}
+
+func (w *recorder) WriteHeader(status int) {
+	if w.status == 0 || w.status == http.StatusContinue {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *recorder) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// Hijack hands the connection over, to a WebSocket.
+func (w *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	w.hijacked = true
+	return http.NewResponseController(w.ResponseWriter).Hijack()
+}

@@ -1,0 +1,230 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+	"github.com/go-chi/chi/v5"
+
+	"github.com/bothy-env/bothy/internal/api/wire"
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+const (
+	ndjson = "application/x-ndjson"
+	tarred = "application/x-tar"
+)
+
+const about = `Bothy keeps build and deploy environments ready and takes them away without a trace.
+
+Over the unix socket the kernel tells who asks; over TCP a bearer token does. Every error is a problem
+(RFC 9457) with a code for machines, a sentence and often a hint; codes and their statuses:
+invalid 422, not_found 404, conflict 409, quota 429, policy 403, unauthenticated 401, too_large 413,
+unavailable 503, provision_failed 502, internal 500. Amounts are millionths of the currency's unit.
+
+Streams are NDJSON: one JSON value a line. One that has to end early says why in its last line, {"problem": ...}.`
+
+// routes builds the router and the OpenAPI document.
+func (s *Server) routes() (chi.Router, huma.API) {
+	router := chi.NewRouter()
+	router.NotFound(func(w http.ResponseWriter, r *http.Request) {
+		fail(w, r, problem(fleet.CodeNotFound, "see /openapi.json for what there is", "there is nothing at %s", r.URL.Path))
+	})
+	router.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
+		allowed := allowedMethods(router, r.URL.Path)
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		fail(w, r, withStatus(http.StatusMethodNotAllowed, fleet.CodeInvalid, "allowed: "+strings.Join(allowed, ", "), r.Method+" is not allowed at "+r.URL.Path))
+	})
+
+	config := huma.DefaultConfig("bothy", "1")
+	config.Info.Description = about
+	// No pages, no links in bodies: the document is served by a route of our own.
+	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
+	config.CreateHooks = nil
+	config.RejectUnknownQueryParameters = true
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"token": {Type: "http", Scheme: "bearer", Description: "Needed over TCP; over the unix socket the kernel tells who asks."},
+	}
+	config.Security = []map[string][]string{{"token": {}}, {}}
+	config.Tags = []*huma.Tag{
+		{Name: "environments", Description: "Provisioned instances, from request to tombstone"},
+		{Name: "inside", Description: "Commands and files inside an environment"},
+		{Name: "blueprints", Description: "Golden paths on offer"},
+		{Name: "system", Description: "The daemon itself"},
+	}
+	api := humachi.New(router, config)
+	s.systemRoutes(api)
+	s.blueprintRoutes(api)
+	s.environmentRoutes(api)
+	s.streamRoutes(api)
+	s.fileRoutes(api)
+	s.execRoutes(api)
+
+	document := openAPI(api)
+	router.Get("/openapi.json", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(document) // Who does not stay for the answer misses it.
+	})
+	return router, api
+}
+
+func allowedMethods(router chi.Routes, path string) []string {
+	var allowed []string
+	for _, m := range []string{http.MethodDelete, http.MethodGet, http.MethodPost, http.MethodPut} {
+		if router.Match(chi.NewRouteContext(), m, path) {
+			allowed = append(allowed, m)
+		}
+	}
+	return allowed
+}
+
+// bounded gives a request that does not stream its time.
+func (s *Server) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, s.cfg.RequestTimeout)
+}
+
+// answer is a JSON answer of status 200.
+type answer[T any] struct{ Body T }
+
+// get registers a route that only reads.
+func get[I, T any](s *Server, api huma.API, op huma.Operation, handle func(context.Context, *I) (T, error)) {
+	op.Method = http.MethodGet
+	huma.Register(api, op, func(ctx context.Context, in *I) (*answer[T], error) {
+		ctx, cancel := s.bounded(ctx)
+		defer cancel()
+		out, err := handle(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		return &answer[T]{out}, nil
+	})
+}
+
+// EnvPath is the part of every route of one environment. It is exported because huma reads exported fields only.
+type EnvPath struct {
+	Env string `path:"env" minLength:"1" maxLength:"100" example:"calm-otter" doc:"Name or id. A name means the live environment of that name, else the latest gone one"`
+}
+
+// schemaOf gives the reference of a type's schema in the document.
+func schemaOf[T any](api huma.API) *huma.Schema {
+	return api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[T](), true, "")
+}
+
+// content describes an answer that is not plain JSON.
+func content(description, media string, schema *huma.Schema) map[string]*huma.Response {
+	return map[string]*huma.Response{"200": {Description: description, Content: map[string]*huma.MediaType{media: {Schema: schema}}}}
+}
+
+func (s *Server) systemRoutes(api huma.API) {
+	type none struct{}
+	get(s, api, huma.Operation{
+		OperationID: "healthz", Path: healthPath, Tags: []string{"system"}, Summary: "Is the daemon alive?",
+		Description: "Always 200 while the daemon answers at all. Needs no token.",
+	}, func(context.Context, *none) (wire.Alive, error) { return wire.Alive{Status: "ok"}, nil })
+
+	type ready struct {
+		Status int
+		Body   wire.Health
+	}
+	op := huma.Operation{
+		OperationID: "readyz", Method: http.MethodGet, Path: "/readyz", Tags: []string{"system"}, Summary: "Can the daemon work now?",
+		Description: "503 while something that it needs is away; the body says what, either way.",
+	}
+	op.Responses = map[string]*huma.Response{"503": {Description: "Not ready", Content: map[string]*huma.MediaType{"application/json": {Schema: schemaOf[wire.Health](api)}}}}
+	op.Errors = []int{http.StatusUnauthorized, http.StatusInternalServerError}
+	huma.Register(api, op, func(ctx context.Context, _ *none) (*ready, error) {
+		ctx, cancel := s.bounded(ctx)
+		defer cancel()
+		h := health(s.engine.Checks(ctx))
+		if !h.Ready {
+			return &ready{http.StatusServiceUnavailable, h}, nil
+		}
+		return &ready{http.StatusOK, h}, nil
+	})
+
+	get(s, api, huma.Operation{
+		OperationID: "version", Path: "/v1/version", Tags: []string{"system"}, Summary: "What is this daemon?",
+	}, func(context.Context, *none) (wire.Version, error) {
+		return wire.Version{Version: s.cfg.Version, Instance: s.engine.Instance()}, nil
+	})
+	get(s, api, huma.Operation{
+		OperationID: "doctor", Path: "/v1/doctor", Tags: []string{"system"}, Summary: "What does the daemon find about itself?",
+		Description: "The findings of readyz, always with status 200.",
+	}, func(ctx context.Context, _ *none) (wire.Health, error) {
+		return health(s.engine.Checks(ctx)), nil
+	})
+}
+
+func (s *Server) blueprintRoutes(api huma.API) {
+	get(s, api, huma.Operation{
+		OperationID: "list-blueprints", Path: "/v1/blueprints", Tags: []string{"blueprints"}, Summary: "List the blueprints on offer",
+	}, func(context.Context, *struct{}) (wire.BlueprintList, error) {
+		return wire.BlueprintList{Blueprints: each(s.engine.Blueprints(), blueprint)}, nil
+	})
+	get(s, api, huma.Operation{
+		OperationID: "get-blueprint", Path: "/v1/blueprints/{name}", Tags: []string{"blueprints"}, Summary: "Show one blueprint",
+		Errors: errorStatuses(http.StatusNotFound),
+	}, func(_ context.Context, in *struct {
+		Name string `path:"name" minLength:"1" maxLength:"100" example:"build@1.0.0" doc:"Name, or name@version"`
+	}) (wire.Blueprint, error) {
+		b, err := s.engine.Blueprint(in.Name)
+		return blueprint(b), err
+	})
+}
+
+// errorStatuses lists what any route may answer besides its own errors.
+func errorStatuses(own ...int) []int {
+	return append(own, http.StatusUnauthorized, http.StatusForbidden, http.StatusUnprocessableEntity, http.StatusInternalServerError, http.StatusServiceUnavailable)
+}
+
+// streamRoutes are the routes that answer line by line.
+func (s *Server) streamRoutes(api huma.API) {
+	huma.Register(api, huma.Operation{
+		OperationID: "watch-environment", Method: http.MethodGet, Path: "/v1/environments/{env}/watch", Tags: []string{"environments"},
+		Summary:     "Follow an environment",
+		Description: "One Update a line: at once, and whenever the environment or its record changes. Ends when it is destroyed.",
+		Responses:   content("Updates, one a line", ndjson, schemaOf[wire.Update](api)),
+		Errors:      errorStatuses(http.StatusNotFound, http.StatusTooManyRequests),
+	}, func(_ context.Context, in *struct {
+		EnvPath
+		After int64 `query:"after" minimum:"0" doc:"Leave out events up to this number"`
+	}) (*huma.StreamResponse, error) {
+		return s.stream(func(ctx context.Context, w http.ResponseWriter, _ *http.Request) error {
+			out := &lines{w: w}
+			return out.end(ctx, s, s.engine.Watch(ctx, in.Env, in.After, func(e fleet.Environment, es []fleet.Event) error {
+				return out.write(wire.Update{Environment: environment(e, s.engine.Now()), Events: events(es)})
+			}))
+		}), nil
+	})
+
+	huma.Register(api, huma.Operation{
+		OperationID: "environment-logs", Method: http.MethodGet, Path: "/v1/environments/{env}/logs", Tags: []string{"environments"},
+		Summary:     "Read an environment's log",
+		Description: "One LogLine a line, oldest first: what bothy and Terraform did, and the sandbox's own output. Also of an environment that is gone.",
+		Responses:   content("Log lines, one a line", ndjson, schemaOf[wire.LogLine](api)),
+		Errors:      errorStatuses(http.StatusNotFound, http.StatusTooManyRequests),
+	}, func(_ context.Context, in *struct {
+		EnvPath
+		Since  time.Time `query:"since" doc:"Leave out what is older" example:"2026-01-31T12:00:00Z"`
+		Follow bool      `query:"follow" doc:"Go on until the environment is gone"`
+	}) (*huma.StreamResponse, error) {
+		return s.stream(func(ctx context.Context, w http.ResponseWriter, _ *http.Request) error {
+			// A log may be empty for long: the head goes out as soon as the environment is known to exist.
+			if _, err := s.engine.Find(ctx, in.Env); err != nil {
+				return err
+			}
+			out := &lines{w: w}
+			if err := out.begin(); err != nil {
+				return nil // The client is gone already.
+			}
+			return out.end(ctx, s, s.engine.Logs(ctx, in.Env, in.Since, in.Follow, func(l fleet.LogLine) error {
+				return out.write(logLine(l))
+			}))
+		}), nil
+	})
+}

@@ -1,0 +1,37 @@
+package wire_test
+
+import (
+	"testing"
+
+	"github.com/bothy-env/bothy/internal/api/wire"
+)
+
+func TestDefaultSocket(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		euid int
+		env  map[string]string
+		want string
+	}{
+		{"root, whatever is set", 0, map[string]string{"XDG_RUNTIME_DIR": "/run/user/1000", "HOME": "/root"}, "/run/bothy/bothyd.sock"},
+		{"a session", 1000, map[string]string{"XDG_RUNTIME_DIR": "/run/user/1000", "HOME": "/home/ada"}, "/run/user/1000/bothy/bothyd.sock"},
+		{"no session", 1000, map[string]string{"XDG_STATE_HOME": "/st", "HOME": "/home/ada"}, "/st/bothy/bothyd.sock"},
+		{"only a home", 1000, map[string]string{"HOME": "/home/ada"}, "/home/ada/.local/state/bothy/bothyd.sock"},
+		{"nothing", 1000, nil, "/tmp/bothy-1000/bothyd.sock"},
+		{"relative paths count as none", 1000, map[string]string{"XDG_RUNTIME_DIR": "run", "XDG_STATE_HOME": ".", "HOME": "x"}, "/tmp/bothy-1000/bothyd.sock"},
+	} {
+		if got := wire.DefaultSocket(c.euid, func(k string) string { return c.env[k] }); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+func TestAProblemIsAnError(t *testing.T) {
+	var err error = &wire.Problem{Status: 404, Detail: "no such thing"}
+	if err.Error() != "no such thing" {
+		t.Errorf("error %q", err)
+	}
+	if p := err.(*wire.Problem); p.GetStatus() != 404 || p.ContentType("application/json") != wire.ProblemType {
+		t.Errorf("status %d, type %s", p.GetStatus(), p.ContentType("application/json"))
+	}
+}

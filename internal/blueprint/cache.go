@@ -1,0 +1,109 @@
+package blueprint
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+var digestRE = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+
+// unfinished is how the names of folders begin that are still being written.
+const unfinished = ".new-"
+
+// keep writes the files to cacheDir/<digest>, all or nothing, and gives that folder's absolute path.
+func keep(files fileSet, cacheDir string) (string, error) {
+	digest := files.digest()
+	dir, err := kept(digest, cacheDir)
+	if err == nil || !errors.Is(err, errAltered) && fleet.CodeOf(err) != fleet.CodeNotFound {
+		return dir, err
+	}
+	if errors.Is(err, errAltered) {
+		if err := discard(dir); err != nil {
+			return "", err
+		}
+	}
+	if err := os.MkdirAll(cacheDir, 0o700); err != nil {
+		return "", fmt.Errorf("make blueprint cache: %w", err)
+	}
+	part, err := os.MkdirTemp(cacheDir, unfinished)
+	if err != nil {
+		return "", fmt.Errorf("make blueprint cache: %w", err)
+	}
+	if err := write(files, part, dir); err != nil {
+		return "", errors.Join(err, discard(part))
+	}
+	return dir, nil
+}
+
+func write(files fileSet, part, dir string) error {
+	for name, data := range files {
+		if err := os.WriteFile(filepath.Join(part, name), data, 0o400); err != nil {
+			return fmt.Errorf("write blueprint cache: %w", err)
+		}
+	}
+	if err := os.Chmod(part, 0o500); err != nil {
+		return fmt.Errorf("write blueprint cache: %w", err)
+	}
+	err := os.Rename(part, dir)
+	if errors.Is(err, fs.ErrExist) {
+		// Someone else was quicker with the same content.
+		return discard(part)
+	}
+	if err != nil {
+		return fmt.Errorf("write blueprint cache: %w", err)
+	}
+	return nil
+}
+
+var errAltered = errors.New("its content is no longer what its name says")
+
+// kept gives the folder of a digest after comparing its content with its
+// name: CodeNotFound when there is none, errAltered (and the folder) when it does not match.
+func kept(digest, cacheDir string) (string, error) {
+	if !digestRE.MatchString(digest) {
+		return "", fleet.Errorf(fleet.CodeInvalid, "blueprint digest %.80q is not sha256: and 64 hex digits", digest)
+	}
+	dir, err := filepath.Abs(filepath.Join(cacheDir, strings.TrimPrefix(digest, digestPrefix)))
+	if err != nil {
+		return "", fmt.Errorf("find blueprint %s: %w", digest, err)
+	}
+	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+		return dir, fleet.Errorf(fleet.CodeNotFound, "no blueprint with digest %s was ever loaded here", digest)
+	}
+	files, err := read(dir)
+	if err == nil && files.digest() == digest {
+		return dir, nil
+	}
+	return dir, fmt.Errorf("find blueprint %s in %s: %w", digest, dir, errors.Join(errAltered, err))
+}
+
+// discard removes a folder of the cache, read-only as it may be.
+func discard(dir string) error {
+	// Nothing to be done if it is no folder of ours: RemoveAll will tell.
+	_ = os.Chmod(dir, 0o700) //nolint:errcheck // see above
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("clear blueprint cache: %w", err)
+	}
+	return nil
+}
+
+// sweep removes what an interrupted Load left behind.
+func sweep(cacheDir string) error {
+	left, err := filepath.Glob(filepath.Join(cacheDir, unfinished+"*"))
+	if err != nil {
+		return fmt.Errorf("clear blueprint cache: %w", err)
+	}
+	for _, dir := range left {
+		if err := discard(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,17 @@
+// Package blueprint holds the commands on blueprints, one file per verb.
+package blueprint
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/bothy-env/bothy/internal/cli/cmdutil"
+)
+
+// NewCmdBlueprint makes `bothy blueprint`.
+func NewCmdBlueprint(f *cmdutil.Factory) *cobra.Command {
+	cmd := cmdutil.Group("blueprint", "Blueprints: what environments are made from")
+	cmd.Aliases = []string{"blueprints", "bp"}
+	cmd.Example = "  bothy blueprint ls\n  bothy blueprint show build"
+	cmd.AddCommand(NewCmdLs(f, nil), NewCmdShow(f, nil))
+	return cmd
+}

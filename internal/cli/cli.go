@@ -1,0 +1,141 @@
+// Package cli is the command line: it parses, asks the daemon by package client, and prints.
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bothy-env/bothy/internal/cli/blueprint"
+	"github.com/bothy-env/bothy/internal/cli/cmdutil"
+	"github.com/bothy-env/bothy/internal/cli/env"
+	"github.com/bothy-env/bothy/internal/cli/iostreams"
+	"github.com/bothy-env/bothy/internal/cli/spec"
+	"github.com/bothy-env/bothy/internal/cli/system"
+)
+
+// Process is what a command line takes from the process that it runs in.
+type Process struct {
+	Args    []string
+	Getenv  func(string) string
+	IO      *iostreams.IO
+	Now     func() time.Time
+	NewKey  func() string
+	Version string
+}
+
+// Main runs one command line and gives the exit code.
+func Main(p Process) int {
+	f := &cmdutil.Factory{IO: p.IO, Getenv: p.Getenv, Now: p.Now, NewKey: p.NewKey, Version: p.Version}
+	ctx, stop := withSignals(context.Background())
+	defer stop()
+	root := NewCmdRoot(f)
+	root.SetArgs(p.Args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return cmdutil.ExitOK
+	}
+	if f.Output != "json" && wantsJSON(p.Args) {
+		// The command line was wrong before the flag was read.
+		f.Output = "json"
+	}
+	if _, silent := errors.AsType[cmdutil.Exit](err); !silent {
+		f.ShowError(err)
+	}
+	return cmdutil.ExitCode(err)
+}
+
+// withSignals ends the context with a cmdutil.Interrupted at the first INT or TERM; the second one does what it does to any process.
+func withSignals(parent context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		select {
+		case s := <-caught:
+			signal.Stop(caught)
+			cancel(cmdutil.Interrupted{Signal: s})
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(caught)
+		cancel(nil)
+	}
+}
+
+// wantsJSON looks for --output json in a command line that could not be parsed.
+func wantsJSON(args []string) bool {
+	for i, a := range args {
+		if a == "--" {
+			return false
+		}
+		if a == "--output=json" || a == "-ojson" || a == "-o=json" {
+			return true
+		}
+		if (a == "--output" || a == "-o") && i+1 < len(args) && strings.TrimSpace(args[i+1]) == "json" {
+			return true
+		}
+	}
+	return false
+}
+
+// NewCmdRoot makes `bothy` with everything below it.
+func NewCmdRoot(f *cmdutil.Factory) *cobra.Command {
+	root := cmdutil.Group("bothy", "Build and deploy environments, ready when you are")
+	root.Long = `bothy gives you build and deploy environments: made by Terraform, on a lease, priced to the second, gone without a trace.
+
+bothy up in a repository with a bothy.yaml gets one with your working tree in it.
+
+Environment variables:
+  BOTHY_HOST   the daemon's address, as --host
+  BOTHY_TOKEN  the token for an https address, as --token-file
+  NO_COLOR     no colour and no moving progress, when not empty
+
+` + cmdutil.ExitCodes
+	root.Example = `  bothy spec init
+  bothy up
+  bothy exec web -- make test
+  bothy down web`
+	root.SilenceUsage, root.SilenceErrors = true, true
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetIn(f.IO.In)
+	root.SetOut(f.IO.Out)
+	root.SetErr(f.IO.Err)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return cmdutil.Usagef("%s: %w", cmd.CommandPath(), err).WithHint("%s --help", cmd.CommandPath())
+	})
+	flags := root.PersistentFlags()
+	flags.StringVarP(&f.Output, "output", "o", "text", "`format` of output and errors: text, or json for machines")
+	flags.StringVar(&f.Host, "host", "", "daemon's `address`, unix:///path or https://host:port (default: BOTHY_HOST, else your own daemon's socket)")
+	flags.StringVar(&f.TokenFile, "token-file", "", "`file` with the token for an https address (default: BOTHY_TOKEN)")
+	flags.StringVar(&f.CAFile, "ca-file", "", "`file` with PEM certificates to trust at an https address (default: the system's)")
+	cobra.CheckErr(root.RegisterFlagCompletionFunc("output", cmdutil.CompleteWords("text", "json")))
+	cobra.CheckErr(root.RegisterFlagCompletionFunc("host", cmdutil.NoComplete))
+	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		return cmdutil.OneOf("output", f.Output, "text", "json")
+	}
+
+	const environments, others = "environments", "others"
+	root.AddGroup(&cobra.Group{ID: environments, Title: "Environments:"}, &cobra.Group{ID: others, Title: "More:"})
+	add := func(group string, cmds ...*cobra.Command) {
+		for _, c := range cmds {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	add(environments,
+		env.NewCmdUp(f, nil), env.NewCmdLs(f, nil), env.NewCmdShow(f, nil), env.NewCmdExec(f, nil), env.NewCmdShell(f, nil),
+		env.NewCmdCp(f, nil), env.NewCmdLogs(f, nil), env.NewCmdExtend(f, nil), env.NewCmdDown(f, nil))
+	add(others,
+		spec.NewCmdSpec(f), blueprint.NewCmdBlueprint(f),
+		system.NewCmdDoctor(f, nil), system.NewCmdCompletion(f, nil), system.NewCmdVersion(f, nil))
+	root.SetHelpCommandGroupID(others)
+	return root
+}

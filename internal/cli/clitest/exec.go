@@ -1,0 +1,195 @@
+package clitest
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/gorilla/websocket"
+	"golang.org/x/sys/unix"
+
+	"github.com/bothy-env/bothy/internal/api/wire"
+)
+
+// exec runs the command as a process group of this machine, in the workspace. BOTHY_USER tells the user that was asked for.
+func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	env := s.find(r.PathValue("env"))
+	if env == nil || env.State != "leased" {
+		defer s.mu.Unlock()
+		if env == nil {
+			notFound(w, "environment "+r.PathValue("env"))
+		} else {
+			problem(w, wire.Problem{Title: "Conflict", Status: http.StatusConflict, Code: wire.CodeConflict, Detail: env.Name + " is " + env.State + ".", Hint: "bothy show " + env.Name})
+		}
+		return
+	}
+	dir := env.Workspace
+	s.mu.Unlock()
+	upgrader := websocket.Upgrader{Subprotocols: []string{wire.ExecProtocol}}
+	conn, err := upgrader.Upgrade(w, r, nil)
+	if err != nil {
+		return
+	}
+	defer func() { _ = conn.Close() }()
+	var start wire.ExecStart
+	if conn.ReadJSON(&start) != nil {
+		return
+	}
+	c := &command{conn: conn}
+	s.mu.Lock()
+	s.execs = append(s.execs, c)
+	s.mu.Unlock()
+	result := c.run(start, dir)
+	data, err := json.Marshal(result)
+	if err == nil {
+		c.send(wire.ExecExit, data)
+	}
+}
+
+type command struct {
+	conn *websocket.Conn
+	mu   sync.Mutex
+	pty  *os.File
+	// ended says that the process has been waited for: its number may be another's by now.
+	ended atomic.Bool
+}
+
+func (c *command) kill(pid int, s syscall.Signal) {
+	if !c.ended.Load() {
+		_ = syscall.Kill(-pid, s)
+	}
+}
+
+func (c *command) send(kind byte, data []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_ = c.conn.WriteMessage(websocket.BinaryMessage, append([]byte{kind}, data...))
+}
+
+// output sends what is written to it.
+type output struct {
+	c    *command
+	kind byte
+}
+
+func (o output) Write(p []byte) (int, error) {
+	for part := p; len(part) > 0; {
+		n := min(len(part), 32<<10)
+		o.c.send(o.kind, part[:n])
+		part = part[n:]
+	}
+	return len(p), nil
+}
+
+func (c *command) run(start wire.ExecStart, dir string) wire.ExecResult {
+	cmd := exec.Command(start.Command[0], start.Command[1:]...)
+	cmd.Dir = dir
+	if start.Dir != "" {
+		cmd.Dir = start.Dir
+	}
+	cmd.Env = append(append(os.Environ(), "BOTHY_USER="+start.User), start.Env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	stdin, input, err := os.Pipe()
+	if err != nil {
+		return failed(err)
+	}
+	defer func() { _ = stdin.Close() }()
+	copied := make(chan struct{})
+	close(copied)
+	if start.TTY {
+		master, slave, err := OpenPTY()
+		if err != nil {
+			return failed(err)
+		}
+		defer func() { _ = master.Close() }()
+		c.pty, input = master, master
+		c.resize(start.Size)
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
+		cmd.SysProcAttr.Setctty = true
+		defer func() { _ = slave.Close() }()
+		copied = make(chan struct{})
+		go func() {
+			_, _ = io.Copy(output{c, wire.ExecStdout}, master)
+			close(copied)
+		}()
+		if err := cmd.Start(); err != nil {
+			return failed(err)
+		}
+		_ = slave.Close() // the last one to close it ends the copying
+	} else {
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, output{c, wire.ExecStdout}, output{c, wire.ExecStderr}
+		if err := cmd.Start(); err != nil {
+			return failed(err)
+		}
+		if !start.Stdin {
+			_ = input.Close()
+		}
+	}
+	go c.control(cmd.Process.Pid, input)
+	err = cmd.Wait()
+	c.ended.Store(true)
+	<-copied
+	code := cmd.ProcessState.ExitCode()
+	if ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		code = 128 + int(ws.Signal())
+	}
+	if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
+		return failed(err)
+	}
+	return wire.ExecResult{ExitCode: code}
+}
+
+func failed(err error) wire.ExecResult {
+	return wire.ExecResult{Problem: &wire.Problem{Title: "Bad Request", Status: http.StatusBadRequest, Code: wire.CodeInvalid, Detail: "start command: " + err.Error()}}
+}
+
+// control takes the client's messages; when the client has gone the command is ended.
+func (c *command) control(pid int, input *os.File) {
+	for {
+		_, msg, err := c.conn.ReadMessage()
+		if err != nil || len(msg) == 0 {
+			c.kill(pid, syscall.SIGKILL)
+			return
+		}
+		data := msg[1:]
+		switch msg[0] {
+		case wire.ExecStdin:
+			_, _ = input.Write(data)
+			c.send(wire.ExecCredit, binary.BigEndian.AppendUint32(nil, uint32(len(data))))
+		case wire.ExecStdinEOF:
+			if c.pty == nil {
+				_ = input.Close()
+			}
+		case wire.ExecResize:
+			var size wire.ExecSize
+			if json.Unmarshal(data, &size) == nil {
+				c.resize(size)
+			}
+		case wire.ExecSignal:
+			c.kill(pid, unix.SignalNum("SIG"+string(data)))
+		}
+	}
+}
+
+func (c *command) resize(size wire.ExecSize) {
+	if c.pty != nil {
+		_ = SetSize(c.pty, size.Rows, size.Cols)
+	}
+}
+
+// CutOff breaks every exec under way, as a daemon that dies does.
+func (s *Server) CutOff() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.execs {
+		_ = c.conn.NetConn().Close()
+	}
+}

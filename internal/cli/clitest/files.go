@@ -1,0 +1,104 @@
+package clitest
+
+import (
+	"archive/tar"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/bothy-env/bothy/internal/api/wire"
+)
+
+// put unpacks an honest archive.
+func (s *Server) put(w http.ResponseWriter, r *http.Request) {
+	dir := r.URL.Query().Get("path")
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		notFound(w, "folder "+dir)
+		return
+	}
+	if err := unpack(r.Body, dir); err != nil {
+		problem(w, wire.Problem{Title: "Bad Request", Status: http.StatusBadRequest, Code: wire.CodeInvalid, Detail: "unpack: " + err.Error()})
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func unpack(r io.Reader, dir string) error {
+	for tr := tar.NewReader(r); ; {
+		h, err := tr.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		path := filepath.Join(dir, h.Name)
+		switch h.Typeflag {
+		case tar.TypeDir:
+			err = os.MkdirAll(path, 0o755)
+		case tar.TypeSymlink:
+			err = os.Symlink(h.Linkname, path)
+		default:
+			var content []byte
+			if content, err = io.ReadAll(tr); err == nil {
+				err = os.WriteFile(path, content, h.FileInfo().Mode().Perm())
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// get packs a file or folder. A file whose name ends in .archive is itself the answer, so that a test can send any.
+func (s *Server) get(w http.ResponseWriter, r *http.Request) {
+	path := r.URL.Query().Get("path")
+	if _, err := os.Lstat(path); err != nil {
+		notFound(w, "file "+path)
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-tar")
+	if strings.HasSuffix(path, ".archive") {
+		http.ServeFile(w, r, path)
+		return
+	}
+	tw := tar.NewWriter(w)
+	_ = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return pack(tw, filepath.Dir(path), p, d)
+	})
+	_ = tw.Close()
+}
+
+func pack(tw *tar.Writer, base, path string, d fs.DirEntry) error {
+	info, err := d.Info()
+	if err != nil {
+		return err
+	}
+	link := ""
+	if d.Type() == fs.ModeSymlink {
+		if link, err = os.Readlink(path); err != nil {
+			return err
+		}
+	}
+	h, err := tar.FileInfoHeader(info, link)
+	if err != nil {
+		return err
+	}
+	if h.Name, err = filepath.Rel(base, path); err != nil {
+		return err
+	}
+	if err := tw.WriteHeader(h); err != nil || !d.Type().IsRegular() {
+		return err
+	}
+	content, err := os.ReadFile(path)
+	if err == nil {
+		_, err = tw.Write(content)
+	}
+	return err
+}

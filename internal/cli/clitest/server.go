@@ -1,0 +1,239 @@
+// Package clitest is a daemon for tests of the command line: it speaks the wire API over a unix socket, keeps its
+// environments in memory, goes on only when somebody watches, and runs their commands as processes of this machine, each environment's workspace being a
+// folder of the test. It decides nothing that a real daemon decides; what happens to a request is said by the test.
+package clitest
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/api/wire"
+)
+
+// Server is the daemon.
+type Server struct {
+	// Socket is its unix socket.
+	Socket string
+
+	root   string
+	http   *http.Server
+	closed chan struct{}
+
+	mu      sync.Mutex
+	changed chan struct{}
+	envs    []*environment
+	keys    map[string]string
+	seq     int64
+	refuse  *wire.Problem
+	fate    string
+	checks  []wire.Check
+	execs   []*command
+}
+
+type environment struct {
+	wire.Environment
+	events []wire.Event
+	logs   []wire.LogLine
+	dir    string
+	// seen is the last revision that somebody who watches was told.
+	seen int64
+}
+
+// Start runs a daemon whose environments live below root, an existing folder of the test.
+func Start(root string) (*Server, error) {
+	// Not below root: that may be too deep for a socket's path.
+	dir, err := os.MkdirTemp("", "bothy-t")
+	if err != nil {
+		return nil, fmt.Errorf("make folder for socket: %w", err)
+	}
+	s := &Server{
+		Socket: filepath.Join(dir, "s"), root: root, closed: make(chan struct{}), changed: make(chan struct{}), keys: map[string]string{},
+		checks: []wire.Check{{Name: "engine", Status: "ok", Message: "Docker answers"}},
+	}
+	listener, err := net.Listen("unix", s.Socket)
+	if err == nil {
+		err = os.Chmod(s.Socket, 0o600)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	s.http = &http.Server{Handler: s.routes(), ReadHeaderTimeout: time.Minute}
+	go func() { _ = s.http.Serve(listener) }() // ends by Close
+	return s, nil
+}
+
+// Close stops the daemon and takes its socket away. More calls do nothing.
+func (s *Server) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.closed:
+		return
+	default:
+	}
+	close(s.closed)
+	_ = s.http.Close()
+	_ = os.RemoveAll(filepath.Dir(s.Socket))
+}
+
+// Refuse answers the next create, extend or release with a problem.
+func (s *Server) Refuse(p wire.Problem) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refuse = &p
+}
+
+// Fate says what becomes of the environments that are asked for from now on: "" or "ready", "stuck" (until Finish), or a
+// sentence that they fail with.
+func (s *Server) Fate(fate string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fate = fate
+}
+
+// Check adds a finding to doctor's.
+func (s *Server) Check(c wire.Check) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.checks = append(s.checks, c)
+}
+
+// Add puts an environment there, as if it had been asked for. State is any state; "warning" means leased with under 10 % left.
+func (s *Server) Add(name, state string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	env, err := s.make(wire.CreateRequest{Name: name})
+	if err != nil {
+		return err
+	}
+	env.State = state
+	env.Lease.LeftSeconds = 3540
+	if state == "warning" {
+		env.State, env.Lease.LeftSeconds, env.Lease.Warning = "leased", 42, true
+	}
+	if env.State == "leased" {
+		env.hand()
+	}
+	if state == "destroyed" {
+		env.DestroyedAt = new(time.Now())
+	}
+	return nil
+}
+
+// Workspace is the folder of an environment's workspace; it exists.
+func (s *Server) Workspace(name string) string { return filepath.Join(s.root, name, "workspace") }
+
+// Finish hands over an environment that is stuck.
+func (s *Server) Finish(name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	env := s.find(name)
+	if env == nil {
+		return fmt.Errorf("finish environment: there is no %s", name)
+	}
+	env.hand()
+	s.change(env, "lease.started", "handed over")
+	return nil
+}
+
+func (e *environment) hand() {
+	e.State, e.ReadyAt = "leased", new(time.Now())
+	e.Lease.Start, e.Lease.End = e.ReadyAt, new(time.Now().Add(time.Duration(e.Lease.LeftSeconds)*time.Second))
+}
+
+// find gives a live environment by name, else the latest gone one, else one by id.
+func (s *Server) find(name string) *environment {
+	var gone *environment
+	for _, env := range s.envs {
+		switch {
+		case env.Name == name && env.State != "destroyed", env.ID == name:
+			return env
+		case env.Name == name:
+			gone = env
+		}
+	}
+	return gone
+}
+
+// awaitSeen waits until the environment as it is now was told to somebody who watches, so that no state is passed over
+// unseen. It gives up the lock meanwhile, and reports false when the daemon stopped.
+func (s *Server) awaitSeen(env *environment) bool {
+	for env.seen < env.Revision {
+		changed := s.changed
+		s.mu.Unlock()
+		select {
+		case <-changed:
+			s.mu.Lock()
+		case <-s.closed:
+			s.mu.Lock()
+			return false
+		}
+	}
+	return true
+}
+
+// wake wakes all who wait for a change.
+func (s *Server) wake() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// change records an event and wakes who watches.
+func (s *Server) change(env *environment, kind, message string) {
+	s.seq++
+	env.Revision++
+	env.events = append(env.events, wire.Event{Seq: s.seq, At: time.Now(), Environment: env.ID, Kind: kind, Message: message})
+	env.logs = append(env.logs, wire.LogLine{At: time.Now(), Source: "bothy", Text: message})
+	s.wake()
+}
+
+// make adds a pending environment.
+func (s *Server) make(r wire.CreateRequest) (*environment, error) {
+	if r.Name == "" {
+		r.Name = "brave-heron"
+	}
+	s.seq++
+	id := "e" + strconv.FormatInt(s.seq, 10)
+	size := sizes[max(0, slices.IndexFunc(sizes, func(z wire.Size) bool { return z.Name == r.Size }))]
+	left := int64(3600)
+	if r.TTLSeconds != nil {
+		left = *r.TTLSeconds
+	}
+	env := &environment{dir: filepath.Join(s.root, r.Name), Environment: wire.Environment{
+		ID: id, Name: r.Name, Owner: "alice", Project: r.Project, Inputs: r.Inputs, State: "pending", Size: size,
+		Blueprint: wire.BlueprintRef{Name: "build", Version: "1.0.0", Digest: "sha256:00"},
+		Users:     []string{"dev", "root"}, Workspace: s.Workspace(r.Name),
+		Lease:     wire.Lease{TTLSeconds: left, MaxTTLSeconds: 28800, LeftSeconds: left},
+		Cost:      wire.Cost{Currency: "USD", RateMicrosPerHour: size.RateMicrosPerHour, AccruedMicros: 1234, AtExpiryMicros: size.RateMicrosPerHour * left / 3600},
+		CreatedAt: time.Now(),
+	}}
+	if err := os.MkdirAll(env.Workspace, 0o755); err != nil {
+		return nil, fmt.Errorf("make workspace: %w", err)
+	}
+	s.envs = append(s.envs, env)
+	return env, nil
+}
+
+func write(w http.ResponseWriter, status int, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(value)
+}
+
+func problem(w http.ResponseWriter, p wire.Problem) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p)
+}
+
+func notFound(w http.ResponseWriter, what string) {
+	problem(w, wire.Problem{Title: "Not Found", Status: http.StatusNotFound, Code: wire.CodeNotFound, Detail: "There is no " + what + ".", Hint: "bothy ls"})
+}

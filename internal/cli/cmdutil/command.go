@@ -1,0 +1,57 @@
+package cmdutil
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// Group makes a command that only holds others. Without one of them it shows its help, and a name that it
+// does not know is a usage error with the nearest one.
+func Group(use, short string) *cobra.Command {
+	return &cobra.Command{
+		Use:   use,
+		Short: short,
+		Args:  cobra.ArbitraryArgs,
+
+		SuggestionsMinimumDistance: 2,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			return UnknownCommand(cmd, args[0])
+		},
+	}
+}
+
+// UnknownCommand is the error of a name that cmd has no command for.
+func UnknownCommand(cmd *cobra.Command, name string) error {
+	if near := cmd.SuggestionsFor(name); len(near) > 0 {
+		return Usagef("there is no command %q", cmd.CommandPath()+" "+name).WithHint("%s %s", cmd.CommandPath(), near[0])
+	}
+	return Usagef("there is no command %q", cmd.CommandPath()+" "+name).WithHint("%s --help", cmd.CommandPath())
+}
+
+// Args checks the number of arguments: at least least and at most most (-1: any number). what names them.
+func Args(least, most int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) >= least && (most < 0 || len(args) <= most) {
+			return nil
+		}
+		got := "nothing"
+		if len(args) > 0 {
+			got = fmt.Sprintf("%q", strings.Join(args, " "))
+		}
+		return Usagef("%s: got %s, want %s", cmd.CommandPath(), got, what).WithHint("%s --help", cmd.CommandPath())
+	}
+}
+
+// OneOf checks a flag's value against the allowed ones.
+func OneOf(flag, value string, allowed ...string) error {
+	if slices.Contains(allowed, value) {
+		return nil
+	}
+	return Usagef("--%s: got %q, want %s", flag, value, strings.Join(allowed, " or "))
+}

@@ -1,0 +1,117 @@
+package env
+
+import (
+	"context"
+	"path"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bothy-env/bothy/internal/cli/cmdutil"
+)
+
+// CpOptions are the arguments of cp.
+type CpOptions struct {
+	Factory  *cmdutil.Factory
+	Src, Dst string
+	User     string
+}
+
+// NewCmdCp makes `bothy cp`.
+func NewCmdCp(f *cmdutil.Factory, runF func(context.Context, *CpOptions) error) *cobra.Command {
+	opts := &CpOptions{Factory: f}
+	cmd := &cobra.Command{
+		Use:   "cp SRC DST",
+		Short: "Copy files between here and an environment",
+		Long: `Copy a file or folder between here and an environment. One side is ENV:PATH, where a PATH without a slash in
+front is in the workspace; the other is a path here, or - for the standard input or output.
+
+As with cp -r:
+  - a file becomes DST, or goes into DST when that is a folder; a file that is there is replaced;
+  - a folder becomes DST, or goes into DST when that is a folder; with /. at the end of SRC only what is in it goes there;
+  - DST with a slash at its end must be a folder, or become one; the folder that DST is in must exist.
+A folder that is copied to - comes as a tar; from - one file is made.
+
+What comes out of an environment is not trusted: nothing is written outside of DST, links that lead out of it, devices and
+pipes are left out and named, and the command then fails. Links here that lead out of SRC are refused before anything is sent.
+A local path with a colon in it is written with ./ in front.`,
+		Example: `  bothy cp web:out/app.deb .
+  bothy cp ./src web:
+  bothy cp ./src/. web:/workspace/src
+  bothy cp web:/var/log/dpkg.log - | tail
+  echo hello | bothy cp - web:greeting.txt`,
+		Args:              cmdutil.Args(2, 2, "a source and a destination, one of them ENV:PATH"),
+		ValidArgsFunction: completeCp(f),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.Src, opts.Dst = args[0], args[1]
+			if runF != nil {
+				return runF(cmd.Context(), opts)
+			}
+			return cpRun(cmd.Context(), opts)
+		},
+	}
+	cmd.Flags().StringVarP(&opts.User, "user", "u", "", "`user` inside who reads, or who is to own the files (default: the environment's first)")
+	return cmd
+}
+
+// completeCp offers names of environments with a colon, beside files.
+func completeCp(f *cmdutil.Factory) cmdutil.Complete {
+	names := f.CompleteEnvironments(2, false)
+	return func(cmd *cobra.Command, args []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) >= 2 || strings.ContainsAny(toComplete, "/.:") {
+			return nil, cobra.ShellCompDirectiveDefault
+		}
+		found, _ := names(cmd, nil, toComplete)
+		for i, name := range found {
+			plain, _, _ := strings.Cut(name, "\t")
+			found[i] = plain + ":"
+		}
+		return found, cobra.ShellCompDirectiveNoSpace
+	}
+}
+
+// remote is ENV:PATH.
+type remote struct{ env, path string }
+
+// parseRemote tells ENV:PATH from a local path: the colon comes before any slash, and something before it.
+func parseRemote(s string) (remote, bool) {
+	env, p, found := strings.Cut(s, ":")
+	if !found || env == "" || strings.Contains(env, "/") || strings.HasPrefix(env, ".") {
+		return remote{}, false
+	}
+	return remote{env, p}, true
+}
+
+func cpRun(ctx context.Context, opts *CpOptions) error {
+	src, out := parseRemote(opts.Src)
+	dst, in := parseRemote(opts.Dst)
+	switch {
+	case out && in:
+		return cmdutil.Usagef("cp: both sides are in environments, want one of them here").WithHint("bothy cp %s - | bothy cp - %s", opts.Src, opts.Dst)
+	case !out && !in:
+		return cmdutil.Usagef("cp: got %q and %q, want one of them as ENV:PATH", opts.Src, opts.Dst).WithHint("bothy cp FILE ENV:")
+	case opts.Src == "" || opts.Dst == "":
+		return cmdutil.Usagef("cp: a path is empty")
+	}
+	c, err := opts.Factory.Client()
+	if err != nil {
+		return err
+	}
+	x := &copier{opts: opts, client: c}
+	if out {
+		err = x.fromEnvironment(ctx, src)
+	} else {
+		err = x.toEnvironment(ctx, dst)
+	}
+	return interruptedAs(err, "The copy was cut off; it may be there in part", "Run it again")
+}
+
+// inside is the absolute path of what a user wrote after the colon. contents says that /. stood at its end.
+func inside(workspace, p string) (abs string, contents, slash bool) {
+	contents = p == "." || strings.HasSuffix(p, "/.")
+	slash = strings.HasSuffix(p, "/")
+	if !path.IsAbs(p) {
+		p = path.Join(workspace, p)
+	}
+	return path.Clean(p), contents, slash
+}

@@ -1,0 +1,179 @@
+package env
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/bothy-env/bothy/internal/api/wire"
+	"github.com/bothy-env/bothy/internal/cli/cmdutil"
+	"github.com/bothy-env/bothy/internal/cli/source"
+	"github.com/bothy-env/bothy/internal/client"
+)
+
+// What lookup answers, as exit codes that sh itself never gives.
+const (
+	isFolder  = 100
+	isFile    = 101
+	isMissing = 102
+)
+
+// lookup tells what is at a path inside.
+var lookup = []string{"sh", "-c", `if [ -d "$1" ]; then exit 100; elif [ -e "$1" ]; then exit 101; else exit 102; fi`, "sh"}
+
+// payload is what goes in: write gives the tar, with everything under a topmost name.
+type payload struct {
+	name   string
+	folder bool
+	files  int
+	bytes  int64
+	write  func(ctx context.Context, w io.Writer, as string, progress func(int64)) error
+	close  func()
+}
+
+func (x *copier) toEnvironment(ctx context.Context, dst remote) error {
+	load, err := x.load(ctx)
+	if err != nil {
+		return err
+	}
+	defer load.close()
+	env, err := x.client.Get(ctx, dst.env)
+	if err != nil {
+		return err
+	}
+	to, _, slash := inside(env.Workspace, dst.path)
+	code, err := x.client.Exec(ctx, env.ID, wire.ExecStart{Command: append(lookup[:len(lookup):len(lookup)], to), User: x.opts.User}, client.ExecStreams{})
+	if err != nil {
+		return err
+	}
+	// dir exists, as is the topmost name in it, "" for the contents only.
+	var dir, as string
+	contents := load.folder && (x.opts.Src == "." || strings.HasSuffix(x.opts.Src, "/."))
+	switch code {
+	case isFolder:
+		dir, as = to, load.name
+		if contents {
+			as = ""
+		} else if as == "" {
+			return cmdutil.Usagef("cp: %s is a folder, want the name of a file to write the input to", x.opts.Dst)
+		}
+	case isFile:
+		if load.folder || slash {
+			return &cmdutil.Error{Code: wire.CodeConflict, Sentence: fmt.Sprintf("%s is a file, not a folder", x.opts.Dst)}
+		}
+		dir, as = path.Dir(to), path.Base(to)
+	case isMissing:
+		if slash && !load.folder {
+			return &cmdutil.Error{Code: wire.CodeNotFound, Sentence: fmt.Sprintf("there is no folder %s", x.opts.Dst)}
+		}
+		dir, as = path.Dir(to), path.Base(to)
+	default:
+		return fmt.Errorf("look up %s: the shell inside gave exit code %d", x.opts.Dst, code)
+	}
+	if err := x.send(ctx, env, dir, as, load); err != nil {
+		return err
+	}
+	return x.done(Copied{env.Name, path.Join(dir, as), load.files, load.bytes})
+}
+
+func (x *copier) send(ctx context.Context, env wire.Environment, dir, as string, load payload) error {
+	progress := x.opts.Factory.Progress()
+	if !x.opts.Factory.IO.Live() {
+		progress = quiet
+	}
+	progress.Phase("copying")
+	r, w := io.Pipe()
+	go func() {
+		w.CloseWithError(load.write(ctx, w, as, func(done int64) { progress.Bytes(done, load.bytes) }))
+	}()
+	err := x.client.CopyTo(ctx, env.ID, dir, x.opts.User, r)
+	_ = r.CloseWithError(io.ErrClosedPipe) // ends the writer when the daemon did not read to the end
+	progress.Stop(err == nil)
+	return err
+}
+
+// load opens what is to be sent.
+func (x *copier) load(ctx context.Context) (payload, error) {
+	src := x.opts.Src
+	if src == "-" {
+		return spool(ctx, x.opts.Factory.IO.In)
+	}
+	info, err := os.Stat(src)
+	if err != nil {
+		return payload{}, local("read source", err)
+	}
+	if info.IsDir() {
+		tree, err := source.Folder(src)
+		if err != nil {
+			return payload{}, sourceFault(err)
+		}
+		for _, s := range tree.Skipped {
+			x.opts.Factory.Note("not copied: %s is no file, folder or link", s)
+		}
+		return payload{name: filepath.Base(tree.Dir), folder: true, files: tree.Files, bytes: tree.Bytes, write: tree.WriteTar, close: func() {}}, nil
+	}
+	if !info.Mode().IsRegular() {
+		return payload{}, cmdutil.Usagef("cp: %s is no file or folder; use - for the standard input", src)
+	}
+	if strings.HasSuffix(src, "/") {
+		return payload{}, cmdutil.Usagef("cp: %s is a file, not a folder", src)
+	}
+	f, err := os.Open(src)
+	if err != nil {
+		return payload{}, local("open source", err)
+	}
+	return single(f, filepath.Base(src))
+}
+
+// spool keeps the input in a file, because an archive says the size before the content.
+func spool(ctx context.Context, in io.Reader) (payload, error) {
+	f, err := os.CreateTemp("", "bothy-cp-")
+	if err != nil {
+		return payload{}, fmt.Errorf("keep input: %w", err)
+	}
+	// Without a name it is gone with this process, however that ends.
+	if err := os.Remove(f.Name()); err != nil {
+		return payload{}, errors.Join(fmt.Errorf("keep input: %w", err), f.Close())
+	}
+	// The input may block for ever; a signal must not wait for it.
+	copied := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(f, in)
+		copied <- err
+	}()
+	select {
+	case err = <-copied:
+	case <-ctx.Done():
+		return payload{}, context.Cause(ctx)
+	}
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err == nil {
+		err = f.Chmod(0o644)
+	}
+	if err != nil {
+		return payload{}, errors.Join(fmt.Errorf("keep input: %w", err), f.Close())
+	}
+	return single(f, "")
+}
+
+// single is one regular file. name is "" for the standard input.
+func single(f *os.File, name string) (payload, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return payload{}, errors.Join(local("read source", err), f.Close())
+	}
+	return payload{
+		name: name, files: 1, bytes: info.Size(),
+		write: func(_ context.Context, w io.Writer, as string, progress func(int64)) error {
+			return source.WriteFile(w, as, f, info, progress)
+		},
+		close: func() { _ = f.Close() }, // opened to read
+	}, nil
+}

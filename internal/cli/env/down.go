@@ -1,0 +1,187 @@
+package env
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bothy-env/bothy/internal/api/wire"
+	"github.com/bothy-env/bothy/internal/cli/cmdutil"
+	"github.com/bothy-env/bothy/internal/cli/format"
+	"github.com/bothy-env/bothy/internal/cli/render"
+	"github.com/bothy-env/bothy/internal/client"
+)
+
+// DownOptions are the flags of down.
+type DownOptions struct {
+	Factory      *cmdutil.Factory
+	Names        []string
+	All, Yes     bool
+	Wait, Detach bool
+}
+
+// NewCmdDown makes `bothy down`.
+func NewCmdDown(f *cmdutil.Factory, runF func(context.Context, *DownOptions) error) *cobra.Command {
+	opts := &DownOptions{Factory: f}
+	cmd := &cobra.Command{
+		Use:   "down ENV...",
+		Short: "Give environments back: all that they are made of is removed",
+		Long: `Give environments back, in whatever state they are, and wait until all that they were made of is gone.
+What is in them is lost; bothy cp saves files before. Giving back what is going or gone is no error.`,
+		Example: `  bothy down web
+  bothy down web db --detach
+  bothy down --all --yes`,
+		Args:              cobra.ArbitraryArgs,
+		ValidArgsFunction: f.CompleteEnvironments(-1, false),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.Names = args
+			switch {
+			case opts.All && len(args) > 0:
+				return cmdutil.Usagef("--all and names of environments exclude each other")
+			case !opts.All && len(args) == 0:
+				return cmdutil.Usagef("bothy down: got nothing, want names of environments or --all").WithHint("bothy ls")
+			case opts.Detach && cmd.Flags().Changed("wait") && opts.Wait:
+				return cmdutil.Usagef("--wait and --detach exclude each other")
+			}
+			opts.Detach = opts.Detach || !opts.Wait
+			if runF != nil {
+				return runF(cmd.Context(), opts)
+			}
+			return downRun(cmd.Context(), opts)
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVarP(&opts.All, "all", "a", false, "all environments that ls shows")
+	flags.BoolVarP(&opts.Yes, "yes", "y", false, "do not ask (--all asks on a terminal and needs this elsewhere)")
+	flags.BoolVar(&opts.Wait, "wait", true, "wait until they are gone")
+	flags.BoolVarP(&opts.Detach, "detach", "d", false, "return as soon as it is recorded that they go")
+	return cmd
+}
+
+func downRun(ctx context.Context, opts *DownOptions) error {
+	f := opts.Factory
+	c, err := f.Client()
+	if err != nil {
+		return err
+	}
+	if opts.All {
+		if err := opts.everything(ctx, c); err != nil {
+			return err
+		}
+	}
+	progress := f.Progress()
+	defer progress.Stop(false)
+	// Each is asked for before any is waited for, so that they go at the same time; one that fails keeps no other.
+	var going []wire.Environment
+	var failed []error
+	for _, name := range opts.Names {
+		env, err := c.Release(ctx, name)
+		if err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		going = append(going, env)
+	}
+	if !opts.Detach {
+		for i := range going {
+			gone, err := waitGone(ctx, c, going[i], progress)
+			going[i] = gone
+			if err != nil {
+				failed = append(failed, interruptedAs(err, "They go all the same: see it with bothy ls", "bothy ls"))
+			}
+			if ctx.Err() != nil {
+				break
+			}
+		}
+	}
+	progress.Stop(len(failed) == 0)
+	if err := opts.print(going); err != nil {
+		return err
+	}
+	return opts.report(failed)
+}
+
+// everything fills in the names of --all, asking first.
+func (opts *DownOptions) everything(ctx context.Context, c *client.Client) error {
+	f := opts.Factory
+	if !opts.Yes && !f.IO.InTTY {
+		return cmdutil.Usagef("--all needs --yes where nobody can be asked").WithHint("bothy down --all --yes")
+	}
+	envs, err := c.List(ctx, client.ListOptions{})
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, env := range envs {
+		opts.Names = append(opts.Names, env.ID)
+		names = append(names, format.Clean(env.Name))
+	}
+	if opts.Yes || len(names) == 0 {
+		return nil
+	}
+	f.Errf("Give back %d: %s? [y/N] ", len(names), strings.Join(names, ", "))
+	answer, err := bufio.NewReader(f.IO.In).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read answer: %w", err)
+	}
+	if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
+		return &cmdutil.Error{Code: wire.CodeConflict, Sentence: "Nothing was given back"}
+	}
+	return nil
+}
+
+// waitGone follows one until it is gone; env is the last that was seen.
+func waitGone(ctx context.Context, c *client.Client, env wire.Environment, progress render.Progress) (wire.Environment, error) {
+	if env.State == "destroyed" {
+		return env, nil
+	}
+	progress.Phase("removing " + env.Name)
+	var reason string
+	first := true
+	err := c.Watch(ctx, env.ID, 0, func(u wire.Update) error {
+		env = u.Environment
+		events := u.Events
+		if first && len(events) > 1 {
+			events = events[len(events)-1:] // The first update tells the whole past.
+		}
+		for _, e := range events {
+			progress.Detail(e.Message)
+		}
+		first = false
+		if env.Reason != reason && env.State != "destroyed" {
+			reason = env.Reason
+			progress.Detail(reason)
+		}
+		return nil
+	})
+	return env, err
+}
+
+func (opts *DownOptions) print(envs []wire.Environment) error {
+	return opts.Factory.Print(wire.EnvironmentList{Environments: append([]wire.Environment{}, envs...)}, func(w io.Writer) error {
+		for _, env := range envs {
+			said := "is going"
+			if env.State == "destroyed" {
+				said = "is gone, " + format.Money(env.Cost.AccruedMicros, env.Cost.Currency) + " in all"
+			}
+			fmt.Fprintf(w, "%s %s\n", format.Clean(env.Name), said)
+		}
+		return nil
+	})
+}
+
+// report tells all errors; the first is the command's.
+func (opts *DownOptions) report(failed []error) error {
+	if len(failed) == 0 {
+		return nil
+	}
+	for _, err := range failed[1:] {
+		opts.Factory.ShowError(err)
+	}
+	return failed[0]
+}

@@ -1,0 +1,64 @@
+package env
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bothy-env/bothy/internal/cli/cmdutil"
+	"github.com/bothy-env/bothy/internal/cli/format"
+)
+
+// ExtendOptions are the flags of extend.
+type ExtendOptions struct {
+	Factory  *cmdutil.Factory
+	Name, By string
+}
+
+// NewCmdExtend makes `bothy extend`.
+func NewCmdExtend(f *cmdutil.Factory, runF func(context.Context, *ExtendOptions) error) *cobra.Command {
+	opts := &ExtendOptions{Factory: f}
+	cmd := &cobra.Command{
+		Use:   "extend ENV --by DURATION",
+		Short: "Keep an environment longer",
+		Long:  "Move the end of an environment's lease, up to the longest lifetime that its blueprint allows.",
+		Example: `  bothy extend web --by 30m
+  bothy extend web --by 1d`,
+		Args:              cmdutil.Args(1, 1, "the name of one environment"),
+		ValidArgsFunction: f.CompleteEnvironments(1, false),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.Name = args[0]
+			if runF != nil {
+				return runF(cmd.Context(), opts)
+			}
+			return extendRun(cmd.Context(), opts)
+		},
+	}
+	cmd.Flags().StringVar(&opts.By, "by", "", "how much longer, a `duration` such as 30m, 1h30m or 1d (needed)")
+	return cmd
+}
+
+func extendRun(ctx context.Context, opts *ExtendOptions) error {
+	f := opts.Factory
+	if opts.By == "" {
+		return cmdutil.Usagef("--by is needed").WithHint("bothy extend %s --by 30m", opts.Name)
+	}
+	by, err := parseTTL("by", opts.By)
+	if err != nil {
+		return err
+	}
+	c, err := f.Client()
+	if err != nil {
+		return err
+	}
+	env, err := c.Extend(ctx, opts.Name, by)
+	if err != nil {
+		return err
+	}
+	return f.Print(env, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "%s: lease %s, %s by then\n", format.Clean(env.Name), lease(env), format.Money(env.Cost.AtExpiryMicros, env.Cost.Currency))
+		return err
+	})
+}

@@ -1,0 +1,99 @@
+package env
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bothy-env/bothy/internal/api/wire"
+	"github.com/bothy-env/bothy/internal/cli/cmdutil"
+	"github.com/bothy-env/bothy/internal/cli/format"
+	"github.com/bothy-env/bothy/internal/cli/iostreams"
+	"github.com/bothy-env/bothy/internal/spec"
+)
+
+// LogsOptions are the flags of logs.
+type LogsOptions struct {
+	Factory *cmdutil.Factory
+	Name    string
+	Follow  bool
+	Since   string
+}
+
+// NewCmdLogs makes `bothy logs`.
+func NewCmdLogs(f *cmdutil.Factory, runF func(context.Context, *LogsOptions) error) *cobra.Command {
+	opts := &LogsOptions{Factory: f}
+	cmd := &cobra.Command{
+		Use:   "logs ENV",
+		Short: "Show an environment's log",
+		Long: `Show an environment's log: what bothy did, what Terraform said, what the sandbox itself wrote.
+It is kept when the environment is gone. With --output json each line is a JSON object.`,
+		Example: `  bothy logs web
+  bothy logs web -f --since 10m
+  bothy logs web --since 2026-01-31T15:04:05Z`,
+		Args:              cmdutil.Args(1, 1, "the name of one environment"),
+		ValidArgsFunction: f.CompleteEnvironments(1, true),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.Name = args[0]
+			if runF != nil {
+				return runF(cmd.Context(), opts)
+			}
+			return logsRun(cmd.Context(), opts)
+		},
+	}
+	cmd.Flags().BoolVarP(&opts.Follow, "follow", "f", false, "go on until the environment is gone")
+	cmd.Flags().StringVar(&opts.Since, "since", "", "leave out what is older: a `duration` ago such as 10m, or a time as in RFC 3339")
+	return cmd
+}
+
+func logsRun(ctx context.Context, opts *LogsOptions) error {
+	f := opts.Factory
+	since, err := sinceTime(opts.Since, f.Now())
+	if err != nil {
+		return err
+	}
+	c, err := f.Client()
+	if err != nil {
+		return err
+	}
+	enc := json.NewEncoder(f.IO.Out)
+	enc.SetEscapeHTML(false)
+	err = c.Logs(ctx, opts.Name, since, opts.Follow, func(l wire.LogLine) error {
+		if f.JSON() {
+			if err := enc.Encode(l); err != nil {
+				return fmt.Errorf("write output: %w", err)
+			}
+			return nil
+		}
+		text := l.Text
+		if f.IO.OutTTY {
+			text = format.Clean(text)
+		}
+		head := fmt.Sprintf("%s %-9s", l.At.Local().Format(time.TimeOnly), format.Clean(l.Source))
+		return f.Outf("%s %s\n", f.IO.Paint(iostreams.Dim, head), text)
+	})
+	if _, interrupted := errors.AsType[cmdutil.Interrupted](err); interrupted && opts.Follow {
+		// Ctrl-C is how following ends.
+		return cmdutil.Exit(cmdutil.ExitCode(err))
+	}
+	return err
+}
+
+// sinceTime reads --since: the zero time when it is empty.
+func sinceTime(s string, now time.Time) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return t, nil
+	}
+	d, err := spec.ParseTTL(s)
+	if err != nil {
+		return time.Time{}, cmdutil.Usagef("--since: got %q, want a duration such as 10m or a time such as 2026-01-31T15:04:05Z", s)
+	}
+	return now.Add(-d), nil
+}

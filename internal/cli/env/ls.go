@@ -1,0 +1,84 @@
+package env
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bothy-env/bothy/internal/api/wire"
+	"github.com/bothy-env/bothy/internal/cli/cmdutil"
+	"github.com/bothy-env/bothy/internal/cli/format"
+	"github.com/bothy-env/bothy/internal/cli/iostreams"
+	"github.com/bothy-env/bothy/internal/client"
+)
+
+// LsOptions are the flags of ls.
+type LsOptions struct {
+	Factory    *cmdutil.Factory
+	All, Quiet bool
+}
+
+// NewCmdLs makes `bothy ls`.
+func NewCmdLs(f *cmdutil.Factory, runF func(context.Context, *LsOptions) error) *cobra.Command {
+	opts := &LsOptions{Factory: f}
+	cmd := &cobra.Command{
+		Use:     "ls",
+		Aliases: []string{"list"},
+		Short:   "List environments",
+		Long: `List environments, the newest first.
+
+LEFT is what is left of the lease, with ! when that is under 10 %; COST is what it has cost so far.`,
+		Example: `  bothy ls
+  bothy ls --all
+  bothy ls -q`,
+		Args:              cmdutil.Args(0, 0, "no arguments"),
+		ValidArgsFunction: cmdutil.NoComplete,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if runF != nil {
+				return runF(cmd.Context(), opts)
+			}
+			return lsRun(cmd.Context(), opts)
+		},
+	}
+	cmd.Flags().BoolVarP(&opts.All, "all", "a", false, "also those that are gone")
+	cmd.Flags().BoolVarP(&opts.Quiet, "quiet", "q", false, "names only, one a line")
+	return cmd
+}
+
+func lsRun(ctx context.Context, opts *LsOptions) error {
+	f := opts.Factory
+	c, err := f.Client()
+	if err != nil {
+		return err
+	}
+	envs, err := c.List(ctx, client.ListOptions{All: opts.All})
+	if err != nil {
+		return err
+	}
+	return f.Print(wire.EnvironmentList{Environments: envs}, func(w io.Writer) error {
+		if opts.Quiet {
+			for _, env := range envs {
+				fmt.Fprintln(w, format.Clean(env.Name))
+			}
+			return nil
+		}
+		if len(envs) == 0 && f.IO.OutTTY {
+			fmt.Fprintln(w, "No environments. bothy up makes one.")
+			return nil
+		}
+		rows := [][]string{{"NAME", "STATE", "BLUEPRINT", "SIZE", "LEFT", "COST", "OWNER"}}
+		for _, env := range envs {
+			remaining := left(env)
+			if env.Lease.Warning {
+				remaining = f.IO.Paint(iostreams.Yellow, remaining)
+			}
+			rows = append(rows, []string{
+				format.Clean(env.Name), f.IO.Paint(stateColor(env.State), format.Clean(env.State)), blueprintName(env), format.Clean(env.Size.Name),
+				remaining, format.Money(env.Cost.AccruedMicros, env.Cost.Currency), format.Clean(env.Owner),
+			})
+		}
+		return format.Table(w, rows)
+	})
+}

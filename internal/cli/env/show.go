@@ -1,0 +1,125 @@
+package env
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bothy-env/bothy/internal/api/wire"
+	"github.com/bothy-env/bothy/internal/cli/cmdutil"
+	"github.com/bothy-env/bothy/internal/cli/format"
+	"github.com/bothy-env/bothy/internal/cli/iostreams"
+)
+
+// ShowOptions are the arguments of show.
+type ShowOptions struct {
+	Factory *cmdutil.Factory
+	Name    string
+}
+
+// NewCmdShow makes `bothy show`.
+func NewCmdShow(f *cmdutil.Factory, runF func(context.Context, *ShowOptions) error) *cobra.Command {
+	opts := &ShowOptions{Factory: f}
+	return &cobra.Command{
+		Use:   "show ENV",
+		Short: "Show one environment: state, lease, cost",
+		Long:  "Show one environment by name or id: state, lease, cost. It works for those that are gone, too.",
+		Example: `  bothy show web
+  bothy show web --output json`,
+		Args:              cmdutil.Args(1, 1, "the name of one environment"),
+		ValidArgsFunction: f.CompleteEnvironments(1, true),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.Name = args[0]
+			if runF != nil {
+				return runF(cmd.Context(), opts)
+			}
+			return showRun(cmd.Context(), opts)
+		},
+	}
+}
+
+func showRun(ctx context.Context, opts *ShowOptions) error {
+	f := opts.Factory
+	c, err := f.Client()
+	if err != nil {
+		return err
+	}
+	env, err := c.Get(ctx, opts.Name)
+	if err != nil {
+		return err
+	}
+	return f.Print(env, func(w io.Writer) error { return format.Table(w, showRows(f, env)) })
+}
+
+func showRows(f *cmdutil.Factory, env wire.Environment) [][]string {
+	rows := [][]string{
+		{"Name", f.IO.Paint(iostreams.Bold, format.Clean(env.Name))},
+		{"Id", env.ID},
+		{"State", f.IO.Paint(stateColor(env.State), format.Clean(env.State))},
+	}
+	add := func(name, value string) {
+		if value != "" {
+			rows = append(rows, []string{name, value})
+		}
+	}
+	add("Reason", format.Clean(env.Reason))
+	if env.Failure != nil {
+		add("Failure", format.Clean(env.Failure.Sentence))
+		add("Next", format.Clean(env.Failure.Hint))
+	}
+	if env.Attempts > 0 {
+		add("Failed tries", fmt.Sprint(env.Attempts))
+	}
+	add("Owner", format.Clean(env.Owner))
+	add("Project", format.Clean(env.Project))
+	add("Blueprint", blueprintName(env))
+	add("Digest", env.Blueprint.Digest)
+	add("Size", fmt.Sprintf("%s: %g CPUs, %d MiB memory, %d processes", format.Clean(env.Size.Name), env.Size.CPUs, env.Size.MemoryMiB, env.Size.Pids))
+	add("Inputs", inputs(env.Inputs))
+	add("Users", format.Clean(strings.Join(env.Users, ", ")))
+	add("Workspace", format.Clean(env.Workspace))
+	add("Created", env.CreatedAt.Local().Format(time.DateTime))
+	if env.ReadyAt != nil {
+		add("Ready", fmt.Sprintf("%s, after %.1fs", env.ReadyAt.Local().Format(time.DateTime), env.ReadyAt.Sub(env.CreatedAt).Seconds()))
+	}
+	add("Lease", lease(env))
+	if env.DestroyedAt != nil {
+		add("Gone", env.DestroyedAt.Local().Format(time.DateTime))
+	}
+	add("Cost so far", fmt.Sprintf("%s at %s", format.Money(env.Cost.AccruedMicros, env.Cost.Currency), format.Rate(env.Cost.RateMicrosPerHour, env.Cost.Currency)))
+	if env.State != "destroyed" && env.State != "destroying" {
+		add("At expiry", format.Money(env.Cost.AtExpiryMicros, env.Cost.Currency))
+	}
+	return rows
+}
+
+func lease(env wire.Environment) string {
+	ttl := time.Duration(env.Lease.TTLSeconds) * time.Second
+	if env.Lease.End == nil {
+		return format.Duration(ttl) + " from hand-over on"
+	}
+	end := env.Lease.End.Local().Format(time.DateTime)
+	switch {
+	case env.DestroyedAt != nil:
+		return "until " + end
+	case env.Lease.LeftSeconds <= 0:
+		return "over since " + end
+	case env.Lease.Warning:
+		return fmt.Sprintf("until %s, %s left: under 10 %%, bothy extend %s --by 30m", end, left(env), env.Name)
+	}
+	return fmt.Sprintf("until %s, %s left", end, left(env))
+}
+
+func inputs(in map[string]any) string {
+	var parts []string
+	for _, k := range slices.Sorted(maps.Keys(in)) {
+		parts = append(parts, fmt.Sprintf("%s=%v", k, in[k]))
+	}
+	return format.Clean(strings.Join(parts, " "))
+}

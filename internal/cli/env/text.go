@@ -1,0 +1,65 @@
+package env
+
+import (
+	"time"
+
+	"github.com/bothy-env/bothy/internal/api/wire"
+	"github.com/bothy-env/bothy/internal/cli/cmdutil"
+	"github.com/bothy-env/bothy/internal/cli/format"
+	"github.com/bothy-env/bothy/internal/cli/iostreams"
+	"github.com/bothy-env/bothy/internal/spec"
+)
+
+func blueprintName(env wire.Environment) string {
+	return format.Clean(env.Blueprint.Name + "@" + env.Blueprint.Version)
+}
+
+// localTime prints a time as the clock on the wall has it; the day only when it is another one.
+func localTime(f *cmdutil.Factory, t time.Time) string {
+	t = t.Local()
+	now := f.Now().Local()
+	if t.YearDay() == now.YearDay() && t.Year() == now.Year() {
+		return t.Format("15:04:05")
+	}
+	return t.Format("Mon 2 Jan 15:04")
+}
+
+// left prints what is left of a lease: the whole of one that has not begun.
+func left(env wire.Environment) string {
+	switch {
+	case env.State == "destroying" || env.State == "destroyed":
+		return "-"
+	case env.Lease.LeftSeconds <= 0 && env.Lease.End != nil:
+		return "over"
+	}
+	s := format.Duration(time.Duration(env.Lease.LeftSeconds) * time.Second)
+	if env.Lease.Warning {
+		return s + " !"
+	}
+	return s
+}
+
+// parseTTL reads a flag's duration of whole seconds.
+func parseTTL(flag, text string) (time.Duration, error) {
+	d, err := spec.ParseTTL(text)
+	if err != nil {
+		return 0, cmdutil.Usagef("--%s: %w", flag, err)
+	}
+	if d < time.Second {
+		return 0, cmdutil.Usagef("--%s: got %q, want at least 1s", flag, text)
+	}
+	return d, nil
+}
+
+// stateColor marks what needs a look.
+func stateColor(state string) string {
+	switch state {
+	case "leased", "warm":
+		return iostreams.Green
+	case "failed":
+		return iostreams.Red
+	case "destroying", "destroyed":
+		return iostreams.Dim
+	}
+	return iostreams.Yellow
+}

@@ -1,0 +1,234 @@
+// Package env holds the commands on environments, one file per verb.
+package env
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bothy-env/bothy/internal/api/wire"
+	"github.com/bothy-env/bothy/internal/cli/cmdutil"
+	"github.com/bothy-env/bothy/internal/cli/format"
+	"github.com/bothy-env/bothy/internal/cli/iostreams"
+	"github.com/bothy-env/bothy/internal/cli/render"
+	"github.com/bothy-env/bothy/internal/client"
+)
+
+// UpOptions are the flags of up. Empty ones leave it to bothy.yaml, then to the blueprint.
+type UpOptions struct {
+	Factory *cmdutil.Factory
+
+	Blueprint, Size, Name, TTL string
+	Params                     []string
+	// Source is a folder, "none", or empty.
+	Source    string
+	MaxSource string
+	Wait      bool
+	Detach    bool
+}
+
+// NewCmdUp makes `bothy up`.
+func NewCmdUp(f *cmdutil.Factory, runF func(context.Context, *UpOptions) error) *cobra.Command {
+	opts := &UpOptions{Factory: f}
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Get an environment, with your working tree in it",
+		Long: `Get an environment, with your working tree in it.
+
+What is wanted comes from bothy.yaml in this folder or above it, up to the repository's root; flags
+override it, and without the file they are enough. The source is copied to the environment's workspace: what git tracks
+and what is new and not ignored, or the whole folder where there is no git. Without bothy.yaml it is the repository that
+this folder is in; outside of one nothing is copied unless --source names a folder.
+
+Ctrl-C loses nothing: the request goes on, and the command says how to drop it.
+
+With --output json the environment is printed when it is ready, and nothing before.`,
+		Example: `  bothy up
+  bothy up --blueprint build --size small --ttl 2h --source none
+  bothy up --name web --param shm_mib=128
+  bothy up --detach --output json`,
+		Args:              cmdutil.Args(0, 0, "no arguments"),
+		ValidArgsFunction: cmdutil.NoComplete,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if opts.Detach && cmd.Flags().Changed("wait") && opts.Wait {
+				return cmdutil.Usagef("--wait and --detach exclude each other")
+			}
+			opts.Detach = opts.Detach || !opts.Wait
+			if runF != nil {
+				return runF(cmd.Context(), opts)
+			}
+			return upRun(cmd.Context(), opts)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&opts.Blueprint, "blueprint", "b", "", "blueprint to make it from, `name` or name@version (default: build)")
+	flags.StringVarP(&opts.Size, "size", "s", "", "size, as the blueprint calls it (default: the blueprint's)")
+	flags.StringVarP(&opts.Name, "name", "n", "", "name to call it by (default: made up)")
+	flags.StringVar(&opts.TTL, "ttl", "", "how long to keep it, a `duration` such as 30m, 1h30m or 2d (default: the blueprint's)")
+	flags.StringArrayVarP(&opts.Params, "param", "p", nil, "input of the blueprint, `key=value`; may be given again")
+	flags.StringVar(&opts.Source, "source", "", "`folder` to copy to the workspace, or none (default: as bothy.yaml says, or the repository)")
+	flags.StringVar(&opts.MaxSource, "max-source", "512MiB", "largest source to copy, a `size` such as 512MiB or 2GiB")
+	flags.BoolVar(&opts.Wait, "wait", true, "wait until it is ready and the source is copied")
+	flags.BoolVarP(&opts.Detach, "detach", "d", false, "return as soon as the request is accepted; no source is copied")
+	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("blueprint", f.CompleteBlueprints(1)))
+	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("size", completeSizes(f)))
+	return cmd
+}
+
+// completeSizes completes --size from the blueprint of --blueprint.
+func completeSizes(f *cmdutil.Factory) cmdutil.Complete {
+	return func(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		wanted := cmd.Flag("blueprint").Value.String()
+		var names []cobra.Completion
+		for _, bp := range f.Blueprints(cmd) {
+			if wanted != "" && bp.Name != wanted {
+				continue
+			}
+			for _, s := range bp.Sizes {
+				names = append(names, cobra.CompletionWithDesc(s.Name, format.Rate(s.RateMicrosPerHour, s.Currency)))
+			}
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func upRun(ctx context.Context, opts *UpOptions) error {
+	f := opts.Factory
+	// All that can be wrong here is found before anything is asked for.
+	want, err := opts.want(ctx)
+	if err != nil {
+		return err
+	}
+	c, err := f.Client()
+	if err != nil {
+		return err
+	}
+	progress := f.Progress()
+	// A display that is still on when this returns ends with a failure; stopping it twice does nothing.
+	defer progress.Stop(false)
+
+	progress.Phase("asking")
+	env, _, err := c.Create(ctx, want.request, f.NewKey())
+	if err != nil {
+		progress.Stop(false)
+		return interruptedAs(err, "It is not known whether the request was accepted", "bothy ls")
+	}
+	if opts.Detach {
+		progress.Stop(true)
+		return opts.accepted(env, want)
+	}
+	env, err = waitReady(ctx, c, env, progress)
+	if err != nil {
+		progress.Stop(false)
+		return interruptedAs(err, fmt.Sprintf("The request goes on: see it with bothy show %s; to drop it: bothy down %[1]s", env.Name), "bothy down "+env.Name)
+	}
+	if want.tree != nil {
+		if err := upload(ctx, c, env, want.tree, progress); err != nil {
+			progress.Stop(false)
+			return uploadFailed(err, env, want.tree.Dir)
+		}
+	}
+	progress.Stop(true)
+	return f.Print(env, func(w io.Writer) error { return summary(w, f, env, want) })
+}
+
+// accepted says what --detach left to be done.
+func (opts *UpOptions) accepted(env wire.Environment, want wanted) error {
+	f := opts.Factory
+	return f.Print(env, func(w io.Writer) error {
+		fmt.Fprintf(w, "%s is on its way (%s, %s)\n", f.IO.Paint(iostreams.Bold, format.Clean(env.Name)), blueprintName(env), env.Size.Name)
+		fmt.Fprintf(w, "  see it     bothy show %s\n  give back  bothy down %[1]s\n", env.Name)
+		if want.tree != nil {
+			fmt.Fprintf(w, "  source     not copied; when it is ready: bothy cp %s/. %s:\n", want.tree.Dir, env.Name)
+		}
+		return nil
+	})
+}
+
+// waitReady follows the environment until it is handed over; env is the last that was seen.
+func waitReady(ctx context.Context, c *client.Client, env wire.Environment, progress render.Progress) (wire.Environment, error) {
+	ready := errors.New("ready")
+	var reason string
+	err := c.Watch(ctx, env.ID, 0, func(u wire.Update) error {
+		env = u.Environment
+		over := env.State == "leased" || env.State == "failed" || env.State == "destroying" || env.State == "destroyed"
+		if !over {
+			progress.Phase(env.State)
+		}
+		// What ended a phase is told as part of it.
+		for _, e := range u.Events {
+			progress.Detail(e.Message)
+		}
+		switch {
+		case env.State == "leased":
+			return ready
+		case over:
+			return failure(env)
+		}
+		if env.Reason != reason {
+			reason = env.Reason
+			progress.Detail(reason)
+		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, ready):
+		return env, nil
+	case err == nil:
+		return env, failure(env)
+	}
+	return env, err
+}
+
+// failure is the error of an environment that will not be ready.
+func failure(env wire.Environment) error {
+	e := &cmdutil.Error{
+		Code:     wire.CodeProvision,
+		Sentence: env.Name + " was given back before it was ready",
+		Hint:     fmt.Sprintf("bothy logs %s    the full log", env.Name),
+	}
+	if env.Failure == nil && env.State != "failed" {
+		return e
+	}
+	cause := env.Reason
+	if env.Failure != nil {
+		e.Code, cause = env.Failure.Code, env.Failure.Sentence
+		if env.Failure.Hint != "" {
+			e.Hint = env.Failure.Hint + "\n" + e.Hint
+		}
+	}
+	e.Sentence = env.Name + " failed: " + cause
+	e.Hint += fmt.Sprintf("\nbothy down %s    give it back", env.Name)
+	return e
+}
+
+// interruptedAs gives a signal's end a sentence of its own; any other error stays as it is.
+func interruptedAs(err error, sentence, next string) error {
+	signal, ok := errors.AsType[cmdutil.Interrupted](err)
+	if !ok {
+		return err
+	}
+	return &cmdutil.Error{Code: cmdutil.CodeInterrupted, Sentence: sentence, Hint: next, Err: signal}
+}
+
+// summary tells how to get in, until when, and for how much.
+func summary(w io.Writer, f *cmdutil.Factory, env wire.Environment, want wanted) error {
+	name := format.Clean(env.Name)
+	fmt.Fprintf(w, "\n%s is ready: %s, %s\n\n", f.IO.Paint(iostreams.Bold, name), blueprintName(env), env.Size.Name)
+	rows := [][]string{
+		{"  shell", "bothy shell " + name},
+		{"  run", "bothy exec " + name + " -- make"},
+	}
+	if want.tree != nil {
+		rows = append(rows, []string{"  source", fmt.Sprintf("%d files, %s, in %s", want.tree.Files, format.Bytes(want.tree.Bytes), env.Workspace)})
+	}
+	if env.Lease.End != nil {
+		rows = append(rows, []string{"  until", fmt.Sprintf("%s, %s from now", localTime(f, *env.Lease.End), format.Duration(time.Duration(env.Lease.LeftSeconds)*time.Second))})
+	}
+	rows = append(rows, []string{"  cost", fmt.Sprintf("%s, %s until then", format.Rate(env.Cost.RateMicrosPerHour, env.Cost.Currency), format.Money(env.Cost.AtExpiryMicros, env.Cost.Currency))})
+	return format.Table(w, rows)
+}

@@ -1,0 +1,92 @@
+package spec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bothy-env/bothy/internal/api/wire"
+	"github.com/bothy-env/bothy/internal/cli/cmdutil"
+	"github.com/bothy-env/bothy/internal/cli/format"
+	"github.com/bothy-env/bothy/internal/cli/specfile"
+	bothyspec "github.com/bothy-env/bothy/internal/spec"
+)
+
+// CheckOptions are the arguments of `spec check`.
+type CheckOptions struct {
+	Factory *cmdutil.Factory
+	// File is empty for the nearest bothy.yaml.
+	File string
+}
+
+// Checked is what `spec check` prints with --output json. What was not given is left out.
+type Checked struct {
+	File       string         `json:"file"`
+	Name       string         `json:"name,omitempty"`
+	Blueprint  string         `json:"blueprint,omitempty"`
+	Size       string         `json:"size,omitempty"`
+	TTLSeconds int64          `json:"ttl_seconds,omitempty"`
+	Params     map[string]any `json:"params,omitempty"`
+	Source     string         `json:"source"`
+}
+
+// NewCmdCheck makes `bothy spec check`.
+func NewCmdCheck(f *cmdutil.Factory, runF func(context.Context, *CheckOptions) error) *cobra.Command {
+	opts := &CheckOptions{Factory: f}
+	return &cobra.Command{
+		Use:   "check [FILE]",
+		Short: "Check a bothy.yaml",
+		Long: `Check a bothy.yaml, by default the nearest one in this folder or above it in the repository. Every wrong place is
+told as FILE:LINE:COLUMN with what was found and what is allowed. No daemon is needed: whether a blueprint, size or input
+exists is seen by up.`,
+		Example: `  bothy spec check
+  bothy spec check ci/bothy.yaml --output json`,
+		Args: cmdutil.Args(0, 1, "at most one file"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				opts.File = args[0]
+			}
+			if runF != nil {
+				return runF(cmd.Context(), opts)
+			}
+			return checkRun(opts)
+		},
+	}
+}
+
+func checkRun(opts *CheckOptions) error {
+	s, err := opts.load()
+	if err != nil {
+		return err
+	}
+	if _, err := s.SourceDir(); err != nil {
+		code := wire.CodeInvalid
+		if errors.Is(err, fs.ErrNotExist) {
+			code = wire.CodeNotFound
+		}
+		return &cmdutil.Error{Code: code, Sentence: err.Error(), Err: err}
+	}
+	checked := Checked{
+		File: s.File, Name: s.Name, Blueprint: s.Blueprint, Size: s.Size,
+		TTLSeconds: int64(s.TTL.Seconds()), Params: s.Params, Source: s.Source,
+	}
+	return opts.Factory.Print(checked, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "%s is fine\n", format.Clean(s.File))
+		return err
+	})
+}
+
+func (opts *CheckOptions) load() (bothyspec.Spec, error) {
+	if opts.File != "" {
+		return specfile.Load(opts.File)
+	}
+	s, found, err := specfile.Find(".")
+	if err == nil && !found {
+		err = &cmdutil.Error{Code: wire.CodeNotFound, Sentence: "there is no bothy.yaml here", Hint: "bothy spec init"}
+	}
+	return s, err
+}

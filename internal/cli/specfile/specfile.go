@@ -1,0 +1,72 @@
+// Package specfile finds and reads the bothy.yaml that a command was called under.
+package specfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/bothy-env/bothy/internal/api/wire"
+	"github.com/bothy-env/bothy/internal/cli/cmdutil"
+	"github.com/bothy-env/bothy/internal/spec"
+)
+
+// Find reads the nearest bothy.yaml in dir or above it in the repository. found is false when there is none.
+func Find(dir string) (s spec.Spec, found bool, err error) {
+	path, err := spec.Find(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return spec.Spec{}, false, nil
+	}
+	if err != nil {
+		return spec.Spec{}, false, Fault(err)
+	}
+	s, err = Load(short(path))
+	return s, err == nil, err
+}
+
+// Load reads the spec at path. Errors name every wrong place.
+func Load(path string) (spec.Spec, error) {
+	s, err := spec.Load(path)
+	return s, Fault(err)
+}
+
+// Fault gives an error of package spec its code and places; nil stays nil.
+func Fault(err error) error {
+	if err == nil {
+		return nil
+	}
+	wrong, ok := errors.AsType[spec.Errors](err)
+	if !ok || len(wrong) == 0 {
+		code := wire.CodeInvalid
+		if errors.Is(err, fs.ErrNotExist) {
+			code = wire.CodeNotFound
+		}
+		return &cmdutil.Error{Code: code, Sentence: err.Error(), Err: err}
+	}
+	e := &cmdutil.Error{Code: wire.CodeInvalid, Sentence: wrong[0].File + " has an error", Hint: "bothy spec schema tells all that is allowed", Err: err}
+	if len(wrong) > 1 {
+		e.Sentence = fmt.Sprintf("%s has %d errors", wrong[0].File, len(wrong))
+	}
+	for _, w := range wrong {
+		message := fmt.Sprintf("got %s, want %s", w.Found, w.Want)
+		if w.Path != "" {
+			message = w.Path + ": " + message
+		}
+		e.Places = append(e.Places, wire.ProblemPlace{Location: fmt.Sprintf("%s:%d:%d", w.File, w.Line, w.Col), Message: message})
+	}
+	return e
+}
+
+// short is path as seen from here when that is inside, for messages that an editor can follow.
+func short(path string) string {
+	here, err := filepath.Abs(".")
+	if err != nil {
+		return path
+	}
+	rel, err := filepath.Rel(here, path)
+	if err != nil || !filepath.IsLocal(rel) {
+		return path
+	}
+	return rel
+}

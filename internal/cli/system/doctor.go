@@ -1,0 +1,144 @@
+package system
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bothy-env/bothy/internal/api/wire"
+	"github.com/bothy-env/bothy/internal/cli/cmdutil"
+	"github.com/bothy-env/bothy/internal/cli/format"
+	"github.com/bothy-env/bothy/internal/cli/iostreams"
+	"github.com/bothy-env/bothy/internal/client"
+)
+
+// DoctorOptions are what doctor needs.
+type DoctorOptions struct{ Factory *cmdutil.Factory }
+
+// NewCmdDoctor makes `bothy doctor`.
+func NewCmdDoctor(f *cmdutil.Factory, runF func(context.Context, *DoctorOptions) error) *cobra.Command {
+	opts := &DoctorOptions{Factory: f}
+	return &cobra.Command{
+		Use:   "doctor",
+		Short: "Find out what is wrong, from here to the engine",
+		Long: `Find out what is wrong: first the way to the daemon as seen from here (address, socket, rights, answer), then what
+the daemon finds about its store, engine, Terraform, isolation and disk. It works without a daemon. It fails when a
+check failed; a warning is no failure.`,
+		Example: `  bothy doctor
+  bothy doctor --output json`,
+		Args:              cmdutil.Args(0, 0, "no arguments"),
+		ValidArgsFunction: cmdutil.NoComplete,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if runF != nil {
+				return runF(cmd.Context(), opts)
+			}
+			return doctorRun(cmd.Context(), opts)
+		},
+	}
+}
+
+func doctorRun(ctx context.Context, opts *DoctorOptions) error {
+	f := opts.Factory
+	host, from := f.Address()
+	health := wire.Health{Checks: []wire.Check{{Name: "address", Status: "ok", Message: fmt.Sprintf("%s (%s)", host, from)}}}
+	if check, ok := socketCheck(host); ok {
+		health.Checks = append(health.Checks, check)
+	}
+	daemon, err := askDaemon(ctx, f)
+	health.Checks = append(health.Checks, daemon...)
+	exit := error(nil)
+	health.Ready = err == nil
+	for _, c := range health.Checks {
+		if c.Status == "failed" {
+			health.Ready, exit = false, cmdutil.Exit(cmdutil.ExitFailed)
+		}
+	}
+	if err != nil {
+		exit = cmdutil.Exit(cmdutil.ExitCode(err))
+	}
+	if err := f.Print(health, func(w io.Writer) error { return checks(w, f, health) }); err != nil {
+		return err
+	}
+	return exit
+}
+
+// socketCheck looks at the socket without connecting; there is none for another kind of address.
+func socketCheck(host string) (wire.Check, bool) {
+	u, err := url.Parse(host)
+	if err != nil || u.Scheme != "unix" {
+		return wire.Check{}, false
+	}
+	check := wire.Check{Name: "socket", Status: "failed"}
+	info, err := os.Stat(u.Path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		check.Message, check.Hint = u.Path+" does not exist", "Start bothyd, or give its address with --host or BOTHY_HOST."
+	case err != nil:
+		check.Message, check.Hint = err.Error(), "Run as the user who runs bothyd."
+	case info.Mode().Type() != fs.ModeSocket:
+		check.Message, check.Hint = u.Path+" is no socket", "Give the daemon's address with --host or BOTHY_HOST."
+	default:
+		check.Status = "ok"
+		check.Message = fmt.Sprintf("%s, rights %#o", u.Path, info.Mode().Perm())
+		if st, ok := info.Sys().(*syscall.Stat_t); ok {
+			check.Message += fmt.Sprintf(", of user id %d (you: %d)", st.Uid, os.Geteuid())
+		}
+		if info.Mode().Perm()&0o077 != 0 {
+			check.Status, check.Hint = "warning", "Others than its owner may use the daemon: chmod 600 "+u.Path
+		}
+	}
+	return check, true
+}
+
+// askDaemon gives the daemon's own findings, after one on whether it answers.
+func askDaemon(ctx context.Context, f *cmdutil.Factory) ([]wire.Check, error) {
+	reach := wire.Check{Name: "daemon", Status: "failed"}
+	var version wire.Version
+	c, err := f.Client()
+	if err == nil {
+		version, err = c.Version(ctx)
+	}
+	if err != nil {
+		p := cmdutil.ProblemOf(err)
+		reach.Message, reach.Hint = p.Detail, p.Hint
+		return []wire.Check{reach}, err
+	}
+	reach.Status, reach.Message = "ok", fmt.Sprintf("bothyd %s answers, instance %s", version.Version, version.Instance)
+	if version.Version != f.Version {
+		reach.Status, reach.Hint = "warning", fmt.Sprintf("bothy is %s: take both from one build.", f.Version)
+	}
+	found, err := daemonChecks(ctx, c)
+	return append([]wire.Check{reach}, found...), err
+}
+
+func daemonChecks(ctx context.Context, c *client.Client) ([]wire.Check, error) {
+	health, err := c.Doctor(ctx)
+	if err != nil {
+		p := cmdutil.ProblemOf(err)
+		return []wire.Check{{Name: "checks", Status: "failed", Message: p.Detail, Hint: p.Hint}}, err
+	}
+	return health.Checks, nil
+}
+
+func checks(w io.Writer, f *cmdutil.Factory, health wire.Health) error {
+	marks := map[string]string{
+		"ok":      f.IO.Paint(iostreams.Green, "ok"),
+		"warning": f.IO.Paint(iostreams.Yellow, "warning"),
+		"failed":  f.IO.Paint(iostreams.Red, "failed"),
+	}
+	var rows [][]string
+	for _, c := range health.Checks {
+		rows = append(rows, []string{marks[c.Status], format.Clean(c.Name), format.Clean(c.Message)})
+		if c.Hint != "" {
+			rows = append(rows, []string{"", "", "next: " + format.Clean(c.Hint)})
+		}
+	}
+	return format.Table(w, rows)
+}

@@ -1,0 +1,138 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// retryWaits are the pauses before the second, third, ... try of an idempotent call whose connection broke.
+var retryWaits = []time.Duration{50 * time.Millisecond, 200 * time.Millisecond, 800 * time.Millisecond}
+
+// maxAnswer bounds an answer that is read whole, in bytes.
+const maxAnswer = 64 << 20
+
+// request is one call of the API.
+type request struct {
+	method, url string
+	header      http.Header
+	// body is sent as JSON when not nil.
+	body any
+	// idempotent says that sending it twice does what sending it once does.
+	idempotent bool
+	// okay lists statuses besides 2xx whose body is the answer, unless it is a problem.
+	okay []int
+}
+
+// call sends r and decodes the answer into out (not when nil), again when it may and the connection broke.
+func (c *Client) call(ctx context.Context, r request, out any) (status int, err error) {
+	for try := 0; ; try++ {
+		status, err = c.once(ctx, r, out)
+		if err == nil || !r.idempotent || try == len(retryWaits) || ctx.Err() != nil || !isCutOff(err) {
+			return status, err
+		}
+		if !pause(ctx, retryWaits[try]) {
+			return status, err
+		}
+	}
+}
+
+// pause waits and reports whether ctx still stands.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (c *Client) once(ctx context.Context, r request, out any) (int, error) {
+	callCtx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	req, err := c.newRequest(callCtx, r)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return 0, c.lost(ctx, err)
+	}
+	defer resp.Body.Close()
+	if !r.success(resp) {
+		return resp.StatusCode, c.answered(resp)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return resp.StatusCode, c.lost(ctx, err)
+	}
+	if out == nil {
+		return resp.StatusCode, nil
+	}
+	if err := json.Unmarshal(body, out); err != nil {
+		return resp.StatusCode, c.answered(resp)
+	}
+	return resp.StatusCode, nil
+}
+
+func (r request) success(resp *http.Response) bool {
+	if slices.Contains(r.okay, resp.StatusCode) && resp.Header.Get("Content-Type") == "application/json" {
+		return true
+	}
+	return resp.StatusCode >= 200 && resp.StatusCode < 300
+}
+
+func (c *Client) newRequest(ctx context.Context, r request) (*http.Request, error) {
+	var body io.Reader
+	if r.body != nil {
+		data, err := json.Marshal(r.body)
+		if err != nil {
+			return nil, fmt.Errorf("encode request: %w", err)
+		}
+		body = bytes.NewReader(data)
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, r.url, body)
+	if err != nil {
+		return nil, fmt.Errorf("make request: %w", err)
+	}
+	for name, values := range r.header {
+		req.Header[name] = values
+	}
+	if r.body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	c.identify(req.Header)
+	return req, nil
+}
+
+// identify adds who asks.
+func (c *Client) identify(h http.Header) {
+	h.Set("User-Agent", c.userAgent)
+	if c.token != "" {
+		h.Set("Authorization", "Bearer "+c.token)
+	}
+}
+
+// open sends r and gives the body of a success, to be read as it comes and closed by the caller.
+func (c *Client) open(ctx context.Context, r request) (io.ReadCloser, error) {
+	req, err := c.newRequest(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.lost(ctx, err)
+	}
+	if !r.success(resp) {
+		defer resp.Body.Close()
+		return nil, c.answered(resp)
+	}
+	return resp.Body, nil
+}

@@ -1,0 +1,97 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+
+	"github.com/bothy-env/bothy/internal/api/wire"
+)
+
+// CopyTo unpacks a tar stream into folder dir of an environment (which
+// exists), owned by user ("": the environment's default). It is never tried twice. When
+// reading tar fails, the error wraps that reader's.
+func (c *Client) CopyTo(ctx context.Context, nameOrID, dir, user string, tar io.Reader) error {
+	req, err := c.newRequest(ctx, request{method: http.MethodPut, url: c.files(nameOrID, dir, user)})
+	if err != nil {
+		return err
+	}
+	source := &source{Reader: tar}
+	req.Body = io.NopCloser(source)
+	req.ContentLength = -1
+	req.Header.Set("Content-Type", "application/x-tar")
+	// A refusal then comes before the first byte is sent.
+	req.Header.Set("Expect", "100-continue")
+	resp, err := c.http.Do(req)
+	if source.err != nil && ctx.Err() == nil {
+		if err == nil {
+			resp.Body.Close()
+		}
+		return fmt.Errorf("read what is to be copied: %w", source.err)
+	}
+	if err != nil {
+		return c.lost(ctx, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusNoContent {
+		return c.answered(resp)
+	}
+	return nil
+}
+
+// CopyFrom gives a file or folder of an environment as a tar stream whose
+// first entry is its base name, read with the rights of user. The caller reads it to its end and closes it.
+func (c *Client) CopyFrom(ctx context.Context, nameOrID, path, user string) (io.ReadCloser, error) {
+	body, err := c.open(ctx, request{method: http.MethodGet, url: c.files(nameOrID, path, user)})
+	if err != nil {
+		return nil, err
+	}
+	return &download{ReadCloser: body, ctx: ctx, client: c}, nil
+}
+
+func (c *Client) files(nameOrID, path, user string) string {
+	query := url.Values{"path": {path}}
+	if user != "" {
+		query.Set("user", user)
+	}
+	return c.endpoint(query, "v1", "environments", nameOrID, "files")
+}
+
+// source tells a fault of the caller's own reader from one of the connection.
+type source struct {
+	io.Reader
+	err error
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		s.err = err
+	}
+	return n, err
+}
+
+// download gives errors that say what a broken stream means.
+type download struct {
+	io.ReadCloser
+	ctx    context.Context
+	client *Client
+}
+
+func (d *download) Read(p []byte) (int, error) {
+	n, err := d.ReadCloser.Read(p)
+	if err == nil || err == io.EOF {
+		return n, err
+	}
+	if d.ctx.Err() == nil && isCutOff(err) {
+		return n, &Error{
+			Code:     wire.CodeInternal,
+			Sentence: "the copy broke off before its end",
+			Hint:     "try again; bothyd's log tells why when it was bothyd that ended it",
+			Err:      err,
+		}
+	}
+	return n, d.client.lost(d.ctx, err)
+}

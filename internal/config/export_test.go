@@ -1,0 +1,7 @@
+package config
+
+// LoadAs is Load, and SampleAs is Sample, for another user's id.
+var (
+	LoadAs   = load
+	SampleAs = sample
+)

@@ -1,0 +1,180 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+const (
+	prefix       = "BOTHY_"
+	fileVariable = prefix + "CONFIG"
+)
+
+// foreign are BOTHY_* variables that are not the daemon's keys: the command
+// line's, setup's and the tests'. They must not trip the daemon.
+var foreign = []string{
+	fileVariable, "BOTHY_HOST", "BOTHY_TOKEN", "BOTHY_TOKEN_FILE", "BOTHY_CA_FILE", "BOTHY_OUTPUT",
+	"BOTHY_CACHE", "BOTHY_BIN",
+}
+
+// foreignPrefixes begin the names of variables that are somebody else's altogether.
+var foreignPrefixes = []string{"BOTHY_TEST_", "BOTHY_STORETEST_", "BOTHY_E2E_", "BOTHY_DEMO_", "BOTHY_BENCH_", "BOTHY_SETUP_"}
+
+// environment is variables by name.
+type environment map[string]string
+
+func variablesOf(env []string) environment {
+	all := environment{}
+	for _, v := range env {
+		if name, value, ok := strings.Cut(v, "="); ok {
+			all[name] = value
+		}
+	}
+	return all
+}
+
+func (e environment) get(name string) string { return e[name] }
+
+// unknown reports BOTHY_* variables that mean nothing.
+func (e environment) unknown() []error {
+	known := slices.Clone(foreign)
+	for _, f := range fields {
+		known = append(known, f.variable())
+	}
+	var problems []error
+	for name := range e {
+		if !strings.HasPrefix(name, prefix) || slices.Contains(known, name) ||
+			slices.ContainsFunc(foreignPrefixes, func(p string) bool { return strings.HasPrefix(name, p) }) {
+			continue
+		}
+		problems = append(problems, fmt.Errorf("%s (environment): no such variable%s", name, suggestion(name, known)))
+	}
+	slices.SortFunc(problems, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return problems
+}
+
+// unknownKeys finds the keys of a file that mean nothing, with their lines. The
+// second result is for a file that is no mapping at all.
+func unknownKeys(file string, text []byte) ([]error, error) {
+	parsed, err := parser.ParseBytes(text, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	if len(parsed.Docs) > 1 {
+		return nil, fmt.Errorf("%s: %d YAML documents, want one", file, len(parsed.Docs))
+	}
+	if len(parsed.Docs) == 0 || empty(parsed.Docs[0].Body) {
+		return nil, nil
+	}
+	c := &keyCheck{file: file}
+	c.mapping("", parsed.Docs[0].Body)
+	return c.problems, nil
+}
+
+func empty(n ast.Node) bool {
+	if n == nil || n.Type() == ast.NullType {
+		return true
+	}
+	_, comments := n.(*ast.CommentGroupNode)
+	return comments
+}
+
+type keyCheck struct {
+	file     string
+	problems []error
+}
+
+func (c *keyCheck) wrong(n ast.Node, format string, args ...any) {
+	place := fmt.Sprintf("%s:%d", c.file, n.GetToken().Position.Line)
+	c.problems = append(c.problems, fmt.Errorf("%s: %w", place, fmt.Errorf(format, args...)))
+}
+
+func (c *keyCheck) mapping(section string, n ast.Node) {
+	var values []*ast.MappingValueNode
+	switch m := n.(type) {
+	case *ast.MappingNode:
+		values = m.Values
+	case *ast.MappingValueNode:
+		values = []*ast.MappingValueNode{m}
+	default:
+		if section == "" {
+			c.wrong(n, "want keys with values, such as state_dir: /var/lib/bothy")
+		} else {
+			c.wrong(n, "%s holds keys of its own (%s), not a value", section, strings.Join(keysUnder(section), ", "))
+		}
+		return
+	}
+	for _, v := range values {
+		name := v.Key.GetToken().Value
+		key := strings.TrimPrefix(section+"."+name, ".")
+		switch {
+		case strings.Contains(name, ".") && isKey(key):
+			c.wrong(v.Key, "%s: write it as %s", key, strings.ReplaceAll(key, ".", ": "))
+		case isKey(key):
+		case len(keysUnder(key)) > 0:
+			if !empty(v.Value) {
+				c.mapping(key, v.Value)
+			}
+		default:
+			c.wrong(v.Key, "%s: no such key%s", key, suggestion(key, keys()))
+		}
+	}
+}
+
+func keys() []string {
+	var all []string
+	for _, f := range fields {
+		all = append(all, f.key)
+	}
+	return all
+}
+
+func isKey(key string) bool { return slices.Contains(keys(), key) }
+
+func keysUnder(section string) []string {
+	return slices.DeleteFunc(keys(), func(k string) bool { return !strings.HasPrefix(k, section+".") })
+}
+
+// suggestion names the nearest known name, when one is near at all.
+func suggestion(name string, known []string) string {
+	best, least := "", len(name)
+	for _, k := range known {
+		d := distance(strings.ToLower(name), strings.ToLower(k))
+		if last(name) == last(k) { // the right key in the wrong section
+			d = min(d, 1)
+		}
+		if d < least {
+			best, least = k, d
+		}
+	}
+	if best == "" || least > max(2, len(name)/2) {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %s?", best)
+}
+
+func last(key string) string { return key[strings.LastIndexByte(key, '.')+1:] }
+
+// distance counts the letters to insert, drop or change to make b of a.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost = 1 + min(diagonal, row[j], row[j+1])
+			}
+			diagonal, row[j+1] = row[j+1], cost
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,158 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// maxSocketPath is what a unix socket's address can hold, in bytes.
+const maxSocketPath = 107
+
+// slotBits is the prefix length of one sandbox's network; a pool must hold at least one.
+const slotBits = 28
+
+var errEmpty = errors.New("it must not be empty")
+
+// validate checks what no type can say. It opens no file: what is in them is checked by who reads them.
+func (l *loader) validate(c Config) {
+	if c.StateDir == "" {
+		l.wrong("state_dir", fmt.Errorf("%w: without HOME there is no default", errEmpty))
+	}
+	l.check("listen.unix", checkSocket(c.Listen))
+	l.checkTCP(c.Listen)
+	for _, host := range c.Listen.AllowedHosts {
+		if strings.ContainsAny(host, "/: ") {
+			l.wrong("listen.allowed_hosts", fmt.Errorf("%q is not a host name without scheme and port", host))
+		}
+	}
+	l.check("database", checkDatabase(c.Database))
+	l.check("engine.host", checkEngine(c.Engine.Host))
+	l.check("network.pool", checkRange(c.Network.Pool, slotBits))
+	for _, p := range c.Network.Allow {
+		l.check("network.allow", checkRange(p, 32))
+	}
+	for _, dir := range c.Blueprints {
+		if strings.ContainsRune(dir, 0) {
+			l.wrong("blueprints", fmt.Errorf("%q is not a path", dir))
+		}
+	}
+}
+
+func (l *loader) check(key string, err error) {
+	if err != nil {
+		l.wrong(key, err)
+	}
+}
+
+func checkSocket(c Listen) error {
+	switch {
+	case c.Unix == "" && c.TCP == "":
+		return fmt.Errorf("%w while listen.tcp is empty too: the API would be nowhere", errEmpty)
+	case len(c.Unix) > maxSocketPath:
+		return fmt.Errorf("the path has %d bytes, a socket's may have %d", len(c.Unix), maxSocketPath)
+	}
+	return nil
+}
+
+// checkTCP: never without TLS and tokens, whatever the address.
+func (l *loader) checkTCP(c Listen) {
+	needs := []struct{ key, value string }{
+		{"listen.tls_cert", c.TLSCert}, {"listen.tls_key", c.TLSKey}, {"listen.token_file", c.TokenFile},
+	}
+	if c.TCP == "" {
+		for _, n := range needs {
+			if n.value != "" {
+				l.wrong(n.key, errors.New("it is set, but listen.tcp is not, which alone uses it"))
+			}
+		}
+		return
+	}
+	if err := checkAddress(c.TCP); err != nil {
+		l.wrong("listen.tcp", err)
+		return
+	}
+	var missing []string
+	for _, n := range needs {
+		if n.value == "" {
+			missing = append(missing, n.key)
+		}
+	}
+	if len(missing) > 0 {
+		l.wrong("listen.tcp", fmt.Errorf("%s would be open to %s: set %s as well, or use listen.unix", c.TCP, audience(c.TCP), strings.Join(missing, ", ")))
+	}
+}
+
+func checkAddress(address string) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("%q is not host:port", address)
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return fmt.Errorf("%q: the port is not from 0 to 65535", address)
+	}
+	if strings.ContainsAny(host, "/ ") {
+		return fmt.Errorf("%q is not host:port", address)
+	}
+	return nil
+}
+
+// audience says who could reach an address.
+func audience(address string) string {
+	host, _, err := net.SplitHostPort(address)
+	if err == nil && loopback(host) {
+		return "every user of this machine, in plain text"
+	}
+	return "the network, in plain text"
+}
+
+func loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+func checkDatabase(dsn string) error {
+	scheme, rest, ok := strings.Cut(dsn, "://")
+	switch {
+	case ok && scheme == "sqlite" && filepath.IsAbs(rest):
+		return nil
+	case ok && scheme == "sqlite":
+		return errors.New("the path after sqlite:// is not absolute: write sqlite:///absolute/path/bothy.db")
+	case ok && (scheme == "postgres" || scheme == "postgresql"):
+		return nil // the store says whether it can
+	}
+	// What was found is not shown: it may hold a password.
+	return errors.New("it is not of the form sqlite:///absolute/path/bothy.db")
+}
+
+func checkEngine(host string) error {
+	u, err := url.Parse(host)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%q is not unix:///path or tcp://127.0.0.1:port", host)
+	case u.Scheme == "unix" && u.Host == "" && filepath.IsAbs(u.Path):
+		return nil
+	case u.Scheme == "tcp" && u.Port() != "" && loopback(u.Hostname()):
+		return nil
+	case u.Scheme == "tcp":
+		return fmt.Errorf("%q: an engine over plain TCP gives root to whoever is on the way; only loopback with a port is taken", host)
+	}
+	return fmt.Errorf("%q is not unix:///path or tcp://127.0.0.1:port", host)
+}
+
+func checkRange(p netip.Prefix, bits int) error {
+	switch {
+	case !p.Addr().Is4():
+		return fmt.Errorf("%s is not an IPv4 range", p)
+	case p.Bits() < 8 || p.Bits() > bits:
+		return fmt.Errorf("%s: the mask is not from /8 to /%d", p, bits)
+	case bits == slotBits && !p.Addr().IsPrivate():
+		return fmt.Errorf("%s is not private: 10.0.0.0/8, 172.16.0.0/12 and 192.168.0.0/16 are", p)
+	}
+	return nil
+}

@@ -1,0 +1,311 @@
+// Package layers_test keeps who may import whom, over the whole import graph: the linter
+// sees only the imports of a file, this sees what they lead to.
+package layers_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/bothy-env/bothy"
+
+// room is a folder and all below it, with what it may import beyond itself.
+type room struct {
+	name string
+	// may lists folders of this module that it may import directly; nil means any.
+	may []string
+	// stdlib says that nothing from other modules may be imported, even through others.
+	stdlib bool
+	// never lists what it may not import directly; a name covers what is below it.
+	never []string
+	// reach lists what it may not lead to, however far.
+	reach []string
+	// why is the reason, for whoever meets the ban.
+	why string
+}
+
+var (
+	impure     = []string{"context", "os", "net", "database/sql", "math/rand", "crypto/rand"}
+	dockerSDK  = []string{"github.com/docker/docker", "github.com/moby/moby"}
+	awsSDK     = []string{"github.com/aws/aws-sdk-go-v2"}
+	drivers    = []string{"provisioner/terraform", "provisioner/docker", "provisioner/aws", "provisioner/fake"}
+	nowhere    = []string{}
+	everything []string
+)
+
+var rooms = []room{
+	{name: "internal/fleet", may: nowhere, stdlib: true, why: "the domain's nouns depend on nothing, so that everything may depend on them"},
+	{name: "provisioner", may: nowhere, stdlib: true, why: "the contracts are what others implement; they know neither the domain nor an SDK"},
+
+	{name: "internal/plan", may: []string{"internal/fleet"}, stdlib: true, never: impure, why: "decisions are pure: the same snapshot gives the same plan"},
+	{name: "internal/quota", may: []string{"internal/fleet"}, stdlib: true, never: impure, why: "admission is pure: the same usage gives the same answer"},
+	{name: "internal/ledger", may: []string{"internal/fleet"}, stdlib: true, never: impure, why: "money is pure: replaying the entries gives the same sum"},
+
+	{name: "provisioner/terraform", may: []string{"provisioner"}, reach: append([]string{module + "/internal"}, append(dockerSDK, awsSDK...)...), why: "a driver knows nothing of leases, money or other drivers' SDKs"},
+	{name: "provisioner/docker", may: []string{"provisioner"}, reach: append([]string{module + "/internal"}, awsSDK...), why: "a driver knows nothing of leases, money or other drivers' SDKs"},
+	{name: "provisioner/aws", may: []string{"provisioner"}, reach: append([]string{module + "/internal"}, dockerSDK...), why: "a driver knows nothing of leases, money or other drivers' SDKs"},
+	{name: "provisioner/fake", may: []string{"provisioner"}, stdlib: true, why: "the fake stands for every driver, so it leans on none"},
+	{name: "provisioner/provisionertest", may: []string{"provisioner"}, reach: append([]string{module + "/internal"}, append(dockerSDK, awsSDK...)...), why: "one suite serves every driver, so it leans on none"},
+
+	{name: "internal/store", may: []string{"internal/fleet", "internal/ledger"}, reach: append(dockerSDK, awsSDK...), why: "the store records; deciding and acting are elsewhere"},
+	{name: "internal/engine", may: []string{"internal/fleet", "internal/plan", "internal/quota", "internal/ledger", "internal/store", "provisioner"}, reach: append(dockerSDK, awsSDK...), why: "the engine acts through contracts; cmd says which drivers stand behind them"},
+
+	{name: "internal/api", may: []string{"internal/engine", "internal/fleet"}, never: []string{module + "/internal/store"}, reach: append(dockerSDK, awsSDK...), why: "routes ask the engine and never touch the store"},
+	{name: "internal/api/wire", may: nowhere, reach: []string{module + "/internal/engine", module + "/internal/store"}, why: "wire types are what clients compile in: no daemon behind them"},
+	{name: "internal/client", may: []string{"internal/api/wire"}, why: "a client knows the wire and nothing behind it"},
+	{name: "internal/cli", may: []string{"internal/client", "internal/config", "internal/spec", "internal/api/wire"}, reach: append([]string{module + "/internal/engine", module + "/internal/store", module + "/provisioner"}, append(dockerSDK, awsSDK...)...), why: "the command line speaks to the daemon, never in its place"},
+
+	{name: "internal", may: everything, never: inModule(drivers), reach: append(dockerSDK, awsSDK...), why: "cmd alone names concrete drivers"},
+}
+
+// anyDriver is the rule of a driver that has none above, named after its folder.
+var anyDriver = room{may: []string{"provisioner"}, reach: append([]string{module + "/internal"}, append(dockerSDK, awsSDK...)...), why: "a driver knows nothing of leases, money or other drivers' SDKs"}
+
+// exempt folders hold no code of the product.
+var exempt = []string{
+	"internal/deps", // blank imports that keep go.mod complete until their users exist
+}
+
+type pkg struct {
+	ImportPath string
+	Imports    []string
+	Standard   bool
+}
+
+func TestImportsKeepTheLayers(t *testing.T) {
+	graph := load(t)
+	for _, p := range violations(graph, rooms) {
+		t.Error(p)
+	}
+}
+
+// The checker itself must see what it is for: one planted breach per kind of ban.
+func TestAPlantedBreachIsSeen(t *testing.T) {
+	for _, c := range []struct {
+		name, from string
+		imports    []string
+		want       string
+	}{
+		{"a room not allowed", "internal/plan", []string{module + "/internal/store"}, "imports internal/store"},
+		{"a subfolder counts as its room", "internal/plan/deep", []string{module + "/internal/store"}, "imports internal/store"},
+		{"an impure package", "internal/quota", []string{"os/exec"}, "imports os/exec"},
+		{"a third party where only the standard library may be", "internal/fleet", []string{"example.com/x"}, "leads to example.com/x"},
+		{"the contracts import the domain", "provisioner", []string{module + "/internal/fleet"}, "imports internal/fleet"},
+		{"a driver imports internal", "provisioner/docker", []string{module + "/internal/fleet"}, "imports internal/fleet"},
+		{"a driver that nobody listed imports internal", "provisioner/pods", []string{module + "/internal/fleet"}, "imports internal/fleet"},
+		{"the engine names a driver that nobody listed", "internal/engine", []string{module + "/provisioner/pods"}, "imports provisioner/pods"},
+		{"Docker's SDK through another package", "internal/engine", []string{"example.com/wraps-docker"}, "internal/engine -> example.com/wraps-docker -> github.com/docker/docker/client"},
+		{"api touches the store", "internal/api", []string{module + "/internal/store"}, "imports internal/store"},
+		{"the command line takes the whole api", "internal/cli/up", []string{module + "/internal/api"}, "imports internal/api"},
+		{"a room of no rule of its own names a driver", "internal/web", []string{module + "/provisioner/fake"}, "imports provisioner/fake"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			graph := map[string]pkg{
+				"os/exec":                   {ImportPath: "os/exec", Standard: true},
+				"example.com/x":             {ImportPath: "example.com/x"},
+				"example.com/wraps-docker":  {ImportPath: "example.com/wraps-docker", Imports: []string{"github.com/docker/docker/client"}},
+				module + "/" + c.from:       {ImportPath: module + "/" + c.from, Imports: c.imports},
+				module + "/internal/layers": {ImportPath: module + "/internal/layers"},
+			}
+			got := strings.Join(violations(graph, rooms), "\n")
+			if !strings.Contains(got, c.want) {
+				t.Errorf("violations = %q, want one that says %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestWhatIsAllowedIsNotReported(t *testing.T) {
+	ok := map[string][]string{
+		"internal/api":         {"internal/api/wire", "internal/engine"},
+		"internal/cli/up":      {"internal/cli/ui", "internal/client", "internal/spec", "internal/config"},
+		"internal/engine":      {"internal/store", "provisioner"},
+		"internal/plan":        {"internal/fleet"},
+		"provisioner/fake":     {"provisioner"},
+		"cmd/bothyd":           {"provisioner/docker", "internal/store", "internal/api"},
+		"internal/deps":        {"provisioner/docker"},
+		"internal/store/stest": {"internal/store", "internal/ledger"},
+	}
+	graph := map[string]pkg{}
+	for from, to := range ok {
+		graph[module+"/"+from] = pkg{ImportPath: module + "/" + from, Imports: inModule(to)}
+	}
+	if got := violations(graph, rooms); len(got) > 0 {
+		t.Errorf("violations = %q, want none", got)
+	}
+}
+
+// violations lists what breaks the rules, sorted. Rooms that do not exist break none.
+func violations(graph map[string]pkg, rooms []room) []string {
+	var found []string
+	for _, p := range graph {
+		folder, ours := strings.CutPrefix(p.ImportPath, module+"/")
+		if !ours || slices.ContainsFunc(exempt, func(e string) bool { return within(folder, e) }) {
+			continue
+		}
+		rule, ok := roomOf(folder, rooms)
+		if !ok {
+			continue
+		}
+		say := func(format string, args ...any) {
+			found = append(found, folder+" "+fmt.Sprintf(format, args...)+"; "+rule.why)
+		}
+		for _, i := range p.Imports {
+			if target, local := strings.CutPrefix(i, module+"/"); local {
+				if rule.may != nil && !within(target, rule.name) && !rule.mayImport(target, rooms) {
+					say("imports %s", target)
+					continue
+				}
+			}
+			if anyWithin(i, rule.never) {
+				say("imports %s", strings.TrimPrefix(i, module+"/"))
+			}
+		}
+		if chain := leadsTo(graph, p.ImportPath, rule.banned); chain != nil {
+			say("leads to %s: %s", chain[len(chain)-1], strings.ReplaceAll(strings.Join(chain, " -> "), module+"/", ""))
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+// banned reports whether the room may not lead to p.
+func (r room) banned(p pkg) bool {
+	if r.stdlib && !p.Standard && !within(p.ImportPath, module) {
+		return true
+	}
+	return anyWithin(p.ImportPath, r.reach)
+}
+
+// mayImport reports whether the room's list covers a folder. It does not cover a room with
+// a rule of its own further down: engine may import provisioner, not provisioner/docker.
+func (r room) mayImport(folder string, rooms []room) bool {
+	other, _ := roomOf(folder, rooms)
+	return slices.ContainsFunc(r.may, func(m string) bool {
+		return within(folder, m) && len(other.name) <= len(m)
+	})
+}
+
+// roomOf finds the room that a folder is in: the longest name that covers it. The
+// contracts' rule covers their own folder only, since drivers live below it.
+func roomOf(folder string, rooms []room) (room, bool) {
+	var best room
+	for _, r := range rooms {
+		if within(folder, r.name) && len(r.name) > len(best.name) && (r.name != "provisioner" || folder == r.name) {
+			best = r
+		}
+	}
+	if rest, below := strings.CutPrefix(folder, "provisioner/"); below && best.name == "" {
+		driver, _, _ := strings.Cut(rest, "/")
+		best = anyDriver
+		best.name = "provisioner/" + driver
+	}
+	return best, best.name != ""
+}
+
+// leadsTo gives the shortest chain of imports from a package to a banned one, or nil.
+func leadsTo(graph map[string]pkg, from string, banned func(pkg) bool) []string {
+	chains := [][]string{{from}}
+	seen := map[string]bool{from: true}
+	for len(chains) > 0 {
+		chain := chains[0]
+		chains = chains[1:]
+		for _, i := range graph[chain[len(chain)-1]].Imports {
+			if seen[i] || i == "C" { // cgo's pretend package
+				continue
+			}
+			seen[i] = true
+			next := append(slices.Clone(chain), i)
+			p := graph[i]
+			p.ImportPath = i
+			if banned(p) {
+				return next
+			}
+			chains = append(chains, next)
+		}
+	}
+	return nil
+}
+
+func within(path, folder string) bool {
+	return path == folder || strings.HasPrefix(path, folder+"/")
+}
+
+func anyWithin(path string, folders []string) bool {
+	return slices.ContainsFunc(folders, func(f string) bool { return within(path, f) })
+}
+
+func inModule(folders []string) []string {
+	var out []string
+	for _, f := range folders {
+		out = append(out, module+"/"+f)
+	}
+	return out
+}
+
+// load reads the import graph of the whole module. Packages with errors are taken as far as
+// they can be read: building them is another check's business.
+func load(t *testing.T) map[string]pkg {
+	t.Helper()
+	gomod, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		t.Fatalf("find the module: %v", err)
+	}
+	root := filepath.Dir(strings.TrimSpace(string(gomod)))
+	touchSources(t, root)
+	cmd := exec.Command("go", "list", "-e", "-deps", "-json=ImportPath,Imports,Standard", "./...")
+	cmd.Dir = root
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("list packages: %v\n%s", err, stderr.String())
+	}
+	graph := map[string]pkg{}
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p pkg
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatalf("read go list: %v", err)
+		}
+		graph[p.ImportPath] = p
+	}
+	if len(graph) == 0 {
+		t.Fatal("go list found no packages")
+	}
+	return graph
+}
+
+// touchSources looks at every source file of the module, for go test to see what the result
+// hangs on: it does not see what go list reads, and would go on showing a cached success.
+func touchSources(t *testing.T, root string) {
+	t.Helper()
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && path != root && strings.HasPrefix(d.Name(), "."):
+			return filepath.SkipDir
+		case strings.HasSuffix(path, ".go") || d.Name() == "go.mod":
+			_, err = os.Stat(path)
+		}
+		if errors.Is(err, fs.ErrNotExist) { // gone since the folder was read
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatalf("look at the sources: %v", err)
+	}
+}

@@ -1,0 +1,188 @@
+// Package spec reads bothy.yaml: which blueprint a repository wants, in which
+// size, for how long, with which inputs and which source. Reading is strict;
+// everything wrong is told at once, each with its place.
+package spec
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/strictyaml"
+)
+
+// FileName is the name of a spec in a repository.
+const FileName = "bothy.yaml"
+
+// Version is the only version of the format so far.
+const Version = 1
+
+// NoSource as Source says that nothing is uploaded.
+const NoSource = "none"
+
+// Error is one wrong place of a spec, Errors all of them in the order of the file.
+type (
+	Error  = strictyaml.Error
+	Errors = strictyaml.Errors
+)
+
+// Spec is a bothy.yaml as it was read. Empty fields were not given.
+type Spec struct {
+	// File is the name it was read from.
+	File string
+	// Name of the environment; made up by the daemon when empty.
+	Name string
+	// Blueprint is a name or name@version.
+	Blueprint string
+	// Size is one of the blueprint's sizes.
+	Size string
+	// TTL is how long the environment is wanted; 0 for the blueprint's default.
+	TTL time.Duration
+	// Params are the blueprint's inputs: string, int64, float64 or bool. What
+	// each may be is the blueprint's to say, and the daemon's to check.
+	Params map[string]any
+	// Source is the folder to upload, relative to the file's, with slashes, or NoSource. "." when not given.
+	Source string
+}
+
+// What the fields may hold; schema.json says the same, and a test compares.
+const (
+	namePattern      = `^[a-z0-9][a-z0-9-]{0,62}$`
+	blueprintPattern = `^[a-z0-9][a-z0-9-]{0,62}(@[0-9A-Za-z][0-9A-Za-z.+-]{0,63})?$`
+	paramPattern     = `^[a-z][a-z0-9_]{0,62}$`
+	ttlPattern       = `^([0-9]{1,9}(\.[0-9]{1,9})?[dhms])+$`
+	maxParams        = 100
+	maxParamLength   = 4096
+	maxSourceLength  = 1024
+)
+
+var (
+	nameRE      = regexp.MustCompile(namePattern)
+	blueprintRE = regexp.MustCompile(blueprintPattern)
+	paramRE     = regexp.MustCompile(paramPattern)
+)
+
+const (
+	wantName      = `a name of up to 63 of a-z, 0-9 and "-", beginning with a letter or digit`
+	wantBlueprint = `a blueprint's name, or name@version`
+	wantSource    = `a folder relative to this file and not above it, or "none"`
+)
+
+// Parse reads a spec; file is its name for messages. The error is of type Errors.
+func Parse(file string, data []byte) (Spec, error) {
+	doc, err := strictyaml.Parse(file, data)
+	if err != nil {
+		return Spec{}, err
+	}
+	s := Spec{File: file, Source: "."}
+	s.read(doc.Root)
+	if err := doc.Err(); err != nil {
+		return Spec{}, err
+	}
+	return s, nil
+}
+
+func (s *Spec) read(root *strictyaml.Node) {
+	if root.Kind == strictyaml.Null {
+		root.Fail("an empty file", fmt.Sprintf(`at least "version: %d"`, Version))
+		return
+	}
+	fields := root.Object("version", "name", "blueprint", "size", "ttl", "params", "source")
+	root.Missing(fields, "version")
+	for key, n := range fields {
+		switch key {
+		case "version":
+			want := fmt.Sprintf("%d, the only version there is", Version)
+			if v, ok := n.Int(want); ok && v != Version {
+				n.Want("%s", want)
+			}
+		case "name":
+			s.Name = match(n, nameRE, wantName)
+		case "blueprint":
+			s.Blueprint = match(n, blueprintRE, wantBlueprint)
+		case "size":
+			s.Size = match(n, nameRE, "the name of one of the blueprint's sizes")
+		case "ttl":
+			s.readTTL(n)
+		case "params":
+			s.readParams(n)
+		case "source":
+			s.readSource(n)
+		}
+	}
+}
+
+func match(n *strictyaml.Node, re *regexp.Regexp, want string) string {
+	v, ok := n.Str(want)
+	if ok && !re.MatchString(v) {
+		n.Want("%s", want)
+	}
+	return v
+}
+
+func (s *Spec) readTTL(n *strictyaml.Node) {
+	text, ok := n.Str(wantTTL)
+	if !ok {
+		return
+	}
+	ttl, err := ParseTTL(text)
+	if err != nil {
+		n.Want("%s", wantTTL)
+	}
+	s.TTL = ttl
+}
+
+func (s *Spec) readParams(n *strictyaml.Node) {
+	fields := n.Fields()
+	if len(fields) > maxParams {
+		n.Fail(fmt.Sprintf("%d inputs", len(fields)), fmt.Sprintf("at most %d", maxParams))
+		return
+	}
+	s.Params = make(map[string]any, len(fields))
+	for _, f := range fields {
+		if !paramRE.MatchString(f.Key) {
+			n.FailKey(f, "this key", `an input's name of a-z, 0-9 and "_", beginning with a letter`)
+		}
+		v, ok := f.Value.Scalar("text, a number, true or false")
+		if text, isText := v.(string); isText && !fitsParam(text) {
+			f.Value.Want("at most %d characters, none of them a zero byte", maxParamLength)
+		}
+		if ok {
+			s.Params[f.Key] = v
+		}
+	}
+}
+
+func fitsParam(text string) bool {
+	return len([]rune(text)) <= maxParamLength && !strings.ContainsRune(text, 0)
+}
+
+func (s *Spec) readSource(n *strictyaml.Node) {
+	text, ok := n.Str(wantSource)
+	if !ok {
+		return
+	}
+	if !inside(text) {
+		n.Want("%s", wantSource)
+		return
+	}
+	s.Source = path.Clean(text)
+	if s.Source == NoSource && text != NoSource {
+		s.Source = "./" + NoSource // a folder of that name
+	}
+}
+
+// inside reports whether text names a folder at or below the file's, by its letters alone. Links are SourceDir's matter.
+func inside(text string) bool {
+	if text == "" || len([]rune(text)) > maxSourceLength || strings.ContainsAny(text, "\\\x00\n") || strings.HasPrefix(text, "/") || strings.HasPrefix(text, "~") {
+		return false
+	}
+	for part := range strings.SplitSeq(text, "/") {
+		if part == ".." {
+			return false
+		}
+	}
+	return true
+}

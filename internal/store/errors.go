@@ -1,0 +1,73 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+// The two ways in which a write comes too late; both carry CodeConflict.
+var (
+	// ErrMoved: the row's revision is no longer the expected one.
+	ErrMoved = errors.New("the environment has moved on")
+	// ErrFenced: the work was taken over, so the writer's generation is an old one.
+	ErrFenced = errors.New("the work was taken over by another worker")
+)
+
+// passed marks an error of the caller's own function, which is handed back as it is.
+type passed struct{ error }
+
+// fault gives an error of the database its code, sentence and hint. It passes
+// nil and errors that carry a code already.
+func (s *Store) fault(ctx context.Context, doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if p, ok := errors.AsType[passed](err); ok {
+		return p.error
+	}
+	if _, ok := errors.AsType[*fleet.Error](err); ok {
+		return err
+	}
+	if ctx.Err() != nil {
+		// The database only says "interrupted".
+		return fmt.Errorf("%s: %w", doing, ctx.Err())
+	}
+	e, ok := errors.AsType[*sqlite.Error](err)
+	if !ok {
+		return fleet.Errorf(fleet.CodeInternal, "%s: %w", doing, err)
+	}
+	unavailable := fleet.Errorf(fleet.CodeUnavailable, "%s: %w", doing, err)
+	switch primary := e.Code() & 0xff; primary {
+	case sqlite3.SQLITE_FULL:
+		return unavailable.WithHint("the disk is full: free some space where %s is", s.where)
+	case sqlite3.SQLITE_IOERR:
+		return unavailable.WithHint("the disk gave an error: check the space and health of the disk where %s is", s.where)
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+		return unavailable.WithHint("another process holds %s: only one bothyd may use it", s.where)
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		return unavailable.WithHint("%s is damaged or not a database of bothy: move it away and put a backup in its place", s.where)
+	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_AUTH:
+		return unavailable.WithHint("%s and its folder must exist and be writable by bothyd's user", s.where)
+	case sqlite3.SQLITE_NOMEM:
+		return unavailable.WithHint("the machine is out of memory")
+	case sqlite3.SQLITE_CONSTRAINT:
+		return fleet.Errorf(fleet.CodeConflict, "%s: %w", doing, err)
+	}
+	return fleet.Errorf(fleet.CodeInternal, "%s: %w", doing, err)
+}
+
+// late makes an ErrMoved or ErrFenced with its sentence.
+func late(cause error, format string, args ...any) error {
+	return &fleet.Error{Code: fleet.CodeConflict, Sentence: fmt.Sprintf(format, args...), Err: cause}
+}
+
+// notFound says that there is no environment of that name or id.
+func notFound(nameOrID string) error {
+	return fleet.Errorf(fleet.CodeNotFound, "there is no environment %q", nameOrID)
+}

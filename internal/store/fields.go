@@ -1,0 +1,216 @@
+package store
+
+import (
+	"bytes"
+	"database/sql/driver"
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+// micros is a time as it is kept: microseconds since 1970, 0 for the zero time.
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+// fromMicros is the way back, in UTC.
+func fromMicros(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(n).UTC()
+}
+
+// prose makes text of any origin one that both databases take: valid UTF-8 without NUL.
+func prose(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+type timeField struct{ t *time.Time }
+
+// Scan reads microseconds.
+func (f timeField) Scan(src any) error {
+	n, ok := src.(int64)
+	if !ok {
+		return fmt.Errorf("read time: got %T", src)
+	}
+	*f.t = fromMicros(n)
+	return nil
+}
+
+// Value gives microseconds.
+func (f timeField) Value() (driver.Value, error) { return micros(*f.t), nil }
+
+type intField struct{ n *int }
+
+// Scan reads an integer.
+func (f intField) Scan(src any) error {
+	n, ok := src.(int64)
+	if !ok {
+		return fmt.Errorf("read number: got %T", src)
+	}
+	*f.n = int(n)
+	return nil
+}
+
+// Value gives the integer.
+func (f intField) Value() (driver.Value, error) { return int64(*f.n), nil }
+
+type proseField struct{ s *string }
+
+// Scan reads a text.
+func (f proseField) Scan(src any) error {
+	b, err := text(src)
+	*f.s = string(b)
+	return err
+}
+
+// Value gives the text made fit for both databases.
+func (f proseField) Value() (driver.Value, error) { return prose(*f.s), nil }
+
+type usersField struct{ users *[]string }
+
+// Scan reads a JSON list.
+func (f usersField) Scan(src any) error {
+	*f.users = nil // not the last row's slice, which readJSON would write into
+	return readJSON(src, f.users)
+}
+
+// Value gives a JSON list, "" for none.
+func (f usersField) Value() (driver.Value, error) {
+	if len(*f.users) == 0 {
+		return "", nil
+	}
+	return writeJSON(*f.users)
+}
+
+type failureField struct{ failure **fleet.Failure }
+
+// failureJSON keeps the time like every other time.
+type failureJSON struct {
+	Code     fleet.Code `json:"code"`
+	Sentence string     `json:"sentence"`
+	Hint     string     `json:"hint,omitempty"`
+	At       int64      `json:"at"`
+}
+
+// Scan reads a JSON object, "" for none.
+func (f failureField) Scan(src any) error {
+	var kept *failureJSON
+	if err := readJSON(src, &kept); err != nil {
+		return err
+	}
+	*f.failure = nil
+	if kept != nil {
+		*f.failure = &fleet.Failure{Code: kept.Code, Sentence: kept.Sentence, Hint: kept.Hint, At: fromMicros(kept.At)}
+	}
+	return nil
+}
+
+// Value gives a JSON object, "" for none.
+func (f failureField) Value() (driver.Value, error) {
+	failure := *f.failure
+	if failure == nil {
+		return "", nil
+	}
+	return writeJSON(failureJSON{
+		Code: failure.Code, Sentence: prose(failure.Sentence), Hint: prose(failure.Hint), At: micros(failure.At),
+	})
+}
+
+type inputsField struct{ inputs *map[string]any }
+
+// Scan reads a JSON object. A number with a point or an exponent is a float64, any other an int64.
+func (f inputsField) Scan(src any) error {
+	*f.inputs = nil
+	b, err := text(src)
+	if err != nil || len(b) == 0 {
+		return err
+	}
+	decoder := json.NewDecoder(bytes.NewReader(b))
+	decoder.UseNumber()
+	if err := decoder.Decode(f.inputs); err != nil {
+		return fmt.Errorf("read inputs: %w", err)
+	}
+	for name, value := range *f.inputs {
+		number, ok := value.(json.Number)
+		if !ok {
+			continue
+		}
+		if strings.ContainsAny(number.String(), ".eE") {
+			(*f.inputs)[name], err = number.Float64()
+		} else {
+			(*f.inputs)[name], err = number.Int64()
+		}
+		if err != nil {
+			return fmt.Errorf("read input %q: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// Value gives a JSON object, "" for none; a float64 always has a point or an exponent.
+func (f inputsField) Value() (driver.Value, error) {
+	if len(*f.inputs) == 0 {
+		return "", nil
+	}
+	kept := make(map[string]any, len(*f.inputs))
+	for name, value := range *f.inputs {
+		switch v := value.(type) {
+		case string, bool, int64:
+			kept[name] = v
+		case int:
+			kept[name] = int64(v)
+		case float64:
+			if math.IsNaN(v) || math.IsInf(v, 0) {
+				return nil, fmt.Errorf("input %q is not a finite number", name)
+			}
+			digits := strconv.FormatFloat(v, 'g', -1, 64)
+			if !strings.ContainsAny(digits, ".e") {
+				digits += ".0"
+			}
+			kept[name] = json.Number(digits)
+		default:
+			return nil, fmt.Errorf("input %q is a %T, not a string, int64, float64 or bool", name, value)
+		}
+	}
+	return writeJSON(kept)
+}
+
+// text gives a text column's bytes.
+func text(src any) ([]byte, error) {
+	switch s := src.(type) {
+	case string:
+		return []byte(s), nil
+	case []byte:
+		return s, nil
+	}
+	return nil, fmt.Errorf("read text: got %T", src)
+}
+
+func readJSON(src, into any) error {
+	b, err := text(src)
+	if err != nil || len(b) == 0 {
+		return err
+	}
+	if err := json.Unmarshal(b, into); err != nil {
+		return fmt.Errorf("read JSON: %w", err)
+	}
+	return nil
+}
+
+func writeJSON(v any) (driver.Value, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("write JSON: %w", err)
+	}
+	return string(b), nil
+}

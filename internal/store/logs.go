@@ -1,0 +1,93 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"time"
+	"unicode/utf8"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+// Bounds of an environment's log.
+const (
+	// KeptLogLines is how many lines are kept of each environment: the newest.
+	KeptLogLines = 20_000
+	// MaxLogLine is how many bytes are kept of a line.
+	MaxLogLine = 16 << 10
+)
+
+// AppendLog adds lines to an environment's log and numbers them from where it
+// stands (LogLine.Seq counts within the environment). CodeNotFound: no such
+// environment. Each call waits for the disk: hand over lines in batches.
+func (s *Store) AppendLog(ctx context.Context, environmentID string, lines []fleet.LogLine) error {
+	if len(lines) == 0 {
+		return nil
+	}
+	return s.inTx(ctx, "append log", func(tx *sql.Tx) error {
+		if _, err := expected(ctx, tx, environmentID, Expect{}); err != nil {
+			return err
+		}
+		var seq int64
+		const newest = "SELECT COALESCE(MAX(seq), 0) FROM log_lines WHERE environment_id = $1"
+		if err := tx.QueryRowContext(ctx, newest, environmentID).Scan(&seq); err != nil {
+			return err
+		}
+		last := seq + int64(len(lines))
+		if err := insertLines(ctx, tx, environmentID, seq, last-KeptLogLines, lines); err != nil {
+			return err
+		}
+		const trim = "DELETE FROM log_lines WHERE environment_id = $1 AND seq <= $2"
+		_, err := tx.ExecContext(ctx, trim, environmentID, last-KeptLogLines)
+		return err
+	})
+}
+
+// insertLines numbers lines after seq and writes those above floor.
+func insertLines(ctx context.Context, tx *sql.Tx, id string, seq, floor int64, lines []fleet.LogLine) error {
+	const query = "INSERT INTO log_lines (environment_id, seq, at, source, line) VALUES ($1, $2, $3, $4, $5)"
+	insert, err := tx.PrepareContext(ctx, query)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = insert.Close() }() // ends with the transaction anyway
+	for _, line := range lines {
+		if seq++; seq <= floor {
+			continue
+		}
+		if _, err := insert.ExecContext(ctx, id, seq, micros(line.At), line.Source, prose(cut(line.Text))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cut shortens a line to MaxLogLine bytes, not inside a character.
+func cut(s string) string {
+	if len(s) <= MaxLogLine {
+		return s
+	}
+	end := MaxLogLine
+	for end > MaxLogLine-utf8.UTFMax && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + "…"
+}
+
+// Log gives up to limit lines, in order, with a number above after and not
+// older than since (zero: any). limit 0 means MaxLimit; at most KeptLogLines.
+func (s *Store) Log(
+	ctx context.Context, environmentID string, after int64, since time.Time, limit int,
+) ([]fleet.LogLine, error) {
+	const query = `SELECT seq, at, source, line FROM log_lines
+		WHERE environment_id = $1 AND seq > $2 AND at >= $3 ORDER BY seq LIMIT $4`
+	rows, err := s.read.QueryContext(ctx, query, environmentID, after, micros(since), bounded(limit, MaxLimit, KeptLogLines))
+	if err != nil {
+		return nil, s.fault(ctx, "read log", err)
+	}
+	lines, err := collect(rows, func(row scanner) (l fleet.LogLine, err error) {
+		err = row.Scan(&l.Seq, timeField{&l.At}, &l.Source, &l.Text)
+		return l, err
+	})
+	return lines, s.fault(ctx, "read log", err)
+}

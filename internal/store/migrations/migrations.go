@@ -1,0 +1,52 @@
+// Package migrations holds the store's schema as numbered SQL files, each with
+// its way back.
+package migrations
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"fmt"
+
+	"github.com/pressly/goose/v3"
+)
+
+//go:embed *.sql
+var files embed.FS
+
+// SQLite gives the migrations for a SQLite database. Closing the provider
+// would close db: leave that to db's owner.
+func SQLite(db *sql.DB) (*goose.Provider, error) {
+	p, err := goose.NewProvider(goose.DialectSQLite3, db, files)
+	if err != nil {
+		return nil, fmt.Errorf("read migrations: %w", err)
+	}
+	return p, nil
+}
+
+// NewerError says that a database was written by a newer bothy.
+type NewerError struct {
+	// Database is the schema version found, Known the newest that this program knows.
+	Database, Known int64
+}
+
+// Error gives both versions.
+func (e *NewerError) Error() string {
+	return fmt.Sprintf("database has schema version %d, this bothyd knows versions up to %d", e.Database, e.Known)
+}
+
+// Up brings the database to the newest schema. It gives a NewerError, and
+// changes nothing, when the database is already beyond that.
+func Up(ctx context.Context, p *goose.Provider) error {
+	at, known, err := p.GetVersions(ctx)
+	if err != nil {
+		return fmt.Errorf("read schema version: %w", err)
+	}
+	if at > known {
+		return &NewerError{Database: at, Known: known}
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("migrate schema: %w", err)
+	}
+	return nil
+}

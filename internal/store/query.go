@@ -1,0 +1,181 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+// Bounds of a page.
+const (
+	// DefaultLimit is how many rows a page has when none is asked for.
+	DefaultLimit = 100
+	// MaxLimit is the most rows of a page; more asked for gives this many.
+	MaxLimit = 1000
+)
+
+// Filter selects environments. Empty fields select all.
+type Filter struct {
+	// IncludeGone adds destroyed environments; it is not looked at when States is given.
+	IncludeGone               bool
+	States                    []fleet.State
+	Owner, Project, Blueprint string
+	// Limit is the page's size: 0 means DefaultLimit, at most MaxLimit.
+	Limit int
+	// Cursor is what List gave as next.
+	Cursor string
+}
+
+// Get gives an environment by id, or CodeNotFound.
+func (s *Store) Get(ctx context.Context, id string) (fleet.Environment, error) {
+	env, err := scanEnv(s.read.QueryRowContext(ctx, selectEnvs+"WHERE id = $1", id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return fleet.Environment{}, notFound(id)
+	}
+	return env, s.fault(ctx, "get environment", err)
+}
+
+// Find gives the live environment of that name, else the newest gone one of
+// that name, else the one with that id, else CodeNotFound.
+func (s *Store) Find(ctx context.Context, nameOrID string) (fleet.Environment, error) {
+	env, err := scanEnv(s.read.QueryRowContext(ctx, selectEnvs+`WHERE name = $1 OR id = $1 ORDER BY
+		CASE WHEN name = $1 AND state <> 'destroyed' THEN 0 WHEN name = $1 THEN 1 ELSE 2 END,
+		created_at DESC, id LIMIT 1`, nameOrID))
+	if errors.Is(err, sql.ErrNoRows) {
+		return fleet.Environment{}, notFound(nameOrID)
+	}
+	return env, s.fault(ctx, "find environment", err)
+}
+
+// Live gives everything that is not destroyed, by id: the planner's snapshot.
+func (s *Store) Live(ctx context.Context) ([]fleet.Environment, error) {
+	return s.environments(ctx, "read live environments", "WHERE state <> 'destroyed' ORDER BY id")
+}
+
+// List gives a page of environments, newest first, and the cursor of the next
+// page, "" after the last. CodeInvalid: an unknown state or a bad cursor.
+func (s *Store) List(ctx context.Context, f Filter) (envs []fleet.Environment, next string, err error) {
+	var where conditions
+	switch {
+	case len(f.States) > 0:
+		if err := where.states(f.States); err != nil {
+			return nil, "", err
+		}
+	case !f.IncludeGone:
+		where.add("state <> 'destroyed'")
+	}
+	for _, c := range []struct{ column, value string }{
+		{"owner", f.Owner}, {"project", f.Project}, {"blueprint", f.Blueprint},
+	} {
+		if c.value != "" {
+			where.add(c.column+" = ?", c.value)
+		}
+	}
+	if f.Cursor != "" {
+		createdAt, id, err := parseCursor(f.Cursor)
+		if err != nil {
+			return nil, "", err
+		}
+		where.add("(created_at < ? OR (created_at = ? AND id > ?))", createdAt, createdAt, id)
+	}
+	limit := bounded(f.Limit, DefaultLimit, MaxLimit)
+	// One row more than asked for tells whether there is a next page.
+	where.args = append(where.args, limit+1)
+	query := fmt.Sprintf("%s ORDER BY created_at DESC, id LIMIT $%d", where.text(), len(where.args))
+	envs, err = s.environments(ctx, "list environments", query, where.args...)
+	if err != nil || len(envs) <= limit {
+		return envs, "", err
+	}
+	envs = envs[:limit]
+	return envs, cursor(envs[limit-1]), nil
+}
+
+func (s *Store) environments(ctx context.Context, doing, rest string, args ...any) ([]fleet.Environment, error) {
+	rows, err := s.read.QueryContext(ctx, selectEnvs+rest, args...)
+	if err != nil {
+		return nil, s.fault(ctx, doing, err)
+	}
+	envs, err := collect(rows, envScanner())
+	return envs, s.fault(ctx, doing, err)
+}
+
+// collect reads all rows and closes them.
+func collect[T any](rows *sql.Rows, scan func(scanner) (T, error)) (all []T, err error) {
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		one, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, rows.Err()
+}
+
+// bounded gives the size of a page.
+func bounded(asked, usual, most int) int {
+	if asked <= 0 {
+		return usual
+	}
+	return min(asked, most)
+}
+
+// conditions collects the parts of a WHERE clause and their values.
+type conditions struct {
+	parts []string
+	args  []any
+}
+
+// add takes a condition in which each ? stands for the next of args.
+func (c *conditions) add(part string, args ...any) {
+	for _, arg := range args {
+		c.args = append(c.args, arg)
+		part = strings.Replace(part, "?", "$"+strconv.Itoa(len(c.args)), 1)
+	}
+	c.parts = append(c.parts, part)
+}
+
+func (c *conditions) states(states []fleet.State) error {
+	names, live := make([]any, len(states)), true
+	for i, state := range states {
+		if !state.Valid() {
+			return fleet.Errorf(fleet.CodeInvalid, "there is no state %q", state).WithHint("the states are %v", fleet.States())
+		}
+		names[i] = string(state)
+		live = live && state.Live()
+	}
+	c.add("state IN (?"+strings.Repeat(", ?", len(names)-1)+")", names...)
+	if live {
+		c.add("state <> 'destroyed'") // says that the index of live rows will do
+	}
+	return nil
+}
+
+func (c *conditions) text() string {
+	if len(c.parts) == 0 {
+		return ""
+	}
+	return "WHERE " + strings.Join(c.parts, " AND ")
+}
+
+// cursor names the last row of a page by what List orders by.
+func cursor(last fleet.Environment) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(micros(last.CreatedAt), 10) + " " + last.ID))
+}
+
+func parseCursor(c string) (createdAt int64, id string, err error) {
+	b, err := base64.RawURLEncoding.DecodeString(c)
+	at, id, ok := strings.Cut(string(b), " ")
+	createdAt, numErr := strconv.ParseInt(at, 10, 64)
+	if err != nil || !ok || numErr != nil {
+		return 0, "", fleet.Errorf(fleet.CodeInvalid, "the cursor %q is not one that a list gave", c).
+			WithHint("begin again without a cursor")
+	}
+	return createdAt, id, nil
+}

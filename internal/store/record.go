@@ -1,0 +1,164 @@
+package store
+
+import (
+	"database/sql/driver"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+// columns binds each column of environments to its place in an Environment,
+// for reading and writing alike.
+var columns = []struct {
+	name string
+	at   func(*fleet.Environment) any
+}{
+	{"id", func(e *fleet.Environment) any { return &e.ID }},
+	{"name", func(e *fleet.Environment) any { return &e.Name }},
+	{"owner", func(e *fleet.Environment) any { return &e.Owner }},
+	{"project", func(e *fleet.Environment) any { return &e.Project }},
+	{"idempotency_key", func(e *fleet.Environment) any { return &e.IdempotencyKey }},
+	{"blueprint", func(e *fleet.Environment) any { return &e.Blueprint.Name }},
+	{"blueprint_version", func(e *fleet.Environment) any { return &e.Blueprint.Version }},
+	{"blueprint_digest", func(e *fleet.Environment) any { return &e.Blueprint.Digest }},
+	{"size", func(e *fleet.Environment) any { return &e.Size.Name }},
+	{"cpus", func(e *fleet.Environment) any { return &e.Size.CPUs }},
+	{"memory_mib", func(e *fleet.Environment) any { return &e.Size.MemoryMiB }},
+	{"pids", func(e *fleet.Environment) any { return &e.Size.Pids }},
+	{"rate_micros", func(e *fleet.Environment) any { return &e.Size.RateMicros }},
+	{"currency", func(e *fleet.Environment) any { return &e.Size.Currency }},
+	{"image", func(e *fleet.Environment) any { return &e.Image }},
+	{"users", func(e *fleet.Environment) any { return usersField{&e.Users} }},
+	{"workspace", func(e *fleet.Environment) any { return &e.Workspace }},
+	{"inputs", func(e *fleet.Environment) any { return inputsField{&e.Inputs} }},
+	{"state", func(e *fleet.Environment) any { return (*string)(&e.State) }},
+	{"reason", func(e *fleet.Environment) any { return proseField{&e.Reason} }},
+	{"failure", func(e *fleet.Environment) any { return failureField{&e.Failure} }},
+	{"revision", func(e *fleet.Environment) any { return &e.Revision }},
+	{"lease_ttl", func(e *fleet.Environment) any { return (*int64)(&e.Lease.TTL) }},
+	{"lease_max_ttl", func(e *fleet.Environment) any { return (*int64)(&e.Lease.MaxTTL) }},
+	{"lease_start", func(e *fleet.Environment) any { return timeField{&e.Lease.Start} }},
+	{"lease_end", func(e *fleet.Environment) any { return timeField{&e.Lease.End} }},
+	{"work_action", func(e *fleet.Environment) any { return (*string)(&e.Work.Action) }},
+	{"work_worker", func(e *fleet.Environment) any { return &e.Work.Worker }},
+	{"work_until", func(e *fleet.Environment) any { return timeField{&e.Work.Until} }},
+	{"work_generation", func(e *fleet.Environment) any { return &e.Work.Generation }},
+	{"work_attempts", func(e *fleet.Environment) any { return intField{&e.Work.Attempts} }},
+	{"work_not_before", func(e *fleet.Environment) any { return timeField{&e.Work.NotBefore} }},
+	{"work_deadline", func(e *fleet.Environment) any { return timeField{&e.Work.Deadline} }},
+	{"work_last_error", func(e *fleet.Environment) any { return proseField{&e.Work.LastError} }},
+	{"network", func(e *fleet.Environment) any { return &e.Network }},
+	{"sandbox_id", func(e *fleet.Environment) any { return &e.SandboxID }},
+	{"created_at", func(e *fleet.Environment) any { return timeField{&e.CreatedAt} }},
+	{"updated_at", func(e *fleet.Environment) any { return timeField{&e.UpdatedAt} }},
+	{"ready_at", func(e *fleet.Environment) any { return timeField{&e.ReadyAt} }},
+	{"destroyed_at", func(e *fleet.Environment) any { return timeField{&e.DestroyedAt} }},
+	{"billed_from", func(e *fleet.Environment) any { return timeField{&e.BilledFrom} }},
+	{"billed_until", func(e *fleet.Environment) any { return timeField{&e.BilledUntil} }},
+}
+
+var (
+	columnList = strings.Join(columnNames(), ", ")
+	selectEnvs = "SELECT " + columnList + " FROM environments "
+	// insertEnv takes the columns' values, then the request's hash.
+	insertEnv = "INSERT INTO environments (" + columnList + ", request_hash) VALUES (" + placeholders(1, len(columns)+1) + ")"
+	// updateEnv takes the columns' values; the first is the id.
+	updateEnv = "UPDATE environments SET (" + strings.Join(columnNames()[1:], ", ") + ") = (" +
+		placeholders(2, len(columns)-1) + ") WHERE id = $1"
+)
+
+func columnNames() []string {
+	names := make([]string, len(columns))
+	for i, c := range columns {
+		names[i] = c.name
+	}
+	return names
+}
+
+// placeholders gives "$from, ..." for n values.
+func placeholders(from, n int) string {
+	marks := make([]string, n)
+	for i := range marks {
+		marks[i] = "$" + strconv.Itoa(from+i)
+	}
+	return strings.Join(marks, ", ")
+}
+
+// scanner is *sql.Row or *sql.Rows.
+type scanner interface{ Scan(dest ...any) error }
+
+// scanEnv reads one environment.
+func scanEnv(row scanner) (fleet.Environment, error) { return envScanner()(row) }
+
+// envScanner gives a function that reads one environment after another into the
+// same place, which is most of the price of a row saved.
+func envScanner() func(scanner) (fleet.Environment, error) {
+	var env fleet.Environment
+	dest := make([]any, len(columns))
+	for i, c := range columns {
+		dest[i] = c.at(&env)
+	}
+	return func(row scanner) (fleet.Environment, error) {
+		if err := row.Scan(dest...); err != nil {
+			return fleet.Environment{}, err
+		}
+		return env, nil
+	}
+}
+
+// valuesOf gives an environment's columns as they are kept.
+func valuesOf(env *fleet.Environment) ([]any, error) {
+	values := make([]any, len(columns))
+	for i, c := range columns {
+		switch at := c.at(env).(type) {
+		case *string:
+			values[i] = *at
+		case *int64:
+			values[i] = *at
+		case *float64:
+			values[i] = *at
+		case driver.Valuer:
+			v, err := at.Value()
+			if err != nil {
+				return nil, fleet.Errorf(fleet.CodeInternal, "encode %s of environment %q: %w", c.name, env.ID, err)
+			}
+			values[i] = v
+		default:
+			return nil, fmt.Errorf("encode %s of environment %q: no rule for %T", c.name, env.ID, at)
+		}
+	}
+	return values, nil
+}
+
+// kept gives the environment as it will be read back: its times to the microsecond, in UTC.
+func kept(values []any) (fleet.Environment, error) {
+	return scanEnv(keptRow(values))
+}
+
+// keptRow reads values where a database's row is expected.
+type keptRow []any
+
+// Scan copies the values.
+func (r keptRow) Scan(dest ...any) error {
+	for i, d := range dest {
+		switch d := d.(type) {
+		case *string:
+			*d = r[i].(string)
+		case *int64:
+			*d = r[i].(int64)
+		case *float64:
+			*d = r[i].(float64)
+		case interface{ Scan(any) error }:
+			if err := d.Scan(r[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// sameValues reports whether two rows are the same as kept.
+func sameValues(a, b []any) bool { return slices.Equal(a, b) }

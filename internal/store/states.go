@@ -1,0 +1,77 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+// KeptStates is how many Terraform states are kept of each environment.
+const KeptStates = 10
+
+// SaveState keeps a sealed Terraform state and drops the oldest beyond
+// KeptStates. Saving the newest serial again replaces it. ErrFenced: the work was
+// taken over since generation. CodeConflict: a newer serial is kept already.
+func (s *Store) SaveState(ctx context.Context, id string, generation, serial int64, sealed []byte) error {
+	if len(sealed) == 0 || generation <= 0 {
+		return fleet.Errorf(fleet.CodeInternal, "save state of environment %s: need a state and a generation", id)
+	}
+	return s.inTx(ctx, "save state", func(tx *sql.Tx) error {
+		if _, err := expected(ctx, tx, id, Expect{Generation: generation}); err != nil {
+			return err
+		}
+		var newest sql.NullInt64
+		const query = "SELECT MAX(serial) FROM terraform_states WHERE environment_id = $1"
+		if err := tx.QueryRowContext(ctx, query, id).Scan(&newest); err != nil {
+			return err
+		}
+		if newest.Valid && serial < newest.Int64 {
+			return fleet.Errorf(fleet.CodeConflict, "the state of environment %s is at serial %d, which %d would take back",
+				id, newest.Int64, serial)
+		}
+		const insert = `INSERT INTO terraform_states (environment_id, serial, generation, sealed) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (environment_id, serial) DO UPDATE SET generation = excluded.generation, sealed = excluded.sealed`
+		if _, err := tx.ExecContext(ctx, insert, id, serial, generation, sealed); err != nil {
+			return err
+		}
+		const trim = `DELETE FROM terraform_states WHERE environment_id = $1 AND serial NOT IN (
+			SELECT serial FROM terraform_states WHERE environment_id = $1 ORDER BY serial DESC LIMIT $2)`
+		_, err := tx.ExecContext(ctx, trim, id, KeptStates)
+		return err
+	})
+}
+
+// LatestState gives the state with the highest serial, or CodeNotFound when none is kept.
+func (s *Store) LatestState(ctx context.Context, id string) (sealed []byte, serial int64, err error) {
+	const query = "SELECT sealed, serial FROM terraform_states WHERE environment_id = $1 ORDER BY serial DESC LIMIT 1"
+	err = s.read.QueryRowContext(ctx, query, id).Scan(&sealed, &serial)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, 0, fleet.Errorf(fleet.CodeNotFound, "no state of environment %s is kept", id)
+	}
+	return sealed, serial, s.fault(ctx, "read state", err)
+}
+
+// DropStates forgets an environment's states: when it is gone, or before it is
+// made anew, as Terraform then counts serials from the beginning.
+func (s *Store) DropStates(ctx context.Context, id string) error {
+	return s.inTx(ctx, "drop states", func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "DELETE FROM terraform_states WHERE environment_id = $1", id)
+		return err
+	})
+}
+
+// Serials gives the serials of the states that are kept, newest first.
+func (s *Store) Serials(ctx context.Context, id string) ([]int64, error) {
+	const query = "SELECT serial FROM terraform_states WHERE environment_id = $1 ORDER BY serial DESC"
+	rows, err := s.read.QueryContext(ctx, query, id)
+	if err != nil {
+		return nil, s.fault(ctx, "read states", err)
+	}
+	serials, err := collect(rows, func(row scanner) (n int64, err error) {
+		err = row.Scan(&n)
+		return n, err
+	})
+	return serials, s.fault(ctx, "read states", err)
+}

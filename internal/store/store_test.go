@@ -1,0 +1,38 @@
+package store_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/bothy-env/bothy/internal/store"
+	"github.com/bothy-env/bothy/internal/store/storetest"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+// open gives an empty SQLite store.
+func open(t *testing.T) *store.Store {
+	t.Helper()
+	return openAt(t, dsn(t.TempDir()))
+}
+
+func dsn(dir string) string { return "sqlite://" + filepath.Join(dir, "bothy.db") }
+
+// openAt opens a database and closes it when the test ends.
+func openAt(t testing.TB, dsn string) *store.Store {
+	t.Helper()
+	s, err := store.Open(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func TestSQLite(t *testing.T) { storetest.Run(t, open) }
+
+func TestSQLiteCrash(t *testing.T) { storetest.Crash(t, dsn(t.TempDir())) }

@@ -1,0 +1,158 @@
+package storetest
+
+import (
+	"testing"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store"
+)
+
+func query(t *testing.T, open Open) {
+	t.Run("get", func(t *testing.T) {
+		s := open(t)
+		_, err := s.Get(t.Context(), "nobody")
+		wantCode(t, err, fleet.CodeNotFound)
+		_, err = s.Find(t.Context(), "nobody")
+		wantCode(t, err, fleet.CodeNotFound)
+	})
+	t.Run("find", func(t *testing.T) { find(t, open(t)) })
+	t.Run("live", func(t *testing.T) {
+		s := open(t)
+		if live, err := s.Live(t.Context()); err != nil || len(live) != 0 {
+			t.Fatalf("an empty store has %d live environments, error %v", len(live), err)
+		}
+		var want []string
+		// Admitted backwards, so that the order by id is not that of rows.
+		for i := len(fleet.States()) - 1; i >= 0; i-- {
+			if env := admitIn(t, s, i, fleet.States()[i]); env.State.Live() {
+				want = append([]string{env.ID}, want...)
+			}
+		}
+		live, err := s.Live(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, ids(live), want)
+	})
+}
+
+func find(t *testing.T, s *store.Store) {
+	// Three in a row had the name; the newest is live.
+	var made []fleet.Environment
+	for i, state := range []fleet.State{fleet.Destroyed, fleet.Destroyed, fleet.Leased} {
+		env := environment(i)
+		env.Name = "web"
+		env = mustAdmit(t, s, env)
+		for _, next := range paths[state] {
+			env = mustChange(t, s, env.ID, func(e *fleet.Environment) { e.State = next })
+		}
+		made = append(made, env)
+	}
+	// One that is named like another's id.
+	odd := environment(9)
+	odd.Name = made[0].ID
+	odd = mustAdmit(t, s, odd)
+
+	expect := func(nameOrID string, want fleet.Environment) {
+		t.Helper()
+		got, err := s.Find(t.Context(), nameOrID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, got, want)
+	}
+	expect("web", made[2])
+	expect(made[1].ID, made[1])
+	expect(made[0].ID, odd)
+	gone := mustChange(t, s, made[2].ID, func(e *fleet.Environment) { e.State = fleet.Destroying })
+	gone = mustChange(t, s, gone.ID, func(e *fleet.Environment) { e.State = fleet.Destroyed })
+	expect("web", gone)
+}
+
+func list(t *testing.T, open Open) {
+	s := open(t)
+	// Two of each state, both created at one moment; of two owners, projects and blueprints.
+	var all []fleet.Environment
+	for i, state := range fleet.States() {
+		for twin := range 2 {
+			env := environment(2*i + twin)
+			env.CreatedAt = base.Add(time.Duration(i) * time.Minute)
+			if twin == 1 {
+				env.Owner, env.Project, env.Blueprint.Name = "grace", "world", "deploy"
+			}
+			env = mustAdmit(t, s, env)
+			for _, next := range paths[state] {
+				env = mustChange(t, s, env.ID, func(e *fleet.Environment) { e.State = next })
+			}
+			all = append(all, env)
+		}
+	}
+	// newestFirst is the order that is wanted: created_at descending, then id.
+	newestFirst := func(keep func(fleet.Environment) bool) (want []string) {
+		for i := len(fleet.States()) - 1; i >= 0; i-- {
+			for twin := range 2 {
+				if env := all[2*i+twin]; keep(env) {
+					want = append(want, env.ID)
+				}
+			}
+		}
+		return want
+	}
+	for _, c := range []struct {
+		name   string
+		filter store.Filter
+		keep   func(fleet.Environment) bool
+	}{
+		{"live", store.Filter{}, func(e fleet.Environment) bool { return e.State.Live() }},
+		{"all", store.Filter{IncludeGone: true}, func(fleet.Environment) bool { return true }},
+		{"owner", store.Filter{Owner: "grace"}, func(e fleet.Environment) bool { return e.Owner == "grace" && e.State.Live() }},
+		{"project", store.Filter{IncludeGone: true, Project: "hello"}, func(e fleet.Environment) bool { return e.Project == "hello" }},
+		{"blueprint", store.Filter{IncludeGone: true, Blueprint: "deploy"}, func(e fleet.Environment) bool { return e.Blueprint.Name == "deploy" }},
+		{"gone", store.Filter{States: []fleet.State{fleet.Destroyed}}, func(e fleet.Environment) bool { return e.State == fleet.Destroyed }},
+		{
+			"two states", store.Filter{States: []fleet.State{fleet.Leased, fleet.Failed}, Owner: "ada"},
+			func(e fleet.Environment) bool {
+				return (e.State == fleet.Leased || e.State == fleet.Failed) && e.Owner == "ada"
+			},
+		},
+		{"nothing", store.Filter{Owner: "nobody"}, func(fleet.Environment) bool { return false }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			want := newestFirst(c.keep)
+			for _, limit := range []int{0, 1, 3, len(want), len(all), 1 << 30} {
+				same(t, pages(t, s, c.filter, limit), want)
+			}
+		})
+	}
+	t.Run("bad filters", func(t *testing.T) {
+		_, _, err := s.List(t.Context(), store.Filter{States: []fleet.State{"asleep"}})
+		wantCode(t, err, fleet.CodeInvalid)
+		for _, cursor := range []string{"!", "bm9wZQ", "bm90IGEgbnVtYmVy"} {
+			_, _, err = s.List(t.Context(), store.Filter{Cursor: cursor})
+			wantCode(t, err, fleet.CodeInvalid)
+		}
+	})
+}
+
+// pages reads a list to its end and gives its ids.
+func pages(t *testing.T, s *store.Store, f store.Filter, limit int) (all []string) {
+	t.Helper()
+	f.Limit = limit
+	for range 1000 {
+		envs, next, err := s.List(t.Context(), f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if limit > 0 && len(envs) > limit {
+			t.Fatalf("a page of %d has %d", limit, len(envs))
+		}
+		all = append(all, ids(envs)...)
+		if next == "" {
+			return all
+		}
+		f.Cursor = next
+	}
+	t.Fatal("the list has no end")
+	return nil
+}

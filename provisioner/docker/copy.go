@@ -1,0 +1,235 @@
+package docker
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"path"
+	"strings"
+	"sync"
+
+	"github.com/bothy-env/bothy/provisioner"
+)
+
+const (
+	// exitNotThere is how our scripts say that the path is missing; tar's own codes are 0 to 2.
+	exitNotThere = 66
+	// unpackScript unpacks its input in folder $1, with modes as given and the running user as owner.
+	unpackScript = `CDPATH=; cd -- "$1" 2>/dev/null || exit 66; exec tar -xpof -`
+	// packScript packs $3 of folder $2, which together are $1.
+	packScript = `CDPATH=; [ -e "$1" ] || [ -L "$1" ] || exit 66; cd -- "$2" || exit 66; exec tar -cf - -- "$3"`
+	opCopyFrom = "copy from sandbox"
+)
+
+// CopyTo unpacks a tar stream into folder dir, owned by user.
+//
+// Every entry is checked here while it streams by; the first bad one ends the copy, and what came before
+// it stays. Unpacking happens inside the sandbox with the user's own rights: a link that the user's
+// processes plant in dir meanwhile can lead it to no place that they could not write themselves, and never out of
+// the sandbox. The image needs tar. After a failure the tar stream may have one Read more to come.
+func (r *Runtime) CopyTo(ctx context.Context, id, dir, user string, tarStream io.Reader) error {
+	where, err := cleanPath(opCopyTo, dir)
+	if err != nil {
+		return err
+	}
+	pr, pw := io.Pipe()
+	checked := make(chan error, 1)
+	go func() {
+		err := cleanTar(tarStream, pw)
+		_ = pw.CloseWithError(err) // never fails
+		if err == nil {
+			// What follows a tar's end is padding; its writer must not find the pipe closed.
+			_, _ = io.CopyN(io.Discard, tarStream, 1<<20)
+		}
+		checked <- err
+	}()
+	words := &said{}
+	code, err := r.Exec(ctx, id, provisioner.ExecRequest{
+		Command: []string{"/bin/sh", "-c", unpackScript, "sh", where}, User: user, Dir: rootFor(where),
+	}, provisioner.Streams{Stdin: pr, Stdout: words, Stderr: words})
+	_ = pr.CloseWithError(io.ErrClosedPipe) // never fails; ends the checker when the sandbox's side ended first
+
+	if err != nil {
+		// A refused entry reaches us as the broken input of the command.
+		if refused, ok := errors.AsType[*provisioner.Error](errors.Unwrap(err)); ok && ctx.Err() == nil {
+			return refused
+		}
+		return inCopy(opCopyTo, err)
+	}
+	if code != 0 {
+		return unpackFailure(code, dir, user, words.String())
+	}
+	select {
+	case err := <-checked:
+		return err
+	case <-ctx.Done():
+		return r.fail(ctx, opCopyTo, ctx.Err())
+	}
+}
+
+// unpackFailure says why tar did not unpack.
+func unpackFailure(code int, dir, user, said string) error {
+	class := provisioner.Permanent
+	switch {
+	case code == exitNotThere:
+		return provisioner.Errorf(provisioner.NotFound, opCopyTo,
+			"the folder %q is not there in the sandbox, or user %q may not enter it", dir, user)
+	case code == 127:
+		return provisioner.Errorf(provisioner.Permanent, opCopyTo, "the sandbox's image has no tar, which bothy needs to copy files")
+	case strings.Contains(said, "No space left"), strings.Contains(said, "Wrote only"), strings.Contains(said, "quota exceeded"):
+		class = provisioner.Quota
+	}
+	return provisioner.Errorf(class, opCopyTo, "unpacking in %q failed with code %d: %s", dir, code, firstLine(said))
+}
+
+// CopyFrom gives path as a tar stream whose first entry is its base name, read with the rights of user.
+//
+// The stream is made inside the sandbox: its reader must check the entries before it writes them
+// anywhere. A file that could not be read makes the last Read fail, with what tar said. Close ends what is
+// still running; ctx must live as long as the stream.
+func (r *Runtime) CopyFrom(ctx context.Context, id, file, user string) (io.ReadCloser, error) {
+	where, err := cleanPath(opCopyFrom, file)
+	if err != nil {
+		return nil, err
+	}
+	base := path.Base(where)
+	if base == "/" {
+		base = "."
+	}
+	ectx, cancel := context.WithCancel(ctx)
+	pr, pw := io.Pipe()
+	first := &firstWrite{w: pw, began: make(chan struct{})}
+	s := &copyStream{PipeReader: pr, cancel: cancel, ended: make(chan struct{})}
+	go func() {
+		defer close(s.ended)
+		words := &said{}
+		code, err := r.Exec(ectx, id, provisioner.ExecRequest{
+			Command: []string{"/bin/sh", "-c", packScript, "sh", where, path.Dir(where), base}, User: user, Dir: rootFor(where),
+		}, provisioner.Streams{Stdout: first, Stderr: words})
+		s.err = packOutcome(code, err, file, user, words.String())
+		_ = pw.CloseWithError(s.err) // never fails
+	}()
+	select {
+	case <-first.began:
+		return s, nil
+	case <-s.ended:
+		if s.err != nil {
+			cancel()
+			return nil, s.err
+		}
+		return s, nil
+	}
+}
+
+// packOutcome says whether tar packed all of it.
+func packOutcome(code int, err error, file, user, said string) error {
+	switch {
+	case err != nil:
+		return inCopy(opCopyFrom, err)
+	case code == 0, code == 1 && onlyChanged(said):
+		return nil
+	case code == exitNotThere:
+		return provisioner.Errorf(provisioner.NotFound, opCopyFrom, "%q is not there in the sandbox, or user %q may not see it", file, user)
+	case code == 127:
+		return provisioner.Errorf(provisioner.Permanent, opCopyFrom, "the sandbox's image has no tar, which bothy needs to copy files")
+	}
+	return provisioner.Errorf(provisioner.Permanent, opCopyFrom, "reading %q failed with code %d: %s", file, code, firstLine(said))
+}
+
+// onlyChanged reports whether tar complained of nothing but files that were written to meanwhile.
+func onlyChanged(said string) bool {
+	for line := range strings.Lines(said) {
+		if !strings.Contains(line, "changed as we read it") && !strings.Contains(line, "removed before we read it") {
+			return false
+		}
+	}
+	return said != ""
+}
+
+// copyStream is the reader that CopyFrom hands out.
+type copyStream struct {
+	*io.PipeReader
+	cancel context.CancelFunc
+	ended  chan struct{}
+	err    error // set before ended is closed
+}
+
+// Close ends the stream and waits until the sandbox's side has ended.
+func (s *copyStream) Close() error {
+	_ = s.PipeReader.Close() // never fails
+	s.cancel()
+	<-s.ended
+	return nil
+}
+
+// firstWrite tells when output begins.
+type firstWrite struct {
+	w     io.Writer
+	began chan struct{}
+	once  sync.Once
+}
+
+func (f *firstWrite) Write(p []byte) (int, error) {
+	f.once.Do(func() { close(f.began) })
+	return f.w.Write(p)
+}
+
+// cleanPath refuses what is no path and keeps a relative one from being read as an option.
+func cleanPath(op, p string) (string, error) {
+	if p == "" || strings.ContainsRune(p, 0) {
+		return "", provisioner.Errorf(provisioner.Permanent, op, "%q is no path", p)
+	}
+	p = path.Clean(p)
+	if path.IsAbs(p) {
+		return p, nil
+	}
+	return "./" + p, nil
+}
+
+// rootFor is the working directory for an absolute path: the image's own may have been removed.
+func rootFor(p string) string {
+	if path.IsAbs(p) {
+		return "/"
+	}
+	return ""
+}
+
+// inCopy names the copy, not the command that does it, in an error of Exec.
+func inCopy(op string, err error) error {
+	if e, ok := errors.AsType[*provisioner.Error](err); ok {
+		c := *e
+		c.Op = op
+		return &c
+	}
+	return err
+}
+
+// said keeps the beginning of what a tool said.
+type said struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (t *said) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if room := 4096 - t.buf.Len(); room > 0 {
+		t.buf.Write(p[:min(room, len(p))])
+	}
+	return len(p), nil
+}
+
+func (t *said) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.buf.String()
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
+	if line == "" {
+		return "it said nothing"
+	}
+	return line
+}

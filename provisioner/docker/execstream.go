@@ -1,0 +1,161 @@
+package docker
+
+import (
+	"bytes"
+	"io"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"github.com/docker/docker/pkg/stdcopy"
+
+	"github.com/bothy-env/bothy/provisioner"
+)
+
+// copyOutput takes the command's output apart and hands it on; memory is bounded by the engine's 32 KiB frames.
+func (s *session) copyOutput() {
+	var err error
+	if s.req.TTY {
+		_, err = io.Copy(s.stdout, s.conn.Reader)
+	} else {
+		_, err = stdcopy.StdCopy(s.stdout, s.errs, s.conn.Reader)
+	}
+	s.stdout.ended()
+	s.outputEnded <- err
+}
+
+// gate passes writes on until it is shut or one fails; it remembers the fault.
+type gate struct {
+	w      io.Writer
+	closed atomic.Bool
+	failed atomic.Pointer[error]
+}
+
+func newGate(w io.Writer) *gate { return &gate{w: w} }
+
+func (g *gate) Write(p []byte) (int, error) {
+	if g.w == nil || g.closed.Load() {
+		return len(p), nil
+	}
+	n, err := g.w.Write(p)
+	if err != nil {
+		g.failed.Store(&err)
+	}
+	return n, err
+}
+
+func (g *gate) shut() { g.closed.Store(true) }
+
+func (g *gate) fault() error {
+	if e := g.failed.Load(); e != nil && !g.closed.Load() {
+		return *e
+	}
+	return nil
+}
+
+// faultReader remembers a read error that is not the end.
+type faultReader struct {
+	r   io.Reader
+	err error
+}
+
+func (f *faultReader) Read(p []byte) (int, error) {
+	n, err := f.r.Read(p)
+	if err != nil && err != io.EOF {
+		f.err = err
+	}
+	return n, err
+}
+
+// preamble takes the first line, with the process id, off the command's
+// output. When there is none, what comes may be the engine's words on why the command could not be started.
+type preamble struct {
+	w       *gate
+	decided chan struct{} // closed when pid is known, or known to be missing
+	open    bool          // decided, write through
+	isOpen  bool          // decided is closed
+	held    []byte
+	pid     int
+}
+
+// heldMost bounds what is held back of an output without a process id.
+const heldMost = 4096
+
+func newPreamble(w *gate) *preamble { return &preamble{w: w, decided: make(chan struct{})} }
+
+func (p *preamble) Write(b []byte) (int, error) {
+	if p.open {
+		return p.w.Write(b)
+	}
+	p.held = append(p.held, b...)
+	line, rest, whole := bytes.Cut(p.held, []byte("\n"))
+	mark := []byte(pidMark)
+	switch {
+	case whole && bytes.HasPrefix(line, mark):
+		pid, err := strconv.Atoi(strings.TrimRight(string(line[len(mark):]), "\r"))
+		if err == nil && pid > 1 {
+			p.pid = pid
+			p.held = rest
+		}
+	case len(p.held) < heldMost:
+		return len(b), nil
+	}
+	p.open = true
+	p.decide()
+	held := p.held
+	p.held = nil
+	if len(held) > 0 {
+		if _, err := p.w.Write(held); err != nil {
+			return 0, err
+		}
+	}
+	return len(b), nil
+}
+
+func (p *preamble) decide() {
+	if !p.isOpen {
+		p.isOpen = true
+		close(p.decided)
+	}
+}
+
+// ended says that no more output comes.
+func (p *preamble) ended() { p.decide() }
+
+// finish hands over what was held back and returns "", or returns the engine's
+// words when the command was not started. Call it after the output ended.
+func (p *preamble) finish(code int) string {
+	held := p.held
+	p.held = nil
+	if len(held) == 0 {
+		return ""
+	}
+	text := string(held)
+	if code == 126 || code == 127 {
+		for _, words := range []string{"OCI runtime exec failed", "unable to find user", "no matching entries in"} {
+			if strings.Contains(text, words) {
+				return strings.TrimSpace(text)
+			}
+		}
+	}
+	_, _ = p.w.Write(held) // the gate keeps the fault
+	return ""
+}
+
+// startFailure turns the engine's words on a command that was not started into an error.
+func startFailure(text string, req provisioner.ExecRequest) error {
+	say := func(format string, args ...any) error {
+		return provisioner.Errorf(provisioner.Permanent, opExec, format, args...)
+	}
+	switch {
+	case strings.Contains(text, "unable to find user"), strings.Contains(text, "no matching entries in"):
+		return say("the sandbox has no user %q", req.User)
+	case strings.Contains(text, "chdir to cwd"):
+		return say("the folder %q is not there in the sandbox, or user %q may not enter it", req.Dir, req.User)
+	case strings.Contains(text, `"/bin/sh"`):
+		return say("the sandbox's image has no /bin/sh, which bothy needs to run commands")
+	case strings.Contains(text, "Resource temporarily unavailable"), strings.Contains(text, "resource temporarily unavailable"):
+		return provisioner.Errorf(provisioner.Quota, opExec, "the sandbox has as many processes as it may: %s", text)
+	}
+	return say("the command could not be started: %s", text)
+}

@@ -1,0 +1,185 @@
+package docker
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/api/types/volume"
+
+	"github.com/bothy-env/bothy/provisioner"
+)
+
+const (
+	kindContainer = "container"
+	kindNetwork   = "network"
+	kindVolume    = "volume"
+)
+
+// removeFor bounds the tries to remove one resource; a variable for the tests of stuck ones.
+var removeFor = 45 * time.Second
+
+// Inventory lists every container, network and volume with the instance's
+// label. A network with an empty environment label is a slot of the
+// NetworkKeeper, which alone takes it away.
+func (r *Runtime) Inventory(ctx context.Context, instance string) ([]provisioner.Found, error) {
+	const op = "list resources"
+	ours := filters.NewArgs(filters.Arg("label", provisioner.LabelInstance+"="+instance))
+	var found []provisioner.Found
+
+	cctx, cancel := r.call(ctx)
+	defer cancel()
+	cs, err := r.api.ContainerList(cctx, container.ListOptions{All: true, Filters: ours})
+	if err != nil {
+		return nil, r.fail(ctx, op, err)
+	}
+	for _, c := range cs {
+		f := provisioner.Found{Kind: kindContainer, ID: c.ID, Labels: c.Labels, CreatedAt: time.Unix(c.Created, 0).UTC()}
+		if len(c.Names) > 0 {
+			f.Name = strings.TrimPrefix(c.Names[0], "/")
+		}
+		found = append(found, f)
+	}
+	ns, err := r.api.NetworkList(cctx, network.ListOptions{Filters: ours})
+	if err != nil {
+		return nil, r.fail(ctx, op, err)
+	}
+	for _, n := range ns {
+		found = append(found, provisioner.Found{Kind: kindNetwork, ID: n.ID, Name: n.Name, Labels: n.Labels, CreatedAt: n.Created.UTC()})
+	}
+	vs, err := r.api.VolumeList(cctx, volume.ListOptions{Filters: ours})
+	if err != nil {
+		return nil, r.fail(ctx, op, err)
+	}
+	if len(vs.Warnings) > 0 {
+		// The engine leaves out what a volume driver did not tell: not complete.
+		return nil, provisioner.Errorf(provisioner.Transient, op, "the list of volumes is not complete: %s", vs.Warnings[0])
+	}
+	for _, v := range vs.Volumes {
+		f := provisioner.Found{Kind: kindVolume, ID: v.Name, Name: v.Name, Labels: v.Labels}
+		if at, err := time.Parse(time.RFC3339, v.CreatedAt); err == nil {
+			f.CreatedAt = at.UTC()
+		}
+		found = append(found, f)
+	}
+	return found, nil
+}
+
+// Remove takes one found resource away by force, within 45 s. It looks at the live resource's labels first
+// and refuses, with class Conflict, what was not made by this installation. One that is
+// stuck gives class Transient.
+func (r *Runtime) Remove(ctx context.Context, f provisioner.Found) error {
+	op := "remove " + f.Kind
+	id := f.ID
+	if id == "" {
+		id = f.Name
+	}
+	if id == "" {
+		return provisioner.Errorf(provisioner.Permanent, op, "neither an id nor a name is given")
+	}
+	rctx, cancel := context.WithTimeout(ctx, removeFor)
+	defer cancel()
+	wait := 50 * time.Millisecond
+	for {
+		err := r.removeOnce(rctx, f.Kind, id, op)
+		switch provisioner.ClassOf(err) {
+		case "", provisioner.NotFound:
+			return nil
+		case provisioner.Permanent:
+			return err
+		case provisioner.Conflict, provisioner.Transient, provisioner.Quota:
+			if provisioner.IsUnavailable(err) || isForeign(err) {
+				return err
+			}
+		case provisioner.Cancelled:
+			// Either the caller's end or ours; told apart below.
+		}
+		select {
+		case <-rctx.Done():
+			if ctx.Err() != nil {
+				return r.fail(ctx, op, ctx.Err())
+			}
+			return provisioner.Errorf(provisioner.Transient, op, "%s %s is stuck: %w", f.Kind, id, err)
+		case <-time.After(wait):
+		}
+		wait = min(wait*2, 2*time.Second)
+	}
+}
+
+// foreignError marks a resource that is not ours: no try will change that.
+type foreignError struct{ err error }
+
+func (e foreignError) Error() string { return e.err.Error() }
+func (e foreignError) Unwrap() error { return e.err }
+
+func isForeign(err error) bool {
+	_, ok := err.(foreignError)
+	return ok
+}
+
+// removeOnce looks whose a resource is and tries once.
+func (r *Runtime) removeOnce(ctx context.Context, kind, id, op string) error {
+	cctx, cancel := r.call(ctx)
+	defer cancel()
+	switch kind {
+	case kindContainer:
+		c, err := r.api.ContainerInspect(cctx, id)
+		if err != nil {
+			return r.fail(ctx, op, err)
+		}
+		if c.Config == nil || !r.owns(c.Config.Labels) {
+			return foreign(op, kind, id)
+		}
+		return r.fail(ctx, op, r.api.ContainerRemove(cctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true}))
+	case kindNetwork:
+		n, err := r.api.NetworkInspect(cctx, id, network.InspectOptions{})
+		if err != nil {
+			return r.fail(ctx, op, err)
+		}
+		if !r.owns(n.Labels) {
+			return foreign(op, kind, id)
+		}
+		for member, end := range n.Containers {
+			if strings.HasPrefix(member, "ep-") {
+				member = end.Name // an endpoint whose container is gone goes by its name
+			}
+			if err := r.api.NetworkDisconnect(cctx, n.ID, member, true); err != nil {
+				r.log.Debug("disconnect from a network that is removed", "network", n.Name, "member", member, "error", err)
+			}
+		}
+		return r.removeNetwork(cctx, ctx, op, n.ID)
+	case kindVolume:
+		v, err := r.api.VolumeInspect(cctx, id)
+		if err != nil {
+			return r.fail(ctx, op, err)
+		}
+		if !r.owns(v.Labels) {
+			return foreign(op, kind, id)
+		}
+		return r.fail(ctx, op, r.api.VolumeRemove(cctx, id, true))
+	}
+	return provisioner.Errorf(provisioner.Permanent, op, "resources of kind %q are not known", kind)
+}
+
+// removeNetwork removes a network; one that is still in use gives class Conflict.
+func (r *Runtime) removeNetwork(cctx, ctx context.Context, op, id string) error {
+	err := r.api.NetworkRemove(cctx, id)
+	if err != nil && strings.Contains(err.Error(), "active endpoints") {
+		return provisioner.Errorf(provisioner.Conflict, op, "network %s is still in use", id)
+	}
+	return r.fail(ctx, op, err)
+}
+
+// owns reports whether labels were made by this installation.
+func (r *Runtime) owns(labels map[string]string) bool {
+	return labels[provisioner.LabelInstance] == r.instance && r.key.Verify(labels)
+}
+
+// foreign is the refusal to touch a resource of somebody else.
+func foreign(op, kind, id string) error {
+	return foreignError{provisioner.Errorf(provisioner.Conflict, op,
+		"%s %s does not carry this installation's labels; it is left alone", kind, id)}
+}

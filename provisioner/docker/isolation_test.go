@@ -1,0 +1,286 @@
+package docker_test
+
+import (
+	"context"
+	"net"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/network"
+
+	"github.com/bothy-env/bothy/provisioner"
+	"github.com/bothy-env/bothy/provisioner/docker"
+)
+
+// on puts a sandbox on a network.
+func on(name string) func(*container.Config, *container.HostConfig) {
+	return func(_ *container.Config, h *container.HostConfig) { h.NetworkMode = container.NetworkMode(name) }
+}
+
+// probe runs the probe inside and reports whether it got through.
+func (e *engine) probe(id string, args ...string) bool {
+	e.t.Helper()
+	out, errs, code := e.run(id, "exec probe "+strings.Join(args, " "))
+	if code != 0 && !strings.HasPrefix(out, "closed") {
+		e.t.Fatalf("probe %v: %d %q %q", args, code, out, errs)
+	}
+	return code == 0
+}
+
+// dropped counts the packets that a rule of the installation's chain for a range has dropped.
+func (e *engine) dropped(cidr string) int {
+	e.t.Helper()
+	binary, forward, _, _ := e.Firewall()
+	out, err := exec.Command(binary, "-w", "-nvxL", forward).Output()
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(out)) {
+		if f := strings.Fields(line); len(f) >= 9 && f[2] == "DROP" && f[8] == cidr {
+			n, err := strconv.Atoi(f[0])
+			if err != nil {
+				e.t.Fatal(err)
+			}
+			return n
+		}
+	}
+	e.t.Fatalf("no rule drops %s:\n%s", cidr, out)
+	return 0
+}
+
+// hostAddr is the address that this host leaves by.
+func hostAddr(t *testing.T) string {
+	t.Helper()
+	c, err := net.Dial("udp", "198.51.100.1:9") // sends nothing
+	if err != nil {
+		t.Skip("this host has no way out:", err)
+	}
+	defer c.Close()
+	return c.LocalAddr().(*net.UDPAddr).IP.String()
+}
+
+// listen opens a port on one address of the host.
+func listen(t *testing.T, addr string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", net.JoinHostPort(addr, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l.Addr().String()
+}
+
+func (e *engine) gateway(name string) string {
+	e.t.Helper()
+	n, err := e.api.NetworkInspect(context.Background(), name, network.InspectOptions{})
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return n.IPAM.Config[0].Gateway
+}
+
+func (e *engine) address(id, net string) string {
+	e.t.Helper()
+	c, err := e.api.ContainerInspect(context.Background(), id)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return c.NetworkSettings.Networks[net].IPAddress
+}
+
+// listener is a sandbox that listens on port 8080.
+func (e *engine) listener(net string) (addr string) {
+	e.t.Helper()
+	id := e.sandbox(on(net), func(c *container.Config, _ *container.HostConfig) { c.Cmd = []string{"probe", "listen", ":8080"} })
+	until(e.t, "the listener", func() bool { return len(readLogs(e.t, e, id, provisioner.LogsRequest{})) > 0 })
+	return e.address(id, net) + ":8080"
+}
+
+// TestIsolation probes what a sandbox can reach. What the test can listen on is proven to be open
+// when isolation is off; for addresses out of its hands, the rule is seen to drop the packets.
+func TestIsolation(t *testing.T) {
+	e := newEngine(t)
+	off := newEngine(t, func(c *docker.Config) { c.Network.Isolation = docker.IsolationOff })
+	net1, free := e.reserve(), off.reserve()
+	id, loose := e.sandbox(on(net1)), off.sandbox(on(free))
+
+	t.Run("host", func(t *testing.T) {
+		host := hostAddr(t)
+		for name, addr := range map[string]string{
+			"its public address":       listen(t, host),
+			"the bridge's own address": listen(t, e.gateway(net1)),
+			"the default bridge":       listen(t, e.gateway("bridge")),
+			"another network's bridge": listen(t, off.gateway(free)),
+			"every address":            strings.Replace(listen(t, "0.0.0.0"), "0.0.0.0", host, 1),
+		} {
+			if e.probe(id, "dial", "tcp", addr) {
+				t.Errorf("%s (%s) is open", name, addr)
+			}
+			if !off.probe(loose, "dial", "tcp", addr) && name != "the bridge's own address" {
+				t.Errorf("%s (%s) is closed without isolation: the probe proves nothing", name, addr)
+			}
+		}
+		pc, err := net.ListenPacket("udp", host+":0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer pc.Close()
+		go echo(pc)
+		if e.probe(id, "ask", pc.LocalAddr().String()) {
+			t.Error("UDP to the host is open")
+		}
+		if !off.probe(loose, "ask", pc.LocalAddr().String()) {
+			t.Error("UDP to the host is closed without isolation: the probe proves nothing")
+		}
+	})
+	t.Run("sandboxes", func(t *testing.T) {
+		neighbour := e.listener(net1)
+		if !e.probe(id, "dial", "tcp", neighbour) {
+			t.Error("the listener does not work: the probes prove nothing")
+		}
+		net2 := e.reserve()
+		for name, addr := range map[string]string{
+			"another sandbox":                 e.listener(net2),
+			"one of another installation":     off.listener(free),
+			"a container on Docker's bridge":  e.listener("bridge"),
+			"an isolated one from a free one": "",
+		} {
+			if addr == "" {
+				continue
+			}
+			if e.probe(id, "dial", "tcp", addr) {
+				t.Errorf("%s (%s) is open", name, addr)
+			}
+		}
+		if off.probe(loose, "dial", "tcp", neighbour) {
+			t.Error("a sandbox without isolation reaches one with it")
+		}
+	})
+	t.Run("ranges", func(t *testing.T) {
+		for addr, cidr := range map[string]string{
+			"169.254.169.254:80": "169.254.0.0/16", "169.254.170.2:80": "169.254.0.0/16", "100.100.100.200:80": "100.100.100.200",
+			"168.63.129.16:80": "168.63.129.16", "192.0.0.192:80": "192.0.0.0/24", "10.0.0.1:22": "10.0.0.0/8", "10.255.255.53:80": "10.0.0.0/8",
+			"172.16.0.1:80": "172.16.0.0/12", "172.31.255.254:443": "172.16.0.0/12", "192.168.1.1:80": "192.168.0.0/16",
+			"100.64.0.1:80": "100.64.0.0/10", "198.18.0.1:80": "198.18.0.0/15",
+		} {
+			before := e.dropped(cidr)
+			if e.probe(id, "dial", "tcp", addr) {
+				t.Errorf("%s is open", addr)
+			}
+			if e.dropped(cidr) == before {
+				t.Errorf("%s: no packet was dropped by the rule for %s", addr, cidr)
+			}
+		}
+		for _, addr := range []string{"[fd00:ec2::254]:80", "[fe80::1%eth0]:80", "[::ffff:10.0.0.1]:80"} {
+			if e.probe(id, "dial", "tcp", addr) {
+				t.Errorf("%s is open", addr)
+			}
+		}
+	})
+	t.Run("internet", func(t *testing.T) {
+		const name = "deb.debian.org"
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if _, err := net.DefaultResolver.LookupHost(ctx, name); err != nil {
+			t.Skip("this host resolves no names:", err)
+		}
+		until(t, "a name to be resolved from inside", func() bool { return e.probe(id, "lookup", name) })
+		c, err := (&net.Dialer{}).DialContext(ctx, "tcp", name+":80")
+		if err != nil {
+			t.Skip("this host does not reach", name, err)
+		}
+		_ = c.Close()
+		until(t, "the internet to be reached", func() bool { return e.probe(id, "dial", "tcp", name+":80") })
+	})
+}
+
+func echo(pc net.PacketConn) {
+	b := make([]byte, 512)
+	for {
+		n, from, err := pc.ReadFrom(b)
+		if err != nil {
+			return
+		}
+		if _, err := pc.WriteTo(b[:n], from); err != nil {
+			return
+		}
+	}
+}
+
+// TestIsolationRestored: rules that somebody flushed, moved or doubled are put right, and are gone after Close.
+func TestIsolationRestored(t *testing.T) {
+	e := newEngine(t)
+	name := e.reserve()
+	binary, forward, input, bridges := e.Firewall()
+	sh := func(args ...string) string {
+		out, err := exec.Command(binary, append([]string{"-w"}, args...)...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %v: %s", args, err, out)
+		}
+		return string(out)
+	}
+	jump := []string{"-i", bridges, "-j", forward}
+	whole := sh("-S", forward) + sh("-S", input)
+	for what, spoil := range map[string]func(){
+		"flushed":         func() { sh("-F", forward); sh("-F", input) },
+		"a rule is gone":  func() { sh("-D", forward, "-d", "10.0.0.0/8", "-j", "DROP") },
+		"opened":          func() { sh("-I", forward, "1", "-j", "ACCEPT") },
+		"host opened":     func() { sh("-I", input, "1", "-j", "ACCEPT") },
+		"jump is gone":    func() { sh(append([]string{"-D", "DOCKER-USER"}, jump...)...) },
+		"jump is doubled": func() { sh(append([]string{"-A", "DOCKER-USER"}, jump...)...) },
+		"host jump gone":  func() { sh("-D", "INPUT", "-i", bridges, "-j", input) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			spoil()
+			if err := e.Isolation(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			wantEqual(t, "chains", sh("-S", forward)+sh("-S", input), whole)
+			wantEqual(t, "jumps", strings.Count(sh("-S", "DOCKER-USER"), strings.Join(jump, " ")), 1)
+			wantEqual(t, "jumps of the host's chain", strings.Count(sh("-S", "INPUT"), input), 1)
+		})
+	}
+	if err := e.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantEqual(t, "with a network in use the chain stays", sh("-S", forward) != "", true)
+
+	last := newEngine(t, func(c *docker.Config) { c.Instance = e.instance })
+	if err := last.Isolation(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := last.Release(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
+	if err := last.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantEqual(t, "what is left of it after the last", strings.Count(sh("-S"), forward), 0)
+}
+
+// TestIsolationImpossible: enforced, no network is handed out; off, they are, and Isolation says so.
+func TestIsolationImpossible(t *testing.T) {
+	e := newEngine(t)
+	e.Impossible()
+	_, err := e.Reserve(t.Context(), e.owner())
+	wantClass(t, err, provisioner.Permanent)
+	if !strings.Contains(err.Error(), "network.isolation") {
+		t.Errorf("error %q does not say what to set", err)
+	}
+	wantEqual(t, "networks", e.networks(), []string(nil))
+	wantClass(t, e.Isolation(t.Context()), provisioner.Permanent)
+	if err := e.Reconcile(t.Context(), nil); err == nil {
+		t.Error("Reconcile keeps silent about it")
+	}
+
+	off := newEngine(t, func(c *docker.Config) { c.Network.Isolation = docker.IsolationOff })
+	off.Impossible()
+	off.reserve()
+	if err := off.Isolation(t.Context()); err != docker.ErrIsolationOff {
+		t.Errorf("got %v, want ErrIsolationOff", err)
+	}
+}

@@ -1,0 +1,382 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/docker/docker/api/types/network"
+
+	"github.com/bothy-env/bothy/provisioner"
+)
+
+const (
+	// abandonAfter is how old a reservation that no environment holds must be before it counts as
+	// forgotten. The caller writes a name down within milliseconds of Reserve.
+	abandonAfter = 2 * time.Minute
+	// removeAtOnce is how many networks are removed at the same time.
+	removeAtOnce = 4
+	// releaseFor bounds the wait for a network's last container to leave it.
+	releaseFor = 15 * time.Second
+)
+
+// keeper is the NetworkKeeper's state. What exists is read from the engine;
+// this only remembers what this process made and handed out.
+type keeper struct {
+	r      *Runtime
+	cfg    NetworkConfig
+	local  bool
+	fw     firewall
+	tables *tables
+
+	bg   context.Context // of the work behind Reserve; ends with Close
+	stop context.CancelFunc
+	wg   sync.WaitGroup
+
+	mu           sync.Mutex
+	spare        []slot
+	held         map[string]*hold
+	making       map[int]bool
+	next         int // where to look for a free slot first: a freed subnet rests for a round
+	filling      bool
+	closed       bool
+	isolated     bool // the rules were in place when last looked at
+	abandonAfter time.Duration
+}
+
+// hold is a network that was handed out.
+type hold struct {
+	since  time.Time // measures a duration only
+	missed int       // Reconciles in a row whose live set did not have it
+}
+
+// Reserve hands out a network that no other environment is on. With a spare one
+// ready it takes one call to the engine; else the network is made now.
+// Class Permanent: isolation is enforced and the rules cannot be set. Quota: the pool is used up.
+func (r *Runtime) Reserve(ctx context.Context, owner provisioner.Owner) (string, error) {
+	const op = "reserve network"
+	k := r.net
+	if owner.Instance != "" && owner.Instance != r.instance {
+		return "", provisioner.Errorf(provisioner.Permanent, op, "the environment belongs to instance %q, this is %q", owner.Instance, r.instance)
+	}
+	if err := k.isolate(ctx, false); err != nil {
+		return "", err
+	}
+	for {
+		s, ok, err := k.pop()
+		if err != nil {
+			return "", err
+		}
+		if !ok {
+			break
+		}
+		k.refill()
+		cctx, cancel := r.call(ctx)
+		_, err = r.api.NetworkInspect(cctx, s.id, network.InspectOptions{})
+		cancel()
+		if err == nil {
+			return s.name, nil
+		}
+		k.drop(s.name)
+		if err = r.fail(ctx, op, err); !provisioner.Is(err, provisioner.NotFound) {
+			return "", err // the network stays; Reconcile finds it
+		}
+		r.log.Info("a spare network was removed by somebody else", "network", s.name)
+	}
+	s, err := k.create(ctx, func(s slot) { k.held[s.name] = &hold{since: time.Now()} })
+	if err != nil {
+		return "", err
+	}
+	k.refill()
+	return s.name, nil
+}
+
+// Release removes a network after its environment is gone; the slot is made anew
+// when it is next needed. It waits a while for the last container to leave.
+func (r *Runtime) Release(ctx context.Context, name string) error {
+	const op = "release network"
+	cctx, cancel := r.call(ctx)
+	n, err := r.api.NetworkInspect(cctx, name, network.InspectOptions{})
+	cancel()
+	switch err = r.fail(ctx, op, err); {
+	case provisioner.Is(err, provisioner.NotFound):
+		r.net.drop(name)
+		return nil
+	case err != nil:
+		return err
+	case !r.owns(n.Labels) || n.Labels[LabelSlot] == "" || n.Name != name:
+		return provisioner.Errorf(provisioner.Conflict, op, "network %q is no slot of this installation; it is left alone", name)
+	}
+	late := time.Now().Add(releaseFor)
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		err := r.net.remove(ctx, n.ID)
+		if err == nil {
+			r.net.drop(name)
+			r.net.refill()
+			return nil
+		}
+		if !provisioner.Is(err, provisioner.Conflict) {
+			return err
+		}
+		if time.Now().After(late) {
+			return provisioner.Errorf(provisioner.Transient, op, "a container is still on network %s", name)
+		}
+		select {
+		case <-ctx.Done():
+			return r.fail(ctx, op, ctx.Err())
+		case <-time.After(wait):
+		}
+	}
+}
+
+// Reconcile removes slots that no one holds, asserts the isolation rules and makes spare networks. It does all it
+// can and returns what failed. A reservation of this process that no live environment
+// holds is removed once it was missing twice and is older than two minutes.
+func (r *Runtime) Reconcile(ctx context.Context, live []string) error {
+	k := r.net
+	var errs []error
+	errs = append(errs, k.isolate(ctx, true))
+	k.mu.Lock()
+	known := slices.Clone(k.spare)
+	k.mu.Unlock()
+	found, err := k.ours(ctx)
+	if err != nil {
+		return errors.Join(append(errs, err)...)
+	}
+	errs = append(errs, k.removeAll(ctx, k.settle(known, found, live)))
+	if errs[0] == nil {
+		errs = append(errs, k.fill(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// settle brings memory in line with what exists and who holds it, and gives the networks that must go.
+// known are the spare ones from before found was listed: one that is newer may be missing there rightly.
+func (k *keeper) settle(known []slot, found map[string]network.Summary, live []string) []network.Summary {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.spare = slices.DeleteFunc(k.spare, func(s slot) bool {
+		return slices.Contains(known, s) && found[s.name].ID != s.id
+	})
+	keep := map[string]bool{}
+	for _, s := range k.spare {
+		keep[s.name] = true
+	}
+	for n := range k.making {
+		keep[k.slotName(n)] = true
+	}
+	isLive := map[string]bool{}
+	for _, name := range live {
+		isLive[name] = true
+		if _, exists := found[name]; exists && k.held[name] == nil {
+			k.held[name] = &hold{since: time.Now()}
+		}
+	}
+	for name, h := range k.held {
+		if isLive[name] {
+			h.missed = 0
+			continue
+		}
+		h.missed++
+		if h.missed >= 2 && time.Since(h.since) >= k.abandonAfter {
+			delete(k.held, name)
+		}
+	}
+	var gone []network.Summary
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		if !keep[name] && k.held[name] == nil {
+			gone = append(gone, found[name])
+		}
+	}
+	return gone
+}
+
+// Close removes spare networks, and the rules when no network of the installation is left. The Runtime
+// cannot reserve after it.
+func (r *Runtime) Close(ctx context.Context) error {
+	k := r.net
+	k.mu.Lock()
+	k.closed = true
+	k.mu.Unlock()
+	k.stop()
+	k.wg.Wait()
+	defer closeQuietly(r.api)
+
+	k.mu.Lock()
+	spare := k.spare
+	k.spare = nil
+	k.mu.Unlock()
+	var gone []network.Summary
+	for _, s := range spare {
+		gone = append(gone, network.Summary{ID: s.id, Name: s.name})
+	}
+	if err := k.removeAll(ctx, gone); err != nil {
+		return err
+	}
+	left, err := k.ours(ctx)
+	if err != nil {
+		return err
+	}
+	if len(left) > 0 || k.cfg.Isolation == IsolationOff {
+		return nil
+	}
+	return k.tables.remove(ctx)
+}
+
+// Isolation reports whether the rules that keep sandboxes from the host and its private networks are in
+// place, and puts them there when they are not. ErrIsolationOff when they are not wanted.
+func (r *Runtime) Isolation(ctx context.Context) error {
+	if r.net.cfg.Isolation == IsolationOff {
+		return ErrIsolationOff
+	}
+	return r.net.isolate(ctx, true)
+}
+
+// isolate asserts the rules when they are not known to be there, or again.
+func (k *keeper) isolate(ctx context.Context, again bool) error {
+	if k.cfg.Isolation == IsolationOff {
+		return nil
+	}
+	k.mu.Lock()
+	done := k.isolated
+	k.mu.Unlock()
+	if done && !again {
+		return nil
+	}
+	var err error
+	if k.local {
+		cctx, cancel := k.r.call(ctx)
+		err = k.tables.assert(cctx)
+		cancel()
+	} else {
+		err = impossible("the Docker engine "+k.r.host+" is not on this host", nil)
+	}
+	k.mu.Lock()
+	k.isolated = err == nil
+	k.mu.Unlock()
+	if err != nil && ctx.Err() != nil {
+		return k.r.fail(ctx, opIsolate, ctx.Err())
+	}
+	return err
+}
+
+// pop takes a spare slot and notes it as held, in one step.
+func (k *keeper) pop() (slot, bool, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.closed {
+		return slot{}, false, provisioner.Errorf(provisioner.Cancelled, "reserve network", "bothyd is shutting down")
+	}
+	if len(k.spare) == 0 {
+		return slot{}, false, nil
+	}
+	s := k.spare[0]
+	k.spare = k.spare[1:]
+	k.held[s.name] = &hold{since: time.Now()}
+	return s, true, nil
+}
+
+// drop forgets a held network.
+func (k *keeper) drop(name string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.held, name)
+}
+
+// take picks a free slot and marks it as being made; -1 when there is none.
+func (k *keeper) take(passed map[int]bool, taken []netip.Prefix) int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n := pick(k.cfg.Pool, k.next, func(n int) bool { return passed[n] || k.making[n] }, taken)
+	if n >= 0 {
+		k.making[n] = true
+		k.next = (n + 1) % slots(k.cfg.Pool)
+	}
+	return n
+}
+
+// untake ends the making of a slot; register notes what was made in the same
+// step, so that no Reconcile finds it without an owner.
+func (k *keeper) untake(n int, register func()) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.making, n)
+	register()
+}
+
+// refill makes spare networks behind the caller's back, one refill at a time.
+func (k *keeper) refill() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.filling || k.closed || len(k.spare) >= k.cfg.Spare {
+		return
+	}
+	k.filling = true
+	k.wg.Go(func() {
+		err := k.fill(k.bg)
+		k.mu.Lock()
+		k.filling = false
+		k.mu.Unlock()
+		if err != nil && k.bg.Err() == nil {
+			k.r.log.Warn("spare networks could not be made; the next environments make their own", "error", err)
+		}
+	})
+}
+
+// fill makes networks until there are as many spare ones as wanted.
+func (k *keeper) fill(ctx context.Context) error {
+	for {
+		k.mu.Lock()
+		enough := k.closed || len(k.spare) >= k.cfg.Spare
+		k.mu.Unlock()
+		if enough {
+			return nil
+		}
+		if _, err := k.create(ctx, func(s slot) { k.spare = append(k.spare, s) }); err != nil {
+			return err
+		}
+	}
+}
+
+// remove removes one network, which must be empty.
+func (k *keeper) remove(ctx context.Context, id string) error {
+	const op = "remove network"
+	cctx, cancel := k.r.call(ctx)
+	defer cancel()
+	err := k.r.removeNetwork(cctx, ctx, op, id)
+	if provisioner.Is(err, provisioner.NotFound) {
+		return nil
+	}
+	return err
+}
+
+// removeAll removes networks, a few at once. One that a container is still on is left for the next
+// Reconcile: whoever sweeps containers comes first.
+func (k *keeper) removeAll(ctx context.Context, gone []network.Summary) error {
+	var (
+		wg   sync.WaitGroup
+		mu   sync.Mutex
+		errs []error
+		room = make(chan struct{}, removeAtOnce)
+	)
+	for _, n := range gone {
+		room <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-room }()
+			err := k.remove(ctx, n.ID)
+			if provisioner.Is(err, provisioner.Conflict) {
+				k.r.log.Info("a network that no environment holds is still in use", "network", n.Name)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			errs = append(errs, err)
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}

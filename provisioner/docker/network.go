@@ -1,0 +1,223 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/network"
+
+	"github.com/bothy-env/bothy/provisioner"
+)
+
+// Isolation modes.
+const (
+	// IsolationEnforce: no network is handed out while the rules are not in place.
+	IsolationEnforce = "enforce"
+	// IsolationOff: networks without rules; sandboxes reach whatever the host reaches, and the host.
+	IsolationOff = "off"
+)
+
+// LabelSlot marks a network of the NetworkKeeper with its slot's number in the pool.
+const LabelSlot = "bothy.slot"
+
+// ErrIsolationOff is what Isolation returns when the configuration says so: a warning, not a fault.
+var ErrIsolationOff = errors.New("isolation is off: sandboxes reach the host and its private networks")
+
+// NetworkConfig says how sandboxes' networks are made.
+type NetworkConfig struct {
+	// Pool is the IPv4 range that networks are cut from, a /28 each; zero means 172.30.0.0/16.
+	Pool netip.Prefix
+	// Spare is how many networks to keep ready; 0 means 2, a negative number none.
+	Spare int
+	// Isolation is IsolationEnforce ("" too) or IsolationOff.
+	Isolation string
+	// Allow lists private ranges that sandboxes may reach all the same (a mirror, a registry). Metadata
+	// addresses and the host itself stay closed.
+	Allow []netip.Prefix
+}
+
+// newKeeper checks the configuration. local says that the engine runs on this host.
+func newKeeper(r *Runtime, cfg NetworkConfig, local bool) (*keeper, error) {
+	const op = "configure networks"
+	if !cfg.Pool.IsValid() {
+		cfg.Pool = netip.MustParsePrefix("172.30.0.0/16")
+	}
+	if !cfg.Pool.Addr().Is4() || cfg.Pool.Bits() > slotBits || cfg.Pool.Bits() < 12 {
+		return nil, provisioner.Errorf(provisioner.Permanent, op, "network pool %s: want an IPv4 range from /12 to /%d", cfg.Pool, slotBits)
+	}
+	cfg.Pool = cfg.Pool.Masked()
+	switch {
+	case cfg.Spare == 0:
+		cfg.Spare = 2
+	case cfg.Spare < 0:
+		cfg.Spare = 0
+	}
+	switch cfg.Isolation {
+	case "":
+		cfg.Isolation = IsolationEnforce
+	case IsolationEnforce, IsolationOff:
+	default:
+		return nil, provisioner.Errorf(provisioner.Permanent, op, "network isolation %q: want %s or %s", cfg.Isolation, IsolationEnforce, IsolationOff)
+	}
+	for _, p := range cfg.Allow {
+		if !p.IsValid() || !p.Addr().Is4() {
+			return nil, provisioner.Errorf(provisioner.Permanent, op, "allowed range %s: want an IPv4 range", p)
+		}
+	}
+	fw := newFirewall(r.instance)
+	k := &keeper{
+		r: r, cfg: cfg, local: local, fw: fw, tables: newTables(fw, cfg.Allow),
+		held: map[string]*hold{}, making: map[int]bool{}, abandonAfter: abandonAfter,
+	}
+	k.bg, k.stop = context.WithCancel(context.Background())
+	return k, nil
+}
+
+// slot is one network that was made ahead.
+type slot struct {
+	name, id string
+}
+
+// slotName is the name of a slot's network; it holds the instance, so that two daemons on one engine never clash.
+func (k *keeper) slotName(n int) string { return "bothy-" + k.r.instance + "-net-" + strconv.Itoa(n) }
+
+// slotRequest is everything that the engine is told about a slot's network.
+func (k *keeper) slotRequest(n, mtu int) network.CreateOptions {
+	labels := k.r.key.Labels(provisioner.Owner{Instance: k.r.instance})
+	labels[LabelSlot] = strconv.Itoa(n)
+	ipv6 := false
+	opts := map[string]string{"com.docker.network.bridge.name": k.fw.bridge(n)}
+	if mtu > 0 {
+		opts["com.docker.network.driver.mtu"] = strconv.Itoa(mtu)
+	}
+	return network.CreateOptions{
+		Driver:     "bridge",
+		EnableIPv6: &ipv6,
+		Labels:     labels,
+		Options:    opts,
+		IPAM:       &network.IPAM{Driver: "default", Config: []network.IPAMConfig{{Subnet: subnet(k.cfg.Pool, n).String()}}},
+	}
+}
+
+// create makes one slot's network, on the next subnet that nothing else uses.
+// A subnet that turns out to be taken (another daemon was quicker) is passed over. register is
+// called with what was made while k.mu is held.
+func (k *keeper) create(ctx context.Context, register func(slot)) (slot, error) {
+	const op = "make network"
+	passed := map[int]bool{}
+	for range 32 {
+		taken, err := k.taken(ctx)
+		if err != nil {
+			return slot{}, err
+		}
+		n := k.take(passed, taken)
+		if n < 0 {
+			return slot{}, provisioner.Errorf(provisioner.Quota, op, "no /%d of the pool %s is free on this host", slotBits, k.cfg.Pool)
+		}
+		made, err := k.createAt(ctx, n)
+		k.untake(n, func() {
+			if err == nil {
+				register(made)
+			}
+		})
+		if err == nil {
+			return made, nil
+		}
+		if !isTaken(err) {
+			return slot{}, k.r.fail(ctx, op, err)
+		}
+		passed[n] = true
+		k.r.log.Debug("a subnet is taken", "subnet", subnet(k.cfg.Pool, n), "error", err)
+	}
+	return slot{}, provisioner.Errorf(provisioner.Transient, op, "32 subnets of the pool %s in a row were taken by others meanwhile", k.cfg.Pool)
+}
+
+func (k *keeper) createAt(ctx context.Context, n int) (slot, error) {
+	cctx, cancel := k.r.call(ctx)
+	defer cancel()
+	made, err := k.r.api.NetworkCreate(cctx, k.slotName(n), k.slotRequest(n, k.mtu()))
+	if err != nil {
+		return slot{}, err
+	}
+	return slot{name: k.slotName(n), id: made.ID}, nil
+}
+
+// isTaken reports whether the engine refuses a subnet, name or bridge because it exists already.
+func isTaken(err error) bool {
+	msg := strings.ToLower(err.Error())
+	for _, words := range []string{"overlaps with other one", "already exists", "conflicts with network", "already in use"} {
+		if strings.Contains(msg, words) {
+			return true
+		}
+	}
+	return false
+}
+
+// taken lists the address ranges that something on the host uses.
+func (k *keeper) taken(ctx context.Context) ([]netip.Prefix, error) {
+	cctx, cancel := k.r.call(ctx)
+	defer cancel()
+	all, err := k.r.api.NetworkList(cctx, network.ListOptions{})
+	if err != nil {
+		return nil, k.r.fail(ctx, "list networks", err)
+	}
+	var taken []netip.Prefix
+	for _, n := range all {
+		for _, c := range n.IPAM.Config {
+			if p, err := netip.ParsePrefix(c.Subnet); err == nil {
+				taken = append(taken, p)
+			}
+		}
+	}
+	if !k.local {
+		return taken, nil
+	}
+	table, err := os.ReadFile("/proc/net/route")
+	if err == nil { // without it the engine's own check is all there is
+		taken = append(taken, hostRoutes(string(table))...)
+	}
+	for _, a := range engineResolvers() {
+		taken = append(taken, netip.PrefixFrom(a, 32))
+	}
+	return taken, nil
+}
+
+// mtu is what the way out of this host carries, when that is less than Docker's 1500; else 0.
+func (k *keeper) mtu() int {
+	if !k.local {
+		return 0
+	}
+	table, err := os.ReadFile("/proc/net/route")
+	if err != nil {
+		return 0
+	}
+	out, err := net.InterfaceByName(defaultInterface(string(table)))
+	if err != nil || out.MTU >= 1500 || out.MTU < 576 {
+		return 0
+	}
+	return out.MTU
+}
+
+// ours lists the slots' networks that exist, by name. Networks with forged labels are left out.
+func (k *keeper) ours(ctx context.Context) (map[string]network.Summary, error) {
+	cctx, cancel := k.r.call(ctx)
+	defer cancel()
+	list, err := k.r.api.NetworkList(cctx, network.ListOptions{Filters: filters.NewArgs(
+		filters.Arg("label", provisioner.LabelInstance+"="+k.r.instance), filters.Arg("label", LabelSlot))})
+	if err != nil {
+		return nil, k.r.fail(ctx, "list networks", err)
+	}
+	found := map[string]network.Summary{}
+	for _, n := range list {
+		if k.r.owns(n.Labels) {
+			found[n.Name] = n
+		}
+	}
+	return found, nil
+}

@@ -1,0 +1,99 @@
+package fake_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/bothy-env/bothy/provisioner"
+	"github.com/bothy-env/bothy/provisioner/fake"
+	"github.com/bothy-env/bothy/provisioner/provisionertest"
+)
+
+const instance = "1a2b3c4d"
+
+var key = provisioner.Key("a key for tests")
+
+func TestConformance(t *testing.T) {
+	t.Run("memory", func(t *testing.T) { conform(t, func(*testing.T) string { return "" }) })
+	t.Run("folder", func(t *testing.T) { conform(t, func(t *testing.T) string { return t.TempDir() }) })
+}
+
+func conform(t *testing.T, dir func(t *testing.T) string) {
+	provisionertest.Run(t, func(t *testing.T) provisionertest.Harness {
+		w := world(t, fake.Options{Dir: dir(t), Spare: 2})
+		runtime := w.Runtime()
+		return provisionertest.Harness{
+			Driver: w.Driver(), Runtime: runtime, Key: key, Instance: instance, Image: "bothy/build",
+			NewSpec: func(t *testing.T) provisioner.Spec { return specWithNetwork(t, runtime) },
+			BadBlueprint: func(*testing.T) provisioner.Blueprint {
+				return provisioner.Blueprint{Name: "bad", Version: "1.0.0", Digest: "none"}
+			},
+			Forget: func(t *testing.T, environment string) { must(t, w.Forget(environment)) },
+			Unavailable: func(t *testing.T) (provisioner.Driver, provisioner.Runtime) {
+				away := world(t, fake.Options{})
+				must(t, away.SetAvailable(false))
+				return away.Driver(), away.Runtime()
+			},
+			Processes: func(_ context.Context, id string) (string, error) {
+				return strings.Join(w.Processes(id), "\n"), nil
+			},
+			Say:          func(_ context.Context, id, line string, stderr bool) error { return w.Say(id, line, stderr) },
+			Capabilities: provisionertest.Capabilities{Networks: true, TTY: true},
+		}
+	})
+}
+
+func world(t *testing.T, opts fake.Options) *fake.World {
+	t.Helper()
+	opts.Key, opts.Instance = key, instance
+	w := fake.New(opts)
+	t.Cleanup(func() {
+		for _, b := range w.Breaches() {
+			t.Error(b)
+		}
+	})
+	return w
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+var environments atomic.Int64
+
+// spec is a fresh environment's, without a network.
+func spec() provisioner.Spec {
+	n := environments.Add(1)
+	owner := provisioner.Owner{
+		Instance: instance, Environment: fmt.Sprintf("e%07d", n), Generation: 1,
+		Blueprint: "build@1.0.0", User: "ada", Created: time.Unix(1_800_000_000+n, 0),
+	}
+	return provisioner.Spec{
+		Blueprint: blueprint, Owner: owner, Labels: key.Labels(owner),
+		Sandbox: provisioner.Sandbox{Size: "small", CPUs: 1, MemoryMiB: 512, Pids: 128, Image: fake.ImageID("bothy/build")},
+	}
+}
+
+var blueprint = provisioner.Blueprint{Name: "build", Version: "1.0.0", Digest: "sha256:" + strings.Repeat("ab", 32)}
+
+func specWithNetwork(t *testing.T, keeper provisioner.NetworkKeeper) provisioner.Spec {
+	t.Helper()
+	s := spec()
+	name, err := keeper.Reserve(t.Context(), s.Owner)
+	must(t, err)
+	s.Sandbox.Network = name
+	t.Cleanup(func() {
+		// The test's own context has ended by now.
+		if err := keeper.Release(context.Background(), name); err != nil {
+			t.Errorf("release network: %v", err)
+		}
+	})
+	return s
+}

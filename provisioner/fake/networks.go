@@ -1,0 +1,120 @@
+package fake
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/bothy-env/bothy/provisioner"
+)
+
+var _ provisioner.NetworkKeeper = (*Runtime)(nil)
+
+const (
+	labelSlot  = "bothy.slot"
+	slotSpare  = "spare"
+	slotInUse  = "in-use"
+	slotPrefix = "-net-"
+)
+
+// Reserve hands out a network: a spare one, else one made now.
+func (r *Runtime) Reserve(ctx context.Context, owner provisioner.Owner) (name string, err error) {
+	err = r.w.simple(ctx, OpReserve, owner.Environment, func() error {
+		slot := r.w.spare()
+		if slot == nil {
+			var err error
+			if slot, err = r.w.makeSlot(); err != nil {
+				return err
+			}
+		}
+		name = slot.Name
+		slot.Labels[labelSlot] = slotInUse
+		return r.w.resources.put(slot.ID, slot)
+	})
+	return name, err
+}
+
+// Release removes a network.
+func (r *Runtime) Release(ctx context.Context, name string) error {
+	return r.w.simple(ctx, OpRelease, "", func() error {
+		slot, ok := r.w.resources.rows[r.w.byName["network/"+name]]
+		if !ok || slot.Labels[labelSlot] == "" {
+			return nil
+		}
+		return r.w.resources.drop(slot.ID)
+	})
+}
+
+// Reconcile removes networks that no one holds and makes spare ones.
+func (r *Runtime) Reconcile(ctx context.Context, live []string) error {
+	return r.w.simple(ctx, OpReconcile, "", func() error {
+		spare := 0
+		for _, slot := range r.w.slots() {
+			switch {
+			case slices.Contains(live, slot.Name):
+				slot.Labels[labelSlot] = slotInUse
+				if err := r.w.resources.put(slot.ID, slot); err != nil {
+					return err
+				}
+			case slot.Labels[labelSlot] == slotSpare && spare < r.w.opts.Spare:
+				spare++
+			default:
+				if err := r.w.resources.drop(slot.ID); err != nil {
+					return err
+				}
+			}
+		}
+		for ; spare < r.w.opts.Spare; spare++ {
+			if _, err := r.w.makeSlot(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Close removes spare networks.
+func (r *Runtime) Close(ctx context.Context) error {
+	return r.w.simple(ctx, OpCloseNetworks, "", func() error {
+		for _, slot := range r.w.slots() {
+			if slot.Labels[labelSlot] != slotSpare {
+				continue
+			}
+			if err := r.w.resources.drop(slot.ID); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// slots lists the instance's networks, sorted by name. Within tx.
+func (w *World) slots() []*resource {
+	var all []*resource
+	for id := range w.slotIDs {
+		if r := w.resources.rows[id]; r.Labels[provisioner.LabelInstance] == w.opts.Instance {
+			all = append(all, r)
+		}
+	}
+	slices.SortFunc(all, func(a, b *resource) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+// spare finds a spare network; any will do.
+func (w *World) spare() *resource {
+	for id := range w.spareIDs {
+		if r := w.resources.rows[id]; r.Labels[provisioner.LabelInstance] == w.opts.Instance {
+			return r
+		}
+	}
+	return nil
+}
+
+// makeSlot makes a spare network; the generation in its name is never used twice.
+func (w *World) makeSlot() (*resource, error) {
+	labels := w.opts.Key.Labels(provisioner.Owner{Instance: w.opts.Instance, Created: w.now()})
+	labels[labelSlot] = slotSpare
+	name := "bothy-" + w.opts.Instance + slotPrefix + w.resourceID("network", "slot")[:8]
+	slot := &resource{Kind: "network", Name: name, Labels: labels}
+	return slot, w.add("make network", slot)
+}

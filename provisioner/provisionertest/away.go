@@ -1,0 +1,67 @@
+package provisionertest
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/bothy-env/bothy/provisioner"
+)
+
+var awayObligations = []obligation{
+	{"the engine is away", testAway},
+	{"no sandbox of that id", testNoSandbox},
+}
+
+// testAway checks that what is away is told as such: Transient and Unavailable,
+// and never as an empty answer, which would read as "all is gone".
+func testAway(t *testing.T, h Harness) {
+	driver, runtime := h.Unavailable(t)
+	spec := h.NewSpec(t)
+	const id = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+	calls := map[string]func() error{
+		"Runtime.Ready": func() error { return runtime.Ready(within(t)) },
+		"ResolveImage":  func() error { _, err := runtime.ResolveImage(within(t), h.Image); return err },
+		"Inspect":       func() error { _, err := runtime.Inspect(within(t), id); return err },
+		"Inventory":     func() error { _, err := runtime.Inventory(within(t), h.Instance); return err },
+		"Remove":        func() error { return runtime.Remove(within(t), provisioner.Found{Kind: "container", ID: id}) },
+		"Exec": func() error {
+			_, err := runtime.Exec(within(t), id, provisioner.ExecRequest{Command: []string{"true"}}, provisioner.Streams{})
+			return err
+		},
+		"CopyTo":   func() error { return runtime.CopyTo(within(t), id, h.Workspace, h.User, strings.NewReader("")) },
+		"CopyFrom": func() error { _, err := runtime.CopyFrom(within(t), id, h.Workspace, h.User); return err },
+		"Logs": func() error {
+			return runtime.Logs(within(t), id, provisioner.LogsRequest{}, func(provisioner.LogLine) error { return nil })
+		},
+		"Prepare and Create": func() error {
+			if err := driver.Prepare(within(t), spec.Blueprint); err != nil {
+				return err
+			}
+			_, err := driver.Create(within(t), spec, func(provisioner.Event) {})
+			return err
+		},
+	}
+	for name, call := range calls {
+		t.Run(name, func(t *testing.T) {
+			err := call()
+			wantClass(t, name, err, provisioner.Transient)
+			if !provisioner.IsUnavailable(err) {
+				t.Errorf("%s: not told as unavailable: %v", name, err)
+			}
+		})
+	}
+}
+
+func testNoSandbox(t *testing.T, h Harness) {
+	const id = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+	_, err := h.Runtime.Inspect(within(t), id)
+	wantClass(t, "Inspect", err, provisioner.NotFound)
+	_, err = h.Runtime.Exec(within(t), id, provisioner.ExecRequest{Command: []string{"true"}}, provisioner.Streams{})
+	wantClass(t, "Exec", err, provisioner.NotFound)
+	err = h.Runtime.CopyTo(within(t), id, h.Workspace, h.User, pack(t, file("a", 0o644, "x")))
+	wantClass(t, "CopyTo", err, provisioner.NotFound)
+	_, err = h.Runtime.CopyFrom(within(t), id, h.Workspace, h.User)
+	wantClass(t, "CopyFrom", err, provisioner.NotFound)
+	err = h.Runtime.Logs(within(t), id, provisioner.LogsRequest{}, func(provisioner.LogLine) error { return nil })
+	wantClass(t, "Logs", err, provisioner.NotFound)
+}

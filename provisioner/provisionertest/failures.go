@@ -1,0 +1,129 @@
+package provisionertest
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/bothy-env/bothy/provisioner"
+)
+
+var failureObligations = []obligation{
+	{"a leftover of the same name is a conflict", testLeftover},
+	{"a state that cannot be read is ignored", testUnreadableState},
+	{"nothing known, swept by label", testNothingKnown},
+	{"an image that is not there", testBadImage},
+	{"cancelled before the start", testCancelledBefore},
+	{"cancelled in the middle", testCancelledMidway},
+	{"a cancelled destroy is done again", testCancelledDestroy},
+	{"removing what is gone is success", testRemoveTwice},
+}
+
+func testLeftover(t *testing.T, h Harness) {
+	e := h.create(t)
+	first := e.handle
+	second := *e
+	second.again()
+	t.Run("known to the driver", func(t *testing.T) {
+		wantClass(t, "Create over a leftover", second.try(within(t)), provisioner.Conflict)
+		e.wantRunning(t)
+	})
+	t.Run("forgotten by the driver", func(t *testing.T) {
+		h.Forget(t, e.spec.Owner.Environment)
+		wantClass(t, "Create over a forgotten leftover", second.try(within(t)), provisioner.Conflict)
+		e.wantRunning(t)
+	})
+	t.Run("destroyed by the first attempt's state", func(t *testing.T) {
+		h.Forget(t, e.spec.Owner.Environment)
+		e.destroy(t, first.State)
+		e.wantNothing(t)
+	})
+}
+
+func testUnreadableState(t *testing.T, h Harness) {
+	e := h.create(t)
+	e.destroy(t, e.handle.State[:len(e.handle.State)/2])
+	e.wantNothing(t)
+}
+
+func testNothingKnown(t *testing.T, h Harness) {
+	e := h.create(t)
+	h.Forget(t, e.spec.Owner.Environment)
+	e.destroy(t, nil)
+	e.sweep(t)
+	e.wantNothing(t)
+	_, err := h.Runtime.Inspect(within(t), e.handle.ID)
+	wantClass(t, "Inspect after the sweep", err, provisioner.NotFound)
+	e.destroy(t, e.handle.State) // whose resources are gone
+}
+
+func testBadImage(t *testing.T, h Harness) {
+	e := h.planned(t)
+	e.spec.Sandbox.Image = "sha256:" + strings.Repeat("0", 64)
+	err := e.try(within(t))
+	wantClass(t, "Create from an image that is not there", err, provisioner.Permanent, provisioner.NotFound)
+	if provisioner.Sentence(err) == "" {
+		t.Error("the error says nothing")
+	}
+	e.destroy(t, e.handle.State)
+	e.sweep(t)
+}
+
+func testCancelledBefore(t *testing.T, h Harness) {
+	e := h.planned(t)
+	ctx, stop := context.WithCancel(within(t))
+	stop()
+	wantClass(t, "Create with a context that has ended", e.try(ctx), provisioner.Cancelled)
+	e.wantNothing(t)
+}
+
+func testCancelledMidway(t *testing.T, h Harness) {
+	e := h.planned(t)
+	ctx, stop := context.WithCancel(within(t))
+	defer stop()
+	seen := &recorder{on: func(ev provisioner.Event) {
+		if ev.Phase == "create" {
+			stop()
+		}
+	}}
+	err := e.tryWith(ctx, seen)
+	if ctx.Err() == nil {
+		t.Fatalf("no event of phase create was told, so nothing was cancelled (error: %v)", err)
+	}
+	wantClass(t, "Create, cancelled in the middle", err, provisioner.Cancelled)
+	e.destroy(t, e.handle.State)
+	e.sweep(t)
+	e.wantNothing(t)
+	e.again()
+	if err := e.try(within(t)); err != nil {
+		t.Fatalf("Create anew after the cancelled one: %v", err)
+	}
+	e.wantRunning(t)
+}
+
+func testCancelledDestroy(t *testing.T, h Harness) {
+	e := h.create(t)
+	ctx, stop := context.WithCancel(within(t))
+	stop()
+	err := h.Driver.Destroy(ctx, e.spec, e.handle.State, func(provisioner.Event) {})
+	wantClass(t, "Destroy with a context that has ended", err, provisioner.Cancelled)
+	e.destroy(t, e.handle.State)
+	e.wantNothing(t)
+}
+
+func testRemoveTwice(t *testing.T, h Harness) {
+	e := h.create(t)
+	all := e.resources(t)
+	if len(all) == 0 {
+		t.Fatal("nothing to remove was found")
+	}
+	for range 2 {
+		for _, f := range h.of(all, e.spec.Owner.Environment) {
+			if err := h.Runtime.Remove(within(t), f); err != nil {
+				t.Errorf("Remove %s %s: %v", f.Kind, f.Name, err)
+			}
+		}
+	}
+	e.wantNothing(t)
+	e.destroy(t, e.handle.State)
+}

@@ -1,0 +1,127 @@
+package terraform
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/bothy-env/bothy/provisioner"
+)
+
+// output is what one Terraform command told.
+type output struct {
+	phase   string
+	observe provisioner.Observer
+	// begun is whether a change to a resource was begun.
+	begun bool
+	// errors are its diagnostics of severity error.
+	errors []diagnostic
+	// noise is what came outside of JSON, its last lines: a panic, a shell's complaint.
+	noise, stderr []string
+}
+
+type diagnostic struct {
+	Severity string `json:"severity"`
+	Summary  string `json:"summary"`
+	Detail   string `json:"detail"`
+}
+
+// message is one line of Terraform's machine-readable output.
+type message struct {
+	Message   string    `json:"@message"`
+	Timestamp time.Time `json:"@timestamp"`
+	Type      string    `json:"type"`
+	Hook      struct {
+		Action string `json:"action"`
+	} `json:"hook"`
+	Diagnostic *diagnostic `json:"diagnostic"`
+}
+
+// stdoutLine takes one line; calls come from one goroutine.
+func (o *output) stdoutLine(line []byte) {
+	var m message
+	if json.Unmarshal(line, &m) != nil || m.Type == "" {
+		o.noise = keepLast(o.noise, line)
+		return
+	}
+	e := provisioner.Event{At: m.Timestamp, Phase: o.phase, Message: oneLine(m.Message, 1000)}
+	switch m.Type {
+	case "planned_change":
+		e.Phase = "plan"
+	case "apply_start":
+		o.begun = true
+	case "apply_progress", "apply_errored", "provision_start", "provision_progress", "provision_errored":
+	case "apply_complete":
+		e.ResourceCreated = m.Hook.Action == "create"
+		e.ResourceGone = m.Hook.Action == "delete"
+	case "diagnostic":
+		if m.Diagnostic == nil {
+			return
+		}
+		if e.Error = m.Diagnostic.Severity == "error"; e.Error {
+			o.errors = append(o.errors, *m.Diagnostic)
+		}
+		e.Message = m.Diagnostic.sentence()
+	default: // its version, counts, outputs, refreshes: nothing that a person waits for
+		return
+	}
+	if e.At.IsZero() {
+		e.At = time.Now() // Terraform tells when; this is for a version that does not
+	}
+	if o.observe != nil {
+		o.observe(e)
+	}
+}
+
+func (o *output) stderrLine(line []byte) { o.stderr = keepLast(o.stderr, line) }
+
+// keepLast keeps what is enough to name a cause.
+func keepLast(list []string, line []byte) []string {
+	if text := strings.TrimSpace(string(line)); text != "" {
+		list = append(list, oneLine(text, 500))
+	}
+	if len(list) > 200 {
+		list = list[100:]
+	}
+	return list
+}
+
+func (d diagnostic) sentence() string {
+	if d.Detail == "" {
+		return oneLine(d.Summary, 600)
+	}
+	return oneLine(strings.TrimSuffix(strings.TrimSpace(d.Summary), ".")+": "+d.Detail, 600)
+}
+
+// oneLine folds white space and control characters and cuts a text at about limit bytes.
+func oneLine(s string, limit int) string {
+	s = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(s, "?"), func(r rune) bool { return r <= ' ' || r == 0x7f }), " ")
+	if len(s) <= limit {
+		return s
+	}
+	return strings.ToValidUTF8(s[:limit], "") + " ..."
+}
+
+// lines is a writer that hands on whole lines. What is longer than a line can sensibly be is handed on in parts.
+type lines struct {
+	each func([]byte)
+	rest []byte
+}
+
+const longestLine = 1 << 20
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.rest = append(l.rest, p...)
+	for {
+		i := bytes.IndexByte(l.rest, '\n')
+		if i < 0 && len(l.rest) >= longestLine {
+			i = len(l.rest) - 1
+		}
+		if i < 0 {
+			return len(p), nil
+		}
+		l.each(l.rest[:i])
+		l.rest = l.rest[i+1:]
+	}
+}

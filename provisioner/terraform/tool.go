@@ -1,0 +1,105 @@
+package terraform
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+
+	"github.com/bothy-env/bothy/provisioner"
+	"github.com/hashicorp/terraform-exec/tfexec"
+)
+
+// minimum is the oldest Terraform that blueprints may count on: 1.4 has terraform_data.
+var minimum = []int{1, 4}
+
+// tool is a terraform or tofu that runs.
+type tool struct {
+	Path    string `json:"path"`
+	Version string `json:"version"`
+	Stamp   stamp  `json:"stamp"`
+}
+
+func (t tool) String() string { return filepath.Base(t.Path) + " " + t.Version }
+
+// tool finds Terraform anew each time, since it may come and go while the
+// daemon runs, but asks one and the same file for its version only once.
+func (d *Driver) tool(ctx context.Context) (tool, error) {
+	const op = "find Terraform"
+	why := "there is no terraform or tofu on PATH: install either, or let `make setup` build one"
+	for _, path := range d.candidates() {
+		t, err := d.examine(ctx, path)
+		if err == nil {
+			return t, nil
+		}
+		if ctx.Err() != nil {
+			return tool{}, &provisioner.Error{Class: provisioner.Cancelled, Op: op, Err: context.Cause(ctx)}
+		}
+		why = fmt.Sprintf("%s cannot be used: %v", path, err)
+	}
+	return tool{}, &provisioner.Error{Class: provisioner.Transient, Op: op, Sentence: why, Unavailable: true}
+}
+
+func (d *Driver) candidates() []string {
+	if d.cfg.Binary != "" {
+		return []string{d.cfg.Binary}
+	}
+	var found []string
+	for _, name := range []string{"terraform", "tofu"} {
+		if path, err := exec.LookPath(name); err == nil {
+			found = append(found, path)
+		}
+	}
+	if d.cfg.BinDir != "" {
+		for _, name := range []string{"tofu", "terraform"} {
+			if path := filepath.Join(d.cfg.BinDir, name); executable(path) {
+				found = append(found, path)
+			}
+		}
+	}
+	return found
+}
+
+func executable(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
+}
+
+// examine checks that path is a Terraform that runs and is new enough.
+func (d *Driver) examine(ctx context.Context, path string) (tool, error) {
+	now, err := stampOf(path)
+	if err != nil {
+		return tool{}, err
+	}
+	d.mu.Lock()
+	known, ok := d.tools[path]
+	d.mu.Unlock()
+	if ok && known.Stamp == now {
+		return known, nil
+	}
+
+	tf, err := tfexec.NewTerraform(d.cfg.WorkDir, path)
+	if err != nil {
+		return tool{}, err
+	}
+	if err := tf.SetEnv(d.environment("version", d.cfg.WorkDir)); err != nil {
+		return tool{}, err
+	}
+	tf.SetWaitDelay(d.cfg.Grace)
+	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
+	defer cancel()
+	version, _, err := tf.Version(ctx, true)
+	if err != nil {
+		return tool{}, fmt.Errorf("it does not tell its version: %s", oneLine(err.Error(), 200))
+	}
+	if slices.Compare(version.Segments(), minimum) < 0 {
+		return tool{}, fmt.Errorf("it is version %s; install %d.%d or newer", version, minimum[0], minimum[1])
+	}
+	t := tool{Path: path, Version: version.String(), Stamp: now}
+	d.mu.Lock()
+	d.tools[path] = t
+	d.mu.Unlock()
+	return t, nil
+}
