@@ -9,10 +9,10 @@ import (
 	"github.com/bothy-env/bothy/provisioner"
 )
 
-var cause = errors.New("connection reset")
+var errCause = errors.New("connection reset")
 
 func TestClassOf(t *testing.T) {
-	lost := provisioner.Errorf(provisioner.Transient, "list containers", "the engine went away: %w", cause)
+	lost := provisioner.Errorf(provisioner.Transient, "list containers", "the engine went away: %w", errCause)
 	for _, c := range []struct {
 		name string
 		err  error
@@ -21,12 +21,12 @@ func TestClassOf(t *testing.T) {
 		{"nil", nil, ""},
 		{"a class", lost, provisioner.Transient},
 		{"a class, wrapped", fmt.Errorf("sweep: %w", lost), provisioner.Transient},
-		{"a class, joined", errors.Join(cause, lost), provisioner.Transient},
+		{"a class, joined", errors.Join(errCause, lost), provisioner.Transient},
 		{"the outer of two", provisioner.Errorf(provisioner.Conflict, "create", "taken: %w", lost), provisioner.Conflict},
 		{"cancelled", fmt.Errorf("apply: %w", context.Canceled), provisioner.Cancelled},
 		{"out of time", fmt.Errorf("apply: %w", context.DeadlineExceeded), provisioner.Cancelled},
 		{"a class over a cancel", provisioner.Errorf(provisioner.Transient, "ping", "no answer: %w", context.DeadlineExceeded), provisioner.Transient},
-		{"unknown faults are not retried for ever", cause, provisioner.Permanent},
+		{"unknown faults are not retried for ever", errCause, provisioner.Permanent},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := provisioner.ClassOf(c.err); got != c.want {
@@ -43,7 +43,7 @@ func TestClassOf(t *testing.T) {
 }
 
 func TestErrorTexts(t *testing.T) {
-	wrapped := provisioner.Errorf(provisioner.Quota, "make network", "no room: %w", cause)
+	wrapped := provisioner.Errorf(provisioner.Quota, "make network", "no room: %w", errCause)
 	for _, c := range []struct {
 		name               string
 		err                error
@@ -51,9 +51,9 @@ func TestErrorTexts(t *testing.T) {
 	}{
 		{"formatted", wrapped, "make network: no room: connection reset", "no room: connection reset"},
 		{"outside", fmt.Errorf("create: %w", wrapped), "create: make network: no room: connection reset", "no room: connection reset"},
-		{"only a cause", &provisioner.Error{Class: provisioner.Transient, Op: "ping", Err: cause}, "ping: connection reset", "ping: connection reset"},
+		{"only a cause", &provisioner.Error{Class: provisioner.Transient, Op: "ping", Err: errCause}, "ping: connection reset", "ping: connection reset"},
 		{"only a class", &provisioner.Error{Class: provisioner.Transient, Op: "ping"}, "ping: transient", "ping: transient"},
-		{"no class", cause, "connection reset", "connection reset"},
+		{"no class", errCause, "connection reset", "connection reset"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := c.err.Error(); got != c.message {
@@ -64,7 +64,7 @@ func TestErrorTexts(t *testing.T) {
 			}
 		})
 	}
-	if !errors.Is(wrapped, cause) {
+	if !errors.Is(wrapped, errCause) {
 		t.Error("the cause is lost")
 	}
 	if provisioner.Sentence(nil) != "" {
@@ -80,7 +80,7 @@ func TestUnavailable(t *testing.T) {
 		want bool
 	}{
 		{"nil", nil, false}, {"away", away, true}, {"wrapped", fmt.Errorf("create: %w", away), true},
-		{"transient only", provisioner.Errorf(provisioner.Transient, "create", "again"), false}, {"no class", cause, false},
+		{"transient only", provisioner.Errorf(provisioner.Transient, "create", "again"), false}, {"no class", errCause, false},
 	} {
 		if got := provisioner.IsUnavailable(c.err); got != c.want {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)

@@ -214,7 +214,8 @@ type NetworkKeeper interface {
 	// Release gives a network back after its environment is gone. Idempotent.
 	Release(ctx context.Context, name string) error
 	// Reconcile is called at start and now and then with the names that live environments hold: it removes
-	// what no one holds, re-asserts the isolation rules, and makes spare ones.
+	// what no one holds, re-asserts the isolation rules, and makes spare ones. A network that this keeper
+	// handed out moments ago is spared, as its caller may be about to write it down.
 	Reconcile(ctx context.Context, live []string) error
 	// Close removes spare networks (not those in use). Rules stay while networks in use do.
 	Close(ctx context.Context) error

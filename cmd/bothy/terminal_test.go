@@ -24,9 +24,10 @@ func TestShellIsATerminalThatResizes(t *testing.T) {
 	typeLine(t, typed, "until test \"$(stty size)\" = '41 121'; do sleep 0.02; done; echo new-$(stty size | tr ' ' x)\r")
 	awaitText(t, shown, "new-41x121")
 	// Ctrl-C is a key here: it ends what runs inside, not the shell and not us.
-	typeLine(t, typed, "echo sleep-$((1+1)); sleep 60\r")
-	awaitText(t, shown, "sleep-2")
+	typeLine(t, typed, `sh -c 'trap "echo int-$((1+2)); exit" INT; echo busy-$((1+1)); while :; do sleep 0.02; done'`+"\r")
+	awaitText(t, shown, "busy-2")
 	typeLine(t, typed, "\x03")
+	awaitText(t, shown, "int-3")
 	typeLine(t, typed, "echo alive-$((2+2)) $TERM; exit 5\r")
 	if code := finish(t, cmd); code != 5 {
 		t.Errorf("exit code = %d, want the shell's own, 5", code)

@@ -39,7 +39,7 @@ func run(ctx context.Context, cfg config.Config, logger *slog.Logger) (err error
 	if err != nil {
 		return err
 	}
-	catalogue, err := openBlueprints(cfg, dir)
+	catalogue, err := openBlueprints(cfg, dir, logger)
 	if err != nil {
 		return err
 	}
@@ -66,6 +66,7 @@ func run(ctx context.Context, cfg config.Config, logger *slog.Logger) (err error
 		return err
 	}
 	logger.Info("bothyd starts", "version", version, "instance", instance, "state", dir.path, "socket", cfg.Listen.Unix)
+	defer func() { logger.Info("bothyd stops", "error", err) }()
 	return serve(ctx, cfg, eng, server)
 }
 
@@ -117,7 +118,7 @@ func databaseOf(cfg config.Config, dir *stateDir) string {
 }
 
 // openBlueprints offers the blueprints that come with bothy and those of the configured folders.
-func openBlueprints(cfg config.Config, dir *stateDir) (*blueprint.Catalogue, error) {
+func openBlueprints(cfg config.Config, dir *stateDir, logger *slog.Logger) (*blueprint.Catalogue, error) {
 	builtin := dir.join("builtin")
 	if err := os.RemoveAll(builtin); err != nil {
 		return nil, fmt.Errorf("renew built-in blueprints: %w", err)
@@ -133,5 +134,11 @@ func openBlueprints(cfg config.Config, dir *stateDir) (*blueprint.Catalogue, err
 	for _, e := range entries {
 		folders = append(folders, dir.join("builtin", e.Name()))
 	}
-	return blueprint.Open(append(folders, cfg.Blueprints...), dir.join("blueprints"))
+	catalogue, err := blueprint.Open(append(folders, cfg.Blueprints...), dir.join("blueprints"))
+	if catalogue != nil && err != nil {
+		// One wrong blueprint is not offered; it must not keep leases of the others from ending.
+		logger.Error("some blueprints are not offered", "error", err)
+		err = nil
+	}
+	return catalogue, err
 }

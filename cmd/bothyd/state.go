@@ -36,16 +36,16 @@ func openStateDir(path string) (*stateDir, error) {
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		holder, _ := os.ReadFile(name) // only to name it in the message
-		f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("another bothyd (process %s) owns the state directory %s; stop it, or choose another with --state-dir",
+			err = fmt.Errorf("another bothyd (process %s) owns the state directory %s; stop it, or choose another with --state-dir",
 				strings.TrimSpace(string(holder)), path)
+		} else {
+			err = fmt.Errorf("lock state directory: %w", err)
 		}
-		return nil, fmt.Errorf("lock state directory: %w", err)
+		return nil, errors.Join(err, f.Close())
 	}
 	if err := errors.Join(f.Truncate(0), writeString(f, strconv.Itoa(os.Getpid())+"\n")); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("write lock: %w", err)
+		return nil, errors.Join(fmt.Errorf("write lock: %w", err), f.Close())
 	}
 	return &stateDir{path: path, lock: f}, nil
 }
@@ -78,13 +78,12 @@ func (d *stateDir) secret() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the installation's key: %w", err)
 	}
-	defer os.Remove(f.Name())
 	_, err = f.Write(secret)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return nil, fmt.Errorf("write the installation's key: %w", err)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), name)
 	}
-	if err := os.Rename(f.Name(), name); err != nil {
-		return nil, fmt.Errorf("keep the installation's key: %w", err)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("write the installation's key: %w", err), os.Remove(f.Name()))
 	}
 	return secret, nil
 }

@@ -429,3 +429,39 @@ func TestStreamsAreCappedPerCaller(t *testing.T) {
 		return errors.Is(r.client().Watch(limited(t), "otter", 0, func(wire.Update) error { return enough }), enough)
 	})
 }
+
+func TestStreamsMayTakeLongerThanRequests(t *testing.T) {
+	const request = 100 * time.Millisecond
+	late := func() { time.Sleep(4 * request) } // beyond every deadline of a request
+	d := newDouble()
+	d.watch = func(_ context.Context, _ string, _ int64, update func(fleet.Environment, []fleet.Event) error) error {
+		_ = update(leased("otter"), nil)
+		late()
+		return update(leased("otter"), nil)
+	}
+	d.copyFrom = func(context.Context, string, string) (io.ReadCloser, error) {
+		late()
+		return io.NopCloser(strings.NewReader("content")), nil
+	}
+	d.copyTo = func(_ context.Context, _, _ string, tar io.Reader) error {
+		late()
+		_, err := io.Copy(io.Discard, tar)
+		return err
+	}
+	r := start(t, d, func(c *apiConfig) { c.RequestTimeout, c.HeaderTimeout = request, request })
+	updates := 0
+	if err := r.client().Watch(limited(t), "otter", 0, func(wire.Update) error { updates++; return nil }); err != nil || updates != 2 {
+		t.Errorf("%d updates, %v", updates, err)
+	}
+	body, err := r.client().CopyFrom(limited(t), "otter", "/out", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	if got, err := io.ReadAll(body); string(got) != "content" || err != nil {
+		t.Errorf("download %q, %v", got, err)
+	}
+	if err := r.client().CopyTo(limited(t), "otter", "/w", "", strings.NewReader("content")); err != nil {
+		t.Errorf("upload: %v", err)
+	}
+}

@@ -81,6 +81,28 @@ func TestWhatIsNotOursToReplaceStays(t *testing.T) {
 			t.Errorf("the socket is now %v", m)
 		}
 	})
+	t.Run("a socket whose owner is too busy to answer", func(t *testing.T) {
+		path := filepath.Join(shortDir(t), "s")
+		fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer syscall.Close(fd)
+		if err := errors.Join(syscall.Bind(fd, &syscall.SockaddrUnix{Name: path}), syscall.Listen(fd, 0)); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // fills its queue
+			if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
+				defer conn.Close()
+			}
+		}
+		if err := listenAt(t, path); err == nil || !strings.Contains(err.Error(), "see who is at") {
+			t.Errorf("listen: %v", err)
+		}
+		if m := mode(t, path); m.Type() != os.ModeSocket {
+			t.Errorf("the socket is now %v", m)
+		}
+	})
 	t.Run("another bothyd's", func(t *testing.T) {
 		r := start(t, newDouble())
 		if err := listenAt(t, r.socket); err == nil || !strings.Contains(err.Error(), "another bothyd") {
@@ -128,7 +150,7 @@ func TestAFolderThatOthersMayWriteInIsRefused(t *testing.T) {
 func TestShutdownTellsStreamsAndWaitsForRequests(t *testing.T) {
 	d := newDouble()
 	d.add(leased("otter"))
-	finding, release := make(chan struct{}), make(chan struct{})
+	finding, watching, release := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	d.find = func(context.Context, string) (fleet.Environment, error) {
 		close(finding)
 		<-release
@@ -136,6 +158,7 @@ func TestShutdownTellsStreamsAndWaitsForRequests(t *testing.T) {
 	}
 	d.watch = func(ctx context.Context, _ string, _ int64, update func(fleet.Environment, []fleet.Event) error) error {
 		_ = update(leased("otter"), nil)
+		close(watching)
 		<-ctx.Done()
 		return ctx.Err()
 	}
@@ -178,6 +201,7 @@ func TestShutdownTellsStreamsAndWaitsForRequests(t *testing.T) {
 	}()
 	receive(t, "exec", begun)
 	receive(t, "get", finding)
+	receive(t, "watch", watching)
 
 	down := make(chan error, 1)
 	go func() {

@@ -180,6 +180,13 @@ func TestDigestFollowsContentOnly(t *testing.T) {
 		must(t, os.WriteFile(filepath.Join(dir, "extra.tf"), []byte(""), 0o644))
 		must(t, os.WriteFile(filepath.Join(dir, ".terraform.lock.hcl"), []byte("# locked\nlocals {}\n"), 0o644))
 	})
+	differs("two files", func(dir string) {
+		must(t, os.WriteFile(filepath.Join(dir, "a.tf"), []byte("#"), 0o644))
+		must(t, os.WriteFile(filepath.Join(dir, "b.tf"), []byte("#x"), 0o644))
+	})
+	differs("one file that reads like the two", func(dir string) {
+		must(t, os.WriteFile(filepath.Join(dir, "a.tf"), []byte("#b.tf#x"), 0o644))
+	})
 	same := digest(func(dir string) {
 		must(t, os.Chmod(filepath.Join(dir, "main.tf"), 0o600))
 		must(t, os.WriteFile(filepath.Join(dir, "README.md"), []byte("x"), 0o644))

@@ -86,8 +86,8 @@ func kept(digest, cacheDir string) (string, error) {
 
 // discard removes a folder of the cache, read-only as it may be.
 func discard(dir string) error {
-	// Nothing to be done if it is no folder of ours: RemoveAll will tell.
-	_ = os.Chmod(dir, 0o700) //nolint:errcheck // see above
+	// If this fails, so does RemoveAll, which tells.
+	_ = os.Chmod(dir, 0o700)
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("clear blueprint cache: %w", err)
 	}

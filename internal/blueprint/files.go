@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/bothy-env/bothy/internal/fleet"
 )
@@ -88,12 +89,12 @@ func concerns(name string) (take bool, why string) {
 }
 
 func readFile(root *os.Root, name string) (data []byte, err error) {
-	f, err := root.Open(name)
+	// Without waiting, should it have become a pipe since the listing.
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("read file: %w", err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	// Looked at again once open: it may have been swapped since the listing.
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
 		return nil, fleet.Errorf(fleet.CodeInvalid, "%s: it is not a plain file", name)
 	}

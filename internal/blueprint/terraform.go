@@ -85,8 +85,12 @@ func (c *tfChecker) declarations(body hclBody) {
 
 func (c *tfChecker) requiredProviders(body hclBody) {
 	for _, a := range body.attributes {
-		source, ok := memberString(a.value, "source")
-		if !ok || !slices.Contains(allowedSources, source) {
+		source, times := memberString(a.value, "source")
+		if times > 1 {
+			c.fail(a.line, a.col, fmt.Sprintf("provider %s of source %q", a.name, source), "it once")
+			continue
+		}
+		if !slices.Contains(allowedSources, source) {
 			c.fail(a.line, a.col, fmt.Sprintf("provider %s of source %q", a.name, source), `{ source = "`+strings.Join(allowedSources, `" or "`)+`" }`)
 			continue
 		}
@@ -94,19 +98,19 @@ func (c *tfChecker) requiredProviders(body hclBody) {
 	}
 }
 
-// memberString finds name = "literal" in the tokens of an object.
-func memberString(value []hclToken, name string) (string, bool) {
-	found, times := "", 0
+// memberString finds name = "literal" in the tokens of an object: the last such
+// literal, and how often the name is set to anything.
+func memberString(value []hclToken, name string) (literal string, times int) {
 	for i, t := range value {
 		if t.text != name || t.kind == tokPunct || i+2 >= len(value) || !isPunct(value[i+1], "=") && !isPunct(value[i+1], ":") {
 			continue
 		}
 		times++
 		if v := value[i+2]; v.kind == tokString && !v.template {
-			found = v.text
+			literal = v.text
 		}
 	}
-	return found, times == 1 && found != ""
+	return literal, times
 }
 
 func (c *tfChecker) root(body hclBody) {

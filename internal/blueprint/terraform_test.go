@@ -23,7 +23,10 @@ var refusedTerraform = []struct{ name, add, in, want string }{
 }`, want: `x.tf:2:24: got provider e of source "", want { source = "kreuzwerker/docker" }`},
 	{name: "two sources", add: `terraform {
   required_providers { e = { source = "kreuzwerker/docker", "source" = "evil/e" } }
-}`, want: `x.tf:2:24: got provider e of source "evil/e", want { source = "kreuzwerker/docker" }`},
+}`, want: `x.tf:2:24: got provider e of source "evil/e", want it once`},
+	{name: "two sources, the good one last", add: `terraform {
+  required_providers { e = { "source" = "evil/e", source = "kreuzwerker/docker" } }
+}`, want: `x.tf:2:24: got provider e of source "kreuzwerker/docker", want it once`},
 	{name: "a version only", add: `terraform {
   required_providers { external = "~> 2" }
 }`, want: `x.tf:2:24: got provider external of source "", want { source = "kreuzwerker/docker" }`},

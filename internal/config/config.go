@@ -82,7 +82,7 @@ type Terraform struct {
 	// Mirror is a filesystem mirror of providers, used when it exists.
 	Mirror string `key:"mirror" kind:"path" help:"filesystem mirror of providers, used when it exists"`
 	// Warm keeps provider processes running between uses.
-	Warm bool `key:"warm" help:"keep provider processes running between uses, which makes creates twice as quick"`
+	Warm bool `key:"warm" help:"keep provider processes running between uses, so that creates and deletes take less time"`
 	// Timeout is the longest that one Terraform command may take.
 	Timeout time.Duration `key:"timeout" min:"10s" max:"6h" help:"the longest that one Terraform command may take"`
 }

@@ -1,3 +1,4 @@
+// Package deps keeps go.mod complete until all dependencies have a user.
 package deps
 
 import (

@@ -23,7 +23,7 @@ func (e *Engine) create(ctx context.Context, env fleet.Environment) {
 	switch {
 	case err == nil:
 		e.handOver(ctx, env, handle)
-	case context.Cause(ctx) == errFencedOff:
+	case errors.Is(context.Cause(ctx), errFencedOff):
 		e.logger.Warn("another worker took over", "environment", env.Name)
 	case ctx.Err() != nil:
 		// Released, or the daemon is stopping: whoever takes the row next cleans up first.

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"sync"
@@ -166,13 +167,13 @@ func (b *bench) until(id, what string, want func(fleet.Environment) bool) fleet.
 		}
 		return nil
 	})
-	if err != errSeen && !want(last) {
+	if !errors.Is(err, errSeen) && !want(last) {
 		b.t.Fatalf("waiting until it is %s: %v; it is %s (%s), attempts %d, failure %+v", what, err, last.State, last.Reason, last.Work.Attempts, last.Failure)
 	}
 	return last
 }
 
-var errSeen = fmt.Errorf("seen")
+var errSeen = errors.New("seen")
 
 func (b *bench) untilState(id string, state fleet.State) fleet.Environment {
 	b.t.Helper()

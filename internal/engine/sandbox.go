@@ -61,8 +61,10 @@ func (e *Engine) usable(ctx context.Context, nameOrID string, user *string) (fle
 	if err != nil {
 		return env, err
 	}
-	if now := e.Now(); env.State != fleet.Leased || env.Lease.Expired(now) {
-		return env, notLeased(&env, now)
+	now := e.Now()
+	if env.State != fleet.Leased || env.Lease.Expired(now) {
+		err := notLeased(&env, now)
+		return env, err
 	}
 	if *user == "" && len(env.Users) > 0 {
 		*user = env.Users[0]

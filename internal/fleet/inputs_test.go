@@ -119,6 +119,21 @@ func TestCheckInputsBoundsText(t *testing.T) {
 	}
 }
 
+// A whole number beyond 2^53 may have lost digits in JSON before it came here.
+func TestCheckInputsTakesNoNumberThatLostDigits(t *testing.T) {
+	bp := fleet.Blueprint{Inputs: []fleet.Input{{Name: "n", Type: "integer"}}}
+	for _, v := range []any{float64(1<<53 + 2), 1e300, -1e19} {
+		if got, err := fleet.CheckInputs(bp, map[string]any{"n": v}); err == nil {
+			t.Errorf("%v is taken as %v", v, got["n"])
+		}
+	}
+	for _, v := range []any{float64(1 << 53), "9223372036854775807", json.Number("-9223372036854775808")} {
+		if _, err := fleet.CheckInputs(bp, map[string]any{"n": v}); err != nil {
+			t.Errorf("%v: %v", v, err)
+		}
+	}
+}
+
 // Whatever is given: either an error, or every input with a value of its own type that passes again unchanged.
 func TestCheckInputsIsStable(t *testing.T) {
 	value := rapid.OneOf(

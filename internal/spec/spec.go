@@ -22,11 +22,11 @@ const Version = 1
 // NoSource as Source says that nothing is uploaded.
 const NoSource = "none"
 
-// Error is one wrong place of a spec, Errors all of them in the order of the file.
-type (
-	Error  = strictyaml.Error
-	Errors = strictyaml.Errors
-)
+// Error is one wrong place of a spec.
+type Error = strictyaml.Error
+
+// Errors are all wrong places of a spec, in the order of the file.
+type Errors = strictyaml.Errors
 
 // Spec is a bothy.yaml as it was read. Empty fields were not given.
 type Spec struct {

@@ -40,14 +40,12 @@ func (s *Store) Change(
 		if err != nil {
 			return err
 		}
-		// Read once more rather than copied: change must not reach before's maps.
 		old, err := valuesOf(&before)
 		if err != nil {
 			return err
 		}
-		if env, err = kept(old); err != nil {
-			return err
-		}
+		// Maps and slices are shared with before, of which only plain fields are looked at from here on.
+		env = before
 		writes, err := change(&env)
 		if err != nil {
 			return passed{err}

@@ -34,9 +34,9 @@ func (s *Store) fault(ctx context.Context, doing string, err error) error {
 	if _, ok := errors.AsType[*fleet.Error](err); ok {
 		return err
 	}
-	if ctx.Err() != nil {
-		// The database only says "interrupted".
-		return fmt.Errorf("%s: %w", doing, ctx.Err())
+	if ended := ctx.Err(); ended != nil && !errors.Is(err, ended) {
+		// The database says "interrupted" or "busy"; why is what the caller wants to know.
+		return fmt.Errorf("%s: %w: %w", doing, ended, err)
 	}
 	e, ok := errors.AsType[*sqlite.Error](err)
 	if !ok {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
@@ -116,9 +117,11 @@ func TestConnections(t *testing.T) {
 			}
 		}
 	}
-	if _, err := s.ReadDB().ExecContext(t.Context(), "DELETE FROM counters"); err == nil {
+	_, err := s.ReadDB().ExecContext(t.Context(), "DELETE FROM counters")
+	if err == nil {
 		t.Fatal("the readers' pool can write")
 	}
+	wantFault(t, s.Fault(t.Context(), "write", err), fleet.CodeUnavailable, "must exist and be writable")
 }
 
 func TestOpenUnusable(t *testing.T) {
@@ -236,6 +239,11 @@ func TestHeldByAnother(t *testing.T) {
 	wantFault(t, err, fleet.CodeUnavailable, "another process holds")
 	if err := s.Ping(t.Context()); err != nil {
 		t.Fatalf("reading goes on meanwhile, but: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if _, err := s.Instance(ctx, "x"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("waiting with a deadline gave %v", err)
 	}
 	if err := tx.Rollback(); err != nil {
 		t.Fatal(err)

@@ -66,7 +66,7 @@ func (s *Store) Instance(ctx context.Context, candidate string) (string, error) 
 	}
 	var id string
 	err := s.inTx(ctx, "name installation", func(tx *sql.Tx) error {
-		const insert = "INSERT INTO installation (only, instance) VALUES (1, $1) ON CONFLICT (only) DO NOTHING"
+		const insert = "INSERT INTO installation (singleton, instance) VALUES (1, $1) ON CONFLICT (singleton) DO NOTHING"
 		if _, err := tx.ExecContext(ctx, insert, candidate); err != nil {
 			return err
 		}

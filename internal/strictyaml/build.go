@@ -50,7 +50,7 @@ func (b *builder) node(n ast.Node, path string, depth int) *Node {
 	}
 	if depth > MaxDepth && !b.over {
 		b.over = true
-		b.doc.deep(&token.Token{Position: &token.Position{Line: line, Column: col}})
+		b.doc.fail(line, col, "", fmt.Sprintf("nesting deeper than %d", MaxDepth), fmt.Sprintf("at most %d levels", MaxDepth))
 	}
 	if b.over {
 		return out

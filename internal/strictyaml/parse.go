@@ -81,31 +81,18 @@ func (d *Document) scan(data []byte) {
 	}
 }
 
-// weigh bounds tokens and nesting before the parser, which recurses, sees them.
+// weigh bounds what the parser sees: it recurses, and its time grows with the square of the input.
 func (d *Document) weigh(tokens token.Tokens) {
-	depth, count := 0, 0
+	count := 0
 	for _, t := range tokens {
-		switch t.Type {
-		case token.CommentType:
+		if t.Type == token.CommentType {
 			continue
-		case token.MappingStartType, token.SequenceStartType:
-			depth++
-		case token.MappingEndType, token.SequenceEndType:
-			depth--
 		}
 		if count++; count > maxTokens {
 			d.fail(t.Position.Line, t.Position.Column, "", fmt.Sprintf("more than %d values", MaxNodes), fmt.Sprintf("at most %d", MaxNodes))
 			return
 		}
-		if depth > MaxDepth {
-			d.deep(t)
-			return
-		}
 	}
-}
-
-func (d *Document) deep(t *token.Token) {
-	d.fail(t.Position.Line, t.Position.Column, "", fmt.Sprintf("nesting deeper than %d", MaxDepth), fmt.Sprintf("at most %d levels", MaxDepth))
 }
 
 func (d *Document) syntax(err error) {

@@ -21,7 +21,7 @@ type item struct {
 	Mode             int64
 }
 
-func packItems(t *testing.T, items ...item) *bytes.Buffer {
+func packItems(t testing.TB, items ...item) *bytes.Buffer {
 	t.Helper()
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)

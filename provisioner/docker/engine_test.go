@@ -113,7 +113,7 @@ func sweep() error {
 // engine is what a test that needs Docker works with: a Runtime of an installation of its own.
 type engine struct {
 	*docker.Runtime
-	t        *testing.T
+	t        testing.TB
 	api      *client.Client
 	instance string
 }
@@ -121,7 +121,7 @@ type engine struct {
 var engineUsed bool
 
 // newEngine skips the test under -short.
-func newEngine(t *testing.T, change ...func(*docker.Config)) *engine {
+func newEngine(t testing.TB, change ...func(*docker.Config)) *engine {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("needs the Docker engine; left out by -short")
@@ -145,8 +145,10 @@ func newEngine(t *testing.T, change ...func(*docker.Config)) *engine {
 	}
 	e := &engine{Runtime: r, t: t, api: api, instance: cfg.Instance}
 	t.Cleanup(func() {
-		if err := e.Reconcile(context.Background(), nil); err != nil {
-			t.Log("last reconcile:", err)
+		for range 2 {
+			if err := e.Reconcile(context.Background(), nil); err != nil {
+				t.Log("last reconcile:", err)
+			}
 		}
 		if err := e.Close(context.Background()); err != nil {
 			t.Error("close:", err)
@@ -212,14 +214,14 @@ func (e *engine) run(id, script string) (stdout, stderr string, code int) {
 }
 
 // wantClass checks an error's class.
-func wantClass(t *testing.T, err error, want provisioner.Class) {
+func wantClass(t testing.TB, err error, want provisioner.Class) {
 	t.Helper()
 	if got := provisioner.ClassOf(err); got != want {
 		t.Fatalf("class of %v: got %q, want %q", err, got, want)
 	}
 }
 
-func wantEqual(t *testing.T, what string, got, want any) {
+func wantEqual(t testing.TB, what string, got, want any) {
 	t.Helper()
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Fatalf("%s (-want +got):\n%s", what, diff)
@@ -227,7 +229,7 @@ func wantEqual(t *testing.T, what string, got, want any) {
 }
 
 // until polls a condition; the tests have no other way to see inside a sandbox.
-func until(t *testing.T, what string, cond func() bool) {
+func until(t testing.TB, what string, cond func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for !cond() {
@@ -246,7 +248,7 @@ var (
 
 // testImage makes a small image from the shell, tar and a few tools of this host, so that no registry and no
 // image of others is needed.
-func testImage(t *testing.T, api *client.Client) string {
+func testImage(t testing.TB, api *client.Client) string {
 	t.Helper()
 	imageOnce.Do(func() { imageID, imageErr = makeImage(t.Context(), api, t.TempDir()) })
 	if imageErr != nil {

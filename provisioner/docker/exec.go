@@ -155,45 +155,38 @@ func (s *session) run(ctx context.Context) (int, error) {
 
 	select {
 	case err := <-s.outputEnded:
+		s.outputEnded <- err // abort waits for it as well
 		if err != nil {
-			s.outputEnded <- err // abort waits for it as well
-			return 0, s.abort(ctx, s.outputFault(ctx, err))
+			return 0, s.abort(ctx, s.r.fail(ctx, opExec, err))
 		}
+	case err := <-s.out.failed:
+		return 0, s.abort(ctx, callerFault("output could not be written", err))
+	case err := <-s.errs.failed:
+		return 0, s.abort(ctx, callerFault("output could not be written", err))
 	case err := <-s.stdinTrouble:
-		return 0, s.abort(ctx, &provisioner.Error{Class: provisioner.Cancelled, Op: opExec,
-			Sentence: "the input broke off: " + err.Error(), Err: err})
+		return 0, s.abort(ctx, callerFault("input broke off", err))
 	case <-ctx.Done():
 		return 0, s.abort(ctx, s.r.fail(ctx, opExec, ctx.Err()))
 	}
 	code, err := s.exitCode(ctx)
+	if provisioner.Is(err, provisioner.Cancelled) {
+		return 0, s.abort(ctx, err)
+	}
 	if err != nil {
-		if provisioner.Is(err, provisioner.Cancelled) {
-			s.outputEnded <- nil
-			return 0, s.abort(ctx, err)
-		}
 		return 0, err
 	}
 	if failed := s.stdout.finish(code); failed != "" {
 		return 0, startFailure(failed, s.req)
 	}
-	return code, s.lateFault()
-}
-
-// lateFault reports a write that failed only when the last bytes were handed over.
-func (s *session) lateFault() error {
 	if err := errors.Join(s.out.fault(), s.errs.fault()); err != nil {
-		return &provisioner.Error{Class: provisioner.Cancelled, Op: opExec,
-			Sentence: "the output could not be written: " + err.Error(), Err: err}
+		return 0, callerFault("output could not be written", err)
 	}
-	return nil
+	return code, nil
 }
 
-// outputFault tells a caller that no longer takes output from an engine that went away.
-func (s *session) outputFault(ctx context.Context, err error) error {
-	if late := s.lateFault(); late != nil {
-		return late
-	}
-	return s.r.fail(ctx, opExec, err)
+// callerFault is a stream of the caller that failed: to the sandbox as good as a cancel.
+func callerFault(what string, err error) error {
+	return &provisioner.Error{Class: provisioner.Cancelled, Op: opExec, Sentence: "the " + what + ": " + err.Error(), Err: err}
 }
 
 // exitCode waits for the command's end and asks for its code. Its output may end

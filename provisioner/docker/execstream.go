@@ -24,33 +24,38 @@ func (s *session) copyOutput() {
 	s.outputEnded <- err
 }
 
-// gate passes writes on until it is shut or one fails; it remembers the fault.
+// gate passes writes on until it is shut or one fails. From then on it swallows them: the engine
+// stalls a sandbox whose output is not read to its end.
 type gate struct {
 	w      io.Writer
 	closed atomic.Bool
-	failed atomic.Pointer[error]
+	failed chan error // receives the first fault
 }
 
-func newGate(w io.Writer) *gate { return &gate{w: w} }
+func newGate(w io.Writer) *gate { return &gate{w: w, failed: make(chan error, 1)} }
 
+// Write never fails.
 func (g *gate) Write(p []byte) (int, error) {
 	if g.w == nil || g.closed.Load() {
 		return len(p), nil
 	}
-	n, err := g.w.Write(p)
-	if err != nil {
-		g.failed.Store(&err)
+	if _, err := g.w.Write(p); err != nil {
+		g.closed.Store(true)
+		g.failed <- err
 	}
-	return n, err
+	return len(p), nil
 }
 
 func (g *gate) shut() { g.closed.Store(true) }
 
+// fault gives the first fault, nil when there is none (any more).
 func (g *gate) fault() error {
-	if e := g.failed.Load(); e != nil && !g.closed.Load() {
-		return *e
+	select {
+	case err := <-g.failed:
+		return err
+	default:
+		return nil
 	}
-	return nil
 }
 
 // faultReader remembers a read error that is not the end.
@@ -104,10 +109,11 @@ func (p *preamble) Write(b []byte) (int, error) {
 	p.decide()
 	held := p.held
 	p.held = nil
-	if len(held) > 0 {
-		if _, err := p.w.Write(held); err != nil {
-			return 0, err
-		}
+	if len(held) == 0 {
+		return len(b), nil
+	}
+	if _, err := p.w.Write(held); err != nil {
+		return 0, err
 	}
 	return len(b), nil
 }

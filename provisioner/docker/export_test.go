@@ -5,9 +5,6 @@ import (
 	"time"
 )
 
-// SetAbandonAfter shortens the age at which a reservation that no one holds counts as forgotten.
-func (r *Runtime) SetAbandonAfter(d time.Duration) { r.net.abandonAfter = d }
-
 // SetRemoveFor shortens the tries to remove what is stuck, and gives the way back.
 func SetRemoveFor(d time.Duration) (restore func()) {
 	was := removeFor

@@ -134,9 +134,13 @@ func TestRemoveOnlyOurs(t *testing.T) {
 		})
 	}
 	for name, id := range map[string]string{
-		"no labels":    forge(func(provisioner.Owner) map[string]string { return map[string]string{} }),
-		"other key":    forge(provisioner.Key("another key").Labels),
-		"moved":        forge(func(o provisioner.Owner) map[string]string { l := testKey.Labels(o); l["bothy.environment"] = "x"; return l }),
+		"no labels": forge(func(provisioner.Owner) map[string]string { return map[string]string{} }),
+		"other key": forge(provisioner.Key("another key").Labels),
+		"moved": forge(func(o provisioner.Owner) map[string]string {
+			l := testKey.Labels(o)
+			l["bothy.environment"] = "x"
+			return l
+		}),
 		"another's":    other.sandbox(),
 		"only a label": forge(func(o provisioner.Owner) map[string]string { return map[string]string{"bothy.instance": o.Instance} }),
 	} {

@@ -2,13 +2,13 @@ package docker
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -23,6 +23,7 @@ type runFunc func(ctx context.Context, stdin string, argv ...string) (string, er
 // tables sets and checks the isolation rules on the host.
 type tables struct {
 	fw    firewall
+	pool  netip.Prefix
 	allow []netip.Prefix
 	dns   func() []netip.Addr
 	run   runFunc
@@ -35,8 +36,8 @@ type tables struct {
 	read   string // how our chains read after it
 }
 
-func newTables(fw firewall, allow []netip.Prefix) *tables {
-	return &tables{fw: fw, allow: allow, dns: engineResolvers, run: runHost, look: exec.LookPath, root: os.Geteuid() == 0}
+func newTables(fw firewall, pool netip.Prefix, allow []netip.Prefix) *tables {
+	return &tables{fw: fw, pool: pool, allow: allow, dns: engineResolvers, run: runHost, look: exec.LookPath, root: os.Geteuid() == 0}
 }
 
 // runHost runs a command without a shell and with no environment but a fixed one.
@@ -63,7 +64,7 @@ func (t *tables) assert(ctx context.Context) error {
 	if err := t.choose(ctx); err != nil {
 		return err
 	}
-	want := t.fw.restore(t.dns(), t.allow)
+	want := t.fw.restore(t.dns(), t.pool, t.allow)
 	have, err := t.chains(ctx)
 	if err != nil || want != t.wrote || have != t.read {
 		if _, err := t.do(ctx, want, t.prefix+"-restore", "-w", "5", "--noflush"); err != nil {
@@ -79,9 +80,6 @@ func (t *tables) assert(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := t.checkForward(ctx); err != nil {
-		return err
-	}
 	if six := t.six(); six != "" {
 		for _, j := range t.fw.jumps6() {
 			if err := t.lead(ctx, six, j); err != nil {
@@ -92,13 +90,14 @@ func (t *tables) assert(ctx context.Context) error {
 	return nil
 }
 
-// choose finds the variant of iptables that holds Docker's chains.
+// choose finds the variant of iptables to use: the one that Docker uses, else the first that works.
+// Rules of either variant hold; this one is where people look.
 func (t *tables) choose(ctx context.Context) error {
 	if t.prefix != "" {
-		if _, err := t.do(ctx, "", t.prefix, "-w", "5", "-S", "DOCKER-USER"); err == nil {
+		if _, err := t.list(ctx, t.prefix, "FORWARD"); err == nil {
 			return nil
 		}
-		t.prefix = "" // the engine or the host's firewall was set up anew
+		t.prefix = "" // the host's firewall was set up anew
 	}
 	if !t.root {
 		if _, err := t.look("sudo"); err != nil {
@@ -108,32 +107,44 @@ func (t *tables) choose(ctx context.Context) error {
 			return impossible("bothyd is not root and sudo asks for a password", err)
 		}
 	}
+	var first string
 	var last error
 	for _, name := range []string{"iptables", "iptables-legacy", "iptables-nft"} {
 		if _, err := t.look(name); err != nil {
 			continue
 		}
-		_, err := t.do(ctx, "", name, "-w", "5", "-S", "DOCKER-USER")
-		if err == nil {
+		if _, err := t.list(ctx, name, "FORWARD"); err != nil {
+			last = err
+			continue
+		}
+		first = cmp.Or(first, name)
+		if _, err := t.do(ctx, "", name, "-w", "5", "-t", "filter", "-S", "DOCKER-USER"); err == nil {
 			t.prefix = name
 			return nil
 		}
-		if ctx.Err() != nil {
-			return broken("look for Docker's rules", err)
-		}
-		last = err
 	}
-	if last == nil {
+	switch {
+	case first != "":
+		t.prefix = first
+		return nil
+	case last == nil:
 		return impossible("iptables is not installed", nil)
+	case ctx.Err() != nil:
+		return broken("read the rules", last)
 	}
-	return impossible("Docker's chain DOCKER-USER is not there (does the engine run here, with its iptables setting on?)", last)
+	return impossible("the firewall's rules cannot be read: "+last.Error(), last)
+}
+
+// list reads a chain.
+func (t *tables) list(ctx context.Context, binary, chain string) (string, error) {
+	return t.do(ctx, "", binary, "-w", "5", "-t", table, "-S", chain)
 }
 
 // chains reads both of our chains.
 func (t *tables) chains(ctx context.Context) (string, error) {
 	var all string
 	for _, c := range []string{t.fw.forward, t.fw.input} {
-		text, err := t.do(ctx, "", t.prefix, "-w", "5", "-S", c)
+		text, err := t.list(ctx, t.prefix, c)
 		if err != nil {
 			return "", err
 		}
@@ -142,43 +153,21 @@ func (t *tables) chains(ctx context.Context) (string, error) {
 	return all, nil
 }
 
-// lead puts a jump in front of its chain, before anything else may let a packet through. There is no moment without it.
+// lead puts a jump in front of its chain, before anything else may let a packet through, and takes other
+// copies of it away, in one step: there is no moment without it, and no other rule is touched by number.
 func (t *tables) lead(ctx context.Context, binary string, j jump) error {
-	text, err := t.do(ctx, "", binary, "-w", "5", "-S", j.chain)
+	text, err := t.list(ctx, binary, j.chain)
 	if err != nil {
 		return broken("read chain "+j.chain, err)
 	}
-	rules := rulesOf(text, j.chain)
-	if !leads(rules, j.rule) {
-		args := append([]string{binary, "-w", "5", "-I", j.chain, "1"}, strings.Fields(j.rule)...)
-		if _, err := t.do(ctx, "", args...); err != nil {
-			return broken("set a rule in chain "+j.chain, err)
-		}
-		rules = append([]string{j.rule}, rules...)
+	change := moveToFront(rulesOf(text, j.chain), j)
+	if change == "" {
+		return nil
 	}
-	for _, at := range doubles(rules, j.rule) {
-		if _, err := t.do(ctx, "", binary, "-w", "5", "-D", j.chain, strconv.Itoa(at)); err != nil {
-			return broken("remove a doubled rule of chain "+j.chain, err)
-		}
+	if _, err := t.do(ctx, change, binary+"-restore", "-w", "5", "--noflush"); err != nil {
+		return broken("set a rule in chain "+j.chain, err)
 	}
 	return nil
-}
-
-// checkForward reports a rule that accepts everything before Docker's chain, and with it ours, is asked.
-func (t *tables) checkForward(ctx context.Context) error {
-	text, err := t.do(ctx, "", t.prefix, "-w", "5", "-S", "FORWARD")
-	if err != nil {
-		return broken("read chain FORWARD", err)
-	}
-	for _, r := range rulesOf(text, "FORWARD") {
-		switch {
-		case r == "-j DOCKER-USER":
-			return nil
-		case r == "-j ACCEPT":
-			return impossible("a rule of chain FORWARD accepts everything before Docker's own rules", nil)
-		}
-	}
-	return impossible("chain FORWARD does not lead to DOCKER-USER", nil)
 }
 
 // six is the IPv6 command of the variant in use, "" where the host has no IPv6 or no such command.
@@ -194,44 +183,47 @@ func (t *tables) six() string {
 	return six
 }
 
-// remove takes rules and chains away, as far as they are there.
+// remove takes rules and chains away, as far as they are there, whoever set them.
 func (t *tables) remove(ctx context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.prefix == "" {
-		return nil // none were set by this process
+	if err := t.choose(ctx); err != nil {
+		return nil //nolint:nilerr // without the right or the means to set rules there are none of ours
 	}
-	var errs []error
-	drop := func(binary string, jumps []jump) {
-		for _, j := range jumps {
-			text, err := t.do(ctx, "", binary, "-w", "5", "-S", j.chain)
-			if err != nil {
-				errs = append(errs, err)
-				continue
-			}
-			for _, r := range rulesOf(text, j.chain) {
-				if r == j.rule {
-					_, err := t.do(ctx, "", append([]string{binary, "-w", "5", "-D", j.chain}, strings.Fields(r)...)...)
-					errs = append(errs, err)
-				}
-			}
-		}
+	t.wrote, t.read = "", ""
+	if _, err := t.chains(ctx); err != nil {
+		return nil //nolint:nilerr // the chains are not there
 	}
-	drop(t.prefix, t.fw.jumps())
+	errs := []error{t.unlead(ctx, t.prefix, t.fw.jumps())}
 	if six := t.six(); six != "" {
-		drop(six, t.fw.jumps6())
+		errs = append(errs, t.unlead(ctx, six, t.fw.jumps6()))
 	}
 	for _, c := range []string{t.fw.forward, t.fw.input} {
 		for _, flag := range []string{"-F", "-X"} {
-			_, err := t.do(ctx, "", t.prefix, "-w", "5", flag, c)
+			_, err := t.do(ctx, "", t.prefix, "-w", "5", "-t", table, flag, c)
 			errs = append(errs, err)
 		}
 	}
-	t.wrote, t.read = "", ""
 	if err := errors.Join(errs...); err != nil {
 		return broken("remove the rules", err)
 	}
 	return nil
+}
+
+// unlead removes the jumps to our chains.
+func (t *tables) unlead(ctx context.Context, binary string, jumps []jump) error {
+	var errs []error
+	for _, j := range jumps {
+		text, err := t.list(ctx, binary, j.chain)
+		errs = append(errs, err)
+		for _, r := range rulesOf(text, j.chain) {
+			if r == j.rule {
+				_, err := t.do(ctx, "", append([]string{binary, "-w", "5", "-t", table, "-D", j.chain}, strings.Fields(r)...)...)
+				errs = append(errs, err)
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // do runs an iptables command, through sudo when that is needed.

@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// abandonAfter is how old a reservation that no environment holds must be before it counts as
-	// forgotten. The caller writes a name down within milliseconds of Reserve.
-	abandonAfter = 2 * time.Minute
+	// missedMost is how many Reconciles in a row must miss a reservation of this process before it counts as
+	// forgotten: the first may have been given a list from before the name was written down.
+	missedMost = 2
 	// removeAtOnce is how many networks are removed at the same time.
 	removeAtOnce = 4
 	// releaseFor bounds the wait for a network's last container to leave it.
@@ -33,25 +33,20 @@ type keeper struct {
 	fw     firewall
 	tables *tables
 
-	bg   context.Context // of the work behind Reserve; ends with Close
-	stop context.CancelFunc
-	wg   sync.WaitGroup
+	bg     context.Context // of the work behind Reserve; ends with Close
+	stop   context.CancelFunc
+	wg     sync.WaitGroup
+	fillMu sync.Mutex // one fill at a time, so that no two make the same last one
 
-	mu           sync.Mutex
-	spare        []slot
-	held         map[string]*hold
-	making       map[int]bool
-	next         int // where to look for a free slot first: a freed subnet rests for a round
-	filling      bool
-	closed       bool
-	isolated     bool // the rules were in place when last looked at
-	abandonAfter time.Duration
-}
-
-// hold is a network that was handed out.
-type hold struct {
-	since  time.Time // measures a duration only
-	missed int       // Reconciles in a row whose live set did not have it
+	mu       sync.Mutex
+	spare    []slot
+	held     map[string]int // networks that were handed out -> Reconciles in a row that missed them
+	making   map[int]bool
+	next     int // where to look for a free slot first: a freed subnet rests for a round
+	filling  bool
+	closed   bool
+	isolated bool // the rules were in place when last looked at
+	loose    bool // isolation is off, and old rules are gone
 }
 
 // Reserve hands out a network that no other environment is on. With a spare one
@@ -87,7 +82,7 @@ func (r *Runtime) Reserve(ctx context.Context, owner provisioner.Owner) (string,
 		}
 		r.log.Info("a spare network was removed by somebody else", "network", s.name)
 	}
-	s, err := k.create(ctx, func(s slot) { k.held[s.name] = &hold{since: time.Now()} })
+	s, err := k.create(ctx, func(s slot) { k.held[s.name] = 0 })
 	if err != nil {
 		return "", err
 	}
@@ -133,9 +128,9 @@ func (r *Runtime) Release(ctx context.Context, name string) error {
 	}
 }
 
-// Reconcile removes slots that no one holds, asserts the isolation rules and makes spare networks. It does all it
-// can and returns what failed. A reservation of this process that no live environment
-// holds is removed once it was missing twice and is older than two minutes.
+// Reconcile removes slots that no one holds, asserts the isolation rules and begins to make spare networks, which
+// goes on behind it. It does all it can and returns what failed. A reservation of this process that no live
+// environment holds is removed when a second Reconcile in a row misses it.
 func (r *Runtime) Reconcile(ctx context.Context, live []string) error {
 	k := r.net
 	var errs []error
@@ -149,7 +144,7 @@ func (r *Runtime) Reconcile(ctx context.Context, live []string) error {
 	}
 	errs = append(errs, k.removeAll(ctx, k.settle(known, found, live)))
 	if errs[0] == nil {
-		errs = append(errs, k.fill(ctx))
+		k.refill()
 	}
 	return errors.Join(errs...)
 }
@@ -172,23 +167,21 @@ func (k *keeper) settle(known []slot, found map[string]network.Summary, live []s
 	isLive := map[string]bool{}
 	for _, name := range live {
 		isLive[name] = true
-		if _, exists := found[name]; exists && k.held[name] == nil {
-			k.held[name] = &hold{since: time.Now()}
+		if _, exists := found[name]; exists {
+			k.held[name] = 0
 		}
 	}
-	for name, h := range k.held {
+	for name := range k.held {
 		if isLive[name] {
-			h.missed = 0
 			continue
 		}
-		h.missed++
-		if h.missed >= 2 && time.Since(h.since) >= k.abandonAfter {
+		if k.held[name]++; k.held[name] >= missedMost {
 			delete(k.held, name)
 		}
 	}
 	var gone []network.Summary
 	for _, name := range slices.Sorted(maps.Keys(found)) {
-		if !keep[name] && k.held[name] == nil {
+		if _, isHeld := k.held[name]; !isHeld && !keep[name] {
 			gone = append(gone, found[name])
 		}
 	}
@@ -221,7 +214,7 @@ func (r *Runtime) Close(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(left) > 0 || k.cfg.Isolation == IsolationOff {
+	if len(left) > 0 || k.cfg.Isolation == IsolationOff || !k.local {
 		return nil
 	}
 	return k.tables.remove(ctx)
@@ -239,7 +232,7 @@ func (r *Runtime) Isolation(ctx context.Context) error {
 // isolate asserts the rules when they are not known to be there, or again.
 func (k *keeper) isolate(ctx context.Context, again bool) error {
 	if k.cfg.Isolation == IsolationOff {
-		return nil
+		return k.loosen(ctx, again)
 	}
 	k.mu.Lock()
 	done := k.isolated
@@ -264,6 +257,23 @@ func (k *keeper) isolate(ctx context.Context, again bool) error {
 	return err
 }
 
+// loosen takes away, once, the rules of a time when isolation was enforced.
+func (k *keeper) loosen(ctx context.Context, now bool) error {
+	k.mu.Lock()
+	done := k.loose || !now || !k.local
+	k.mu.Unlock()
+	if done {
+		return nil
+	}
+	if err := k.tables.remove(ctx); err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.loose = true
+	return nil
+}
+
 // pop takes a spare slot and notes it as held, in one step.
 func (k *keeper) pop() (slot, bool, error) {
 	k.mu.Lock()
@@ -276,7 +286,7 @@ func (k *keeper) pop() (slot, bool, error) {
 	}
 	s := k.spare[0]
 	k.spare = k.spare[1:]
-	k.held[s.name] = &hold{since: time.Now()}
+	k.held[s.name] = 0
 	return s, true, nil
 }
 
@@ -329,6 +339,8 @@ func (k *keeper) refill() {
 
 // fill makes networks until there are as many spare ones as wanted.
 func (k *keeper) fill(ctx context.Context) error {
+	k.fillMu.Lock()
+	defer k.fillMu.Unlock()
 	for {
 		k.mu.Lock()
 		enough := k.closed || len(k.spare) >= k.cfg.Spare

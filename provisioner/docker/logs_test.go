@@ -17,7 +17,7 @@ func talker(e *engine, script string) string {
 	return e.sandbox(func(c *container.Config, _ *container.HostConfig) { c.Cmd = []string{"sh", "-c", script} })
 }
 
-func readLogs(t *testing.T, e *engine, id string, req provisioner.LogsRequest) []provisioner.LogLine {
+func readLogs(t testing.TB, e *engine, id string, req provisioner.LogsRequest) []provisioner.LogLine {
 	t.Helper()
 	var lines []provisioner.LogLine
 	err := e.Logs(t.Context(), id, req, func(l provisioner.LogLine) error { lines = append(lines, l); return nil })

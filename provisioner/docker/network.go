@@ -72,8 +72,8 @@ func newKeeper(r *Runtime, cfg NetworkConfig, local bool) (*keeper, error) {
 	}
 	fw := newFirewall(r.instance)
 	k := &keeper{
-		r: r, cfg: cfg, local: local, fw: fw, tables: newTables(fw, cfg.Allow),
-		held: map[string]*hold{}, making: map[int]bool{}, abandonAfter: abandonAfter,
+		r: r, cfg: cfg, local: local, fw: fw, tables: newTables(fw, cfg.Pool, cfg.Allow),
+		held: map[string]int{}, making: map[int]bool{},
 	}
 	k.bg, k.stop = context.WithCancel(context.Background())
 	return k, nil
@@ -145,7 +145,22 @@ func (k *keeper) createAt(ctx context.Context, n int) (slot, error) {
 	if err != nil {
 		return slot{}, err
 	}
+	if err := k.onThisHost(n); err != nil {
+		return slot{}, errors.Join(err, k.r.fail(ctx, "remove network", k.r.api.NetworkRemove(cctx, made.ID)))
+	}
 	return slot{name: k.slotName(n), id: made.ID}, nil
+}
+
+// onThisHost checks that a slot's bridge is where the rules are: a rootless engine, or one in a virtual
+// machine, has a local socket and its bridges elsewhere.
+func (k *keeper) onThisHost(n int) error {
+	if k.cfg.Isolation == IsolationOff {
+		return nil
+	}
+	if _, err := net.InterfaceByName(k.fw.bridge(n)); err != nil {
+		return impossible("the engine's networks are not on this host (it is rootless, or in a virtual machine)", err)
+	}
+	return nil
 }
 
 // isTaken reports whether the engine refuses a subnet, name or bridge because it exists already.

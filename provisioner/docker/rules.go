@@ -5,7 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
-	"slices"
+	"regexp"
 	"strings"
 )
 
@@ -23,6 +23,11 @@ func prefixes(list ...string) []netip.Prefix {
 	}
 	return out
 }
+
+// table is where the rules are. Not filter, where Docker's DOCKER-USER is meant for this: whenever a network is made the
+// engine takes its chains out of FORWARD for a moment and puts them back in front, and a connection that slips
+// through then is an established one for good. Nothing of Docker's is in mangle, and packets pass it first.
+const table = "mangle"
 
 // firewall names what isolates the sandboxes of one installation. It is a value: no I/O.
 type firewall struct {
@@ -49,7 +54,7 @@ type jump struct{ chain, rule string }
 
 func (f firewall) jumps() []jump {
 	return []jump{
-		{"DOCKER-USER", "-i " + f.bridges + " -j " + f.forward},
+		{"FORWARD", "-i " + f.bridges + " -j " + f.forward},
 		{"INPUT", "-i " + f.bridges + " -j " + f.input},
 	}
 }
@@ -64,10 +69,11 @@ func (f firewall) jumps6() []jump {
 
 // restore gives both chains as input for iptables-restore --noflush, which
 // replaces them in one step. What is let through returns to the host's own rules; it is not accepted over their heads.
-func (f firewall) restore(dns []netip.Addr, allow []netip.Prefix) string {
+// The pool is closed too, should it lie outside the private ranges: no sandbox reaches another.
+func (f firewall) restore(dns []netip.Addr, pool netip.Prefix, allow []netip.Prefix) string {
 	var b strings.Builder
 	add := func(chain, rule string) { fmt.Fprintf(&b, "-A %s %s\n", chain, rule) }
-	fmt.Fprintf(&b, "*filter\n:%s - [0:0]\n:%s - [0:0]\n", f.forward, f.input)
+	fmt.Fprintf(&b, "*%s\n:%s - [0:0]\n:%s - [0:0]\n", table, f.forward, f.input)
 	for _, chain := range []string{f.forward, f.input} {
 		add(chain, "-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN")
 		for _, a := range dns {
@@ -78,6 +84,7 @@ func (f firewall) restore(dns []netip.Addr, allow []netip.Prefix) string {
 	for _, p := range never {
 		add(f.forward, "-d "+p.String()+" -j DROP")
 	}
+	add(f.forward, "-d "+pool.String()+" -j DROP")
 	for _, p := range allow {
 		add(f.forward, "-d "+p.Masked().String()+" -j RETURN")
 	}
@@ -100,6 +107,9 @@ func rulesOf(listing, chain string) []string {
 	return rules
 }
 
+// ofBothy matches the jumps of any installation; each takes the packets of its own bridges alone.
+var ofBothy = regexp.MustCompile(`^-i by[0-9a-f]{8}\+ -j (BOTHY-[0-9a-f]{8}(-IN)?|DROP)$`)
+
 // leads reports whether a rule comes before every rule but those that lead to
 // other installations' chains: what stands before it could let a packet through.
 func leads(rules []string, rule string) bool {
@@ -107,25 +117,24 @@ func leads(rules []string, rule string) bool {
 		if r == rule {
 			return true
 		}
-		if !strings.HasPrefix(r, "-i by") {
+		if !ofBothy.MatchString(r) {
 			return false
 		}
 	}
 	return false
 }
 
-// doubles gives the places (from 1, the last first) of all copies of a rule but the first.
-func doubles(rules []string, rule string) []int {
-	var at []int
-	for i, r := range rules {
-		if r == rule {
-			at = append(at, i+1)
+// moveToFront gives the change, for iptables-restore --noflush, that leaves one copy of a jump, in front; "" when it is so.
+func moveToFront(rules []string, j jump) string {
+	copies := 0
+	for _, r := range rules {
+		if r == j.rule {
+			copies++
 		}
 	}
-	if len(at) == 0 {
-		return nil
+	if copies == 1 && leads(rules, j.rule) {
+		return ""
 	}
-	at = at[1:]
-	slices.Reverse(at)
-	return at
+	return "*" + table + "\n" + strings.Repeat("-D "+j.chain+" "+j.rule+"\n", copies) +
+		"-I " + j.chain + " 1 " + j.rule + "\nCOMMIT\n"
 }

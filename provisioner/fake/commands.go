@@ -50,7 +50,7 @@ func (p *process) echo(args []string) int {
 	if len(args) > 0 && args[0] == "-n" {
 		args, end = args[1:], ""
 	}
-	io.WriteString(p.out, strings.Join(args, " ")+end)
+	fmt.Fprint(p.out, strings.Join(args, " ")+end)
 	return 0
 }
 
@@ -68,7 +68,9 @@ func (p *process) cat(args []string) int {
 			code = p.fail("cat: %s: %v", name, err)
 			continue
 		}
-		p.out.Write(data)
+		if _, err := p.out.Write(data); err != nil {
+			return p.fail("cat: %v", err)
+		}
 	}
 	return code
 }

@@ -38,6 +38,7 @@ func conform(t *testing.T, dir func(t *testing.T) string) {
 				must(t, away.SetAvailable(false))
 				return away.Driver(), away.Runtime()
 			},
+			Restart: func(*testing.T) provisioner.Runtime { return w.Runtime() },
 			Processes: func(_ context.Context, id string) (string, error) {
 				return strings.Join(w.Processes(id), "\n"), nil
 			},

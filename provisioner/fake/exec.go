@@ -162,7 +162,8 @@ func (p *process) untilSandboxEnds(ctx context.Context, ended chan<- int) {
 		return !ok || !c.Sandbox.Status.Running, nil
 	})
 	if err == nil {
-		}
+		ended <- exitByKillCode
+	}
 }
 
 // enter and leave keep the list of what runs in a sandbox.

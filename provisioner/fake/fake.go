@@ -138,8 +138,9 @@ func (w *World) index(old, now *resource) {
 // one in a process just started.
 func (w *World) Driver() *Driver { return &Driver{w: w, prepared: map[string]bool{}} }
 
-// Runtime gives the runtime on this world; it is a NetworkKeeper as well.
-func (w *World) Runtime() *Runtime { return &Runtime{w: w} }
+// Runtime gives a runtime on this world; it is a NetworkKeeper as well. Each one
+// remembers the networks that it handed out, and no others, as one in a process just started.
+func (w *World) Runtime() *Runtime { return &Runtime{w: w, handedOut: map[string]bool{}} }
 
 // tx runs do alone, on the newest state of the folder when there is one.
 func (w *World) tx(do func() error) error {

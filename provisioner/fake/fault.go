@@ -43,7 +43,7 @@ const (
 	After  Stage = "after"
 )
 
-// Always, as a fault's Times, means every matching call.
+// Always is the Times of a fault that strikes every matching call.
 const Always = -1
 
 // Fault is what happens to calls that match: first what is left behind is made,

@@ -28,6 +28,7 @@ func (r *Runtime) Reserve(ctx context.Context, owner provisioner.Owner) (name st
 			}
 		}
 		name = slot.Name
+		r.handedOut[name] = true
 		slot.Labels[labelSlot] = slotInUse
 		return r.w.resources.put(slot.ID, slot)
 	})
@@ -37,6 +38,7 @@ func (r *Runtime) Reserve(ctx context.Context, owner provisioner.Owner) (name st
 // Release removes a network.
 func (r *Runtime) Release(ctx context.Context, name string) error {
 	return r.w.simple(ctx, OpRelease, "", func() error {
+		delete(r.handedOut, name)
 		slot, ok := r.w.resources.rows[r.w.byName["network/"+name]]
 		if !ok || slot.Labels[labelSlot] == "" {
 			return nil
@@ -45,12 +47,14 @@ func (r *Runtime) Release(ctx context.Context, name string) error {
 	})
 }
 
-// Reconcile removes networks that no one holds and makes spare ones.
+// Reconcile removes networks that no one holds and makes spare ones. What this
+// Runtime handed out stays until Release: its caller may be about to write it down.
 func (r *Runtime) Reconcile(ctx context.Context, live []string) error {
 	return r.w.simple(ctx, OpReconcile, "", func() error {
 		spare := 0
 		for _, slot := range r.w.slots() {
 			switch {
+			case r.handedOut[slot.Name]:
 			case slices.Contains(live, slot.Name):
 				slot.Labels[labelSlot] = slotInUse
 				if err := r.w.resources.put(slot.ID, slot); err != nil {

@@ -10,7 +10,11 @@ import (
 )
 
 // Runtime acts inside the sandboxes of a World.
-type Runtime struct{ w *World }
+type Runtime struct {
+	w *World
+	// handedOut are the networks that this Runtime reserved, as a process remembers them.
+	handedOut map[string]bool
+}
 
 var _ provisioner.Runtime = (*Runtime)(nil)
 

@@ -117,7 +117,7 @@ func testRoundTrip(t *testing.T, e *environment) {
 		file("tree/-rf", 0o644, "dash"),
 		file("tree/quo'te\"$HOME;`id`", 0o644, "q"),
 		file("tree/line\nbreak", 0o644, "n"),
-		file("tree/"+strings.Repeat("l", 255), 0o644, "long"),
+		file("tree/"+strings.Repeat("l", 200), 0o644, "long"), // longer than a plain tar header holds
 		file("tree/..dots..", 0o644, "d"),
 		file("tree/noise", 0o644, string(noise(1<<20))),
 		link("tree/link", "plain"),
@@ -230,7 +230,7 @@ func testCopyRights(t *testing.T, e *environment) {
 // testHostile: each is refused with Permanent, by name, and nothing is written outside.
 func testHostile(t *testing.T, e *environment) {
 	base := e.h.Workspace + "/box/in"
-	if err := e.h.Runtime.CopyTo(within(t), e.handle.ID, e.h.Workspace, e.h.User, pack(t, folder("box"), folder("box/in"))); err != nil {
+	if err := e.h.Runtime.CopyTo(within(t), e.handle.ID, e.h.Workspace, e.h.User, pack(t, folder("box"), file("box/outside", 0o644, "x"), folder("box/in"))); err != nil {
 		t.Fatalf("CopyTo: %v", err)
 	}
 	special := func(kind byte) named { return named{"evil", item{Type: kind, Mode: 0o666}} }
@@ -244,7 +244,8 @@ func testHostile(t *testing.T, e *environment) {
 		"link to root":          {link("evil", "/")},
 		"absolute link":         {link("evil", "/etc/passwd")},
 		"link deep inside":      {folder("a"), link("a/evil", "../../evil")},
-		"hard link to parent":   {hard("../../outside")},
+		"hard link to parent":   {hard("../outside")},
+		"hard link far outside": {hard("../../../etc/passwd")},
 		"absolute hard link":    {hard("/etc/passwd")},
 		"character device":      {special(tar.TypeChar)},
 		"block device":          {special(tar.TypeBlock)},

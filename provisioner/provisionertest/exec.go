@@ -61,7 +61,9 @@ func testStdin(t *testing.T, e *environment) {
 func noise(n int) []byte {
 	source := rand.NewChaCha8([32]byte{1})
 	b := make([]byte, n)
-	source.Read(b) // never fails
+	if _, err := source.Read(b); err != nil {
+		panic("read from a generator, which never fails: " + err.Error())
+	}
 	return b
 }
 
@@ -174,7 +176,7 @@ func (e *environment) start(ctx context.Context, req provisioner.ExecRequest, st
 			line = fmt.Sprintf("%q and then %v", line, err)
 		}
 		r.ready <- strings.TrimSpace(line)
-		io.Copy(io.Discard, out) // the rest is nobody's
+		_, _ = io.Copy(io.Discard, out) // the rest is nobody's
 	}()
 	go func() {
 		code, err := e.h.Runtime.Exec(ctx, e.handle.ID, req, streams)
@@ -186,7 +188,7 @@ func (e *environment) start(ctx context.Context, req provisioner.ExecRequest, st
 
 func (r *running) wantReady(t *testing.T) {
 	t.Helper()
-	if got := <-r.ready; got != "ready" {
+	if got := receive(t, "its first line", r.ready); got != "ready" {
 		t.Fatalf("the command said %s, want ready", got)
 	}
 }
@@ -198,8 +200,8 @@ func testSignals(t *testing.T, e *environment) {
 			r := e.start(within(t), provisioner.ExecRequest{Command: []string{"sh", "-c", "echo ready; exec sleep 86398"}},
 				provisioner.Streams{Signals: signals})
 			r.wantReady(t)
-			signals <- name
-			if got := <-r.done; got.code != want || got.err != nil {
+			send(t, "the signal", signals, name)
+			if got := receive(t, "the end of the command", r.done); got.code != want || got.err != nil {
 				t.Errorf("exit code %d, error %v; want %d", got.code, got.err, want)
 			}
 			e.wantGone(t, "sleep 86398")
@@ -236,7 +238,7 @@ func testCancelExec(t *testing.T, e *environment) {
 	}
 	began := time.Now()
 	stop()
-	got := <-r.done
+	got := receive(t, "the end of the cancelled command", r.done)
 	wantClass(t, "Exec, cancelled", got.err, provisioner.Cancelled)
 	if took := time.Since(began); took > 15*time.Second {
 		t.Errorf("it took %v to return", took)
@@ -244,7 +246,7 @@ func testCancelExec(t *testing.T, e *environment) {
 	e.wantGone(t, "sleep 86397")
 
 	r = e.start(ctx, provisioner.ExecRequest{Command: []string{"true"}}, provisioner.Streams{})
-	wantClass(t, "Exec with a context that has ended", (<-r.done).err, provisioner.Cancelled)
+	wantClass(t, "Exec with a context that has ended", receive(t, "its refusal", r.done).err, provisioner.Cancelled)
 }
 
 func testManyExecs(t *testing.T, e *environment) {
@@ -302,10 +304,10 @@ func testResize(t *testing.T, e *environment) {
 	}()
 	// The second is taken only when the first has been dealt with.
 	for range 2 {
-		sizes <- provisioner.Size{Rows: 41, Cols: 113}
+		send(t, "a size of the terminal", sizes, provisioner.Size{Rows: 41, Cols: 113})
 	}
 	fmt.Fprintln(keys)
-	if got := <-done; got.code != 0 || got.err != nil || !strings.Contains(out.String(), "41 113") {
+	if got := receive(t, "the end of the command", done); got.code != 0 || got.err != nil || !strings.Contains(out.String(), "41 113") {
 		t.Errorf("exit code %d, error %v, output %q; want 41 113 in it", got.code, got.err, out.String())
 	}
 }

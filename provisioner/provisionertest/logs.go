@@ -81,17 +81,17 @@ func testFollow(t *testing.T, e *environment) {
 			return nil
 		})
 	}()
-	if got := <-lines; got != "line 3" {
+	if got := receive(t, "a line of the followed log", lines); got != "line 3" {
 		t.Errorf("the followed log begins with %q, want the last line", got)
 	}
 	if err := e.h.Say(ctx, e.handle.ID, "line 4", false); err != nil {
 		t.Fatalf("Say: %v", err)
 	}
-	if got := <-lines; got != "line 4" {
+	if got := receive(t, "a line of the followed log", lines); got != "line 4" {
 		t.Errorf("the followed log goes on with %q, want line 4", got)
 	}
 	stop()
-	wantClass(t, "Logs, cancelled", <-done, provisioner.Cancelled)
+	wantClass(t, "Logs, cancelled", receive(t, "the end of the followed log", done), provisioner.Cancelled)
 }
 
 func testLogWriter(t *testing.T, e *environment) {

@@ -13,7 +13,8 @@ var networkObligations = []obligation{
 	{"declared or absent", testNetworksDeclared},
 	{"reserved networks differ and are ours", keeping(testReserve)},
 	{"release is idempotent", keeping(testRelease)},
-	{"reconcile removes what no one holds", keeping(testReconcile)},
+	{"reconcile after a restart removes what no one holds", keeping(testReconcile)},
+	{"reconcile spares what was handed out a moment ago", keeping(testReconcileSpares)},
 	{"close leaves what is in use", keeping(testClose)},
 }
 
@@ -116,12 +117,24 @@ func testRelease(t *testing.T, k keeper) {
 	}
 }
 
+// testReconcile: after a restart, what live environments hold stays and what no one holds goes.
 func testReconcile(t *testing.T, k keeper) {
 	held, dropped := k.reserve(t), k.reserve(t)
 	used, _ := k.network(t, dropped)
 	kept, _ := k.network(t, held)
+	fresh, ok := k.Restart(t).(provisioner.NetworkKeeper)
+	if !ok {
+		t.Fatal("the restarted runtime is no NetworkKeeper")
+	}
+	t.Cleanup(func() {
+		ctx, stop := context.WithTimeout(context.Background(), patience) // the test's own has ended
+		defer stop()
+		if err := fresh.Close(ctx); err != nil {
+			t.Errorf("clean up: Close: %v", err)
+		}
+	})
 	for range 2 {
-		if err := k.Reconcile(within(t), []string{held}); err != nil {
+		if err := fresh.Reconcile(within(t), []string{held}); err != nil {
 			t.Fatalf("Reconcile: %v", err)
 		}
 	}
@@ -130,6 +143,19 @@ func testReconcile(t *testing.T, k keeper) {
 	}
 	if now, there := k.network(t, dropped); there && now.ID == used.ID {
 		t.Errorf("network %s, which no one holds, is still there", dropped)
+	}
+}
+
+// testReconcileSpares: between Reserve and the record of its name no live
+// environment holds a network; a Reconcile at that moment must not take it.
+func testReconcileSpares(t *testing.T, k keeper) {
+	name := k.reserve(t)
+	before, _ := k.network(t, name)
+	if err := k.Reconcile(within(t), nil); err != nil {
+		t.Fatalf("Reconcile: %v", err)
+	}
+	if now, there := k.network(t, name); !there || now.ID != before.ID {
+		t.Errorf("network %s was handed out a moment ago and is gone", name)
 	}
 }
 

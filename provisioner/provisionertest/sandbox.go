@@ -109,14 +109,14 @@ func testEnd(t *testing.T, e *environment) {
 		})
 	}()
 	r := e.start(ctx, provisioner.ExecRequest{Command: []string{"sh", "-c", "echo ready; exec sleep 86396"}}, provisioner.Streams{})
-	<-first
+	receive(t, "a line of the followed log", first)
 	r.wantReady(t)
 	e.remove(ctx, t)
-	if err := <-followed; err != nil {
+	if err := receive(t, "the end of the followed log", followed); err != nil {
 		t.Errorf("Logs, followed to the sandbox's end: %v", err)
 	}
 	// How a command ends whose sandbox goes is not promised; that it ends is.
-	if got := <-r.done; got.err == nil && got.code == 0 {
+	if got := receive(t, "the end of the command", r.done); got.err == nil && got.code == 0 {
 		t.Error("the command was told to have ended well, though its sandbox went")
 	}
 }

@@ -101,6 +101,7 @@ resource "docker_nonsense" "x" {}
 			cfg.WorkDir, cfg.EngineHost = t.TempDir(), "unix:///nonexistent/docker.sock"
 			return open(t, cfg), newRuntime(t, cfg.EngineHost)
 		},
+		Restart:      func(t *testing.T) provisioner.Runtime { return newRuntime(t, "") },
 		Capabilities: provisionertest.Capabilities{Networks: true, TTY: true},
 	}
 }

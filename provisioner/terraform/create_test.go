@@ -8,8 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bothy-env/bothy/provisioner"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/bothy-env/bothy/provisioner"
 )
 
 func TestCreate(t *testing.T) {
@@ -156,6 +157,29 @@ func TestCreateRefusesWhatIsNotASpec(t *testing.T) {
 				t.Errorf("left: %v", left)
 			}
 		})
+	}
+}
+
+// With checksums in its lock file each Terraform reads and hashes the whole provider; the template keeps them.
+func TestWorkingDirectoryIsLinkedToItsTemplate(t *testing.T) {
+	s, d, spec := playing(t, script{}, nil)
+	if _, err := d.Create(t.Context(), spec, nil); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := os.ReadFile(filepath.Join(workdir(s, spec), ".terraform.lock.hcl"))
+	if err != nil || strings.Contains(string(lock), "h1:") || !strings.Contains(string(lock), `version = "1.0.0"`) {
+		t.Errorf("lock file (%v):\n%s", err, lock)
+	}
+	target, err := os.Readlink(filepath.Join(workdir(s, spec), ".terraform"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock, err = os.ReadFile(filepath.Join(filepath.Dir(target), ".terraform.lock.hcl"))
+	if err != nil || !strings.Contains(string(lock), "h1:") {
+		t.Errorf("the template's lock file (%v):\n%s", err, lock)
+	}
+	if n := len(s.calls("init")); n != 1 {
+		t.Errorf("%d inits", n)
 	}
 }
 

@@ -8,9 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/bothy-env/bothy/provisioner"
 	"github.com/bothy-env/bothy/provisioner/terraform"
-	"pgregory.net/rapid"
 )
 
 // stateOf makes a state with one resource, or none.
@@ -46,6 +47,7 @@ func TestDestroyWorksFromTheRightState(t *testing.T) {
 		{name: "errored is foreign", found: stateOf("a", 2, 1), errored: stateOf("b", 3, 2), used: stateOf("a", 2, 1), warnings: 1},
 		{name: "nothing left in it", given: stateOf("a", 3, 1), found: stateOf("a", 4, 0)},
 		{name: "another format", given: strings.Replace(stateOf("a", 3, 1), `"version":4`, `"version":5`, 1), warnings: 1},
+		{name: "of no lineage", given: stateOf("", 3, 1), warnings: 1},
 		{name: "not a state", given: "null", warnings: 1},
 	}
 	for _, c := range cases {

@@ -134,9 +134,17 @@ func TestCancel(t *testing.T) {
 }
 
 func TestTimeout(t *testing.T) {
-	_, d, spec := playing(t, script{Apply: "hang"}, func(c *terraform.Config) { c.Timeout = 300 * time.Millisecond })
-	_, err := d.Create(t.Context(), spec, nil)
-	wantError(t, err, provisioner.Transient, false, "did not finish within 300ms")
+	s, d, spec := playing(t, script{Apply: "hang"}, nil)
+	if err := d.Prepare(t.Context(), spec.Blueprint); err != nil { // without the limit, which a busy machine may not keep
+		t.Fatal(err)
+	}
+	cfg := s.config()
+	cfg.Timeout = 2 * time.Second
+	_, err := open(t, cfg).Create(t.Context(), spec, nil)
+	wantError(t, err, provisioner.Transient, false, "did not finish within 2s")
+	if running(s.calls("apply")[0].Pid) {
+		t.Error("Terraform still runs")
+	}
 }
 
 func TestCancelledBeforeItBegins(t *testing.T) {
@@ -162,7 +170,7 @@ func TestOneTerraformForAnEnvironment(t *testing.T) {
 		t.Error("destroy ran beside apply")
 	}
 	cancel()
-	<-done
+	wantError(t, <-done, provisioner.Cancelled, false, "")
 	if err := d.Destroy(t.Context(), spec, nil, nil); err != nil {
 		t.Error(err)
 	}

@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -154,43 +153,5 @@ func (s *site) spec(t *testing.T) provisioner.Spec {
 			Size: "small", CPUs: 0.5, MemoryMiB: 128, Pids: 128, Image: s.imageID(t), Network: "bridge", Root: true,
 		},
 		Inputs: map[string]any{"shm_mib": int64(64)},
-	}
-}
-
-func TestRealCreateAndDestroy(t *testing.T) {
-	for _, warm := range []bool{false, true} {
-		t.Run(fmt.Sprintf("warm=%v", warm), func(t *testing.T) {
-			s := newSite(t, func(c *terraform.Config) { c.Warm = warm })
-			spec := s.spec(t)
-			if err := s.driver.Prepare(t.Context(), spec.Blueprint); err != nil {
-				t.Fatal(err)
-			}
-			for round := range 3 {
-				var events recorder
-				begun := time.Now()
-				h, err := s.driver.Create(t.Context(), spec, events.add)
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Logf("round %d: create %v", round, time.Since(begun))
-				if got := s.containers(t, s.instance); len(got) != 1 || got[0] != h.ID {
-					t.Fatalf("containers %v, handle %q", got, h.ID)
-				}
-				if h.Resources != 1 || !strings.Contains(string(h.State), h.ID) || h.Serial <= 0 {
-					t.Errorf("handle: %d resources, serial %d", h.Resources, h.Serial)
-				}
-				begun = time.Now()
-				if err := s.driver.Destroy(t.Context(), spec, h.State, events.add); err != nil {
-					t.Fatal(err)
-				}
-				t.Logf("round %d: destroy %v", round, time.Since(begun))
-				if got := s.containers(t, s.instance); len(got) != 0 {
-					t.Fatalf("left: %v", got)
-				}
-				events.want(t, "created", 1)
-				events.want(t, "gone", 1)
-			}
-			t.Logf("%+v", s.driver.Stats())
-		})
 	}
 }

@@ -8,8 +8,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/bothy-env/bothy/provisioner"
 	"github.com/hashicorp/terraform-exec/tfexec"
+
+	"github.com/bothy-env/bothy/provisioner"
 )
 
 // errTimeout: Terraform took longer than Config.Timeout.
@@ -28,14 +29,10 @@ type job struct {
 
 // do runs one command of terraform-exec and waits until nothing of it is left.
 func (d *Driver) do(ctx context.Context, j job, call func(context.Context, *tfexec.Terraform) error) (*output, error) {
-	tf, err := tfexec.NewTerraform(j.dir, j.tool.Path)
+	tf, err := d.newTerraform(j.tool.Path, j.dir, j.env)
 	if err != nil {
-		return &output{}, fmt.Errorf("open working directory: %w", err)
+		return &output{}, err
 	}
-	if err := tf.SetEnv(j.env); err != nil {
-		return &output{}, fmt.Errorf("set Terraform's environment: %w", err)
-	}
-	tf.SetWaitDelay(d.cfg.Grace)
 	out := &output{phase: j.phase, observe: j.observe}
 	tf.SetStdout(&lines{each: out.stdoutLine})
 	tf.SetStderr(&lines{each: out.stderrLine})
@@ -65,6 +62,18 @@ func (d *Driver) do(ctx context.Context, j job, call func(context.Context, *tfex
 		}
 	}
 	return out, err
+}
+
+// newTerraform sets up terraform-exec for a folder.
+func (d *Driver) newTerraform(binary, dir string, env map[string]string) (*tfexec.Terraform, error) {
+	tf, err := tfexec.NewTerraform(dir, binary)
+	if err != nil {
+		return nil, fmt.Errorf("open working directory: %w", err)
+	}
+	if err := errors.Join(tf.SetEnv(env), tf.SetWaitDelay(d.cfg.Grace)); err != nil {
+		return nil, fmt.Errorf("set up terraform-exec: %w", err)
+	}
+	return tf, nil
 }
 
 // verb is what is done to an environment.

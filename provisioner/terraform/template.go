@@ -12,9 +12,10 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/bothy-env/bothy/provisioner"
 	"github.com/hashicorp/terraform-exec/tfexec"
 	tfjson "github.com/hashicorp/terraform-json"
+
+	"github.com/bothy-env/bothy/provisioner"
 )
 
 const (

@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	"github.com/bothy-env/bothy/provisioner"
-	"github.com/hashicorp/terraform-exec/tfexec"
 )
 
 // minimum is the oldest Terraform that blueprints may count on: 1.4 has terraform_data.
@@ -80,14 +79,10 @@ func (d *Driver) examine(ctx context.Context, path string) (tool, error) {
 		return known, nil
 	}
 
-	tf, err := tfexec.NewTerraform(d.cfg.WorkDir, path)
+	tf, err := d.newTerraform(path, d.cfg.WorkDir, d.environment("version", d.cfg.WorkDir))
 	if err != nil {
 		return tool{}, err
 	}
-	if err := tf.SetEnv(d.environment("version", d.cfg.WorkDir)); err != nil {
-		return tool{}, err
-	}
-	tf.SetWaitDelay(d.cfg.Grace)
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
 	defer cancel()
 	version, _, err := tf.Version(ctx, true)

@@ -31,7 +31,7 @@ func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	dir := env.Workspace
+	dir, noShell := env.Workspace, s.noShell
 	s.mu.Unlock()
 	upgrader := websocket.Upgrader{Subprotocols: []string{wire.ExecProtocol}}
 	conn, err := upgrader.Upgrade(w, r, nil)
@@ -47,7 +47,10 @@ func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.execs = append(s.execs, c)
 	s.mu.Unlock()
-	result := c.run(start, dir)
+	result := wire.ExecResult{ExitCode: 127}
+	if !noShell || start.Command[0] != "sh" {
+		result = c.run(start, dir)
+	}
 	data, err := json.Marshal(result)
 	if err == nil {
 		c.send(wire.ExecExit, data)

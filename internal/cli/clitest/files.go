@@ -2,6 +2,7 @@ package clitest
 
 import (
 	"archive/tar"
+	"errors"
 	"io"
 	"io/fs"
 	"net/http"
@@ -14,6 +15,12 @@ import (
 
 // put unpacks an honest archive.
 func (s *Server) put(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	refused := s.refused(w, true)
+	s.mu.Unlock()
+	if refused {
+		return
+	}
 	dir := r.URL.Query().Get("path")
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		notFound(w, "folder "+dir)
@@ -29,7 +36,7 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) {
 func unpack(r io.Reader, dir string) error {
 	for tr := tar.NewReader(r); ; {
 		h, err := tr.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

@@ -67,8 +67,8 @@ func (s *Server) on(do func(http.ResponseWriter, *http.Request, *environment)) h
 }
 
 // refused answers with what Refuse was told, once.
-func (s *Server) refused(w http.ResponseWriter) bool {
-	if s.refuse == nil {
+func (s *Server) refused(w http.ResponseWriter, upload bool) bool {
+	if s.refuse == nil || (s.refuse.Code == wire.CodeTooLarge && !upload) {
 		return false
 	}
 	problem(w, *s.refuse)
@@ -84,7 +84,7 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request) {
 		problem(w, wire.Problem{Title: "Bad Request", Status: http.StatusBadRequest, Code: wire.CodeInvalid, Detail: err.Error()})
 		return
 	}
-	if s.refused(w) {
+	if s.refused(w, false) {
 		return
 	}
 	key := r.Header.Get("Idempotency-Key")
@@ -103,6 +103,11 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request) {
 	}
 	s.keys[key] = env.ID
 	s.change(env, "environment.requested", "asked for by alice")
+	if s.cut {
+		s.cut = false
+		go s.provision(env, s.fate)
+		panic(http.ErrAbortHandler)
+	}
 	write(w, http.StatusCreated, env.Environment)
 	go s.provision(env, s.fate)
 }
@@ -150,7 +155,7 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) release(w http.ResponseWriter, _ *http.Request, env *environment) {
-	if s.refused(w) {
+	if s.refused(w, false) {
 		return
 	}
 	if env.State == "destroying" || env.State == "destroyed" {
@@ -175,7 +180,7 @@ func (s *Server) release(w http.ResponseWriter, _ *http.Request, env *environmen
 }
 
 func (s *Server) extend(w http.ResponseWriter, r *http.Request, env *environment) {
-	if s.refused(w) {
+	if s.refused(w, false) {
 		return
 	}
 	var req wire.ExtendRequest

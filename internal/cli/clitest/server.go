@@ -34,6 +34,8 @@ type Server struct {
 	seq     int64
 	refuse  *wire.Problem
 	fate    string
+	cut     bool
+	noShell bool
 	checks  []wire.Check
 	execs   []*command
 }
@@ -84,7 +86,7 @@ func (s *Server) Close() {
 	_ = os.RemoveAll(filepath.Dir(s.Socket))
 }
 
-// Refuse answers the next create, extend or release with a problem.
+// Refuse answers the next create, extend, release or upload with a problem; one of code too_large is kept for an upload.
 func (s *Server) Refuse(p wire.Problem) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -97,6 +99,20 @@ func (s *Server) Fate(fate string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fate = fate
+}
+
+// CutNext ends the connection of the next create after it was recorded: the answer is lost.
+func (s *Server) CutNext() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cut = true
+}
+
+// NoShell takes sh out of every environment.
+func (s *Server) NoShell() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.noShell = true
 }
 
 // Check adds a finding to doctor's.

@@ -1,6 +1,7 @@
 package env
 
 import (
+	"archive/tar"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +17,7 @@ import (
 	"github.com/bothy-env/bothy/internal/client"
 )
 
-// What lookup answers, as exit codes that sh itself never gives.
+// What lookup answers, as exit codes that sh gives for nothing else.
 const (
 	isFolder  = 100
 	isFile    = 101
@@ -47,14 +48,14 @@ func (x *copier) toEnvironment(ctx context.Context, dst remote) error {
 		return err
 	}
 	to, _, slash := inside(env.Workspace, dst.path)
-	code, err := x.client.Exec(ctx, env.ID, wire.ExecStart{Command: append(lookup[:len(lookup):len(lookup)], to), User: x.opts.User}, client.ExecStreams{})
+	what, err := x.lookUp(ctx, env, to)
 	if err != nil {
 		return err
 	}
 	// dir exists, as is the topmost name in it, "" for the contents only.
 	var dir, as string
 	contents := load.folder && (x.opts.Src == "." || strings.HasSuffix(x.opts.Src, "/."))
-	switch code {
+	switch what {
 	case isFolder:
 		dir, as = to, load.name
 		if contents {
@@ -72,13 +73,39 @@ func (x *copier) toEnvironment(ctx context.Context, dst remote) error {
 			return &cmdutil.Error{Code: wire.CodeNotFound, Sentence: fmt.Sprintf("there is no folder %s", x.opts.Dst)}
 		}
 		dir, as = path.Dir(to), path.Base(to)
-	default:
-		return fmt.Errorf("look up %s: the shell inside gave exit code %d", x.opts.Dst, code)
 	}
 	if err := x.send(ctx, env, dir, as, load); err != nil {
 		return err
 	}
 	return x.done(Copied{env.Name, path.Join(dir, as), load.files, load.bytes})
+}
+
+// lookUp tells what is at a path inside. Where there is no shell to ask, the first entry of a copy tells.
+func (x *copier) lookUp(ctx context.Context, env wire.Environment, to string) (int, error) {
+	start := wire.ExecStart{Command: append(lookup[:len(lookup):len(lookup)], to), User: x.opts.User}
+	code, err := x.client.Exec(ctx, env.ID, start, client.ExecStreams{})
+	if err == nil && code >= isFolder && code <= isMissing {
+		return code, nil
+	}
+	if err == nil && code != 126 && code != 127 {
+		return 0, fmt.Errorf("look up %s: the shell inside gave exit code %d", x.opts.Dst, code)
+	}
+	stream, copyErr := x.client.CopyFrom(ctx, env.ID, to, x.opts.User)
+	if client.CodeOf(copyErr) == wire.CodeNotFound {
+		return isMissing, nil
+	}
+	if copyErr != nil {
+		return 0, errors.Join(err, copyErr)
+	}
+	defer func() { _ = stream.Close() }() // the rest is not wanted
+	h, err := tar.NewReader(stream).Next()
+	if err != nil {
+		return 0, fmt.Errorf("look up %s: read archive: %w", x.opts.Dst, err)
+	}
+	if h.Typeflag == tar.TypeDir {
+		return isFolder, nil
+	}
+	return isFile, nil
 }
 
 func (x *copier) send(ctx context.Context, env wire.Environment, dir, as string, load payload) error {

@@ -77,7 +77,7 @@ func toOutput(out io.Writer, stream io.Reader, from string) error {
 		return fmt.Errorf("read archive: %w", err)
 	}
 	switch h.Typeflag {
-	case tar.TypeReg, tar.TypeGNUSparse:
+	case tar.TypeReg:
 		tee.to = nil
 		_, err = io.Copy(out, tr)
 	case tar.TypeDir:

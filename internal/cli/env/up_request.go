@@ -164,8 +164,8 @@ func upload(ctx context.Context, c *client.Client, env wire.Environment, tree *s
 // uploadFailed says that the environment stands all the same.
 func uploadFailed(err error, env wire.Environment, dir string) error {
 	next := fmt.Sprintf("%s is ready without the source; to copy it: bothy cp %s/. %[1]s:", env.Name, dir)
-	if interrupted := interruptedAs(err, "The copy of the source was cut off", next); interrupted != err {
-		return interrupted
+	if _, ok := errors.AsType[cmdutil.Interrupted](err); ok {
+		return interruptedAs(err, "The copy of the source was cut off", next)
 	}
 	p := cmdutil.ProblemOf(err)
 	if p.Hint != "" {

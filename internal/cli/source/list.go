@@ -101,10 +101,11 @@ func gitFiles(ctx context.Context, dir string) (paths []string, chosen bool, err
 		if name == "" {
 			continue
 		}
-		// A folder in git's list is a submodule, or a repository of its own: its own git knows what is in it.
+		// A folder in git's list is a submodule, or a repository of its own: its own git knows what is in it. A submodule
+		// that was never fetched has none; the outer one would answer in its place, with the same folder, for ever.
 		name = strings.TrimSuffix(name, "/")
 		sub := filepath.Join(dir, filepath.FromSlash(name))
-		if info, err := os.Lstat(sub); err == nil && info.IsDir() {
+		if _, err := os.Lstat(filepath.Join(sub, ".git")); err == nil {
 			inner, _, err := gitFiles(ctx, sub)
 			if err != nil {
 				return nil, false, err

@@ -207,7 +207,7 @@ func members(t *testing.T, r io.Reader) []member {
 	var all []member
 	for tr := tar.NewReader(r); ; {
 		h, err := tr.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return all
 		}
 		if err != nil {

@@ -13,10 +13,14 @@ import (
 
 // entry writes one entry to name, which is local to the target. What must not be written is refused, not an error.
 func (x *extractor) entry(content io.Reader, h *tar.Header, name string) error {
+	if sparse(h) {
+		x.refuse(h, "a file with holes")
+		return nil
+	}
 	switch h.Typeflag {
 	case tar.TypeDir:
 		return x.folder(h, name)
-	case tar.TypeReg, tar.TypeGNUSparse:
+	case tar.TypeReg:
 		return x.file(content, h, name)
 	case tar.TypeSymlink:
 		if path.IsAbs(h.Linkname) || strings.HasPrefix(path.Join(path.Dir(name), h.Linkname)+"/", "../") {
@@ -52,6 +56,16 @@ func (x *extractor) entry(content io.Reader, h *tar.Header, name string) error {
 		x.refuse(h, fmt.Sprintf("of unknown kind %q", h.Typeflag))
 	}
 	return nil
+}
+
+// sparse reports whether the file's holes are left out of the archive: a few bytes could then fill the disk.
+func sparse(h *tar.Header) bool {
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return true
+		}
+	}
+	return h.Typeflag == tar.TypeGNUSparse
 }
 
 func (x *extractor) folder(h *tar.Header, name string) error {

@@ -4,9 +4,11 @@ import (
 	"archive/tar"
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -29,7 +31,9 @@ func link(name, target string) entry {
 	return entry{Name: name, Typeflag: tar.TypeSymlink, Linkname: target, Mode: 0o777}
 }
 
-func hard(name, target string) entry { return entry{Name: name, Typeflag: tar.TypeLink, Linkname: target} }
+func hard(name, target string) entry {
+	return entry{Name: name, Typeflag: tar.TypeLink, Linkname: target}
+}
 
 func archive(t testing.TB, entries ...entry) *bytes.Buffer {
 	t.Helper()
@@ -253,6 +257,46 @@ func TestADeviceThatTheUserNamedIsLeftAlone(t *testing.T) {
 	}
 	if info, err := os.Lstat(pipe); err != nil || info.Mode().Type() != fs.ModeNamedPipe {
 		t.Errorf("the pipe is %v, %v", info, err)
+	}
+}
+
+// An archive of 2 KiB that claims a file of 64 MiB must not be given it: with a larger claim it would fill the disk.
+func TestHolesAreNotFilled(t *testing.T) {
+	var b bytes.Buffer
+	pax := "GNU.sparse.major=1\nGNU.sparse.minor=0\nGNU.sparse.name=src/huge\nGNU.sparse.realsize=67108864\n"
+	var records strings.Builder
+	for line := range strings.SplitSeq(strings.TrimSpace(pax), "\n") {
+		// A record begins with its own length, which has two digits here.
+		records.WriteString(strconv.Itoa(len(line)+4) + " " + line + "\n")
+	}
+	sparseMap := "1\n0\n0\n"
+	raw := func(name string, kind byte, content string) {
+		block := make([]byte, 512)
+		copy(block, name)
+		copy(block[100:], "0000644\x00")
+		copy(block[124:], fmt.Sprintf("%011o\x00", len(content)))
+		copy(block[148:], "        ")
+		block[156] = kind
+		copy(block[257:], "ustar\x0000")
+		sum := 0
+		for _, c := range block {
+			sum += int(c)
+		}
+		copy(block[148:], fmt.Sprintf("%06o\x00 ", sum))
+		b.Write(block)
+		b.WriteString(content + strings.Repeat("\x00", (512-len(content)%512)%512))
+	}
+	raw("src/", tar.TypeDir, "")
+	raw("pax", tar.TypeXHeader, records.String())
+	raw("src/x", tar.TypeReg, sparseMap+strings.Repeat("\x00", 512-len(sparseMap)))
+	b.Write(make([]byte, 1024))
+	dir := filepath.Join(t.TempDir(), "new")
+	_, err := unpack.Tar(&b, "src", dir, false)
+	if err == nil || !strings.Contains(err.Error(), "a file with holes") {
+		t.Errorf("error = %v", err)
+	}
+	if got := tree(t, dir); len(got) != 0 {
+		t.Errorf("written: %d entries", len(got))
 	}
 }
 

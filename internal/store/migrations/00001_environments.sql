@@ -3,8 +3,8 @@
 
 -- +goose Up
 CREATE TABLE installation (
-    only     BIGINT PRIMARY KEY CHECK (only = 1),
-    instance TEXT   NOT NULL
+    singleton BIGINT PRIMARY KEY CHECK (singleton = 1),
+    instance  TEXT   NOT NULL
 );
 
 CREATE TABLE environments (

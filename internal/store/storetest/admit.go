@@ -102,7 +102,7 @@ func sameKeyAtOnce(t *testing.T, s *store.Store) {
 		if errs[i] != nil || got[i] != got[0] {
 			t.Errorf("caller %d got %q and %v, caller 0 %q", i, got[i], errs[i], got[0])
 		}
-		if !existed[i] {
+		if errs[i] == nil && !existed[i] {
 			fresh++
 		}
 	}

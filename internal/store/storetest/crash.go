@@ -21,10 +21,9 @@ const crashDSN = "BOTHY_STORETEST_CRASH_DSN"
 // Main is for TestMain: it runs the tests, or is the child of Crash.
 func Main(m *testing.M) {
 	if dsn := os.Getenv(crashDSN); dsn != "" {
-		if err := writeForever(context.Background(), dsn, os.Getenv(crashDSN+"_ROUND")); err != nil {
-			fmt.Fprintln(os.Stderr, "storetest child:", err)
-			os.Exit(1)
-		}
+		err := writeForever(context.Background(), dsn, os.Getenv(crashDSN+"_ROUND"))
+		fmt.Fprintln(os.Stderr, "storetest child:", err)
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }
@@ -79,7 +78,8 @@ func crashOnce(t *testing.T, dsn string, round int) []string {
 	return lines
 }
 
-// writeForever makes environments, and prints a line after each acknowledged write.
+// writeForever makes environments, and prints a line after each acknowledged
+// write. It ends by an error or a kill.
 func writeForever(ctx context.Context, dsn, round string) error {
 	s, err := store.Open(ctx, dsn)
 	if err != nil {

@@ -17,6 +17,24 @@ func query(t *testing.T, open Open) {
 		wantCode(t, err, fleet.CodeNotFound)
 	})
 	t.Run("find", func(t *testing.T) { find(t, open(t)) })
+	t.Run("rows share nothing", func(t *testing.T) {
+		s := open(t)
+		var want []fleet.Environment
+		for n := range 4 {
+			env := environment(n)
+			env.Users = [][]string{{"a", "b", "c"}, {"d"}, nil, {"e", "f"}}[n]
+			env.Inputs = []map[string]any{{"a": "1", "b": "2"}, {"b": "3"}, nil, {"c": "4"}}[n]
+			if n%2 == 0 {
+				env.Failure = &fleet.Failure{Code: fleet.CodeProvision, Sentence: env.Name}
+			}
+			want = append(want, mustAdmit(t, s, env))
+		}
+		live, err := s.Live(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, live, want)
+	})
 	t.Run("live", func(t *testing.T) {
 		s := open(t)
 		if live, err := s.Live(t.Context()); err != nil || len(live) != 0 {
@@ -62,6 +80,16 @@ func find(t *testing.T, s *store.Store) {
 		}
 		same(t, got, want)
 	}
+	// One that is live, but older than a gone one by a clock that went back.
+	before := environment(10)
+	before.Name, before.CreatedAt = "back", base
+	after := environment(11)
+	after.Name = "back"
+	after = mustAdmit(t, s, after)
+	mustChange(t, s, after.ID, func(e *fleet.Environment) { e.State = fleet.Destroyed })
+	before = mustAdmit(t, s, before)
+
+	expect("back", before)
 	expect("web", made[2])
 	expect(made[1].ID, made[1])
 	expect(made[0].ID, odd)

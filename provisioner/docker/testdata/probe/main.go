@@ -1,6 +1,7 @@
 // Command probe runs inside the tests' sandboxes and tries the network:
-// "dial NETWORK ADDRESS", "ask ADDRESS" (UDP, any answer will do), "lookup
-// NAME", "listen ADDRESS" (until killed). It prints "open" or the error.
+// "dial ADDRESS..." (TCP), "ask ADDRESS..." (UDP, any answer will do), "lookup
+// NAME..." and "listen ADDRESS" (until killed). It prints a line for each
+// argument, in order: "open", or "closed" and the error.
 package main
 
 import (
@@ -12,25 +13,35 @@ import (
 )
 
 func main() {
-	if err := probe(os.Args[1], os.Args[2:]); err != nil {
-		fmt.Println("closed:", err)
-		os.Exit(1)
+	what, args := os.Args[1], os.Args[2:]
+	said := make([]chan string, len(args))
+	for i, arg := range args {
+		said[i] = make(chan string, 1)
+		go func() {
+			if err := probe(what, arg); err != nil {
+				said[i] <- "closed: " + err.Error()
+				return
+			}
+			said[i] <- "open"
+		}()
 	}
-	fmt.Println("open")
+	for _, c := range said {
+		fmt.Println(<-c)
+	}
 }
 
-func probe(what string, args []string) error {
+func probe(what, arg string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 1500*time.Millisecond)
 	defer cancel()
 	switch what {
 	case "dial":
-		c, err := (&net.Dialer{}).DialContext(ctx, args[0], args[1])
+		c, err := (&net.Dialer{}).DialContext(ctx, "tcp", arg)
 		if err != nil {
 			return err
 		}
 		return c.Close()
 	case "ask":
-		c, err := (&net.Dialer{}).DialContext(ctx, "udp", args[0])
+		c, err := (&net.Dialer{}).DialContext(ctx, "udp", arg)
 		if err != nil {
 			return err
 		}
@@ -43,10 +54,10 @@ func probe(what string, args []string) error {
 		_, err = c.Read(make([]byte, 512))
 		return err
 	case "lookup": // by the sandbox's own resolver
-		_, err := net.DefaultResolver.LookupHost(ctx, args[0])
+		_, err := net.DefaultResolver.LookupHost(ctx, arg)
 		return err
 	case "listen":
-		l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", args[0])
+		l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", arg)
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// command is one command of the story.
+type command struct {
+	argv []string
+	// silent ones are neither echoed nor shown: questions of the demo's own.
+	silent bool
+	// brief ones take long and say much: of their output only lines that match are shown, and signs of life.
+	brief *regexp.Regexp
+}
+
+const (
+	// liveBeat and plainBeat are how often a long command shows that it lives: in place, and as a line of its own.
+	liveBeat  = 200 * time.Millisecond
+	plainBeat = 15 * time.Second
+	// killAfter is how long a command has to end after SIGINT.
+	killAfter = 5 * time.Second
+	// tailLines is how much of a brief command's output is shown when it fails.
+	tailLines = 15
+)
+
+// bothy runs `bothy ARGS`, shown in full.
+func (s *stage) bothy(ctx context.Context, args ...string) (string, error) {
+	return s.run(ctx, command{argv: append([]string{"bothy"}, args...)})
+}
+
+// run runs a command to its end, tells what it does, and gives its standard output. Cancelling
+// ctx interrupts it; the error then is the cause.
+func (s *stage) run(ctx context.Context, c command) (string, error) {
+	if err := context.Cause(ctx); err != nil {
+		return "", err
+	}
+	shown := commandLine(c.argv)
+	cmd := exec.CommandContext(ctx, s.path(c.argv[0]), c.argv[1:]...) //nolint:gosec // the story's own commands
+	cmd.Dir, cmd.Env = s.project, s.env
+	// A group of its own: Ctrl-C in the terminal is ours to pass on.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
+	cmd.WaitDelay = killAfter
+
+	if c.silent {
+		s.say.Log("$ " + shown)
+	} else {
+		s.say.Command(shown)
+	}
+	out := &output{each: func(line string) {
+		if !c.silent && (c.brief == nil || c.brief.MatchString(line)) {
+			s.say.Output(line)
+		} else {
+			s.say.Log(printable(line))
+		}
+	}}
+	stdout, stderr := out.stream(true), out.stream(false)
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+
+	stop := s.beat(c, out)
+	err := cmd.Run()
+	stop()
+	stdout.end()
+	stderr.end()
+	if cause := context.Cause(ctx); cause != nil {
+		return "", cause
+	}
+	if err != nil {
+		if c.silent || c.brief != nil {
+			for _, line := range out.tail() {
+				s.say.Output(line)
+			}
+		}
+		return "", fmt.Errorf("%s: %w", shown, err)
+	}
+	return out.text.String(), nil
+}
+
+// beat shows that a brief command lives, until the function it gives is called.
+func (s *stage) beat(c command, out *output) (stop func()) {
+	if c.brief == nil {
+		return func() {}
+	}
+	every := plainBeat
+	if s.say.live {
+		every = liveBeat
+	}
+	began, ticker := time.Now(), time.NewTicker(every)
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-quit:
+				s.say.Status("")
+				return
+			case <-ticker.C:
+				text := fmt.Sprintf("  ... %s: %s", elapsed(time.Since(began)), out.last())
+				if s.say.live {
+					s.say.Status(text)
+				} else {
+					s.say.Output(strings.TrimPrefix(text, "  "))
+				}
+			}
+		}
+	}()
+	return func() { ticker.Stop(); close(quit); <-done }
+}
+
+// path finds a program: bothy and bothyd in the folder of the binaries, others on PATH.
+func (s *stage) path(name string) string {
+	if name == "bothy" || name == "bothyd" {
+		return filepath.Join(s.bin, name)
+	}
+	return name
+}
+
+// output gathers what a command writes, line by line.
+type output struct {
+	each func(line string)
+
+	mu    sync.Mutex
+	text  bytes.Buffer // standard output
+	lines []string     // the last of both streams
+}
+
+func (o *output) add(line string, keep bool) {
+	o.mu.Lock()
+	if keep {
+		o.text.WriteString(line + "\n")
+	}
+	o.lines = append(o.lines, line)
+	if len(o.lines) > tailLines {
+		o.lines = o.lines[1:]
+	}
+	o.mu.Unlock()
+	o.each(line)
+}
+
+func (o *output) last() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.lines) == 0 {
+		return "nothing said yet"
+	}
+	return strings.TrimSpace(o.lines[len(o.lines)-1])
+}
+
+func (o *output) tail() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return append([]string(nil), o.lines...)
+}
+
+func (o *output) stream(keep bool) *lines { return &lines{to: o, keep: keep} }
+
+// lines cuts a stream into lines. A line that never ends is cut at maxLine bytes.
+type lines struct {
+	to   *output
+	keep bool
+	rest []byte
+}
+
+const maxLine = 64 << 10
+
+// Write takes a part of the stream.
+func (l *lines) Write(p []byte) (int, error) {
+	l.rest = append(l.rest, p...)
+	for {
+		i := bytes.IndexAny(l.rest, "\n\r")
+		if i < 0 && len(l.rest) < maxLine {
+			return len(p), nil
+		}
+		if i < 0 {
+			i = len(l.rest) - 1
+		}
+		if line := strings.TrimRight(string(l.rest[:i+1]), "\r\n"); line != "" {
+			l.to.add(line, l.keep)
+		}
+		l.rest = l.rest[i+1:]
+	}
+}
+
+// end gives a last line that has no newline.
+func (l *lines) end() {
+	if len(l.rest) > 0 {
+		l.to.add(string(l.rest), l.keep)
+		l.rest = nil
+	}
+}
+
+// findBinaries looks where make puts them.
+func findBinaries() (string, error) {
+	dir := os.Getenv("BOTHY_BIN")
+	if dir == "" {
+		dir = "bin"
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("find the binaries: %w", err)
+	}
+	for _, name := range []string{"bothy", "bothyd"} {
+		if _, e := os.Stat(filepath.Join(dir, name)); e != nil {
+			err = errors.Join(err, fmt.Errorf("find the binaries: %w; run make build first", e))
+		}
+	}
+	return dir, err
+}

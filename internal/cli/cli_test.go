@@ -1,0 +1,135 @@
+package cli_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/bothy-env/bothy/internal/cli"
+	"github.com/bothy-env/bothy/internal/cli/cmdutil"
+	"github.com/bothy-env/bothy/internal/cli/iostreams"
+)
+
+// run runs one command line without a daemon.
+func run(args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	code = cli.Main(cli.Process{
+		Args: args, Version: "1.2.3", Now: time.Now,
+		Getenv: func(string) string { return "" },
+		NewKey: func() string { return "key" },
+		IO:     &iostreams.IO{In: strings.NewReader(""), Out: &out, Err: &errs},
+	})
+	return code, out.String(), errs.String()
+}
+
+// each visits every command that a person can call.
+func each(t *testing.T, visit func(t *testing.T, cmd *cobra.Command)) {
+	t.Helper()
+	root := cli.NewCmdRoot(&cmdutil.Factory{IO: &iostreams.IO{}, Getenv: func(string) string { return "" }})
+	var walk func(cmd *cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		t.Run(cmd.CommandPath(), func(t *testing.T) { visit(t, cmd) })
+		for _, sub := range cmd.Commands() {
+			if sub.Name() != "help" {
+				walk(sub)
+			}
+		}
+	}
+	walk(root)
+}
+
+func TestEveryCommandIsDocumented(t *testing.T) {
+	count := 0
+	each(t, func(t *testing.T, cmd *cobra.Command) {
+		count++
+		if cmd.Short == "" || strings.HasSuffix(cmd.Short, ".") {
+			t.Errorf("Short = %q, want a phrase without a full stop", cmd.Short)
+		}
+		if !strings.Contains(cmd.Example, cmd.CommandPath()) && cmd.Name() != "bothy" {
+			t.Errorf("Example = %q, want %q in it", cmd.Example, cmd.CommandPath())
+		}
+		code, help, _ := run(append(strings.Fields(cmd.CommandPath())[1:], "--help")...)
+		if code != 0 || !strings.Contains(help, "Examples:") {
+			t.Errorf("--help gives code %d and %q, want examples in it", code, help)
+		}
+		cmd.InheritedFlags().VisitAll(func(f *pflag.Flag) { checkFlag(t, f, help) })
+		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) { checkFlag(t, f, help) })
+	})
+	if count != 20 {
+		t.Errorf("%d commands were looked at, want 20: was one added or lost?", count)
+	}
+}
+
+func checkFlag(t *testing.T, f *pflag.Flag, help string) {
+	t.Helper()
+	if f.Usage == "" || !strings.Contains(help, "--"+f.Name) {
+		t.Errorf("--%s is not documented: %q", f.Name, f.Usage)
+	}
+}
+
+// An example in the help must at least be a command line that parses.
+func TestExamplesParse(t *testing.T) {
+	each(t, func(t *testing.T, cmd *cobra.Command) {
+		for line := range strings.SplitSeq(cmd.Example, "\n") {
+			line, _, _ = strings.Cut(line, " > ")
+			line, _, _ = strings.Cut(line, " < ")
+			for part := range strings.SplitSeq(line, " | ") {
+				words := fields(strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(part), "source <("), ")"))
+				if len(words) == 0 || words[0] != "bothy" {
+					continue
+				}
+				target, rest, err := cmd.Root().Find(words[1:])
+				if err != nil || target.HasSubCommands() {
+					t.Errorf("%q: no such command: %v", part, err)
+					continue
+				}
+				if err := target.ParseFlags(rest); err != nil {
+					t.Errorf("%q: %v", part, err)
+				} else if err := target.ValidateArgs(target.Flags().Args()); err != nil {
+					t.Errorf("%q: %v", part, err)
+				}
+			}
+		}
+	})
+}
+
+// fields splits a line as a shell does, as far as examples need it.
+func fields(line string) []string {
+	var words []string
+	for i, quoted := range strings.Split(line, "'") {
+		if i%2 == 1 {
+			words = append(words, quoted)
+		} else {
+			words = append(words, strings.Fields(quoted)...)
+		}
+	}
+	return words
+}
+
+func TestHelpTellsTheExitCodes(t *testing.T) {
+	code, help, _ := run("--help")
+	if code != 0 || !strings.Contains(help, cmdutil.ExitCodes) {
+		t.Errorf("--help = %d, %q, want the exit codes in it", code, help)
+	}
+}
+
+func TestUsageErrorsSayWhatToDo(t *testing.T) {
+	for _, c := range []struct{ args, want string }{
+		{"shwo", "bothy: there is no command \"bothy shwo\"\nnext: bothy show\n"},
+		{"xyz", "bothy: there is no command \"bothy xyz\"\nnext: bothy --help\n"},
+		{"spec chek", "bothy: there is no command \"bothy spec chek\"\nnext: bothy spec check\n"},
+		{"ls --al", "bothy: bothy ls: unknown flag: --al\nnext: bothy ls --help\n"},
+		{"show a b", "bothy: bothy show: got \"a b\", want the name of one environment\nnext: bothy show --help\n"},
+		{"ls --host ftp://x", "bothy: "},
+		{"completion", "bothy: bothy completion: got nothing, want a shell: bash, zsh, fish or powershell\nnext: bothy completion --help\n"},
+	} {
+		code, stdout, stderr := run(strings.Fields(c.args)...)
+		if code != cmdutil.ExitUsage || stdout != "" || !strings.HasPrefix(stderr, c.want) {
+			t.Errorf("bothy %s: code %d, stdout %q, stderr %q, want 2, nothing, %q", c.args, code, stdout, stderr, c.want)
+		}
+	}
+}

@@ -1,0 +1,105 @@
+package docker_test
+
+import (
+	"bytes"
+	"io"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/bothy-env/bothy/provisioner"
+)
+
+// BenchmarkExecTrue runs true in a sandbox by this package and by the docker command, in turns.
+// Run it with -benchtime 30x.
+func BenchmarkExecTrue(b *testing.B) {
+	e := newEngine(b)
+	id := e.sandbox()
+	cli, err := exec.LookPath("docker")
+	if err != nil {
+		b.Skip("needs the docker command:", err)
+	}
+	ours := func() {
+		if code, err := e.Exec(b.Context(), id, provisioner.ExecRequest{Command: []string{"true"}}, provisioner.Streams{}); code != 0 || err != nil {
+			b.Fatal(code, err)
+		}
+	}
+	byHand := func() {
+		if out, err := exec.Command(cli, "exec", id, "true").CombinedOutput(); err != nil {
+			b.Fatal(err, string(out))
+		}
+	}
+	ours()
+	byHand()
+	var a, h time.Duration
+	for b.Loop() {
+		a += timed(ours)
+		h += timed(byHand)
+	}
+	report(b, "ours-ms", a)
+	report(b, "byhand-ms", h)
+	b.ReportMetric(float64(a)/float64(h), "ratio")
+}
+
+// BenchmarkReserve takes a spare network, and gives it back.
+func BenchmarkReserve(b *testing.B) {
+	e := newEngine(b, spare(1))
+	e.reconcile()
+	var reserve, release time.Duration
+	for b.Loop() {
+		until(b, "a spare network", func() bool { return e.Spares() == 1 })
+		var name string
+		reserve += timed(func() { name = e.reserve() })
+		until(b, "the refill", func() bool { return e.Spares() == 1 })
+		release += timed(func() {
+			if err := e.Release(b.Context(), name); err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+	report(b, "reserve-ms", reserve)
+	report(b, "release-ms", release)
+}
+
+// BenchmarkReserveInline makes the network when it is asked for.
+func BenchmarkReserveInline(b *testing.B) {
+	e := newEngine(b)
+	e.reconcile()
+	var names []string
+	var d time.Duration
+	for b.Loop() {
+		d += timed(func() { names = append(names, e.reserve()) })
+		if len(names) == 8 {
+			for _, n := range names {
+				if err := e.Release(b.Context(), n); err != nil {
+					b.Fatal(err)
+				}
+			}
+			names = nil
+		}
+	}
+	report(b, "reserve-ms", d)
+}
+
+// BenchmarkCopyTo unpacks a stream of 64 MiB.
+func BenchmarkCopyTo(b *testing.B) {
+	e := newEngine(b)
+	id := e.sandbox()
+	stream := packItems(b, item{Name: "f", Mode: 0o644, Data: string(make([]byte, 64<<20))}).Bytes()
+	b.SetBytes(int64(len(stream)))
+	for b.Loop() {
+		if err := e.CopyTo(b.Context(), id, "/workspace", "dev", struct{ io.Reader }{bytes.NewReader(stream)}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func timed(f func()) time.Duration {
+	began := time.Now() // measures a duration
+	f()
+	return time.Since(began)
+}
+
+func report(b *testing.B, name string, d time.Duration) {
+	b.ReportMetric(float64(d.Microseconds())/1000/float64(b.N), name)
+}

@@ -1,0 +1,420 @@
+package docker_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/docker/docker/client"
+
+	"github.com/bothy-env/bothy/provisioner"
+	"github.com/bothy-env/bothy/provisioner/docker"
+)
+
+// proxy stands between a Runtime and the engine and can cut or hold the traffic.
+type proxy struct {
+	addr string
+
+	mu      sync.Mutex
+	conns   map[net.Conn]bool
+	down    bool   // take no connections
+	holdOn  []byte // a request that holds these bytes is never forwarded
+	dropOn  []byte // the answer to a request that holds these bytes is cut off: done, but the reply is lost
+	dropped int
+}
+
+func newProxy(t *testing.T) *proxy {
+	t.Helper()
+	p := &proxy{addr: filepath.Join(t.TempDir(), "s"), conns: map[net.Conn]bool{}}
+	l, err := net.Listen("unix", p.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close(); p.cut() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			p.mu.Lock()
+			down := p.down
+			p.conns[c] = true
+			p.mu.Unlock()
+			if down {
+				_ = c.Close()
+				continue
+			}
+			go p.serve(c)
+		}
+	}()
+	return p
+}
+
+func (p *proxy) serve(c net.Conn) {
+	defer c.Close()
+	up, err := net.Dial("unix", strings.TrimPrefix(client.DefaultDockerHost, "unix://"))
+	if err != nil {
+		return
+	}
+	defer up.Close()
+	p.mu.Lock()
+	p.conns[up] = true
+	p.mu.Unlock()
+	var lose atomic.Bool
+	go func() {
+		b := make([]byte, 64<<10)
+		for {
+			n, err := up.Read(b)
+			if lose.Load() {
+				p.mu.Lock()
+				p.dropped++
+				p.mu.Unlock()
+				_ = c.Close()
+				return
+			}
+			if n > 0 {
+				if _, err := c.Write(b[:n]); err != nil {
+					return
+				}
+			}
+			if err != nil {
+				_ = c.(*net.UnixConn).CloseWrite()
+				return
+			}
+		}
+	}()
+	b := make([]byte, 64<<10)
+	for hold := false; ; {
+		n, err := c.Read(b)
+		p.mu.Lock()
+		hold = hold || p.holdOn != nil && bytes.Contains(b[:n], p.holdOn) // and all that follows it
+		if p.dropOn != nil && bytes.Contains(b[:n], p.dropOn) {
+			lose.Store(true)
+		}
+		p.mu.Unlock()
+		if n > 0 && !hold {
+			if _, err := up.Write(b[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			if err == io.EOF {
+				_ = up.(*net.UnixConn).CloseWrite()
+				// The engine's answer may still come: keep both open until it ends the connection.
+				_, _ = io.Copy(io.Discard, c)
+			}
+			return
+		}
+	}
+}
+
+// set changes the proxy's behaviour.
+func (p *proxy) set(change func(*proxy)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change(p)
+}
+
+// cut closes every connection and takes no more.
+func (p *proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.down = true
+	for c := range p.conns {
+		_ = c.Close()
+	}
+	p.conns = map[net.Conn]bool{}
+}
+
+func through(p *proxy) func(*docker.Config) {
+	return func(c *docker.Config) { c.Host, c.CallTimeout = "unix://"+p.addr, 2*time.Second }
+}
+
+// everyCall lists calls that must answer whatever the engine does.
+func everyCall(e *engine) map[string]func(context.Context) error {
+	f := provisioner.Found{Kind: "container", ID: "0123456789ab"}
+	return map[string]func(context.Context) error{
+		"Ready":        e.Ready,
+		"ResolveImage": func(ctx context.Context) error { _, err := e.ResolveImage(ctx, "x"); return err },
+		"Inspect":      func(ctx context.Context) error { _, err := e.Inspect(ctx, f.ID); return err },
+		"Exec": func(ctx context.Context) error {
+			_, err := e.Exec(ctx, f.ID, provisioner.ExecRequest{Command: []string{"true"}}, provisioner.Streams{})
+			return err
+		},
+		"CopyTo":    func(ctx context.Context) error { return e.CopyTo(ctx, f.ID, "/", "", packItems(e.t)) },
+		"CopyFrom":  func(ctx context.Context) error { _, err := e.CopyFrom(ctx, f.ID, "/x", ""); return err },
+		"Logs":      func(ctx context.Context) error { return e.Logs(ctx, f.ID, provisioner.LogsRequest{}, nil) },
+		"Inventory": func(ctx context.Context) error { _, err := e.Inventory(ctx, e.instance); return err },
+		"Remove":    func(ctx context.Context) error { return e.Remove(ctx, f) },
+		"Reserve":   func(ctx context.Context) error { _, err := e.Reserve(ctx, e.owner()); return err },
+		"Release":   func(ctx context.Context) error { return e.Release(ctx, "x") },
+		"Reconcile": func(ctx context.Context) error { return e.Reconcile(ctx, nil) },
+	}
+}
+
+// bare is a Runtime for tests without the real engine, at an address.
+func bare(t *testing.T, addr string) *engine {
+	t.Helper()
+	r, err := docker.New(docker.Config{Host: "unix://" + addr, Instance: "t" + testRun, Key: testKey, CallTimeout: time.Second,
+		Network: docker.NetworkConfig{Isolation: docker.IsolationOff, Spare: -1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Impossible() // no firewall command is to run
+	return &engine{Runtime: r, t: t, instance: "t" + testRun}
+}
+
+// TestEngineAway: no call hangs, panics or says anything but "unavailable" while the engine is away.
+func TestEngineAway(t *testing.T) {
+	dir := t.TempDir()
+	dead, err := net.Listen("unix", filepath.Join(dir, "dead"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.(*net.UnixListener).SetUnlinkOnClose(false)
+	_ = dead.Close()
+	hung, err := net.Listen("unix", filepath.Join(dir, "hung")) // takes connections, never answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hung.Close()
+	for name, addr := range map[string]string{"no socket": filepath.Join(dir, "none"), "refused": filepath.Join(dir, "dead"), "hung": filepath.Join(dir, "hung")} {
+		e := bare(t, addr)
+		for call, do := range everyCall(e) {
+			t.Run(name+"/"+call, func(t *testing.T) {
+				t.Parallel()
+				began := time.Now()
+				err := do(context.Background())
+				if !provisioner.Is(err, provisioner.Transient) || !provisioner.IsUnavailable(err) {
+					t.Errorf("got %v (%s), want transient and unavailable", err, provisioner.ClassOf(err))
+				}
+				if took := time.Since(began); took > 10*time.Second {
+					t.Errorf("took %s", took)
+				}
+				if call == "Ready" && !strings.Contains(err.Error(), addr) {
+					t.Errorf("%q does not name the address", err)
+				}
+			})
+			t.Run(name+"/cancelled "+call, func(t *testing.T) {
+				t.Parallel()
+				ctx, cancel := context.WithCancel(context.Background())
+				cancel()
+				wantClass(t, do(ctx), provisioner.Cancelled)
+			})
+		}
+	}
+}
+
+// answering is an engine that answers by a table of "METHOD path-suffix".
+func answering(t *testing.T, answers func(method, path string) (int, string)) *engine {
+	t.Helper()
+	addr := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Api-Version", "1.41")
+		w.Header().Set("Content-Type", "application/json")
+		if strings.HasSuffix(r.URL.Path, "/_ping") {
+			return
+		}
+		code, body := answers(r.Method, r.URL.Path)
+		w.WriteHeader(code)
+		_, _ = io.WriteString(w, body) // the client tells
+	})}
+	go func() { _ = s.Serve(l) }() // ends with Close
+	t.Cleanup(func() { _ = s.Close() })
+	return bare(t, addr)
+}
+
+func message(s string) string { return fmt.Sprintf(`{"message":%q}`, s) }
+
+// TestClasses: what the engine says becomes the right class.
+func TestClasses(t *testing.T) {
+	for name, c := range map[string]struct {
+		code int
+		body string
+		want provisioner.Class
+	}{
+		"not found":     {404, message("No such container: x"), provisioner.NotFound},
+		"conflict":      {409, message("name is in use"), provisioner.Conflict},
+		"bad request":   {400, message("invalid"), provisioner.Permanent},
+		"forbidden":     {403, message("not allowed"), provisioner.Permanent},
+		"server":        {500, message("something broke"), provisioner.Transient},
+		"busy":          {503, message("swarm"), provisioner.Transient},
+		"disk full":     {500, message("mkdir /var/lib/docker/x: no space left on device"), provisioner.Quota},
+		"address pools": {500, message("could not find an available, non-overlapping IPv4 address pool among the defaults"), provisioner.Quota},
+		"no JSON":       {500, "<html>", provisioner.Transient},
+		"odd JSON":      {200, `{}`, provisioner.Transient},
+		"cut JSON":      {200, `{"State":`, provisioner.Transient},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := answering(t, func(string, string) (int, string) { return c.code, c.body })
+			_, err := e.Inspect(t.Context(), "x")
+			wantClass(t, err, c.want)
+		})
+	}
+}
+
+// TestInventoryIncomplete: a part of the list failing, or the engine saying that it left some out, is an error.
+func TestInventoryIncomplete(t *testing.T) {
+	for _, broken := range []string{"/containers/json", "/networks", "/volumes", "warning"} {
+		t.Run(broken, func(t *testing.T) {
+			e := answering(t, func(_, path string) (int, string) {
+				switch {
+				case strings.HasSuffix(path, broken):
+					return 500, message("broken")
+				case strings.HasSuffix(path, "/volumes") && broken == "warning":
+					return 200, `{"Volumes":[],"Warnings":["driver x did not answer"]}`
+				case strings.HasSuffix(path, "/volumes"):
+					return 200, `{"Volumes":[]}`
+				}
+				return 200, `[]`
+			})
+			found, err := e.Inventory(t.Context(), e.instance)
+			wantClass(t, err, provisioner.Transient)
+			wantEqual(t, "found", found, []provisioner.Found(nil))
+		})
+	}
+}
+
+// ours is an engine's description of a container of ours.
+func ours(e *engine) string {
+	labels := testKey.Labels(e.owner())
+	var l []string
+	for k, v := range labels {
+		l = append(l, fmt.Sprintf("%q:%q", k, v))
+	}
+	return `{"Id":"x","Config":{"Labels":{` + strings.Join(l, ",") + `}}}`
+}
+
+// TestRemoveInProgress: a removal under way is waited for; one that is stuck ends as Transient.
+func TestRemoveInProgress(t *testing.T) {
+	var tries atomic.Int32
+	gone := func(after int32) *engine {
+		var e *engine
+		e = answering(t, func(method, _ string) (int, string) {
+			switch {
+			case tries.Load() >= after:
+				return 404, message("No such container: x")
+			case method == http.MethodDelete && tries.Add(1)%2 == 1:
+				return 409, message("removal of container x is already in progress")
+			case method == http.MethodDelete:
+				return 500, message("driver failed to remove root filesystem: device or resource busy")
+			}
+			return 200, ours(e)
+		})
+		return e
+	}
+	if err := gone(3).Remove(t.Context(), provisioner.Found{Kind: "container", ID: "x"}); err != nil {
+		t.Error(err)
+	}
+	defer docker.SetRemoveFor(500 * time.Millisecond)()
+	err := gone(1<<30).Remove(t.Context(), provisioner.Found{Kind: "container", ID: "x"})
+	wantClass(t, err, provisioner.Transient)
+	if provisioner.IsUnavailable(err) || !strings.Contains(err.Error(), "stuck") {
+		t.Errorf("got %v, want it to say that the container is stuck", err)
+	}
+}
+
+// TestExecCut: an engine that goes away while a command runs gives Transient, soon, and never an exit code.
+func TestExecCut(t *testing.T) {
+	p := newProxy(t)
+	e := newEngine(t)
+	far := newEngine(t, through(p), func(c *docker.Config) { c.Instance = e.instance })
+	id := e.sandbox()
+	var out watch
+	done := make(chan error, 1)
+	go func() {
+		code, err := far.Exec(t.Context(), id, provisioner.ExecRequest{Command: []string{"sh", "-c", "echo on; exec sleep 30"}}, provisioner.Streams{Stdout: &out})
+		if err == nil {
+			err = fmt.Errorf("exit code %d", code)
+		}
+		done <- err
+	}()
+	until(t, "the command's start", func() bool { return out.has("on") })
+	p.cut()
+	err := <-done
+	if !provisioner.Is(err, provisioner.Transient) || !provisioner.IsUnavailable(err) {
+		t.Errorf("got %v, want transient and unavailable", err)
+	}
+	wantClass(t, far.Ready(t.Context()), provisioner.Transient)
+	p.set(func(p *proxy) { p.down = false })
+	if err := far.Ready(t.Context()); err != nil {
+		t.Error("the engine is back:", err)
+	}
+}
+
+// TestExecStartHangs: the upgrade request, which the SDK does not bound, is bounded here, and leaves no goroutine.
+func TestExecStartHangs(t *testing.T) {
+	p := newProxy(t)
+	e := newEngine(t)
+	far := newEngine(t, through(p), func(c *docker.Config) { c.Instance = e.instance })
+	id := e.sandbox()
+	req := provisioner.ExecRequest{Command: []string{"true"}}
+	if _, err := far.Exec(t.Context(), id, req, provisioner.Streams{}); err != nil {
+		t.Fatal(err)
+	}
+	p.set(func(p *proxy) { p.holdOn = []byte("/start HTTP") })
+	before := runtime.NumGoroutine()
+	for range 3 {
+		_, err := far.Exec(t.Context(), id, req, provisioner.Streams{})
+		if !provisioner.Is(err, provisioner.Transient) || !provisioner.IsUnavailable(err) {
+			t.Errorf("got %v, want transient and unavailable", err)
+		}
+	}
+	p.set(func(p *proxy) { p.holdOn = nil })
+	until(t, "goroutines to end", func() bool { return runtime.NumGoroutine() <= before+2 })
+}
+
+// TestReserveReplyLost: a network whose reply was lost is found again, and nothing of it is left.
+func TestReserveReplyLost(t *testing.T) {
+	p := newProxy(t)
+	e := newEngine(t, through(p))
+	p.set(func(p *proxy) { p.dropOn = []byte("/networks/create") })
+	_, err := e.Reserve(t.Context(), e.owner())
+	wantClass(t, err, provisioner.Transient)
+	p.set(func(p *proxy) { p.dropOn = nil })
+	if p.dropped == 0 {
+		t.Fatal("no reply was lost: the test proves nothing")
+	}
+	until(t, "the network, made all the same", func() bool { return len(e.networks()) == 1 })
+	name := e.reserve()
+	wantEqual(t, "another network is handed out", len(e.networks()), 2)
+	e.reconcile(name)
+	wantEqual(t, "networks", e.networks(), []string{name})
+}
+
+// TestLogsCut: following a log ends with an error, not as if the sandbox had ended.
+func TestLogsCut(t *testing.T) {
+	p := newProxy(t)
+	e := newEngine(t)
+	far := newEngine(t, through(p), func(c *docker.Config) { c.Instance = e.instance })
+	id := talker(e, "echo on; sleep 1000")
+	began := make(chan struct{}, 1)
+	done := make(chan error, 1)
+	go func() {
+		done <- far.Logs(t.Context(), id, provisioner.LogsRequest{Follow: true}, func(provisioner.LogLine) error { began <- struct{}{}; return nil })
+	}()
+	<-began
+	p.cut()
+	err := <-done
+	wantClass(t, err, provisioner.Transient)
+	p.set(func(p *proxy) { p.down = false })
+	if errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}

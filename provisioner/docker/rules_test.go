@@ -1,0 +1,236 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/bothy-env/bothy/provisioner"
+)
+
+const wantRules = `*mangle
+:BOTHY-2d711642 - [0:0]
+:BOTHY-2d711642-IN - [0:0]
+-A BOTHY-2d711642 -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN
+-A BOTHY-2d711642 -d 169.254.169.254/32 -p udp -m udp --dport 53 -j RETURN
+-A BOTHY-2d711642 -d 169.254.169.254/32 -p tcp -m tcp --dport 53 -j RETURN
+-A BOTHY-2d711642-IN -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN
+-A BOTHY-2d711642-IN -d 169.254.169.254/32 -p udp -m udp --dport 53 -j RETURN
+-A BOTHY-2d711642-IN -d 169.254.169.254/32 -p tcp -m tcp --dport 53 -j RETURN
+-A BOTHY-2d711642 -d 169.254.0.0/16 -j DROP
+-A BOTHY-2d711642 -d 100.100.100.200/32 -j DROP
+-A BOTHY-2d711642 -d 168.63.129.16/32 -j DROP
+-A BOTHY-2d711642 -d 192.0.0.0/24 -j DROP
+-A BOTHY-2d711642 -d 8.8.0.0/16 -j DROP
+-A BOTHY-2d711642 -d 10.1.0.0/16 -j RETURN
+-A BOTHY-2d711642 -d 0.0.0.0/8 -j DROP
+-A BOTHY-2d711642 -d 10.0.0.0/8 -j DROP
+-A BOTHY-2d711642 -d 100.64.0.0/10 -j DROP
+-A BOTHY-2d711642 -d 127.0.0.0/8 -j DROP
+-A BOTHY-2d711642 -d 172.16.0.0/12 -j DROP
+-A BOTHY-2d711642 -d 192.168.0.0/16 -j DROP
+-A BOTHY-2d711642 -d 198.18.0.0/15 -j DROP
+-A BOTHY-2d711642 -d 224.0.0.0/4 -j DROP
+-A BOTHY-2d711642 -d 240.0.0.0/4 -j DROP
+-A BOTHY-2d711642-IN -j DROP
+COMMIT
+`
+
+// TestRulesGolden: a metadata address that is also the resolver (as on some clouds) is open for names alone.
+func TestRulesGolden(t *testing.T) {
+	fw := newFirewall("x")
+	got := fw.restore([]netip.Addr{netip.MustParseAddr("169.254.169.254")}, prefixes("8.8.0.0/16")[0], prefixes("10.1.2.3/16"))
+	if diff := cmp.Diff(wantRules, got); diff != "" {
+		t.Errorf("rules (-want +got):\n%s", diff)
+	}
+	if got := fw.bridge(4095); len(got) > 15 || !strings.HasPrefix(got, strings.TrimSuffix(fw.bridges, "+")) {
+		t.Errorf("bridge %q does not fit the kernel or the rules' %q", got, fw.bridges)
+	}
+}
+
+// TestWithoutDockersChains: an engine that keeps its rules elsewhere is isolated all the same.
+func TestWithoutDockersChains(t *testing.T) {
+	h := newHost("iptables")
+	delete(h.chains, "iptables filter DOCKER-USER")
+	if err := simulated(h, true).assert(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMoveToFront(t *testing.T) {
+	j := newFirewall("x").jumps()[0]
+	other := newFirewall("y").jumps()[0].rule
+	set := "-I FORWARD 1 " + j.rule + "\n"
+	drop := "-D FORWARD " + j.rule + "\n"
+	for name, c := range map[string]struct {
+		rules []string
+		want  string
+	}{
+		"first":                   {[]string{j.rule, "-j RETURN"}, ""},
+		"after another bothy's":   {[]string{other, j.rule, "-j RETURN"}, ""},
+		"missing":                 {[]string{"-j RETURN"}, set},
+		"empty chain":             {nil, set},
+		"behind a return":         {[]string{"-j RETURN", j.rule}, drop + set},
+		"behind an accept":        {[]string{other, "-s 10.0.0.1/32 -j ACCEPT", j.rule}, drop + set},
+		"own bridges let by":      {[]string{strings.Replace(j.rule, "BOTHY-2d711642", "ACCEPT", 1), j.rule}, drop + set},
+		"doubled":                 {[]string{j.rule, "-j RETURN", j.rule}, drop + drop + set},
+		"only another's is there": {[]string{other}, set},
+	} {
+		t.Run(name, func(t *testing.T) {
+			want := c.want
+			if want != "" {
+				want = "*mangle\n" + want + "COMMIT\n"
+			}
+			if diff := cmp.Diff(want, moveToFront(c.rules, j)); diff != "" {
+				t.Errorf("change (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// host is a simulated firewall: chains of rules, by binary.
+type host struct {
+	chains   map[string][]string // "iptables mangle FORWARD" -> rules
+	binaries []string
+	fail     string // a command line that holds it fails
+	calls    []string
+}
+
+func newHost(binary string) *host {
+	return &host{binaries: []string{binary, "sudo"}, chains: map[string][]string{
+		binary + " filter DOCKER-USER": {"-j RETURN"},
+		binary + " mangle FORWARD":     {"-j ACCEPT"},
+		binary + " mangle INPUT":       {},
+	}}
+}
+
+func (h *host) look(b string) (string, error) {
+	if !slices.Contains(h.binaries, b) {
+		return "", errors.New("not found")
+	}
+	return b, nil
+}
+
+func (h *host) run(_ context.Context, stdin string, argv ...string) (string, error) {
+	line := strings.Join(argv, " ")
+	h.calls = append(h.calls, line)
+	if h.fail != "" && strings.Contains(line, h.fail) {
+		return "", errors.New("refused")
+	}
+	if argv[0] == "sudo" {
+		if argv = argv[2:]; argv[0] == "true" {
+			return "", nil
+		}
+	}
+	if binary, ok := strings.CutSuffix(argv[0], "-restore"); ok {
+		return "", h.restore(binary, stdin)
+	}
+	rules, ok := h.chains[argv[0]+" "+argv[4]+" "+argv[6]]
+	if argv[3] != "-t" || argv[5] != "-S" || !ok {
+		return "", fmt.Errorf("no such chain: %s", line)
+	}
+	var out strings.Builder
+	for _, r := range rules {
+		fmt.Fprintf(&out, "-A %s %s\n", argv[6], r)
+	}
+	return out.String(), nil
+}
+
+func (h *host) restore(binary, text string) error {
+	table := ""
+	for line := range strings.Lines(text) {
+		f := strings.SplitN(strings.TrimSpace(line), " ", 3)
+		key := ""
+		if len(f) > 1 {
+			key = binary + " " + table + " " + f[1]
+		}
+		switch {
+		case f[0][0] == '*':
+			table = f[0][1:]
+		case f[0][0] == ':':
+			h.chains[binary+" "+table+" "+f[0][1:]] = nil
+		case f[0] == "-A":
+			h.chains[key] = append(h.chains[key], f[2])
+		case f[0] == "-I":
+			h.chains[key] = append([]string{strings.TrimPrefix(f[2], "1 ")}, h.chains[key]...)
+		case f[0] == "-D":
+			at := slices.Index(h.chains[key], f[2])
+			if at < 0 {
+				return errors.New("no such rule")
+			}
+			h.chains[key] = slices.Delete(h.chains[key], at, at+1)
+		}
+	}
+	return nil
+}
+
+func simulated(h *host, root bool) *tables {
+	return &tables{fw: newFirewall("x"), pool: prefixes("8.8.0.0/16")[0], dns: func() []netip.Addr { return nil }, run: h.run, look: h.look, root: root}
+}
+
+// TestAssert: in whatever variant Docker's chains are, rules end up whole and in front, and a second look changes nothing.
+func TestAssert(t *testing.T) {
+	for _, binary := range []string{"iptables", "iptables-legacy", "iptables-nft"} {
+		for _, root := range []bool{true, false} {
+			h := newHost(binary)
+			h.binaries = append(h.binaries, "iptables") // there, and works, but perhaps without Docker's chains
+			h.chains["iptables mangle FORWARD"] = []string{"-j ACCEPT"}
+			tb := simulated(h, root)
+			if err := tb.assert(t.Context()); err != nil {
+				t.Fatalf("%s: %v", binary, err)
+			}
+			for _, j := range tb.fw.jumps() {
+				if got := h.chains[binary+" mangle "+j.chain]; len(got) == 0 || got[0] != j.rule {
+					t.Errorf("%s: chain %s does not begin with our jump: %v", binary, j.chain, got)
+				}
+			}
+			if got := len(h.chains[binary+" mangle "+tb.fw.forward]); got != strings.Count(wantRules, "-A BOTHY-2d711642 ")-3 {
+				t.Errorf("%s: %d rules", binary, got)
+			}
+			h.calls = nil
+			if err := tb.assert(t.Context()); err != nil {
+				t.Fatalf("%s: %v", binary, err)
+			}
+			for _, c := range h.calls {
+				if strings.Contains(c, "-restore") {
+					t.Errorf("%s: a second look writes: %s", binary, c)
+				}
+				if !root && !strings.HasPrefix(c, "sudo -n ") {
+					t.Errorf("%s: without root, not through sudo: %s", binary, c)
+				}
+			}
+		}
+	}
+}
+
+// TestAssertFails: what cannot be set is class Permanent and says what to do; what failed this time is Transient.
+func TestAssertFails(t *testing.T) {
+	for name, c := range map[string]struct {
+		root  bool
+		spoil func(*host)
+		class provisioner.Class
+		say   string
+	}{
+		"no sudo":            {false, func(h *host) { h.binaries = []string{"iptables"} }, provisioner.Permanent, "no sudo"},
+		"sudo asks":          {false, func(h *host) { h.fail = "sudo -n true" }, provisioner.Permanent, "password"},
+		"no iptables":        {true, func(h *host) { h.binaries = nil }, provisioner.Permanent, "not installed"},
+		"not readable":       {true, func(h *host) { h.chains = nil }, provisioner.Permanent, "cannot be read"},
+		"write fails":        {true, func(h *host) { h.fail = "-restore" }, provisioner.Transient, "set the rules"},
+		"INPUT not readable": {true, func(h *host) { h.fail = "-S INPUT" }, provisioner.Transient, "INPUT"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost("iptables")
+			c.spoil(h)
+			err := simulated(h, c.root).assert(t.Context())
+			if provisioner.ClassOf(err) != c.class || !strings.Contains(err.Error(), c.say) {
+				t.Errorf("got %q, %v; want %q that says %q", provisioner.ClassOf(err), err, c.class, c.say)
+			}
+		})
+	}
+}
