@@ -25,14 +25,15 @@ type provider struct {
 }
 
 func openDriver(cfg config.Config, dir *stateDir, instance string, secret []byte, logger *slog.Logger) (provider, error) {
-	if cfg.Driver == config.DriverFake {
-		world := fake.New(fake.Options{Dir: dir.join("fake")})
-		logger.Warn("the fake driver is in use: environments are not real")
-		return provider{driver: world.Driver(), runtime: world.Runtime(), close: func(context.Context) error { return nil }}, nil
-	}
 	key, err := engine.LabelKey(secret)
 	if err != nil {
 		return provider{}, err
+	}
+	if cfg.Driver == config.DriverFake {
+		logger.Warn("the fake driver is in use: environments are not real")
+		world := fake.New(fake.Options{Dir: dir.join("fake"), Key: key, Instance: instance})
+		runtime := world.Runtime()
+		return provider{driver: world.Driver(), runtime: runtime, networks: runtime, close: runtime.Close}, nil
 	}
 	spare := cfg.Network.Spare
 	if spare == 0 {

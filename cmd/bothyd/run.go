@@ -30,7 +30,7 @@ func run(ctx context.Context, cfg config.Config, logger *slog.Logger) (err error
 	if err != nil {
 		return err
 	}
-	db, err := store.Open(ctx, databaseOf(cfg, dir))
+	db, err := store.Open(ctx, cfg.Database)
 	if err != nil {
 		return err
 	}
@@ -108,13 +108,6 @@ func newServer(cfg config.Config, eng *engine.Engine, logger *slog.Logger) (*api
 		Socket: cfg.Listen.Unix, TCP: cfg.Listen.TCP, TLSCert: cfg.Listen.TLSCert, TLSKey: cfg.Listen.TLSKey,
 		TokenFile: cfg.Listen.TokenFile, AllowedHosts: cfg.Listen.AllowedHosts, Version: version, Logger: logger,
 	}, eng)
-}
-
-func databaseOf(cfg config.Config, dir *stateDir) string {
-	if cfg.Database != "" {
-		return cfg.Database
-	}
-	return "sqlite://" + dir.join("bothy.db")
 }
 
 // openBlueprints offers the blueprints that come with bothy and those of the configured folders.

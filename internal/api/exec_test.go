@@ -134,6 +134,20 @@ func TestASignalPassesInputThatNobodyReads(t *testing.T) {
 	}
 }
 
+func TestTheExitCodeArrivesThoughInputIsOnItsWay(t *testing.T) {
+	d := newDouble()
+	d.exec = func(context.Context, provisioner.ExecRequest, provisioner.Streams) (int, error) { return 7, nil }
+	dir, tcp := withTCP(t)
+	r := start(t, d, tcp)
+	c := r.clientOf(client.Options{Host: "https://" + r.server.Addr().String(), Token: "sesame", CAFile: dir + "/cert.pem"})
+	for i := range 30 {
+		code, err := c.Exec(limited(t), "otter", wire.ExecStart{Command: []string{"true"}, Stdin: true}, client.ExecStreams{Stdin: zeros{}})
+		if err != nil || code != 7 {
+			t.Fatalf("try %d: code %d, error %v", i, code, err)
+		}
+	}
+}
+
 func TestASlowReaderHoldsTheCommandUpAndLosesNothing(t *testing.T) {
 	d := newDouble()
 	const chunk, chunks = 256 << 10, 64 // 16 MiB

@@ -71,11 +71,6 @@ var rooms = []room{
 // anyDriver is the rule of a driver that has none above, named after its folder.
 var anyDriver = room{may: []string{"provisioner"}, reach: append([]string{module + "/internal"}, append(dockerSDK, awsSDK...)...), why: "a driver knows nothing of leases, money or other drivers' SDKs"}
 
-// exempt folders hold no code of the product.
-var exempt = []string{
-	"internal/deps", // blank imports that keep go.mod complete until their users exist
-}
-
 type pkg struct {
 	ImportPath string
 	Imports    []string
@@ -133,7 +128,6 @@ func TestWhatIsAllowedIsNotReported(t *testing.T) {
 		"internal/plan":        {"internal/fleet"},
 		"provisioner/fake":     {"provisioner"},
 		"cmd/bothyd":           {"provisioner/docker", "internal/store", "internal/api"},
-		"internal/deps":        {"provisioner/docker"},
 		"internal/store/stest": {"internal/store", "internal/ledger"},
 	}
 	graph := map[string]pkg{}
@@ -150,7 +144,7 @@ func violations(graph map[string]pkg, rooms []room) []string {
 	var found []string
 	for _, p := range graph {
 		folder, ours := strings.CutPrefix(p.ImportPath, module+"/")
-		if !ours || slices.ContainsFunc(exempt, func(e string) bool { return within(folder, e) }) {
+		if !ours {
 			continue
 		}
 		rule, ok := roomOf(folder, rooms)

@@ -195,17 +195,24 @@ func (r *Runtime) Close(ctx context.Context) error {
 	k.mu.Lock()
 	k.closed = true
 	k.mu.Unlock()
-	k.stop()
+	// A network that is being made is waited for: given up on, the engine would make it all the same.
 	k.wg.Wait()
+	k.stop()
 	defer closeQuietly(r.api)
 
+	found, err := k.ours(ctx)
+	if err != nil {
+		return err
+	}
 	k.mu.Lock()
-	spare := k.spare
 	k.spare = nil
+	held := maps.Clone(k.held)
 	k.mu.Unlock()
 	var gone []network.Summary
-	for _, s := range spare {
-		gone = append(gone, network.Summary{ID: s.id, Name: s.name})
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		if _, isHeld := held[name]; !isHeld {
+			gone = append(gone, found[name])
+		}
 	}
 	if err := k.removeAll(ctx, gone); err != nil {
 		return err
