@@ -106,7 +106,7 @@ func (e *Engine) admissible(req Request) (fleet.Environment, error) {
 	return fleet.Environment{
 		Owner: req.Owner, Project: req.Project, IdempotencyKey: req.IdempotencyKey,
 		Blueprint: bp.Ref, Size: size, Image: bp.Image, Users: bp.Users, Workspace: bp.Workspace,
-		Inputs: inputs, State: fleet.Pending, Reason: "waiting to be started",
+		Inputs: inputs, State: fleet.Pending,
 		Lease: fleet.Lease{TTL: ttl, MaxTTL: bp.MaxTTL},
 	}, nil
 }

@@ -78,7 +78,7 @@ func (e *Engine) record(ctx context.Context, a plan.Action, now time.Time) error
 		var ev fleet.Event
 		switch a.Kind {
 		case plan.Start:
-			env.State, env.Reason = fleet.Provisioning, "being made"
+			env.State, env.Reason = fleet.Provisioning, ""
 			env.Work = fleet.Work{Action: fleet.Create, Generation: env.Work.Generation, Deadline: now.Add(e.cfg.CreateDeadline)}
 			ev = e.event(env, actorSelf, "environment.provisioning", "making it from %s", env.Blueprint)
 		case plan.Destroy:

@@ -113,7 +113,7 @@ func (e *Engine) spec(env fleet.Environment) (provisioner.Spec, error) {
 		Blueprint: env.Blueprint.String(), User: env.Owner, Created: e.Now(),
 	}
 	return provisioner.Spec{
-		Blueprint: provisioner.Blueprint{Name: env.Blueprint.Name, Version: env.Blueprint.Version, Digest: env.Blueprint.Digest, Dir: dir},
+		Blueprint: driverBlueprint(env.Blueprint, dir),
 		Owner:     owner,
 		Labels:    e.labels.Labels(owner),
 		Sandbox: provisioner.Sandbox{
@@ -122,6 +122,10 @@ func (e *Engine) spec(env fleet.Environment) (provisioner.Spec, error) {
 		},
 		Inputs: env.Inputs,
 	}, nil
+}
+
+func driverBlueprint(ref fleet.BlueprintRef, dir string) provisioner.Blueprint {
+	return provisioner.Blueprint{Name: ref.Name, Version: ref.Version, Digest: ref.Digest, Dir: dir}
 }
 
 // reserveNetwork takes a network and writes its name down before it is used.

@@ -135,6 +135,7 @@ func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
 	loops.Go(func() { e.control(ctx) })
 	loops.Go(func() { e.dispatch(ctx, workCtx) })
 	loops.Go(func() { e.sweepLoop(ctx) })
+	loops.Go(func() { e.prepareAhead(ctx) })
 	<-ctx.Done()
 	loops.Wait()
 
@@ -162,6 +163,20 @@ func (e *Engine) recover(ctx context.Context) error {
 		e.logger.Info("took over work that was cut off", "environments", n)
 	}
 	return nil
+}
+
+// prepareAhead gets the blueprints ready before anybody asks, so that the first
+// request is as quick as the next. What fails here fails again, and is told, when it is needed.
+func (e *Engine) prepareAhead(ctx context.Context) {
+	for _, bp := range e.blueprints.List() {
+		err := e.driver.Prepare(ctx, driverBlueprint(bp.Ref, bp.Dir))
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			e.logger.Warn("a blueprint is not ready", "blueprint", bp.Ref, "error", err)
+		}
+	}
 }
 
 // change writes a row and tells whoever watches it.
