@@ -71,7 +71,7 @@ func (s *Server) exec(ctx context.Context, w http.ResponseWriter, r *http.Reques
 		requestOf(ctx).log.Debug("no WebSocket", "error", err)
 		return nil // It has been answered.
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // After the last message there is nothing to lose.
 	defer context.AfterFunc(s.killing, func() { _ = conn.Close() })()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

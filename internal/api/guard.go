@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -81,7 +82,7 @@ func hostname(host string) string {
 }
 
 func answerPanic(w *recorder, r *http.Request, fault any) {
-	if fault == http.ErrAbortHandler || r.Context().Err() != nil {
+	if err, ok := fault.(error); (ok && errors.Is(err, http.ErrAbortHandler)) || r.Context().Err() != nil {
 		return // Meant, or nobody is there any more.
 	}
 	info := requestOf(r.Context())

@@ -93,7 +93,7 @@ func TestWhatIsNotOursToReplaceStays(t *testing.T) {
 		}
 		for range 2 { // fills its queue
 			if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
-				defer conn.Close()
+				t.Cleanup(func() { _ = conn.Close() })
 			}
 		}
 		if err := listenAt(t, path); err == nil || !strings.Contains(err.Error(), "see who is at") {

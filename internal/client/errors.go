@@ -193,7 +193,7 @@ func reason(err error) string {
 		if inner == nil {
 			return err.Error()
 		}
-		if pe, ok := err.(*fs.PathError); ok {
+		if pe, ok := err.(*fs.PathError); ok { //nolint:errorlint // this walks the chain by itself
 			return pe.Path + ": " + pe.Err.Error()
 		}
 		err = inner

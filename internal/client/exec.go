@@ -47,12 +47,12 @@ func (c *Client) Exec(ctx context.Context, nameOrID string, start wire.ExecStart
 	x.credit = sync.NewCond(&x.creditMu)
 	x.window = wire.ExecWindow
 	// Closing the connection is what ends the command: the daemon sees it go.
-	unhook := context.AfterFunc(ctx, func() { conn.Close() })
+	unhook := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	var senders sync.WaitGroup
 	defer func() {
 		unhook()
 		x.stop()
-		conn.Close()
+		_ = conn.Close() // After the last message there is nothing to lose.
 		senders.Wait()
 	}()
 
@@ -185,7 +185,7 @@ func (x *execution) sendInput() {
 		if err != nil {
 			// Half an input must not pass for a whole one.
 			x.inputErr.Store(&err)
-			x.conn.Close()
+			_ = x.conn.Close()
 			return
 		}
 	}

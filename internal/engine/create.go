@@ -133,9 +133,6 @@ func (e *Engine) reserveNetwork(ctx context.Context, env *fleet.Environment, own
 	if e.networks == nil {
 		return "", nil
 	}
-	// Until its name is written down, reconciling would take it for one that nobody holds.
-	e.reserving.RLock()
-	defer e.reserving.RUnlock()
 	name, err := e.networks.Reserve(ctx, owner)
 	if err != nil {
 		return "", err

@@ -73,8 +73,6 @@ type Engine struct {
 	watchers watchers
 	running  running
 	ready    readiness
-	// reserving is held shared from reserving a network until its name is recorded, and alone to reconcile.
-	reserving sync.RWMutex
 
 	planNudge chan struct{}
 	workNudge chan struct{}

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -82,7 +84,8 @@ func TestPromiseIdempotent(t *testing.T) {
 }
 
 func TestReleaseDuringCreate(t *testing.T) {
-	b := setup(t).run()
+	// No heartbeat within the test: the release itself must stop the create.
+	b := setup(t, func(c *engine.Config) { c.WorkLease = 1000 * time.Hour }).run()
 	hang := b.inject(fake.Hang(fake.OpCreate, fake.Half))
 	env := b.acquire()
 	b.reached(hang)
@@ -185,6 +188,9 @@ func TestEngineCutOffMidCreate(t *testing.T) {
 	away := fake.FailBefore(fake.OpCreate, provisioner.Transient, "the engine went away")
 	away.Fail.Unavailable, away.Times = true, 5
 	in := b.inject(away)
+	hiccup := fake.FailBefore(fake.OpCreate, provisioner.Transient, "a hiccup")
+	hiccup.Times = 2 // of the three tries that there are
+	b.inject(hiccup)
 	env := b.acquire()
 	for want := 1; want <= 5; want++ {
 		waitUntil(t, "the fault struck again", func() bool {
@@ -379,24 +385,43 @@ func TestLogsOutliveTheEnvironment(t *testing.T) {
 	}
 }
 
-// TestPromiseState: ready only after the state is here, and no secret in plain sight.
+// TestPromiseState: ready only after the state is here, and it is nowhere in plain.
 func TestPromiseState(t *testing.T) {
-	b := setup(t).run()
-	env := b.untilState(b.acquire(func(r *engine.Request) { r.Project = marker }).ID, fleet.Leased)
+	var spy stateSpy
+	b := setup(t, func(c *engine.Config) { spy.Driver = c.Driver; c.Driver = &spy }).run()
+	env := b.untilState(b.acquire().ID, fleet.Leased)
 	sealed, _, err := b.db.LatestState(t.Context(), env.ID)
 	if err != nil || len(sealed) == 0 {
 		t.Fatalf("a leased environment has no state: %v", err)
 	}
-	if bytes.Contains(sealed, []byte(env.SandboxID)) || bytes.Contains(sealed, []byte("{")) && bytes.HasPrefix(sealed, []byte("{")) {
-		t.Error("the state is stored in plain")
+	b.stop()
+	path := strings.TrimPrefix(b.dsn, "sqlite://")
+	found := false
+	for _, name := range []string{path, path + "-wal"} {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(raw, spy.state) {
+			t.Errorf("%s holds the state in plain", filepath.Base(name))
+		}
+		found = found || bytes.Contains(raw, sealed)
 	}
-	raw, err := os.ReadFile(strings.TrimPrefix(b.dsn, "sqlite://") + "-wal")
-	if err != nil {
-		t.Fatal(err)
+	if !found || len(spy.state) == 0 {
+		t.Error("the sealed state is in no file: this search would find nothing in plain either")
 	}
-	if !bytes.Contains(raw, []byte(marker)) {
-		t.Error("the search for plain text would find nothing anyhow")
-	}
+}
+
+// stateSpy remembers the state that a driver gave.
+type stateSpy struct {
+	provisioner.Driver
+	state []byte
+}
+
+func (s *stateSpy) Create(ctx context.Context, spec provisioner.Spec, observe provisioner.Observer) (provisioner.Handle, error) {
+	h, err := s.Driver.Create(ctx, spec, observe)
+	s.state = h.State
+	return h, err
 }
 
 func TestShutdownLetsWorkFinish(t *testing.T) {
@@ -469,12 +494,16 @@ func TestPromiseFencing(t *testing.T) {
 // TestTakeOverFromItself: a process that slept longer than its work lease takes its own work
 // again; the first try must have ended before the second begins.
 func TestTakeOverFromItself(t *testing.T) {
-	b := setup(t).run()
+	var solo soloDriver
+	b := setup(t, func(c *engine.Config) { solo.Driver = c.Driver; c.Driver = &solo }).run()
 	hang := b.inject(fake.Hang(fake.OpCreate, fake.Half))
 	env := b.acquire()
 	b.reached(hang)
 	b.clock.advance(time.Minute)
 	b.untilState(env.ID, fleet.Leased)
+	if solo.overlaps.Load() > 0 {
+		t.Error("two tries ran on one environment at once")
+	}
 	for _, f := range b.left() {
 		if f.Labels[provisioner.LabelGeneration] != "2" {
 			t.Errorf("%s %s is of generation %s, want 2", f.Kind, f.Name, f.Labels[provisioner.LabelGeneration])
@@ -483,6 +512,82 @@ func TestTakeOverFromItself(t *testing.T) {
 	if breaches := b.world.Breaches(); len(breaches) > 0 {
 		t.Error(breaches)
 	}
+}
+
+// soloDriver counts calls that begin while another is under way.
+type soloDriver struct {
+	provisioner.Driver
+	busy, overlaps atomic.Int32
+}
+
+func (s *soloDriver) enter() (leave func()) {
+	if s.busy.Add(1) > 1 {
+		s.overlaps.Add(1)
+	}
+	return func() { s.busy.Add(-1) }
+}
+
+func (s *soloDriver) Create(ctx context.Context, spec provisioner.Spec, observe provisioner.Observer) (provisioner.Handle, error) {
+	defer s.enter()()
+	return s.Driver.Create(ctx, spec, observe)
+}
+
+func (s *soloDriver) Destroy(ctx context.Context, spec provisioner.Spec, state []byte, observe provisioner.Observer) error {
+	defer s.enter()()
+	return s.Driver.Destroy(ctx, spec, state, observe)
+}
+
+// hookedRuntime does something just before a sandbox is inspected, between apply and hand-over.
+type hookedRuntime struct {
+	*fake.Runtime
+	before func(id string)
+}
+
+func (h *hookedRuntime) Inspect(ctx context.Context, id string) (provisioner.Status, error) {
+	h.before(id)
+	return h.Runtime.Inspect(ctx, id)
+}
+
+// TestSandboxThatEndedIsNotHandedOver: the provider may report success for a container that exits at once.
+func TestSandboxThatEndedIsNotHandedOver(t *testing.T) {
+	var b *bench
+	b = setup(t, func(c *engine.Config) {
+		c.Runtime = &hookedRuntime{c.Runtime.(*fake.Runtime), func(id string) {
+			if err := b.world.Stop(id, 3, ""); err != nil {
+				t.Error(err)
+			}
+		}}
+	}).run()
+	env := b.untilState(b.acquire().ID, fleet.Destroyed)
+	if env.Failure == nil || !strings.Contains(env.Failure.Sentence, "exit code 3") {
+		t.Errorf("failure %+v, want the exit code told", env.Failure)
+	}
+	b.nothingLeft()
+}
+
+// TestReleaseJustBeforeHandOver: what was given back in the last moment is never handed over.
+func TestReleaseJustBeforeHandOver(t *testing.T) {
+	var b *bench
+	var id string
+	b = setup(t, func(c *engine.Config) {
+		c.Runtime = &hookedRuntime{c.Runtime.(*fake.Runtime), func(string) {
+			// As another process would record it: this one's worker hears nothing of it.
+			_, err := b.db.Change(t.Context(), id, store.Expect{}, func(env *fleet.Environment) (store.Writes, error) {
+				env.State, env.Work.Action = fleet.Destroying, fleet.Destroy
+				return store.Writes{}, nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}}
+	})
+	id = b.acquire().ID
+	b.run()
+	env := b.untilState(id, fleet.Destroyed)
+	if env.Lease.Held() || env.Failure != nil {
+		t.Errorf("lease %+v, failure %+v: it was handed over or failed", env.Lease, env.Failure)
+	}
+	b.nothingLeft()
 }
 
 func TestPanicFailsOneEnvironmentOnly(t *testing.T) {

@@ -20,7 +20,6 @@ const (
 	instance = "test0001"
 	// patience bounds every wait for something that must happen.
 	patience = 20 * time.Second
-	marker   = "TOP-SECRET-MARKER"
 )
 
 var secret = []byte("0123456789abcdef0123456789abcdef")

@@ -62,8 +62,6 @@ func (e *Engine) reconcileNetworks(ctx context.Context) error {
 	if e.networks == nil {
 		return nil
 	}
-	e.reserving.Lock()
-	defer e.reserving.Unlock()
 	envs, err := e.store.Live(ctx)
 	if err != nil {
 		return err

@@ -24,6 +24,8 @@ const (
 	pidMark = "bothy-exec-pid "
 	// drainFor bounds the wait for a command's output to end after it was killed.
 	drainFor = 5 * time.Second
+	// endFor is how long the engine may take to note the end of a command whose output it has ended.
+	endFor = 3 * time.Second
 	// startFor bounds the wait for the process id of a command that is to be killed while it starts.
 	startFor = 3 * time.Second
 )
@@ -169,7 +171,7 @@ func (s *session) run(ctx context.Context) (int, error) {
 		return 0, s.abort(ctx, s.r.fail(ctx, opExec, ctx.Err()))
 	}
 	code, err := s.exitCode(ctx)
-	if provisioner.Is(err, provisioner.Cancelled) {
+	if provisioner.Is(err, provisioner.Cancelled) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return 0, s.abort(ctx, err)
 	}
 	if err != nil {
@@ -189,11 +191,11 @@ func callerFault(what string, err error) error {
 	return &provisioner.Error{Class: provisioner.Cancelled, Op: opExec, Sentence: "the " + what + ": " + err.Error(), Err: err}
 }
 
-// exitCode waits for the command's end and asks for its code. Its output may end
-// long before it, when it closed or redirected it, so there is no deadline but ctx.
+// exitCode asks for the code of a command whose output has ended. The engine ends it when the command is over, so
+// one that runs on has lost its connection, and a part of its output with it: that must not look like its end.
 func (s *session) exitCode(ctx context.Context) (int, error) {
 	wait := 2 * time.Millisecond
-	for {
+	for waited := time.Duration(0); ; waited += wait {
 		cctx, cancel := s.r.call(ctx)
 		st, err := s.r.api.ContainerExecInspect(cctx, s.execID)
 		cancel()
@@ -206,6 +208,10 @@ func (s *session) exitCode(ctx context.Context) (int, error) {
 		}
 		if !st.Running {
 			return st.ExitCode, nil
+		}
+		if waited > endFor {
+			return 0, &provisioner.Error{Class: provisioner.Transient, Op: opExec, Unavailable: true,
+				Sentence: "the connection to the command was lost while it ran", Err: io.ErrUnexpectedEOF}
 		}
 		select {
 		case <-ctx.Done():

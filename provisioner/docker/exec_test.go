@@ -185,11 +185,12 @@ func TestExecCancel(t *testing.T) {
 	e := newEngine(t)
 	id := e.sandbox()
 	for name, script := range map[string]string{
-		"plain":      `echo started; exec sleep 1000`,
-		"ignores":    `trap "" INT TERM HUP; echo started; sleep 1000; sleep 1000`,
-		"children":   `sleep 1000 & sleep 1000 & (sleep 1000 & sleep 1000) & echo started; wait`,
-		"own group":  `set -m; sleep 1000 & echo started; wait`,
-		"background": `sleep 1000 & sleep 1000 >/dev/null 2>&1 & echo started; exec sleep 1000`,
+		// With a terminal the shell puts each job in a process group of its own.
+		"jobs on a terminal": `set -m; sleep 1000 & sleep 1000 & echo started; wait`,
+		"plain":              `echo started; exec sleep 1000`,
+		"ignores":            `trap "" INT TERM HUP; echo started; sleep 1000; sleep 1000`,
+		"children":           `sleep 1000 & sleep 1000 & (sleep 1000 & sleep 1000) & echo started; wait`,
+		"background":         `sleep 1000 & sleep 1000 >/dev/null 2>&1 & echo started; exec sleep 1000`,
 	} {
 		for _, user := range []string{"dev", "root"} {
 			t.Run(name+" as "+user, func(t *testing.T) {
@@ -198,7 +199,8 @@ func TestExecCancel(t *testing.T) {
 				var out watch
 				done := make(chan error, 1)
 				go func() {
-					_, err := e.Exec(ctx, id, provisioner.ExecRequest{Command: []string{"sh", "-c", script}, User: user}, provisioner.Streams{Stdout: &out})
+					_, err := e.Exec(ctx, id, provisioner.ExecRequest{Command: []string{"sh", "-c", script}, User: user,
+						TTY: strings.Contains(name, "terminal")}, provisioner.Streams{Stdout: &out})
 					done <- err
 				}()
 				until(t, "the command's start", func() bool { return out.has("started") })

@@ -1,7 +1,6 @@
 package docker_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,136 +10,13 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/docker/docker/client"
-
 	"github.com/bothy-env/bothy/provisioner"
 	"github.com/bothy-env/bothy/provisioner/docker"
 )
-
-// proxy stands between a Runtime and the engine and can cut or hold the traffic.
-type proxy struct {
-	addr string
-
-	mu      sync.Mutex
-	conns   map[net.Conn]bool
-	down    bool   // take no connections
-	holdOn  []byte // a request that holds these bytes is never forwarded
-	dropOn  []byte // the answer to a request that holds these bytes is cut off: done, but the reply is lost
-	dropped int
-}
-
-func newProxy(t *testing.T) *proxy {
-	t.Helper()
-	p := &proxy{addr: filepath.Join(t.TempDir(), "s"), conns: map[net.Conn]bool{}}
-	l, err := net.Listen("unix", p.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = l.Close(); p.cut() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			p.mu.Lock()
-			down := p.down
-			p.conns[c] = true
-			p.mu.Unlock()
-			if down {
-				_ = c.Close()
-				continue
-			}
-			go p.serve(c)
-		}
-	}()
-	return p
-}
-
-func (p *proxy) serve(c net.Conn) {
-	defer c.Close()
-	up, err := net.Dial("unix", strings.TrimPrefix(client.DefaultDockerHost, "unix://"))
-	if err != nil {
-		return
-	}
-	defer up.Close()
-	p.mu.Lock()
-	p.conns[up] = true
-	p.mu.Unlock()
-	var lose atomic.Bool
-	go func() {
-		b := make([]byte, 64<<10)
-		for {
-			n, err := up.Read(b)
-			if lose.Load() {
-				p.mu.Lock()
-				p.dropped++
-				p.mu.Unlock()
-				_ = c.Close()
-				return
-			}
-			if n > 0 {
-				if _, err := c.Write(b[:n]); err != nil {
-					return
-				}
-			}
-			if err != nil {
-				_ = c.(*net.UnixConn).CloseWrite()
-				return
-			}
-		}
-	}()
-	b := make([]byte, 64<<10)
-	for hold := false; ; {
-		n, err := c.Read(b)
-		p.mu.Lock()
-		hold = hold || p.holdOn != nil && bytes.Contains(b[:n], p.holdOn) // and all that follows it
-		if p.dropOn != nil && bytes.Contains(b[:n], p.dropOn) {
-			lose.Store(true)
-		}
-		p.mu.Unlock()
-		if n > 0 && !hold {
-			if _, err := up.Write(b[:n]); err != nil {
-				return
-			}
-		}
-		if err != nil {
-			if err == io.EOF {
-				_ = up.(*net.UnixConn).CloseWrite()
-				// The engine's answer may still come: keep both open until it ends the connection.
-				_, _ = io.Copy(io.Discard, c)
-			}
-			return
-		}
-	}
-}
-
-// set changes the proxy's behaviour.
-func (p *proxy) set(change func(*proxy)) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	change(p)
-}
-
-// cut closes every connection and takes no more.
-func (p *proxy) cut() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.down = true
-	for c := range p.conns {
-		_ = c.Close()
-	}
-	p.conns = map[net.Conn]bool{}
-}
-
-func through(p *proxy) func(*docker.Config) {
-	return func(c *docker.Config) { c.Host, c.CallTimeout = "unix://"+p.addr, 2*time.Second }
-}
 
 // everyCall lists calls that must answer whatever the engine does.
 func everyCall(e *engine) map[string]func(context.Context) error {
@@ -356,6 +232,32 @@ func TestExecCut(t *testing.T) {
 	if err := far.Ready(t.Context()); err != nil {
 		t.Error("the engine is back:", err)
 	}
+}
+
+// TestExecConnectionLost: a command whose connection breaks while engine and sandbox live on is not taken for
+// ended, and does not run on unseen.
+func TestExecConnectionLost(t *testing.T) {
+	p := newProxy(t)
+	e := newEngine(t)
+	far := newEngine(t, through(p), func(c *docker.Config) { c.Instance = e.instance })
+	id := e.sandbox()
+	var out watch
+	done := make(chan error, 1)
+	go func() {
+		code, err := far.Exec(t.Context(), id, provisioner.ExecRequest{Command: []string{"sh", "-c", "echo on; exec sleep 1000"}}, provisioner.Streams{Stdout: &out})
+		if err == nil {
+			err = fmt.Errorf("exit code %d", code)
+		}
+		done <- err
+	}()
+	until(t, "the command's start", func() bool { return out.has("on") })
+	p.cut()
+	p.set(func(p *proxy) { p.down = false })
+	err := <-done
+	if !provisioner.Is(err, provisioner.Transient) || !provisioner.IsUnavailable(err) {
+		t.Errorf("got %v, want transient and unavailable", err)
+	}
+	wantEqual(t, "processes left", sleeps(e, id), 1)
 }
 
 // TestExecStartHangs: the upgrade request, which the SDK does not bound, is bounded here, and leaves no goroutine.

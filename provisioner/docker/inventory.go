@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -116,7 +117,7 @@ func (e foreignError) Error() string { return e.err.Error() }
 func (e foreignError) Unwrap() error { return e.err }
 
 func isForeign(err error) bool {
-	_, ok := err.(foreignError)
+	_, ok := errors.AsType[foreignError](err)
 	return ok
 }
 

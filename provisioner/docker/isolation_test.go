@@ -2,6 +2,7 @@ package docker_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"os/exec"
@@ -279,7 +280,7 @@ func TestIsolationImpossible(t *testing.T) {
 	off := newEngine(t, func(c *docker.Config) { c.Network.Isolation = docker.IsolationOff })
 	off.Impossible()
 	off.reserve()
-	if err := off.Isolation(t.Context()); err != docker.ErrIsolationOff {
+	if err := off.Isolation(t.Context()); !errors.Is(err, docker.ErrIsolationOff) {
 		t.Errorf("got %v, want ErrIsolationOff", err)
 	}
 }

@@ -86,7 +86,7 @@ func TestLogsFollow(t *testing.T) {
 	}()
 	wantClass(t, <-other, provisioner.Cancelled)
 	enough := errors.New("enough")
-	if err := e.Logs(t.Context(), id, provisioner.LogsRequest{Follow: true}, func(provisioner.LogLine) error { return enough }); err != enough {
+	if err := e.Logs(t.Context(), id, provisioner.LogsRequest{Follow: true}, func(provisioner.LogLine) error { return enough }); !errors.Is(err, enough) {
 		t.Errorf("got %v, want the writer's own error", err)
 	}
 

@@ -19,7 +19,7 @@ func slots(pool netip.Prefix) int { return 1 << (slotBits - pool.Bits()) }
 // subnet is the slot's part of the pool.
 func subnet(pool netip.Prefix, slot int) netip.Prefix {
 	base := pool.Masked().Addr().As4()
-	n := binary.BigEndian.Uint32(base[:]) + uint32(slot)<<(32-slotBits) //nolint:gosec // slot < slots(pool), so it fits
+	n := binary.BigEndian.Uint32(base[:]) + uint32(slot)<<(32-slotBits) // slot < slots(pool), so it fits
 	var b [4]byte
 	binary.BigEndian.PutUint32(b[:], n)
 	return netip.PrefixFrom(netip.AddrFrom4(b), slotBits)

@@ -124,7 +124,7 @@ type site struct {
 
 func newSite(t *testing.T, change func(*terraform.Config)) *site {
 	t.Helper()
-	s := &site{engine: realEngine(t), instance: fmt.Sprintf("h3t%d", time.Now().UnixNano()%1e9)} // an instance of the test's own
+	s := &site{engine: realEngine(t), instance: fmt.Sprintf("tft%d", time.Now().UnixNano()%1e9)} // an instance of the test's own
 	s.cfg = terraform.Config{WorkDir: t.TempDir(), Mirror: mirror(), Logger: testLogger(t)}
 	if change != nil {
 		change(&s.cfg)

@@ -268,6 +268,14 @@ func TestEverythingEndsWithTheDaemon(t *testing.T) {
 	if err := daemon.Start(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { // should the promise be broken
+		_ = daemon.Process.Kill() // it mostly has ended
+		if d, err := terraform.New(s.config()); err != nil {
+			t.Error(err)
+		} else if err := d.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
 	lines := bufio.NewScanner(stdout)
 	if !lines.Scan() || lines.Text() != "ready" {
 		t.Errorf("the daemon says %q", lines.Text())

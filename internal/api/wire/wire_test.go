@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/bothy-env/bothy/internal/api/wire"
@@ -31,7 +32,7 @@ func TestAProblemIsAnError(t *testing.T) {
 	if err.Error() != "no such thing" {
 		t.Errorf("error %q", err)
 	}
-	if p := err.(*wire.Problem); p.GetStatus() != 404 || p.ContentType("application/json") != wire.ProblemType {
+	if p, ok := errors.AsType[*wire.Problem](err); !ok || p.GetStatus() != 404 || p.ContentType("application/json") != wire.ProblemType {
 		t.Errorf("status %d, type %s", p.GetStatus(), p.ContentType("application/json"))
 	}
 }

@@ -1,0 +1,131 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"sync"
+
+	"github.com/docker/docker/api/types/network"
+
+	"github.com/bothy-env/bothy/provisioner"
+)
+
+// pop takes a spare slot and notes it as held, in one step.
+func (k *keeper) pop() (slot, bool, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.closed {
+		return slot{}, false, provisioner.Errorf(provisioner.Cancelled, "reserve network", "bothyd is shutting down")
+	}
+	if len(k.spare) == 0 {
+		return slot{}, false, nil
+	}
+	s := k.spare[0]
+	k.spare = k.spare[1:]
+	k.held[s.name] = 0
+	return s, true, nil
+}
+
+// drop forgets a held network.
+func (k *keeper) drop(name string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.held, name)
+}
+
+// take picks a free slot and marks it as being made; -1 when there is none.
+func (k *keeper) take(passed map[int]bool, taken []netip.Prefix) int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n := pick(k.cfg.Pool, k.next, func(n int) bool { return passed[n] || k.making[n] }, taken)
+	if n >= 0 {
+		k.making[n] = true
+		k.next = (n + 1) % slots(k.cfg.Pool)
+	}
+	return n
+}
+
+// untake ends the making of a slot; register notes what was made in the same
+// step, so that no Reconcile finds it without an owner.
+func (k *keeper) untake(n int, register func()) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.making, n)
+	register()
+}
+
+// refill makes spare networks behind the caller's back, one refill at a time.
+func (k *keeper) refill() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.filling || k.closed || len(k.spare) >= k.cfg.Spare {
+		return
+	}
+	k.filling = true
+	k.wg.Go(func() {
+		err := k.fill(k.bg)
+		k.mu.Lock()
+		k.filling = false
+		k.mu.Unlock()
+		if err != nil && k.bg.Err() == nil {
+			k.r.log.Warn("spare networks could not be made; the next environments make their own", "error", err)
+		}
+	})
+}
+
+// fill makes networks until there are as many spare ones as wanted.
+func (k *keeper) fill(ctx context.Context) error {
+	k.fillMu.Lock()
+	defer k.fillMu.Unlock()
+	for {
+		k.mu.Lock()
+		enough := k.closed || len(k.spare) >= k.cfg.Spare
+		k.mu.Unlock()
+		if enough {
+			return nil
+		}
+		if _, err := k.create(ctx, func(s slot) { k.spare = append(k.spare, s) }); err != nil {
+			return err
+		}
+	}
+}
+
+// remove removes one network, which must be empty.
+func (k *keeper) remove(ctx context.Context, id string) error {
+	const op = "remove network"
+	cctx, cancel := k.r.call(ctx)
+	defer cancel()
+	err := k.r.removeNetwork(cctx, ctx, op, id)
+	if provisioner.Is(err, provisioner.NotFound) {
+		return nil
+	}
+	return err
+}
+
+// removeAll removes networks, a few at once. One that a container is still on is left for the next
+// Reconcile: whoever sweeps containers comes first.
+func (k *keeper) removeAll(ctx context.Context, gone []network.Summary) error {
+	var (
+		wg   sync.WaitGroup
+		mu   sync.Mutex
+		errs []error
+		room = make(chan struct{}, removeAtOnce)
+	)
+	for _, n := range gone {
+		room <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-room }()
+			err := k.remove(ctx, n.ID)
+			if provisioner.Is(err, provisioner.Conflict) {
+				k.r.log.Info("a network that no environment holds is still in use", "network", n.Name)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			errs = append(errs, err)
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
