@@ -27,7 +27,7 @@ type command struct {
 const (
 	// liveBeat and plainBeat are how often a long command shows that it lives: in place, and as a line of its own.
 	liveBeat  = 200 * time.Millisecond
-	plainBeat = 15 * time.Second
+	plainBeat = 10 * time.Second
 	// killAfter is how long a command has to end after SIGINT.
 	killAfter = 5 * time.Second
 	// tailLines is how much of a brief command's output is shown when it fails.
@@ -36,18 +36,18 @@ const (
 
 // bothy runs `bothy ARGS`, shown in full.
 func (s *stage) bothy(ctx context.Context, args ...string) (string, error) {
-	return s.run(ctx, command{argv: append([]string{"bothy"}, args...)})
+	return s.do(ctx, command{argv: append([]string{"bothy"}, args...)})
 }
 
-// run runs a command to its end, tells what it does, and gives its standard output. Cancelling
+// do runs a command to its end, tells what it does, and gives its output. Cancelling
 // ctx interrupts it; the error then is the cause.
-func (s *stage) run(ctx context.Context, c command) (string, error) {
+func (s *stage) do(ctx context.Context, c command) (string, error) {
 	if err := context.Cause(ctx); err != nil {
 		return "", err
 	}
 	shown := commandLine(c.argv)
 	cmd := exec.CommandContext(ctx, s.path(c.argv[0]), c.argv[1:]...) //nolint:gosec // the story's own commands
-	cmd.Dir, cmd.Env = s.project, s.env
+	cmd.Dir, cmd.Env = s.dir, s.env
 	// A group of its own: Ctrl-C in the terminal is ours to pass on.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
@@ -65,7 +65,11 @@ func (s *stage) run(ctx context.Context, c command) (string, error) {
 			s.say.Log(printable(line))
 		}
 	}}
-	stdout, stderr := out.stream(true), out.stream(false)
+	stdout := &lines{to: out, keep: true}
+	stderr := stdout // one stream, in the order in which it was written
+	if c.silent {
+		stderr = &lines{to: out} // only the answer is wanted
+	}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 
 	stop := s.beat(c, out)
@@ -131,7 +135,7 @@ type output struct {
 	each func(line string)
 
 	mu    sync.Mutex
-	text  bytes.Buffer // standard output
+	text  bytes.Buffer // what is kept
 	lines []string     // the last of both streams
 }
 
@@ -162,8 +166,6 @@ func (o *output) tail() []string {
 	defer o.mu.Unlock()
 	return append([]string(nil), o.lines...)
 }
-
-func (o *output) stream(keep bool) *lines { return &lines{to: o, keep: keep} }
 
 // lines cuts a stream into lines. A line that never ends is cut at maxLine bytes.
 type lines struct {
@@ -200,7 +202,7 @@ func (l *lines) end() {
 	}
 }
 
-// findBinaries looks where make puts them.
+// findBinaries looks where make puts them; the folder is given also when they are not there.
 func findBinaries() (string, error) {
 	dir := os.Getenv("BOTHY_BIN")
 	if dir == "" {

@@ -37,7 +37,12 @@ func main() {
 // interrupted is the cause of a context that a signal ended.
 type interrupted struct{ signal syscall.Signal }
 
-func (i interrupted) Error() string { return "interrupted: " + i.signal.String() }
+func (i interrupted) Error() string {
+	if i.signal == syscall.SIGINT {
+		return "interrupted"
+	}
+	return "ended by a signal (" + i.signal.String() + ")"
+}
 
 // exitCode is 0, 1, or 128+n after signal n.
 func exitCode(err error) int {

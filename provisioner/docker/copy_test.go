@@ -47,7 +47,7 @@ func unpackItems(t *testing.T, r io.Reader) []item {
 	var items []item
 	for in := tar.NewReader(r); ; {
 		h, err := in.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return items
 		}
 		if err != nil {

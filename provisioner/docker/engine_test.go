@@ -60,7 +60,7 @@ func randomHex(n int) string {
 	return hex.EncodeToString(b)
 }
 
-// sweep removes what a failed test of this process left, and the image.
+// sweep removes the image, what a failed test of this process left, and what runs that were killed left long ago.
 func sweep() error {
 	if !engineUsed {
 		return nil
@@ -72,11 +72,17 @@ func sweep() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	mine := filters.NewArgs(filters.Arg("label", labelTest+"="+testRun))
-	cs, err := api.ContainerList(ctx, container.ListOptions{All: true, Filters: mine})
+	// What is older than any run is of one that was killed.
+	old := time.Now().Add(-2 * time.Hour).Unix()
+	ofTests := filters.NewArgs(filters.Arg("label", labelTest))
+	cs, err := api.ContainerList(ctx, container.ListOptions{All: true, Filters: ofTests})
 	if err != nil {
 		return err
 	}
 	for _, c := range cs {
+		if c.Labels[labelTest] != testRun && c.Created > old {
+			continue
+		}
 		fmt.Fprintln(os.Stderr, "left by a test: container", c.Names)
 		if err := api.ContainerRemove(ctx, c.ID, container.RemoveOptions{Force: true}); err != nil {
 			return err
@@ -104,10 +110,19 @@ func sweep() error {
 			return err
 		}
 	}
-	if imageID != "" {
-		_, err = api.ImageRemove(ctx, imageID, image.RemoveOptions{Force: true, PruneChildren: true})
+	images, err := api.ImageList(ctx, image.ListOptions{Filters: ofTests})
+	if err != nil {
+		return err
 	}
-	return err
+	for _, i := range images {
+		if i.Labels[labelTest] != testRun && i.Created > old {
+			continue
+		}
+		if _, err := api.ImageRemove(ctx, i.ID, image.RemoveOptions{Force: true, PruneChildren: true}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // engine is what a test that needs Docker works with: a Runtime of an installation of its own.

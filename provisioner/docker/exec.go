@@ -131,7 +131,8 @@ type session struct {
 	conn         types.HijackedResponse
 	stdout       *preamble
 	out, errs    *gate
-	outputEnded  chan error
+	outputEnded  chan struct{} // closed after outputErr is set
+	outputErr    error
 	stdinTrouble chan error
 }
 
@@ -139,7 +140,7 @@ func newSession(r *Runtime, id, execID string, req provisioner.ExecRequest, stre
 	s := &session{
 		r: r, id: id, execID: execID, req: req, streams: streams, conn: conn,
 		out: newGate(streams.Stdout), errs: newGate(streams.Stderr),
-		outputEnded: make(chan error, 1), stdinTrouble: make(chan error, 1),
+		outputEnded: make(chan struct{}), stdinTrouble: make(chan error, 1),
 	}
 	s.stdout = newPreamble(s.out)
 	return s
@@ -156,10 +157,9 @@ func (s *session) run(ctx context.Context) (int, error) {
 	go s.control(side)
 
 	select {
-	case err := <-s.outputEnded:
-		s.outputEnded <- err // abort waits for it as well
-		if err != nil {
-			return 0, s.abort(ctx, s.r.fail(ctx, opExec, err))
+	case <-s.outputEnded:
+		if s.outputErr != nil {
+			return 0, s.abort(ctx, s.r.fail(ctx, opExec, s.outputErr))
 		}
 	case err := <-s.out.failed:
 		return 0, s.abort(ctx, callerFault("output could not be written", err))

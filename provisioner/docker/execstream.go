@@ -21,7 +21,8 @@ func (s *session) copyOutput() {
 		_, err = stdcopy.StdCopy(s.stdout, s.errs, s.conn.Reader)
 	}
 	s.stdout.ended()
-	s.outputEnded <- err
+	s.outputErr = err
+	close(s.outputEnded)
 }
 
 // gate passes writes on until it is shut or one fails. From then on it swallows them: the engine

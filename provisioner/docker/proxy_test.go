@@ -2,6 +2,7 @@ package docker_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"path/filepath"
@@ -104,7 +105,7 @@ func (p *proxy) serve(c net.Conn) {
 			}
 		}
 		if err != nil {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				_ = up.(*net.UnixConn).CloseWrite()
 				// The engine's answer may still come: keep both open until it ends the connection.
 				_, _ = io.Copy(io.Discard, c)

@@ -47,10 +47,10 @@ func cleanTar(from io.Reader, to io.Writer) error {
 	c := &tarChecker{kinds: map[string]kind{}, links: map[string]string{}}
 	for {
 		hdr, err := in.Next()
-		if err == io.EOF && end.zeros < tarEnd {
+		if errors.Is(err, io.EOF) && end.zeros < tarEnd {
 			return provisioner.Errorf(provisioner.Permanent, opCopyTo, "the tar stream is cut short: it has no end mark")
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

@@ -218,7 +218,11 @@ func TestTarsStayInside(t *testing.T) {
 		if err := os.MkdirAll(inner, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		defer os.RemoveAll(outer)
+		defer func() {
+			if err := os.RemoveAll(outer); err != nil {
+				t.Error(err)
+			}
+		}()
 		for i := range passed {
 			passed[i].Name = strings.TrimSuffix(passed[i].Name, "/")
 		}

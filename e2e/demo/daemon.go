@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/api/wire"
+)
+
+// daemon is a running bothyd: our child, or one that an earlier demo left.
+type daemon struct {
+	pid int
+	// done is closed when it has ended; err is then how. For one that is not our child: when its lock is free.
+	done chan struct{}
+	err  error
+}
+
+const (
+	readyWithin = 30 * time.Second
+	// stopWithin is more than the 90 s that the daemon gives running Terraform.
+	stopWithin = 100 * time.Second
+	poll       = 100 * time.Millisecond
+)
+
+// arguments is the daemon's command line.
+func (r *run) arguments() []string {
+	return append([]string{"bothyd", "--state-dir", r.state(), "--listen-unix", r.socket(), "--log-format", "text"}, r.Flags...)
+}
+
+// startDaemon starts bothyd and waits until it is ready. Its log goes to the run's folder.
+func (s *stage) startDaemon(ctx context.Context) (err error) {
+	log, err := os.OpenFile(s.run.daemonLog(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("open bothyd's log: %w", err)
+	}
+	defer func() { err = errors.Join(err, log.Close()) }() // the daemon has its own copy
+	argv := s.run.arguments()
+	s.say.Command(commandLine(argv) + " &")
+	// Not bound to ctx: after Ctrl-C it is still needed, to take the environments away.
+	cmd := exec.Command(s.path(argv[0]), argv[1:]...) //nolint:gosec // our own daemon
+	cmd.Dir, cmd.Env = s.run.Temp, daemonEnv(os.Environ(), s.run)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C in the terminal is not for it
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start bothyd: %w", err)
+	}
+	d := &daemon{pid: cmd.Process.Pid, done: make(chan struct{})}
+	s.daemon = d
+	go func() {
+		d.err = cmd.Wait()
+		close(d.done)
+	}()
+	return s.awaitReady(ctx)
+}
+
+// awaitReady waits until the daemon says that it is ready, and notes its instance id.
+func (s *stage) awaitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, readyWithin, fmt.Errorf("bothyd was not ready within %s", readyWithin))
+	defer cancel()
+	ticker := time.NewTicker(poll)
+	defer ticker.Stop()
+	for {
+		var health wire.Health
+		err := s.api.get(ctx, "/readyz", &health)
+		if err == nil && health.Ready {
+			break
+		}
+		select {
+		case <-s.daemon.done:
+			return s.daemon.ended()
+		case <-ctx.Done():
+			return errors.Join(context.Cause(ctx), s.complaints(context.WithoutCancel(ctx)))
+		case <-ticker.C:
+		}
+	}
+	v, err := s.api.version(ctx)
+	if err != nil {
+		return err
+	}
+	s.run.Instance = v.Instance
+	return s.run.save()
+}
+
+// complaints is what the daemon itself finds wrong; nil when it finds nothing.
+func (s *stage) complaints(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	health, err := s.api.doctor(ctx)
+	for _, c := range health.Checks {
+		if c.Status == "failed" {
+			err = errors.Join(err, fmt.Errorf("bothyd says: %s: %s; %s", c.Name, c.Message, c.Hint))
+		}
+	}
+	return err
+}
+
+// ended is the error for a daemon that ended when nobody asked it to.
+func (d *daemon) ended() error {
+	if d.err == nil {
+		return errors.New("bothyd ended by itself")
+	}
+	return fmt.Errorf("bothyd ended by itself: %w", d.err)
+}
+
+func (d *daemon) alive() bool {
+	select {
+	case <-d.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// stop sends SIGTERM and waits; after stopWithin it kills. An end that is not clean is an error.
+func (d *daemon) stop(ctx context.Context) error {
+	if !d.alive() {
+		return nil
+	}
+	if err := syscall.Kill(d.pid, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("stop bothyd: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, stopWithin)
+	defer cancel()
+	select {
+	case <-d.done:
+		return stopped(d.err)
+	case <-ctx.Done():
+		err := fmt.Errorf("stop bothyd: it was killed, having gone on after SIGTERM: %w", ctx.Err())
+		return errors.Join(err, syscall.Kill(d.pid, syscall.SIGKILL))
+	}
+}
+
+// stopped judges how a daemon ended after SIGTERM. One that was told so early that it had not yet
+// begun to listen for signals ends by it, which is just as well.
+func stopped(err error) error {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		if by, ok := exit.Sys().(syscall.WaitStatus); ok && by.Signaled() && by.Signal() == syscall.SIGTERM {
+			return nil
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("stop bothyd: %w", err)
+	}
+	return nil
+}
+
+// adopt finds the daemon that an earlier run left behind; nil when it has ended. Whoever holds
+// the lock on the run's state directory is that daemon, and wrote its process id there.
+func adopt(state string) (*daemon, error) {
+	f, err := os.OpenFile(filepath.Join(state, "bothyd.lock"), os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look for the daemon: %w", err)
+	}
+	if free(f) {
+		return nil, f.Close()
+	}
+	data, err := os.ReadFile(f.Name())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("look for the daemon: %w", err), f.Close())
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
+	if err != nil || pid <= 1 {
+		return nil, errors.Join(fmt.Errorf("look for the daemon: its lock says %q, not a process", data), f.Close())
+	}
+	d := &daemon{pid: pid, done: make(chan struct{})}
+	go func() {
+		defer close(d.done)
+		defer f.Close() //nolint:errcheck // only looked at
+		for !free(f) {
+			time.Sleep(poll) // nothing tells when another process' lock goes
+		}
+	}()
+	return d, nil
+}
+
+func free(f *os.File) bool {
+	if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
+		return false
+	}
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_UN) == nil
+}
+
+// daemonEnv is the daemon's environment: settings of this machine (engine, Terraform, network) stay, those of
+// another daemon go, and no configuration file but an empty one: /etc may hold another daemon's database.
+func daemonEnv(environ []string, r *run) []string {
+	kept := []string{"BOTHY_CONFIG=" + os.DevNull}
+	for _, v := range environ {
+		if !strings.HasPrefix(v, "BOTHY_") || hasPrefix(v, "BOTHY_ENGINE_", "BOTHY_TERRAFORM_", "BOTHY_NETWORK_", "BOTHY_CACHE=") {
+			kept = append(kept, v)
+		}
+	}
+	return append(kept, "BOTHY_ENGINE_HOST="+r.Engine)
+}
+
+// commandEnv is the environment of bothy's commands: this daemon's, whatever the user's own settings are.
+func commandEnv(environ []string, r *run) []string {
+	var kept []string
+	for _, v := range environ {
+		if !strings.HasPrefix(v, "BOTHY_") {
+			kept = append(kept, v)
+		}
+	}
+	return append(kept, "BOTHY_HOST=unix://"+r.socket())
+}
+
+func hasPrefix(s string, prefixes ...string) bool {
+	for _, p := range prefixes {
+		if strings.HasPrefix(s, p) {
+			return true
+		}
+	}
+	return false
+}
