@@ -43,7 +43,11 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer os.RemoveAll(dir)
+	defer func() {
+		if err := os.RemoveAll(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}()
 	binDir = dir
 	build := exec.Command("go", "build", "-o", dir, "github.com/bothy-env/bothy/cmd/...")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -91,8 +95,8 @@ func start(t *testing.T, args ...string) *daemon {
 	return d
 }
 
-func (d *daemon) host() string   { return "unix://" + filepath.Join(d.dir, "s", "bothyd.sock") }
-func (d *daemon) state() string  { return filepath.Join(d.dir, "state") }
+func (d *daemon) host() string  { return "unix://" + filepath.Join(d.dir, "s", "bothyd.sock") }
+func (d *daemon) state() string { return filepath.Join(d.dir, "state") }
 func (d *daemon) command(extra ...string) *exec.Cmd {
 	args := append([]string{
 		"--state-dir", d.state(), "--listen-unix", filepath.Join(d.dir, "s", "bothyd.sock"), "--log-format", "text",
@@ -169,6 +173,7 @@ func (d *daemon) cleanup() {
 	if d.t.Failed() {
 		d.t.Logf("bothyd's log:\n%s", d.log)
 	}
+	d.giveBack()
 	if d.cmd != nil && d.cmd.Process != nil {
 		_ = d.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 		select {
@@ -183,6 +188,36 @@ func (d *daemon) cleanup() {
 	}
 	if err := os.RemoveAll(d.dir); err != nil {
 		d.t.Errorf("remove state: %v", err)
+	}
+}
+
+// giveBack lets the daemon take its environments away itself, started once more if need be: with
+// the last of them go its firewall rules, which no label tells. What it does not do, the sweep by label does.
+func (d *daemon) giveBack() {
+	if d.cmd == nil || d.instance == "" || len(objects(d.t, "container", d.instance))+len(objects(d.t, "network", d.instance)) == 0 {
+		return
+	}
+	select {
+	case <-d.done:
+		again := d.command()
+		again.Stdout, again.Stderr = d.log, d.log
+		if err := again.Start(); err != nil {
+			d.t.Errorf("start bothyd to clean up: %v", err)
+			return
+		}
+		d.cmd, d.done = again, make(chan struct{})
+		go func(done chan struct{}) {
+			_ = again.Wait() // how it ends does not matter here
+			close(done)
+		}(d.done)
+	default:
+	}
+	poll(func() bool {
+		_, err := d.client.Version(context.Background())
+		return err == nil
+	})
+	if r := d.bothy("down", "--all", "--yes"); r.code != 0 {
+		d.t.Logf("clean up: %s", r)
 	}
 }
 
