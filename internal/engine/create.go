@@ -67,6 +67,7 @@ func (e *Engine) provision(ctx context.Context, env *fleet.Environment, log *pro
 		if err := e.clean(ctx, *env, log); err != nil {
 			return none, fmt.Errorf("clean up after an earlier try: %w", err)
 		}
+		e.releaseNetwork(ctx, *env)
 		// What they describe is gone, and the numbers of the next try's states begin anew.
 		if err := e.store.DropStates(ctx, env.ID); err != nil {
 			return none, fmt.Errorf("drop states of an earlier try: %w", err)

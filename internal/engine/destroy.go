@@ -28,6 +28,8 @@ func (e *Engine) destroy(ctx context.Context, env fleet.Environment) {
 	switch {
 	case err == nil:
 		e.recordDestroyed(ctx, env)
+		// Afterwards: it is the keeper's, not the environment's, and nobody should have to wait for it.
+		e.releaseNetwork(tryCtx, env)
 	case ctx.Err() != nil:
 		e.yield(ctx, env, provisioner.Errorf(provisioner.Cancelled, "destroy environment", "interrupted: %w", context.Cause(ctx)))
 	default:
@@ -52,15 +54,18 @@ func (e *Engine) clean(ctx context.Context, env fleet.Environment, log *progress
 		}
 		log.step("sweep", "Terraform could not destroy it (%s); it is removed by label instead", provisioner.Sentence(err))
 	}
-	if err := e.sweepEnvironment(ctx, env, log); err != nil {
-		return err
+	return e.sweepEnvironment(ctx, env, log)
+}
+
+// releaseNetwork gives the network of what is gone back to its keeper. Should that fail, the next sweep
+// sees that nobody holds it, and removes it.
+func (e *Engine) releaseNetwork(ctx context.Context, env fleet.Environment) {
+	if e.networks == nil || env.Network == "" {
+		return
 	}
-	if e.networks != nil && env.Network != "" {
-		if err := e.networks.Release(ctx, env.Network); err != nil {
-			return fmt.Errorf("release network %s: %w", env.Network, err)
-		}
+	if err := e.networks.Release(ctx, env.Network); err != nil {
+		e.logger.Warn("releasing a network failed; it is removed later", "network", env.Network, "error", err)
 	}
-	return nil
 }
 
 // billFound begins the bill of an environment whose create was cut off before
