@@ -51,7 +51,7 @@ type Config struct {
 	// Network is how the sandboxes' networks are made.
 	Network Network `key:"network"`
 	// Concurrency is how many creates and destroys run at once.
-	Concurrency int `key:"concurrency" min:"1" max:"256" help:"how many creates and destroys run at once; default: twice the cores, at least 4"`
+	Concurrency int `key:"concurrency" min:"1" max:"256" help:"how many creates and destroys run at once; default: twice the cores, at least 10"`
 	// Log is what is logged and how.
 	Log Log `key:"log"`
 	// ShutdownTimeout bounds how long running Terraform may take to finish after SIGTERM.
@@ -125,8 +125,8 @@ func defaults(euid int, getenv func(string) string) Config {
 			Timeout: 15 * time.Minute,
 		},
 		Engine:          Engine{Host: "unix:///var/run/docker.sock"},
-		Network:         Network{Isolation: IsolationEnforce, Pool: netip.MustParsePrefix("172.30.0.0/16"), Spare: 2},
-		Concurrency:     max(4, 2*runtime.NumCPU()),
+		Network:         Network{Isolation: IsolationEnforce, Pool: netip.MustParsePrefix("172.30.0.0/16"), Spare: 4},
+		Concurrency:     max(10, 2*runtime.NumCPU()),
 		Log:             Log{Level: "info", Format: "auto"},
 		ShutdownTimeout: 90 * time.Second,
 	}

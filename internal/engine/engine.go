@@ -42,7 +42,7 @@ type Config struct {
 	Secret []byte
 	Logger *slog.Logger
 
-	// Concurrency is how many environments may be in the making at once (default 4).
+	// Concurrency is how many environments may be in the making at once (default 10).
 	Concurrency int
 	// CreateTimeout bounds one try to create (default 10 min), CreateDeadline all tries (default 20 min).
 	CreateTimeout, CreateDeadline time.Duration
@@ -50,7 +50,7 @@ type Config struct {
 	DestroyTimeout time.Duration
 	// WorkLease is how long a worker may be silent (default 20 s).
 	WorkLease time.Duration
-	// Tick is the longest time between two plans (default 5 s), SweepEvery between two sweeps (default 30 s).
+	// Tick is the longest time between two plans (default 10 s), SweepEvery between two sweeps (default 30 s).
 	Tick, SweepEvery time.Duration
 	// Clock is read once per decision; time.Now when nil.
 	Clock func() time.Time
@@ -90,12 +90,12 @@ func New(cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make engine: %w", err)
 	}
-	cfg.Concurrency = cmp.Or(cfg.Concurrency, 4)
+	cfg.Concurrency = cmp.Or(cfg.Concurrency, 10)
 	cfg.CreateTimeout = cmp.Or(cfg.CreateTimeout, 10*time.Minute)
 	cfg.CreateDeadline = cmp.Or(cfg.CreateDeadline, 20*time.Minute)
 	cfg.DestroyTimeout = cmp.Or(cfg.DestroyTimeout, 5*time.Minute)
 	cfg.WorkLease = cmp.Or(cfg.WorkLease, 20*time.Second)
-	cfg.Tick = cmp.Or(cfg.Tick, 5*time.Second)
+	cfg.Tick = cmp.Or(cfg.Tick, 10*time.Second)
 	cfg.SweepEvery = cmp.Or(cfg.SweepEvery, 30*time.Second)
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

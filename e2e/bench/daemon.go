@@ -1,0 +1,223 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/api/wire"
+	"github.com/bothy-env/bothy/internal/client"
+)
+
+const (
+	// patience bounds every wait: what takes longer does not work.
+	patience = 5 * time.Minute
+	// stopWithin is more than the 90 s that the daemon gives running Terraform.
+	stopWithin = 100 * time.Second
+	pollEvery  = 20 * time.Millisecond
+)
+
+// daemon is one bothyd of the benchmark's own: state directory, socket, instance and a client.
+type daemon struct {
+	name, dir, bin string
+	instance       string
+	cmd            *exec.Cmd
+	exited         chan struct{}
+	err            error
+	client         *client.Client
+}
+
+// startDaemon runs bothyd with extra flags and waits until it is ready. The daemon that it gives is to
+// be stopped also when there is an error.
+func startDaemon(ctx context.Context, b *bench, name string, flags ...string) (*daemon, error) {
+	d := &daemon{name: name, dir: filepath.Join(b.dir, name), bin: b.bin, exited: make(chan struct{})}
+	if err := os.Mkdir(d.dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the state directory of %s: %w", name, err)
+	}
+	log, err := os.Create(d.logFile())
+	if err != nil {
+		return nil, fmt.Errorf("make the log of %s: %w", name, err)
+	}
+	defer log.Close() //nolint:errcheck // the daemon has its own copy
+	args := append([]string{"--state-dir", filepath.Join(d.dir, "state"), "--listen-unix", d.socket(), "--log-format", "text"}, flags...)
+	// Not bound to ctx: after Ctrl-C it is still needed, to take the environments away.
+	d.cmd = exec.Command(filepath.Join(b.bin, "bothyd"), args...)
+	d.cmd.Env = append(cleanEnv(), "BOTHY_CONFIG="+os.DevNull)
+	d.cmd.Stdout, d.cmd.Stderr = log, log
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C in the terminal is not for it
+	if d.client, err = client.New(client.Options{Host: d.host()}); err != nil {
+		return nil, fmt.Errorf("make a client of %s: %w", name, err)
+	}
+	if err := d.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start bothyd (run make build first, or set BOTHY_BIN): %w", err)
+	}
+	go func() {
+		d.err = d.cmd.Wait()
+		close(d.exited)
+	}()
+	err = d.awaitReady(ctx)
+	return d, err
+}
+
+func (d *daemon) socket() string  { return filepath.Join(d.dir, "s", "bothyd.sock") }
+func (d *daemon) host() string    { return "unix://" + d.socket() }
+func (d *daemon) logFile() string { return filepath.Join(d.dir, "bothyd.log") }
+
+func (d *daemon) awaitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		version, err := d.client.Version(ctx)
+		if err == nil {
+			d.instance = version.Instance
+			var health wire.Health
+			if health, err = d.client.Health(ctx); err == nil && health.Ready {
+				return nil
+			}
+			err = errors.Join(err, fmt.Errorf("its checks: %+v", health.Checks))
+		}
+		select {
+		case <-d.exited:
+			return fmt.Errorf("bothyd (%s) ended: %w\n%s", d.name, d.err, d.lastLog())
+		case <-ctx.Done():
+			return fmt.Errorf("bothyd (%s) is not ready: %w: %w", d.name, ctx.Err(), err)
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+// lastLog gives the end of the daemon's log.
+func (d *daemon) lastLog() string {
+	data, err := os.ReadFile(d.logFile())
+	if err != nil {
+		return err.Error()
+	}
+	return string(data[max(0, len(data)-4000):])
+}
+
+// create asks for one environment and returns when it can be used.
+func (d *daemon) create(ctx context.Context) (wire.Environment, error) {
+	env, _, err := d.client.Create(ctx, wire.CreateRequest{Blueprint: "build", Size: "small"}, "")
+	if err != nil {
+		return env, fmt.Errorf("create: %w", err)
+	}
+	return d.await(ctx, env, "leased")
+}
+
+// remove gives an environment back and returns when nothing of it is left.
+func (d *daemon) remove(ctx context.Context, id string) error {
+	env, err := d.client.Release(ctx, id)
+	if err != nil {
+		return fmt.Errorf("release: %w", err)
+	}
+	_, err = d.await(ctx, env, "destroyed")
+	return err
+}
+
+var errReached = errors.New("the state was reached")
+
+// await watches an environment until it is in a state.
+func (d *daemon) await(ctx context.Context, env wire.Environment, state string) (wire.Environment, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	err := d.client.Watch(ctx, env.ID, 0, func(u wire.Update) error {
+		env = u.Environment
+		switch {
+		case env.State == state:
+			return errReached
+		case env.State == "failed":
+			return fmt.Errorf("environment %s failed: %+v", env.Name, env.Failure)
+		}
+		return nil
+	})
+	if errors.Is(err, errReached) || err == nil && state == "destroyed" {
+		return env, nil
+	}
+	return env, fmt.Errorf("wait until %s is %s: %w", env.Name, state, err)
+}
+
+// bothy runs the command line against this daemon.
+func (d *daemon) bothy(ctx context.Context, args ...string) error {
+	return runCommand(ctx, d.dir, append(cleanEnv(), "BOTHY_HOST="+d.host()), filepath.Join(d.bin, "bothy"), args...)
+}
+
+// stop takes every environment away, ends the daemon, and reports what its instance left at Docker, which it removes.
+func (d *daemon) stop(ctx context.Context, real bool) error {
+	var errs []error
+	if real && d.instance != "" {
+		envs, err := d.client.List(ctx, client.ListOptions{})
+		errs = append(errs, err)
+		_, err = atOnce(len(envs), func(i int) error { return d.remove(ctx, envs[i].ID) })
+		errs = append(errs, err)
+	}
+	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		errs = append(errs, fmt.Errorf("stop bothyd (%s): %w", d.name, err))
+	}
+	select {
+	case <-d.exited:
+	case <-time.After(stopWithin):
+		errs = append(errs, fmt.Errorf("bothyd (%s) went on after SIGTERM and was killed", d.name), d.cmd.Process.Kill())
+		<-d.exited
+	}
+	if d.err != nil {
+		errs = append(errs, fmt.Errorf("bothyd (%s) ended with %w\n%s", d.name, d.err, d.lastLog()))
+	}
+	if real && d.instance != "" {
+		errs = append(errs, sweep(ctx, "bothy.instance="+d.instance, true))
+	}
+	return errors.Join(errs...)
+}
+
+// atOnce calls fn for 0 to n-1 at the same time and tells how long all of them took.
+func atOnce(n int, fn func(int) error) (time.Duration, error) {
+	var wg sync.WaitGroup
+	errs := make([]error, n)
+	began := time.Now()
+	for i := range n {
+		wg.Go(func() { errs[i] = fn(i) })
+	}
+	wg.Wait()
+	return time.Since(began), errors.Join(errs...)
+}
+
+// cleanEnv is this process's environment without settings of bothy or Terraform, except for the cache that setup made.
+func cleanEnv() []string {
+	var env []string
+	for _, kv := range os.Environ() {
+		name, _, _ := strings.Cut(kv, "=")
+		if name == "BOTHY_CACHE" || !strings.HasPrefix(name, "BOTHY_") && !strings.HasPrefix(name, "TF_") {
+			env = append(env, kv)
+		}
+	}
+	return env
+}
+
+// runCommand runs a program to its end; its output is shown when it fails. It is interrupted when ctx ends.
+func runCommand(ctx context.Context, dir string, env []string, name string, args ...string) error {
+	_, err := commandOutput(ctx, dir, env, name, args...)
+	return err
+}
+
+func commandOutput(ctx context.Context, dir string, env []string, name string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir, cmd.Env = dir, env
+	var out strings.Builder
+	var errs strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, io.Writer(&errs)
+	// One interrupt lets Terraform end well, so Ctrl-C in the terminal must not reach it a second time.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
+	cmd.WaitDelay = 30 * time.Second
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("%s %s: %w\n%s%s", filepath.Base(name), strings.Join(args, " "), err, out.String(), errs.String())
+	}
+	return strings.TrimSpace(out.String()), nil
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+
+	"github.com/bothy-env/bothy/modules"
+)
+
+// byHand does what bothy does, the way a person would: a fresh folder, `terraform init && terraform apply`,
+// later `terraform destroy`. It is generous to the hand: one network, made before anything is
+// measured, serves all, the image's id is known, and Terraform does not look for a newer version of itself.
+type byHand struct {
+	dir, terraform, network, image, engine string
+	// label marks whatever is made, for the sweep at the end.
+	label string
+	made  atomic.Int64
+}
+
+const labelName = "bothy.bench"
+
+func newByHand(ctx context.Context, b *bench) (*byHand, error) {
+	h := &byHand{dir: filepath.Join(b.dir, "hand"), network: b.id, label: labelName + "=" + b.id, engine: "unix:///var/run/docker.sock"}
+	if host := os.Getenv("DOCKER_HOST"); host != "" {
+		h.engine = host
+	}
+	if err := os.Mkdir(h.dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make a folder: %w", err)
+	}
+	var err error
+	if h.terraform, err = findTerraform(); err != nil {
+		return nil, err
+	}
+	if h.image, err = docker(ctx, "image", "inspect", "--format", "{{.Id}}", "bothy/build"); err != nil {
+		return nil, err
+	}
+	if _, err = docker(ctx, "network", "create", "--label", h.label, h.network); err != nil {
+		return nil, err
+	}
+	// The same mirror that bothyd takes its providers from.
+	config, mirror := "", filepath.Join(cacheDir(), "mirror")
+	if _, err := os.Stat(mirror); err == nil {
+		config = fmt.Sprintf("provider_installation {\n  filesystem_mirror {\n    path = %q\n  }\n}\n", mirror)
+	}
+	if err := os.WriteFile(h.config(), []byte(config), 0o600); err != nil {
+		return nil, fmt.Errorf("write Terraform's configuration: %w", err)
+	}
+	return h, nil
+}
+
+func (h *byHand) config() string { return filepath.Join(h.dir, "terraform.rc") }
+
+// findTerraform gives the one that bothyd takes.
+func findTerraform() (string, error) {
+	for _, name := range []string{"terraform", "tofu", filepath.Join(cacheDir(), "bin", "tofu"), filepath.Join(cacheDir(), "bin", "terraform")} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path, nil
+		}
+	}
+	return "", errors.New("neither terraform nor tofu is there; run: make setup")
+}
+
+// cacheDir is where setup puts what it makes.
+func cacheDir() string {
+	for _, dir := range []string{os.Getenv("BOTHY_CACHE"), filepath.Join(os.Getenv("XDG_CACHE_HOME"), "bothy")} {
+		if filepath.IsAbs(dir) {
+			return dir
+		}
+	}
+	return filepath.Join(os.Getenv("HOME"), ".cache", "bothy")
+}
+
+// project makes a fresh folder with the module and the values of one small environment.
+func (h *byHand) project() (string, error) {
+	name := fmt.Sprintf("%s-%d", h.network, h.made.Add(1))
+	dir := filepath.Join(h.dir, name)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return "", fmt.Errorf("make a folder: %w", err)
+	}
+	files, err := fs.Glob(modules.Builtin, "build/*.tf")
+	if err != nil {
+		return "", fmt.Errorf("list the module: %w", err)
+	}
+	for _, file := range files {
+		data, err := modules.Builtin.ReadFile(file)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, filepath.Base(file)), data, 0o600)
+		}
+		if err != nil {
+			return "", fmt.Errorf("copy the module: %w", err)
+		}
+	}
+	key, value, _ := strings.Cut(h.label, "=")
+	// The size "small" of modules/build/blueprint.yaml, and as many labels as bothy sets.
+	labels := map[string]string{key: value}
+	for _, name := range []string{"environment", "blueprint", "owner", "created", "generation", "mac"} {
+		labels[labelName+"."+name] = "0123456789abcdef"
+	}
+	values, err := json.Marshal(map[string]any{
+		"bothy": map[string]any{
+			"instance": h.network, "environment": name, "name": name, "size": "small", "cpus": 1, "memory_mib": 1024, "pids": 512,
+			"image": h.image, "network": h.network, "root": true, "labels": labels, "engine": h.engine,
+		},
+		"shm_mib": 64,
+	})
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "bench.auto.tfvars.json"), values, 0o600)
+	}
+	if err != nil {
+		return "", fmt.Errorf("write the values: %w", err)
+	}
+	return dir, nil
+}
+
+func (h *byHand) run(ctx context.Context, dir string, args ...string) error {
+	env := append(cleanEnv(), "TF_CLI_CONFIG_FILE="+h.config(), "CHECKPOINT_DISABLE=1")
+	return runCommand(ctx, dir, env, h.terraform, args...)
+}
+
+func (h *byHand) create(ctx context.Context, dir string) error {
+	if err := h.run(ctx, dir, "init", "-input=false", "-no-color"); err != nil {
+		return err
+	}
+	return h.run(ctx, dir, "apply", "-auto-approve", "-input=false", "-no-color")
+}
+
+func (h *byHand) destroy(ctx context.Context, dir string) error {
+	if err := h.run(ctx, dir, "destroy", "-auto-approve", "-input=false", "-no-color"); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("remove a folder: %w", err)
+	}
+	return nil
+}
+
+func docker(ctx context.Context, args ...string) (string, error) {
+	return commandOutput(ctx, "", os.Environ(), "docker", args...)
+}
+
+// sweep removes what carries a label at Docker. With mustBeGone it is an error that there was something.
+func sweep(ctx context.Context, label string, mustBeGone bool) error {
+	var errs []error
+	for _, kind := range []struct{ list, remove []string }{
+		{[]string{"ps", "-aq"}, []string{"rm", "-fv"}},
+		{[]string{"network", "ls", "-q"}, []string{"network", "rm"}},
+	} {
+		found, err := docker(ctx, append(kind.list, "--filter", "label="+label)...)
+		ids := strings.Fields(found)
+		if err != nil || len(ids) == 0 {
+			errs = append(errs, err)
+			continue
+		}
+		if mustBeGone {
+			errs = append(errs, fmt.Errorf("left at Docker (docker %s) with label %s: %v", strings.Join(kind.list, " "), label, ids))
+		}
+		_, err = docker(ctx, append(kind.remove, ids...)...)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}

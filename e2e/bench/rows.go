@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/api/wire"
+	"github.com/bothy-env/bothy/internal/client"
+)
+
+const (
+	many = 10
+	// settle lets work go on in the background (a network made anew, a provider started ahead) before the next measurement.
+	settle = time.Second
+	// attempts at what is measured in milliseconds that are not counted.
+	warmUps = 3
+)
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// way is one way of having environments: count of them at once, then gone again. It tells how long each half took.
+type way func(ctx context.Context, count int) (create, remove time.Duration, err error)
+
+func (b *bench) oursWay(d *daemon, t *traces) way {
+	return func(ctx context.Context, count int) (create, remove time.Duration, err error) {
+		envs := make([]wire.Environment, count)
+		asked := time.Now()
+		create, err = atOnce(count, func(i int) (err error) {
+			envs[i], err = d.create(ctx)
+			return err
+		})
+		if err != nil {
+			return 0, 0, err
+		}
+		if err := t.add(ctx, d, phase{"cold-create", count}, envs, asked, asked.Add(create)); err != nil {
+			return 0, 0, err
+		}
+		b.pause(ctx)
+		asked = time.Now()
+		if remove, err = atOnce(count, func(i int) error { return d.remove(ctx, envs[i].ID) }); err != nil {
+			return 0, 0, err
+		}
+		return create, remove, t.add(ctx, d, phase{"delete", count}, envs, asked, asked.Add(remove))
+	}
+}
+
+func (b *bench) handWay(h *byHand) way {
+	return func(ctx context.Context, count int) (create, remove time.Duration, err error) {
+		dirs := make([]string, count)
+		for i := range dirs {
+			if dirs[i], err = h.project(); err != nil {
+				return 0, 0, err
+			}
+		}
+		if create, err = atOnce(count, func(i int) error { return h.create(ctx, dirs[i]) }); err != nil {
+			return 0, 0, err
+		}
+		b.pause(ctx)
+		remove, err = atOnce(count, func(i int) error { return h.destroy(ctx, dirs[i]) })
+		return create, remove, err
+	}
+}
+
+// rounds measures all ways in turn, n times, after a round that is not counted. Each round begins with
+// another way, so that none always follows the same one.
+func (b *bench) rounds(ctx context.Context, count, n int, ways []way) (create, remove [][]float64, err error) {
+	create, remove = make([][]float64, len(ways)), make([][]float64, len(ways))
+	for round := range n + 1 {
+		b.say("%d at once, round %d of %d", count, round, n)
+		for turn := range ways {
+			i := (turn + round) % len(ways)
+			made, gone, err := ways[i](ctx, count)
+			if err != nil {
+				return nil, nil, err
+			}
+			if round > 0 {
+				create[i], remove[i] = append(create[i], milliseconds(made)), append(remove[i], milliseconds(gone))
+			}
+			b.pause(ctx)
+		}
+	}
+	return create, remove, nil
+}
+
+func (b *bench) pause(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(settle):
+	}
+}
+
+// lifecycle measures creating and deleting, one and ten at once.
+func (b *bench) lifecycle(ctx context.Context, warm, plain *daemon, h *byHand) error {
+	warmTrace, plainTrace := &traces{}, &traces{name: "/plain"}
+	b.traces = append(b.traces, warmTrace, plainTrace)
+	ways := []way{b.oursWay(warm, warmTrace), b.oursWay(plain, plainTrace), b.handWay(h)}
+	create, remove, err := b.rounds(ctx, 1, b.n, ways)
+	if err != nil {
+		return err
+	}
+	create10, remove10, err := b.rounds(ctx, many, b.ten, ways)
+	if err != nil {
+		return err
+	}
+	const made, gone = "client: request to usable; hand: init && apply", "client: request to gone; hand: destroy"
+	add := func(name string, of [][]float64, plain, warm goal, how string) {
+		b.row(result{name: name, unit: "ms", ours: of[0], hand: of[2], goal: warm, how: how})
+		b.row(result{name: name + "/plain", unit: "ms", ours: of[1], hand: of[2], goal: plain, how: how})
+	}
+	add("cold-create", create, goal{1, true}, goal{0.5, true}, made)
+	add("cold-create-10", create10, goal{1, true}, goal{0.55, true}, made+", wall of ten")
+	add("delete", remove, goal{1, true}, goal{0.5, true}, gone)
+	add("delete-10", remove10, goal{}, goal{}, gone+", wall of ten")
+	return nil
+}
+
+// interleave measures functions in turn, n times, after a few turns that are not counted. In ms.
+func interleave(n int, fns ...func() error) ([][]float64, error) {
+	out := make([][]float64, len(fns))
+	for round := range n + warmUps {
+		for i, fn := range fns {
+			began := time.Now()
+			if err := fn(); err != nil {
+				return nil, err
+			}
+			if round >= warmUps {
+				out[i] = append(out[i], milliseconds(time.Since(began)))
+			}
+		}
+	}
+	return out, nil
+}
+
+// exec measures running `true` in one environment, by the command lines and by the client alone.
+func (b *bench) exec(ctx context.Context, d *daemon) error {
+	b.say("exec of true")
+	env, err := d.create(ctx)
+	if err != nil {
+		return err
+	}
+	sandbox, err := docker(ctx, "ps", "-q", "--filter", "label=bothy.instance="+d.instance, "--filter", "label=bothy.environment="+env.ID)
+	if err != nil {
+		return err
+	}
+	took, err := interleave(
+		b.execs,
+		func() error { return d.bothy(ctx, "exec", env.ID, "--", "true") },
+		func() error {
+			_, err := docker(ctx, "exec", "--user", "dev", "--workdir", "/workspace", sandbox, "true")
+			return err
+		},
+		func() error {
+			code, err := d.client.Exec(ctx, env.ID, wire.ExecStart{Command: []string{"true"}}, client.ExecStreams{})
+			if err == nil && code != 0 {
+				err = fmt.Errorf("true ended with %d", code)
+			}
+			return err
+		},
+	)
+	if err != nil {
+		return fmt.Errorf("exec: %w", err)
+	}
+	b.row(result{name: "exec", unit: "ms", ours: took[0], hand: took[1], goal: goal{1.5, true}, how: "bothy exec; hand: docker exec, same user and folder"})
+	b.row(result{name: "exec/client", unit: "ms", ours: took[2], hand: took[1], how: "the Go client, no process; hand: docker exec"})
+	return d.remove(ctx, env.ID)
+}
+
+// list measures `bothy ls` of 1,000 environments that the fake driver made.
+func (b *bench) list(ctx context.Context, d *daemon) error {
+	b.say("making %d environments with the fake driver", b.fleet)
+	slots := make(chan struct{}, 16)
+	took, err := atOnce(b.fleet, func(int) error {
+		slots <- struct{}{}
+		defer func() { <-slots }()
+		_, err := d.create(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	b.say("made in %.1f s; listing them", took.Seconds())
+	ms, err := interleave(
+		b.execs,
+		func() error { return d.bothy(ctx, "ls") },
+		func() error { return d.bothy(ctx, "version") },
+		func() error {
+			envs, err := d.client.List(ctx, client.ListOptions{})
+			if err == nil && len(envs) != b.fleet {
+				err = fmt.Errorf("%d environments are listed, not %d", len(envs), b.fleet)
+			}
+			return err
+		},
+	)
+	if err != nil {
+		return fmt.Errorf("list: %w", err)
+	}
+	b.row(result{name: fmt.Sprintf("ls-%d", b.fleet), unit: "ms", ours: ms[0], goal: goal{50, false}, how: "bothy ls, fake driver"})
+	b.row(result{name: fmt.Sprintf("ls-%d/client", b.fleet), unit: "ms", ours: ms[2], how: "the Go client, no process"})
+	b.row(result{name: "version", unit: "ms", ours: ms[1], how: "bothy version: the least that a command takes"})
+	return nil
+}
+
+// idle measures what daemons take while nobody asks them for anything.
+func (b *bench) idle(ctx context.Context, real, fake *daemon) error {
+	b.say("idle for %s", b.idleFor)
+	began := time.Now()
+	before, err := usageOf(real.cmd.Process.Pid)
+	if err != nil {
+		return err
+	}
+	beforeFake, err := usageOf(fake.cmd.Process.Pid)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(b.idleFor):
+	}
+	after, err := usageOf(real.cmd.Process.Pid)
+	if err != nil {
+		return err
+	}
+	afterFake, err := usageOf(fake.cmd.Process.Pid)
+	if err != nil {
+		return err
+	}
+	elapsed := time.Since(began)
+	share := func(before, after usage) []float64 {
+		return []float64{100 * (after.cpu - before.cpu).Seconds() / elapsed.Seconds()}
+	}
+	span := fmt.Sprintf("over %s", b.idleFor)
+	b.row(result{name: "idle-memory", unit: "MiB", ours: []float64{after.residentMiB}, goal: goal{60, false}, how: "bothyd resident, after the work above"})
+	b.row(result{name: "idle-cpu", unit: "%", ours: share(before, after), goal: goal{0.1, false}, how: "of a core, bothyd " + span})
+	b.row(result{name: "idle-providers", unit: "MiB", ours: []float64{after.childrenMiB}, how: "resident, provider processes not yet let go"})
+	b.row(result{name: "idle-memory/fleet", unit: "MiB", ours: []float64{afterFake.residentMiB}, how: fmt.Sprintf("bothyd with %d environments, fake driver", b.fleet)})
+	b.row(result{name: "idle-cpu/fleet", unit: "%", ours: share(beforeFake, afterFake), how: fmt.Sprintf("with %d environments, %s", b.fleet, span)})
+	return nil
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// ticksPerSecond is what the kernel counts processor time in for programs (USER_HZ), the same on all of Linux's usual platforms.
+const ticksPerSecond = 100
+
+// usage is what a process has taken so far.
+type usage struct {
+	cpu time.Duration
+	// residentMiB is the process's own memory, childrenMiB that of its children.
+	residentMiB, childrenMiB float64
+}
+
+// usageOf reads a process's usage from /proc.
+func usageOf(pid int) (usage, error) {
+	var u usage
+	fields, err := statFields(strconv.Itoa(pid))
+	if err != nil {
+		return u, err
+	}
+	var ticks int64
+	for _, field := range fields[11:13] { // utime and stime
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return u, fmt.Errorf("read processor time of %d: %w", pid, err)
+		}
+		ticks += n
+	}
+	u.cpu = time.Duration(ticks) * time.Second / ticksPerSecond
+	if u.residentMiB, err = residentMiB(strconv.Itoa(pid)); err != nil {
+		return u, err
+	}
+	all, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		return u, fmt.Errorf("list processes: %w", err)
+	}
+	for _, dir := range all {
+		child := filepath.Base(dir)
+		fields, err := statFields(child)
+		if err != nil || fields[1] != strconv.Itoa(pid) {
+			continue // another's, or gone since
+		}
+		mib, err := residentMiB(child)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return u, err
+		}
+		u.childrenMiB += mib
+	}
+	return u, nil
+}
+
+// statFields gives the fields of /proc/PID/stat from the third on; the second, a name, may hold anything.
+func statFields(pid string) ([]string, error) {
+	data, err := os.ReadFile(filepath.Join("/proc", pid, "stat"))
+	if err != nil {
+		return nil, fmt.Errorf("look at process %s: %w", pid, err)
+	}
+	fields := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
+	if len(fields) < 13 {
+		return nil, fmt.Errorf("look at process %s: its stat has %d fields", pid, len(fields))
+	}
+	return fields, nil
+}
+
+func residentMiB(pid string) (float64, error) {
+	data, err := os.ReadFile(filepath.Join("/proc", pid, "statm"))
+	if err != nil {
+		return 0, fmt.Errorf("look at process %s: %w", pid, err)
+	}
+	fields := strings.Fields(string(data))
+	if len(fields) < 2 {
+		return 0, nil // it has just ended
+	}
+	pages, err := strconv.ParseInt(fields[1], 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("read memory of process %s: %w", pid, err)
+	}
+	return float64(pages*int64(os.Getpagesize())) / (1 << 20), nil
+}
