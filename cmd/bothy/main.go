@@ -4,6 +4,7 @@ package main
 import (
 	"crypto/rand"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/bothy-env/bothy/internal/cli"
@@ -15,7 +16,12 @@ var version = "dev"
 
 func main() { os.Exit(run()) }
 
+// gcPercent makes garbage collection rarer than Go's 100: a command lives for
+// milliseconds, and collecting costs a list of 1,000 environments a sixth of its time.
+const gcPercent = 400
+
 func run() int {
+	debug.SetGCPercent(gcPercent)
 	return cli.Main(cli.Process{
 		Args:    os.Args[1:],
 		Getenv:  os.Getenv,
