@@ -13,7 +13,7 @@ help: ## list the targets
 
 .PHONY: demo
 demo: setup ## from a bare machine to a real build in an environment, and gone again
-	@go run ./e2e/demo
+	@go build -o bin/bothy-demo ./e2e/demo && exec bin/bothy-demo
 
 .PHONY: demo-clean
 demo-clean: ## remove what demo and setup made: environments, images, the cache, bin; no packages
@@ -43,7 +43,7 @@ race: ## short tests under the race detector
 
 .PHONY: bench
 bench: setup ## measure against doing it by hand; writes bench.json
-	@go run ./e2e/bench
+	@go build -o bin/bothy-bench ./e2e/bench && exec bin/bothy-bench
 
 .PHONY: verify
 verify: ## all that must hold before a change goes in, engine left out

@@ -52,7 +52,14 @@ func newCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return run(cmd.Context(), cfg, logger)
+			err = run(cmd.Context(), cfg, logger)
+			if err != nil && cmd.Context().Err() != nil {
+				// Asked to stop: what could not be done on the way out, or was cut off on the way in, is
+				// told, and found again by the next start.
+				logger.Warn("stopped by a signal before everything was in order", "error", err)
+				return nil
+			}
+			return err
 		},
 	}
 	cmd.PersistentFlags().StringVarP(&file, "config", "c", "", "configuration file (default "+config.DefaultFile+" when it is there)")

@@ -13,10 +13,13 @@ import (
 )
 
 // killScript kills every process of the session $1, and looks again until none
-// is left, since a process may fork between look and kill. It uses the shell's builtins
-// alone. Fields of a stat line after the name in brackets: state, parent, group, session.
+// is left, since a process may fork between look and kill. The leader's group
+// goes first, and at once: one by one, a shell could see its child die and begin
+// the next command. It uses the shell's builtins alone.
+// Fields of a stat line after the name in brackets: state, parent, group, session.
 const killScript = `
 sid=$1
+kill -s KILL -- "-$sid" 2>/dev/null
 pass=0
 while [ $pass -lt 50 ]; do
   left=0

@@ -9,3 +9,6 @@ func ChooseStates(given []byte, dir string, refused func(string)) ([][]byte, err
 	}
 	return raw, err
 }
+
+// Printable is printable.
+var Printable = printable

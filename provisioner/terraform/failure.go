@@ -123,7 +123,7 @@ func (o *output) sentence(err error) string {
 	if err == nil {
 		return ""
 	}
-	return oneLine(err.Error(), 600)
+	return oneLine(printable(context.Background(), err), 600)
 }
 
 // plainDiagnostics reads diagnostics as Terraform prints them for people: what

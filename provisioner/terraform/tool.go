@@ -66,6 +66,17 @@ func executable(path string) bool {
 	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }
 
+// printable is an error's text. One that terraform-exec (v0.26.0) gives when the context had ended before the
+// command began holds no cause, and panics when it is printed.
+func printable(ctx context.Context, err error) (text string) {
+	defer func() {
+		if recover() != nil {
+			text = fmt.Sprint("cancelled before it began: ", ctx.Err())
+		}
+	}()
+	return err.Error()
+}
+
 // examine checks that path is a Terraform that runs and is new enough.
 func (d *Driver) examine(ctx context.Context, path string) (tool, error) {
 	now, err := stampOf(path)
@@ -87,7 +98,7 @@ func (d *Driver) examine(ctx context.Context, path string) (tool, error) {
 	defer cancel()
 	version, _, err := tf.Version(ctx, true)
 	if err != nil {
-		return tool{}, fmt.Errorf("it does not tell its version: %s", oneLine(err.Error(), 200))
+		return tool{}, fmt.Errorf("it does not tell its version: %s", oneLine(printable(ctx, err), 200))
 	}
 	if slices.Compare(version.Segments(), minimum) < 0 {
 		return tool{}, fmt.Errorf("it is version %s; install %d.%d or newer", version, minimum[0], minimum[1])
