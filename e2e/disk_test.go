@@ -92,7 +92,7 @@ func TestDiskFull(t *testing.T) {
 	}
 	d.bothy("ls").want(t, 0, "before")
 	d.bothy("exec", "before", "--", "echo", "alive").want(t, 0, "alive")
-	refusal := d.bothy("up", "--source", "none", "--name", "refused", "--output", "json").want(t, 1, `"code": "unavailable"`)
+	refusal := d.bothy("up", "--source", "none", "--name", "refused", "--output", "json").want(t, 1, `"code":"unavailable"`)
 	if n := len(refusal.out); n != 0 {
 		t.Errorf("a refusal belongs on stderr, and stdout has %q", refusal.out)
 	}
@@ -132,8 +132,9 @@ func TestDiskFullDuringCreate(t *testing.T) {
 	}
 	d.bothy("exec", "first", "--", "true").want(t, 0)
 	disk.free()
+	freed := time.Now()
 	env = d.untilState(env.ID, "leased", "destroyed")
-	t.Logf("it is %s, %s", env.State, env.Reason)
+	t.Logf("%s %.1f s after there was room again", env.State, time.Since(freed).Seconds())
 	if env.State == "leased" {
 		if n := len(d.containersOf(env.ID)); n != 1 {
 			t.Errorf("%d containers, want 1", n)

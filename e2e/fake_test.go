@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/bothy-env/bothy/internal/api/wire"
 	"github.com/bothy-env/bothy/internal/client"
+	"github.com/bothy-env/bothy/internal/engine"
 	"github.com/bothy-env/bothy/provisioner"
 	"github.com/bothy-env/bothy/provisioner/fake"
 )
@@ -70,6 +72,16 @@ func (d fakeDaemon) present() []string {
 	return out
 }
 
+// wantConverged checks that what came after the start came soon enough.
+func (d fakeDaemon) wantConverged(since time.Time) {
+	d.t.Helper()
+	took := time.Since(since)
+	d.t.Logf("converged in %.2f s", took.Seconds())
+	if took > converged {
+		d.t.Errorf("it took %s after the start, promised are %s", took, converged)
+	}
+}
+
 // wantPresent waits for exactly these to exist, at most as long as convergence may take.
 func (d fakeDaemon) wantPresent(since time.Time, want ...string) {
 	d.t.Helper()
@@ -111,7 +123,6 @@ func TestFakeKill9DuringCreate(t *testing.T) {
 			in := d.hold(p.fault)
 			asked := d.create(wire.CreateRequest{Name: "crash", Size: "large"})
 			d.killAt(in)
-			before := d.present()
 			killed := time.Now()
 			d.untilClockPasses(killed)
 
@@ -119,7 +130,7 @@ func TestFakeKill9DuringCreate(t *testing.T) {
 			d.launch()
 			env := d.untilState(asked.ID, "leased")
 			d.wantPresent(begun, "container "+asked.ID, "network")
-			d.t.Logf("converged in %.2f s, from %q", time.Since(begun).Seconds(), before)
+			d.wantConverged(begun)
 			if env.ID != asked.ID || env.Name != asked.Name {
 				t.Errorf("it is %s %s now, and was %s %s", env.ID, env.Name, asked.ID, asked.Name)
 			}
@@ -132,6 +143,56 @@ func TestFakeKill9DuringCreate(t *testing.T) {
 			d.wantPresent(time.Now())
 		})
 	}
+}
+
+// TestFakeKill9BeforeTheReply: the daemon dies with its request sent, and what was asked for comes to be after its death:
+// nobody ever heard of it. It is found by its labels, paid for from its own beginning, and replaced.
+func TestFakeKill9BeforeTheReply(t *testing.T) {
+	t.Parallel()
+	d := startFake(t)
+	in := d.hold(fake.Fault{Op: fake.OpCreate})
+	env := d.create(wire.CreateRequest{Name: "crash", Size: "large"})
+	d.killAt(in)
+	secret, err := os.ReadFile(filepath.Join(d.state(), "key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := engine.LabelKey(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := provisioner.Owner{
+		Instance: d.instance, Environment: env.ID, Generation: 1, Blueprint: "build@1.0.0", User: env.Owner, Created: env.CreatedAt,
+	}
+	landed, err := d.world.Place("container", owner.ResourceName(), key.Labels(owner))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Beside it one that says the same of itself, without the installation's key.
+	forged, err := d.world.Place("container", "forged", provisioner.Key("another").Labels(owner))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.untilClockPasses(landed.CreatedAt)
+	begun := time.Now()
+	d.launch()
+	env = d.untilState(env.ID, "leased")
+	d.wantConverged(begun)
+	d.wantBilledSince(env, landed.CreatedAt)
+	d.wantPresent(begun, "container "+env.ID, "container "+env.ID, "network")
+	all, err := d.world.All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range all {
+		if f.ID == landed.ID {
+			t.Errorf("what landed after the crash is still there: %+v", f)
+		}
+	}
+	if !slices.ContainsFunc(all, func(f provisioner.Found) bool { return f.ID == forged.ID }) {
+		t.Error("a container with forged labels was removed")
+	}
+	d.bothy("down", "crash").want(t, 0)
 }
 
 // untilClockPasses waits until a second has gone by, so that a cost that is counted can be told from one that is not.
@@ -186,7 +247,7 @@ func TestFakeKill9DuringDestroy(t *testing.T) {
 			d.launch()
 			gone := d.untilState(env.ID, "destroyed")
 			d.wantPresent(begun)
-			t.Logf("converged in %.2f s", time.Since(begun).Seconds())
+			d.wantConverged(begun)
 			stood := gone.DestroyedAt.Sub(*gone.ReadyAt)
 			if least := int64(stood.Seconds() * float64(gone.Cost.RateMicrosPerHour) / 3600); gone.Cost.AccruedMicros < least {
 				t.Errorf("it stood for %s and has cost %d, want at least %d", stood, gone.Cost.AccruedMicros, least)
@@ -215,6 +276,7 @@ func TestFakeKill9Twice(t *testing.T) {
 			d.launch()
 			d.untilState(env.ID, "leased")
 			d.wantPresent(begun, "container "+env.ID, "network")
+			d.wantConverged(begun)
 		})
 	}
 }
@@ -269,11 +331,7 @@ func TestFakeManyKilledAtOnce(t *testing.T) {
 		d.untilState(name, "destroyed")
 	}
 	d.wantPresent(begun, want...)
-	took := time.Since(begun)
-	t.Logf("converged in %.2f s", took.Seconds())
-	if took > converged {
-		t.Errorf("it took %s, promised are %s", took, converged)
-	}
+	d.wantConverged(begun)
 }
 
 // TestFakeReleaseHeldCreateThenKill: an environment that nobody wants any more is not handed over after a crash.

@@ -294,8 +294,8 @@ func (d *daemon) untilState(name string, states ...string) wire.Environment {
 	return env
 }
 
-// untilEvent waits until an environment's record has an entry with this text.
-func (d *daemon) untilEvent(name, text string) {
+// untilEvent waits until an environment's record has an entry with this text, and gives it.
+func (d *daemon) untilEvent(name, text string) (message string) {
 	d.t.Helper()
 	d.eventually("the record says "+text, func() bool {
 		events, err := d.client.Events(d.t.Context(), name, 0, 500)
@@ -304,11 +304,13 @@ func (d *daemon) untilEvent(name, text string) {
 		}
 		for _, e := range events {
 			if strings.Contains(e.Message, text) {
+				message = e.Message
 				return true
 			}
 		}
 		return false
 	})
+	return message
 }
 
 func (d *daemon) eventually(what string, cond func() bool) {

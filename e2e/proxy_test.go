@@ -5,8 +5,10 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // proxy stands between a daemon and the machine's engine, so that a test can
@@ -14,6 +16,10 @@ import (
 type proxy struct {
 	t    *testing.T
 	path string
+
+	// sees, when it is set before the first use, is called with what goes to the engine before it goes there; it may wait.
+	sees func(request []byte)
+	held *heldRequest
 
 	mu     sync.Mutex
 	ln     net.Listener
@@ -27,6 +33,27 @@ func newProxy(t *testing.T) *proxy {
 	p.open()
 	t.Cleanup(p.cut)
 	return p
+}
+
+// start starts a daemon behind the proxy. However the test ends, the engine is there when the daemon cleans up.
+func (p *proxy) start(args ...string) *daemon {
+	p.t.Helper()
+	d := start(p.t, append([]string{"--engine-host", p.host()}, args...)...)
+	p.t.Cleanup(func() {
+		if p.held != nil {
+			p.held.letGo()
+		}
+		if p.away() {
+			p.open()
+		}
+	})
+	return d
+}
+
+func (p *proxy) away() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ln == nil
 }
 
 func (p *proxy) host() string { return "unix://" + p.path }
@@ -65,6 +92,9 @@ func (p *proxy) cut() {
 		_ = c.Close() // a cut is what this is
 	}
 	p.mu.Unlock()
+	if p.held != nil {
+		p.held.letGo() // into a connection that is no more
+	}
 	p.served.Wait()
 }
 
@@ -83,8 +113,8 @@ func (p *proxy) serve(in net.Conn) {
 		_ = out.Close() // likewise
 	}
 	var copying sync.WaitGroup
-	copying.Go(func() { pipe(out, in) })
-	copying.Go(func() { pipe(in, out) })
+	copying.Go(func() { pipe(out, in, p.sees) })
+	copying.Go(func() { pipe(in, out, nil) })
 	copying.Wait()
 	p.mu.Lock()
 	delete(p.conns, in)
@@ -93,12 +123,64 @@ func (p *proxy) serve(in net.Conn) {
 }
 
 // pipe copies until the end, and then passes the end on: exec's streams close one direction at a time.
-func pipe(to, from net.Conn) {
-	_, err := io.Copy(to, from)
+func pipe(to, from net.Conn, sees func([]byte)) {
+	var reader io.Reader = from
+	if sees != nil {
+		reader = &watched{from, sees}
+	}
+	_, err := io.Copy(to, reader)
 	if half, ok := to.(*net.UnixConn); ok && err == nil {
 		_ = half.CloseWrite() // it may have been cut
 		return
 	}
 	_ = to.Close()   // cut
 	_ = from.Close() // cut
+}
+
+// watched shows what is read before it is handed on.
+type watched struct {
+	from io.Reader
+	sees func([]byte)
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.from.Read(p)
+	w.sees(p[:n])
+	return n, err
+}
+
+// heldRequest keeps the first request with a text in it until it is let go. It is then handed on, also when its sender is
+// no more and nobody waits for the answer: a request that was sent cannot be taken back. Only a cut drops it.
+type heldRequest struct {
+	text       string
+	come, gone sync.Once
+	reached    chan struct{}
+	release    chan struct{}
+}
+
+// holdRequest goes before the daemon's start.
+func (p *proxy) holdRequest(text string) *heldRequest {
+	h := &heldRequest{text: text, reached: make(chan struct{}), release: make(chan struct{})}
+	p.sees = func(request []byte) {
+		if strings.Contains(string(request), h.text) {
+			h.come.Do(func() {
+				close(h.reached)
+				<-h.release
+			})
+		}
+	}
+	p.held = h
+	return h
+}
+
+func (h *heldRequest) letGo() { h.gone.Do(func() { close(h.release) }) }
+
+// wait returns when the request has come.
+func (h *heldRequest) wait(t *testing.T) {
+	t.Helper()
+	select {
+	case <-h.reached:
+	case <-time.After(patience):
+		t.Fatalf("no request with %q came", h.text)
+	}
 }

@@ -175,7 +175,11 @@ func TestCleanTakesOverFromADemoThatWasKilled(t *testing.T) {
 		t.Errorf("clean: %v, want it told that another demo is at work", err)
 	}
 	p.gone(t)
-	<-p.daemon.done
+	select {
+	case <-p.daemon.done:
+	case <-time.After(patience):
+		t.Error("the daemon goes on")
+	}
 	if !strings.Contains(out.String(), "hello is gone") {
 		t.Errorf("want the environment given back by its daemon:\n%s", out)
 	}

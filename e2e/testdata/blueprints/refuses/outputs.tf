@@ -1,0 +1,3 @@
+output "bothy" {
+  value = { id = docker_container.sandbox.id }
+}
