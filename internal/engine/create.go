@@ -18,6 +18,11 @@ func (e *Engine) create(ctx context.Context, env fleet.Environment) {
 	defer cancel()
 	log := e.newProgress(ctx, env)
 	handle, err := e.provision(tryCtx, &env, log)
+	if err != nil && handle.ID != "" {
+		// What it said before it ended is often the cause.
+		env.SandboxID = handle.ID
+		e.keepLogs(ctx, env)
+	}
 	log.close()
 
 	switch {
@@ -57,7 +62,7 @@ func (e *Engine) retryOrFail(ctx context.Context, env fleet.Environment, cause e
 	})
 }
 
-// provision does one try. Everything it makes can be found by label from the
+// provision does one try; the handle of a failed one holds what is known. Everything it makes can be found by label from the
 // moment it exists, because the row that names it was written before.
 func (e *Engine) provision(ctx context.Context, env *fleet.Environment, log *progress) (provisioner.Handle, error) {
 	var none provisioner.Handle
@@ -93,11 +98,11 @@ func (e *Engine) provision(ctx context.Context, env *fleet.Environment, log *pro
 		err = saveErr
 	}
 	if err != nil {
-		return none, err
+		return handle, err
 	}
 	if limiter, ok := e.runtime.(provisioner.Limiter); ok {
 		if err := limiter.LimitPids(ctx, handle.ID, env.Size.Pids); err != nil {
-			return none, fmt.Errorf("limit processes: %w", err)
+			return handle, fmt.Errorf("limit processes: %w", err)
 		}
 	}
 	return handle, e.healthy(ctx, handle)

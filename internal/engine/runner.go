@@ -188,6 +188,10 @@ func (e *Engine) finish(ctx context.Context, env fleet.Environment, fn func(*fle
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	_, err := e.change(ctx, env.ID, store.Expect{Generation: env.Work.Generation}, fn)
+	for fleet.CodeOf(err) == fleet.CodeUnavailable && waitFor(ctx, nil, finishRetry) == nil {
+		// A full disk, say: the outcome is worth more than a repetition of the work.
+		_, err = e.change(ctx, env.ID, store.Expect{Generation: env.Work.Generation}, fn)
+	}
 	switch {
 	case errors.Is(err, store.ErrFenced):
 		e.logger.Warn("another worker took over; this one's outcome is dropped", "environment", env.Name, "action", env.Work.Action)
@@ -196,6 +200,9 @@ func (e *Engine) finish(ctx context.Context, env fleet.Environment, fn func(*fle
 		e.logger.Error("recording an outcome failed", "environment", env.Name, "action", env.Work.Action, "error", err)
 	}
 }
+
+// finishRetry is the wait before an outcome that could not be recorded is written again.
+const finishRetry = 500 * time.Millisecond
 
 // maxTries is how many tries a create has against faults that may pass.
 const maxTries = 3

@@ -144,7 +144,7 @@ func TestSandboxThatEndedIsNotHandedOver(t *testing.T) {
 	var b *bench
 	b = setup(t, func(c *engine.Config) {
 		c.Runtime = &hookedRuntime{c.Runtime.(*fake.Runtime), func(id string) {
-			if err := b.world.Stop(id, 3, ""); err != nil {
+			if err := errors.Join(b.world.Say(id, "no such program", true), b.world.Stop(id, 3, "")); err != nil {
 				t.Error(err)
 			}
 		}}
@@ -152,6 +152,14 @@ func TestSandboxThatEndedIsNotHandedOver(t *testing.T) {
 	env := b.untilState(b.acquire().ID, fleet.Destroyed)
 	if env.Failure == nil || !strings.Contains(env.Failure.Sentence, "exit code 3") {
 		t.Errorf("failure %+v, want the exit code told", env.Failure)
+	}
+	said := false
+	err := b.engine.Logs(t.Context(), env.ID, time.Time{}, false, func(l fleet.LogLine) error {
+		said = said || l.Source == "sandbox" && l.Text == "no such program"
+		return nil
+	})
+	if err != nil || !said {
+		t.Errorf("its own last words are not in the log (%v)", err)
 	}
 	b.nothingLeft()
 }

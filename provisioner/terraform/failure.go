@@ -30,7 +30,9 @@ func says(class provisioner.Class, unavailable bool, texts ...string) pattern {
 var pluginFault = says(provisioner.Transient, false,
 	`plugin did not respond`, `plugin process exited`, `plugin crashed`, `plugin encountered an error`,
 	`failed to instantiate provider`, `could not load plugin`, `failed to load plugin schemas`,
-	`failed to obtain provider schema`, `unrecognized remote plugin message`, `reattachment process not found`, `\bpanic: `)
+	`failed to obtain provider schema`, `unrecognized remote plugin message`, `reattachment process not found`, `\bpanic: `,
+	// Our own cancels are told by the context before any text is read.
+	`\(\*grpcprovider\)\.\w+ request was cancelled`)
 
 // applyPatterns in order; what none knows is Permanent.
 var applyPatterns = []pattern{

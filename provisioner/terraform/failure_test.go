@@ -32,6 +32,7 @@ func TestDiagnosticsHaveAClass(t *testing.T) {
 		{`Error response from daemon: all predefined address pools have been fully subnetted`, provisioner.Quota, false},
 		{`Unable to start container: mkdir /var/lib/docker/overlay2/1: no space left on device`, provisioner.Quota, false},
 		{`Plugin did not respond: The plugin encountered an error, and failed to respond to the plugin.(*GRPCProvider).ApplyResourceChange call.`, provisioner.Transient, false},
+		{`Request cancelled: The plugin6.(*GRPCProvider).ApplyResourceChange request was cancelled.`, provisioner.Transient, false},
 		{`Failed to load plugin schemas: Error while loading schemas for plugin components: Failed to obtain provider schema: Could not load the schema for provider x: failed to instantiate provider "x" to obtain schema: connection refused.`, provisioner.Transient, false},
 		{`Unable to create container with image nope/nope:1: unable to pull image nope/nope:1: error pulling image nope/nope:1: Error response from daemon: Get "https://registry.example/v2/": net/http: TLS handshake timeout`, provisioner.Permanent, false},
 		{`Resource postcondition failed: The sandbox ended right after it was started`, provisioner.Permanent, false},
