@@ -125,7 +125,7 @@ func defaults(euid int, getenv func(string) string) Config {
 			Timeout: 15 * time.Minute,
 		},
 		Engine:          Engine{Host: "unix:///var/run/docker.sock"},
-		Network:         Network{Isolation: IsolationEnforce, Pool: netip.MustParsePrefix("172.30.0.0/16"), Spare: 4},
+		Network:         Network{Isolation: IsolationEnforce, Pool: netip.MustParsePrefix("172.30.0.0/16"), Spare: 10},
 		Concurrency:     max(10, 2*runtime.NumCPU()),
 		Log:             Log{Level: "info", Format: "auto"},
 		ShutdownTimeout: 90 * time.Second,

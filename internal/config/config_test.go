@@ -50,7 +50,7 @@ func TestDefaults(t *testing.T) {
 		Database:        "sqlite:///home/ada/.local/state/bothy/bothy.db",
 		Terraform:       config.Terraform{Mirror: "/home/ada/.cache/bothy/mirror", Warm: true, Timeout: 15 * time.Minute},
 		Engine:          config.Engine{Host: "unix:///var/run/docker.sock"},
-		Network:         config.Network{Isolation: config.IsolationEnforce, Pool: netip.MustParsePrefix("172.30.0.0/16"), Spare: 4},
+		Network:         config.Network{Isolation: config.IsolationEnforce, Pool: netip.MustParsePrefix("172.30.0.0/16"), Spare: 10},
 		Concurrency:     c.Concurrency, // depends on the machine
 		Log:             config.Log{Level: "info", Format: "auto"},
 		ShutdownTimeout: 90 * time.Second,

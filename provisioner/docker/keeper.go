@@ -19,6 +19,8 @@ const (
 	missedMost = 2
 	// removeAtOnce is how many networks are removed at the same time.
 	removeAtOnce = 4
+	// refillAfter is how long nothing must have been reserved before spare networks are made again.
+	refillAfter = time.Second
 	// releaseFor bounds the wait for a network's last container to leave it.
 	releaseFor = 15 * time.Second
 )
@@ -43,6 +45,7 @@ type keeper struct {
 	making   map[int]bool
 	next     int // where to look for a free slot first: a freed subnet rests for a round
 	filling  bool
+	soon     *time.Timer // of refillSoon
 	closed   bool
 	isolated bool // the rules were in place when last looked at
 	loose    bool // isolation is off, and old rules are gone
@@ -68,7 +71,7 @@ func (r *Runtime) Reserve(ctx context.Context, owner provisioner.Owner) (string,
 		if !ok {
 			break
 		}
-		k.refill()
+		k.refillSoon()
 		cctx, cancel := r.call(ctx)
 		_, err = r.api.NetworkInspect(cctx, s.id, network.InspectOptions{})
 		cancel()
@@ -85,7 +88,7 @@ func (r *Runtime) Reserve(ctx context.Context, owner provisioner.Owner) (string,
 	if err != nil {
 		return "", err
 	}
-	k.refill()
+	k.refillSoon()
 	return s.name, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/docker/docker/api/types/network"
 
@@ -53,6 +54,18 @@ func (k *keeper) untake(n int, register func()) {
 	defer k.mu.Unlock()
 	delete(k.making, n)
 	register()
+}
+
+// refillSoon refills when no network was asked for during a moment: in a burst
+// of requests the engine has better things to do.
+func (k *keeper) refillSoon() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.soon == nil {
+		k.soon = time.AfterFunc(refillAfter, k.refill)
+		return
+	}
+	k.soon.Reset(refillAfter)
 }
 
 // refill makes spare networks behind the caller's back, one refill at a time.
