@@ -13,21 +13,13 @@ import (
 // control plans and records, at every nudge, whenever time makes another plan,
 // and at least every Tick.
 func (e *Engine) control(ctx context.Context) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-e.planNudge:
-		case <-timer.C:
-		}
+	loop(ctx, e.planNudge, func() time.Duration {
 		wait, err := e.controlOnce(ctx)
 		if err != nil && ctx.Err() == nil {
 			e.logger.Error("plan failed; it is tried again", "error", err)
 		}
-		timer.Reset(wait)
-	}
+		return wait
+	})
 }
 
 // controlOnce makes one plan and records its actions. It returns when to look again.

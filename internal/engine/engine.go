@@ -196,6 +196,22 @@ func (e *Engine) event(env *fleet.Environment, actor, kind, format string, args 
 // actorSelf is the actor of what nobody asked for.
 const actorSelf = "bothyd"
 
+// loop calls once now, and again whenever it is woken or the time that once
+// returned has passed, until ctx ends. A nil wake never wakes it.
+func loop(ctx context.Context, wake <-chan struct{}, once func() time.Duration) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-wake:
+		case <-timer.C:
+		}
+		timer.Reset(once())
+	}
+}
+
 // nudge wakes a loop without ever blocking; one pending wake-up is enough.
 func nudge(ch chan struct{}) {
 	select {

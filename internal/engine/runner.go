@@ -79,15 +79,7 @@ func (r *running) idle() <-chan struct{} {
 
 // dispatch takes recorded work and starts it, until ctx ends. What it started lives by workCtx.
 func (e *Engine) dispatch(ctx, workCtx context.Context) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-e.workNudge:
-		case <-timer.C:
-		}
+	loop(ctx, e.workNudge, func() time.Duration {
 		wait := e.cfg.Tick
 		// Creates are bounded by the plan; as many destroys may run beside them.
 		for ctx.Err() == nil && e.running.count() < 2*e.cfg.Concurrency {
@@ -105,8 +97,8 @@ func (e *Engine) dispatch(ctx, workCtx context.Context) {
 			}
 			e.start(workCtx, env)
 		}
-		timer.Reset(wait)
-	}
+		return wait
+	})
 }
 
 // start does one piece of work in a goroutine of its own, with a heartbeat that keeps it.
@@ -187,10 +179,13 @@ func (e *Engine) heartbeat(ctx context.Context, cancel context.CancelCauseFunc, 
 func (e *Engine) finish(ctx context.Context, env fleet.Environment, fn func(*fleet.Environment) (store.Writes, error)) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
-	_, err := e.change(ctx, env.ID, store.Expect{Generation: env.Work.Generation}, fn)
+	record := func() error {
+		_, err := e.change(ctx, env.ID, store.Expect{Generation: env.Work.Generation}, fn)
+		return err
+	}
+	err := record()
 	for fleet.CodeOf(err) == fleet.CodeUnavailable && waitFor(ctx, nil, finishRetry) == nil {
-		// A full disk, say: the outcome is worth more than a repetition of the work.
-		_, err = e.change(ctx, env.ID, store.Expect{Generation: env.Work.Generation}, fn)
+		err = record() // a full disk, say: the outcome is worth more than a repetition of the work
 	}
 	switch {
 	case errors.Is(err, store.ErrFenced):

@@ -12,19 +12,12 @@ import (
 
 // sweepLoop looks now and then for what outlived its environment, and keeps the networks in order.
 func (e *Engine) sweepLoop(ctx context.Context) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-		}
+	loop(ctx, nil, func() time.Duration {
 		if err := e.sweepOnce(ctx); err != nil && ctx.Err() == nil {
 			e.logger.Warn("sweep failed; it is done again", "error", err)
 		}
-		timer.Reset(e.cfg.SweepEvery)
-	}
+		return e.cfg.SweepEvery
+	})
 }
 
 // sweepOnce removes what carries the verified labels of an environment that is
