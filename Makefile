@@ -30,16 +30,32 @@ build: ## bothy and bothyd, into bin/
 
 .PHONY: test
 test: setup ## all tests, real engine and Terraform included
-	@$(tool) gotestsum --format pkgname-and-test-fails -- -timeout 30m ./...
+	@$(setup) postgres
+	@# Never from the cache: it does not know the engine.
+	@$(tool) gotestsum --format pkgname-and-test-fails -- -timeout 30m -count 1 ./...
 
 .PHONY: test-short
 test-short: ## the tests that need neither engine nor Terraform
+	@$(setup) postgres
 	@$(tool) gotestsum --format pkgname-and-test-fails -- -short -timeout 10m ./...
 
 .PHONY: race
 race: ## short tests under the race detector
-	@$(setup) compiler
+	@$(setup) compiler postgres
 	go test -race -short -timeout 20m ./internal/... ./provisioner/...
+
+.PHONY: chaos
+chaos: setup ## end daemons at every kill point, race and starve them, the long form: hours
+	@go test ./e2e/chaos -v -long -timeout 6h
+
+DURATION ?= 10m
+.PHONY: soak
+soak: setup ## keep two daemons busy with a fault each 30 s; DURATION=10m
+	@go test ./e2e/chaos -v -run '^TestSoak$$' -duration $(DURATION) -timeout 0
+
+.PHONY: mutate
+mutate: setup ## remove each safeguard in turn; some test must notice
+	@go run ./e2e/mutate
 
 .PHONY: bench
 bench: setup ## measure against doing it by hand; writes bench.json

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Removes what setup made: clean.sh images|cache|bin ...
 # The Docker engine and the Debian packages that setup installed stay: by now other things
-# may use them. To remove these, too: apt-get remove docker.io mmdebstrap
+# may use them. To remove these, too: apt-get remove docker.io mmdebstrap postgresql
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 clean_images() {

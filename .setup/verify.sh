@@ -3,9 +3,11 @@
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$repo" || exit
 . .setup/steps/tools.sh
+. .setup/steps/postgres.sh
 
 lock
 step_golangci_lint
+step_postgres
 exec 9>&-
 trap - EXIT
 lint="$cache/tools/golangci-lint"

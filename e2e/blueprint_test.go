@@ -23,7 +23,7 @@ func TestContainerExitsAtOnce(t *testing.T) {
 	if env.ReadyAt != nil {
 		t.Error("it was handed over")
 	}
-	if left := objects(t, "container", d.instance); len(left) != 0 {
+	if left := sandboxes(t, d.instance); len(left) != 0 {
 		t.Errorf("left at the engine: %+v", left)
 	}
 	if env.Cost.AccruedMicros <= 0 {

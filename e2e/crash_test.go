@@ -40,7 +40,7 @@ func TestKill9DuringCreate(t *testing.T) {
 			}
 			d.bothy("exec", env.Name, "--", "true").want(t, 0)
 			d.bothy("down", env.Name).want(t, 0)
-			if left := objects(t, "container", d.instance); len(left) != 0 {
+			if left := sandboxes(t, d.instance); len(left) != 0 {
 				t.Errorf("left at the engine: %+v", left)
 			}
 		})
@@ -120,7 +120,7 @@ func TestLeaseIsReapedOnTime(t *testing.T) {
 	if late > 15*time.Second {
 		t.Errorf("gone %s after its lease ended, promised are 15 s", late)
 	}
-	if n := len(objects(t, "container", d.instance)); n != 0 {
+	if n := len(sandboxes(t, d.instance)); n != 0 {
 		t.Errorf("%d containers are left", n)
 	}
 }

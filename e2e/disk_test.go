@@ -144,7 +144,7 @@ func TestDiskFullDuringCreate(t *testing.T) {
 		t.Errorf("it failed without a cause: %+v", env)
 	}
 	d.bothy("down", "--all", "--yes").want(t, 0)
-	if left := objects(t, "container", d.instance); len(left) != 0 {
+	if left := sandboxes(t, d.instance); len(left) != 0 {
 		t.Errorf("left at the engine: %+v", left)
 	}
 }

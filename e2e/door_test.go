@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/bothy-env/bothy/e2e/rig"
 )
 
 // nobody is a user id without rights on anything here.
@@ -52,7 +54,7 @@ func TestSocketOfSomebodyElse(t *testing.T) {
 	program := forEverybody(t, "bothy")
 	asNobody := func() result {
 		cmd := exec.Command(program, "ls")
-		cmd.Dir, cmd.Env = "/", append(cleanEnv(), "BOTHY_HOST="+d.host(), "HOME=/nonexistent")
+		cmd.Dir, cmd.Env = "/", append(rig.CleanEnv(), "BOTHY_HOST="+d.host(), "HOME=/nonexistent")
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 		var out, errs bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &errs

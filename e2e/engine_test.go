@@ -70,7 +70,7 @@ func TestEngineAwayAtStart(t *testing.T) {
 	d.bothy("exec", "early", "--", "true").want(t, 0)
 	d.eventually("doctor is content", func() bool { return d.check("docker").Status == "ok" })
 	d.bothy("down", "early").want(t, 0)
-	if left := objects(t, "container", d.instance); len(left) != 0 {
+	if left := sandboxes(t, d.instance); len(left) != 0 {
 		t.Errorf("left at the engine: %+v", left)
 	}
 }
@@ -84,7 +84,7 @@ func TestEngineCutOffDuringCreate(t *testing.T) {
 			t.Parallel()
 			p := newProxy(t)
 			held := p.holdRequest(request)
-			d := p.start()
+			d := p.start("--network-spare=0")
 			env := d.create(wire.CreateRequest{Name: "cut"})
 			held.wait(t)
 			p.cut()
@@ -105,7 +105,7 @@ func TestEngineCutOffDuringCreate(t *testing.T) {
 			}
 			d.bothy("exec", "cut", "--", "true").want(t, 0)
 			d.bothy("down", "cut").want(t, 0)
-			if left := objects(t, "container", d.instance); len(left) != 0 {
+			if left := sandboxes(t, d.instance); len(left) != 0 {
 				t.Errorf("left at the engine: %+v", left)
 			}
 		})
@@ -149,7 +149,7 @@ func TestEngineCutOffDuringDestroy(t *testing.T) {
 	back := time.Now()
 	d.untilState(env.ID, "destroyed")
 	t.Logf("gone %.1f s after the engine was back", time.Since(back).Seconds())
-	if left := objects(t, "container", d.instance); len(left) != 0 {
+	if left := sandboxes(t, d.instance); len(left) != 0 {
 		t.Errorf("left at the engine: %+v", left)
 	}
 }
@@ -176,7 +176,7 @@ func TestLeaseEndsWhileTheEngineIsAway(t *testing.T) {
 	if late > converged {
 		t.Errorf("gone %s after the engine was back, promised are %s", late, converged)
 	}
-	if left := objects(t, "container", d.instance); len(left) != 0 {
+	if left := sandboxes(t, d.instance); len(left) != 0 {
 		t.Errorf("left at the engine: %+v", left)
 	}
 }

@@ -13,12 +13,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/bothy-env/bothy/e2e/rig"
 	"github.com/bothy-env/bothy/internal/api/wire"
 	"github.com/bothy-env/bothy/internal/client"
 )
@@ -34,27 +36,15 @@ const (
 var binDir string
 
 func TestMain(m *testing.M) {
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "bothy-e2e-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() {
-		if err := os.RemoveAll(dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
+	os.Exit(rig.InFolder("bothy-e2e-", func(dir string) int {
+		binDir = dir
+		build := exec.Command("go", "build", "-o", dir, "github.com/bothy-env/bothy/cmd/...")
+		if out, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "build the binaries: %v\n%s", err, out)
+			return 1
 		}
-	}()
-	binDir = dir
-	build := exec.Command("go", "build", "-o", dir, "github.com/bothy-env/bothy/cmd/...")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build the binaries: %v\n%s", err, out)
-		return 1
-	}
-	return m.Run()
+		return m.Run()
+	}))
 }
 
 func needsEngine(t *testing.T) {
@@ -79,6 +69,9 @@ type daemon struct {
 // start runs a daemon. At the end of the test it is stopped, and whatever its instance left is removed.
 func start(t *testing.T, args ...string) *daemon {
 	t.Helper()
+	if err := rig.TouchSources(); err != nil {
+		t.Fatal(err)
+	}
 	// A unix socket's path has a short limit; t.TempDir may be too long.
 	dir, err := os.MkdirTemp("", "bothy-e2e-")
 	if err != nil {
@@ -102,20 +95,12 @@ func (d *daemon) command(extra ...string) *exec.Cmd {
 		"--state-dir", d.state(), "--listen-unix", filepath.Join(d.dir, "s", "bothyd.sock"), "--log-format", "text",
 	}, d.args...)
 	cmd := exec.Command(filepath.Join(binDir, "bothyd"), append(args, extra...)...)
-	cmd.Env = cleanEnv()
-	return cmd
-}
-
-// cleanEnv is this process's environment without settings of bothy or Terraform, except for the cache that setup made.
-func cleanEnv() []string {
-	var env []string
-	for _, kv := range os.Environ() {
-		name, _, _ := strings.Cut(kv, "=")
-		if name == "BOTHY_CACHE" || !strings.HasPrefix(name, "BOTHY_") && !strings.HasPrefix(name, "TF_") {
-			env = append(env, kv)
-		}
+	cmd.Env = rig.CleanEnv()
+	if testing.Short() {
+		// Not even where one runs: or a short test comes to need it, and fails only where there is none.
+		cmd.Env = append(cmd.Env, "BOTHY_ENGINE_HOST=unix://"+filepath.Join(d.dir, "no-engine.sock"))
 	}
-	return env
+	return cmd
 }
 
 // launch starts the process and waits until it answers.
@@ -194,7 +179,7 @@ func (d *daemon) cleanup() {
 // giveBack lets the daemon take its environments away itself, started once more if need be: with
 // the last of them go its firewall rules, which no label tells. What it does not do, the sweep by label does.
 func (d *daemon) giveBack() {
-	if d.cmd == nil || d.instance == "" || len(objects(d.t, "container", d.instance))+len(objects(d.t, "network", d.instance)) == 0 {
+	if d.cmd == nil || d.instance == "" || len(remains(d.t, "container", d.instance))+len(remains(d.t, "network", d.instance)) == 0 {
 		return
 	}
 	select {
@@ -229,7 +214,7 @@ func (d *daemon) bothyIn(dir string, stdin io.Reader, args ...string) result {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(binDir, "bothy"), args...)
-	cmd.Dir, cmd.Stdin, cmd.Env = dir, stdin, append(cleanEnv(), "BOTHY_HOST="+d.host())
+	cmd.Dir, cmd.Stdin, cmd.Env = dir, stdin, append(rig.CleanEnv(), "BOTHY_HOST="+d.host())
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
@@ -376,16 +361,36 @@ type dockerObject struct {
 
 func objects(t *testing.T, kind, instance string) []dockerObject {
 	t.Helper()
+	out, err := list(kind, instance)
+	if err != nil {
+		t.Fatalf("ask the engine: %v", err)
+	}
+	return out
+}
+
+// remains is objects for a clean-up, which goes on with its other steps when the engine does not answer.
+func remains(t *testing.T, kind, instance string) []dockerObject {
+	t.Helper()
+	out, err := list(kind, instance)
+	if err != nil {
+		t.Errorf("clean up: ask the engine: %v", err)
+	}
+	return out
+}
+
+// list is empty in a short run, whose daemons reach no engine.
+func list(kind, instance string) ([]dockerObject, error) {
+	if testing.Short() {
+		return nil, nil
+	}
 	filter := url.QueryEscape(fmt.Sprintf(`{"label":["bothy.instance=%s"]}`, instance))
 	path := "/containers/json?all=true&filters="
 	if kind == "network" {
 		path = "/networks?filters="
 	}
 	var out []dockerObject
-	if err := engineCall(http.MethodGet, path+filter, &out); err != nil {
-		t.Fatalf("ask the engine: %v", err)
-	}
-	return out
+	err := engineCall(http.MethodGet, path+filter, &out)
+	return out, err
 }
 
 // containersOf lists an environment's containers, by its label.
@@ -400,10 +405,16 @@ func (d *daemon) containersOf(id string) []dockerObject {
 	return mine
 }
 
+// sandboxes lists an instance's containers, without those that hold the networks it keeps ready.
+func sandboxes(t *testing.T, instance string) []dockerObject {
+	t.Helper()
+	return slices.DeleteFunc(objects(t, "container", instance), func(o dockerObject) bool { return o.Labels["bothy.slot"] != "" })
+}
+
 // checkOracle: every container of the instance belongs to an environment that the store holds as live.
 func (d *daemon) checkOracle() {
 	d.t.Helper()
-	for _, o := range objects(d.t, "container", d.instance) {
+	for _, o := range sandboxes(d.t, d.instance) {
 		env, err := d.get(o.Labels["bothy.environment"])
 		if err != nil || env.State == "destroyed" {
 			d.t.Errorf("container %v exists, but its environment is %q (%v)", o.Names, env.State, err)
@@ -414,13 +425,13 @@ func (d *daemon) checkOracle() {
 // sweepInstance removes what an instance left, so that a failing test leaves nothing either.
 func sweepInstance(t *testing.T, instance string) {
 	t.Helper()
-	for _, o := range objects(t, "container", instance) {
+	for _, o := range remains(t, "container", instance) {
 		t.Logf("removing leftover container %v", o.Names)
 		if err := engineCall(http.MethodDelete, "/containers/"+o.ID+"?force=true&v=true", nil); err != nil {
 			t.Errorf("clean up: %v", err)
 		}
 	}
-	for _, o := range objects(t, "network", instance) {
+	for _, o := range remains(t, "network", instance) {
 		t.Logf("removing leftover network %s", o.Name)
 		if err := engineCall(http.MethodDelete, "/networks/"+o.ID, nil); err != nil {
 			t.Errorf("clean up: %v", err)

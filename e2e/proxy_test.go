@@ -5,8 +5,10 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -158,11 +160,19 @@ type heldRequest struct {
 	release    chan struct{}
 }
 
+// sandboxCreate is a request that makes a sandbox, not the holder of a network.
+var sandboxCreate = regexp.MustCompile(`/containers/create\?name=bothy-[a-z0-9]+-[a-z0-9]{16}[ &]`)
+
 // holdRequest goes before the daemon's start.
 func (p *proxy) holdRequest(text string) *heldRequest {
 	h := &heldRequest{text: text, reached: make(chan struct{}), release: make(chan struct{})}
+	var begun atomic.Bool
 	p.sees = func(request []byte) {
-		if strings.Contains(string(request), h.text) {
+		// What comes before a sandbox is made is about the network that it will join.
+		if made := sandboxCreate.Match(request); made || strings.HasPrefix(h.text, "DELETE") {
+			begun.Store(true)
+		}
+		if begun.Load() && strings.Contains(string(request), h.text) {
 			h.come.Do(func() {
 				close(h.reached)
 				<-h.release

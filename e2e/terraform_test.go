@@ -55,7 +55,7 @@ func TestTerraformMissingOrBroken(t *testing.T) {
 	})
 	replace(t, binary, whole)
 	d.untilState(env.ID, "destroyed")
-	if left := objects(t, "container", d.instance); len(left) != 0 {
+	if left := sandboxes(t, d.instance); len(left) != 0 {
 		t.Errorf("left at the engine: %+v", left)
 	}
 }
@@ -95,7 +95,7 @@ func TestTerraformFailsOnApply(t *testing.T) {
 	if env.Cost.AccruedMicros <= 0 {
 		t.Error("the time that its container stood is not counted")
 	}
-	if left := objects(t, "container", d.instance); len(left) != 0 {
+	if left := sandboxes(t, d.instance); len(left) != 0 {
 		t.Errorf("left at the engine: %+v", left)
 	}
 }
@@ -127,7 +127,7 @@ exec %[1]q "$@"
 		t.Errorf("%d containers, want 1", n)
 	}
 	d.bothy("down", "crash").want(t, 0)
-	if left := objects(t, "container", d.instance); len(left) != 0 {
+	if left := sandboxes(t, d.instance); len(left) != 0 {
 		t.Errorf("left at the engine: %+v", left)
 	}
 }
@@ -174,7 +174,7 @@ func TestProviderCrashDuringApply(t *testing.T) {
 			t.Parallel()
 			p := newProxy(t)
 			held := p.holdRequest("/containers/create")
-			d := p.start("--terraform-warm=" + strconv.FormatBool(c.warm))
+			d := p.start("--network-spare=0", "--terraform-warm="+strconv.FormatBool(c.warm))
 			env := d.create(wire.CreateRequest{Name: "crash"})
 			held.wait(t)
 			pids := d.providers()
@@ -203,7 +203,7 @@ func TestProviderCrashDuringApply(t *testing.T) {
 			d.eventually("one container is left", func() bool { return len(d.containersOf(env.ID)) == 1 })
 			d.bothy("exec", "crash", "--", "true").want(t, 0)
 			d.bothy("down", "crash").want(t, 0)
-			if left := objects(t, "container", d.instance); len(left) != 0 {
+			if left := sandboxes(t, d.instance); len(left) != 0 {
 				t.Errorf("left at the engine: %+v", left)
 			}
 		})

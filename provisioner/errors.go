@@ -21,6 +21,9 @@ const (
 	Transient Class = "transient"
 	// Permanent: trying again will not help; the request, the blueprint or the installation is wrong.
 	Permanent Class = "permanent"
+	// Denied: the user inside the sandbox has no right to do it. The request is well formed and bothy's side is
+	// well; another user or another path may do.
+	Denied Class = "denied"
 	// Cancelled: the caller's context ended.
 	Cancelled Class = "cancelled"
 )

@@ -132,6 +132,8 @@ type Found struct {
 	ID, Name string
 	// Labels as found. Trust them only after Key.Verify.
 	Labels map[string]string
+	// Network is the name of the network that a container is on; empty for none, and for other kinds.
+	Network string
 	// CreatedAt is the provider's time of creation; zero when it tells none.
 	CreatedAt time.Time
 }
@@ -148,10 +150,12 @@ type Runtime interface {
 	// the command inside too. The error is about bothy's side, never the command's failure.
 	Exec(ctx context.Context, id string, req ExecRequest, streams Streams) (int, error)
 	// CopyTo unpacks a tar stream into folder dir (which exists), owned by user.
-	// Entries that would land outside dir, devices, and links that point out are refused with class Permanent.
+	// Entries that would land outside dir, devices, and links that point out are refused with class Permanent;
+	// what user may not write gives Denied.
 	CopyTo(ctx context.Context, id, dir, user string, tar io.Reader) error
 	// CopyFrom gives path (a file or a folder) as a tar stream whose first entry is its base name, read
-	// with the rights of user. NotFound when it is not there.
+	// with the rights of user. NotFound when it is not there; Denied, from the call or from the
+	// last Read, when user may not read all of it.
 	CopyFrom(ctx context.Context, id, path, user string) (io.ReadCloser, error)
 	// Logs writes the sandbox's own output; with Follow until it ends or ctx does.
 	Logs(ctx context.Context, id string, req LogsRequest, write func(LogLine) error) error
@@ -203,27 +207,4 @@ type LogLine struct {
 	At     time.Time
 	Stderr bool
 	Text   string
-}
-
-// NetworkKeeper is the capability of a Runtime that keeps isolated networks
-// ready, so that isolation costs nothing at create time. An engine asks for it by type assertion.
-type NetworkKeeper interface {
-	// Reserve hands out a network that no other environment is on and returns its name. It is written down by
-	// the caller before it is used; a name that was reserved and is not in live (see Reconcile) is recreated, never reused.
-	Reserve(ctx context.Context, owner Owner) (name string, err error)
-	// Release gives a network back after its environment is gone. Idempotent.
-	Release(ctx context.Context, name string) error
-	// Reconcile is called at start and now and then with the names that live environments hold: it removes
-	// what no one holds, re-asserts the isolation rules, and makes spare ones. A network that this keeper
-	// handed out moments ago is spared, as its caller may be about to write it down.
-	Reconcile(ctx context.Context, live []string) error
-	// Close removes spare networks (not those in use). Rules stay while networks in use do.
-	Close(ctx context.Context) error
-}
-
-// Limiter is the capability of a Runtime that sets limits which the driver's
-// provider cannot; the engine calls it before an environment is handed over.
-type Limiter interface {
-	// LimitPids bounds how many processes a sandbox may hold at once.
-	LimitPids(ctx context.Context, id string, pids int64) error
 }

@@ -79,6 +79,8 @@ func daemon(ts *testscript.TestScript, neg bool, args []string) {
 		server.Refuse(wire.Problem{Title: "Refused", Status: status, Code: rest[1], Detail: rest[2], Hint: rest[3]})
 	case verb == "check" && len(rest) == 3:
 		server.Check(wire.Check{Name: rest[0], Status: rest[1], Message: rest[2], Hint: "look"})
+	case verb == "hold" && len(rest) == 2:
+		server.HoldPool(rest[0], rest[1])
 	case verb == "cut" && len(rest) == 0:
 		server.CutNext()
 	case verb == "noshell" && len(rest) == 0:

@@ -6,6 +6,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/bothy-env/bothy/internal/auth"
+	"github.com/bothy-env/bothy/internal/config"
 	"github.com/bothy-env/bothy/internal/engine"
 	"github.com/bothy-env/bothy/provisioner"
 )
@@ -27,6 +29,19 @@ func diskCheck(path string) func(context.Context) engine.Check {
 			c.Status, c.Hint = engine.Warning, "make room: without it nothing can be recorded, so nothing is made"
 		}
 		return c
+	}
+}
+
+// peopleCheck tells when the platform team's file of people cannot be read, so that the last good one holds.
+func peopleCheck(cfg config.Config, people *auth.Directory) func(context.Context) engine.Check {
+	return func(context.Context) engine.Check {
+		if err := people.Err(); err != nil {
+			return engine.Check{
+				Name: "organisation", Status: engine.Warning, Message: fmt.Sprintf("%v; the last good one holds", err),
+				Hint: "mend " + cfg.Organisation + "; it is read again by itself",
+			}
+		}
+		return engine.Check{Name: "organisation", Status: engine.OK, Message: "it is known who belongs to which team"}
 	}
 }
 

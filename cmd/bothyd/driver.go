@@ -6,59 +6,107 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strings"
 
 	"github.com/bothy-env/bothy/internal/config"
 	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/hostfile"
 	"github.com/bothy-env/bothy/provisioner"
 	"github.com/bothy-env/bothy/provisioner/docker"
 	"github.com/bothy-env/bothy/provisioner/fake"
 	"github.com/bothy-env/bothy/provisioner/terraform"
 )
 
-// provider is the set of parts that make and run environments.
-type provider struct {
-	driver   provisioner.Driver
-	runtime  provisioner.Runtime
-	networks provisioner.NetworkKeeper
-	checks   []func(context.Context) engine.Check
-	close    func(context.Context) error
+// providers are the engine hosts with the parts that make and run environments on them.
+type providers struct {
+	hosts  []engine.Host
+	checks []func(context.Context) engine.Check
+	closes []func(context.Context) error
 }
 
-func openDriver(cfg config.Config, dir *stateDir, instance string, secret []byte, logger *slog.Logger) (provider, error) {
+func (p *providers) close(ctx context.Context) error {
+	var errs []error
+	for _, c := range p.closes {
+		errs = append(errs, c(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// localHost is the name of the only host when no file names any.
+const localHost = "local"
+
+// openHosts sets up every host that this daemon can reach.
+func openHosts(cfg config.Config, dir *stateDir, instance string, secret []byte, logger *slog.Logger) (*providers, error) {
 	key, err := engine.LabelKey(secret)
 	if err != nil {
-		return provider{}, err
+		return nil, err
+	}
+	declared := []hostfile.Host{{Name: localHost, Endpoint: cfg.Engine.Host}}
+	if cfg.Hosts != "" {
+		if declared, err = hostfile.Load(cfg.Hosts); err != nil {
+			return nil, err
+		}
 	}
 	if cfg.Driver == config.DriverFake {
 		logger.Warn("the fake driver is in use: environments are not real")
-		world := fake.New(fake.Options{Dir: dir.join("fake"), Key: key, Instance: instance})
-		runtime := world.Runtime()
-		return provider{driver: world.Driver(), runtime: runtime, networks: runtime, close: runtime.Close}, nil
 	}
+	p := &providers{}
+	for _, h := range declared {
+		host := engine.Host{Name: h.Name, Endpoint: h.Endpoint, Labels: h.Labels, Capacity: h.Capacity}
+		open := openDocker
+		if cfg.Driver == config.DriverFake {
+			open = openFake
+		}
+		if err := open(cfg, dir, instance, key, logger.With("host", h.Name), &host, p); err != nil {
+			return nil, errors.Join(fmt.Errorf("set up host %s: %w", h.Name, err), p.close(context.Background()))
+		}
+		p.hosts = append(p.hosts, host)
+	}
+	return p, nil
+}
+
+func openFake(_ config.Config, dir *stateDir, instance string, key provisioner.Key, _ *slog.Logger, host *engine.Host, p *providers) error {
+	folder := dir.join("fake")
+	if path, ok := strings.CutPrefix(host.Endpoint, "fake://"); ok {
+		folder = path
+	}
+	world := fake.New(fake.Options{Dir: folder, Key: key, Instance: instance})
+	runtime := world.Runtime()
+	equip(host, world.Driver(), runtime)
+	p.closes = append(p.closes, runtime.Close)
+	return nil
+}
+
+func openDocker(cfg config.Config, dir *stateDir, instance string, key provisioner.Key, logger *slog.Logger, host *engine.Host, p *providers) error {
 	spare := cfg.Network.Spare
 	if spare == 0 {
 		spare = -1 // none; 0 would be the runtime's own default
 	}
 	runtime, err := docker.New(docker.Config{
-		Host: cfg.Engine.Host, Instance: instance, Key: key, Logger: logger,
+		Host: host.Endpoint, Instance: instance, Key: key, Logger: logger,
 		Network: docker.NetworkConfig{
 			Isolation: cfg.Network.Isolation, Pool: cfg.Network.Pool, Allow: cfg.Network.Allow, Spare: spare,
 		},
 	})
 	if err != nil {
-		return provider{}, fmt.Errorf("set up Docker: %w", err)
+		return fmt.Errorf("set up Docker: %w", err)
+	}
+	p.closes = append(p.closes, runtime.Close)
+	p.checks = append(p.checks, isolationCheck(runtime))
+	work := dir.join("terraform")
+	if host.Name != localHost {
+		work = dir.join("hosts", host.Name, "terraform")
 	}
 	driver, err := terraform.New(terraform.Config{
 		Binary: cfg.Terraform.Binary, BinDir: filepath.Join(filepath.Dir(cfg.Terraform.Mirror), "bin"),
 		Mirror: cfg.Terraform.Mirror, CLIConfig: cfg.Terraform.CLIConfig, Warm: cfg.Terraform.Warm, Timeout: cfg.Terraform.Timeout,
-		WorkDir: dir.join("terraform"), EngineHost: cfg.Engine.Host, Logger: logger,
+		WorkDir: work, EngineHost: host.Endpoint, Logger: logger,
 	})
 	if err != nil {
-		return provider{}, errors.Join(fmt.Errorf("set up Terraform: %w", err), runtime.Close(context.Background()))
+		return fmt.Errorf("set up Terraform: %w", err)
 	}
-	return provider{
-		driver: driver, runtime: runtime, networks: runtime,
-		checks: []func(context.Context) engine.Check{isolationCheck(runtime)},
-		close:  func(ctx context.Context) error { return errors.Join(driver.Close(ctx), runtime.Close(ctx)) },
-	}, nil
+	// Before the runtime: what it still runs may need the networks.
+	p.closes = append([]func(context.Context) error{driver.Close}, p.closes...)
+	equip(host, driver, runtime)
+	return nil
 }

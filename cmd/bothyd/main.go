@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -20,7 +21,12 @@ import (
 // version is set by the linker.
 var version = "dev"
 
+// gcPercent makes garbage collection rarer than Go's 100: the daemon holds little, and under many requests at once
+// collecting is a fifth of its time.
+const gcPercent = 200
+
 func main() {
+	debug.SetGCPercent(gcPercent)
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
 	err := newCommand().ExecuteContext(ctx)
 	stop()

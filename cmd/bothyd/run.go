@@ -10,9 +10,12 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/api"
+	"github.com/bothy-env/bothy/internal/auth"
 	"github.com/bothy-env/bothy/internal/blueprint"
 	"github.com/bothy-env/bothy/internal/config"
 	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/poolfile"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/modules"
 )
@@ -20,6 +23,7 @@ import (
 // run is the daemon's life: open what it owns, serve until ctx ends, then stop
 // in order: no more requests, running Terraform within its time, networks, database, lock.
 func run(ctx context.Context, cfg config.Config, logger *slog.Logger) (err error) {
+	tellGoroutines()
 	dir, err := openStateDir(cfg.StateDir)
 	if err != nil {
 		return err
@@ -35,7 +39,15 @@ func run(ctx context.Context, cfg config.Config, logger *slog.Logger) (err error
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	instance, err := db.Instance(ctx, engine.NewID())
+	instance, known, err := identify(ctx, db, dir)
+	if err != nil {
+		return err
+	}
+	daemon, err := dir.daemon()
+	if err != nil {
+		return err
+	}
+	people, err := auth.OpenDirectory(cfg.Organisation)
 	if err != nil {
 		return err
 	}
@@ -43,31 +55,58 @@ func run(ctx context.Context, cfg config.Config, logger *slog.Logger) (err error
 	if err != nil {
 		return err
 	}
-	drv, err := openDriver(cfg, dir, instance, secret, logger)
+	prov, err := openHosts(cfg, dir, instance, secret, logger)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		closeCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cfg.ShutdownTimeout)
 		defer cancel()
-		err = errors.Join(err, drv.close(closeCtx))
+		err = errors.Join(err, prov.close(closeCtx))
 	}()
 
 	eng, err := engine.New(engine.Config{
-		Store: db, Blueprints: catalogue, Driver: drv.driver, Runtime: drv.runtime, Networks: drv.networks,
-		Instance: instance, Worker: engine.NewID(), Secret: secret, Logger: logger,
-		Concurrency: cfg.Concurrency, ExtraChecks: append(drv.checks, diskCheck(dir.path)),
+		Store: db, Blueprints: catalogue, Hosts: prov.hosts,
+		Instance: instance, KnownInstance: known, Marks: dir, Worker: daemon + "." + engine.NewID(), Secret: secret, Logger: logger,
+		Concurrency: cfg.Concurrency, WorkLease: cfg.Timing.WorkLease, SweepEvery: cfg.Timing.Sweep, OrphanGrace: cfg.Timing.OrphanGrace,
+		Weights: people.Weights, Pools: poolsOf(cfg), Wall: machineClock(),
+		ExtraChecks: append(prov.checks, diskCheck(dir.path), peopleCheck(cfg, people)),
 	})
 	if err != nil {
 		return err
 	}
-	server, err := newServer(cfg, eng, logger)
+	server, err := newServer(cfg, eng, people, logger)
 	if err != nil {
 		return err
 	}
 	logger.Info("bothyd starts", "version", version, "instance", instance, "state", dir.path, "socket", cfg.Listen.Unix)
 	defer func() { logger.Info("bothyd stops", "error", err) }()
 	return serve(ctx, cfg, eng, server)
+}
+
+// poolsOf gives how the platform team's file of pools is read; nil when there is none.
+func poolsOf(cfg config.Config) func() ([]fleet.Pool, error) {
+	if cfg.Pools == "" {
+		return nil
+	}
+	return poolfile.Open(cfg.Pools).Pools
+}
+
+// identify gives the installation's id, and the one that the state directory remembers. A database
+// that has none yet, though the directory remembers one, was lost: it gets the same again, so that
+// what exists is still known as ours.
+func identify(ctx context.Context, db *store.Store, dir *stateDir) (instance, known string, err error) {
+	if known, err = dir.installation(); err != nil {
+		return "", "", err
+	}
+	candidate := known
+	if candidate == "" {
+		candidate = engine.NewID()
+	}
+	if instance, err = db.Instance(ctx, candidate); err != nil || instance == known {
+		return instance, known, err
+	}
+	return instance, known, dir.replace("instance", "the installation's id", []byte(instance))
 }
 
 // requestGrace is how long requests that are being answered have when the daemon stops.
@@ -103,10 +142,10 @@ func serve(ctx context.Context, cfg config.Config, eng *engine.Engine, server *a
 	return errors.Join(err, <-served, <-ran)
 }
 
-func newServer(cfg config.Config, eng *engine.Engine, logger *slog.Logger) (*api.Server, error) {
+func newServer(cfg config.Config, eng *engine.Engine, people *auth.Directory, logger *slog.Logger) (*api.Server, error) {
 	return api.New(api.Config{
 		Socket: cfg.Listen.Unix, TCP: cfg.Listen.TCP, TLSCert: cfg.Listen.TLSCert, TLSKey: cfg.Listen.TLSKey,
-		TokenFile: cfg.Listen.TokenFile, AllowedHosts: cfg.Listen.AllowedHosts, Version: version, Logger: logger,
+		TokenFile: cfg.Listen.TokenFile, AllowedHosts: cfg.Listen.AllowedHosts, Version: version, People: people, Logger: logger,
 	}, eng)
 }
 

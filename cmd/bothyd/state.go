@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/killpoint"
 )
 
 // stateDir is the folder that one daemon owns: its database, key, blueprints
@@ -63,27 +64,76 @@ func (d *stateDir) join(names ...string) string {
 func (d *stateDir) close() error { return d.lock.Close() }
 
 // secret reads the installation's master key, and makes it on the first start.
-// It is written whole under another name first: half a key would be a lost key.
 func (d *stateDir) secret() ([]byte, error) {
-	name := d.join("key")
-	secret, err := os.ReadFile(name)
+	return d.keep("key", "the installation's key", engine.NewSecret)
+}
+
+// daemon is the id of whatever process serves this state directory: a later one takes over at once what an earlier one held.
+func (d *stateDir) daemon() (string, error) {
+	id, err := d.keep("daemon", "the daemon's id", func() []byte { return []byte(engine.NewID()) })
+	return string(id), err
+}
+
+// keep reads a small file, and makes it when it is missing. It is written whole under another name
+// first: half a key would be a lost key.
+func (d *stateDir) keep(file, what string, fresh func() []byte) ([]byte, error) {
+	kept, err := os.ReadFile(d.join(file))
 	if err == nil {
-		return secret, nil
+		return kept, nil
 	}
 	if !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("read the installation's key: %w", err)
+		return nil, fmt.Errorf("read %s: %w", what, err)
 	}
-	secret = engine.NewSecret()
-	f, err := os.CreateTemp(d.path, ".key-*") // 0600
+	kept = fresh()
+	return kept, d.replace(file, what, kept)
+}
+
+// replace writes a small file whole or not at all.
+func (d *stateDir) replace(file, what string, content []byte) error {
+	killpoint.Reach("file", file, killpoint.Before)
+	defer killpoint.Reach("file", file, killpoint.After)
+	f, err := os.CreateTemp(d.path, "."+file+"-*") // 0600
 	if err != nil {
-		return nil, fmt.Errorf("make the installation's key: %w", err)
+		return fmt.Errorf("write %s: %w", what, err)
 	}
-	_, err = f.Write(secret)
+	_, err = f.Write(content)
 	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), name)
+		err = os.Rename(f.Name(), d.join(file))
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("write the installation's key: %w", err), os.Remove(f.Name()))
+		return errors.Join(fmt.Errorf("write %s: %w", what, err), os.Remove(f.Name()))
 	}
-	return secret, nil
+	return nil
+}
+
+// installation is the instance that this state directory has served last, "" for none.
+func (d *stateDir) installation() (string, error) {
+	id, err := os.ReadFile(d.join("instance"))
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read the installation's id: %w", err)
+	}
+	return string(id), nil
+}
+
+// Load gives how far the database's records were when they were saved last; it makes stateDir an engine.Marks.
+func (d *stateDir) Load() (events, receipts int64, err error) {
+	text, err := os.ReadFile(d.join("marks"))
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, 0, nil
+	}
+	if err == nil {
+		_, err = fmt.Sscanf(string(text), "%d %d\n", &events, &receipts)
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("read how far the records were: %w", err)
+	}
+	return events, receipts, nil
+}
+
+// Save keeps how far the database's records are.
+func (d *stateDir) Save(events, receipts int64) error {
+	return d.replace("marks", "how far the records are", fmt.Appendf(nil, "%d %d\n", events, receipts))
 }

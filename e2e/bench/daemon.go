@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/bothy-env/bothy/e2e/rig"
 	"github.com/bothy-env/bothy/internal/api/wire"
 	"github.com/bothy-env/bothy/internal/client"
 )
@@ -23,22 +24,27 @@ const (
 	// stopWithin is more than the 90 s that the daemon gives running Terraform.
 	stopWithin = 100 * time.Second
 	pollEvery  = 20 * time.Millisecond
+	// fakeDriver is the flag of a daemon whose environments are not real.
+	fakeDriver = "--driver=fake"
 )
 
 // daemon is one bothyd of the benchmark's own: state directory, socket, instance and a client.
 type daemon struct {
 	name, dir, bin string
 	instance       string
-	cmd            *exec.Cmd
-	exited         chan struct{}
-	err            error
-	client         *client.Client
+	args           []string
+	// real: it makes environments at Docker.
+	real   bool
+	cmd    *exec.Cmd
+	exited chan struct{}
+	err    error
+	client *client.Client
 }
 
-// startDaemon runs bothyd with extra flags and waits until it is ready. The daemon that it gives is to
+// startDaemon runs bothyd with extra flags and waits until it is ready. A daemon that it gives is to
 // be stopped also when there is an error.
-func startDaemon(ctx context.Context, b *bench, name string, flags ...string) (*daemon, error) {
-	d := &daemon{name: name, dir: filepath.Join(b.dir, name), bin: b.bin, exited: make(chan struct{})}
+func startDaemon(ctx context.Context, b *bench, name string, real bool, flags ...string) (*daemon, error) {
+	d := &daemon{name: name, dir: filepath.Join(b.dir, name), bin: b.bin, real: real}
 	if err := os.Mkdir(d.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the state directory of %s: %w", name, err)
 	}
@@ -47,24 +53,55 @@ func startDaemon(ctx context.Context, b *bench, name string, flags ...string) (*
 		return nil, fmt.Errorf("make the log of %s: %w", name, err)
 	}
 	defer log.Close() //nolint:errcheck // the daemon has its own copy
-	args := append([]string{"--state-dir", filepath.Join(d.dir, "state"), "--listen-unix", d.socket(), "--log-format", "text"}, flags...)
-	// Not bound to ctx: after Ctrl-C it is still needed, to take the environments away.
-	d.cmd = exec.Command(filepath.Join(b.bin, "bothyd"), args...)
-	d.cmd.Env = append(cleanEnv(), "BOTHY_CONFIG="+os.DevNull)
-	d.cmd.Stdout, d.cmd.Stderr = log, log
-	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C in the terminal is not for it
+	d.args = append([]string{"--state-dir", filepath.Join(d.dir, "state"), "--listen-unix", d.socket(), "--log-format", "text"}, flags...)
 	if d.client, err = client.New(client.Options{Host: d.host()}); err != nil {
 		return nil, fmt.Errorf("make a client of %s: %w", name, err)
 	}
-	if err := d.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start bothyd (run make build first, or set BOTHY_BIN): %w", err)
+	if err := d.start(log); err != nil {
+		return nil, err
 	}
-	go func() {
-		d.err = d.cmd.Wait()
-		close(d.exited)
-	}()
 	err = d.awaitReady(ctx)
 	return d, err
+}
+
+// start runs the process.
+func (d *daemon) start(log *os.File) error {
+	// Not bound to a context: after Ctrl-C it is still needed, to take the environments away.
+	d.cmd = exec.Command(filepath.Join(d.bin, "bothyd"), d.args...)
+	d.cmd.Env = append(rig.CleanEnv(), "BOTHY_CONFIG="+os.DevNull)
+	d.cmd.Stdout, d.cmd.Stderr = log, log
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C in the terminal is not for it
+	if err := d.cmd.Start(); err != nil {
+		return fmt.Errorf("start bothyd (run make build first, or set BOTHY_BIN): %w", err)
+	}
+	d.exited = make(chan struct{})
+	go func(cmd *exec.Cmd, exited chan struct{}) {
+		d.err = cmd.Wait()
+		close(exited)
+	}(d.cmd, d.exited)
+	return nil
+}
+
+// kill ends the process as a power cut would.
+func (d *daemon) kill() error {
+	if err := d.cmd.Process.Kill(); err != nil {
+		return fmt.Errorf("kill bothyd (%s): %w", d.name, err)
+	}
+	<-d.exited
+	return nil
+}
+
+// startAgain runs the process once more, and waits until it is ready.
+func (d *daemon) startAgain(ctx context.Context) error {
+	log, err := os.OpenFile(d.logFile(), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return fmt.Errorf("open the log of %s: %w", d.name, err)
+	}
+	defer log.Close() //nolint:errcheck // the daemon has its own copy
+	if err := d.start(log); err != nil {
+		return err
+	}
+	return d.awaitReady(ctx)
 }
 
 func (d *daemon) socket() string  { return filepath.Join(d.dir, "s", "bothyd.sock") }
@@ -146,17 +183,60 @@ func (d *daemon) await(ctx context.Context, env wire.Environment, state string) 
 
 // bothy runs the command line against this daemon.
 func (d *daemon) bothy(ctx context.Context, args ...string) error {
-	return runCommand(ctx, d.dir, append(cleanEnv(), "BOTHY_HOST="+d.host()), filepath.Join(d.bin, "bothy"), args...)
+	return runCommand(ctx, d.dir, append(rig.CleanEnv(), "BOTHY_HOST="+d.host()), filepath.Join(d.bin, "bothy"), args...)
 }
 
-// stop takes every environment away, ends the daemon, and reports what its instance left at Docker, which it removes.
-func (d *daemon) stop(ctx context.Context, real bool) error {
+// sandboxes lists the containers of an environment at Docker.
+func (d *daemon) sandboxes(ctx context.Context, id string) (string, error) {
+	return docker(ctx, "ps", "-aq", "--filter", "label=bothy.instance="+d.instance, "--filter", "label=bothy.environment="+id)
+}
+
+// sandboxed names the environment of each container at Docker. Those that keep networks have none.
+func (d *daemon) sandboxed(ctx context.Context) ([]string, error) {
+	found, err := docker(ctx, "ps", "-a", "--filter", "label=bothy.instance="+d.instance, "--format", `{{.Label "bothy.environment"}}`)
+	return strings.Fields(found), err
+}
+
+// empty takes every pool and environment away.
+func (d *daemon) empty(ctx context.Context) error {
+	pools, err := d.client.Pools(ctx)
+	if err != nil {
+		return fmt.Errorf("list pools: %w", err)
+	}
+	for _, p := range pools {
+		if err := d.client.RemovePool(ctx, p.Name); err != nil {
+			return fmt.Errorf("remove pool %s: %w", p.Name, err)
+		}
+	}
+	envs, err := d.client.List(ctx, client.ListOptions{})
+	if err != nil {
+		return fmt.Errorf("list environments: %w", err)
+	}
+	for _, env := range envs {
+		if env.Pool != "" && !env.Claimed {
+			continue // the pool's own: it goes with the pool
+		}
+		if _, err := d.client.Release(ctx, env.ID); err != nil {
+			return fmt.Errorf("release: %w", err)
+		}
+	}
+	return d.awaitEmpty(ctx)
+}
+
+// awaitEmpty returns when nothing is left of any environment.
+func (d *daemon) awaitEmpty(ctx context.Context) error {
+	return await(ctx, "nothing is left", func() (bool, error) {
+		left, err := d.client.List(ctx, client.ListOptions{})
+		return len(left) == 0, err
+	})
+}
+
+// stop ends the daemon. What a real one has made is taken away before; what its instance left at Docker
+// even so is reported, and removed.
+func (d *daemon) stop(ctx context.Context) error {
 	var errs []error
-	if real && d.instance != "" {
-		envs, err := d.client.List(ctx, client.ListOptions{})
-		errs = append(errs, err)
-		_, err = atOnce(len(envs), func(i int) error { return d.remove(ctx, envs[i].ID) })
-		errs = append(errs, err)
+	if d.real && d.instance != "" {
+		errs = append(errs, d.empty(ctx))
 	}
 	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		errs = append(errs, fmt.Errorf("stop bothyd (%s): %w", d.name, err))
@@ -170,10 +250,26 @@ func (d *daemon) stop(ctx context.Context, real bool) error {
 	if d.err != nil {
 		errs = append(errs, fmt.Errorf("bothyd (%s) ended with %w\n%s", d.name, d.err, d.lastLog()))
 	}
-	if real && d.instance != "" {
+	if d.real && d.instance != "" {
 		errs = append(errs, sweep(ctx, "bothy.instance="+d.instance, true))
 	}
 	return errors.Join(errs...)
+}
+
+// await polls until something is true.
+func await(ctx context.Context, what string, is func() (bool, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		if ok, err := is(); ok || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait until %s: %w", what, ctx.Err())
+		case <-time.After(pollEvery):
+		}
+	}
 }
 
 // atOnce calls fn for 0 to n-1 at the same time and tells how long all of them took.
@@ -186,18 +282,6 @@ func atOnce(n int, fn func(int) error) (time.Duration, error) {
 	}
 	wg.Wait()
 	return time.Since(began), errors.Join(errs...)
-}
-
-// cleanEnv is this process's environment without settings of bothy or Terraform, except for the cache that setup made.
-func cleanEnv() []string {
-	var env []string
-	for _, kv := range os.Environ() {
-		name, _, _ := strings.Cut(kv, "=")
-		if name == "BOTHY_CACHE" || !strings.HasPrefix(name, "BOTHY_") && !strings.HasPrefix(name, "TF_") {
-			env = append(env, kv)
-		}
-	}
-	return env
 }
 
 // runCommand runs a program to its end; its output is shown when it fails. It is interrupted when ctx ends.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/bothy-env/bothy/e2e/rig"
 	"github.com/bothy-env/bothy/modules"
 )
 
@@ -121,7 +122,7 @@ func (h *byHand) project() (string, error) {
 }
 
 func (h *byHand) run(ctx context.Context, dir string, args ...string) error {
-	env := append(cleanEnv(), "TF_CLI_CONFIG_FILE="+h.config(), "CHECKPOINT_DISABLE=1")
+	env := append(rig.CleanEnv(), "TF_CLI_CONFIG_FILE="+h.config(), "CHECKPOINT_DISABLE=1")
 	return runCommand(ctx, dir, env, h.terraform, args...)
 }
 

@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -20,35 +19,55 @@ import (
 
 // bench is one run.
 type bench struct {
-	n, ten, execs, fleet int
-	concurrency          int
-	idleFor              time.Duration
-	out                  string
-	trace                bool
+	n, ten, many, execs, fleet int
+	claims, rate, large        int
+	concurrency                int
+	idleFor, settle            time.Duration
+	out                        string
+	trace                      bool
+	only                       names
 
 	// id marks what is made by hand, dir holds everything, bin the binaries.
 	id, dir, bin string
-	rows         []result
-	traces       []*traces
-	began        time.Time
+	daemons      map[string]*daemon
+	hand         *byHand
+	// handMany is what making many by hand at once took, once that was measured.
+	handMany []float64
+	filled   bool
+	rows     []result
+	traces   []*traces
+	began    time.Time
+}
+
+// brief are the flags of a run that only shows that every row works.
+var brief = map[string]string{
+	"n": "1", "ten": "1", "many": "2", "exec": "3", "claims": "2", "fleet": "100", "rate": "300", "large": "1000",
+	"idle": "2s", "settle": "200ms",
 }
 
 func main() {
-	b := &bench{began: time.Now(), bin: os.Getenv("BOTHY_BIN")}
+	b := &bench{began: time.Now(), bin: os.Getenv("BOTHY_BIN"), daemons: map[string]*daemon{}}
 	flag.IntVar(&b.n, "n", 7, "rounds of cold-create and delete")
-	flag.IntVar(&b.ten, "ten", 3, "rounds of ten at once")
-	flag.IntVar(&b.execs, "exec", 20, "repetitions of exec and ls")
+	flag.IntVar(&b.ten, "ten", 3, "rounds of many at once, and of recovery")
+	flag.IntVar(&b.many, "many", 10, "how many are made at once, and how many a pool is filled with")
+	flag.IntVar(&b.execs, "exec", 20, "repetitions of exec, ls and what is measured among so many")
+	flag.IntVar(&b.claims, "claims", 30, "claims of a warm environment, running and paused")
 	flag.IntVar(&b.fleet, "fleet", 1000, "environments of the fake driver")
+	flag.IntVar(&b.rate, "rate", 1000, "claims of each row of claims a second")
+	flag.IntVar(&b.large, "large", 10_000, "environments of the largest installation; a tenth and a hundredth are measured too")
 	flag.IntVar(&b.concurrency, "concurrency", 0, "bothyd's concurrency; 0 for its default")
 	flag.DurationVar(&b.idleFor, "idle", time.Minute, "how long to look at an idle daemon")
+	flag.DurationVar(&b.settle, "settle", 1500*time.Millisecond, "how long nothing must change at the engine before what is measured next")
 	flag.StringVar(&b.out, "out", "bench.json", "file to write")
 	flag.BoolVar(&b.trace, "trace", false, "tell where the time of a create goes")
+	flag.Var(&b.only, "only", "rows to measure, comma-separated; a name stands for those below it too (warm-claim for warm-claim/paused)")
+	short := flag.Bool("short", false, "few repetitions of little, to see that every row works; other flags still hold")
 	flag.Parse()
 	if b.bin == "" {
 		b.bin = "bin"
 	}
-	if min(b.n, b.ten, b.execs, b.fleet) < 1 || b.idleFor <= 0 || flag.NArg() > 0 {
-		fmt.Fprintln(os.Stderr, "bench: -n, -ten, -exec, -fleet and -idle must be above 0, and there are no arguments")
+	if err := errors.Join(shorten(*short), b.check()); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -60,14 +79,40 @@ func main() {
 	}
 }
 
+// shorten sets the flags of a brief run that were not given.
+func shorten(short bool) error {
+	if !short {
+		return nil
+	}
+	given := map[string]bool{}
+	flag.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	for name, value := range brief {
+		if given[name] {
+			continue
+		}
+		if err := flag.Set(name, value); err != nil {
+			return fmt.Errorf("set -%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// check says what is wrong with the flags.
+func (b *bench) check() error {
+	if min(b.n, b.ten, b.many, b.execs, b.fleet, b.claims, b.rate) < 1 || b.large < 100 || b.idleFor <= 0 || b.settle < 0 || flag.NArg() > 0 {
+		return errors.New("all counts and -idle must be above 0, -large at least 100, and there are no arguments")
+	}
+	return b.only.known(b.sections())
+}
+
 // run measures everything and cleans up, then tells what was found, also when a part of it did not work.
 func (b *bench) run(ctx context.Context) error {
 	err := b.measure(ctx)
 	if len(b.rows) > 0 {
 		fmt.Println()
 		err = errors.Join(err, printTable(os.Stdout, b.rows), writeJSON(b.out, b.rows))
-		fmt.Printf("\nMedians; a ratio is of medians. /plain: providers started by each Terraform (terraform.warm off).\n"+
-			"By hand all ten begin at once; bothyd begins as many as its concurrency lets through.\n%.0f s in all; written to %s\n",
+		fmt.Printf("\nOURS is a median unless HOW says otherwise; a ratio is of medians. /plain: providers started by each Terraform (terraform.warm off).\n"+
+			"By hand all begin at once; bothyd begins as many as its concurrency lets through.\n%.0f s in all; written to %s\n",
 			time.Since(b.began).Seconds(), b.out)
 	}
 	if b.trace {
@@ -78,7 +123,7 @@ func (b *bench) run(ctx context.Context) error {
 	return err
 }
 
-// measure starts what is needed, measures, and takes everything away again, whatever happened.
+// measure makes room, measures what was asked for, and takes everything away again, whatever happened.
 func (b *bench) measure(ctx context.Context) (err error) {
 	if b.bin, err = filepath.Abs(b.bin); err != nil {
 		return fmt.Errorf("find the binaries: %w", err)
@@ -88,65 +133,35 @@ func (b *bench) measure(ctx context.Context) (err error) {
 	if b.dir, err = os.MkdirTemp("", "bothy-bench-"); err != nil {
 		return fmt.Errorf("make a folder: %w", err)
 	}
-	cleanUp := context.WithoutCancel(ctx)
 	defer func() {
 		b.say("cleaning up")
-		err = errors.Join(err, sweep(cleanUp, labelName+"="+b.id, false), os.RemoveAll(b.dir))
+		for name := range b.daemons {
+			err = errors.Join(err, b.stop(ctx, name))
+		}
+		if b.hand != nil {
+			err = errors.Join(err, sweep(context.WithoutCancel(ctx), b.hand.label, false))
+		}
+		err = errors.Join(err, os.RemoveAll(b.dir))
 	}()
-
-	hand, err := newByHand(ctx, b)
-	if err != nil {
-		return fmt.Errorf("set up doing it by hand: %w", err)
-	}
-	start := func(name string, real bool, flags ...string) (*daemon, func(), error) {
-		b.say("starting bothyd (%s)", name)
-		if b.concurrency > 0 && real {
-			flags = append(flags, "--concurrency="+strconv.Itoa(b.concurrency))
+	for _, s := range b.sections() {
+		if !b.only.any(s.rows) {
+			continue
 		}
-		d, startErr := startDaemon(ctx, b, name, flags...)
-		stop := func() {
-			if d != nil && d.cmd.Process != nil {
-				err = errors.Join(err, d.stop(cleanUp, real))
-			}
+		if err := s.run(ctx); err != nil && ctx.Err() != nil {
+			return errors.New("interrupted") // not what everything that was under way had to say
+		} else if err != nil {
+			return err
 		}
-		return d, stop, startErr
 	}
-	warm, stopWarm, err := start("warm", true)
-	defer stopWarm()
-	if err != nil {
-		return err
-	}
-	plain, stopPlain, err := start("plain", true, "--terraform-warm=false")
-	defer stopPlain()
-	if err != nil {
-		return err
-	}
-	if err := b.lifecycle(ctx, warm, plain, hand); err != nil {
-		return brief(ctx, err)
-	}
-	if err := b.exec(ctx, warm); err != nil {
-		return brief(ctx, err)
-	}
-	fake, stopFake, err := start("fake", false, "--driver=fake", "--concurrency=64")
-	defer stopFake()
-	if err != nil {
-		return err
-	}
-	if err := b.list(ctx, fake); err != nil {
-		return brief(ctx, err)
-	}
-	return brief(ctx, b.idle(ctx, warm, fake))
+	return nil
 }
 
-// brief says one thing after Ctrl-C, not what everything that was under way had to say.
-func brief(ctx context.Context, err error) error {
-	if err != nil && ctx.Err() != nil {
-		return errors.New("interrupted")
+// row keeps a row that was asked for.
+func (b *bench) row(r result) {
+	if b.only.has(r.name) {
+		b.rows = append(b.rows, r)
 	}
-	return err
 }
-
-func (b *bench) row(r result) { b.rows = append(b.rows, r) }
 
 // say tells on stderr what goes on.
 func (b *bench) say(format string, args ...any) {

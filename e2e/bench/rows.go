@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	many = 10
-	// settle lets work go on in the background (a network made anew, a provider started ahead) before the next measurement.
-	settle = time.Second
+	// settleTries is how often it is waited at most until nothing changes at the engine any more: networks are
+	// made anew, providers started ahead.
+	settleTries = 30
 	// attempts at what is measured in milliseconds that are not counted.
 	warmUps = 3
 )
@@ -83,15 +83,43 @@ func (b *bench) rounds(ctx context.Context, count, n int, ways []way) (create, r
 	return create, remove, nil
 }
 
+// pause waits until nothing is made or removed in the background any more: whoever is measured next
+// must not share the machine with what the one before has left to do.
 func (b *bench) pause(ctx context.Context) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(settle):
+	last := ""
+	for range settleTries {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(b.settle):
+		}
+		containers, err := docker(ctx, "ps", "--all", "--quiet", "--no-trunc")
+		if err != nil {
+			return // what is measured next fails of the same cause, and says so
+		}
+		networks, err := docker(ctx, "network", "ls", "--quiet")
+		if now := containers + " " + networks; err != nil || now == last {
+			return
+		} else {
+			last = now
+		}
 	}
 }
 
-// lifecycle measures creating and deleting, one and ten at once.
-func (b *bench) lifecycle(ctx context.Context, warm, plain *daemon, h *byHand) error {
+// lifecycle measures creating and deleting, one and many at once.
+func (b *bench) lifecycle(ctx context.Context) error {
+	warm, err := b.warm(ctx)
+	if err != nil {
+		return err
+	}
+	plain, err := b.daemon(ctx, "plain", "--terraform-warm=false")
+	if err != nil {
+		return err
+	}
+	h, err := b.byHand(ctx)
+	if err != nil {
+		return err
+	}
 	warmTrace, plainTrace := &traces{}, &traces{name: "/plain"}
 	b.traces = append(b.traces, warmTrace, plainTrace)
 	ways := []way{b.oursWay(warm, warmTrace), b.oursWay(plain, plainTrace), b.handWay(h)}
@@ -99,20 +127,22 @@ func (b *bench) lifecycle(ctx context.Context, warm, plain *daemon, h *byHand) e
 	if err != nil {
 		return err
 	}
-	create10, remove10, err := b.rounds(ctx, many, b.ten, ways)
+	create10, remove10, err := b.rounds(ctx, b.many, b.ten, ways)
 	if err != nil {
 		return err
 	}
+	b.handMany = create10[2]
 	const made, gone = "client: request to usable; hand: init && apply", "client: request to gone; hand: destroy"
 	add := func(name string, of [][]float64, plain, warm goal, how string) {
 		b.row(result{name: name, unit: "ms", ours: of[0], hand: of[2], goal: warm, how: how})
 		b.row(result{name: name + "/plain", unit: "ms", ours: of[1], hand: of[2], goal: plain, how: how})
 	}
-	add("cold-create", create, goal{1, true}, goal{0.5, true}, made)
-	add("cold-create-10", create10, goal{1, true}, goal{0.55, true}, made+", wall of ten")
-	add("delete", remove, goal{1, true}, goal{0.5, true}, gone)
-	add("delete-10", remove10, goal{}, goal{}, gone+", wall of ten")
-	return nil
+	wall := fmt.Sprintf(", wall of %d", b.many)
+	add("cold-create", create, times(1), times(0.5), made)
+	add(b.manyOf("cold-create"), create10, times(1), times(0.55), made+wall)
+	add("delete", remove, times(1), times(0.5), gone)
+	add(b.manyOf("delete"), remove10, goal{}, goal{}, gone+wall)
+	return b.stop(ctx, "plain")
 }
 
 // interleave measures functions in turn, n times, after a few turns that are not counted. In ms.
@@ -133,13 +163,17 @@ func interleave(n int, fns ...func() error) ([][]float64, error) {
 }
 
 // exec measures running `true` in one environment, by the command lines and by the client alone.
-func (b *bench) exec(ctx context.Context, d *daemon) error {
+func (b *bench) exec(ctx context.Context) error {
+	d, err := b.warm(ctx)
+	if err != nil {
+		return err
+	}
 	b.say("exec of true")
 	env, err := d.create(ctx)
 	if err != nil {
 		return err
 	}
-	sandbox, err := docker(ctx, "ps", "-q", "--filter", "label=bothy.instance="+d.instance, "--filter", "label=bothy.environment="+env.ID)
+	sandbox, err := d.sandboxes(ctx, env.ID)
 	if err != nil {
 		return err
 	}
@@ -161,25 +195,37 @@ func (b *bench) exec(ctx context.Context, d *daemon) error {
 	if err != nil {
 		return fmt.Errorf("exec: %w", err)
 	}
-	b.row(result{name: "exec", unit: "ms", ours: took[0], hand: took[1], goal: goal{1.5, true}, how: "bothy exec; hand: docker exec, same user and folder"})
+	b.row(result{name: "exec", unit: "ms", ours: took[0], hand: took[1], goal: times(1.5), how: "bothy exec; hand: docker exec, same user and folder"})
 	b.row(result{name: "exec/client", unit: "ms", ours: took[2], hand: took[1], how: "the Go client, no process; hand: docker exec"})
 	return d.remove(ctx, env.ID)
 }
 
-// list measures `bothy ls` of 1,000 environments that the fake driver made.
-func (b *bench) list(ctx context.Context, d *daemon) error {
+// fleetOf gives the daemon with the environments that the fake driver made.
+func (b *bench) fleetOf(ctx context.Context) (*daemon, error) {
+	d, err := b.daemon(ctx, "fake", fakeDriver, "--concurrency=64")
+	if err != nil || b.filled {
+		return d, err
+	}
 	b.say("making %d environments with the fake driver", b.fleet)
-	slots := make(chan struct{}, 16)
+	slots := make(chan struct{}, clients)
 	took, err := atOnce(b.fleet, func(int) error {
 		slots <- struct{}{}
 		defer func() { <-slots }()
 		_, err := d.create(ctx)
 		return err
 	})
+	b.filled = err == nil
+	b.say("made in %.1f s", took.Seconds())
+	return d, err
+}
+
+// list measures `bothy ls` of the environments that the fake driver made.
+func (b *bench) list(ctx context.Context) error {
+	d, err := b.fleetOf(ctx)
 	if err != nil {
 		return err
 	}
-	b.say("made in %.1f s; listing them", took.Seconds())
+	b.say("listing them")
 	ms, err := interleave(
 		b.execs,
 		func() error { return d.bothy(ctx, "ls") },
@@ -195,14 +241,22 @@ func (b *bench) list(ctx context.Context, d *daemon) error {
 	if err != nil {
 		return fmt.Errorf("list: %w", err)
 	}
-	b.row(result{name: fmt.Sprintf("ls-%d", b.fleet), unit: "ms", ours: ms[0], goal: goal{50, false}, how: "bothy ls, fake driver"})
+	b.row(result{name: fmt.Sprintf("ls-%d", b.fleet), unit: "ms", ours: ms[0], goal: atMost(50), how: "bothy ls, fake driver"})
 	b.row(result{name: fmt.Sprintf("ls-%d/client", b.fleet), unit: "ms", ours: ms[2], how: "the Go client, no process"})
 	b.row(result{name: "version", unit: "ms", ours: ms[1], how: "bothy version: the least that a command takes"})
 	return nil
 }
 
 // idle measures what daemons take while nobody asks them for anything.
-func (b *bench) idle(ctx context.Context, real, fake *daemon) error {
+func (b *bench) idle(ctx context.Context) error {
+	real, err := b.warm(ctx)
+	if err != nil {
+		return err
+	}
+	fake, err := b.fleetOf(ctx)
+	if err != nil {
+		return err
+	}
 	b.say("idle for %s", b.idleFor)
 	began := time.Now()
 	before, err := usageOf(real.cmd.Process.Pid)
@@ -231,10 +285,10 @@ func (b *bench) idle(ctx context.Context, real, fake *daemon) error {
 		return []float64{100 * (after.cpu - before.cpu).Seconds() / elapsed.Seconds()}
 	}
 	span := fmt.Sprintf("over %s", b.idleFor)
-	b.row(result{name: "idle-memory", unit: "MiB", ours: []float64{after.residentMiB}, goal: goal{60, false}, how: "bothyd resident, after the work above"})
-	b.row(result{name: "idle-cpu", unit: "%", ours: share(before, after), goal: goal{0.1, false}, how: "of a core, bothyd " + span})
+	b.row(result{name: "idle-memory", unit: "MiB", ours: []float64{after.residentMiB}, goal: atMost(60), how: "bothyd resident, after the work above"})
+	b.row(result{name: "idle-cpu", unit: "%", ours: share(before, after), goal: atMost(0.1), how: "of a core, bothyd " + span})
 	b.row(result{name: "idle-providers", unit: "MiB", ours: []float64{after.childrenMiB}, how: "resident, provider processes not yet let go"})
 	b.row(result{name: "idle-memory/fleet", unit: "MiB", ours: []float64{afterFake.residentMiB}, how: fmt.Sprintf("bothyd with %d environments, fake driver", b.fleet)})
 	b.row(result{name: "idle-cpu/fleet", unit: "%", ours: share(beforeFake, afterFake), how: fmt.Sprintf("with %d environments, %s", b.fleet, span)})
-	return nil
+	return b.stop(ctx, "fake")
 }

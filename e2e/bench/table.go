@@ -40,14 +40,21 @@ func number(v float64) string {
 }
 
 func (r result) goalText() string {
-	unit := r.unit
-	switch {
-	case r.goal == goal{}:
+	if (r.goal == goal{}) {
 		return "-"
-	case r.goal.ratio:
+	}
+	unit, sign := r.unit, "<= "
+	if r.goal.ratio {
 		unit = "x"
 	}
-	return "<= " + strconv.FormatFloat(r.goal.max, 'g', -1, 64) + " " + unit
+	if r.goal.least {
+		sign = ">= "
+	}
+	text := sign + strconv.FormatFloat(r.goal.bound, 'g', -1, 64) + " " + unit
+	if r.goal.p99 > 0 {
+		text += ", p99 <= " + strconv.FormatFloat(r.goal.p99, 'g', -1, 64) + " " + unit
+	}
+	return text
 }
 
 // record is a row in bench.json. What is not known is null.
@@ -70,7 +77,7 @@ func writeJSON(path string, rows []result) error {
 		f := r.figures()
 		rec := record{
 			Name: r.name, Unit: r.unit, Ours: known(f.ours), ByHand: known(f.hand), Ratio: known(f.ratio),
-			N: len(r.ours), P50: known(f.ours), P99: known(f.p99),
+			N: len(r.ours), P50: known(f.p50), P99: known(f.p99),
 		}
 		if text := r.goalText(); text != "-" {
 			rec.Goal = &text

@@ -67,13 +67,18 @@ func TestVerdict(t *testing.T) {
 		want string
 	}{
 		{"no goal", result{ours: []float64{1}}, "-"},
-		{"ratio at the bound", result{ours: []float64{1}, hand: []float64{2}, goal: goal{0.5, true}}, "reached"},
-		{"ratio over the bound", result{ours: []float64{1.1}, hand: []float64{2}, goal: goal{0.5, true}}, "missed"},
-		{"ratio without a hand", result{ours: []float64{1}, goal: goal{0.5, true}}, "unknown"},
-		{"hand took nothing", result{ours: []float64{1}, hand: []float64{0}, goal: goal{0.5, true}}, "unknown"},
-		{"figure under the bound", result{ours: []float64{49}, goal: goal{50, false}}, "reached"},
-		{"figure over the bound", result{ours: []float64{51}, hand: []float64{100}, goal: goal{50, false}}, "missed"},
-		{"nothing measured", result{goal: goal{50, false}}, "unknown"},
+		{"ratio at the bound", result{ours: []float64{1}, hand: []float64{2}, goal: times(0.5)}, "reached"},
+		{"ratio over the bound", result{ours: []float64{1.1}, hand: []float64{2}, goal: times(0.5)}, "missed"},
+		{"ratio without a hand", result{ours: []float64{1}, goal: times(0.5)}, "unknown"},
+		{"hand took nothing", result{ours: []float64{1}, hand: []float64{0}, goal: times(0.5)}, "unknown"},
+		{"figure under the bound", result{ours: []float64{49}, goal: atMost(50)}, "reached"},
+		{"figure over the bound", result{ours: []float64{51}, hand: []float64{100}, goal: atMost(50)}, "missed"},
+		{"at the least", result{ours: []float64{500}, goal: atLeast(500)}, "reached"},
+		{"under the least", result{ours: []float64{499}, goal: atLeast(500)}, "missed"},
+		{"the slowest too slow", result{ours: []float64{1, 1, 51}, goal: goal{bound: 10, p99: 50}}, "missed"},
+		{"both bounds", result{ours: []float64{1, 1, 50}, goal: goal{bound: 10, p99: 50}}, "reached"},
+		{"the median is not the worst", result{ours: []float64{1, 1, 3}, worst: true, goal: atMost(2)}, "missed"},
+		{"nothing measured", result{goal: atMost(50)}, "unknown"},
 	} {
 		if got := c.row.verdict(); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
@@ -82,9 +87,11 @@ func TestVerdict(t *testing.T) {
 }
 
 var rows = []result{
-	{name: "delete", unit: "ms", ours: []float64{300, 100, 200}, hand: []float64{500, 400, 500}, goal: goal{0.5, true}, how: "client"},
-	{name: "idle-memory", unit: "MiB", ours: []float64{41.25}, goal: goal{60, false}},
+	{name: "delete", unit: "ms", ours: []float64{300, 100, 200}, hand: []float64{500, 400, 500}, goal: times(0.5), how: "client"},
+	{name: "idle-memory", unit: "MiB", ours: []float64{41.25}, goal: atMost(60)},
 	{name: "other", unit: "ms", ours: []float64{1.234}},
+	{name: "claim", unit: "ms", ours: []float64{1, 2, 3}, worst: true, goal: goal{bound: 10, p99: 50}},
+	{name: "claims", unit: "/s", ours: []float64{700}, goal: atLeast(500)},
 }
 
 func TestTable(t *testing.T) {
@@ -97,6 +104,8 @@ func TestTable(t *testing.T) {
 		"delete       ms    200   300   500      0.40   <= 0.5 x  reached  3  client",
 		"idle-memory  MiB   41.2  41.2  -        -      <= 60 MiB reached  1  ",
 		"other        ms    1.23  1.23  -        -      -         -        1  ",
+		"claim        ms    3.00  3.00  -        -      <= 10 ms, p99 <= 50 ms reached 3 ",
+		"claims       /s    700   700   -        -      >= 500 /s reached  1  ",
 		"",
 	}, "\n")
 	if diff := cmp.Diff(strings.Fields(want), strings.Fields(out.String())); diff != "" {
@@ -111,7 +120,7 @@ func TestTable(t *testing.T) {
 
 func TestJSON(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "bench.json")
-	if err := writeJSON(path, rows[:2]); err != nil {
+	if err := writeJSON(path, []result{rows[0], rows[1], rows[3]}); err != nil {
 		t.Fatal(err)
 	}
 	data, err := os.ReadFile(path)
@@ -125,6 +134,7 @@ func TestJSON(t *testing.T) {
 	want := []map[string]any{
 		{"name": "delete", "unit": "ms", "ours": 200.0, "by_hand": 500.0, "ratio": 0.4, "goal": "<= 0.5 x", "n": 3.0, "p50": 200.0, "p99": 300.0},
 		{"name": "idle-memory", "unit": "MiB", "ours": 41.25, "by_hand": nil, "ratio": nil, "goal": "<= 60 MiB", "n": 1.0, "p50": 41.25, "p99": 41.25},
+		{"name": "claim", "unit": "ms", "ours": 3.0, "by_hand": nil, "ratio": nil, "goal": "<= 10 ms, p99 <= 50 ms", "n": 3.0, "p50": 2.0, "p99": 3.0},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("bench.json (-want +got):\n%s", diff)

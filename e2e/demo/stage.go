@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -61,7 +62,7 @@ func (s *stage) clearAway(ctx context.Context) error {
 		}
 	}
 	if _, e := os.Stat(s.run.Temp); e == nil {
-		if e := os.RemoveAll(s.run.Temp); e != nil {
+		if e := removeTree(s.run.Temp); e != nil {
 			return errors.Join(err, fmt.Errorf("remove the temporary folder: %w", e))
 		}
 		s.say.Say("removed %s", s.run.Temp)
@@ -138,4 +139,16 @@ func (s *stage) mayGuard(ctx context.Context) error {
 	s.say.Bad("without root there are no firewall rules: in this demo sandboxes reach what this machine reaches")
 	s.run.Flags = []string{"--network-isolation", "off"}
 	return s.run.save()
+}
+
+// removeTree is os.RemoveAll for a tree that holds folders which may not be written to, as Terraform's templates
+// are: only root may empty those as they stand.
+func removeTree(dir string) error {
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() {
+			return os.Chmod(path, 0o700)
+		}
+		return err
+	})
+	return errors.Join(err, os.RemoveAll(dir))
 }

@@ -15,10 +15,15 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/bothy-env/bothy/e2e/rig"
 )
 
 // binaries builds bothy and bothyd as they are now, once for all tests.
 var binaries = sync.OnceValues(func() (string, error) {
+	if err := rig.TouchSources(); err != nil {
+		return "", err
+	}
 	bin, err := os.MkdirTemp("", "demo-test-bin-")
 	if err != nil {
 		return "", err
@@ -230,4 +235,25 @@ func TestADaemonThatCannotStartSaysWhy(t *testing.T) {
 		t.Errorf("clear away: %v", err)
 	}
 	p.gone(t)
+}
+
+// TestRemoveTree: whoever is not root leaves nothing either, though Terraform's templates are read-only.
+func TestRemoveTree(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	template := filepath.Join(dir, "templates", "digest")
+	if err := os.MkdirAll(template, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(template, "main.tf"), nil, 0o400); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(template, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	if err := removeTree(dir); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("it is still there: %v", err)
+	}
 }

@@ -28,6 +28,12 @@ func me(t *testing.T) string {
 	return u.Username
 }
 
+// myself is the identity of who runs the test, where there is no file of tenants.
+func myself(t *testing.T) fleet.Identity {
+	t.Helper()
+	return fleet.Identity{User: me(t), Tenant: "default", Team: "default", Teams: []string{"default"}, Role: fleet.RolePlatform}
+}
+
 func TestCreateHandsTheWholeRequestToTheEngine(t *testing.T) {
 	r := start(t, newDouble())
 	ttl := int64(90)
@@ -43,7 +49,7 @@ func TestCreateHandsTheWholeRequestToTheEngine(t *testing.T) {
 	}
 	span := 90 * time.Second
 	want := engine.Request{
-		Owner: me(t), Project: "shop", Blueprint: "build@1.0.0", Size: "small", Name: "otter", TTL: &span, IdempotencyKey: "key-1",
+		Who: myself(t), Project: "shop", Blueprint: "build@1.0.0", Size: "small", Name: "otter", TTL: &span, IdempotencyKey: "key-1",
 		Inputs: map[string]any{"shm_mib": 32.0, "on": true, "word": "x"},
 	}
 	if diff := cmp.Diff([]engine.Request{want}, r.engine.requests); diff != "" {
@@ -92,7 +98,7 @@ func TestAnEnvironmentIsToldWhole(t *testing.T) {
 	}
 	begin, end := noon.Add(-30*time.Minute), noon.Add(30*time.Minute)
 	want := wire.Environment{
-		ID: "id-otter", Name: "otter", Owner: "ada", Project: "shop",
+		ID: "id-otter", Name: "otter", Tenant: "default", Team: "default", Owner: "ada", Project: "shop",
 		Blueprint: wire.BlueprintRef{Name: "build", Version: "1.0.0", Digest: "sha256:00"},
 		Size:      wire.Size{Name: "small", CPUs: 1, MemoryMiB: 1024, Pids: 512, RateMicrosPerHour: 3_600_000, Currency: "USD"},
 		Inputs:    map[string]any{"shm_mib": 64.0}, State: "leased", Reason: "in use",

@@ -13,22 +13,28 @@ import (
 // environment is an environment as the wire has it, at a moment.
 func environment(e fleet.Environment, now time.Time) wire.Environment {
 	w := wire.Environment{
-		ID: e.ID, Name: e.Name, Owner: e.Owner, Project: e.Project,
-		Blueprint: wire.BlueprintRef{Name: e.Blueprint.Name, Version: e.Blueprint.Version, Digest: e.Blueprint.Digest},
+		ID: e.ID, Name: e.Name, Tenant: e.Tenant, Team: e.Team, Owner: e.Owner, Project: e.Project, PullRequest: e.PullRequest,
+		Pool: e.Pool, Claimed: e.Pool != "" && e.Tenant != "", Cold: e.Cold, Queue: queue(e), Host: e.Host,
+		Blueprint: blueprintRef(e.Blueprint),
 		Size:      size(e.Size), Inputs: e.Inputs,
+		Vars: e.Vars, Secrets: e.SecretNames, Paused: e.Paused,
 		State: string(e.State), Reason: e.Reason,
 		Users: list(e.Users), Workspace: e.Workspace,
 		Lease: wire.Lease{
 			TTLSeconds: int64(e.Lease.TTL / time.Second), MaxTTLSeconds: int64(e.Lease.MaxTTL / time.Second),
 			Start: when(e.Lease.Start), End: when(e.Lease.End),
 			LeftSeconds: int64(e.Lease.Left(now) / time.Second), Warning: e.Lease.Warning(now),
+			IdleSeconds: int64(e.Lease.Idle / time.Second),
 		},
 		Cost: wire.Cost{
 			Currency: e.Size.Currency, RateMicrosPerHour: e.Size.RateMicros,
-			AccruedMicros: ledger.Accrued(e, now), AtExpiryMicros: ledger.AtExpiry(e, now),
+			AccruedMicros: ledger.Accrued(e, now), AtExpiryMicros: ledger.AtExpiry(e, now), HeldMicros: e.HeldMicros,
 		},
 		CreatedAt: e.CreatedAt.UTC(), ReadyAt: when(e.ReadyAt), DestroyedAt: when(e.DestroyedAt),
 		Attempts: e.Work.Attempts, Revision: e.Revision,
+	}
+	if e.Lease.Idle > 0 && e.State == fleet.Leased {
+		w.Lease.IdleEnd = when(e.Lease.Ends())
 	}
 	if f := e.Failure; f != nil {
 		w.Failure = &wire.Failure{Code: string(f.Code), Sentence: f.Sentence, Hint: f.Hint, At: f.At.UTC()}
@@ -45,12 +51,27 @@ func environment(e fleet.Environment, now time.Time) wire.Environment {
 	return w
 }
 
+// queue is where a request waits, nil when it does not.
+func queue(e fleet.Environment) *wire.Queue {
+	if e.State != fleet.Pending || e.Queue.Rank == 0 {
+		return nil
+	}
+	return &wire.Queue{Rank: e.Queue.Rank, Estimate: when(e.Queue.Estimate), Until: when(e.Queue.Until)}
+}
+
 func size(s fleet.Size) wire.Size {
 	return wire.Size{Name: s.Name, CPUs: s.CPUs, MemoryMiB: s.MemoryMiB, Pids: s.Pids, RateMicrosPerHour: s.RateMicros, Currency: s.Currency}
 }
 
+func blueprintRef(r fleet.BlueprintRef) wire.BlueprintRef {
+	return wire.BlueprintRef{Name: r.Name, Version: r.Version, Digest: r.Digest}
+}
+
 func event(e fleet.Event) wire.Event {
-	return wire.Event{Seq: e.Seq, At: e.At.UTC(), Environment: e.EnvironmentID, Kind: e.Kind, Message: e.Message, Actor: e.Actor}
+	return wire.Event{
+		Seq: e.Seq, At: e.At.UTC(), Environment: e.EnvironmentID, Pool: e.Pool, Host: e.Host,
+		Tenant: e.Tenant, Team: e.Team, User: e.User, Kind: e.Kind, Message: e.Message, Actor: e.Actor,
+	}
 }
 
 func events(es []fleet.Event) []wire.Event { return each(es, event) }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/bothy-env/bothy/internal/api"
 	"github.com/bothy-env/bothy/internal/api/wire"
+	"github.com/bothy-env/bothy/internal/auth"
 	"github.com/bothy-env/bothy/internal/client"
 )
 
@@ -54,7 +55,7 @@ func TestTCPNeedsAKnownToken(t *testing.T) {
 	if _, _, err := c.Create(limited(t), wire.CreateRequest{Name: "otter"}, ""); err != nil {
 		t.Fatal(err)
 	}
-	if got := r.engine.requests[0].Owner; got != "eve" {
+	if got := r.engine.requests[0].Who.User; got != "eve" {
 		t.Errorf("the owner is %q", got)
 	}
 }
@@ -106,7 +107,7 @@ func TestATokenFileIsCheckedLineByLine(t *testing.T) {
 		{"../eve " + hash, "line 1"},
 		{strings.Repeat("#", 2<<20), "bytes"},
 	} {
-		_, err := api.OpenTokens(put(t, t.TempDir(), "tokens", c.content))
+		_, err := auth.OpenTokens(put(t, t.TempDir(), "tokens", c.content))
 		if c.want == "" && err != nil {
 			t.Errorf("%.40q: %v", c.content, err)
 		}

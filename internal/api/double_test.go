@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"sync"
@@ -25,7 +26,10 @@ type double struct {
 	// requests and actors are what came in.
 	requests []engine.Request
 	filters  []engine.Filter
+	queries  []engine.EventQuery
 	actors   []string
+	// calls are all, by name, with what was handed over beside the identity.
+	calls map[string][]any
 
 	fail     error // every call's error, when set
 	find     func(ctx context.Context, name string) (fleet.Environment, error)
@@ -40,12 +44,12 @@ type double struct {
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func newDouble() *double {
-	return &double{envs: map[string]fleet.Environment{}, keys: map[string]string{}}
+	return &double{envs: map[string]fleet.Environment{}, keys: map[string]string{}, calls: map[string][]any{}}
 }
 
 func leased(name string) fleet.Environment {
 	return fleet.Environment{
-		ID: "id-" + name, Name: name, Owner: "ada", State: fleet.Leased, Users: []string{"dev", "root"}, Workspace: "/workspace",
+		ID: "id-" + name, Name: name, Tenant: fleet.DefaultTenant, Team: fleet.DefaultTeam, Owner: "ada", State: fleet.Leased, Users: []string{"dev", "root"}, Workspace: "/workspace",
 		Blueprint: fleet.BlueprintRef{Name: "build", Version: "1.0.0", Digest: "sha256:00"},
 		Size:      fleet.Size{Name: "small", CPUs: 1, MemoryMiB: 1024, Pids: 512, RateMicros: 3_600_000, Currency: "USD"},
 		Inputs:    map[string]any{"shm_mib": int64(64)},
@@ -63,23 +67,33 @@ func (d *double) add(envs ...fleet.Environment) *double {
 	return d
 }
 
-func (d *double) Acquire(_ context.Context, req engine.Request) (fleet.Environment, bool, error) {
+func (d *double) Acquire(_ context.Context, req engine.Request) (engine.Acquired, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.requests = append(d.requests, req)
 	if d.fail != nil {
-		return fleet.Environment{}, false, d.fail
+		return engine.Acquired{}, d.fail
 	}
 	if name, ok := d.keys[req.IdempotencyKey]; ok && req.IdempotencyKey != "" {
-		return d.envs[name], true, nil
+		return engine.Acquired{Env: d.envs[name], Existed: true}, nil
 	}
 	env := leased(req.Name)
-	env.State, env.Owner, env.Lease.Start, env.Lease.End = fleet.Pending, req.Owner, time.Time{}, time.Time{}
+	env.State, env.Lease.Start, env.Lease.End = fleet.Pending, time.Time{}, time.Time{}
+	env.Tenant, env.Team, env.Owner = req.Who.Tenant, req.Who.Team, req.Who.User
 	d.envs[env.Name], d.keys[req.IdempotencyKey] = env, env.Name
-	return env, false, nil
+	return engine.Acquired{Env: env}, nil
 }
 
-func (d *double) Find(ctx context.Context, name string) (fleet.Environment, error) {
+func visible(who fleet.Identity, e fleet.Environment) bool {
+	return who.User != "" && (who.Sees() == "" || who.Sees() == e.Tenant)
+}
+
+func hidden(name string) error {
+	return fleet.Errorf(fleet.CodeNotFound, "no environment %q", name).WithHint("see: bothy ls")
+}
+
+// Find keeps tenants apart, as the real engine does.
+func (d *double) Find(ctx context.Context, who fleet.Identity, name string) (fleet.Environment, error) {
 	if d.find != nil {
 		return d.find(ctx, name)
 	}
@@ -89,19 +103,21 @@ func (d *double) Find(ctx context.Context, name string) (fleet.Environment, erro
 		return fleet.Environment{}, d.fail
 	}
 	env, ok := d.envs[name]
-	if !ok {
-		return env, fleet.Errorf(fleet.CodeNotFound, "no environment %q", name).WithHint("see: bothy ls")
+	if !ok || !visible(who, env) {
+		return env, hidden(name)
 	}
 	return env, nil
 }
 
-func (d *double) List(_ context.Context, f engine.Filter) ([]fleet.Environment, string, error) {
+func (d *double) List(_ context.Context, who fleet.Identity, f engine.Filter) ([]fleet.Environment, string, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.filters = append(d.filters, f)
 	var all []fleet.Environment
 	for _, e := range d.envs {
-		all = append(all, e)
+		if visible(who, e) {
+			all = append(all, e)
+		}
 	}
 	// Pages of one, by the name that the cursor holds.
 	var page *fleet.Environment
@@ -120,77 +136,99 @@ func (d *double) List(_ context.Context, f engine.Filter) ([]fleet.Environment, 
 	return []fleet.Environment{*page}, next, d.fail
 }
 
-func (d *double) act(actor, name string, change func(*fleet.Environment)) (fleet.Environment, error) {
-	env, err := d.Find(context.Background(), name)
+func (d *double) act(who fleet.Identity, name string, change func(*fleet.Environment)) (fleet.Environment, error) {
+	env, err := d.Find(context.Background(), who, name)
 	if err != nil {
 		return env, err
 	}
 	change(&env)
 	d.mu.Lock()
-	d.actors = append(d.actors, actor)
+	d.actors = append(d.actors, who.User)
 	d.mu.Unlock()
 	d.add(env)
 	return env, nil
 }
 
-func (d *double) Extend(_ context.Context, actor, name string, by time.Duration) (fleet.Environment, error) {
-	return d.act(actor, name, func(e *fleet.Environment) { e.Lease.End = e.Lease.End.Add(by) })
+func (d *double) Extend(_ context.Context, who fleet.Identity, name string, by time.Duration) (fleet.Environment, error) {
+	return d.act(who, name, func(e *fleet.Environment) { e.Lease.End = e.Lease.End.Add(by) })
 }
 
-func (d *double) Release(_ context.Context, actor, name string) (fleet.Environment, error) {
-	return d.act(actor, name, func(e *fleet.Environment) { e.State = fleet.Destroying })
+func (d *double) Release(_ context.Context, who fleet.Identity, name string) (fleet.Environment, error) {
+	return d.act(who, name, func(e *fleet.Environment) { e.State = fleet.Destroying })
 }
 
-func (d *double) Events(ctx context.Context, name string, after int64, limit int) ([]fleet.Event, error) {
-	_, err := d.Find(ctx, name)
-	if err != nil {
-		return nil, err
+func (d *double) Touch(_ context.Context, who fleet.Identity, name string) (fleet.Environment, error) {
+	return d.act(who, name, func(e *fleet.Environment) { e.Lease.ActiveAt = noon })
+}
+
+func (d *double) Events(ctx context.Context, who fleet.Identity, q engine.EventQuery) ([]fleet.Event, error) {
+	d.mu.Lock()
+	d.queries = append(d.queries, q)
+	d.mu.Unlock()
+	if q.Environment != "" {
+		if _, err := d.Find(ctx, who, q.Environment); err != nil {
+			return nil, err
+		}
 	}
 	var out []fleet.Event
-	for seq := after + 1; seq <= 5 && len(out) < limit; seq++ {
-		out = append(out, fleet.Event{Seq: seq, At: noon, EnvironmentID: "id-" + name, Kind: "environment.requested", Message: "asked for", Actor: "ada"})
+	for seq := q.After + 1; seq <= 5 && len(out) < q.Limit; seq++ {
+		out = append(out, fleet.Event{Seq: seq, At: noon, EnvironmentID: "id-" + q.Environment, Kind: "environment.requested", Message: "asked for", Actor: "ada"})
 	}
-	return out, nil
+	return out, d.fail
 }
 
-func (d *double) Watch(ctx context.Context, name string, after int64, update func(fleet.Environment, []fleet.Event) error) error {
+func (d *double) Watch(ctx context.Context, who fleet.Identity, name string, after int64, update func(fleet.Environment, []fleet.Event) error) error {
 	if d.watch != nil {
 		return d.watch(ctx, name, after, update)
 	}
-	env, err := d.Find(ctx, name)
+	env, err := d.Find(ctx, who, name)
 	if err != nil {
 		return err
 	}
 	return update(env, nil)
 }
 
-func (d *double) Logs(ctx context.Context, name string, since time.Time, follow bool, write func(fleet.LogLine) error) error {
+// foreign is the error of another tenant's environment; one that was never added is nobody's.
+func (d *double) foreign(who fleet.Identity, name string) error {
+	d.mu.Lock()
+	env, ok := d.envs[name]
+	d.mu.Unlock()
+	if ok && !visible(who, env) {
+		return hidden(name)
+	}
+	return nil
+}
+
+func (d *double) Logs(ctx context.Context, who fleet.Identity, name string, since time.Time, follow bool, write func(fleet.LogLine) error) error {
+	if err := d.foreign(who, name); err != nil {
+		return err
+	}
 	if d.logs != nil {
 		return d.logs(ctx, name, since, follow, write)
 	}
 	return nil
 }
 
-func (d *double) Exec(ctx context.Context, actor, _ string, req provisioner.ExecRequest, streams provisioner.Streams) (int, error) {
+func (d *double) Exec(ctx context.Context, who fleet.Identity, name string, req provisioner.ExecRequest, streams provisioner.Streams) (int, error) {
 	d.mu.Lock()
-	d.actors = append(d.actors, actor)
+	d.actors = append(d.actors, who.User)
 	d.mu.Unlock()
-	if d.fail != nil {
-		return 0, d.fail
+	if err := cmp.Or(d.fail, d.foreign(who, name)); err != nil {
+		return 0, err
 	}
 	return d.exec(ctx, req, streams)
 }
 
-func (d *double) CopyTo(ctx context.Context, _, _, dir, user string, tar io.Reader) error {
-	if d.fail != nil {
-		return d.fail
+func (d *double) CopyTo(ctx context.Context, who fleet.Identity, name, dir, user string, tar io.Reader) error {
+	if err := cmp.Or(d.fail, d.foreign(who, name)); err != nil {
+		return err
 	}
 	return d.copyTo(ctx, dir, user, tar)
 }
 
-func (d *double) CopyFrom(ctx context.Context, _, _, path, user string) (io.ReadCloser, error) {
-	if d.fail != nil {
-		return nil, d.fail
+func (d *double) CopyFrom(ctx context.Context, who fleet.Identity, name, path, user string) (io.ReadCloser, error) {
+	if err := cmp.Or(d.fail, d.foreign(who, name)); err != nil {
+		return nil, err
 	}
 	return d.copyFrom(ctx, path, user)
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -25,15 +26,21 @@ type createInput struct {
 type listInput struct {
 	All       bool     `query:"all" doc:"Those that are gone, too"`
 	State     []string `query:"state,explode" enum:"pending,provisioning,warm,leased,failed,destroying,destroyed" doc:"Only these states; may be repeated"`
+	Team      string   `query:"team" doc:"Only this team's"`
 	Owner     string   `query:"owner" doc:"Only this user's"`
 	Project   string   `query:"project" doc:"Only this project's"`
 	Blueprint string   `query:"blueprint" doc:"Only this blueprint's"`
+	Pool      string   `query:"pool" doc:"Only those that were made for this pool"`
+	Host      string   `query:"host" doc:"Only those on this engine host"`
 	Limit     int      `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Most environments in one page"`
 	Cursor    string   `query:"cursor" maxLength:"500" doc:"The next of the page before"`
 }
 
 func (in *listInput) filter() engine.Filter {
-	f := engine.Filter{IncludeGone: in.All, Owner: in.Owner, Project: in.Project, Blueprint: in.Blueprint, Limit: in.Limit, Cursor: in.Cursor}
+	f := engine.Filter{
+		IncludeGone: in.All, Team: in.Team, Owner: in.Owner, Project: in.Project, Blueprint: in.Blueprint,
+		Pool: in.Pool, Host: in.Host, Limit: in.Limit, Cursor: in.Cursor,
+	}
 	for _, st := range in.State {
 		f.States = append(f.States, fleet.State(st))
 	}
@@ -41,11 +48,13 @@ func (in *listInput) filter() engine.Filter {
 }
 
 func (s *Server) environmentRoutes(api huma.API) {
+	asking := errorStatuses(http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusTooManyRequests)
 	huma.Register(api, huma.Operation{
 		OperationID: "create-environment", Method: http.MethodPost, Path: "/v1/environments", Tags: []string{"environments"},
-		Summary:     "Ask for an environment",
-		Description: "Answers as soon as the request is recorded; watch it to see it become ready. 200 instead of 201 when the Idempotency-Key was seen before.",
-		Errors:      errorStatuses(http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusTooManyRequests),
+		Summary: "Ask for an environment",
+		Description: "Answers as soon as the request is recorded; watch it to see it become ready. One that was kept warm is ready at once. " +
+			"200 instead of 201 when the Idempotency-Key was seen before.",
+		Errors: asking,
 		Responses: map[string]*huma.Response{
 			"200": {Description: "It existed already", Content: map[string]*huma.MediaType{"application/json": {Schema: schemaOf[wire.Environment](api)}}},
 		},
@@ -53,11 +62,23 @@ func (s *Server) environmentRoutes(api huma.API) {
 		MaxBodyBytes:  maxBody, BodyReadTimeout: s.cfg.HeaderTimeout,
 	}, s.create)
 
+	act(s, api, huma.Operation{
+		OperationID: "quote", Method: http.MethodPost, Path: "/v1/quote", Tags: []string{"environments"},
+		Summary: "Ask what a request would get and cost", Description: "Nothing is made, held or recorded.", Errors: asking,
+	}, func(ctx context.Context, in *struct{ Body wire.CreateRequest }) (wire.Quote, error) {
+		req, err := s.request(ctx, in.Body)
+		if err != nil {
+			return wire.Quote{}, err
+		}
+		q, err := s.engine.Quote(ctx, req)
+		return quote(q), err
+	})
+
 	get(s, api, huma.Operation{
 		OperationID: "list-environments", Path: "/v1/environments", Tags: []string{"environments"},
 		Summary: "List environments, newest first", Errors: errorStatuses(),
 	}, func(ctx context.Context, in *listInput) (wire.EnvironmentList, error) {
-		envs, next, err := s.engine.List(ctx, in.filter())
+		envs, next, err := s.engine.List(ctx, caller(ctx), in.filter())
 		now := s.engine.Now()
 		return wire.EnvironmentList{
 			Environments: each(envs, func(e fleet.Environment) wire.Environment { return environment(e, now) }),
@@ -69,74 +90,116 @@ func (s *Server) environmentRoutes(api huma.API) {
 		OperationID: "get-environment", Path: "/v1/environments/{env}", Tags: []string{"environments"},
 		Summary: "Show an environment", Errors: errorStatuses(http.StatusNotFound),
 	}, func(ctx context.Context, in *struct{ EnvPath }) (wire.Environment, error) {
-		env, err := s.engine.Find(ctx, in.Env)
+		env, err := s.engine.Find(ctx, caller(ctx), in.Env)
 		return environment(env, s.engine.Now()), err
 	})
 
 	get(s, api, huma.Operation{
-		OperationID: "list-events", Path: "/v1/environments/{env}/events", Tags: []string{"environments"},
-		Summary: "Read an environment's record, oldest first", Errors: errorStatuses(http.StatusNotFound),
-	}, func(ctx context.Context, in *struct {
-		EnvPath
-		After int64 `query:"after" minimum:"0" doc:"Leave out events up to this number"`
-		Limit int   `query:"limit" minimum:"1" maximum:"1000" default:"1000"`
-	}) (wire.EventList, error) {
-		es, err := s.engine.Events(ctx, in.Env, in.After, in.Limit)
-		return wire.EventList{Events: events(es)}, err
+		OperationID: "explain-environment", Path: "/v1/environments/{env}/why", Tags: []string{"environments"},
+		Summary: "Say why an environment is waiting or broken", Errors: errorStatuses(http.StatusNotFound),
+	}, func(ctx context.Context, in *struct{ EnvPath }) (wire.Why, error) {
+		w, err := s.engine.Why(ctx, caller(ctx), in.Env)
+		return why(w, s.engine.Now()), err
 	})
+	s.leaseRoutes(api)
+}
 
-	huma.Register(api, huma.Operation{
+// leaseRoutes are those that move the end of a lease.
+func (s *Server) leaseRoutes(api huma.API) {
+	act(s, api, huma.Operation{
 		OperationID: "extend-environment", Method: http.MethodPost, Path: "/v1/environments/{env}/extend", Tags: []string{"environments"},
-		Summary: "Move the end of a lease", Description: "Never beyond the blueprint's longest lifetime.",
-		Errors:       errorStatuses(http.StatusBadRequest, http.StatusNotFound, http.StatusConflict),
-		MaxBodyBytes: maxBody, BodyReadTimeout: s.cfg.HeaderTimeout,
+		Summary: "Move the end of a lease", Description: "Never beyond the longest lifetime that the blueprint and the quotas allow.",
+		Errors: errorStatuses(http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests),
 	}, func(ctx context.Context, in *struct {
 		EnvPath
 		Body wire.ExtendRequest
-	}) (*answer[wire.Environment], error) {
-		ctx, cancel := s.bounded(ctx)
-		defer cancel()
+	}) (wire.Environment, error) {
 		env, err := s.engine.Extend(ctx, caller(ctx), in.Env, seconds(in.Body.BySeconds))
-		if err != nil {
-			return nil, err
-		}
-		return &answer[wire.Environment]{environment(env, s.engine.Now())}, nil
+		return environment(env, s.engine.Now()), err
 	})
 
-	huma.Register(api, huma.Operation{
+	act(s, api, huma.Operation{
+		OperationID: "touch-environment", Method: http.MethodPost, Path: "/v1/environments/{env}/touch", Tags: []string{"environments"},
+		Summary: "Say that an environment is in use", Description: "Only matters to a lease that ends when it is idle. Commands, copies and traffic say it by themselves.",
+		Errors: errorStatuses(http.StatusNotFound, http.StatusConflict),
+	}, func(ctx context.Context, in *struct{ EnvPath }) (wire.Environment, error) {
+		env, err := s.engine.Touch(ctx, caller(ctx), in.Env)
+		return environment(env, s.engine.Now()), err
+	})
+
+	act(s, api, huma.Operation{
 		OperationID: "release-environment", Method: http.MethodDelete, Path: "/v1/environments/{env}", Tags: []string{"environments"},
 		Summary:     "Give an environment back",
 		Description: "Accepted in every state, as often as you like. Answers as soon as it is recorded; watch it to see it gone.",
 		Errors:      errorStatuses(http.StatusNotFound), DefaultStatus: http.StatusAccepted,
-	}, func(ctx context.Context, in *struct{ EnvPath }) (*answer[wire.Environment], error) {
-		ctx, cancel := s.bounded(ctx)
-		defer cancel()
+	}, func(ctx context.Context, in *struct{ EnvPath }) (wire.Environment, error) {
 		env, err := s.engine.Release(ctx, caller(ctx), in.Env)
-		if err != nil {
-			return nil, err
-		}
-		return &answer[wire.Environment]{environment(env, s.engine.Now())}, nil
+		return environment(env, s.engine.Now()), err
 	})
 }
 
 func (s *Server) create(ctx context.Context, in *createInput) (*envAnswer, error) {
 	ctx, cancel := s.bounded(ctx)
 	defer cancel()
-	req := engine.Request{
-		Owner: caller(ctx), Project: in.Body.Project, Blueprint: in.Body.Blueprint, Size: in.Body.Size,
-		Name: in.Body.Name, Inputs: in.Body.Inputs, IdempotencyKey: in.Key,
-	}
-	if t := in.Body.TTLSeconds; t != nil {
-		ttl := seconds(*t)
-		req.TTL = &ttl
-	}
-	env, existed, err := s.engine.Acquire(ctx, req)
+	req, err := s.request(ctx, in.Body)
 	if err != nil {
 		return nil, err
 	}
-	out := &envAnswer{http.StatusCreated, environment(env, s.engine.Now())}
-	if existed {
+	req.IdempotencyKey = in.Key
+	got, err := s.engine.Acquire(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	out := &envAnswer{http.StatusCreated, environment(got.Env, s.engine.Now())}
+	if got.Existed {
 		out.Status = http.StatusOK
 	}
 	return out, nil
+}
+
+// request is what the caller asks for, on behalf of the team that they name.
+func (s *Server) request(ctx context.Context, body wire.CreateRequest) (engine.Request, error) {
+	who := caller(ctx)
+	if body.Team != "" {
+		var err error
+		p := requestOf(ctx).peer
+		if who, err = s.people.Identify(p.name, p.uid, body.Team); err != nil {
+			return engine.Request{}, err
+		}
+	}
+	return engine.Request{
+		Who: who, Project: body.Project, PullRequest: body.PullRequest,
+		Blueprint: body.Blueprint, Size: body.Size, Name: body.Name,
+		TTL: span(body.TTLSeconds), Idle: span(body.IdleSeconds), QueueTimeout: span(body.QueueTimeoutSeconds),
+		NoQueue: body.NoQueue, NoPool: body.NoPool, Inputs: body.Inputs, Vars: body.Vars, Secrets: body.Secrets,
+	}, nil
+}
+
+// span is a duration of seconds that may be absent.
+func span(n *int64) *time.Duration {
+	if n == nil {
+		return nil
+	}
+	return new(seconds(*n))
+}
+
+func quote(q engine.Quote) wire.Quote {
+	w := wire.Quote{
+		Blueprint: blueprintRef(q.Blueprint), Size: size(q.Size), TTLSeconds: int64(q.TTL / time.Second), CostMicros: q.Micros,
+		Warm: q.Warm, Cold: q.Cold, Rank: q.Rank, ReadyAt: when(q.ReadyAt),
+	}
+	if r := q.Refusal; r != nil {
+		w.Refusal = problem(r.Code, r.Hint, "%s", r.Sentence)
+	}
+	return w
+}
+
+func why(w engine.Why, now time.Time) wire.Why {
+	return wire.Why{
+		Environment: environment(w.Env, now), Cause: w.Cause, Next: w.Next, Rank: w.Rank, ReadyAt: when(w.ReadyAt),
+		Estimates: wire.Estimates{
+			Count: w.Estimates.Count, MedianSeconds: int64(w.Estimates.Median / time.Second), P90Seconds: int64(w.Estimates.P90 / time.Second),
+		},
+		Events: events(w.Events),
+	}
 }

@@ -18,8 +18,8 @@ type door struct {
 	server *Server
 	// hosts, when not nil, are the only names that a request may be addressed to.
 	hosts map[string]bool
-	// identify gives the caller's name, or the problem that says why there is none.
-	identify func(*http.Request) (string, error)
+	// identify gives the caller, or the problem that says why there is none.
+	identify func(*http.Request) (peer, error)
 }
 
 // ServeHTTP lets a request in, or says why not. What is refused here costs nothing and reads no body.
@@ -39,7 +39,7 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if fault != nil {
 			answerPanic(rec, r, fault)
 		}
-		info.log.Debug("request", "caller", info.identity, "status", rec.status, "took", realTime().Sub(begun))
+		info.log.Debug("request", "caller", info.peer.name, "status", rec.status, "took", realTime().Sub(begun))
 		if fault != nil && (rec.hijacked || rec.status != http.StatusInternalServerError) {
 			// The answer has begun: cutting it off is all that still tells the client.
 			panic(http.ErrAbortHandler)
@@ -64,12 +64,12 @@ func (d *door) admit(r *http.Request, info *request) error {
 	if r.URL.Path == healthPath {
 		return nil // Says nothing about anyone.
 	}
-	name, err := d.identify(r)
-	if err != nil {
+	var err error
+	if info.peer, err = d.identify(r); err != nil {
 		return err
 	}
-	info.identity = name
-	return nil
+	info.who, err = d.server.people.Identify(info.peer.name, info.peer.uid, "")
+	return err
 }
 
 // hostname is the host of a Host header, without its port, as names are compared.

@@ -12,11 +12,13 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/bothy-env/bothy/internal/auth"
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
@@ -126,52 +128,74 @@ func clearStale(path string) error {
 	return os.Remove(path)
 }
 
-// peerKey holds who is at the other end of a unix connection.
-type peerKey struct{}
-
+// peer is who is at the other end of a connection.
 type peer struct {
 	name string
+	// uid is auth.NoUID where the kernel does not know it.
+	uid int
+}
+
+// peerKey holds what the kernel says of the other end of a unix connection.
+type peerKey struct{}
+
+type peerFound struct {
+	peer peer
 	err  error
 }
 
 // withPeer puts the kernel's word on who connected into the connection's context.
 func withPeer(ctx context.Context, c net.Conn) context.Context {
-	name, err := peerName(c)
-	return context.WithValue(ctx, peerKey{}, peer{name, err})
+	p, err := peerOf(c)
+	return context.WithValue(ctx, peerKey{}, peerFound{p, err})
 }
 
-func peerName(c net.Conn) (string, error) {
+func peerOf(c net.Conn) (peer, error) {
 	uc, ok := c.(*net.UnixConn)
 	if !ok {
-		return "", fmt.Errorf("read peer of a %T", c)
+		return peer{}, fmt.Errorf("read peer of a %T", c)
 	}
 	raw, err := uc.SyscallConn()
 	if err != nil {
-		return "", fmt.Errorf("read peer: %w", err)
+		return peer{}, fmt.Errorf("read peer: %w", err)
 	}
 	var cred *unix.Ucred
 	var credErr error
 	if err := raw.Control(func(fd uintptr) { cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); err != nil {
-		return "", fmt.Errorf("read peer: %w", err)
+		return peer{}, fmt.Errorf("read peer: %w", err)
 	}
 	if credErr != nil {
-		return "", fmt.Errorf("read peer: %w", credErr)
+		return peer{}, fmt.Errorf("read peer: %w", credErr)
 	}
-	uid := strconv.FormatUint(uint64(cred.Uid), 10)
+	p := peer{uid: int(cred.Uid)}
+	uid := strconv.Itoa(p.uid)
+	p.name = "uid-" + uid
 	if u, err := user.LookupId(uid); err == nil {
-		return u.Username, nil
+		p.name = u.Username
 	}
-	return "uid-" + uid, nil
+	return p, nil
 }
 
 // identifyPeer gives the user at the other end of a unix connection.
-func identifyPeer(r *http.Request) (string, error) {
-	p, ok := r.Context().Value(peerKey{}).(peer)
-	if !ok || p.err != nil || p.name == "" {
+func identifyPeer(r *http.Request) (peer, error) {
+	p, ok := r.Context().Value(peerKey{}).(peerFound)
+	if !ok || p.err != nil || p.peer.name == "" {
 		requestOf(r.Context()).log.Warn("peer unknown", "error", p.err)
-		return "", problem(fleet.CodeUnauthenticated, "", "the system does not tell who you are")
+		return peer{}, problem(fleet.CodeUnauthenticated, "", "the system does not tell who you are")
 	}
-	return p.name, nil
+	return p.peer, nil
+}
+
+// identifyToken gives whose token a request carries.
+func (s *Server) identifyToken(r *http.Request) (peer, error) {
+	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if secret = strings.TrimSpace(secret); !strings.EqualFold(scheme, "Bearer") || secret == "" {
+		return peer{}, problem(fleet.CodeUnauthenticated, "give one with BOTHY_TOKEN or --token-file", "a token is needed")
+	}
+	name, err := s.tokens.Name(secret)
+	if fleet.CodeOf(err) == fleet.CodeUnavailable {
+		requestOf(r.Context()).log.Error("token file cannot be used", "file", s.tokens.Path(), "error", errors.Unwrap(err))
+	}
+	return peer{name, auth.NoUID}, err
 }
 
 // loadTLS reads the certificate and refuses a key that everybody may read.

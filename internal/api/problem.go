@@ -23,6 +23,7 @@ var statuses = map[fleet.Code]int{
 	fleet.CodeConflict:        http.StatusConflict,
 	fleet.CodeQuota:           http.StatusTooManyRequests,
 	fleet.CodePolicy:          http.StatusForbidden,
+	fleet.CodeDenied:          http.StatusFailedDependency,
 	fleet.CodeUnauthenticated: http.StatusUnauthorized,
 	fleet.CodeTooLarge:        http.StatusRequestEntityTooLarge,
 	fleet.CodeUnavailable:     http.StatusServiceUnavailable,

@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
 )
 
 // realTime is the clock of I/O deadlines and of the durations in the log. No
@@ -17,9 +19,10 @@ var realTime = time.Now //nolint:forbidigo // deadlines on sockets are set on th
 type request struct {
 	// id finds the request in the log.
 	id string
-	// identity is the authenticated caller's name.
-	identity string
-	log      *slog.Logger
+	// peer is who the listener authenticated, who is what they may do.
+	peer peer
+	who  fleet.Identity
+	log  *slog.Logger
 }
 
 type requestKey struct{}
@@ -36,8 +39,8 @@ func requestOf(ctx context.Context) *request {
 	return &request{id: "-", log: slog.Default()}
 }
 
-// caller gives the authenticated caller's name.
-func caller(ctx context.Context) string { return requestOf(ctx).identity }
+// caller gives who asks, for their first team.
+func caller(ctx context.Context) fleet.Identity { return requestOf(ctx).who }
 
 // recorder remembers whether an answer has begun.
 type recorder struct {

@@ -22,9 +22,10 @@ const (
 
 const about = `Bothy keeps build and deploy environments ready and takes them away without a trace.
 
-Over the unix socket the kernel tells who asks; over TCP a bearer token does. Every error is a problem
+Over the unix socket the kernel tells who asks; over TCP a bearer token does. What belongs to another tenant
+is not found; what only the platform role may do is refused with policy. Every error is a problem
 (RFC 9457) with a code for machines, a sentence and often a hint; codes and their statuses:
-invalid 422, not_found 404, conflict 409, quota 429, policy 403, unauthenticated 401, too_large 413,
+invalid 422, not_found 404, conflict 409, quota 429, policy 403, denied 424, unauthenticated 401, too_large 413,
 unavailable 503, provision_failed 502, internal 500. Amounts are millionths of the currency's unit.
 
 Streams are NDJSON: one JSON value a line. One that has to end early says why in its last line, {"problem": ...}.`
@@ -55,12 +56,21 @@ func (s *Server) routes() (chi.Router, huma.API) {
 		{Name: "environments", Description: "Provisioned instances, from request to tombstone"},
 		{Name: "inside", Description: "Commands and files inside an environment"},
 		{Name: "blueprints", Description: "Golden paths on offer"},
+		{Name: "money", Description: "Prices, cost and receipts"},
+		{Name: "platform", Description: "Pools, quotas and hosts, which the platform team sets"},
 		{Name: "system", Description: "The daemon itself"},
 	}
 	api := humachi.New(router, config)
 	s.systemRoutes(api)
 	s.blueprintRoutes(api)
 	s.environmentRoutes(api)
+	s.eventRoutes(api)
+	s.poolRoutes(api)
+	s.quotaRoutes(api)
+	s.moneyRoutes(api)
+	s.receiptRoutes(api)
+	s.orphanRoutes(api)
+	s.hostRoutes(api)
 	s.streamRoutes(api)
 	s.fileRoutes(api)
 	s.execRoutes(api)
@@ -94,6 +104,12 @@ type answer[T any] struct{ Body T }
 // get registers a route that only reads.
 func get[I, T any](s *Server, api huma.API, op huma.Operation, handle func(context.Context, *I) (T, error)) {
 	op.Method = http.MethodGet
+	act(s, api, op, handle)
+}
+
+// act registers a route whose answer is one JSON value.
+func act[I, T any](s *Server, api huma.API, op huma.Operation, handle func(context.Context, *I) (T, error)) {
+	op.MaxBodyBytes, op.BodyReadTimeout = maxBody, s.cfg.HeaderTimeout
 	huma.Register(api, op, func(ctx context.Context, in *I) (*answer[T], error) {
 		ctx, cancel := s.bounded(ctx)
 		defer cancel()
@@ -196,7 +212,7 @@ func (s *Server) streamRoutes(api huma.API) {
 	}) (*huma.StreamResponse, error) {
 		return s.stream(func(ctx context.Context, w http.ResponseWriter, _ *http.Request) error {
 			out := &lines{w: w}
-			return out.end(ctx, s, s.engine.Watch(ctx, in.Env, in.After, func(e fleet.Environment, es []fleet.Event) error {
+			return out.end(ctx, s, s.engine.Watch(ctx, caller(ctx), in.Env, in.After, func(e fleet.Environment, es []fleet.Event) error {
 				return out.write(wire.Update{Environment: environment(e, s.engine.Now()), Events: events(es)})
 			}))
 		}), nil
@@ -215,14 +231,14 @@ func (s *Server) streamRoutes(api huma.API) {
 	}) (*huma.StreamResponse, error) {
 		return s.stream(func(ctx context.Context, w http.ResponseWriter, _ *http.Request) error {
 			// A log may be empty for long: the head goes out as soon as the environment is known to exist.
-			if _, err := s.engine.Find(ctx, in.Env); err != nil {
+			if _, err := s.engine.Find(ctx, caller(ctx), in.Env); err != nil {
 				return err
 			}
 			out := &lines{w: w}
 			if err := out.begin(); err != nil {
 				return nil // The client is gone already.
 			}
-			return out.end(ctx, s, s.engine.Logs(ctx, in.Env, in.Since, in.Follow, func(l fleet.LogLine) error {
+			return out.end(ctx, s, s.engine.Logs(ctx, caller(ctx), in.Env, in.Since, in.Follow, func(l fleet.LogLine) error {
 				return out.write(logLine(l))
 			}))
 		}), nil

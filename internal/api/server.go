@@ -15,6 +15,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-chi/chi/v5"
+
+	"github.com/bothy-env/bothy/internal/auth"
 )
 
 // maxBody bounds a JSON body, in bytes.
@@ -31,6 +33,9 @@ type Config struct {
 	// AllowedHosts are names that requests over TCP may be addressed to, beside TCP's own
 	// host (and, on loopback, localhost).
 	AllowedHosts []string
+
+	// People says who may do what; nil for one tenant and team that everybody is in.
+	People *auth.Directory
 
 	// Version is told by /v1/version.
 	Version string
@@ -67,7 +72,8 @@ type Server struct {
 	kill              context.CancelFunc
 
 	tls    *tls.Config
-	tokens *Tokens
+	tokens *auth.Tokens
+	people *auth.Directory
 	doors  []*listener
 }
 
@@ -82,7 +88,7 @@ func New(cfg Config, engine Engine) (*Server, error) {
 	if cfg.Socket == "" && cfg.TCP == "" {
 		return nil, errors.New("make API server: nothing to listen at: neither socket nor TCP is set")
 	}
-	s := &Server{cfg: cfg, engine: engine, log: cfg.Logger}
+	s := &Server{cfg: cfg, engine: engine, log: cfg.Logger, people: cfg.People}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
@@ -100,8 +106,14 @@ func New(cfg Config, engine Engine) (*Server, error) {
 		if s.tls, err = loadTLS(cfg.TLSCert, cfg.TLSKey); err != nil {
 			return nil, fmt.Errorf("make API server: %w", err)
 		}
-		if s.tokens, err = OpenTokens(cfg.TokenFile); err != nil {
+		if s.tokens, err = auth.OpenTokens(cfg.TokenFile); err != nil {
 			return nil, fmt.Errorf("make API server: %w", errors.Unwrap(err))
+		}
+	}
+	if s.people == nil {
+		var err error
+		if s.people, err = auth.OpenDirectory(""); err != nil {
+			return nil, fmt.Errorf("make API server: %w", err)
 		}
 	}
 	s.stopping, s.stop = context.WithCancelCause(context.Background())
@@ -124,7 +136,7 @@ func (s *Server) Listen() error {
 		if err != nil {
 			return errors.Join(fmt.Errorf("listen on TCP: %w", err), s.closeListeners())
 		}
-		s.open(tls.NewListener(ln, s.tls), &door{server: s, identify: s.tokens.identify, hosts: s.hosts()}, nil)
+		s.open(tls.NewListener(ln, s.tls), &door{server: s, identify: s.identifyToken, hosts: s.hosts()}, nil)
 	}
 	return nil
 }

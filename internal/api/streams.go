@@ -26,27 +26,27 @@ type streams struct {
 	all  int
 }
 
-func (s *streams) enter(identity string) error {
+func (s *streams) enter(user string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.open[identity] >= s.most {
-		return problem(fleet.CodeQuota, "end some that are not needed any more", "%s has %d streams open, and that is the most", identity, s.most)
+	if s.open[user] >= s.most {
+		return problem(fleet.CodeQuota, "end some that are not needed any more", "%s has %d streams open, and that is the most", user, s.most)
 	}
 	if s.open == nil {
 		s.open = map[string]int{}
 	}
-	s.open[identity]++
+	s.open[user]++
 	if s.all++; s.all == 1 {
 		s.idle = make(chan struct{})
 	}
 	return nil
 }
 
-func (s *streams) leave(identity string) {
+func (s *streams) leave(user string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.open[identity]--; s.open[identity] == 0 {
-		delete(s.open, identity)
+	if s.open[user]--; s.open[user] == 0 {
+		delete(s.open, user)
 	}
 	if s.all--; s.all == 0 {
 		close(s.idle)
@@ -75,12 +75,12 @@ func (s *streams) wait(ctx context.Context) error {
 func (s *Server) stream(handle func(ctx context.Context, w http.ResponseWriter, r *http.Request) error) *huma.StreamResponse {
 	return &huma.StreamResponse{Body: func(hctx huma.Context) {
 		r, w := humachi.Unwrap(hctx)
-		identity := caller(r.Context())
-		if err := s.streams.enter(identity); err != nil {
+		user := caller(r.Context()).User
+		if err := s.streams.enter(user); err != nil {
 			fail(w, r, err)
 			return
 		}
-		defer s.streams.leave(identity)
+		defer s.streams.leave(user)
 		ctx, cancel := context.WithCancelCause(r.Context())
 		defer cancel(nil)
 		defer context.AfterFunc(s.stopping, func() { cancel(context.Cause(s.stopping)) })()

@@ -96,11 +96,9 @@ func (m *manifest) read(root *strictyaml.Node) {
 	has("inputs", m.inputs)
 }
 
+// text gives a text as it is written, and reports one that the pattern does not fit.
 func text(n *strictyaml.Node, re *regexp.Regexp, want string) string {
-	v, ok := n.Str(want)
-	if ok && !re.MatchString(v) {
-		n.Want("%s", want)
-	}
+	v, _ := n.Match(re, want)
 	return v
 }
 

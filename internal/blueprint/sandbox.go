@@ -24,7 +24,13 @@ var (
 		"pid_mode":            "a sandbox sees no processes but its own",
 		"userns_mode":         "the engine's own setting holds",
 		"cgroup_parent":       "limits are the size's",
-		"publish_all_ports":   "ports are published one by one, on 127.0.0.1",
+		"publish_all_ports":   "a sandbox's ports are not published on the machine",
+		"ports":               "a sandbox's ports are not published on the machine",
+		"networks_advanced":   "a sandbox joins its own network by network_mode = var.bothy.network",
+		"hostname":            "a sandbox has the host name of its network",
+		"domainname":          "a sandbox has the host name of its network",
+		"host":                "a sandbox has the hosts file of its network",
+		"dns":                 "a sandbox has the resolver of its network",
 	}
 	// only are attributes that may be set to nothing else, by the block they stand in.
 	only = map[string]map[string][]string{
@@ -33,18 +39,13 @@ var (
 			"ipc_mode":      {`"private"`, `"none"`},
 			"cgroupns_mode": {`"private"`},
 		},
-		"networks_advanced": {"name": {"var.bothy.network"}},
-		"mounts":            {"type": {`"tmpfs"`, `"volume"`}},
-		"ports":             {"ip": {`"127.0.0.1"`}},
+		"mounts": {"type": {`"tmpfs"`, `"volume"`}},
 	}
-	// required are attributes that a block may not be without.
-	required = map[string]string{"ports": "ip", "networks_advanced": "name"}
 )
 
 // settings looks at a resource's body and at the blocks in it. within is the
 // name of the block that the body is of, "" for the resource itself.
 func (c *tfChecker) settings(b hclBlock, within string) {
-	has := ""
 	for _, a := range b.body.attributes {
 		value := spelled(a.value)
 		if why := never[a.name]; why != "" {
@@ -56,12 +57,6 @@ func (c *tfChecker) settings(b hclBlock, within string) {
 		if a.name == "security_opts" && strings.Contains(value, "unconfined") {
 			c.fail(a.line, a.col, "an unconfined sandbox", "the engine's default profiles")
 		}
-		if a.name == required[within] {
-			has = a.name
-		}
-	}
-	if has != required[within] {
-		c.fail(b.line, b.col, within+" without "+required[within], required[within]+" = "+only[within][required[within]][0])
 	}
 	for _, inner := range b.body.blocks {
 		switch name := inner.kind; {
@@ -89,6 +84,5 @@ func (c *tfChecker) dynamic(b hclBlock) {
 
 // networked reports whether a container says which network it is on.
 func networked(b hclBody) bool {
-	return slices.ContainsFunc(b.attributes, func(a hclAttribute) bool { return a.name == "network_mode" }) ||
-		slices.ContainsFunc(b.blocks, func(b hclBlock) bool { return b.kind == "networks_advanced" })
+	return slices.ContainsFunc(b.attributes, func(a hclAttribute) bool { return a.name == "network_mode" })
 }

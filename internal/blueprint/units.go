@@ -4,24 +4,16 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/bothy-env/bothy/internal/strictyaml"
 )
 
-var (
-	memoryRE = regexp.MustCompile(`^([1-9][0-9]{0,7})(MiB|GiB)$`)
-	rateRE   = regexp.MustCompile(`^(0|[1-9][0-9]{0,8})(?:\.([0-9]{1,6}))?$`)
-)
+var rateRE = regexp.MustCompile(`^(0|[1-9][0-9]{0,8})(?:\.([0-9]{1,6}))?$`)
 
 // mebibytes reads "512MiB" or "2GiB": 64 MiB to 4 TiB.
 func mebibytes(text string) (int64, bool) {
-	m := memoryRE.FindStringSubmatch(text)
-	if m == nil {
-		return 0, false
-	}
-	n, err := strconv.ParseInt(m[1], 10, 64)
-	if m[2] == "GiB" {
-		n *= 1024
-	}
-	return n, err == nil && n >= 64 && n <= 4096*1024
+	n, ok := strictyaml.Mebibytes(text)
+	return n, ok && n >= 64 && n <= 4096*1024
 }
 
 // micros reads a decimal price exactly, in millionths: "0.025" is 25000. No

@@ -13,9 +13,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bothy-env/bothy/internal/cli/blueprint"
+	"github.com/bothy-env/bothy/internal/cli/brake"
 	"github.com/bothy-env/bothy/internal/cli/cmdutil"
+	"github.com/bothy-env/bothy/internal/cli/cost"
 	"github.com/bothy-env/bothy/internal/cli/env"
+	"github.com/bothy-env/bothy/internal/cli/event"
+	"github.com/bothy-env/bothy/internal/cli/host"
 	"github.com/bothy-env/bothy/internal/cli/iostreams"
+	"github.com/bothy-env/bothy/internal/cli/orphan"
+	"github.com/bothy-env/bothy/internal/cli/pool"
+	"github.com/bothy-env/bothy/internal/cli/quota"
+	"github.com/bothy-env/bothy/internal/cli/rate"
+	"github.com/bothy-env/bothy/internal/cli/receipt"
 	"github.com/bothy-env/bothy/internal/cli/spec"
 	"github.com/bothy-env/bothy/internal/cli/system"
 )
@@ -122,8 +131,8 @@ Environment variables:
 		return cmdutil.OneOf("output", f.Output, "text", "json")
 	}
 
-	const environments, others = "environments", "others"
-	root.AddGroup(&cobra.Group{ID: environments, Title: "Environments:"}, &cobra.Group{ID: others, Title: "More:"})
+	const environments, platform, others = "environments", "platform", "others"
+	root.AddGroup(&cobra.Group{ID: environments, Title: "Environments:"}, &cobra.Group{ID: platform, Title: "Platform:"}, &cobra.Group{ID: others, Title: "More:"})
 	add := func(group string, cmds ...*cobra.Command) {
 		for _, c := range cmds {
 			c.GroupID = group
@@ -132,7 +141,10 @@ Environment variables:
 	}
 	add(environments,
 		env.NewCmdUp(f, nil), env.NewCmdLs(f, nil), env.NewCmdShow(f, nil), env.NewCmdExec(f, nil), env.NewCmdShell(f, nil),
-		env.NewCmdCp(f, nil), env.NewCmdLogs(f, nil), env.NewCmdExtend(f, nil), env.NewCmdDown(f, nil))
+		env.NewCmdCp(f, nil), env.NewCmdLogs(f, nil), env.NewCmdExtend(f, nil), env.NewCmdTouch(f, nil), env.NewCmdDown(f, nil),
+		env.NewCmdWhy(f, nil), event.NewCmdEvents(f, nil), cost.NewCmdCost(f, nil), receipt.NewCmdReceipt(f, nil))
+	add(platform,
+		pool.NewCmdPool(f), quota.NewCmdQuota(f), rate.NewCmdRate(f), host.NewCmdHost(f), orphan.NewCmdOrphans(f), brake.NewCmdBrake(f))
 	add(others,
 		spec.NewCmdSpec(f), blueprint.NewCmdBlueprint(f),
 		system.NewCmdDoctor(f, nil), system.NewCmdCompletion(f, nil), system.NewCmdVersion(f, nil))

@@ -26,9 +26,7 @@ func (c *Client) Create(ctx context.Context, req wire.CreateRequest, idempotency
 
 // Get gives one environment by name or id, also one that is gone.
 func (c *Client) Get(ctx context.Context, nameOrID string) (wire.Environment, error) {
-	var env wire.Environment
-	_, err := c.call(ctx, request{method: http.MethodGet, url: c.endpoint(nil, "v1", "environments", nameOrID), idempotent: true}, &env)
-	return env, err
+	return read[wire.Environment](ctx, c, nil, "v1", "environments", nameOrID)
 }
 
 // ListOptions say which environments are wanted; the zero value means all that are not gone.
@@ -36,8 +34,9 @@ type ListOptions struct {
 	// All includes those that are gone.
 	All bool
 	// States, when not empty, are the only ones wanted.
-	States                    []string
-	Owner, Project, Blueprint string
+	States                          []string
+	Team, Owner, Project, Blueprint string
+	Pool, Host                      string
 	// Limit is the most to give; 0 for all.
 	Limit int
 }
@@ -51,7 +50,9 @@ func (c *Client) List(ctx context.Context, o ListOptions) ([]wire.Environment, e
 	for _, s := range o.States {
 		query.Add("state", s)
 	}
-	for name, value := range map[string]string{"owner": o.Owner, "project": o.Project, "blueprint": o.Blueprint} {
+	for name, value := range map[string]string{
+		"team": o.Team, "owner": o.Owner, "project": o.Project, "blueprint": o.Blueprint, "pool": o.Pool, "host": o.Host,
+	} {
 		if value != "" {
 			query.Set(name, value)
 		}
@@ -77,52 +78,32 @@ func (c *Client) List(ctx context.Context, o ListOptions) ([]wire.Environment, e
 
 // Extend moves the end of a lease by a span of whole seconds. It is never tried twice.
 func (c *Client) Extend(ctx context.Context, nameOrID string, by time.Duration) (wire.Environment, error) {
-	var env wire.Environment
-	_, err := c.call(ctx, request{
+	return ask[wire.Environment](ctx, c, request{
 		method: http.MethodPost, url: c.endpoint(nil, "v1", "environments", nameOrID, "extend"),
 		body: wire.ExtendRequest{BySeconds: int64(by / time.Second)},
-	}, &env)
-	return env, err
+	})
 }
 
 // Release gives an environment back and answers as soon as that is recorded;
 // Watch tells when it is gone. Releasing one that is going or gone is success.
 func (c *Client) Release(ctx context.Context, nameOrID string) (wire.Environment, error) {
-	var env wire.Environment
-	_, err := c.call(ctx, request{method: http.MethodDelete, url: c.endpoint(nil, "v1", "environments", nameOrID), idempotent: true}, &env)
-	return env, err
-}
-
-// Events gives an environment's record after an event's number (0 for all), oldest first, at most limit (0: the daemon's own limit).
-func (c *Client) Events(ctx context.Context, nameOrID string, after int64, limit int) ([]wire.Event, error) {
-	query := url.Values{"after": {strconv.FormatInt(after, 10)}}
-	if limit > 0 {
-		query.Set("limit", strconv.Itoa(limit))
-	}
-	var list wire.EventList
-	_, err := c.call(ctx, request{method: http.MethodGet, url: c.endpoint(query, "v1", "environments", nameOrID, "events"), idempotent: true}, &list)
-	return list.Events, err
+	return ask[wire.Environment](ctx, c, request{method: http.MethodDelete, url: c.endpoint(nil, "v1", "environments", nameOrID), idempotent: true})
 }
 
 // Blueprints lists the golden paths on offer.
 func (c *Client) Blueprints(ctx context.Context) ([]wire.Blueprint, error) {
-	var list wire.BlueprintList
-	_, err := c.call(ctx, request{method: http.MethodGet, url: c.endpoint(nil, "v1", "blueprints"), idempotent: true}, &list)
+	list, err := read[wire.BlueprintList](ctx, c, nil, "v1", "blueprints")
 	return list.Blueprints, err
 }
 
 // Blueprint gives one by name or name@version.
 func (c *Client) Blueprint(ctx context.Context, name string) (wire.Blueprint, error) {
-	var bp wire.Blueprint
-	_, err := c.call(ctx, request{method: http.MethodGet, url: c.endpoint(nil, "v1", "blueprints", name), idempotent: true}, &bp)
-	return bp, err
+	return read[wire.Blueprint](ctx, c, nil, "v1", "blueprints", name)
 }
 
 // Version tells what the daemon is.
 func (c *Client) Version(ctx context.Context) (wire.Version, error) {
-	var v wire.Version
-	_, err := c.call(ctx, request{method: http.MethodGet, url: c.endpoint(nil, "v1", "version"), idempotent: true}, &v)
-	return v, err
+	return read[wire.Version](ctx, c, nil, "v1", "version")
 }
 
 // Health asks whether the daemon can work now. Not being ready is an answer, not an error.

@@ -21,21 +21,28 @@ var resumeWaits = []time.Duration{100 * time.Millisecond, 200 * time.Millisecond
 // number after). It returns nil when the environment is destroyed, update's error when it
 // gives one, and an error when ctx ends. A connection that breaks is taken up again where it stood, for some seconds.
 func (c *Client) Watch(ctx context.Context, nameOrID string, after int64, update func(wire.Update) error) error {
-	begun, failures := false, 0
-	for {
-		var stop error
-		err := c.watchOnce(ctx, nameOrID, after, func(u wire.Update) error {
-			begun, failures = true, 0
+	return c.resume(ctx, func(took func(error) error) error {
+		return c.watchOnce(ctx, nameOrID, after, func(u wire.Update) error {
 			for _, e := range u.Events {
 				after = max(after, e.Seq)
 			}
-			stop = update(u)
-			return stop
+			return took(update(u))
 		})
-		switch {
-		case err == nil || stop != nil:
-			return stop
-		case !begun || ctx.Err() != nil || CodeOf(err) != wire.CodeUnavailable || failures == len(resumeWaits):
+	})
+}
+
+// resume streams again when the connection breaks after something was received. The stream's receiver passes
+// its result through took; an error of its own ends it.
+func (c *Client) resume(ctx context.Context, stream func(took func(error) error) error) error {
+	begun, failures := false, 0
+	var stop error
+	took := func(err error) error {
+		begun, failures, stop = true, 0, err
+		return err
+	}
+	for {
+		err := stream(took)
+		if err == nil || stop != nil || !begun || ctx.Err() != nil || CodeOf(err) != wire.CodeUnavailable || failures == len(resumeWaits) {
 			return err
 		}
 		if !pause(ctx, resumeWaits[failures]) {

@@ -40,8 +40,12 @@ type Config struct {
 	Driver string `key:"driver" oneof:"terraform fake" help:"what makes environments: terraform, or fake, which makes nothing real (for tests and benchmarks)"`
 	// Listen is where the API is served.
 	Listen Listen `key:"listen"`
-	// Database is where the records are: sqlite:///absolute/path or, from a later version on, postgres://.
-	Database string `key:"database" help:"where the records are, sqlite:///absolute/path; default: bothy.db in state_dir"`
+	// Database is where the records are: sqlite:///absolute/path, or postgres:// for many daemons.
+	Database string `key:"database" help:"where the records are: sqlite:///absolute/path, or postgres://user@host/name, which many daemons may share; default: bothy.db in state_dir"`
+	// Organisation, Pools and Hosts are files that the platform team keeps; "" for none.
+	Organisation string `key:"organisation" kind:"path" help:"file of tenants, teams, members, roles and weights; empty: everybody is of one team"`
+	Pools        string `key:"pools" kind:"path" help:"file of pools to keep warm, read at start and whenever it changes; empty: only those of bothy pool set"`
+	Hosts        string `key:"hosts" kind:"path" help:"file of the engine hosts that this daemon can reach; empty: the one of engine.host, called local"`
 	// Blueprints are folders to load besides the built-in ones.
 	Blueprints []string `key:"blueprints" kind:"path" help:"folders of blueprints to offer besides the built-in ones"`
 	// Terraform is how Terraform is run.
@@ -52,6 +56,8 @@ type Config struct {
 	Network Network `key:"network"`
 	// Concurrency is how many creates and destroys run at once.
 	Concurrency int `key:"concurrency" min:"1" max:"256" help:"how many creates and destroys run at once; default: twice the cores, at least 10"`
+	// Timing is how soon what went wrong is noticed.
+	Timing Timing `key:"timing"`
 	// Log is what is logged and how.
 	Log Log `key:"log"`
 	// ShutdownTimeout bounds how long running Terraform may take to finish after SIGTERM.
@@ -105,6 +111,16 @@ type Network struct {
 	Spare int `key:"spare" min:"0" max:"64" help:"how many networks are kept ready, so that isolation costs no time"`
 }
 
+// Timing is how soon what went wrong is noticed.
+type Timing struct {
+	// WorkLease is how long a daemon may be silent before another takes its hosts and work over.
+	WorkLease time.Duration `key:"work_lease" min:"1s" max:"10m" help:"how long a daemon may be silent before another one takes its hosts and work over"`
+	// Sweep is the time between two looks for what nobody remembers.
+	Sweep time.Duration `key:"sweep" min:"1s" max:"10m" help:"time between two looks for resources that nobody remembers"`
+	// OrphanGrace is how long such resources are only reported.
+	OrphanGrace time.Duration `key:"orphan_grace" min:"1s" max:"24h" help:"how long resources that nobody remembers are only reported before they are removed"`
+}
+
 // Log is what is logged and how.
 type Log struct {
 	// Level is debug, info, warn or error.
@@ -127,6 +143,7 @@ func defaults(euid int, getenv func(string) string) Config {
 		Engine:          Engine{Host: "unix:///var/run/docker.sock"},
 		Network:         Network{Isolation: IsolationEnforce, Pool: netip.MustParsePrefix("172.30.0.0/16"), Spare: 10},
 		Concurrency:     max(10, 2*runtime.NumCPU()),
+		Timing:          Timing{WorkLease: 15 * time.Second, Sweep: 30 * time.Second, OrphanGrace: time.Minute},
 		Log:             Log{Level: "info", Format: "auto"},
 		ShutdownTimeout: 90 * time.Second,
 	}

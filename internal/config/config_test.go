@@ -51,6 +51,7 @@ func TestDefaults(t *testing.T) {
 		Terraform:       config.Terraform{Mirror: "/home/ada/.cache/bothy/mirror", Warm: true, Timeout: 15 * time.Minute},
 		Engine:          config.Engine{Host: "unix:///var/run/docker.sock"},
 		Network:         config.Network{Isolation: config.IsolationEnforce, Pool: netip.MustParsePrefix("172.30.0.0/16"), Spare: 10},
+		Timing:          config.Timing{WorkLease: 15 * time.Second, Sweep: 30 * time.Second, OrphanGrace: time.Minute},
 		Concurrency:     c.Concurrency, // depends on the machine
 		Log:             config.Log{Level: "info", Format: "auto"},
 		ShutdownTimeout: 90 * time.Second,
@@ -122,7 +123,8 @@ func TestEverySourceSetsEveryKey(t *testing.T) {
 	values := map[string]string{
 		"state_dir": "/s", "driver": "fake", "listen.unix": "/u.sock", "listen.tcp": "127.0.0.1:0",
 		"listen.tls_cert": "/c.pem", "listen.tls_key": "/k.pem", "listen.token_file": "/t", "listen.allowed_hosts": "a.example,b.example",
-		"database": "sqlite:///d.db", "blueprints": "/b1,/b2",
+		"database": "sqlite:///d.db", "blueprints": "/b1,/b2", "organisation": "/o.yaml", "pools": "/p.yaml", "hosts": "/h.yaml",
+		"timing.work_lease": "20s", "timing.sweep": "1m", "timing.orphan_grace": "2m",
 		"terraform.binary": "/tf", "terraform.cli_config": "/rc", "terraform.mirror": "/m", "terraform.warm": "false", "terraform.timeout": "1m",
 		"engine.host": "tcp://127.0.0.1:2375", "network.isolation": "off", "network.pool": "10.9.0.0/24",
 		"network.allow": "10.1.0.0/16,192.168.7.7/32", "network.spare": "0", "concurrency": "1",

@@ -32,7 +32,7 @@ func (l *loader) validate(c Config) {
 		}
 	}
 	l.check("database", checkDatabase(c.Database))
-	l.check("engine.host", checkEngine(c.Engine.Host))
+	l.check("engine.host", CheckEngine(c.Engine.Host))
 	l.check("network.pool", checkRange(c.Network.Pool, slotBits))
 	for _, p := range c.Network.Allow {
 		l.check("network.allow", checkRange(p, 32))
@@ -124,13 +124,14 @@ func checkDatabase(dsn string) error {
 	case ok && scheme == "sqlite":
 		return errors.New("the path after sqlite:// is not absolute: write sqlite:///absolute/path/bothy.db")
 	case ok && (scheme == "postgres" || scheme == "postgresql"):
-		return nil // the store says whether it can
+		return nil // the store says whether it can be reached
 	}
 	// What was found is not shown: it may hold a password.
-	return errors.New("it is not of the form sqlite:///absolute/path/bothy.db")
+	return errors.New("it is neither of the form sqlite:///absolute/path/bothy.db nor postgres://user@host/name")
 }
 
-func checkEngine(host string) error {
+// CheckEngine says what is wrong with the address of a Docker engine.
+func CheckEngine(host string) error {
 	u, err := url.Parse(host)
 	switch {
 	case err != nil:
@@ -139,6 +140,8 @@ func checkEngine(host string) error {
 		return nil
 	case u.Scheme == "tcp" && u.Port() != "" && loopback(u.Hostname()):
 		return nil
+	case u.Scheme == "fake" && u.Host == "" && filepath.IsAbs(u.Path):
+		return nil // a folder of the fake driver, which several daemons may share
 	case u.Scheme == "tcp":
 		return fmt.Errorf("%q: an engine over plain TCP gives root to whoever is on the way; only loopback with a port is taken", host)
 	}

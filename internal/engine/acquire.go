@@ -2,148 +2,113 @@ package engine
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 )
 
-// DefaultBlueprint is taken when a request names none.
-const DefaultBlueprint = "build"
-
-// Request asks for an environment.
-type Request struct {
-	// Owner is the user who asks, as the listener authenticated them.
-	Owner   string
-	Project string
-	// Blueprint is a name or name@version; DefaultBlueprint when empty.
-	Blueprint string
-	// Size is one of the blueprint's; its default when empty.
-	Size string
-	// Name is made up when empty.
-	Name string
-	// TTL is the lease from hand-over on; the blueprint's default when nil.
-	TTL    *time.Duration
-	Inputs map[string]any
-	// IdempotencyKey makes a retry give the same environment; may be empty.
-	IdempotencyKey string
-}
-
 // nameTries is how often a made-up name is made again because it was taken.
 const nameTries = 8
 
-// Acquire admits a request and answers at once with a pending environment, or
-// with the one that the same idempotency key gave before (existed).
+// Acquire gives a request a warm environment, ready for use, or admits it and answers at once with a
+// pending one, or gives what the same idempotency key gave before.
 //
-// Errors: invalid (a name, size, ttl or input is wrong), not_found (no such blueprint),
-// policy (the ttl is over the blueprint's maximum), conflict (the name is
-// taken, or the key was used for another request).
-func (e *Engine) Acquire(ctx context.Context, req Request) (env fleet.Environment, existed bool, err error) {
-	now := e.Now()
-	env, err = e.admissible(req)
+// Errors: invalid (a name, size, time, input, variable or secret is wrong), too_large (the secrets),
+// not_found (no such blueprint), policy (the ttl is over the blueprint's maximum, or a limit does not allow
+// that blueprint or size), quota (a limit is reached, or it would have to wait and may not),
+// conflict (the name is taken, or the key was used for another request).
+func (e *Engine) Acquire(ctx context.Context, req Request) (Acquired, error) {
+	w, pools, err := e.wished(ctx, req)
 	if err != nil {
-		return fleet.Environment{}, false, err
+		return Acquired{}, err
 	}
-	hash, err := requestHash(req)
-	if err != nil {
-		return fleet.Environment{}, false, err
-	}
-	for try := 1; ; try++ {
-		env.ID = newID()
-		if env.Name = req.Name; env.Name == "" {
-			env.Name = newName()
+	// Kept when it is not given a warm one.
+	w.env.Cold = coldReason(w, pools, e.Now())
+	if w.noQueue {
+		// Looked at before, as it takes long, and told only when the key was not used before.
+		f, err := e.forecast(ctx, w, e.Now())
+		if err != nil {
+			return Acquired{}, err
 		}
-		env.CreatedAt, env.UpdatedAt = now, now
-		admitted, existed, err := e.store.Admit(ctx, store.Admission{
-			Env: env, RequestHash: hash,
-			Event: e.event(&env, req.Owner, "environment.requested", "%s asked for %s, size %s, for %s",
-				req.Owner, env.Blueprint, env.Size.Name, env.Lease.TTL),
-		})
-		if fleet.CodeOf(err) == fleet.CodeConflict && req.Name == "" && req.IdempotencyKey == "" && try < nameTries {
+		if f.rank > 0 {
+			w.wouldWait = f.refusal()
+		}
+	}
+	admitted, err := e.admit(ctx, w)
+	if err != nil {
+		return Acquired{}, err
+	}
+	e.watchers.notify(admitted.Env.ID)
+	env := admitted.Env
+	switch {
+	case admitted.Existed && env.State == fleet.Leased && env.Work.Action == fleet.Personalise:
+		// The first try is still at it, or was cut off.
+		env, err = e.awaitHandOver(ctx, w, env)
+	case admitted.Existed:
+	case admitted.Claimed:
+		if env, err = e.handOverClaim(ctx, w, env); err == nil && env.Work.Action == fleet.Personalise {
+			env, err = e.awaitHandOver(ctx, w, env)
+		}
+	default:
+		nudge(e.planNudge)
+	}
+	if err != nil {
+		return Acquired{}, err
+	}
+	ready := env.State == fleet.Leased && env.Work.Action == fleet.None
+	return Acquired{Env: env, Existed: admitted.Existed, Claimed: admitted.Claimed && ready}, nil
+}
+
+// wished checks a request against what is offered now, and gives the pools there are.
+func (e *Engine) wished(ctx context.Context, req Request) (*wish, []resolved, error) {
+	o, err := e.offers.get(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	now := e.Now()
+	w, err := e.wish(req, o.rates, now)
+	return w, e.resolveAll(o, now), err
+}
+
+// admit asks the store for an environment, under another name when a made-up one is taken.
+func (e *Engine) admit(ctx context.Context, w *wish) (store.Admitted, error) {
+	for try := 1; ; try++ {
+		a, err := e.admission(w, e.Now())
+		if err != nil {
+			return store.Admitted{}, err
+		}
+		admitted, err := e.store.Admit(ctx, a)
+		if fleet.CodeOf(err) == fleet.CodeConflict && w.env.Name == "" && w.env.IdempotencyKey == "" && try < nameTries {
 			continue
 		}
-		if err != nil {
-			return fleet.Environment{}, false, err
+		if w.refusal != nil {
+			err = e.tellHolders(ctx, w, err)
 		}
-		nudge(e.planNudge)
-		return admitted, existed, nil
+		return admitted, err
 	}
 }
 
-// admissible builds the row of a request, or says what is wrong with it.
-func (e *Engine) admissible(req Request) (fleet.Environment, error) {
-	var none fleet.Environment
-	name := req.Blueprint
-	if name == "" {
-		name = DefaultBlueprint
+// admission is what the store is asked to do for a wish at now. A limit that refuses it is noted in the wish.
+func (e *Engine) admission(w *wish, now time.Time) (store.Admission, error) {
+	env := w.env
+	env.ID, env.CreatedAt, env.UpdatedAt = newID(), now, now
+	if env.Name == "" {
+		env.Name = newName()
 	}
-	bp, err := e.blueprints.Get(name)
-	if err != nil {
-		return none, err
+	a := store.Admission{
+		RequestHash: w.hash, HeldMicros: w.hold(now), HeldFor: env.Lease.TTL,
+		Event: e.event(&env, env.Owner, "environment.requested", "%s asked for %s, size %s, for %s",
+			env.Owner, env.Blueprint, env.Size.Name, env.Lease.TTL),
+		Decide: func(scopes []fleet.ScopeUsage) error { return w.decide(scopes, now) },
 	}
-	if req.Name != "" {
-		if err := checkName(req.Name); err != nil {
-			return none, err
-		}
+	a.Env = env
+	var err error
+	if a.Secrets, err = e.vault.sealSecrets(&env, w.secrets); err != nil {
+		return a, err
 	}
-	size, ok := bp.SizeNamed(req.Size)
-	if !ok {
-		return none, fleet.Errorf(fleet.CodeInvalid, "blueprint %s has no size %q", bp.Ref, req.Size).
-			WithHint("its sizes: %s", sizeNames(bp))
+	if !w.noPool {
+		a.Take = func(warm *fleet.Environment) (store.Writes, error) { return e.take(&env, warm, now) }
 	}
-	ttl, err := leaseTTL(bp, req.TTL)
-	if err != nil {
-		return none, err
-	}
-	inputs, err := fleet.CheckInputs(bp, req.Inputs)
-	if err != nil {
-		return none, err
-	}
-	return fleet.Environment{
-		Owner: req.Owner, Project: req.Project, IdempotencyKey: req.IdempotencyKey,
-		Blueprint: bp.Ref, Size: size, Image: bp.Image, Users: bp.Users, Workspace: bp.Workspace,
-		Inputs: inputs, State: fleet.Pending,
-		Lease: fleet.Lease{TTL: ttl, MaxTTL: bp.MaxTTL},
-	}, nil
-}
-
-func leaseTTL(bp fleet.Blueprint, asked *time.Duration) (time.Duration, error) {
-	if asked == nil {
-		return bp.DefaultTTL, nil
-	}
-	if *asked <= 0 {
-		return 0, fleet.Errorf(fleet.CodeInvalid, "ttl %s is not more than zero", *asked).
-			WithHint("ask for a time such as 30m, at most %s", bp.MaxTTL)
-	}
-	if *asked > bp.MaxTTL {
-		return 0, fleet.Errorf(fleet.CodePolicy, "ttl %s is above the maximum of blueprint %s, which is %s", *asked, bp.Ref, bp.MaxTTL).
-			WithHint("ask for %s or less", bp.MaxTTL)
-	}
-	return asked.Truncate(time.Microsecond), nil
-}
-
-func sizeNames(bp fleet.Blueprint) string {
-	var names string
-	for i, s := range bp.Sizes {
-		if i > 0 {
-			names += ", "
-		}
-		names += s.Name
-	}
-	return names
-}
-
-// requestHash tells two requests under one idempotency key apart. Go encodes
-// maps with sorted keys, so equal requests have equal hashes.
-func requestHash(req Request) (string, error) {
-	text, err := json.Marshal(req)
-	if err != nil {
-		return "", fmt.Errorf("encode request: %w", err)
-	}
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:]), nil
+	return a, nil
 }

@@ -31,9 +31,14 @@ const checkTimeout = 5 * time.Second
 func (e *Engine) Checks(ctx context.Context) []Check {
 	checks := []Check{
 		e.check(ctx, "store", "the database answers", e.store.Ping),
-		e.check(ctx, "docker", "the Docker engine answers", e.runtime.Ready),
-		e.check(ctx, "terraform", "Terraform can be run", e.driver.Ready),
 	}
+	for _, h := range e.hosts.all() {
+		checks = append(checks,
+			e.check(ctx, e.hosts.checkName("docker", h), "the Docker engine answers", h.Runtime.Ready),
+			e.check(ctx, e.hosts.checkName("terraform", h), "Terraform can be run", h.Driver.Ready))
+	}
+	checks = append(checks, e.checkClock(ctx), e.checkBrake(ctx), e.checkPools(ctx))
+	checks = append(checks, e.checkSafeMode(ctx), e.checkForged())
 	for _, extra := range e.cfg.ExtraChecks {
 		checks = append(checks, extra(ctx))
 	}

@@ -5,121 +5,148 @@ import (
 	"errors"
 	"time"
 
-	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/plan"
-	"github.com/bothy-env/bothy/internal/store"
 )
 
 // control plans and records, at every nudge, whenever time makes another plan,
 // and at least every Tick.
 func (e *Engine) control(ctx context.Context) {
-	loop(ctx, e.planNudge, func() time.Duration {
-		wait, err := e.controlOnce(ctx)
+	var leader leadership
+	defer leader.end()
+	var c controller
+	loop(ctx, e.planNudge, rested(ctx, func() time.Duration {
+		if leads, err := leader.lead(ctx, e); err != nil || !leads {
+			if err != nil && ctx.Err() == nil {
+				e.logger.Error("becoming the controller failed; it is tried again", "error", err)
+			}
+			c = controller{}
+			return e.cfg.WorkLease / 3
+		}
+		wait, err := e.controlOnce(ctx, &c)
 		if err != nil && ctx.Err() == nil {
 			e.logger.Error("plan failed; it is tried again", "error", err)
 		}
 		return wait
-	})
+	}))
 }
 
-// controlOnce makes one plan and records its actions. It returns when to look again.
-func (e *Engine) controlOnce(ctx context.Context) (time.Duration, error) {
-	envs, err := e.store.Live(ctx)
+// A plan reads every environment, and each claim asks for a plan. It is followed by a rest of restShare times as long as it
+// took, but not over mostRest: so planning leaves most of the machine to the requests that come meanwhile, all of
+// which the next plan sees at once, and what is due is at most that late.
+const (
+	restShare = 4
+	mostRest  = 500 * time.Millisecond
+)
+
+// rested is once with a rest after it, which counts towards the wait that it gives.
+func rested(ctx context.Context, once func() time.Duration) func() time.Duration {
+	return func() time.Duration {
+		began := time.Now()
+		wait := once()
+		rest := min(restShare*time.Since(began), mostRest)
+		select {
+		case <-ctx.Done():
+		case <-time.After(rest):
+		}
+		return max(wait-rest, 0)
+	}
+}
+
+// controller is what planning remembers from one plan to the next. It is lost without harm.
+type controller struct {
+	// seen is what the last plan was made from, and next when time alone makes another one differ.
+	seen basis
+	next time.Time
+	// last is when a plan was last made, or found to be the same; saved is when that was last written down.
+	last, saved time.Time
+	// told is when the queue's places were last written down.
+	told time.Time
+	// dropped says that a row had moved before an action of the last plan was recorded.
+	dropped bool
+}
+
+// planBy makes sure that a plan is made at a time.
+func (c *controller) planBy(at time.Time) {
+	if c.next.IsZero() || at.Before(c.next) {
+		c.next = at
+	}
+}
+
+// controlOnce makes one plan, unless nothing has changed since the last one, and records its actions. It returns when to look again.
+func (e *Engine) controlOnce(ctx context.Context, c *controller) (time.Duration, error) {
+	e.followPoolFile(ctx)
+	now := e.Now()
+	around, err := e.around(ctx, now)
 	if err != nil {
 		return e.cfg.Tick, err
 	}
-	unavailable := ""
-	if hasPending(envs) {
-		unavailable = e.ready.reason(ctx)
+	if err := e.continuous(ctx, c, now); err != nil {
+		return e.cfg.Tick, err
 	}
-	now := e.Now()
-	p := plan.Compute(plan.Snapshot{Environments: envs, Capacity: e.cfg.Concurrency, Unavailable: unavailable}, now)
+	if around.basis == c.seen && (c.next.IsZero() || now.Before(c.next)) {
+		c.last = now
+		return e.untilNext(c, now), e.saveLast(ctx, c, now)
+	}
+	c.seen = basis{} // whatever fails below is planned again
+	s, err := e.snapshot(ctx, around)
+	if err != nil {
+		return e.cfg.Tick, err
+	}
+	s.Last = c.last
+	p := plan.Compute(s, now)
+	if err := e.recordBrake(ctx, s.Brake, p, now); err != nil {
+		return e.cfg.Tick, err
+	}
+	c.last, c.next, c.dropped = now, p.Next, false
+	c.planBy(now.Add(planEvery))
+	errs := []error{e.saveLast(ctx, c, now), e.recordActions(ctx, c, p, around, now), e.recordWaits(ctx, c, s, p, now)}
+	if err := errors.Join(errs...); err != nil {
+		return e.cfg.Tick, err
+	}
+	if c.dropped {
+		// Whoever moved the row may have left no entry in the record: this basis would hide it.
+		nudge(e.planNudge)
+		return e.cfg.Tick, nil
+	}
+	c.seen = around.basis
+	return e.untilNext(c, now), nil
+}
 
-	var errs []error
-	for _, a := range p.Actions {
-		errs = append(errs, e.record(ctx, a, now))
-	}
-	for _, w := range p.Waiting {
-		errs = append(errs, e.recordWait(ctx, w))
-	}
-	if len(p.Actions) > 0 {
-		nudge(e.workNudge)
-	}
+// untilNext is how long to wait unless something happens.
+func (e *Engine) untilNext(c *controller, now time.Time) time.Duration {
 	wait := e.cfg.Tick
-	if !p.Next.IsZero() {
-		wait = min(wait, max(p.Next.Sub(now), 0))
+	if !c.next.IsZero() {
+		wait = min(wait, max(c.next.Sub(now), 0))
 	}
-	if unavailable != "" {
-		wait = min(wait, readyTTL)
-	}
-	return wait, errors.Join(errs...)
+	return wait
 }
 
-func hasPending(envs []fleet.Environment) bool {
-	for _, env := range envs {
-		if env.State == fleet.Pending {
-			return true
-		}
-	}
-	return false
-}
+// planEvery is how often a plan is made although nothing seems to have changed: what went unseen is seen then.
+const planEvery = time.Minute
 
-// record writes an action down. A row that moved since the snapshot drops it: it is planned again.
-func (e *Engine) record(ctx context.Context, a plan.Action, now time.Time) error {
-	_, err := e.change(ctx, a.EnvironmentID, store.Expect{Revision: a.Revision}, func(env *fleet.Environment) (store.Writes, error) {
-		var ev fleet.Event
-		switch a.Kind {
-		case plan.Start:
-			env.State, env.Reason = fleet.Provisioning, ""
-			env.Work = fleet.Work{Action: fleet.Create, Generation: env.Work.Generation, Deadline: now.Add(e.cfg.CreateDeadline)}
-			ev = e.event(env, actorSelf, "environment.provisioning", "making it from %s", env.Blueprint)
-		case plan.Destroy:
-			kind := "environment.destroying"
-			if env.State == fleet.Leased {
-				kind = "lease.expired"
-			}
-			beginDestroy(env, a.Reason)
-			ev = e.event(env, actorSelf, kind, "taking it away: %s", a.Reason)
-		case plan.GiveUp:
-			e.fail(env, &fleet.Failure{Code: fleet.CodeProvision, Sentence: giveUpSentence(env, a.Reason), At: now})
-			ev = e.event(env, actorSelf, "environment.failed", "%s", env.Failure.Sentence)
-		}
-		return store.Writes{Events: []fleet.Event{ev}}, nil
-	})
-	if errors.Is(err, store.ErrMoved) {
-		nudge(e.planNudge)
+// savePlanEvery is how often the time of the last plan is written down. A restart within a minute of it is no jump of the time.
+const savePlanEvery = 10 * time.Second
+
+// saveLast writes down when a plan was last made, so that the next process knows how long nobody looked.
+func (e *Engine) saveLast(ctx context.Context, c *controller, now time.Time) error {
+	if now.Sub(c.saved) < savePlanEvery {
 		return nil
 	}
-	if err == nil && a.Kind == plan.GiveUp {
-		nudge(e.planNudge)
+	if err := e.store.SetSetting(ctx, settingLastPlan, now.Format(time.RFC3339Nano)); err != nil {
+		return err
 	}
-	return err
+	c.saved = now
+	return nil
 }
 
-func giveUpSentence(env *fleet.Environment, reason string) string {
-	if env.Work.LastError != "" {
-		return reason + ": " + env.Work.LastError
+// continuous finds when a plan was last made, by whichever process, or by a person who let the brake go.
+func (e *Engine) continuous(ctx context.Context, c *controller, now time.Time) error {
+	last, err := e.lastPlan(ctx)
+	if err != nil {
+		return err
 	}
-	return reason
-}
-
-// recordWait keeps the reason why a request waits where its owner sees it; it writes only when that changes.
-func (e *Engine) recordWait(ctx context.Context, w plan.Wait) error {
-	_, err := e.change(ctx, w.EnvironmentID, store.Expect{Revision: w.Revision}, func(env *fleet.Environment) (store.Writes, error) {
-		if env.Reason == w.Reason {
-			return store.Writes{}, nil
-		}
-		env.Reason = w.Reason
-		return store.Writes{Events: []fleet.Event{e.event(env, actorSelf, "environment.waiting", "waiting, rank %d: %s", w.Rank, w.Reason)}}, nil
-	})
-	if errors.Is(err, store.ErrMoved) {
-		return nil
+	if last.After(c.last) && !last.After(now) {
+		c.last = last
 	}
-	return err
-}
-
-// fail moves an environment to Failed; the next plan destroys what it left.
-func (e *Engine) fail(env *fleet.Environment, f *fleet.Failure) {
-	env.State, env.Reason, env.Failure = fleet.Failed, f.Sentence, f
-	env.Work.Action, env.Work.Worker, env.Work.Until = fleet.None, "", time.Time{}
+	return nil
 }

@@ -17,17 +17,18 @@ func (e *Engine) create(ctx context.Context, env fleet.Environment) {
 	tryCtx, cancel := context.WithTimeout(ctx, e.cfg.CreateTimeout)
 	defer cancel()
 	log := e.newProgress(ctx, env)
-	handle, err := e.provision(tryCtx, &env, log)
-	if err != nil && handle.ID != "" {
+	began := e.Now()
+	err := e.provision(tryCtx, &env, log)
+	if err != nil && env.SandboxID != "" {
 		// What it said before it ended is often the cause.
-		env.SandboxID = handle.ID
 		e.keepLogs(ctx, env)
 	}
 	log.close()
 
 	switch {
 	case err == nil:
-		e.handOver(ctx, env, handle)
+		e.creates.note(env.Blueprint.Digest, e.Now().Sub(began))
+		e.handOver(ctx, env)
 	case errors.Is(context.Cause(ctx), errFencedOff):
 		e.logger.Warn("another worker took over", "environment", env.Name)
 	case ctx.Err() != nil:
@@ -36,7 +37,20 @@ func (e *Engine) create(ctx context.Context, env fleet.Environment) {
 	case tryCtx.Err() != nil:
 		e.retryOrFail(ctx, env, provisioner.Errorf(provisioner.Transient, "create environment", "not done within %s", e.cfg.CreateTimeout))
 	default:
-		e.retryOrFail(ctx, env, err)
+		e.retryOrFail(ctx, env, storeAway(err))
+	}
+}
+
+// storeAway makes of an error of the store that passes by itself (a database that was restarted, a full disk) one that
+// says nothing about the environment: neither its request nor its pool is to pay for it.
+func storeAway(err error) error {
+	var own *provisioner.Error
+	if errors.As(err, &own) || fleet.CodeOf(err) != fleet.CodeUnavailable {
+		return err
+	}
+	return &provisioner.Error{
+		Class: provisioner.Transient, Op: "create environment", Sentence: "what is made could not be recorded: " + err.Error(),
+		Unavailable: true, Err: err,
 	}
 }
 
@@ -49,63 +63,102 @@ func (e *Engine) retryOrFail(ctx context.Context, env fleet.Environment, cause e
 	}
 	now := e.Now()
 	e.logger.Warn("create failed", "environment", env.Name, "id", env.ID, "error", cause)
+	failed := false
 	e.finish(ctx, env, func(row *fleet.Environment) (store.Writes, error) {
 		row.Work.Worker, row.Work.Until = "", time.Time{}
-		if row.Work.Action != fleet.Create {
+		if failed = row.Work.Action == fleet.Create; !failed {
 			return store.Writes{}, nil
 		}
 		e.fail(row, &fleet.Failure{
 			Code: fleet.CodeProvision, Sentence: provisioner.Sentence(cause), At: now,
 			Hint: "the whole log: bothy logs " + row.Name,
 		})
-		return store.Writes{Events: []fleet.Event{e.event(row, actorSelf, "environment.failed", "%s", row.Failure.Sentence)}}, nil
+		return e.recorded(row, "environment.failed", row.Failure.Sentence), nil
 	})
+	if failed && forPool(env) {
+		e.noteMade(ctx, env.Pool, provisioner.Sentence(cause))
+	}
 }
 
-// provision does one try; the handle of a failed one holds what is known. Everything it makes can be found by label from the
-// moment it exists, because the row that names it was written before.
-func (e *Engine) provision(ctx context.Context, env *fleet.Environment, log *progress) (provisioner.Handle, error) {
-	var none provisioner.Handle
+// forPool reports whether an environment is made for a pool and not for a request.
+func forPool(env fleet.Environment) bool { return env.Pool != "" && env.Tenant == "" }
+
+// provision does one try, up to an environment that can be handed over; env holds what is known of a failed one. Everything
+// it makes can be found by label from the moment it exists, because the row that names it was written before.
+func (e *Engine) provision(ctx context.Context, env *fleet.Environment, log *progress) error {
+	h, err := e.host(env.Host)
+	if err != nil {
+		return err
+	}
 	// The first thing that any later try does is to take away what this one may leave.
 	if env.Work.Generation > 1 {
-		log.step("rescue", "an earlier try was cut off or failed; what it left is taken away first")
-		if err := e.clean(ctx, *env, log); err != nil {
-			return none, fmt.Errorf("clean up after an earlier try: %w", err)
-		}
-		e.releaseNetwork(ctx, *env)
-		// What they describe is gone, and the numbers of the next try's states begin anew.
-		if err := e.store.DropStates(ctx, env.ID); err != nil {
-			return none, fmt.Errorf("drop states of an earlier try: %w", err)
+		if err := e.cleanEarlier(ctx, *env, log); err != nil {
+			return err
 		}
 	}
 	spec, err := e.spec(*env)
 	if err != nil {
-		return none, err
+		return err
 	}
 	log.step("prepare", "preparing blueprint %s", env.Blueprint)
-	if err := e.driver.Prepare(ctx, spec.Blueprint); err != nil {
-		return none, err
+	if err := h.Driver.Prepare(ctx, spec.Blueprint); err != nil {
+		return err
 	}
-	if spec.Sandbox.Image, err = e.runtime.ResolveImage(ctx, env.Image); err != nil {
-		return none, imageError(err, env.Image)
+	if spec.Sandbox.Image, err = h.Runtime.ResolveImage(ctx, env.Image); err != nil {
+		return imageError(err, env.Image)
 	}
-	if spec.Sandbox.Network, err = e.reserveNetwork(ctx, env, spec.Owner); err != nil {
-		return none, err
+	if spec.Sandbox.Network, err = e.reserveNetwork(ctx, h, env, spec.Owner); err != nil {
+		return err
 	}
 	log.step("create", "Terraform makes the sandbox")
-	handle, err := e.driver.Create(ctx, spec, log.observe)
+	handle, err := h.Driver.Create(ctx, spec, log.observe)
+	env.SandboxID = handle.ID
 	if saveErr := e.saveState(ctx, *env, handle); saveErr != nil && err == nil {
 		err = saveErr
 	}
 	if err != nil {
-		return handle, err
+		return err
 	}
-	if limiter, ok := e.runtime.(provisioner.Limiter); ok {
+	if limiter, ok := h.Runtime.(provisioner.Limiter); ok {
 		if err := limiter.LimitPids(ctx, handle.ID, env.Size.Pids); err != nil {
-			return handle, fmt.Errorf("limit processes: %w", err)
+			return fmt.Errorf("limit processes: %w", err)
 		}
 	}
-	return handle, e.healthy(ctx, handle)
+	return e.complete(ctx, h, env)
+}
+
+// cleanEarlier takes away what an earlier try left.
+func (e *Engine) cleanEarlier(ctx context.Context, env fleet.Environment, log *progress) error {
+	log.step("rescue", "an earlier try was cut off or failed; what it left is taken away first")
+	if err := e.clean(ctx, env, log); err != nil {
+		return fmt.Errorf("clean up after an earlier try: %w", err)
+	}
+	e.releaseNetwork(ctx, env)
+	// What they describe is gone, and the numbers of the next try's states begin anew.
+	if err := e.store.DropStates(ctx, env.ID); err != nil {
+		return fmt.Errorf("drop states of an earlier try: %w", err)
+	}
+	return nil
+}
+
+// complete puts into a sandbox what its holder gave, or gets a pool's member ready for its claim. Either proves that it works.
+func (e *Engine) complete(ctx context.Context, h *Host, env *fleet.Environment) error {
+	if forPool(*env) {
+		if err := healthy(ctx, h, env.SandboxID); err != nil {
+			return err
+		}
+		paused, err := e.makeReady(ctx, h, *env)
+		env.Paused = paused
+		return err
+	}
+	if len(env.SecretNames) == 0 {
+		return healthy(ctx, h, env.SandboxID)
+	}
+	secrets, err := e.keptSecrets(ctx, *env)
+	if err != nil {
+		return err
+	}
+	return e.deliver(ctx, h, *env, secretFiles(secrets))
 }
 
 // spec says what the driver is to make, all of it from typed and checked fields of the row.
@@ -135,20 +188,23 @@ func driverBlueprint(ref fleet.BlueprintRef, dir string) provisioner.Blueprint {
 }
 
 // reserveNetwork takes a network and writes its name down before it is used.
-func (e *Engine) reserveNetwork(ctx context.Context, env *fleet.Environment, owner provisioner.Owner) (string, error) {
-	if e.networks == nil {
+func (e *Engine) reserveNetwork(ctx context.Context, h *Host, env *fleet.Environment, owner provisioner.Owner) (string, error) {
+	if h.Networks == nil {
 		return "", nil
 	}
-	name, err := e.networks.Reserve(ctx, owner)
+	name, err := h.Networks.Reserve(ctx, owner)
 	if err != nil {
 		return "", err
 	}
+	// Until it is written down no row tells a sweep that somebody holds it.
+	e.unwritten.Store(name, struct{}{})
+	defer e.unwritten.Delete(name)
 	_, err = e.change(ctx, env.ID, store.Expect{Generation: env.Work.Generation}, func(row *fleet.Environment) (store.Writes, error) {
 		row.Network = name
 		return store.Writes{}, nil
 	})
 	if err != nil {
-		return "", errors.Join(fmt.Errorf("record network: %w", err), e.networks.Release(context.WithoutCancel(ctx), name))
+		return "", errors.Join(fmt.Errorf("record network: %w", err), h.Networks.Release(context.WithoutCancel(ctx), name))
 	}
 	env.Network = name
 	return name, nil
@@ -168,39 +224,71 @@ func (e *Engine) saveState(ctx context.Context, env fleet.Environment, h provisi
 	return nil
 }
 
-// healthy looks once more before the environment is handed over: a sandbox that ended at once is none.
-func (e *Engine) healthy(ctx context.Context, h provisioner.Handle) error {
-	status, err := e.runtime.Inspect(ctx, h.ID)
+// healthy looks once more before an environment is handed over: a sandbox that ended at once is none.
+func healthy(ctx context.Context, h *Host, sandbox string) error {
+	status, err := h.Runtime.Inspect(ctx, sandbox)
 	if err != nil {
 		return fmt.Errorf("inspect sandbox: %w", err)
 	}
 	if !status.Running {
-		return provisioner.Errorf(provisioner.Permanent, "start sandbox", "the sandbox ended at once with exit code %d", status.ExitCode)
+		return ended(status)
 	}
 	return nil
 }
 
-// handOver begins the lease: a slow create costs its user no time.
-func (e *Engine) handOver(ctx context.Context, env fleet.Environment, h provisioner.Handle) {
+func ended(status provisioner.Status) error {
+	sentence := fmt.Sprintf("the sandbox ended by itself with exit code %d", status.ExitCode)
+	if status.Error != "" {
+		sentence += ": " + status.Error
+	}
+	return provisioner.Errorf(provisioner.Permanent, "look at sandbox", "%s", sentence)
+}
+
+// handOver ends a create: a request's environment is leased from now on, since a slow create costs its user no time; a pool's is warm.
+func (e *Engine) handOver(ctx context.Context, env fleet.Environment) {
 	now := e.Now()
+	made := false
 	e.finish(ctx, env, func(row *fleet.Environment) (store.Writes, error) {
 		row.Work.Worker, row.Work.Until = "", time.Time{}
-		row.SandboxID = h.ID
+		row.SandboxID = env.SandboxID
 		if row.BilledFrom.IsZero() {
 			row.BilledFrom = now
 		}
-		if row.Work.Action != fleet.Create {
+		if made = row.Work.Action == fleet.Create; !made {
 			// Released while it was made: it is never handed over, and destroyed next.
 			return store.Writes{}, nil
 		}
-		row.State, row.Reason, row.ReadyAt = fleet.Leased, "", now
-		row.Work.Action, row.Work.Attempts, row.Work.LastError, row.Work.Deadline = fleet.None, 0, "", time.Time{}
-		row.Lease.Start, row.Lease.End = now, now.Add(min(row.Lease.TTL, row.Lease.MaxTTL))
-		return store.Writes{Events: []fleet.Event{
-			e.event(row, actorSelf, "environment.ready", "ready after %s, leased until %s",
-				now.Sub(row.CreatedAt).Round(time.Millisecond), row.Lease.End.Format(time.RFC3339)),
-		}}, nil
+		row.Reason, row.ReadyAt = "", now
+		row.Work = fleet.Work{Generation: row.Work.Generation}
+		if forPool(*row) {
+			row.State, row.Paused = fleet.Warm, env.Paused
+			return e.recorded(row, "environment.warm", "ready for whoever asks, after "+took(row, now)), nil
+		}
+		return e.recordLeased(row, now), nil
 	})
+	if made && forPool(env) {
+		e.noteMade(ctx, env.Pool, "")
+	}
+}
+
+// recordLeased begins the lease of what was made for a request.
+func (e *Engine) recordLeased(row *fleet.Environment, now time.Time) store.Writes {
+	row.State = fleet.Leased
+	beginLease(row, now)
+	writes := e.recorded(row, "environment.ready", fmt.Sprintf("ready after %s, leased until %s", took(row, now), row.Lease.End.Format(time.RFC3339)))
+	if len(row.SecretNames) > 0 {
+		writes.Secrets = []byte{}
+	}
+	if first := row.Queue.First; !first.IsZero() {
+		off := now.Sub(first)
+		writes.EstimateOff = &off
+	}
+	row.Queue.Rank, row.Queue.Estimate, row.Queue.Until = 0, time.Time{}, time.Time{}
+	return writes
+}
+
+func took(row *fleet.Environment, now time.Time) string {
+	return now.Sub(row.CreatedAt).Round(time.Millisecond).String()
 }
 
 func imageError(err error, ref string) error {

@@ -7,6 +7,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,15 +33,23 @@ type Blueprints interface {
 type Config struct {
 	Store      *store.Store
 	Blueprints Blueprints
-	Driver     provisioner.Driver
-	Runtime    provisioner.Runtime
-	// Networks is nil when the runtime keeps none.
-	Networks provisioner.NetworkKeeper
-	// Instance is this installation's id, Worker this process's.
+	// Hosts are the engine hosts that this daemon can reach; it serves those that no other daemon serves.
+	Hosts []Host
+	// Instance is this installation's id. Worker is this process's, "<daemon>.<process>": a later
+	// process of the same daemon takes over at once what an earlier one held.
 	Instance, Worker string
-	// Secret is the installation's master key; the keys of labels and states are derived from it.
+	// Secret is the installation's master key; the keys of labels, states, secrets and receipts are derived from it.
 	Secret []byte
 	Logger *slog.Logger
+
+	// Weights gives the teams' shares of scarce capacity; nil for equal ones.
+	Weights func() []fleet.Weight
+	// Pools are those of the platform team's file, kept in step with the store's; nil when there is no file.
+	Pools func() ([]fleet.Pool, error)
+	// KnownInstance is the installation that the state directory remembers, "" for none, and Marks
+	// keeps how far the records were: a database behind them was lost or restored.
+	KnownInstance string
+	Marks         Marks
 
 	// Concurrency is how many environments may be in the making at once (default 10).
 	Concurrency int
@@ -48,14 +57,25 @@ type Config struct {
 	CreateTimeout, CreateDeadline time.Duration
 	// DestroyTimeout bounds one try to destroy (default 5 min).
 	DestroyTimeout time.Duration
-	// WorkLease is how long a worker may be silent (default 20 s).
+	// WorkLease is how long a worker, or a daemon that serves a host, may be silent (default 15 s).
 	WorkLease time.Duration
 	// Tick is the longest time between two plans (default 10 s), SweepEvery between two sweeps (default 30 s).
 	Tick, SweepEvery time.Duration
-	// Clock is read once per decision; time.Now when nil.
+	// OrphanGrace is how long an orphan is only reported (default 60 s).
+	OrphanGrace time.Duration
+	// Clock replaces the engine's own clock, which no jump of the machine's moves; for tests.
 	Clock func() time.Time
+	// Wall reads the machine's clock (default time.Now).
+	Wall func() time.Time
 	// ExtraChecks are asked by Checks beside the engine's own.
 	ExtraChecks []func(context.Context) Check
+}
+
+// Marks remembers, outside of the database, how far its records were.
+type Marks interface {
+	// Load gives the numbers that were saved last, zeros when none were.
+	Load() (events, receipts int64, err error)
+	Save(events, receipts int64) error
 }
 
 // Engine acts on environments. Make one with New, then Run it.
@@ -63,16 +83,27 @@ type Engine struct {
 	cfg        Config
 	store      *store.Store
 	blueprints Blueprints
-	driver     provisioner.Driver
-	runtime    provisioner.Runtime
-	networks   provisioner.NetworkKeeper
+	hosts      *hosts
+	clock      *clock
 	logger     *slog.Logger
 
-	labels   provisioner.Key
-	sealer   *sealer
+	labels provisioner.Key
+	sealer *sealer
+	vault  *vault
+	// receiptKey signs receipts.
+	receiptKey ed25519.PrivateKey
+	// offers are read once for all requests that come at the same time.
+	offers   sharedRead[offer]
 	watchers watchers
 	running  running
-	ready    readiness
+	// unwritten are the networks that were reserved and are in no row yet.
+	unwritten sync.Map
+	stages    stages
+	creates   createTimes
+	poolFile  poolFile
+	orphans   *orphanage
+	meters    meters
+	marks     savedMarks
 
 	planNudge chan struct{}
 	workNudge chan struct{}
@@ -80,8 +111,8 @@ type Engine struct {
 
 // New checks the configuration and derives keys. It starts nothing.
 func New(cfg Config) (*Engine, error) {
-	if cfg.Store == nil || cfg.Blueprints == nil || cfg.Driver == nil || cfg.Runtime == nil {
-		return nil, errors.New("make engine: store, blueprints, driver and runtime are needed")
+	if cfg.Store == nil || cfg.Blueprints == nil {
+		return nil, errors.New("make engine: store and blueprints are needed")
 	}
 	if cfg.Instance == "" || cfg.Worker == "" {
 		return nil, errors.New("make engine: instance and worker ids are needed")
@@ -94,26 +125,34 @@ func New(cfg Config) (*Engine, error) {
 	cfg.CreateTimeout = cmp.Or(cfg.CreateTimeout, 10*time.Minute)
 	cfg.CreateDeadline = cmp.Or(cfg.CreateDeadline, 20*time.Minute)
 	cfg.DestroyTimeout = cmp.Or(cfg.DestroyTimeout, 5*time.Minute)
-	cfg.WorkLease = cmp.Or(cfg.WorkLease, 20*time.Second)
+	cfg.WorkLease = cmp.Or(cfg.WorkLease, 15*time.Second)
 	cfg.Tick = cmp.Or(cfg.Tick, 10*time.Second)
 	cfg.SweepEvery = cmp.Or(cfg.SweepEvery, 30*time.Second)
+	cfg.OrphanGrace = cmp.Or(cfg.OrphanGrace, 60*time.Second)
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	if cfg.Clock == nil {
-		cfg.Clock = time.Now
-	}
 	e := &Engine{
-		cfg: cfg, store: cfg.Store, blueprints: cfg.Blueprints, driver: cfg.Driver, runtime: cfg.Runtime,
-		networks: cfg.Networks, logger: cfg.Logger, labels: labels, sealer: sealer,
+		cfg: cfg, store: cfg.Store, blueprints: cfg.Blueprints, clock: newClock(cfg.Clock, cfg.Wall),
+		logger: cfg.Logger, labels: labels, sealer: sealer,
 		planNudge: make(chan struct{}, 1), workNudge: make(chan struct{}, 1),
 	}
-	e.ready.e = e
+	if e.receiptKey, err = newReceiptKey(cfg.Secret); err != nil {
+		return nil, fmt.Errorf("make engine: %w", err)
+	}
+	if e.vault, err = newVault(cfg.Secret); err != nil {
+		return nil, fmt.Errorf("make engine: %w", err)
+	}
+	if e.hosts, err = newHosts(e, cfg.Hosts); err != nil {
+		return nil, fmt.Errorf("make engine: %w", err)
+	}
+	e.orphans = newOrphanage(e.hosts.names)
+	e.offers.read = e.readOffer
 	return e, nil
 }
 
 // Now is the engine's clock, in UTC and as exact as the store keeps it.
-func (e *Engine) Now() time.Time { return e.cfg.Clock().UTC().Truncate(time.Microsecond) }
+func (e *Engine) Now() time.Time { return e.clock.now().UTC().Truncate(time.Microsecond) }
 
 // Instance is this installation's id, in the labels of all it creates.
 func (e *Engine) Instance() string { return e.cfg.Instance }
@@ -122,17 +161,25 @@ func (e *Engine) Instance() string { return e.cfg.Instance }
 // ends. It then takes no more work and waits for what is running: up to grace
 // for it to end by itself, after that it is interrupted and its interruption recorded.
 func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
-	if err := e.recover(ctx); err != nil {
-		return fmt.Errorf("recover: %w", err)
+	if err := e.begin(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // asked to stop before it had begun
+		}
+		return err
 	}
 	// Work outlives ctx by the grace, so that Terraform may finish.
 	workCtx, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
+	// Hosts are held for as long as anything runs on them.
+	holdCtx, stopHolding := context.WithCancel(context.WithoutCancel(ctx))
 
-	var loops sync.WaitGroup
+	var loops, holding sync.WaitGroup
+	holding.Go(func() { e.holdHosts(holdCtx) })
 	loops.Go(func() { e.control(ctx) })
 	loops.Go(func() { e.dispatch(ctx, workCtx) })
 	loops.Go(func() { e.sweepLoop(ctx) })
+	loops.Go(func() { e.stageLoop(ctx) })
+	loops.Go(func() { e.wakeLoop(ctx) })
 	loops.Go(func() { e.prepareAhead(ctx) })
 	<-ctx.Done()
 	loops.Wait()
@@ -147,18 +194,25 @@ func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
 		stopWork()
 		<-idle
 	}
+	e.closeStages()
+	stopHolding()
+	holding.Wait()
 	return nil
 }
 
-// recover frees the work of processes that are no more: the lock on the state
-// directory says that this is the only one.
-func (e *Engine) recover(ctx context.Context) error {
-	n, err := e.store.ReleaseWorkers(ctx, e.cfg.Worker)
-	if err != nil {
+// begin does what must be right before anything is decided.
+func (e *Engine) begin(ctx context.Context) error {
+	if err := e.startClock(ctx); err != nil {
+		return fmt.Errorf("set the clock: %w", err)
+	}
+	if err := e.checkKey(ctx); err != nil {
 		return err
 	}
-	if n > 0 {
-		e.logger.Info("took over work that was cut off", "environments", n)
+	if err := e.beginSafely(ctx); err != nil {
+		return fmt.Errorf("recover: %w", err)
+	}
+	if err := e.declareHosts(ctx); err != nil {
+		return fmt.Errorf("recover: %w", err)
 	}
 	return nil
 }
@@ -166,20 +220,47 @@ func (e *Engine) recover(ctx context.Context) error {
 // prepareAhead gets the blueprints ready before anybody asks, so that the first
 // request is as quick as the next. What fails here fails again, and is told, when it is needed.
 func (e *Engine) prepareAhead(ctx context.Context) {
-	for _, bp := range e.blueprints.List() {
-		err := e.driver.Prepare(ctx, driverBlueprint(bp.Ref, bp.Dir))
-		if ctx.Err() != nil {
-			return
-		}
-		if err != nil {
-			e.logger.Warn("a blueprint is not ready", "blueprint", bp.Ref, "error", err)
+	for _, h := range e.hosts.all() {
+		for _, bp := range e.blueprints.List() {
+			err := h.Driver.Prepare(ctx, driverBlueprint(bp.Ref, bp.Dir))
+			if ctx.Err() != nil {
+				return
+			}
+			if err != nil {
+				e.logger.Warn("a blueprint is not ready", "blueprint", bp.Ref, "host", h.Name, "error", err)
+			}
 		}
 	}
 }
 
-// change writes a row and tells whoever watches it.
+// wakeLoop passes on what other daemons have changed.
+func (e *Engine) wakeLoop(ctx context.Context) {
+	err := e.store.Wakes(ctx, func(environmentID string) {
+		if environmentID == "" {
+			e.watchers.notifyAll()
+		} else {
+			e.watchers.notify(environmentID)
+		}
+		nudge(e.planNudge)
+		nudge(e.workNudge)
+	})
+	if err != nil && ctx.Err() == nil {
+		e.logger.Error("other daemons' changes are seen late", "error", err)
+	}
+}
+
+// change writes a row, books the time that its change of state ends, and tells whoever watches it.
 func (e *Engine) change(ctx context.Context, id string, expect store.Expect, fn func(*fleet.Environment) (store.Writes, error)) (fleet.Environment, error) {
-	env, err := e.store.Change(ctx, id, expect, fn)
+	now := e.Now()
+	env, err := e.store.Change(ctx, id, expect, func(env *fleet.Environment) (store.Writes, error) {
+		before := *env
+		writes, err := fn(env)
+		if err != nil {
+			return store.Writes{}, err
+		}
+		err = e.book(&before, env, now, &writes)
+		return writes, err
+	})
 	if err == nil {
 		e.watchers.notify(id)
 	}
@@ -189,7 +270,8 @@ func (e *Engine) change(ctx context.Context, id string, expect store.Expect, fn 
 // event makes an entry of the record.
 func (e *Engine) event(env *fleet.Environment, actor, kind, format string, args ...any) fleet.Event {
 	return fleet.Event{
-		At: e.Now(), EnvironmentID: env.ID, Kind: kind, Actor: actor, Message: fmt.Sprintf(format, args...),
+		At: e.Now(), EnvironmentID: env.ID, Pool: env.Pool, Host: env.Host, Tenant: env.Tenant, Team: env.Team, User: env.Owner,
+		Kind: kind, Actor: actor, Message: fmt.Sprintf(format, args...),
 	}
 }
 

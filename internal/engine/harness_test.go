@@ -24,6 +24,14 @@ const (
 
 var secret = []byte("0123456789abcdef0123456789abcdef")
 
+// The people of the tests.
+var (
+	ann      = fleet.Identity{User: "ann", Tenant: fleet.DefaultTenant, Team: fleet.DefaultTeam, Teams: []string{fleet.DefaultTeam}, Role: fleet.RoleMember}
+	bob      = fleet.Identity{User: "bob", Tenant: fleet.DefaultTenant, Team: "other", Teams: []string{"other"}, Role: fleet.RoleMember}
+	stranger = fleet.Identity{User: "eve", Tenant: "elsewhere", Team: fleet.DefaultTeam, Teams: []string{fleet.DefaultTeam}, Role: fleet.RoleMember}
+	platform = fleet.Identity{User: "pat", Tenant: fleet.DefaultTenant, Team: fleet.DefaultTeam, Teams: []string{fleet.DefaultTeam}, Role: fleet.RolePlatform}
+)
+
 // clock is moved by tests; it starts at a fixed time.
 type clock struct {
 	mu  sync.Mutex
@@ -96,7 +104,7 @@ func setup(t *testing.T, change ...func(*engine.Config)) *bench {
 	}
 	world := fake.New(fake.Options{Now: c.Now, Key: key, Instance: instance})
 	b := &bench{t: t, db: db, world: world, clock: c, dsn: dsn}
-	b.engine = b.newEngine("worker-1", change...)
+	b.engine = b.newEngine("daemon-1.a", change...)
 	return b
 }
 
@@ -104,7 +112,8 @@ func (b *bench) newEngine(worker string, change ...func(*engine.Config)) *engine
 	b.t.Helper()
 	runtime := b.world.Runtime()
 	cfg := engine.Config{
-		Store: b.db, Blueprints: shelf{testBlueprint(b.t.TempDir())}, Driver: b.world.Driver(), Runtime: runtime, Networks: runtime,
+		Store: b.db, Blueprints: shelf{testBlueprint(b.t.TempDir())},
+		Hosts:    []engine.Host{{Name: "local", Driver: b.world.Driver(), Runtime: runtime, Networks: runtime}},
 		Instance: instance, Worker: worker, Secret: secret, Clock: b.clock.Now,
 		// Real time drives the loops; the clock above says what time it is.
 		Tick: 20 * time.Millisecond, SweepEvery: 50 * time.Millisecond,
@@ -142,15 +151,15 @@ func (b *bench) run() *bench {
 
 func (b *bench) acquire(change ...func(*engine.Request)) fleet.Environment {
 	b.t.Helper()
-	req := engine.Request{Owner: "ann"}
+	req := engine.Request{Who: ann}
 	for _, c := range change {
 		c(&req)
 	}
-	env, _, err := b.engine.Acquire(b.t.Context(), req)
+	got, err := b.engine.Acquire(b.t.Context(), req)
 	if err != nil {
 		b.t.Fatalf("acquire: %v", err)
 	}
-	return env
+	return got.Env
 }
 
 // until watches an environment until it is as wanted.
@@ -159,7 +168,7 @@ func (b *bench) until(id, what string, want func(fleet.Environment) bool) fleet.
 	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
 	defer cancel()
 	var last fleet.Environment
-	err := b.engine.Watch(ctx, id, 0, func(env fleet.Environment, _ []fleet.Event) error {
+	err := b.engine.Watch(ctx, platform, id, 0, func(env fleet.Environment, _ []fleet.Event) error {
 		last = env
 		if want(env) {
 			return errSeen

@@ -6,17 +6,21 @@ import (
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
+	"github.com/bothy-env/bothy/internal/quota"
 	"github.com/bothy-env/bothy/internal/store"
 )
 
-// Extend moves the end of a lease by a time, within the longest lifetime.
+// Extend moves the end of a lease by a time, within the longest lifetime and the limits of its tenant, team and user.
 //
-// Errors: not_found, invalid (not more than zero), conflict (not leased), policy (over the longest lifetime).
-func (e *Engine) Extend(ctx context.Context, actor, nameOrID string, by time.Duration) (fleet.Environment, error) {
+// Errors: not_found, invalid (not more than zero), conflict (not leased), policy (over the longest
+// lifetime), quota (a limit of time or money is reached).
+func (e *Engine) Extend(ctx context.Context, who fleet.Identity, nameOrID string, by time.Duration) (fleet.Environment, error) {
+	by = by.Truncate(time.Microsecond)
 	if by <= 0 {
-		return fleet.Environment{}, fleet.Errorf(fleet.CodeInvalid, "a lease is extended by more than zero, not by %s", by)
+		return fleet.Environment{}, fleet.Errorf(fleet.CodeInvalid, "a lease is extended by more than zero, not by %s", by).
+			WithHint("give a time such as 30m")
 	}
-	env, err := e.store.Find(ctx, nameOrID)
+	env, err := e.find(ctx, who, nameOrID)
 	if err != nil {
 		return fleet.Environment{}, err
 	}
@@ -25,16 +29,7 @@ func (e *Engine) Extend(ctx context.Context, actor, nameOrID string, by time.Dur
 		if env.State != fleet.Leased || env.Lease.Expired(now) {
 			return store.Writes{}, notLeased(env, now)
 		}
-		limit := env.Lease.Start.Add(env.Lease.MaxTTL)
-		// Compared by what is left, not by the sum: a huge duration must not overflow into the past.
-		if room := limit.Sub(env.Lease.End); by > room {
-			return store.Writes{}, fleet.Errorf(fleet.CodePolicy, "%s cannot be extended by %s: its longest lifetime is %s", env.Name, by, env.Lease.MaxTTL).
-				WithHint("it can be extended by %s at most", room.Truncate(time.Second))
-		}
-		env.Lease.End = env.Lease.End.Add(by)
-		return store.Writes{Events: []fleet.Event{
-			e.event(env, actor, "lease.extended", "extended by %s, now until %s", by, env.Lease.End.Format(time.RFC3339)),
-		}}, nil
+		return e.extend(env, who, by, now)
 	})
 	if err == nil {
 		nudge(e.planNudge)
@@ -42,12 +37,39 @@ func (e *Engine) Extend(ctx context.Context, actor, nameOrID string, by time.Dur
 	return env, err
 }
 
+func (e *Engine) extend(env *fleet.Environment, who fleet.Identity, by time.Duration, now time.Time) (store.Writes, error) {
+	limit := env.Lease.Start.Add(env.Lease.MaxTTL)
+	// Compared by what is left, not by the sum: a huge duration must not overflow into the past.
+	if room := limit.Sub(env.Lease.End); by > room {
+		return store.Writes{}, fleet.Errorf(fleet.CodePolicy, "%s cannot be extended by %s: its longest lifetime is %s", env.Name, by, env.Lease.MaxTTL).
+			WithHint("it can be extended by %s at most", room.Truncate(time.Second))
+	}
+	end := env.Lease.End.Add(by)
+	ext := quota.Extension{
+		By: by, Lifetime: end.Sub(env.Lease.Start),
+		Micros: ledger.Charge(env.Size.RateMicros, env.Lease.End, end), Currency: env.Size.Currency,
+	}
+	env.Lease.End = end
+	env.Lease.Warned = env.Lease.Warned && env.Lease.Warning(now)
+	env.HeldMicros += ext.Micros
+	env.HeldFor += by
+	return store.Writes{
+		Events: []fleet.Event{e.event(env, who.User, "lease.extended", "extended by %s, now until %s", by, end.Format(time.RFC3339))},
+		Decide: func(scopes []fleet.ScopeUsage) error {
+			if refusal := quota.CheckExtend(ext, scopes); refusal != nil {
+				return refusal.Err()
+			}
+			return nil
+		},
+	}, nil
+}
+
 // Release ends an environment. It is accepted in every state, and releasing
 // what is going or gone already changes nothing.
 //
 // Errors: not_found.
-func (e *Engine) Release(ctx context.Context, actor, nameOrID string) (fleet.Environment, error) {
-	env, err := e.store.Find(ctx, nameOrID)
+func (e *Engine) Release(ctx context.Context, who fleet.Identity, nameOrID string) (fleet.Environment, error) {
+	env, err := e.find(ctx, who, nameOrID)
 	if err != nil {
 		return fleet.Environment{}, err
 	}
@@ -58,17 +80,19 @@ func (e *Engine) Release(ctx context.Context, actor, nameOrID string) (fleet.Env
 			return store.Writes{}, nil
 		case fleet.Pending:
 			// Nothing was begun for it, so there is nothing to take away.
-			env.State, env.Reason, env.DestroyedAt = fleet.Destroyed, "released before it was started", now
-		default:
-			beginDestroy(env, "released by "+actor)
+			writes := e.recordUnbegun(env, "environment.released", "released before it was started", now)
+			writes.Events[0].Actor = who.User
+			return writes, nil
 		}
-		return store.Writes{Events: []fleet.Event{e.event(env, actor, "environment.released", "%s gave it back", actor)}}, nil
+		beginDestroy(env, "released by "+who.User)
+		return store.Writes{Events: []fleet.Event{e.event(env, who.User, "environment.released", "%s gave it back", who.User)}}, nil
 	})
 	if err != nil {
 		return fleet.Environment{}, err
 	}
 	e.running.cancelCreate(env.ID)
 	nudge(e.workNudge)
+	nudge(e.planNudge)
 	return env, nil
 }
 
@@ -87,16 +111,4 @@ func notLeased(env *fleet.Environment, now time.Time) error {
 	}
 	return fleet.Errorf(fleet.CodeConflict, "environment %s is %s, not ready for use", env.Name, state).
 		WithHint("see: bothy show %s", env.Name)
-}
-
-// settle is the charge for an environment's whole life, booked when it is gone.
-func settle(env *fleet.Environment, now time.Time) []ledger.Entry {
-	if env.BilledFrom.IsZero() {
-		return nil
-	}
-	return []ledger.Entry{{
-		At: now, EnvironmentID: env.ID, Owner: env.Owner, Blueprint: env.Blueprint.String(), Account: "environment",
-		From: env.BilledFrom, Until: env.BilledUntil,
-		AmountMicros: ledger.Accrued(*env, now), Currency: env.Size.Currency,
-	}}
 }

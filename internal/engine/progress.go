@@ -89,7 +89,7 @@ func (p *progress) store(ctx context.Context, batch []provisioner.Event) error {
 	}
 	_, err := p.e.change(ctx, p.env.ID, store.Expect{Generation: p.env.Work.Generation}, func(row *fleet.Environment) (store.Writes, error) {
 		if !created.IsZero() && row.BilledFrom.IsZero() {
-			row.BilledFrom = created
+			row.BilledFrom = billable(created, *row, p.e.Now())
 		}
 		return store.Writes{Events: events}, nil
 	})

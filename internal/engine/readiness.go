@@ -8,40 +8,47 @@ import (
 	"github.com/bothy-env/bothy/provisioner"
 )
 
-// readyTTL is how long an answer about the engine's and Terraform's readiness is believed.
-const readyTTL = 2 * time.Second
+// How long an answer about a host's readiness is believed: a good one for longer, as whoever finds it wrong says so.
+const (
+	readyTTL = 10 * time.Second
+	downTTL  = 2 * time.Second
+)
 
-// readiness remembers whether environments can be made. It asks only when
-// somebody wants to know, so an idle daemon does nothing.
+// readiness remembers whether environments can be made on a host.
 type readiness struct {
-	e *Engine
+	e    *Engine
+	host *Host
 
 	mu    sync.Mutex
 	asked time.Time
 	why   string
 }
 
-// reason is why nothing can be made now, "" when it can.
+// reason is why nothing can be made there now, "" when it can.
 func (r *readiness) reason(ctx context.Context) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.e.Now()
-	if !r.asked.IsZero() && now.Sub(r.asked).Abs() < readyTTL {
+	believed := readyTTL
+	if r.why != "" {
+		believed = downTTL
+	}
+	if !r.asked.IsZero() && now.Sub(r.asked).Abs() < believed {
 		return r.why
 	}
 	before := r.why
 	r.why = ""
-	if err := r.e.runtime.Ready(ctx); err != nil {
+	if err := r.host.Runtime.Ready(ctx); err != nil {
 		r.why = provisioner.Sentence(err)
-	} else if err := r.e.driver.Ready(ctx); err != nil {
+	} else if err := r.host.Driver.Ready(ctx); err != nil {
 		r.why = provisioner.Sentence(err)
 	}
 	r.asked = now
 	switch {
 	case before == "" && r.why != "":
-		r.e.logger.Warn("environments cannot be made now; requests wait", "cause", r.why)
+		r.e.logger.Warn("environments cannot be made now; requests wait", "host", r.host.Name, "cause", r.why)
 	case before != "" && r.why == "":
-		r.e.logger.Info("environments can be made again")
+		r.e.logger.Info("environments can be made again", "host", r.host.Name)
 	}
 	return r.why
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +21,7 @@ type running struct {
 
 type job struct {
 	action fleet.ActionKind
+	host   string
 	cancel context.CancelCauseFunc
 	done   chan struct{}
 }
@@ -67,6 +69,17 @@ func (r *running) cancelCreate(id string) {
 	}
 }
 
+// cancelHosts stops all work on hosts that another daemon serves now.
+func (r *running) cancelHosts(names []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, j := range r.jobs {
+		if slices.Contains(names, j.host) {
+			j.cancel(errFencedOff)
+		}
+	}
+}
+
 // idle is closed once nothing runs. Call it when nothing new is taken any more.
 func (r *running) idle() <-chan struct{} {
 	done := make(chan struct{})
@@ -81,10 +94,19 @@ func (r *running) idle() <-chan struct{} {
 func (e *Engine) dispatch(ctx, workCtx context.Context) {
 	loop(ctx, e.workNudge, func() time.Duration {
 		wait := e.cfg.Tick
+		if e.hosts.lapsed(e.Now()) {
+			if err := e.holdOnce(ctx); err != nil && ctx.Err() == nil {
+				e.logger.Warn("holding hosts failed; it is tried again", "error", err)
+			}
+		}
 		// Creates are bounded by the plan; as many destroys may run beside them.
 		for ctx.Err() == nil && e.running.count() < 2*e.cfg.Concurrency {
 			now := e.Now()
-			env, ok, err := e.store.TakeWork(ctx, e.cfg.Worker, now, now.Add(e.cfg.WorkLease))
+			served := e.hosts.served(now)
+			if len(served) == 0 {
+				break
+			}
+			env, ok, err := e.store.TakeWork(ctx, e.cfg.Worker, served, now, now.Add(e.cfg.WorkLease))
 			if err != nil {
 				if ctx.Err() == nil {
 					e.logger.Error("taking work failed; it is tried again", "error", err)
@@ -104,7 +126,7 @@ func (e *Engine) dispatch(ctx, workCtx context.Context) {
 // start does one piece of work in a goroutine of its own, with a heartbeat that keeps it.
 func (e *Engine) start(workCtx context.Context, env fleet.Environment) {
 	ctx, cancel := context.WithCancelCause(workCtx)
-	j := &job{action: env.Work.Action, cancel: cancel, done: make(chan struct{})}
+	j := &job{action: env.Work.Action, host: env.Host, cancel: cancel, done: make(chan struct{})}
 	before := e.running.add(env.ID, j)
 	go func() {
 		defer func() {
@@ -141,6 +163,8 @@ func (e *Engine) work(ctx context.Context, env fleet.Environment) {
 		e.create(ctx, env)
 	case fleet.Destroy:
 		e.destroy(ctx, env)
+	case fleet.Personalise:
+		e.personaliseLate(ctx, env)
 	}
 }
 
@@ -209,7 +233,7 @@ func (e *Engine) yield(ctx context.Context, env fleet.Environment, cause error) 
 	wait := backoff(env.Work.Attempts)
 	if unavailable {
 		wait = awayRetry
-		e.ready.forget()
+		e.hosts.ready[env.Host].forget()
 	}
 	e.finish(ctx, env, func(row *fleet.Environment) (store.Writes, error) {
 		row.Work.Worker, row.Work.Until = "", time.Time{}

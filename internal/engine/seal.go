@@ -25,19 +25,28 @@ func deriveKeys(secret []byte) (provisioner.Key, *sealer, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("derive label key: %w", err)
 	}
-	states, err := hkdf.Key(sha256.New, secret, nil, "bothy states v1", 32)
+	states, err := newSealer(secret, "bothy states v1")
 	if err != nil {
-		return nil, nil, fmt.Errorf("derive state key: %w", err)
+		return nil, nil, err
 	}
-	block, err := aes.NewCipher(states)
+	return labels, states, nil
+}
+
+// newSealer makes a sealer with a key of its own purpose.
+func newSealer(secret []byte, purpose string) (*sealer, error) {
+	key, err := hkdf.Key(sha256.New, secret, nil, purpose, 32)
 	if err != nil {
-		return nil, nil, fmt.Errorf("make state cipher: %w", err)
+		return nil, fmt.Errorf("derive key %q: %w", purpose, err)
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, fmt.Errorf("make cipher %q: %w", purpose, err)
 	}
 	aead, err := cipher.NewGCMWithRandomNonce(block)
 	if err != nil {
-		return nil, nil, fmt.Errorf("make state cipher: %w", err)
+		return nil, fmt.Errorf("make cipher %q: %w", purpose, err)
 	}
-	return labels, &sealer{aead: aead}, nil
+	return &sealer{aead: aead}, nil
 }
 
 // LabelKey gives the key that authenticates an installation's labels. It is
@@ -47,20 +56,20 @@ func LabelKey(secret []byte) (provisioner.Key, error) {
 	return key, err
 }
 
-// sealer encrypts driver states, which may hold secrets, for the store.
+// sealer encrypts for the store what nobody else may read: driver states, secrets that wait for delivery.
 type sealer struct{ aead cipher.AEAD }
 
-// seal binds the state to its environment: moved to another row it does not open.
-func (s *sealer) seal(environmentID string, state []byte) []byte {
-	return s.aead.Seal(nil, nil, state, []byte(environmentID))
+// seal binds the text to what it belongs to, an environment's id for a state: moved to another row it does not open.
+func (s *sealer) seal(belongs string, text []byte) []byte {
+	return s.aead.Seal(nil, nil, text, []byte(belongs))
 }
 
-func (s *sealer) open(environmentID string, sealed []byte) ([]byte, error) {
-	state, err := s.aead.Open(nil, nil, sealed, []byte(environmentID))
+func (s *sealer) open(belongs string, sealed []byte) ([]byte, error) {
+	text, err := s.aead.Open(nil, nil, sealed, []byte(belongs))
 	if err != nil {
-		return nil, errors.New("open state: it was sealed with another key or for another environment, or is damaged")
+		return nil, errors.New("open what was sealed: it was sealed with another key or belongs to another environment, or is damaged")
 	}
-	return state, nil
+	return text, nil
 }
 
 // NewSecret makes a master key for a new installation.

@@ -45,6 +45,16 @@ func (w *watchers) notify(id string) {
 	}
 }
 
+func (w *watchers) notifyAll() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, waiting := range w.of {
+		for ch := range waiting {
+			nudge(ch)
+		}
+	}
+}
+
 // watchPoll is how often a watcher looks without having been woken: another process may have written.
 const watchPoll = 2 * time.Second
 
@@ -54,8 +64,8 @@ const eventPage = 500
 // Watch calls update at once and then whenever the environment or its record
 // changed, with the events since. It returns nil when the environment is destroyed,
 // ctx's error when ctx ends, and update's error.
-func (e *Engine) Watch(ctx context.Context, nameOrID string, after int64, update func(fleet.Environment, []fleet.Event) error) error {
-	env, err := e.store.Find(ctx, nameOrID)
+func (e *Engine) Watch(ctx context.Context, who fleet.Identity, nameOrID string, after int64, update func(fleet.Environment, []fleet.Event) error) error {
+	env, err := e.find(ctx, who, nameOrID)
 	if err != nil {
 		return err
 	}
@@ -100,8 +110,8 @@ const logPoll = 500 * time.Millisecond
 // sandbox's own output. With follow it goes on until the environment is gone.
 //
 // Errors: not_found, unavailable (the engine is away, so the sandbox's part is missing), write's error.
-func (e *Engine) Logs(ctx context.Context, nameOrID string, since time.Time, follow bool, write func(fleet.LogLine) error) error {
-	env, err := e.store.Find(ctx, nameOrID)
+func (e *Engine) Logs(ctx context.Context, who fleet.Identity, nameOrID string, since time.Time, follow bool, write func(fleet.LogLine) error) error {
+	env, err := e.find(ctx, who, nameOrID)
 	if err != nil {
 		return err
 	}
@@ -136,7 +146,11 @@ func (e *Engine) Logs(ctx context.Context, nameOrID string, since time.Time, fol
 }
 
 func (e *Engine) sandboxLog(ctx context.Context, env fleet.Environment, since time.Time, follow bool, write func(fleet.LogLine) error) error {
-	err := e.runtime.Logs(ctx, env.SandboxID, provisioner.LogsRequest{Since: since, Follow: follow}, func(l provisioner.LogLine) error {
+	h, err := e.host(env.Host)
+	if err != nil {
+		return err
+	}
+	err = h.Runtime.Logs(ctx, env.SandboxID, provisioner.LogsRequest{Since: since, Follow: follow}, func(l provisioner.LogLine) error {
 		return write(fleet.LogLine{At: l.At, Source: "sandbox", Text: l.Text})
 	})
 	if provisioner.Is(err, provisioner.NotFound) {

@@ -48,7 +48,7 @@ func TestShutdownInterruptsWhatDoesNotFinish(t *testing.T) {
 		t.Fatalf("after an interrupted create: %+v, %v; want it recorded as to be taken up again", e.Work, err)
 	}
 	// The next process destroys what was left, and makes it anew.
-	b.engine = b.newEngine("worker-2")
+	b.engine = b.newEngine("daemon-2.a")
 	b.run()
 	b.untilState(env.ID, fleet.Leased)
 	if n := len(b.left()); n == 0 {
@@ -64,7 +64,7 @@ func TestPromiseFencing(t *testing.T) {
 	b.reached(hang)
 	// Another process takes the work over, as after a long pause of this one.
 	b.clock.advance(time.Hour)
-	taken, ok, err := b.db.TakeWork(t.Context(), "worker-2", b.clock.Now(), b.clock.Now().Add(time.Hour))
+	taken, ok, err := b.db.TakeWork(t.Context(), "worker-2", []string{"local"}, b.clock.Now(), b.clock.Now().Add(time.Hour))
 	if err != nil || !ok || taken.ID != env.ID {
 		t.Fatalf("take over: %v %t", err, ok)
 	}
@@ -86,7 +86,7 @@ func TestPromiseFencing(t *testing.T) {
 // again; the first try must have ended before the second begins.
 func TestTakeOverFromItself(t *testing.T) {
 	var solo soloDriver
-	b := setup(t, func(c *engine.Config) { solo.Driver = c.Driver; c.Driver = &solo }).run()
+	b := setup(t, func(c *engine.Config) { solo.Driver = c.Hosts[0].Driver; c.Hosts[0].Driver = &solo }).run()
 	hang := b.inject(fake.Hang(fake.OpCreate, fake.Half))
 	env := b.acquire()
 	b.reached(hang)
@@ -143,7 +143,7 @@ func (h *hookedRuntime) Inspect(ctx context.Context, id string) (provisioner.Sta
 func TestSandboxThatEndedIsNotHandedOver(t *testing.T) {
 	var b *bench
 	b = setup(t, func(c *engine.Config) {
-		c.Runtime = &hookedRuntime{c.Runtime.(*fake.Runtime), func(id string) {
+		c.Hosts[0].Runtime = &hookedRuntime{c.Hosts[0].Runtime.(*fake.Runtime), func(id string) {
 			if err := errors.Join(b.world.Say(id, "no such program", true), b.world.Stop(id, 3, "")); err != nil {
 				t.Error(err)
 			}
@@ -154,7 +154,7 @@ func TestSandboxThatEndedIsNotHandedOver(t *testing.T) {
 		t.Errorf("failure %+v, want the exit code told", env.Failure)
 	}
 	said := false
-	err := b.engine.Logs(t.Context(), env.ID, time.Time{}, false, func(l fleet.LogLine) error {
+	err := b.engine.Logs(t.Context(), ann, env.ID, time.Time{}, false, func(l fleet.LogLine) error {
 		said = said || l.Source == "sandbox" && l.Text == "no such program"
 		return nil
 	})
@@ -169,7 +169,7 @@ func TestReleaseJustBeforeHandOver(t *testing.T) {
 	var b *bench
 	var id string
 	b = setup(t, func(c *engine.Config) {
-		c.Runtime = &hookedRuntime{c.Runtime.(*fake.Runtime), func(string) {
+		c.Hosts[0].Runtime = &hookedRuntime{c.Hosts[0].Runtime.(*fake.Runtime), func(string) {
 			// As another process would record it: this one's worker hears nothing of it.
 			_, err := b.db.Change(t.Context(), id, store.Expect{}, func(env *fleet.Environment) (store.Writes, error) {
 				env.State, env.Work.Action = fleet.Destroying, fleet.Destroy
@@ -190,10 +190,10 @@ func TestReleaseJustBeforeHandOver(t *testing.T) {
 }
 
 func TestPanicFailsOneEnvironmentOnly(t *testing.T) {
-	b := setup(t, func(c *engine.Config) { c.Driver = panicky{c.Driver} }).run()
+	b := setup(t, func(c *engine.Config) { c.Hosts[0].Driver = panicky{c.Hosts[0].Driver} }).run()
 	env := b.acquire()
 	b.until(env.ID, "given back", func(e fleet.Environment) bool { return e.Work.Attempts == 1 })
-	if _, _, err := b.engine.List(t.Context(), engine.Filter{}); err != nil {
+	if _, _, err := b.engine.List(t.Context(), ann, engine.Filter{}); err != nil {
 		t.Errorf("the daemon is not well: %v", err)
 	}
 }

@@ -9,12 +9,12 @@ import "time"
 type Environment struct {
 	// ID is random, never reused, and part of every resource's name.
 	ID string
-	// Name is what people type; unique among the live environments.
+	// Name is what people type; unique among the live environments of a tenant.
 	Name string
-	// Owner is the user who asked.
-	Owner string
-	// Project says what it is for (a repository's name); may be empty.
-	Project string
+	// Tenant, Team and Owner (the user) say who asked; all empty while it is kept warm for a pool.
+	Tenant, Team, Owner string
+	// Project (a repository's name) and PullRequest say what it is for; may be empty.
+	Project, PullRequest string
 	// IdempotencyKey of the request, unique for its owner; empty when none was given.
 	IdempotencyKey string
 
@@ -28,6 +28,24 @@ type Environment struct {
 	Workspace string
 	// Inputs are the blueprint's inputs, checked: string, int64, float64 or bool.
 	Inputs map[string]any
+
+	// Pool is the name of the pool that it was made for; it stays when the environment is
+	// claimed. Empty for one that was made for its request.
+	Pool string
+	// MatchKey says what a request must ask for to be given it; see MatchKey.
+	MatchKey string
+	// Host is the engine host it is placed on; empty until it is placed.
+	Host string
+	// Vars are variables of every command that runs inside.
+	Vars map[string]string
+	// SecretNames are the files in the secrets folder; what they hold is never in the row.
+	SecretNames []string
+	// Paused says that it is frozen while it is warm.
+	Paused bool
+	// Cold says why a request was not given a warm one; empty when it was, and for a pool's own.
+	Cold string
+	// Queue is about a request that waits for capacity.
+	Queue Queue
 
 	State State
 	// Reason is why it is in this state, in one sentence for people; may be empty.
@@ -52,6 +70,25 @@ type Environment struct {
 	// BilledFrom is when its first resource was created, BilledUntil when its last was seen gone.
 	BilledFrom  time.Time
 	BilledUntil time.Time
+	// BookedUntil is until when its time is in the ledger; what follows is still open.
+	BookedUntil time.Time
+	// HeldMicros and HeldFor are the money and the leased time that are held of its tenant's, team's and
+	// user's limits until it is settled; who extends the lease raises them.
+	HeldMicros int64
+	HeldFor    time.Duration
+	// HeldAt is the moment of the request: its UTC day and month are those that it counts in. The store sets it.
+	HeldAt time.Time
+}
+
+// Queue is what a request that waits is told, and how long it is willing to wait.
+type Queue struct {
+	// Rank from 1; 0 when it does not wait.
+	Rank int
+	// Estimate is when it is expected to be ready, zero when that cannot be told; First is the
+	// first estimate that was given, kept to learn how good estimates are.
+	Estimate, First time.Time
+	// Until is when the request gives up waiting; zero for never.
+	Until time.Time
 }
 
 // BlueprintRef names the exact blueprint that an environment was made from.
@@ -85,13 +122,35 @@ type Lease struct {
 	MaxTTL time.Duration
 	// Start and End are zero until the environment is handed over.
 	Start, End time.Time
+	// Idle ends the lease after a time without any use; 0 for never. ActiveAt is the last use that was noted.
+	Idle     time.Duration
+	ActiveAt time.Time
+	// Warned says that its holder was told that under 10 % is left.
+	Warned bool
 }
 
 // Held reports whether the lease has begun.
 func (l Lease) Held() bool { return !l.Start.IsZero() }
 
 // Expired reports whether the lease has ended at now. One that has not begun does not expire.
-func (l Lease) Expired(now time.Time) bool { return l.Held() && !now.Before(l.End) }
+func (l Lease) Expired(now time.Time) bool { return l.Held() && !now.Before(l.Ends()) }
+
+// Ends is when the lease ends unless it is used or extended: at End, or earlier when it is idle for too long.
+func (l Lease) Ends() time.Time {
+	if l.Idle > 0 && l.Held() {
+		if idle := later(l.Start, l.ActiveAt).Add(l.Idle); idle.Before(l.End) {
+			return idle
+		}
+	}
+	return l.End
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
 
 // Left is the time until the end; negative when overdue, TTL when not begun.
 func (l Lease) Left(now time.Time) time.Duration {
@@ -114,6 +173,8 @@ const (
 	None    ActionKind = ""
 	Create  ActionKind = "create"
 	Destroy ActionKind = "destroy"
+	// Personalise makes a claimed environment its holder's: probe, then secrets.
+	Personalise ActionKind = "personalise"
 )
 
 // Work is the recorded action of an environment and who does it: the row is
@@ -145,12 +206,15 @@ type Failure struct {
 	At time.Time `json:"at"`
 }
 
-// Event is one entry of an environment's append-only record.
+// Event is one entry of the append-only record of every decision.
 type Event struct {
 	// Seq orders events over all environments.
-	Seq           int64
-	At            time.Time
-	EnvironmentID string
+	Seq int64
+	At  time.Time
+	// EnvironmentID, Pool and Host say what it is about; any may be empty.
+	EnvironmentID, Pool, Host string
+	// Tenant, Team and User say whose it is; all empty for the platform's own.
+	Tenant, Team, User string
 	// Kind is a stable dotted word: "environment.requested", "lease.extended", "create.progress", ...
 	Kind string
 	// Message is one sentence.

@@ -27,6 +27,8 @@ const (
 	CodeTooLarge Code = "too_large"
 	// CodeUnavailable: the engine, Terraform or the store is away; try later.
 	CodeUnavailable Code = "unavailable"
+	// CodeDenied: the rights inside an environment do not allow it.
+	CodeDenied Code = "denied"
 	// CodeProvision: making the environment failed.
 	CodeProvision Code = "provision_failed"
 	// CodeInternal: a fault of bothy's own; details are only in its log.

@@ -8,13 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/bothy-env/bothy/e2e/rig"
 )
 
 const module = "github.com/bothy-env/bothy"
@@ -45,6 +45,8 @@ var (
 
 var rooms = []room{
 	{name: "internal/fleet", may: nowhere, stdlib: true, why: "the domain's nouns depend on nothing, so that everything may depend on them"},
+	{name: "internal/killpoint", may: nowhere, stdlib: true, why: "a point may stand anywhere, so it depends on nothing"},
+	{name: "internal/receipt", may: nowhere, stdlib: true, never: impure, why: "a receipt is verified offline, by whoever holds it"},
 	{name: "provisioner", may: nowhere, stdlib: true, why: "the contracts are what others implement; they know neither the domain nor an SDK"},
 
 	{name: "internal/plan", may: []string{"internal/fleet"}, stdlib: true, never: impure, why: "decisions are pure: the same snapshot gives the same plan"},
@@ -57,13 +59,14 @@ var rooms = []room{
 	{name: "provisioner/fake", may: []string{"provisioner"}, stdlib: true, why: "the fake stands for every driver, so it leans on none"},
 	{name: "provisioner/provisionertest", may: []string{"provisioner"}, reach: append([]string{module + "/internal"}, append(dockerSDK, awsSDK...)...), why: "one suite serves every driver, so it leans on none"},
 
-	{name: "internal/store", may: []string{"internal/fleet", "internal/ledger"}, reach: append(dockerSDK, awsSDK...), why: "the store records; deciding and acting are elsewhere"},
-	{name: "internal/engine", may: []string{"internal/fleet", "internal/plan", "internal/quota", "internal/ledger", "internal/store", "provisioner"}, reach: append(dockerSDK, awsSDK...), why: "the engine acts through contracts; cmd says which drivers stand behind them"},
+	{name: "internal/store", may: []string{"internal/fleet", "internal/killpoint", "internal/ledger"}, reach: append(dockerSDK, awsSDK...), why: "the store records; deciding and acting are elsewhere"},
+	{name: "internal/engine", may: []string{"internal/fleet", "internal/plan", "internal/quota", "internal/ledger", "internal/receipt", "internal/store", "provisioner"}, reach: append(dockerSDK, awsSDK...), why: "the engine acts through contracts; cmd says which drivers stand behind them"},
 
-	{name: "internal/api", may: []string{"internal/engine", "internal/fleet", "internal/ledger", "provisioner"}, never: []string{module + "/internal/store"}, reach: append(dockerSDK, awsSDK...), why: "routes ask the engine and never touch the store"},
+	{name: "internal/auth", may: []string{"internal/fleet", "internal/freshfile", "internal/strictyaml"}, why: "who may do what is said by files and nothing else"},
+	{name: "internal/api", may: []string{"internal/auth", "internal/engine", "internal/fleet", "internal/ledger", "provisioner"}, never: []string{module + "/internal/store"}, reach: append(dockerSDK, awsSDK...), why: "routes ask the engine and never touch the store"},
 	{name: "internal/api/wire", may: nowhere, reach: []string{module + "/internal/engine", module + "/internal/store"}, why: "wire types are what clients compile in: no daemon behind them"},
 	{name: "internal/client", may: []string{"internal/api/wire"}, why: "a client knows the wire and nothing behind it"},
-	{name: "internal/cli", may: []string{"internal/client", "internal/config", "internal/spec", "internal/api/wire"}, reach: append([]string{module + "/internal/engine", module + "/internal/store", module + "/provisioner"}, append(dockerSDK, awsSDK...)...), why: "the command line speaks to the daemon, never in its place"},
+	{name: "internal/cli", may: []string{"internal/client", "internal/config", "internal/receipt", "internal/spec", "internal/api/wire"}, reach: append([]string{module + "/internal/engine", module + "/internal/store", module + "/provisioner"}, append(dockerSDK, awsSDK...)...), why: "the command line speaks to the daemon, never in its place"},
 
 	{name: "internal", may: everything, never: inModule(drivers), reach: append(dockerSDK, awsSDK...), why: "cmd alone names concrete drivers"},
 }
@@ -256,7 +259,9 @@ func load(t *testing.T) map[string]pkg {
 		t.Fatalf("find the module: %v", err)
 	}
 	root := filepath.Dir(strings.TrimSpace(string(gomod)))
-	touchSources(t, root)
+	if err := rig.TouchSources(); err != nil {
+		t.Fatal(err)
+	}
 	cmd := exec.Command("go", "list", "-e", "-deps", "-json=ImportPath,Imports,Standard", "./...")
 	cmd.Dir = root
 	var stderr bytes.Buffer
@@ -279,27 +284,4 @@ func load(t *testing.T) map[string]pkg {
 		t.Fatal("go list found no packages")
 	}
 	return graph
-}
-
-// touchSources looks at every source file of the module, for go test to see what the result
-// hangs on: it does not see what go list reads, and would go on showing a cached success.
-func touchSources(t *testing.T, root string) {
-	t.Helper()
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case d.IsDir() && path != root && strings.HasPrefix(d.Name(), "."):
-			return filepath.SkipDir
-		case strings.HasSuffix(path, ".go") || d.Name() == "go.mod":
-			_, err = os.Stat(path)
-		}
-		if errors.Is(err, fs.ErrNotExist) { // gone since the folder was read
-			return nil
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatalf("look at the sources: %v", err)
-	}
 }

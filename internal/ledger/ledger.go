@@ -10,22 +10,6 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
-// Entry is one line of the append-only cost record.
-type Entry struct {
-	Seq           int64
-	At            time.Time
-	EnvironmentID string
-	Owner         string
-	Blueprint     string
-	// Account says what the time was spent on: "environment".
-	Account string
-	// From and Until bound the time that is charged.
-	From, Until time.Time
-	// AmountMicros is in millionths of Currency.
-	AmountMicros int64
-	Currency     string
-}
-
 // Charge is the price of the time from..until at a rate per hour, rounded down
 // to a micro-unit; 0 when until is not after from. It saturates instead of overflowing.
 func Charge(rateMicrosPerHour int64, from, until time.Time) int64 {
@@ -40,14 +24,14 @@ func Charge(rateMicrosPerHour int64, from, until time.Time) int64 {
 	return int64(min(q, math.MaxInt64))
 }
 
-// Accrued is what an environment has cost until now: from its first created
-// resource until its last removed one.
+// Accrued is what an environment has cost its holder until now: from its first created resource, or
+// from the claim of one that was kept warm, until its last removed one. While it is warm it is what it has cost its pool.
 func Accrued(env fleet.Environment, now time.Time) int64 {
 	until := now
 	if !env.BilledUntil.IsZero() {
 		until = env.BilledUntil
 	}
-	return Charge(env.Size.RateMicros, env.BilledFrom, until)
+	return max(between(env, paidFrom(env), until), 0)
 }
 
 // AtExpiry is what an environment will have cost if it runs to the end of its
@@ -60,9 +44,17 @@ func AtExpiry(env fleet.Environment, now time.Time) int64 {
 		return accrued
 	case !env.Lease.Held():
 		lease := Charge(env.Size.RateMicros, now, now.Add(env.Lease.TTL))
-		return accrued + min(lease, math.MaxInt64-accrued)
+		return plus(accrued, lease)
 	case now.After(env.Lease.End):
 		return accrued
 	}
-	return Charge(env.Size.RateMicros, env.BilledFrom, env.Lease.End)
+	return between(env, paidFrom(env), env.Lease.End)
+}
+
+// paidFrom is since when the one who holds an environment pays for it.
+func paidFrom(env fleet.Environment) time.Time {
+	if env.Pool != "" && env.Lease.Held() && env.Lease.Start.After(env.BilledFrom) {
+		return env.Lease.Start
+	}
+	return env.BilledFrom
 }

@@ -1,6 +1,15 @@
 // Package plan decides what happens next to every environment. It is one pure
 // function over sorted values: no clock, no ids, no input or output, no map iteration.
 // What it returns is recorded by the engine's controller and done by its runner.
+//
+// The brake keeps a wrong clock from ending leases in mass. While time passes as it should, leases
+// that end together are reaped together, however many they are. When more than a minute has passed
+// since the last plan (the clock jumped, the machine slept, the daemon was down), at most a quarter
+// of what lives, or five, is reaped at once; what else is due follows slowly, and the plan says so,
+// until nothing is due or a person lets go. A clock that jumps back makes nothing due.
+//
+// An environment on a lost host is left as it is until the host is back: it counts, it is reported,
+// and nothing is recorded for it. Only a create on it is given up at its deadline, as everywhere.
 package plan
 
 import (
@@ -11,175 +20,146 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
-// Snapshot is all that a decision needs.
-type Snapshot struct {
-	// Environments are all live ones, in any order.
-	Environments []fleet.Environment
-	// Capacity is how many environments may be in the making at once.
-	Capacity int
-	// Unavailable says why nothing can be made now (the engine is away); empty when it can.
-	Unavailable string
-}
-
-// Kind is what an action does.
-type Kind string
-
-// The kinds of action.
-const (
-	// Start moves a pending environment to provisioning.
-	Start Kind = "start"
-	// Destroy moves an environment to destroying.
-	Destroy Kind = "destroy"
-	// GiveUp fails an environment that was not ready by its deadline; its destruction is planned next.
-	GiveUp Kind = "give-up"
-)
-
-// Action is one step of a plan. It holds for one revision of the row: if the
-// row has moved since, it is dropped and planned again.
-type Action struct {
-	EnvironmentID string
-	Revision      int64
-	Kind          Kind
-	// Reason is one sentence for people.
-	Reason string
-}
-
-// Wait tells why a request is not being worked on yet.
-type Wait struct {
-	EnvironmentID string
-	Revision      int64
-	// Rank in the queue, from 1.
-	Rank   int
-	Reason string
-}
-
-// Plan is what Compute returns.
-type Plan struct {
-	// Actions in the order they are to be recorded.
-	Actions []Action
-	// Waiting lists the requests that stay pending, by rank.
-	Waiting []Wait
-	// Next is when time alone will make another plan differ; zero when it will not.
-	Next time.Time
-}
-
-// Compute decides, in this order: reap what has expired, destroy what has
-// failed, give up what is overdue, admit people first come first served as far as capacity goes.
+// Compute decides, in this order: reap what has expired as far as the brake lets it, destroy what
+// has failed, give up what is overdue, refuse who has waited long enough, warn of leases that end
+// soon, shrink and renew pools, admit people, fair across teams, then refill pools with what
+// capacity is left.
 //
 // It cannot over-create: it counts rows in flight, and a row is written before anything is created.
 func Compute(s Snapshot, now time.Time) Plan {
-	// Sorted by reference: a row is large, and the caller's order stays its own.
-	envs := make([]*fleet.Environment, len(s.Environments))
-	for i := range s.Environments {
-		envs[i] = &s.Environments[i]
-	}
-	slices.SortFunc(envs, byAge)
+	p := newPlanner(&s, now)
+	p.classify()
+	p.reap()
+	p.destroyFailed()
+	p.giveUp()
+	p.refuse()
+	p.warn()
+	p.tidyPools()
+	p.admit()
+	p.refill()
+	return p.plan
+}
 
-	var p Plan
-	p.Actions = append(p.Actions, reap(envs, now)...)
-	p.Actions = append(p.Actions, destroyFailed(envs)...)
-	p.Actions = append(p.Actions, giveUp(envs, now)...)
-	starts, waiting := admit(envs, s.Capacity, s.Unavailable)
-	p.Actions = append(p.Actions, starts...)
-	p.Waiting = waiting
-	p.Next = next(envs, now)
+// planner is a plan in the making.
+type planner struct {
+	s    *Snapshot
+	now  time.Time
+	plan Plan
+
+	hosts  []*host // by name
+	byHost map[string]*host
+	pools  []*pool // by name
+	byPool map[string]*pool
+
+	// What classify found, each by age; due by when the lease ended.
+	live, making                 int
+	due                          []ended
+	failed, overdue, low, strays []*fleet.Environment
+	asked                        []*fleet.Environment
+	// reserved is the room that is kept for the first who waits for leases to end; nil when nobody does.
+	reserved *reservation
+	// promises counts those who wait for room that is about to be free.
+	promises int
+	// waiting is whether a person waits for what could be given; pools stand back then.
+	waiting bool
+}
+
+func newPlanner(s *Snapshot, now time.Time) *planner {
+	p := &planner{s: s, now: now}
+	p.plan.Brake = s.Brake
+	p.openHosts()
+	p.openPools()
 	return p
+}
+
+// classify looks at every environment once.
+func (p *planner) classify() {
+	for i := range p.s.Environments {
+		env := &p.s.Environments[i]
+		if !env.State.Live() {
+			continue
+		}
+		p.live++
+		h := p.byHost[env.Host]
+		if env.State != fleet.Pending && h != nil {
+			h.take(env)
+		}
+		p.file(env, h)
+		if env.Pool != "" && !env.Lease.Held() {
+			p.member(env, h)
+		}
+	}
+	for _, list := range [][]*fleet.Environment{p.failed, p.overdue, p.low, p.asked, p.strays} {
+		slices.SortFunc(list, byAge)
+	}
+}
+
+// file puts an environment on the lists of what is to be looked at.
+func (p *planner) file(env *fleet.Environment, h *host) {
+	lost := h != nil && h.lost
+	switch env.State {
+	case fleet.Pending:
+		if env.Pool == "" {
+			p.asked = append(p.asked, env)
+		}
+	case fleet.Provisioning:
+		p.making++
+		if env.Pool == "" {
+			h.endsIn(env, p.staysFor(env))
+		}
+		p.consider(deadline(env, p.now))
+		if late(env, p.now) {
+			p.overdue = append(p.overdue, env)
+		}
+	case fleet.Leased:
+		if !lost {
+			p.fileLeased(env, h)
+		}
+	case fleet.Failed:
+		if !lost {
+			p.failed = append(p.failed, env)
+		}
+	}
+}
+
+func (p *planner) fileLeased(env *fleet.Environment, h *host) {
+	ends := env.Lease.Ends()
+	if env.Lease.Held() && !p.now.Before(ends) {
+		p.due = append(p.due, ended{env, p.now.Sub(ends)})
+		return
+	}
+	p.consider(ends)
+	h.endsIn(env, ends.Sub(p.now))
+	switch {
+	case env.Lease.Warned || !env.Lease.Held():
+	case env.Lease.Warning(p.now):
+		p.low = append(p.low, env)
+	default:
+		p.consider(warnAt(env.Lease))
+	}
+}
+
+// consider notes a moment at which time alone makes another plan.
+func (p *planner) consider(at time.Time) {
+	if at.After(p.now) && (p.plan.Next.IsZero() || at.Before(p.plan.Next)) {
+		p.plan.Next = at
+	}
+}
+
+func (p *planner) act(kind Kind, env *fleet.Environment, cause, reason string) {
+	p.plan.Actions = append(p.plan.Actions, Action{
+		Kind: kind, EnvironmentID: env.ID, Revision: env.Revision, Cause: cause, Reason: reason,
+	})
+}
+
+// destroy plans the end of an environment; the room that it takes is about to be free.
+func (p *planner) destroy(env *fleet.Environment, cause, reason string) {
+	if h := p.byHost[env.Host]; h != nil && env.State != fleet.Pending {
+		h.soon = sum(h.soon, needOf(env.Size))
+	}
+	p.act(Destroy, env, cause, reason)
 }
 
 func byAge(a, b *fleet.Environment) int {
 	return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
-}
-
-func act(kind Kind, env *fleet.Environment, reason string) Action {
-	return Action{EnvironmentID: env.ID, Revision: env.Revision, Kind: kind, Reason: reason}
-}
-
-func reap(envs []*fleet.Environment, now time.Time) []Action {
-	var out []Action
-	for _, env := range envs {
-		if env.State == fleet.Leased && env.Lease.Expired(now) {
-			out = append(out, act(Destroy, env, "its lease ended"))
-		}
-	}
-	return out
-}
-
-func destroyFailed(envs []*fleet.Environment) []Action {
-	var out []Action
-	for _, env := range envs {
-		if env.State == fleet.Failed {
-			out = append(out, act(Destroy, env, "it failed; what it left is removed"))
-		}
-	}
-	return out
-}
-
-// giveUp fails creates past their deadline that nobody works on. One that is
-// being worked on ends by its own timeout, and then comes here.
-func giveUp(envs []*fleet.Environment, now time.Time) []Action {
-	var out []Action
-	for _, env := range envs {
-		if overdue(env, now) && !worked(env, now) {
-			out = append(out, act(GiveUp, env, "it was not ready by its deadline"))
-		}
-	}
-	return out
-}
-
-func overdue(env *fleet.Environment, now time.Time) bool {
-	return env.State == fleet.Provisioning && !env.Work.Deadline.IsZero() && !now.Before(env.Work.Deadline)
-}
-
-func worked(env *fleet.Environment, now time.Time) bool {
-	return env.Work.Worker != "" && now.Before(env.Work.Until)
-}
-
-func admit(envs []*fleet.Environment, capacity int, unavailable string) (starts []Action, waiting []Wait) {
-	for _, env := range envs {
-		if env.State == fleet.Provisioning {
-			capacity--
-		}
-	}
-	for _, env := range envs {
-		if env.State != fleet.Pending {
-			continue
-		}
-		reason := unavailable
-		if reason == "" && capacity <= 0 {
-			reason = "as many environments as allowed are being made"
-		}
-		if reason != "" {
-			waiting = append(waiting, Wait{EnvironmentID: env.ID, Revision: env.Revision, Rank: len(waiting) + 1, Reason: reason})
-			continue
-		}
-		capacity--
-		starts = append(starts, act(Start, env, ""))
-	}
-	return starts, waiting
-}
-
-// next is the earliest time from which reap or giveUp would act on what is here.
-func next(envs []*fleet.Environment, now time.Time) time.Time {
-	var at time.Time
-	consider := func(t time.Time) {
-		if t.After(now) && (at.IsZero() || t.Before(at)) {
-			at = t
-		}
-	}
-	for _, env := range envs {
-		switch env.State {
-		case fleet.Leased:
-			consider(env.Lease.End)
-		case fleet.Provisioning:
-			if env.Work.Deadline.IsZero() {
-				continue
-			}
-			at := env.Work.Deadline
-			if env.Work.Worker != "" && env.Work.Until.After(at) {
-				at = env.Work.Until
-			}
-			consider(at)
-		}
-	}
-	return at
 }

@@ -1,238 +1,165 @@
 package plan_test
 
 import (
-	"fmt"
-	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"pgregory.net/rapid"
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/plan"
 )
 
-var now = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
-
-func env(id string, state fleet.State, change ...func(*fleet.Environment)) fleet.Environment {
-	e := fleet.Environment{ID: id, Name: id, State: state, Revision: 3, CreatedAt: now.Add(-time.Hour)}
-	if state == fleet.Leased {
-		e.Lease = fleet.Lease{TTL: time.Hour, Start: now.Add(-30 * time.Minute), End: now.Add(30 * time.Minute)}
-	}
-	for _, c := range change {
-		c(&e)
-	}
-	return e
-}
-
-func leaseEnds(at time.Time) func(*fleet.Environment) {
-	return func(e *fleet.Environment) { e.Lease.End = at }
-}
-
-func createdAt(at time.Time) func(*fleet.Environment) {
-	return func(e *fleet.Environment) { e.CreatedAt = at }
-}
-
-func deadline(at time.Time) func(*fleet.Environment) {
-	return func(e *fleet.Environment) { e.Work.Deadline = at }
-}
-
-func workedUntil(at time.Time) func(*fleet.Environment) {
-	return func(e *fleet.Environment) { e.Work.Worker, e.Work.Until = "w", at }
-}
-
 func TestCompute(t *testing.T) {
+	idle := func(ago time.Duration) change {
+		return func(e *fleet.Environment) {
+			e.Lease.Idle, e.Lease.ActiveAt = 10*time.Minute, now.Add(-ago)
+		}
+	}
+	unwarned := func(e *fleet.Environment) { e.Lease.Warned = false }
+	until := func(in time.Duration) change {
+		return func(e *fleet.Environment) { e.Queue.Until = now.Add(in) }
+	}
+
 	tests := map[string]struct {
 		in   plan.Snapshot
-		want plan.Plan
+		want []string
+		next time.Duration // 0: when the host falls silent
 	}{
 		"nothing to do for nobody": {},
 		"a lease that runs is left alone until its end": {
-			in:   plan.Snapshot{Environments: []fleet.Environment{env("a", fleet.Leased)}, Capacity: 1},
-			want: plan.Plan{Next: now.Add(30 * time.Minute)},
+			in: snap(env("a", fleet.Leased)), next: 30 * time.Minute,
 		},
 		"a lease that ends now is reaped": {
-			in:   plan.Snapshot{Environments: []fleet.Environment{env("a", fleet.Leased, leaseEnds(now))}, Capacity: 1},
-			want: plan.Plan{Actions: []plan.Action{{EnvironmentID: "a", Revision: 3, Kind: plan.Destroy, Reason: "its lease ended"}}},
+			in: snap(env("a", fleet.Leased, leaseEnds(0))), want: []string{"destroy a (expired)"},
 		},
 		"one nanosecond before its end it is not": {
-			in:   plan.Snapshot{Environments: []fleet.Environment{env("a", fleet.Leased, leaseEnds(now.Add(1)))}, Capacity: 1},
-			want: plan.Plan{Next: now.Add(1)},
+			in: snap(env("a", fleet.Leased, leaseEnds(1))), next: 1,
+		},
+		"a lease that nobody uses ends earlier": {
+			in: snap(env("a", fleet.Leased, idle(10*time.Minute))), want: []string{"destroy a (idle)"},
+		},
+		"use puts that off": {
+			in: snap(env("a", fleet.Leased, idle(4*time.Minute))), next: 6 * time.Minute,
+		},
+		"the absolute end holds for those in use too": {
+			in: snap(env("a", fleet.Leased, idle(0), leaseEnds(0))), want: []string{"destroy a (expired)"},
 		},
 		"a failed one is destroyed": {
-			in:   plan.Snapshot{Environments: []fleet.Environment{env("a", fleet.Failed)}, Capacity: 1},
-			want: plan.Plan{Actions: []plan.Action{{EnvironmentID: "a", Revision: 3, Kind: plan.Destroy, Reason: "it failed; what it left is removed"}}},
+			in: snap(env("a", fleet.Failed)), want: []string{"destroy a (failed)"},
 		},
 		"a create past its deadline that nobody works on is given up": {
-			in:   plan.Snapshot{Environments: []fleet.Environment{env("a", fleet.Provisioning, deadline(now))}, Capacity: 1},
-			want: plan.Plan{Actions: []plan.Action{{EnvironmentID: "a", Revision: 3, Kind: plan.GiveUp, Reason: "it was not ready by its deadline"}}},
+			in: snap(env("a", fleet.Provisioning, deadline(0))), want: []string{"give-up a (deadline)"},
 		},
 		"one that is worked on is looked at again when its worker falls silent": {
-			in:   plan.Snapshot{Environments: []fleet.Environment{env("a", fleet.Provisioning, deadline(now), workedUntil(now.Add(time.Second)))}, Capacity: 1},
-			want: plan.Plan{Next: now.Add(time.Second)},
+			in: snap(env("a", fleet.Provisioning, deadline(0), workedUntil(time.Second))), next: time.Second,
 		},
-		"people are admitted first come first served, as far as capacity goes": {
-			in: plan.Snapshot{Environments: []fleet.Environment{
-				env("late", fleet.Pending, createdAt(now)),
-				env("early", fleet.Pending, createdAt(now.Add(-time.Minute))),
-				env("middle", fleet.Pending, createdAt(now.Add(-time.Second))),
-				env("busy", fleet.Provisioning),
-			}, Capacity: 2},
-			want: plan.Plan{
-				Actions: []plan.Action{{EnvironmentID: "early", Revision: 3, Kind: plan.Start}},
-				Waiting: []plan.Wait{
-					{EnvironmentID: "middle", Revision: 3, Rank: 1, Reason: "as many environments as allowed are being made"},
-					{EnvironmentID: "late", Revision: 3, Rank: 2, Reason: "as many environments as allowed are being made"},
-				},
-			},
+		"a create is looked at again at its deadline": {
+			in: snap(env("a", fleet.Provisioning, deadline(time.Minute), workedUntil(time.Second))), next: time.Minute,
 		},
-		"nobody is admitted while the engine is away, but leases still end": {
-			in: plan.Snapshot{Environments: []fleet.Environment{
-				env("a", fleet.Pending), env("b", fleet.Leased, leaseEnds(now.Add(-time.Hour))),
-			}, Capacity: 2, Unavailable: "the engine is away"},
-			want: plan.Plan{
-				Actions: []plan.Action{{EnvironmentID: "b", Revision: 3, Kind: plan.Destroy, Reason: "its lease ended"}},
-				Waiting: []plan.Wait{{EnvironmentID: "a", Revision: 3, Rank: 1, Reason: "the engine is away"}},
-			},
+		"a create without a deadline goes on": {
+			in: snap(env("a", fleet.Provisioning)),
 		},
 		"what is going is left to go": {
-			in: plan.Snapshot{Environments: []fleet.Environment{env("a", fleet.Destroying)}, Capacity: 1},
+			in: snap(env("a", fleet.Destroying)),
+		},
+		"what is gone is not there": {
+			in: snap(env("a", fleet.Destroyed, leaseEnds(-time.Hour))),
+		},
+		"a request whose time to wait is over is refused, though there is room": {
+			in: snap(env("a", fleet.Pending, until(0))), want: []string{"refuse a (queue-timeout)"},
+		},
+		"one that waits is looked at again when its time is over": {
+			in:   plan.Snapshot{Environments: envs(env("a", fleet.Pending, until(time.Minute))), Hosts: snap().Hosts},
+			want: []string{"1. a: as many environments as allowed are being made"}, next: time.Minute,
+		},
+		"under 10 % left is told once": {
+			in:   snap(env("a", fleet.Leased, unwarned, leaseEnds(3*time.Minute)), env("b", fleet.Leased, leaseEnds(3*time.Minute))),
+			want: []string{"warn a (lease-low)"}, next: 3 * time.Minute,
+		},
+		"at 10 % and above it is not told yet": {
+			// 30 minutes have passed, 200 s are left: a tenth of 2,000 s.
+			in: snap(env("a", fleet.Leased, unwarned, leaseEnds(200*time.Second))), next: 1,
+		},
+		"all in order": {
+			in: snap(env("w", fleet.Leased, unwarned, leaseEnds(time.Minute)), env("p", fleet.Pending), env("f", fleet.Failed),
+				env("e", fleet.Leased, leaseEnds(0)), env("o", fleet.Provisioning, deadline(0)), env("r", fleet.Pending, until(0))),
+			want: []string{"destroy e (expired)", "destroy f (failed)", "give-up o (deadline)", "refuse r (queue-timeout)",
+				"warn w (lease-low)", "start p on h"}, next: time.Minute,
 		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(tc.want, plan.Compute(tc.in, now)); diff != "" {
+			p := plan.Compute(tc.in, now)
+			if tc.want == nil {
+				tc.want = []string{}
+			}
+			if diff := cmp.Diff(tc.want, brief(p)); diff != "" {
 				t.Errorf("plan (-want +got):\n%s", diff)
 			}
+			if len(tc.in.Hosts) > 0 && tc.next == 0 {
+				tc.next = tc.in.Hosts[0].Until.Sub(now)
+			}
+			want := time.Time{}
+			if tc.next != 0 {
+				want = now.Add(tc.next)
+			}
+			if !p.Next.Equal(want) {
+				t.Errorf("next look at %s, want %s", p.Next, want)
+			}
 		})
 	}
 }
 
-// snapshot draws any mixture of environments, legal or odd.
-func snapshot(t *rapid.T) plan.Snapshot {
-	var envs []fleet.Environment
-	for i := range rapid.IntRange(0, 40).Draw(t, "environments") {
-		state := rapid.SampledFrom(fleet.States()[:6]).Draw(t, "state")
-		offset := func(label string) time.Time {
-			return now.Add(time.Duration(rapid.IntRange(-5, 5).Draw(t, label)) * time.Minute)
-		}
-		e := env(fmt.Sprintf("e%02d", i), state, createdAt(offset("created")))
-		switch state {
-		case fleet.Leased:
-			e.Lease.End = offset("end")
-		case fleet.Provisioning:
-			e.Work.Deadline = offset("deadline")
-			if rapid.Bool().Draw(t, "worked") {
-				e.Work.Worker, e.Work.Until = "w", offset("until")
-			}
-		}
-		envs = append(envs, e)
+// TestNextIsWhenAHostFallsSilent: a host that nobody serves any more, or that is lost, makes another plan.
+func TestNextIsWhenAHostFallsSilent(t *testing.T) {
+	h := host("h", 1, 0)
+	h.SeenAt, h.Until = now, now.Add(20*time.Second)
+	if got := plan.Compute(plan.Snapshot{Hosts: []fleet.Host{h}}, now).Next.Sub(now); got != 20*time.Second {
+		t.Errorf("next look in %s, want 20s", got)
 	}
-	return plan.Snapshot{Environments: envs, Capacity: rapid.IntRange(0, 10).Draw(t, "capacity")}
-}
-
-// TestPromises checks on random fleets what must hold in every plan.
-func TestPromises(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		s := snapshot(t)
-		before := slices.Clone(s.Environments)
-		p := plan.Compute(s, now)
-
-		if diff := cmp.Diff(before, s.Environments); diff != "" {
-			t.Fatalf("the snapshot was changed:\n%s", diff)
-		}
-		byID := map[string]fleet.Environment{}
-		making := 0
-		for _, e := range s.Environments {
-			byID[e.ID] = e
-			if e.State == fleet.Provisioning {
-				making++
-			}
-		}
-		acted := map[string]bool{}
-		starts := 0
-		for _, a := range p.Actions {
-			e := byID[a.EnvironmentID]
-			if acted[a.EnvironmentID] {
-				t.Fatalf("%s is acted on twice", a.EnvironmentID)
-			}
-			acted[a.EnvironmentID] = true
-			switch a.Kind {
-			case plan.Start:
-				starts++
-				if !e.State.CanBecome(fleet.Provisioning) {
-					t.Fatalf("start of %s in state %s", a.EnvironmentID, e.State)
-				}
-			case plan.Destroy:
-				if e.State == fleet.Leased && now.Before(e.Lease.End) {
-					t.Fatalf("a leased one would be destroyed %s before its time", e.Lease.End.Sub(now))
-				}
-				if !e.State.CanBecome(fleet.Destroying) {
-					t.Fatalf("destroy of %s in state %s", a.EnvironmentID, e.State)
-				}
-			case plan.GiveUp:
-				if e.Work.Worker != "" && now.Before(e.Work.Until) {
-					t.Fatalf("given up although %s is worked on", a.EnvironmentID)
-				}
-			}
-		}
-		if starts > 0 && making+starts > s.Capacity {
-			t.Fatalf("%d in the making and %d started exceed the capacity of %d", making, starts, s.Capacity)
-		}
-		for _, e := range s.Environments {
-			if e.State == fleet.Leased && e.Lease.Expired(now) && !acted[e.ID] {
-				t.Fatalf("%s outlives its lease", e.ID)
-			}
-			if e.State == fleet.Failed && !acted[e.ID] {
-				t.Fatalf("%s failed and is forgotten", e.ID)
-			}
-		}
-		if !p.Next.IsZero() && !p.Next.After(now) {
-			t.Fatalf("next look at %s is not in the future", p.Next)
-		}
-	})
-}
-
-// TestOrderDoesNotMatter: the same fleet in another order gives the same plan.
-func TestOrderDoesNotMatter(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		s := snapshot(t)
-		want := plan.Compute(s, now)
-		rng := rand.New(rand.NewPCG(1, rapid.Uint64().Draw(t, "seed")))
-		rng.Shuffle(len(s.Environments), func(i, j int) {
-			s.Environments[i], s.Environments[j] = s.Environments[j], s.Environments[i]
-		})
-		if diff := cmp.Diff(want, plan.Compute(s, now)); diff != "" {
-			t.Fatalf("plan depends on the order (-want +got):\n%s", diff)
-		}
-	})
-}
-
-// TestNextIsExact: nothing changes before Next, and something does at it.
-func TestNextIsExact(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		s := snapshot(t)
-		p := plan.Compute(s, now)
-		if p.Next.IsZero() {
-			return
-		}
-		if diff := cmp.Diff(p.Actions, plan.Compute(s, p.Next.Add(-1)).Actions); diff != "" {
-			t.Fatalf("the plan changed before %s:\n%s", p.Next, diff)
-		}
-		if cmp.Equal(p.Actions, plan.Compute(s, p.Next).Actions) {
-			t.Fatalf("nothing changed at %s", p.Next)
-		}
-	})
-}
-
-func BenchmarkCompute10000(b *testing.B) {
-	s := plan.Snapshot{Capacity: 4}
-	for i := range 10_000 {
-		s.Environments = append(s.Environments, env(fmt.Sprintf("e%05d", i), fleet.Leased))
+	if got := plan.Compute(plan.Snapshot{Hosts: []fleet.Host{h}}, h.Until).Next.Sub(now); got != fleet.LostAfter+1 {
+		t.Errorf("next look in %s, want %s", got, fleet.LostAfter+1)
 	}
-	for b.Loop() {
-		plan.Compute(s, now)
+}
+
+// TestActionsHoldForOneRevision: an action names the row as it was seen, so that one that has moved drops it.
+func TestActionsHoldForOneRevision(t *testing.T) {
+	s := snap(env("a", fleet.Leased, leaseEnds(0)), env("b", fleet.Pending))
+	s.Pools = []plan.Pool{pool("builders", "k", 2)}
+	for _, a := range plan.Compute(s, now).Actions {
+		if want := map[bool]int64{true: 7, false: 3}[a.Pool != ""]; a.Revision != want {
+			t.Errorf("%s of %q%q is for revision %d, want %d", a.Kind, a.EnvironmentID, a.Pool, a.Revision, want)
+		}
+	}
+}
+
+// TestLostHostIsLeftAlone: nothing is recorded for what stands on a host that nobody serves, and
+// nothing of it is forgotten: it counts for pools and concurrency. A create is given up at its deadline.
+func TestLostHostIsLeftAlone(t *testing.T) {
+	lost := host("lost", 10, 0)
+	lost.SeenAt, lost.Until = now.Add(-fleet.LostAfter-1), now.Add(-time.Second)
+	s := snap(
+		env("ended", fleet.Leased, on("lost"), leaseEnds(-time.Hour)),
+		env("broken", fleet.Failed, on("lost")),
+		env("warm", fleet.Warm, on("lost"), member("builders", "k")),
+		env("old", fleet.Warm, on("lost"), member("builders", "k0")),
+		env("stray", fleet.Warm, on("lost"), member("removed", "k")),
+		env("making", fleet.Provisioning, on("lost"), deadline(0)),
+	)
+	s.Hosts = append(s.Hosts, lost)
+	s.Pools = []plan.Pool{pool("builders", "k", 2)}
+	s.Pools[0].Max, s.Pools[0].Surge = 3, 0
+	want := []string{"give-up making (deadline)", "refill builders 1"}
+	if diff := cmp.Diff(want, brief(plan.Compute(s, now))); diff != "" {
+		t.Errorf("plan (-want +got):\n%s", diff)
+	}
+	s.Hosts[1].SeenAt = now
+	back := brief(plan.Compute(s, now))
+	for _, act := range []string{"destroy ended (expired)", "destroy broken (failed)", "destroy stray (pool-removed)"} {
+		if !slices.Contains(back, act) {
+			t.Errorf("the host is back, but %q is not planned: %q", act, back)
+		}
 	}
 }

@@ -49,6 +49,13 @@ size: {{.DefaultSize}}
 # How long it is kept{{if .MaxTTL}}, at most {{.MaxTTL}}{{end}}: 30m, 1h30m, 2d.
 ttl: {{.TTL}}
 
+# End it sooner when nobody uses it.
+# idle: 15m
+
+# Variables of every command inside; secrets go to "bothy up --secret".
+# env:
+#   CI: "1"
+
 # The folder to upload, relative to this file; "none" for an empty workspace.
 source: .
 

@@ -25,6 +25,8 @@ var corpus = []struct {
 	{doc: "version: 1\nname: a\nblueprint: build\nsize: small\nttl: 1h\nsource: none\nparams: {}\n", good: true},
 	{doc: "version: 1\nparams: {a: 1, b: 1.5, c: -1, d: true, e: x, f: '', g: \"1\"}\n", good: true},
 	{doc: "version: 1\nname: '2048'\n", good: true},
+	{doc: "version: 1\nidle: 15m\nenv: {CI: '1', _x: \"a\\nb\", Path_2: ''}\n", good: true},
+	{doc: "version: 1\nenv: {}\n", good: true},
 	{doc: "version: 1\nblueprint: build@1.0.0-rc.1+x\n", good: true},
 	{doc: "version: 1\nttl: 1.5d\n", good: true},
 	{doc: "version: 1\nttl: 0h1s\n", good: true},
@@ -65,6 +67,19 @@ var corpus = []struct {
 	{doc: "version: 1\nttl: 1h 5m\n"},
 	{doc: "version: 1\nttl: 1ms\n"},
 	{doc: "version: 1\nttl: ''\n"},
+	{doc: "version: 1\nidle: 900\n"},
+	{doc: "version: 1\nidle: 0m\n"},
+	{doc: "version: 1\nenv: []\n"},
+	{doc: "version: 1\nenv:\n"},
+	{doc: "version: 1\nenv: {CI: 1}\n"},
+	{doc: "version: 1\nenv: {CI: true}\n"},
+	{doc: "version: 1\nenv: {CI: null}\n"},
+	{doc: "version: 1\nenv: {CI: [a]}\n"},
+	{doc: "version: 1\nenv: {2x: a}\n"},
+	{doc: "version: 1\nenv: {a-b: a}\n"},
+	{doc: "version: 1\nenv: {a: \"\\0\"}\n"},
+	{doc: "version: 1\nenv: {a: " + strings.Repeat("é", 4097) + "}\n"},
+	{doc: "version: 1\nenv: {" + strings.ReplaceAll(manyParams(65), ": 1", ": a") + "}\n"},
 	{doc: "version: 1\nparams: []\n"},
 	{doc: "version: 1\nparams:\n"},
 	{doc: "version: 1\nparams: {a: [1]}\n"},
@@ -128,13 +143,13 @@ func TestSchemaDescribesEveryProperty(t *testing.T) {
 	if s.Schema != "https://json-schema.org/draft/2020-12/schema" {
 		t.Errorf("$schema is %q", s.Schema)
 	}
-	for _, name := range []string{"version", "name", "blueprint", "size", "ttl", "params", "source"} {
+	for _, name := range []string{"version", "name", "blueprint", "size", "ttl", "idle", "env", "params", "source"} {
 		if s.Properties[name].Description == "" {
 			t.Errorf("%s has no description", name)
 		}
 	}
-	if len(s.Properties) != 7 {
-		t.Errorf("the schema has %d properties, the parser 7", len(s.Properties))
+	if len(s.Properties) != 9 {
+		t.Errorf("the schema has %d properties, the parser 9", len(s.Properties))
 	}
 }
 

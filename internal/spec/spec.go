@@ -40,6 +40,10 @@ type Spec struct {
 	Size string
 	// TTL is how long the environment is wanted; 0 for the blueprint's default.
 	TTL time.Duration
+	// Idle ends the lease after a time without use; 0 for never.
+	Idle time.Duration
+	// Env are variables of every command inside; the file is no place for secrets.
+	Env map[string]string
 	// Params are the blueprint's inputs: string, int64, float64 or bool. What
 	// each may be is the blueprint's to say, and the daemon's to check.
 	Params map[string]any
@@ -52,9 +56,11 @@ const (
 	namePattern      = `^[a-z0-9][a-z0-9-]{0,62}$`
 	blueprintPattern = `^[a-z0-9][a-z0-9-]{0,62}(@[0-9A-Za-z][0-9A-Za-z.+-]{0,63})?$`
 	paramPattern     = `^[a-z][a-z0-9_]{0,62}$`
+	varPattern       = `^[A-Za-z_][A-Za-z0-9_]{0,127}$`
 	ttlPattern       = `^([0-9]{1,9}(\.[0-9]{1,9})?[dhms])+$`
 	maxParams        = 100
 	maxParamLength   = 4096
+	maxVars          = 64
 	maxSourceLength  = 1024
 )
 
@@ -62,6 +68,7 @@ var (
 	nameRE      = regexp.MustCompile(namePattern)
 	blueprintRE = regexp.MustCompile(blueprintPattern)
 	paramRE     = regexp.MustCompile(paramPattern)
+	varRE       = regexp.MustCompile(varPattern)
 )
 
 const (
@@ -89,7 +96,7 @@ func (s *Spec) read(root *strictyaml.Node) {
 		root.Fail("an empty file", fmt.Sprintf(`at least "version: %d"`, Version))
 		return
 	}
-	fields := root.Object("version", "name", "blueprint", "size", "ttl", "params", "source")
+	fields := root.Object("version", "name", "blueprint", "size", "ttl", "idle", "env", "params", "source")
 	root.Missing(fields, "version")
 	for key, n := range fields {
 		switch key {
@@ -105,7 +112,11 @@ func (s *Spec) read(root *strictyaml.Node) {
 		case "size":
 			s.Size = match(n, nameRE, "the name of one of the blueprint's sizes")
 		case "ttl":
-			s.readTTL(n)
+			s.TTL = readTTL(n)
+		case "idle":
+			s.Idle = readTTL(n)
+		case "env":
+			s.readEnv(n)
 		case "params":
 			s.readParams(n)
 		case "source":
@@ -122,16 +133,35 @@ func match(n *strictyaml.Node, re *regexp.Regexp, want string) string {
 	return v
 }
 
-func (s *Spec) readTTL(n *strictyaml.Node) {
+func readTTL(n *strictyaml.Node) time.Duration {
 	text, ok := n.Str(wantTTL)
 	if !ok {
-		return
+		return 0
 	}
 	ttl, err := ParseTTL(text)
 	if err != nil {
 		n.Want("%s", wantTTL)
 	}
-	s.TTL = ttl
+	return ttl
+}
+
+func (s *Spec) readEnv(n *strictyaml.Node) {
+	fields := n.Fields()
+	if len(fields) > maxVars {
+		n.Fail(fmt.Sprintf("%d variables", len(fields)), fmt.Sprintf("at most %d", maxVars))
+		return
+	}
+	s.Env = make(map[string]string, len(fields))
+	for _, f := range fields {
+		if !varRE.MatchString(f.Key) {
+			n.FailKey(f, "this key", `a variable's name of letters, digits and "_", not beginning with a digit`)
+		}
+		v, ok := f.Value.Str("text; in quotes if it looks like a number, true or false")
+		if ok && !fitsParam(v) {
+			f.Value.Want("at most %d characters, none of them a zero byte", maxParamLength)
+		}
+		s.Env[f.Key] = v
+	}
 }
 
 func (s *Spec) readParams(n *strictyaml.Node) {

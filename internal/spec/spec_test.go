@@ -64,7 +64,7 @@ source: ../other
 	want := []string{
 		`bothy.yaml:1:10: version: got 2, want 1, the only version there is`,
 		`bothy.yaml:2:7: name: got "My_Shop", want a name of up to 63 of a-z, 0-9 and "-", beginning with a letter or digit`,
-		`bothy.yaml:3:1: siez: got an unknown key, want "size", or another of version, name, blueprint, size, ttl, params, source`,
+		`bothy.yaml:3:1: siez: got an unknown key, want "size", or another of version, name, blueprint, size, ttl, idle, env, params, source`,
 		`bothy.yaml:4:12: blueprint: got a list, want a blueprint's name, or name@version`,
 		`bothy.yaml:6:10: size: got 100, want the name of one of the blueprint's sizes`,
 		`bothy.yaml:7:6: ttl: got "0s", want a time above 0 and up to 366d, such as 30m, 1h30m or 2d`,
@@ -141,11 +141,12 @@ func TestInitGivesAFileThatParses(t *testing.T) {
 			if got.Name != starter.Name || got.TTL != time.Hour || got.Source != "." {
 				t.Errorf("parsed as %+v from\n%s", got, data)
 			}
-			// The commented inputs are right as well, once their mark is taken off.
-			if open := strings.ReplaceAll(string(data), "\n# params:", "\nparams:"); len(starter.Params) > 0 {
-				got, err = spec.Parse(spec.FileName, []byte(strings.ReplaceAll(open, "\n#   ", "\n  ")))
-				if err != nil || got.Params["shm_mib"] != int64(64) {
-					t.Errorf("with the inputs uncommented: %+v, %v", got.Params, err)
+			// What is commented is right as well, once its mark is taken off.
+			open := strings.NewReplacer("\n# params:", "\nparams:", "\n# env:", "\nenv:", "\n# idle:", "\nidle:", "\n#   ", "\n  ")
+			if len(starter.Params) > 0 {
+				got, err = spec.Parse(spec.FileName, []byte(open.Replace(string(data))))
+				if err != nil || got.Params["shm_mib"] != int64(64) || got.Env["CI"] != "1" || got.Idle != 15*time.Minute {
+					t.Errorf("with all uncommented: %+v, %v", got, err)
 				}
 			}
 		})

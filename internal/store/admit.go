@@ -4,6 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"slices"
+	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
 )
@@ -16,53 +19,186 @@ type Admission struct {
 	// taken for another request.
 	RequestHash string
 	Event       fleet.Event
+	// Decide is asked inside the transaction with the locked limits and usage of those of the environment's
+	// scopes that have limits, the widest first, as they are without it. An error refuses the request. Nil admits it.
+	Decide func([]fleet.ScopeUsage) error
+	// HeldMicros and HeldFor are held of the scopes' budgets of the day and month of Env.CreatedAt.
+	HeldMicros int64
+	HeldFor    time.Duration
+	// Take, when not nil, is given the warm environment of Env.MatchKey that nobody else takes, if there is one, and
+	// makes it the request's; the new row is then not written. First pool by name, then the oldest.
+	Take func(warm *fleet.Environment) (Writes, error)
+	// Secrets are kept sealed until they are delivered.
+	Secrets []byte
 }
 
-// Admit writes a new environment. When the owner has used the idempotency key
-// before, it gives that environment as it is now, whatever its state, and true.
-// CodeConflict: the key was used for another request, or a live environment has the name.
-func (s *Store) Admit(ctx context.Context, a Admission) (env fleet.Environment, existed bool, err error) {
-	if a.Env.ID == "" || a.Env.Name == "" || a.Env.State != fleet.Pending {
-		return fleet.Environment{}, false, fleet.Errorf(fleet.CodeInternal,
-			"admit environment: need an id, a name and the state pending, got %q, %q, %q", a.Env.ID, a.Env.Name, a.Env.State)
-	}
-	a.Env.Revision = 1
-	values, err := valuesOf(&a.Env)
+// Admitted is what came of a request.
+type Admitted struct {
+	Env fleet.Environment
+	// Existed: the key was used before; this is its environment as it is now.
+	Existed bool
+	// Claimed: a warm environment was taken.
+	Claimed bool
+}
+
+// admitTries is how often an admission is tried when another with the same key was first: the second time it is seen.
+const admitTries = 2
+
+// Admit grants a request: it takes a warm environment, or writes a new one. When the owner has used the
+// idempotency key before, it gives that environment as it is now, whatever its state, and Existed.
+//
+// Errors, after which nothing is written: CodeConflict when the key was used for another request or a
+// live environment has the name, and what Decide and Take gave, as they gave it.
+//
+// Decide and Take run inside the transaction, which may be tried again: they must be quick and must not call the store.
+func (s *Store) Admit(ctx context.Context, a Admission) (Admitted, error) {
+	a, err := a.checked()
 	if err != nil {
-		return fleet.Environment{}, false, err
+		return Admitted{}, err
 	}
-	err = s.inTx(ctx, "admit environment", func(tx *sql.Tx) error {
-		env, existed, err = s.asked(ctx, tx, a)
-		if err != nil || existed {
-			return err
+	for try := 1; ; try++ {
+		got, err := s.admit(ctx, a)
+		// Somebody on another connection may have been first with the key: what they wrote is then the answer.
+		if _, raced := uniqueViolation(err); raced && a.Env.IdempotencyKey != "" && try < admitTries {
+			continue
 		}
-		if err := nameFree(ctx, tx, a.Env.Name); err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, insertEnv, append(values, a.RequestHash)...); err != nil {
-			return err
-		}
-		if err := appendEvents(ctx, tx, a.Env.ID, []fleet.Event{a.Event}); err != nil {
-			return err
-		}
-		env, err = kept(values)
-		return err
+		return got, err
+	}
+}
+
+func (s *Store) admit(ctx context.Context, a Admission) (Admitted, error) {
+	asking := &admitting{a: a}
+	err := s.admissions.do(ctx, asking, func() error {
+		return s.inTx(ctx, doingAdmit, func(tx *txn) error {
+			if err := s.judge(ctx, tx, asking); err != nil || asking.got.Existed {
+				return err
+			}
+			var b batch
+			var err error
+			if asking.got, err = s.grant(ctx, tx, &b, asking.a); err != nil {
+				return err
+			}
+			return b.flush(ctx, tx)
+		})
 	})
 	if err != nil {
-		return fleet.Environment{}, false, err
+		return Admitted{}, err
 	}
-	return env, existed, nil
+	return asking.got, nil
+}
+
+const doingAdmit = "admit environment"
+
+// admitting is a request that is being decided. got is what came of it.
+type admitting struct {
+	a   Admission
+	got Admitted
+}
+
+// admitTogether decides requests in one transaction, one after the other: each sees what those before it were given.
+func (s *Store) admitTogether(ctx context.Context, all []*admitting) []error {
+	return inOneTx(ctx, s, doingAdmit, all, steps[*admitting]{
+		lock: func(tx *txn) (err error) {
+			var scopes []fleet.Scope
+			for _, one := range all {
+				if one.a.Decide != nil {
+					scopes = append(scopes, one.a.Env.Scopes()...)
+				}
+			}
+			tx.standing, err = standingOf(ctx, tx, scopes)
+			return err
+		},
+		decide: func(tx *txn, one *admitting) error {
+			// Of two under one key neither is written yet; writing both fails, and each is then asked alone.
+			if err := s.judge(ctx, tx, one); err != nil || one.got.Existed {
+				return err
+			}
+			tx.standing.promised.use(&one.a.Env, 1)
+			tx.standing.promised.hold(&one.a.Env, 1)
+			return nil
+		},
+		write: func(tx *txn, b *batch, all []*admitting) error { return s.grantAll(ctx, tx, b, all) },
+	})
+}
+
+// judge finds out whether a request was granted before, or may be now.
+func (s *Store) judge(ctx context.Context, tx *txn, one *admitting) error {
+	env, existed, err := s.asked(ctx, tx, one.a)
+	if one.got = (Admitted{Env: env, Existed: existed}); err != nil || existed {
+		return err
+	}
+	return decide(ctx, tx, &one.a.Env, one.a.Decide)
+}
+
+// grant gives a request a warm environment, or else a new row.
+func (s *Store) grant(ctx context.Context, tx *txn, b *batch, a Admission) (Admitted, error) {
+	one := &admitting{a: a}
+	err := s.grantAll(ctx, tx, b, []*admitting{one})
+	return one.got, err
+}
+
+// grantAll gives each of the requests that are not granted yet a warm environment, as far as there are some, or else a new row.
+func (s *Store) grantAll(ctx context.Context, tx *txn, b *batch, all []*admitting) error {
+	all = slices.DeleteFunc(all, func(one *admitting) bool { return one.got.Existed })
+	if err := s.claim(ctx, tx, b, all); err != nil {
+		return err
+	}
+	for _, one := range all {
+		if !one.got.Claimed {
+			var err error
+			if one.got.Env, err = insertRow(ctx, tx, b, one.a.Env, one.a.RequestHash); err != nil {
+				return err
+			}
+			b.note(one.a.Env.ID, []fleet.Event{one.a.Event}, nil)
+		}
+		if len(one.a.Secrets) > 0 {
+			if err := keepSecrets(ctx, tx, one.got.Env.ID, one.a.Secrets); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// checked gives an admission with what the store sets, or says what is wrong with it.
+func (a Admission) checked() (Admission, error) {
+	if a.Env.ID == "" || a.Env.Name == "" || a.Env.State != fleet.Pending {
+		return a, fleet.Errorf(fleet.CodeInternal,
+			"admit environment: need an id, a name and the state pending, got %q, %q, %q", a.Env.ID, a.Env.Name, a.Env.State)
+	}
+	a.Env.HeldMicros, a.Env.HeldFor = a.HeldMicros, a.HeldFor
+	if a.Env.Tenant != "" {
+		a.Env.HeldAt = a.Env.CreatedAt
+	}
+	return a, holdable(&a.Env)
+}
+
+// insertRow writes a new row and gives it as it is kept.
+func insertRow(ctx context.Context, tx *txn, b *batch, env fleet.Environment, requestHash string) (fleet.Environment, error) {
+	env.Revision = 1
+	values, err := valuesOf(&env)
+	if err != nil {
+		return env, err
+	}
+	if _, err := tx.ExecContext(ctx, insertEnv, append(values, requestHash)...); err != nil {
+		return env, nameTaken(err, env.Name)
+	}
+	if env, err = kept(values); err != nil {
+		return env, err
+	}
+	b.moved(nil, &env, money{})
+	return env, nil
 }
 
 // asked gives the environment that the owner got for the same key before.
-func (s *Store) asked(ctx context.Context, tx *sql.Tx, a Admission) (fleet.Environment, bool, error) {
+func (s *Store) asked(ctx context.Context, tx *txn, a Admission) (fleet.Environment, bool, error) {
 	if a.Env.IdempotencyKey == "" {
 		return fleet.Environment{}, false, nil
 	}
 	const query = `SELECT id, request_hash FROM environments
-		WHERE owner = $1 AND idempotency_key = $2 AND idempotency_key <> ''`
+		WHERE tenant = $1 AND owner = $2 AND idempotency_key = $3 AND idempotency_key <> ''`
 	var id, hash string
-	err := tx.QueryRowContext(ctx, query, a.Env.Owner, a.Env.IdempotencyKey).Scan(&id, &hash)
+	err := tx.QueryRowContext(ctx, query, a.Env.Tenant, a.Env.Owner, a.Env.IdempotencyKey).Scan(&id, &hash)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return fleet.Environment{}, false, nil
@@ -77,17 +213,11 @@ func (s *Store) asked(ctx context.Context, tx *sql.Tx, a Admission) (fleet.Envir
 	return env, err == nil, err
 }
 
-// nameFree gives CodeConflict when a live environment has the name. The unique
-// index is what keeps names apart; this is for the sentence.
-func nameFree(ctx context.Context, tx *sql.Tx, name string) error {
-	const query = "SELECT COUNT(*) FROM environments WHERE name = $1 AND state <> 'destroyed'"
-	var n int
-	if err := tx.QueryRowContext(ctx, query, name).Scan(&n); err != nil {
+// nameTaken puts into words that a live environment of the tenant has the name already; other errors pass.
+func nameTaken(err error, name string) error {
+	if index, ok := uniqueViolation(err); !ok || index != "environments_live_name" {
 		return err
 	}
-	if n > 0 {
-		return fleet.Errorf(fleet.CodeConflict, "the name %q is taken by a live environment", name).
-			WithHint("choose another name, or release that one: bothy down %s", name)
-	}
-	return nil
+	taken := &fleet.Error{Code: fleet.CodeConflict, Sentence: fmt.Sprintf("the name %q is taken by a live environment", name), Err: err}
+	return taken.WithHint("choose another name, or release that one: bothy down %s", name)
 }

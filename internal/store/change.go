@@ -4,6 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"maps"
+	"slices"
+	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
@@ -18,9 +21,20 @@ type Expect struct {
 type Writes struct {
 	Events  []fleet.Event
 	Entries []ledger.Entry
+	// Decide, when not nil, is asked with the locked limits and usage of the row's scopes, as they are without the
+	// change; an error refuses it. It is for what raises HeldMicros or HeldFor.
+	Decide func([]fleet.ScopeUsage) error
+	// Secrets, when not nil, replaces what is kept sealed for delivery; an empty one drops it.
+	Secrets []byte
+	// Receipt, when not nil, is asked for the receipt that follows prev in the chain (its Seq and PrevHash are set already).
+	Receipt func(next fleet.Receipt) (fleet.Receipt, error)
+	// EstimateOff, when not nil, records how far off the first estimate of a request that waited was.
+	EstimateOff *time.Duration
 }
 
-func (w Writes) empty() bool { return len(w.Events)+len(w.Entries) == 0 }
+func (w Writes) empty() bool {
+	return len(w.Events)+len(w.Entries) == 0 && w.Secrets == nil && w.Receipt == nil && w.EstimateOff == nil
+}
 
 // Change is the one door for writing a row: in one transaction it reads the
 // row, checks expect, lets change alter it, and writes row, events and entries.
@@ -34,99 +48,170 @@ func (w Writes) empty() bool { return len(w.Events)+len(w.Entries) == 0 }
 func (s *Store) Change(
 	ctx context.Context, id string, expect Expect, change func(*fleet.Environment) (Writes, error),
 ) (fleet.Environment, error) {
-	var env fleet.Environment
-	err := s.inTx(ctx, "change environment", func(tx *sql.Tx) error {
-		before, err := expected(ctx, tx, id, expect)
-		if err != nil {
-			return err
-		}
-		old, err := valuesOf(&before)
-		if err != nil {
-			return err
-		}
-		// Maps and slices are shared with before, of which only plain fields are looked at from here on.
-		env = before
-		writes, err := change(&env)
-		if err != nil {
-			return passed{err}
-		}
-		env.Revision = before.Revision
-		values, err := valuesOf(&env)
-		if err != nil {
-			return err
-		}
-		if sameValues(old, values) && writes.empty() {
-			env, err = kept(old)
-			return err
-		}
-		if err := legal(&before, &env); err != nil {
-			return err
-		}
-		env, err = writeRow(ctx, tx, &before, env)
-		if err != nil {
-			return err
-		}
-		if err := appendEvents(ctx, tx, id, writes.Events); err != nil {
-			return err
-		}
-		return appendEntries(ctx, tx, id, writes.Entries)
+	c := &changing{id: id, expect: expect, change: change}
+	err := s.changes.do(ctx, c, func() error {
+		return s.inTx(ctx, doingChange, func(tx *txn) error { return s.changeOne(ctx, tx, c) })
 	})
 	if err != nil {
 		return fleet.Environment{}, err
 	}
-	return env, nil
+	return c.env, nil
+}
+
+const doingChange = "change environment"
+
+// changing is a change under way.
+type changing struct {
+	id     string
+	expect Expect
+	change func(*fleet.Environment) (Writes, error)
+	// What came of it; all but env only when it is to be written.
+	alteration
+	idle bool
+	env  fleet.Environment
+}
+
+// changeOne is a change that has its transaction for itself.
+func (s *Store) changeOne(ctx context.Context, tx *txn, c *changing) error {
+	before, err := s.expected(ctx, tx, c.id, c.expect)
+	if err != nil {
+		return err
+	}
+	if err := c.consider(before); err != nil || c.idle {
+		return err
+	}
+	if err := decide(ctx, tx, &before, c.writes.Decide); err != nil {
+		return err
+	}
+	var b batch
+	if err := alter(ctx, tx, &b, &c.alteration); err != nil {
+		return err
+	}
+	c.env = c.after
+	return b.flush(ctx, tx)
+}
+
+// changeTogether does changes of different rows in one transaction.
+func (s *Store) changeTogether(ctx context.Context, all []*changing) []error {
+	var rows map[string]fleet.Environment
+	taken := map[string]bool{}
+	return inOneTx(ctx, s, doingChange, all, steps[*changing]{
+		lock: func(tx *txn) (err error) {
+			rows, err = s.rowsForUpdate(ctx, tx, all)
+			return err
+		},
+		decide: func(_ *txn, c *changing) error {
+			before, ok := rows[c.id]
+			if !ok {
+				return notFound(c.id)
+			}
+			if taken[c.id] {
+				return errAlone // what another makes of the row is not written yet
+			}
+			if err := c.expect.check(&before); err != nil {
+				return err
+			}
+			if err := c.consider(before); err != nil {
+				return err
+			}
+			if c.writes.Decide != nil {
+				return errAlone // the limits' locks come before the rows', in their own order
+			}
+			taken[c.id] = true
+			return nil
+		},
+		write: func(tx *txn, b *batch, all []*changing) error {
+			var alterations []*alteration
+			for _, c := range all {
+				if !c.idle {
+					alterations = append(alterations, &c.alteration)
+				}
+			}
+			if err := alter(ctx, tx, b, alterations...); err != nil {
+				return err
+			}
+			for _, c := range all {
+				if !c.idle {
+					c.env = c.after
+				}
+			}
+			return nil
+		},
+	})
+}
+
+// consider lets the change do its part with the row as it is. It is idle when that changes nothing.
+func (c *changing) consider(before fleet.Environment) error {
+	old, err := valuesOf(&before)
+	if err != nil {
+		return err
+	}
+	// Maps and slices are shared with before, of which only plain fields are looked at from here on.
+	env := before
+	writes, err := c.change(&env)
+	if err != nil {
+		return passed{err}
+	}
+	env.Revision = before.Revision
+	values, err := valuesOf(&env)
+	if err != nil {
+		return err
+	}
+	c.alteration = alteration{before: before, after: env, writes: writes}
+	if c.idle = sameValues(old, values) && writes.empty(); c.idle {
+		c.env, err = kept(old)
+		return err
+	}
+	return holderKept(&before, &env)
 }
 
 // expected reads a row for writing and checks that it is the one the writer knows.
-func expected(ctx context.Context, tx *sql.Tx, id string, expect Expect) (fleet.Environment, error) {
-	env, err := scanEnv(tx.QueryRowContext(ctx, selectEnvs+"WHERE id = $1", id))
+func (s *Store) expected(ctx context.Context, tx *txn, id string, expect Expect) (fleet.Environment, error) {
+	env, err := scanEnv(tx.QueryRowContext(ctx, selectEnvs+"WHERE id = $1"+s.forUpdate(), id))
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		return env, notFound(id)
-	case err != nil:
-		return env, err
-	case expect.Generation != 0 && expect.Generation != env.Work.Generation:
-		return env, fenced(id, expect.Generation, env.Work.Generation)
-	case expect.Revision != 0 && expect.Revision != env.Revision:
-		return env, late(ErrMoved, "environment %s has moved on: revision %d was expected, it is at %d",
-			id, expect.Revision, env.Revision)
+		err = notFound(id)
+	case err == nil:
+		err = expect.check(&env)
 	}
-	return env, nil
+	return env, err
+}
+
+// rowsForUpdate reads the rows of changes for writing, locked in the order of their ids.
+func (s *Store) rowsForUpdate(ctx context.Context, tx *txn, all []*changing) (map[string]fleet.Environment, error) {
+	ids := map[string]bool{}
+	for _, c := range all {
+		ids[c.id] = true
+	}
+	wanted := slices.Sorted(maps.Keys(ids))
+	for len(wanted)&(len(wanted)-1) != 0 {
+		wanted = append(wanted, wanted[0]) // to a power of two: there are few texts to prepare
+	}
+	rows, err := tx.QueryContext(ctx, selectEnvs+"WHERE id IN ("+placeholders(1, len(wanted))+") ORDER BY id"+s.forUpdate(), list(wanted)...)
+	if err != nil {
+		return nil, err
+	}
+	envs, err := collect(rows, envScanner())
+	found := map[string]fleet.Environment{}
+	for _, env := range envs {
+		found[env.ID] = env
+	}
+	return found, err
+}
+
+// check says how a row is not the one that a writer knows.
+func (x Expect) check(env *fleet.Environment) error {
+	switch {
+	case x.Generation != 0 && x.Generation != env.Work.Generation:
+		return fenced(env.ID, x.Generation, env.Work.Generation)
+	case x.Revision != 0 && x.Revision != env.Revision:
+		return late(ErrMoved, "environment %s has moved on: revision %d was expected, it is at %d",
+			env.ID, x.Revision, env.Revision)
+	}
+	return nil
 }
 
 func fenced(id string, expected, at int64) error {
 	return late(ErrFenced, "the work on environment %s was taken over: generation %d was expected, it is at %d",
 		id, expected, at)
-}
-
-// legal checks what a change did to a row.
-func legal(before, after *fleet.Environment) error {
-	if after.State != before.State && !before.State.CanBecome(after.State) {
-		return fleet.Errorf(fleet.CodeConflict, "environment %s is %s and cannot become %s", before.Name, before.State, after.State)
-	}
-	same := before.ID == after.ID && before.Owner == after.Owner && before.IdempotencyKey == after.IdempotencyKey &&
-		before.CreatedAt.Equal(after.CreatedAt)
-	if !same || after.Work.Generation < before.Work.Generation {
-		return fleet.Errorf(fleet.CodeInternal,
-			"change environment %s: id, owner, idempotency key and creation time are fixed, and a generation never goes back", before.ID)
-	}
-	return nil
-}
-
-// writeRow writes the next revision and gives it as it is kept.
-func writeRow(ctx context.Context, tx *sql.Tx, before *fleet.Environment, env fleet.Environment) (fleet.Environment, error) {
-	env.Revision = before.Revision + 1
-	if env.Name != before.Name {
-		if err := nameFree(ctx, tx, env.Name); err != nil {
-			return env, err
-		}
-	}
-	values, err := valuesOf(&env)
-	if err != nil {
-		return env, err
-	}
-	if _, err := tx.ExecContext(ctx, updateEnv, values...); err != nil {
-		return env, err
-	}
-	return kept(values)
 }

@@ -35,14 +35,14 @@ func mount(t *testing.T, size string) string {
 func fill(t *testing.T, s *store.Store, first int) (acknowledged []fleet.Environment, full error) {
 	t.Helper()
 	for n := first; n < first+100_000; n++ {
-		env, _, err := s.Admit(t.Context(), store.Admission{Env: fleet.Environment{
+		admitted, err := s.Admit(t.Context(), store.Admission{Env: fleet.Environment{
 			ID: fmt.Sprint("id", n), Name: fmt.Sprint("name", n), State: fleet.Pending, Reason: strings.Repeat("why ", 500),
 		}})
 		if err != nil {
 			return acknowledged, err
 		}
-		acknowledged = append(acknowledged, env)
-		env, err = s.Change(t.Context(), env.ID, store.Expect{}, func(e *fleet.Environment) (store.Writes, error) {
+		acknowledged = append(acknowledged, admitted.Env)
+		env, err := s.Change(t.Context(), admitted.Env.ID, store.Expect{}, func(e *fleet.Environment) (store.Writes, error) {
 			e.State = fleet.Provisioning
 			return store.Writes{Events: []fleet.Event{{Kind: "begun", Message: strings.Repeat("more ", 300)}}}, nil
 		})

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
@@ -34,16 +36,25 @@ func (s *Store) fault(ctx context.Context, doing string, err error) error {
 	if _, ok := errors.AsType[*fleet.Error](err); ok {
 		return err
 	}
-	if ended := ctx.Err(); ended != nil && !errors.Is(err, ended) {
+	if ended := ctx.Err(); ended != nil {
+		if errors.Is(err, ended) {
+			return fleet.Errorf(fleet.CodeInternal, "%s: %w", doing, err)
+		}
 		// The database says "interrupted" or "busy"; why is what the caller wants to know.
 		return fmt.Errorf("%s: %w: %w", doing, ended, err)
 	}
-	e, ok := errors.AsType[*sqlite.Error](err)
-	if !ok {
-		return fleet.Errorf(fleet.CodeInternal, "%s: %w", doing, err)
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+		return s.sqliteFault(doing, e.Code()&0xff, err)
 	}
+	if s.pg != nil {
+		return s.postgresFault(doing, err)
+	}
+	return fleet.Errorf(fleet.CodeInternal, "%s: %w", doing, err)
+}
+
+func (s *Store) sqliteFault(doing string, primary int, err error) error {
 	unavailable := fleet.Errorf(fleet.CodeUnavailable, "%s: %w", doing, err)
-	switch primary := e.Code() & 0xff; primary {
+	switch primary {
 	case sqlite3.SQLITE_FULL:
 		return unavailable.WithHint("the disk is full: free some space where %s is", s.where)
 	case sqlite3.SQLITE_IOERR:
@@ -60,6 +71,28 @@ func (s *Store) fault(ctx context.Context, doing string, err error) error {
 		return fleet.Errorf(fleet.CodeConflict, "%s: %w", doing, err)
 	}
 	return fleet.Errorf(fleet.CodeInternal, "%s: %w", doing, err)
+}
+
+// sqliteIndexes names unique indexes by the columns that SQLite gives for them.
+var sqliteIndexes = map[string]string{
+	"environments.id":                        "environments_pkey",
+	"environments.tenant, environments.name": "environments_live_name",
+	"environments.tenant, environments.owner, environments.idempotency_key": "environments_idempotency",
+}
+
+// uniqueViolation gives the name of the unique index that a write would have broken. On PostgreSQL
+// the transaction is then over: only a new one can look who was first.
+func uniqueViolation(err error) (index string, ok bool) {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return e.ConstraintName, e.Code == "23505"
+	}
+	e, ok := errors.AsType[*sqlite.Error](err)
+	if !ok || (e.Code() != sqlite3.SQLITE_CONSTRAINT_UNIQUE && e.Code() != sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY) {
+		return "", false
+	}
+	_, broken, _ := strings.Cut(e.Error(), "UNIQUE constraint failed: ")
+	broken, _, _ = strings.Cut(broken, " (")
+	return sqliteIndexes[broken], true
 }
 
 // late makes an ErrMoved or ErrFenced with its sentence.

@@ -11,10 +11,27 @@ func (s *Store) WriteDB() *sql.DB { return s.write }
 // ReadDB is the pool for reading.
 func (s *Store) ReadDB() *sql.DB { return s.read }
 
-// TakeWorkSQL is what TakeWork runs.
-var TakeWorkSQL = takeWork
+// TakeWorkSQL is what TakeWork runs for a number of hosts.
+func (s *Store) TakeWorkSQL(hosts int) string { return s.takeWork(hosts) }
 
 // Fault is what every error of the database goes through.
 func (s *Store) Fault(ctx context.Context, doing string, err error) error {
 	return s.fault(ctx, doing, err)
+}
+
+// InTx is what every write goes through.
+func (s *Store) InTx(ctx context.Context, doing string, fn func(*txn) error) error {
+	return s.inTx(ctx, doing, fn)
+}
+
+// Txn is what fn of InTx is given.
+type Txn = txn
+
+// Queued is how many admissions and changes wait for the one that is under way.
+func (s *Store) Queued() (admissions, changes int) {
+	s.admissions.mu.Lock()
+	defer s.admissions.mu.Unlock()
+	s.changes.mu.Lock()
+	defer s.changes.mu.Unlock()
+	return len(s.admissions.waiting), len(s.changes.waiting)
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -76,20 +77,41 @@ func (f proseField) Scan(src any) error {
 // Value gives the text made fit for both databases.
 func (f proseField) Value() (driver.Value, error) { return prose(*f.s), nil }
 
-type usersField struct{ users *[]string }
+type boolField struct{ b *bool }
 
-// Scan reads a JSON list.
-func (f usersField) Scan(src any) error {
-	*f.users = nil // not the last row's slice, which readJSON would write into
-	return readJSON(src, f.users)
+// Scan reads 0 or 1.
+func (f boolField) Scan(src any) error {
+	n, ok := src.(int64)
+	if !ok {
+		return fmt.Errorf("read flag: got %T", src)
+	}
+	*f.b = n != 0
+	return nil
 }
 
-// Value gives a JSON list, "" for none.
-func (f usersField) Value() (driver.Value, error) {
-	if len(*f.users) == 0 {
+// Value gives 0 or 1.
+func (f boolField) Value() (driver.Value, error) {
+	if *f.b {
+		return int64(1), nil
+	}
+	return int64(0), nil
+}
+
+// jsonField keeps a list or a map of plain values as JSON, "" when it is empty.
+type jsonField[T any] struct{ v *T }
+
+// Scan reads JSON.
+func (f jsonField[T]) Scan(src any) error {
+	*f.v = *new(T) // not the last row's value, which readJSON would write into
+	return readJSON(src, f.v)
+}
+
+// Value gives JSON.
+func (f jsonField[T]) Value() (driver.Value, error) {
+	if v := reflect.ValueOf(*f.v); v.Len() == 0 {
 		return "", nil
 	}
-	return writeJSON(*f.users)
+	return writeJSON(*f.v)
 }
 
 type failureField struct{ failure **fleet.Failure }

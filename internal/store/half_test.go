@@ -15,11 +15,11 @@ import (
 // what the statements before it wrote must be gone as well.
 func TestNothingByHalf(t *testing.T) {
 	s := openAt(t, dsn(t.TempDir()))
-	env, _, err := s.Admit(t.Context(), store.Admission{Env: sample(1), Event: fleet.Event{Kind: "requested"}})
+	admitted, err := s.Admit(t.Context(), store.Admission{Env: sample(1), Event: fleet.Event{Kind: "requested"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	env, err = s.Change(t.Context(), env.ID, store.Expect{}, func(e *fleet.Environment) (store.Writes, error) {
+	env, err := s.Change(t.Context(), admitted.Env.ID, store.Expect{}, func(e *fleet.Environment) (store.Writes, error) {
 		e.Work.Generation = 1
 		return store.Writes{}, nil
 	})
@@ -43,7 +43,7 @@ func TestNothingByHalf(t *testing.T) {
 	bad := fleet.Event{Kind: "bad"}
 	writes := map[string]func() error{
 		"Admit": func() error {
-			_, _, err := s.Admit(t.Context(), store.Admission{Env: sample(2), Event: bad})
+			_, err := s.Admit(t.Context(), store.Admission{Env: sample(2), Event: bad})
 			return err
 		},
 		"Change": func() error {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"time"
 	"unicode/utf8"
 
@@ -24,8 +23,8 @@ func (s *Store) AppendLog(ctx context.Context, environmentID string, lines []fle
 	if len(lines) == 0 {
 		return nil
 	}
-	return s.inTx(ctx, "append log", func(tx *sql.Tx) error {
-		if _, err := expected(ctx, tx, environmentID, Expect{}); err != nil {
+	return s.inTx(ctx, "append log", func(tx *txn) error {
+		if _, err := s.expected(ctx, tx, environmentID, Expect{}); err != nil {
 			return err
 		}
 		var seq int64
@@ -44,22 +43,14 @@ func (s *Store) AppendLog(ctx context.Context, environmentID string, lines []fle
 }
 
 // insertLines numbers lines after seq and writes those above floor.
-func insertLines(ctx context.Context, tx *sql.Tx, id string, seq, floor int64, lines []fleet.LogLine) error {
-	const query = "INSERT INTO log_lines (environment_id, seq, at, source, line) VALUES ($1, $2, $3, $4, $5)"
-	insert, err := tx.PrepareContext(ctx, query)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = insert.Close() }() // ends with the transaction anyway
+func insertLines(ctx context.Context, tx *txn, id string, seq, floor int64, lines []fleet.LogLine) error {
+	rows := make([][]any, 0, len(lines))
 	for _, line := range lines {
-		if seq++; seq <= floor {
-			continue
-		}
-		if _, err := insert.ExecContext(ctx, id, seq, micros(line.At), line.Source, prose(cut(line.Text))); err != nil {
-			return err
+		if seq++; seq > floor {
+			rows = append(rows, []any{id, seq, micros(line.At), line.Source, prose(cut(line.Text))})
 		}
 	}
-	return nil
+	return insertAll(ctx, tx, "INSERT INTO log_lines (environment_id, seq, at, source, line)", rows, "")
 }
 
 // cut shortens a line to MaxLogLine bytes, not inside a character.

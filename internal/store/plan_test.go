@@ -4,8 +4,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-
-	"github.com/bothy-env/bothy/internal/store"
 )
 
 // TestQueriesUseIndexes asks SQLite how it would run what is run often: each
@@ -16,9 +14,9 @@ func TestQueriesUseIndexes(t *testing.T) {
 		"live":      {"SELECT reason FROM environments WHERE state <> 'destroyed' ORDER BY id", "environments_live "},
 		"list":      {"SELECT reason FROM environments WHERE state <> 'destroyed' ORDER BY created_at DESC, id LIMIT 51", "environments_live_created"},
 		"list all":  {"SELECT reason FROM environments ORDER BY created_at DESC, id LIMIT 51", "environments_created"},
-		"take work": {store.TakeWorkSQL, "environments_work"},
-		"admit":     {"SELECT id FROM environments WHERE owner = 'a' AND idempotency_key = 'b' AND idempotency_key <> ''", "environments_idempotency"},
-		"name":      {"SELECT COUNT(*) FROM environments WHERE name = 'a' AND state <> 'destroyed'", "environments_live_name"},
+		"take work": {s.TakeWorkSQL(1), "environments_work"},
+		"admit":     {"SELECT id FROM environments WHERE tenant = 't' AND owner = 'a' AND idempotency_key = 'b' AND idempotency_key <> ''", "environments_idempotency"},
+		"name":      {"SELECT COUNT(*) FROM environments WHERE tenant = 't' AND name = 'a' AND state <> 'destroyed'", "environments_live_name"},
 		"events":    {"SELECT message FROM events WHERE seq > 5 AND environment_id = 'a' ORDER BY seq LIMIT 5", "events_environment"},
 	} {
 		// The plan does not depend on the values.

@@ -23,9 +23,10 @@ const (
 // Filter selects environments. Empty fields select all.
 type Filter struct {
 	// IncludeGone adds destroyed environments; it is not looked at when States is given.
-	IncludeGone               bool
-	States                    []fleet.State
-	Owner, Project, Blueprint string
+	IncludeGone bool
+	States      []fleet.State
+	// Tenant, when not empty, is the only one that is looked at.
+	Tenant, Team, Owner, Project, Blueprint, Pool, Host string
 	// Limit is the page's size: 0 means DefaultLimit, at most MaxLimit.
 	Limit int
 	// Cursor is what List gave as next.
@@ -42,11 +43,11 @@ func (s *Store) Get(ctx context.Context, id string) (fleet.Environment, error) {
 }
 
 // Find gives the live environment of that name, else the newest gone one of
-// that name, else the one with that id, else CodeNotFound.
-func (s *Store) Find(ctx context.Context, nameOrID string) (fleet.Environment, error) {
-	env, err := scanEnv(s.read.QueryRowContext(ctx, selectEnvs+`WHERE name = $1 OR id = $1 ORDER BY
+// that name, else the one with that id, else CodeNotFound; of one tenant or of all ("").
+func (s *Store) Find(ctx context.Context, tenant, nameOrID string) (fleet.Environment, error) {
+	env, err := scanEnv(s.read.QueryRowContext(ctx, selectEnvs+`WHERE (name = $1 OR id = $1) AND ($2 = '' OR tenant = $2) ORDER BY
 		CASE WHEN name = $1 AND state <> 'destroyed' THEN 0 WHEN name = $1 THEN 1 ELSE 2 END,
-		created_at DESC, id LIMIT 1`, nameOrID))
+		created_at DESC, id LIMIT 1`, nameOrID, tenant))
 	if errors.Is(err, sql.ErrNoRows) {
 		return fleet.Environment{}, notFound(nameOrID)
 	}
@@ -71,7 +72,8 @@ func (s *Store) List(ctx context.Context, f Filter) (envs []fleet.Environment, n
 		where.add("state <> 'destroyed'")
 	}
 	for _, c := range []struct{ column, value string }{
-		{"owner", f.Owner}, {"project", f.Project}, {"blueprint", f.Blueprint},
+		{"tenant", f.Tenant}, {"team", f.Team}, {"owner", f.Owner}, {"project", f.Project}, {"blueprint", f.Blueprint},
+		{"pool", f.Pool}, {"host", f.Host},
 	} {
 		if c.value != "" {
 			where.add(c.column+" = ?", c.value)

@@ -18,8 +18,11 @@ var columns = []struct {
 }{
 	{"id", func(e *fleet.Environment) any { return &e.ID }},
 	{"name", func(e *fleet.Environment) any { return &e.Name }},
+	{"tenant", func(e *fleet.Environment) any { return &e.Tenant }},
+	{"team", func(e *fleet.Environment) any { return &e.Team }},
 	{"owner", func(e *fleet.Environment) any { return &e.Owner }},
 	{"project", func(e *fleet.Environment) any { return &e.Project }},
+	{"pull_request", func(e *fleet.Environment) any { return &e.PullRequest }},
 	{"idempotency_key", func(e *fleet.Environment) any { return &e.IdempotencyKey }},
 	{"blueprint", func(e *fleet.Environment) any { return &e.Blueprint.Name }},
 	{"blueprint_version", func(e *fleet.Environment) any { return &e.Blueprint.Version }},
@@ -31,9 +34,20 @@ var columns = []struct {
 	{"rate_micros", func(e *fleet.Environment) any { return &e.Size.RateMicros }},
 	{"currency", func(e *fleet.Environment) any { return &e.Size.Currency }},
 	{"image", func(e *fleet.Environment) any { return &e.Image }},
-	{"users", func(e *fleet.Environment) any { return usersField{&e.Users} }},
+	{"users", func(e *fleet.Environment) any { return jsonField[[]string]{&e.Users} }},
 	{"workspace", func(e *fleet.Environment) any { return &e.Workspace }},
 	{"inputs", func(e *fleet.Environment) any { return inputsField{&e.Inputs} }},
+	{"pool", func(e *fleet.Environment) any { return &e.Pool }},
+	{"match_key", func(e *fleet.Environment) any { return &e.MatchKey }},
+	{"host", func(e *fleet.Environment) any { return &e.Host }},
+	{"vars", func(e *fleet.Environment) any { return jsonField[map[string]string]{&e.Vars} }},
+	{"secret_names", func(e *fleet.Environment) any { return jsonField[[]string]{&e.SecretNames} }},
+	{"paused", func(e *fleet.Environment) any { return boolField{&e.Paused} }},
+	{"cold", func(e *fleet.Environment) any { return proseField{&e.Cold} }},
+	{"queue_rank", func(e *fleet.Environment) any { return intField{&e.Queue.Rank} }},
+	{"queue_estimate", func(e *fleet.Environment) any { return timeField{&e.Queue.Estimate} }},
+	{"queue_first", func(e *fleet.Environment) any { return timeField{&e.Queue.First} }},
+	{"queue_until", func(e *fleet.Environment) any { return timeField{&e.Queue.Until} }},
 	{"state", func(e *fleet.Environment) any { return (*string)(&e.State) }},
 	{"reason", func(e *fleet.Environment) any { return proseField{&e.Reason} }},
 	{"failure", func(e *fleet.Environment) any { return failureField{&e.Failure} }},
@@ -42,6 +56,9 @@ var columns = []struct {
 	{"lease_max_ttl", func(e *fleet.Environment) any { return (*int64)(&e.Lease.MaxTTL) }},
 	{"lease_start", func(e *fleet.Environment) any { return timeField{&e.Lease.Start} }},
 	{"lease_end", func(e *fleet.Environment) any { return timeField{&e.Lease.End} }},
+	{"lease_idle", func(e *fleet.Environment) any { return (*int64)(&e.Lease.Idle) }},
+	{"lease_active", func(e *fleet.Environment) any { return timeField{&e.Lease.ActiveAt} }},
+	{"lease_warned", func(e *fleet.Environment) any { return boolField{&e.Lease.Warned} }},
 	{"work_action", func(e *fleet.Environment) any { return (*string)(&e.Work.Action) }},
 	{"work_worker", func(e *fleet.Environment) any { return &e.Work.Worker }},
 	{"work_until", func(e *fleet.Environment) any { return timeField{&e.Work.Until} }},
@@ -58,6 +75,10 @@ var columns = []struct {
 	{"destroyed_at", func(e *fleet.Environment) any { return timeField{&e.DestroyedAt} }},
 	{"billed_from", func(e *fleet.Environment) any { return timeField{&e.BilledFrom} }},
 	{"billed_until", func(e *fleet.Environment) any { return timeField{&e.BilledUntil} }},
+	{"booked_until", func(e *fleet.Environment) any { return timeField{&e.BookedUntil} }},
+	{"held_micros", func(e *fleet.Environment) any { return &e.HeldMicros }},
+	{"held_for", func(e *fleet.Environment) any { return (*int64)(&e.HeldFor) }},
+	{"held_at", func(e *fleet.Environment) any { return timeField{&e.HeldAt} }},
 }
 
 var (
@@ -69,6 +90,16 @@ var (
 	updateEnv = "UPDATE environments SET (" + strings.Join(columnNames()[1:], ", ") + ") = (" +
 		placeholders(2, len(columns)-1) + ") WHERE id = $1"
 )
+
+// updateEnvs is updateEnv for the rows of a source.
+func updateEnvs(source string) string {
+	sources := make([]string, len(columns)-1)
+	for i := range sources {
+		sources[i] = "v.column" + strconv.Itoa(i+2)
+	}
+	return "UPDATE environments SET (" + strings.Join(columnNames()[1:], ", ") + ") = (" + strings.Join(sources, ", ") + ")" +
+		" FROM (" + source + ") AS v WHERE environments.id = v.column1"
+}
 
 func columnNames() []string {
 	names := make([]string, len(columns))
@@ -113,24 +144,28 @@ func envScanner() func(scanner) (fleet.Environment, error) {
 func valuesOf(env *fleet.Environment) ([]any, error) {
 	values := make([]any, len(columns))
 	for i, c := range columns {
-		switch at := c.at(env).(type) {
-		case *string:
-			values[i] = *at
-		case *int64:
-			values[i] = *at
-		case *float64:
-			values[i] = *at
-		case driver.Valuer:
-			v, err := at.Value()
-			if err != nil {
-				return nil, fleet.Errorf(fleet.CodeInternal, "encode %s of environment %q: %w", c.name, env.ID, err)
-			}
-			values[i] = v
-		default:
-			return nil, fmt.Errorf("encode %s of environment %q: no rule for %T", c.name, env.ID, at)
+		v, err := valueOf(c.at(env))
+		if err != nil {
+			return nil, fleet.Errorf(fleet.CodeInternal, "encode %s of environment %q: %w", c.name, env.ID, err)
 		}
+		values[i] = v
 	}
 	return values, nil
+}
+
+// valueOf gives what a place is kept as.
+func valueOf(at any) (any, error) {
+	switch at := at.(type) {
+	case *string:
+		return *at, nil
+	case *int64:
+		return *at, nil
+	case *float64:
+		return *at, nil
+	case driver.Valuer:
+		return at.Value()
+	}
+	return nil, fmt.Errorf("no rule for %T", at)
 }
 
 // kept gives the environment as it will be read back: its times to the microsecond, in UTC.

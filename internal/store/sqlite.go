@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/pressly/goose/v3"
+
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store/migrations"
 )
@@ -29,7 +31,7 @@ func openSQLite(ctx context.Context, path string) (_ *Store, err error) {
 		return nil, fleet.Errorf(fleet.CodeInvalid, "open store: the database's path %q is not absolute", path).
 			WithHint("write it as sqlite:///absolute/path/bothy.db")
 	}
-	s := &Store{where: path}
+	s := &Store{where: path, dialect: sqliteDialect}
 	if err := createFile(path); err != nil {
 		return nil, err
 	}
@@ -41,9 +43,14 @@ func openSQLite(ctx context.Context, path string) (_ *Store, err error) {
 			err = errors.Join(err, s.write.Close())
 		}
 	}()
-	if err := s.migrate(ctx); err != nil {
+	p, err := migrations.SQLite(s.write)
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	if err := s.migrate(ctx, p); err != nil {
 		return nil, err
 	}
+	s.statements = newStatements(s.write)
 	if s.read, err = connect(path, readers, "_pragma", "query_only(1)"); err != nil {
 		return nil, err
 	}
@@ -78,12 +85,9 @@ func connect(path string, n int, option, value string) (*sql.DB, error) {
 	return db, nil
 }
 
-func (s *Store) migrate(ctx context.Context) error {
-	p, err := migrations.SQLite(s.write)
-	if err != nil {
-		return fmt.Errorf("open store: %w", err)
-	}
-	err = migrations.Up(ctx, p)
+// migrate brings the schema up to date.
+func (s *Store) migrate(ctx context.Context, p *goose.Provider) error {
+	err := migrations.Up(ctx, p)
 	if newer, ok := errors.AsType[*migrations.NewerError](err); ok {
 		return fleet.Errorf(fleet.CodeUnavailable, "open store: %w", newer).
 			WithHint("run the newer bothyd that wrote %s, or put a backup from before in its place", s.where)

@@ -18,8 +18,8 @@ func (s *Store) SaveState(ctx context.Context, id string, generation, serial int
 	if len(sealed) == 0 || generation <= 0 {
 		return fleet.Errorf(fleet.CodeInternal, "save state of environment %s: need a state and a generation", id)
 	}
-	return s.inTx(ctx, "save state", func(tx *sql.Tx) error {
-		if _, err := expected(ctx, tx, id, Expect{Generation: generation}); err != nil {
+	return s.inTx(ctx, "save state", func(tx *txn) error {
+		if _, err := s.expected(ctx, tx, id, Expect{Generation: generation}); err != nil {
 			return err
 		}
 		var newest sql.NullInt64
@@ -56,7 +56,7 @@ func (s *Store) LatestState(ctx context.Context, id string) (sealed []byte, seri
 // DropStates forgets an environment's states: when it is gone, or before it is
 // made anew, as Terraform then counts serials from the beginning.
 func (s *Store) DropStates(ctx context.Context, id string) error {
-	return s.inTx(ctx, "drop states", func(tx *sql.Tx) error {
+	return s.inTx(ctx, "drop states", func(tx *txn) error {
 		_, err := tx.ExecContext(ctx, "DELETE FROM terraform_states WHERE environment_id = $1", id)
 		return err
 	})

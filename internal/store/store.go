@@ -17,36 +17,52 @@ import (
 
 // Store is a database of environments. It is safe for concurrent use.
 type Store struct {
-	// write has one connection: SQLite has one writer, and waiting in Go is
-	// fair and ends with the context. read has several, which cannot write.
+	// read has connections that cannot write. write has one with SQLite, which has one
+	// writer: waiting in Go is fair and ends with the context.
 	write, read *sql.DB
+	// statements are kept for SQLite; PostgreSQL's driver keeps its own.
+	statements *statements
 	// where names the database in sentences for people.
-	where string
+	where   string
+	dialect dialect
+	// pg is nil with SQLite.
+	pg *postgres
+	// What comes at the same time shares a transaction.
+	admissions together[*admitting]
+	changes    together[*changing]
 }
 
-// Open opens the database that dsn names, makes it when it is not there, and
-// brings its schema up to date. dsn is "sqlite://" and an absolute path; the
-// folder must exist. Errors: CodeInvalid for a bad dsn, CodeUnavailable with a
-// hint when the database cannot be used (rights, disk, corrupt, from a newer version).
+// Open opens the database that dsn names and brings its schema up to date. dsn is
+// "sqlite://" and an absolute path, which is made when it is not there in a folder
+// that is; or "postgres://user:password@host:port/database", which must be there, and be
+// reached without a pooler that shares connections between transactions. Errors: CodeInvalid for a
+// bad dsn, CodeUnavailable with a hint when the database cannot be used (away, rights,
+// disk, corrupt, from a newer version).
 func Open(ctx context.Context, dsn string) (*Store, error) {
+	var s *Store
+	var err error
 	switch scheme, rest, ok := strings.Cut(dsn, "://"); {
 	case ok && scheme == "sqlite":
-		return openSQLite(ctx, rest)
+		s, err = openSQLite(ctx, rest)
 	case ok && (scheme == "postgres" || scheme == "postgresql"):
-		return nil, fleet.Errorf(fleet.CodeInvalid, "open store: PostgreSQL is not supported yet").
-			WithHint("use a SQLite database: sqlite:///absolute/path/bothy.db")
+		s, err = openPostgres(ctx, dsn)
 	default:
 		// The dsn itself is not shown: it may hold a password.
-		return nil, fleet.Errorf(fleet.CodeInvalid, "open store: the database address has no known scheme").
-			WithHint("write it as sqlite:///absolute/path/bothy.db")
+		err = fleet.Errorf(fleet.CodeInvalid, "open store: the database address has no known scheme").
+			WithHint("write it as sqlite:///absolute/path/bothy.db or %s", postgresForm)
 	}
+	if err != nil {
+		return nil, err
+	}
+	s.admissions.run, s.changes.run = s.admitTogether, s.changeTogether
+	return s, nil
 }
 
 // Close ends all use of the database. Do not call it while other methods run.
 func (s *Store) Close() error {
 	// Readers first: the last connection to close folds SQLite's log into the
 	// database, and only one that may write can do that.
-	if err := errors.Join(s.read.Close(), s.write.Close()); err != nil {
+	if err := errors.Join(s.statements.close(), s.read.Close(), s.write.Close()); err != nil {
 		return fmt.Errorf("close store: %w", err)
 	}
 	return nil
@@ -65,7 +81,7 @@ func (s *Store) Instance(ctx context.Context, candidate string) (string, error) 
 		return "", fleet.Errorf(fleet.CodeInternal, "name installation: the candidate id is empty")
 	}
 	var id string
-	err := s.inTx(ctx, "name installation", func(tx *sql.Tx) error {
+	err := s.inTx(ctx, "name installation", func(tx *txn) error {
 		const insert = "INSERT INTO installation (singleton, instance) VALUES (1, $1) ON CONFLICT (singleton) DO NOTHING"
 		if _, err := tx.ExecContext(ctx, insert, candidate); err != nil {
 			return err
@@ -73,20 +89,4 @@ func (s *Store) Instance(ctx context.Context, candidate string) (string, error) 
 		return tx.QueryRowContext(ctx, "SELECT instance FROM installation").Scan(&id)
 	})
 	return id, err
-}
-
-// inTx runs fn in one write transaction and commits it when fn gives no error.
-// Errors that carry a fleet code pass unchanged, the database's own get one.
-func (s *Store) inTx(ctx context.Context, doing string, fn func(*sql.Tx) error) (err error) {
-	tx, err := s.write.BeginTx(ctx, nil)
-	if err != nil {
-		return s.fault(ctx, doing, err)
-	}
-	// After a commit this does nothing; it is here for errors and panics. Its
-	// own error adds nothing: the driver has already ended the transaction then.
-	defer func() { _ = tx.Rollback() }()
-	if err := fn(tx); err != nil {
-		return s.fault(ctx, doing, err)
-	}
-	return s.fault(ctx, doing, tx.Commit())
 }

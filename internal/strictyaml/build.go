@@ -44,9 +44,9 @@ func (b *builder) file(f *ast.File) *Node {
 func (b *builder) node(n ast.Node, path string, depth int) *Node {
 	line, col := place(n)
 	out := &Node{Line: line, Col: col, Path: path, doc: b.doc}
-	if b.nodes++; b.nodes > MaxNodes && !b.over {
+	if b.nodes++; b.nodes > b.doc.nodes && !b.over {
 		b.over = true
-		b.doc.fail(line, col, "", fmt.Sprintf("more than %d values", MaxNodes), fmt.Sprintf("at most %d", MaxNodes))
+		b.doc.fail(line, col, "", fmt.Sprintf("more than %d values", b.doc.nodes), fmt.Sprintf("at most %d", b.doc.nodes))
 	}
 	if depth > MaxDepth && !b.over {
 		b.over = true

@@ -2,6 +2,7 @@ package strictyaml
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -135,6 +136,16 @@ func (n *Node) Items() []*Node {
 
 // Str gives a string; anything else is reported with what is wanted.
 func (n *Node) Str(want string) (string, bool) { return scalar[string](n, want) }
+
+// Match gives a text that a pattern fits; want says which those are. Anything else is reported.
+func (n *Node) Match(pattern *regexp.Regexp, want string) (string, bool) {
+	v, ok := n.Str(want)
+	if ok && !pattern.MatchString(v) {
+		n.Want("%s", want)
+		ok = false
+	}
+	return v, ok
+}
 
 // Int gives an integer; anything else is reported with what is wanted.
 func (n *Node) Int(want string) (int64, bool) { return scalar[int64](n, want) }

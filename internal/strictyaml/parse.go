@@ -15,14 +15,18 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// maxTokens bounds what the parser is given: a value in a map in flow style
+// tokensPerNode bounds what the parser is given: a value in a map in flow style
 // takes four tokens, and an indented one no more.
-const maxTokens = 8 * MaxNodes
+const tokensPerNode = 8
 
 // Parse reads a file. The error is of type Errors. Places that do not keep
 // the rest from being read (a duplicate key, an alias) are collected in the Document.
-func Parse(file string, data []byte) (doc *Document, err error) {
-	d := &Document{file: file}
+func Parse(file string, data []byte) (*Document, error) { return ParseUpTo(MaxNodes, file, data) }
+
+// ParseUpTo is Parse for a file of up to nodes values, one that is longer than users' files
+// because its keeper is trusted with it.
+func ParseUpTo(nodes int, file string, data []byte) (doc *Document, err error) {
+	d := &Document{file: file, nodes: nodes}
 	if d.scan(data); len(d.errs) > 0 {
 		return nil, d.Err()
 	}
@@ -88,8 +92,8 @@ func (d *Document) weigh(tokens token.Tokens) {
 		if t.Type == token.CommentType {
 			continue
 		}
-		if count++; count > maxTokens {
-			d.fail(t.Position.Line, t.Position.Column, "", fmt.Sprintf("more than %d values", MaxNodes), fmt.Sprintf("at most %d", MaxNodes))
+		if count++; count > tokensPerNode*d.nodes {
+			d.fail(t.Position.Line, t.Position.Column, "", fmt.Sprintf("more than %d values", d.nodes), fmt.Sprintf("at most %d", d.nodes))
 			return
 		}
 	}

@@ -64,7 +64,9 @@ type Document struct {
 	// Root is the value of the file.
 	Root *Node
 	file string
-	errs Errors
+	// nodes is the most values that it may have.
+	nodes int
+	errs  Errors
 }
 
 // Err gives everything found wrong so far, as Errors, or nil.

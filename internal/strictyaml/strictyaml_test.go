@@ -246,3 +246,17 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// A file that its keeper is trusted with may be longer; a user's may not.
+func TestParseUpToRaisesTheBoundOnValues(t *testing.T) {
+	list := func(n int) []byte { return []byte("a: [" + strings.Repeat("1, ", n-1) + "1]\n") }
+	if _, err := strictyaml.Parse("f", list(strictyaml.MaxNodes)); err == nil {
+		t.Error("a user's file of too many values was read")
+	}
+	if _, err := strictyaml.ParseUpTo(5000, "f", list(4000)); err != nil {
+		t.Error(err)
+	}
+	if _, err := strictyaml.ParseUpTo(5000, "f", list(5000)); err == nil || !strings.Contains(err.Error(), "want at most 5000") {
+		t.Errorf("beyond the raised bound: %v", err)
+	}
+}

@@ -5,9 +5,8 @@ locals {
 }
 
 resource "docker_container" "sandbox" {
-  name     = var.bothy.name
-  image    = var.bothy.image
-  hostname = var.bothy.environment
+  name  = var.bothy.name
+  image = var.bothy.image
 
   # Idle, and not owned by dev: a build that kills all of its user's processes does not end
   # the environment. With no-new-privileges an exec can have no more capabilities than this

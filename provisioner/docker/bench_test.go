@@ -2,8 +2,10 @@ package docker_test
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"os/exec"
+	"slices"
 	"testing"
 	"time"
 
@@ -39,6 +41,49 @@ func BenchmarkExecTrue(b *testing.B) {
 	report(b, "ours-ms", a)
 	report(b, "byhand-ms", h)
 	b.ReportMetric(float64(a)/float64(h), "ratio")
+}
+
+// BenchmarkDeliver hands a secret to a sandbox that was staged, which a claim waits for. Run it with -benchtime 50x.
+func BenchmarkDeliver(b *testing.B) {
+	e := newEngine(b)
+	id := e.sandbox()
+	var took []time.Duration
+	var staging time.Duration
+	for b.Loop() {
+		var s provisioner.Stage
+		staging += timed(func() { s = e.stage(id) })
+		e.run(id, "sleep 0.05") // a pool's sandbox has waited for longer
+		took = append(took, timed(func() {
+			name := fmt.Sprint("token", len(took))
+			if err := s.Deliver(b.Context(), []provisioner.File{{Name: name, Mode: 0o400, Data: make([]byte, 200)}}); err != nil {
+				b.Fatal(err)
+			}
+		}))
+	}
+	slices.Sort(took)
+	report(b, "stage-ms", staging)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+}
+
+// BenchmarkPause freezes a sandbox and thaws it, and measures its traffic.
+func BenchmarkPause(b *testing.B) {
+	e := newEngine(b)
+	id := e.sandbox()
+	var pause, unpause, traffic time.Duration
+	must := func(err error) {
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		pause += timed(func() { must(e.Pause(b.Context(), id)) })
+		unpause += timed(func() { must(e.Unpause(b.Context(), id)) })
+		traffic += timed(func() { _, err := e.Traffic(b.Context(), id); must(err) })
+	}
+	report(b, "pause-ms", pause)
+	report(b, "unpause-ms", unpause)
+	report(b, "traffic-ms", traffic)
 }
 
 // BenchmarkReserve takes a spare network, and gives it back.

@@ -22,6 +22,9 @@ const (
 	opCopyFrom = "copy from sandbox"
 )
 
+// untranslated makes tools say what they say in English, since it is read here. Unlike LC_ALL it leaves the names of files alone.
+var untranslated = []string{"LANGUAGE=C"}
+
 // CopyTo unpacks a tar stream into folder dir, owned by user.
 //
 // Every entry is checked here while it streams by; the first bad one ends the copy, and what came before
@@ -46,7 +49,7 @@ func (r *Runtime) CopyTo(ctx context.Context, id, dir, user string, tarStream io
 	}()
 	words := &said{}
 	code, err := r.Exec(ctx, id, provisioner.ExecRequest{
-		Command: []string{"/bin/sh", "-c", unpackScript, "sh", where}, User: user, Dir: rootFor(where),
+		Command: []string{"/bin/sh", "-c", unpackScript, "sh", where}, User: user, Dir: rootFor(where), Env: untranslated,
 	}, provisioner.Streams{Stdin: pr, Stdout: words, Stderr: words})
 	_ = pr.CloseWithError(io.ErrClosedPipe) // never fails; ends the checker when the sandbox's side ended first
 
@@ -55,7 +58,7 @@ func (r *Runtime) CopyTo(ctx context.Context, id, dir, user string, tarStream io
 		if refused, ok := errors.AsType[*provisioner.Error](errors.Unwrap(err)); ok && ctx.Err() == nil {
 			return refused
 		}
-		return inCopy(opCopyTo, err)
+		return during(opCopyTo, err)
 	}
 	if code != 0 {
 		return unpackFailure(code, dir, user, words.String())
@@ -70,17 +73,26 @@ func (r *Runtime) CopyTo(ctx context.Context, id, dir, user string, tarStream io
 
 // unpackFailure says why tar did not unpack.
 func unpackFailure(code int, dir, user, said string) error {
-	class := provisioner.Permanent
-	switch {
-	case code == exitNotThere:
+	switch code {
+	case exitNotThere:
 		return provisioner.Errorf(provisioner.NotFound, opCopyTo,
 			"the folder %q is not there in the sandbox, or user %q may not enter it", dir, user)
-	case code == 127:
+	case 127:
 		return provisioner.Errorf(provisioner.Permanent, opCopyTo, "the sandbox's image has no tar, which bothy needs to copy files")
-	case strings.Contains(said, "No space left"), strings.Contains(said, "Wrote only"), strings.Contains(said, "quota exceeded"):
-		class = provisioner.Quota
 	}
-	return provisioner.Errorf(class, opCopyTo, "unpacking in %q failed with code %d: %s", dir, code, firstLine(said))
+	return provisioner.Errorf(classOfWords(said), opCopyTo, "unpacking in %q failed with code %d: %s", dir, code, firstLine(said))
+}
+
+// classOfWords reads what a tool said when it failed.
+func classOfWords(said string) provisioner.Class {
+	switch {
+	case strings.Contains(said, "No space left"), strings.Contains(said, "Wrote only"), strings.Contains(said, "quota exceeded"):
+		return provisioner.Quota
+	case strings.Contains(said, "Permission denied"), strings.Contains(said, "Operation not permitted"),
+		strings.Contains(said, "Read-only file system"):
+		return provisioner.Denied
+	}
+	return provisioner.Permanent
 }
 
 // CopyFrom gives path as a tar stream whose first entry is its base name, read with the rights of user.
@@ -105,7 +117,7 @@ func (r *Runtime) CopyFrom(ctx context.Context, id, file, user string) (io.ReadC
 		defer close(s.ended)
 		words := &said{}
 		code, err := r.Exec(ectx, id, provisioner.ExecRequest{
-			Command: []string{"/bin/sh", "-c", packScript, "sh", where, path.Dir(where), base}, User: user, Dir: rootFor(where),
+			Command: []string{"/bin/sh", "-c", packScript, "sh", where, path.Dir(where), base}, User: user, Dir: rootFor(where), Env: untranslated,
 		}, provisioner.Streams{Stdout: first, Stderr: words})
 		s.err = packOutcome(code, err, file, user, words.String())
 		_ = pw.CloseWithError(s.err) // never fails
@@ -126,7 +138,7 @@ func (r *Runtime) CopyFrom(ctx context.Context, id, file, user string) (io.ReadC
 func packOutcome(code int, err error, file, user, said string) error {
 	switch {
 	case err != nil:
-		return inCopy(opCopyFrom, err)
+		return during(opCopyFrom, err)
 	case code == 0, code == 1 && onlyChanged(said):
 		return nil
 	case code == exitNotThere:
@@ -134,7 +146,7 @@ func packOutcome(code int, err error, file, user, said string) error {
 	case code == 127:
 		return provisioner.Errorf(provisioner.Permanent, opCopyFrom, "the sandbox's image has no tar, which bothy needs to copy files")
 	}
-	return provisioner.Errorf(provisioner.Permanent, opCopyFrom, "reading %q failed with code %d: %s", file, code, firstLine(said))
+	return provisioner.Errorf(classOfWords(said), opCopyFrom, "reading %q failed with code %d: %s", file, code, firstLine(said))
 }
 
 // onlyChanged reports whether tar complained of nothing but files that were written to meanwhile.
@@ -193,16 +205,6 @@ func rootFor(p string) string {
 		return "/"
 	}
 	return ""
-}
-
-// inCopy names the copy, not the command that does it, in an error of Exec.
-func inCopy(op string, err error) error {
-	if e, ok := errors.AsType[*provisioner.Error](err); ok {
-		c := *e
-		c.Op = op
-		return &c
-	}
-	return err
 }
 
 // said keeps the beginning of what a tool said.

@@ -121,7 +121,7 @@ func TestCopyRights(t *testing.T) {
 	if err := e.CopyTo(t.Context(), id, "/root", "root", one()); err != nil {
 		t.Fatal(err)
 	}
-	wantClass(t, e.CopyTo(t.Context(), id, "/etc", "dev", one()), provisioner.Permanent)
+	wantClass(t, e.CopyTo(t.Context(), id, "/etc", "dev", one()), provisioner.Denied)
 	wantClass(t, e.CopyTo(t.Context(), id, "/root", "dev", one()), provisioner.NotFound)
 	wantClass(t, e.CopyTo(t.Context(), id, "/nosuch", "dev", one()), provisioner.NotFound)
 	wantClass(t, e.CopyTo(t.Context(), id, "", "dev", one()), provisioner.Permanent)
@@ -230,7 +230,7 @@ func TestCopyFrom(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = io.Copy(io.Discard, out)
-	wantClass(t, err, provisioner.Permanent)
+	wantClass(t, err, provisioner.Denied)
 	if !strings.Contains(err.Error(), "d/b") {
 		t.Errorf("error %q does not name the file that could not be read", err)
 	}

@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -41,7 +42,7 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Runtime implements provisioner.Runtime and provisioner.NetworkKeeper. It is
+// Runtime implements provisioner.Runtime and every capability of package provisioner. It is
 // safe for use by many goroutines. Close it when done.
 type Runtime struct {
 	api      *client.Client
@@ -51,6 +52,7 @@ type Runtime struct {
 	timeout  time.Duration
 	log      *slog.Logger
 	net      *keeper
+	moves    sync.Map // sandbox id -> *bool: frozen, or thawed, just now; see freeze
 }
 
 var (
@@ -153,6 +155,15 @@ func (r *Runtime) ResolveImage(ctx context.Context, ref string) (string, error) 
 
 // Inspect reports on a sandbox.
 func (r *Runtime) Inspect(ctx context.Context, id string) (provisioner.Status, error) {
+	for {
+		status, err := r.inspect(ctx, id)
+		if err != nil || !status.Running && !status.Paused || !r.lags(ctx, id, status.Paused) {
+			return status, err
+		}
+	}
+}
+
+func (r *Runtime) inspect(ctx context.Context, id string) (provisioner.Status, error) {
 	const op = "inspect sandbox"
 	cctx, cancel := r.call(ctx)
 	defer cancel()

@@ -142,19 +142,19 @@ func newEngine(t testing.TB, change ...func(*docker.Config)) *engine {
 		t.Skip("needs the Docker engine; left out by -short")
 	}
 	engineUsed = true
+	api, err := client.NewClientWithOpts(client.WithAPIVersionNegotiation())
+	if err != nil {
+		t.Fatal(err)
+	}
 	cfg := docker.Config{
 		Instance: "t" + testRun + randomHex(2), Key: testKey,
-		Network: docker.NetworkConfig{Spare: -1, Pool: testPool()},
+		Network: docker.NetworkConfig{Spare: -1, Pool: testPool(), Holder: testImage(t, api)},
 		Logger:  slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, c := range change {
 		c(&cfg)
 	}
 	r, err := docker.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	api, err := client.NewClientWithOpts(client.WithAPIVersionNegotiation())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +194,10 @@ func (e *engine) sandbox(change ...func(*container.Config, *container.HostConfig
 	host := &container.HostConfig{
 		CapDrop: []string{"ALL"}, SecurityOpt: []string{"no-new-privileges"}, Init: &yes, NetworkMode: "none",
 		Resources: container.Resources{PidsLimit: &pids, Memory: 512 << 20},
-		Tmpfs:     map[string]string{"/run/secret": "size=1m,mode=0700,uid=1000,gid=1000"},
+		Tmpfs: map[string]string{
+			"/run/secret":          "size=1m,mode=0700,uid=1000,gid=1000",
+			provisioner.SecretsDir: "rw,nosuid,nodev,noexec,size=1m,mode=0700,uid=1000,gid=1000",
+		},
 	}
 	for _, c := range change {
 		c(cfg, host)

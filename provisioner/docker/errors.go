@@ -97,3 +97,13 @@ func isPermission(err error) bool {
 	return errors.Is(err, os.ErrPermission) ||
 		strings.Contains(err.Error(), "permission denied while trying to connect")
 }
+
+// during names what the caller asked for, not the command inside that does it, in an error of Exec.
+func during(op string, err error) error {
+	if e, ok := errors.AsType[*provisioner.Error](err); ok {
+		c := *e
+		c.Op = op
+		return &c
+	}
+	return err
+}

@@ -85,15 +85,19 @@ func checkExec(req provisioner.ExecRequest) error {
 func (r *Runtime) createExec(ctx context.Context, id string, opts container.ExecOptions) (string, error) {
 	cctx, cancel := r.call(ctx)
 	defer cancel()
-	created, err := r.api.ContainerExecCreate(cctx, id, opts)
-	if err != nil {
+	for {
+		created, err := r.api.ContainerExecCreate(cctx, id, opts)
+		if err == nil {
+			return created.ID, nil
+		}
 		err = r.fail(ctx, opExec, err)
-		if provisioner.Is(err, provisioner.Conflict) {
+		if !provisioner.Is(err, provisioner.Conflict) {
+			return "", err
+		}
+		if !r.lags(ctx, id, true) {
 			return "", provisioner.Errorf(provisioner.Conflict, opExec, "the sandbox is not running: %s", provisioner.Sentence(err))
 		}
-		return "", err
 	}
-	return created.ID, nil
 }
 
 // attachExec starts a registered command. It is not cut short by ctx: a
@@ -102,13 +106,22 @@ func (r *Runtime) attachExec(ctx context.Context, execID string, tty bool) (type
 	if err := ctx.Err(); err != nil {
 		return types.HijackedResponse{}, r.fail(ctx, opExec, err)
 	}
+	return r.attach(context.WithoutCancel(ctx), execID, tty)
+}
+
+// attach starts a registered command and gives its connection. When ctx ends first, the command may have been
+// started; its input is closed then.
+func (r *Runtime) attach(ctx context.Context, execID string, tty bool) (types.HijackedResponse, error) {
 	g := &guard{conns: make(chan net.Conn, 1)}
-	actx, cancel := context.WithTimeout(context.WithValue(context.WithoutCancel(ctx), guardKey{}, g), r.timeout)
+	actx, cancel := context.WithTimeout(context.WithValue(ctx, guardKey{}, g), r.timeout)
 	defer cancel()
-	late := time.AfterFunc(r.timeout, g.abort)
+	onTime := context.AfterFunc(actx, g.abort)
 	conn, err := r.api.ContainerExecAttach(actx, execID, container.ExecAttachOptions{Tty: tty})
-	if !late.Stop() && err != nil {
-		err = context.DeadlineExceeded
+	if !onTime() && err == nil {
+		conn.Close() // the end came at the same moment
+		err = actx.Err()
+	} else if err != nil && actx.Err() != nil {
+		err = actx.Err()
 	}
 	if err == nil {
 		return conn, nil
@@ -119,7 +132,7 @@ func (r *Runtime) attachExec(ctx context.Context, execID string, tty bool) (type
 	case strings.Contains(msg, "received 409"):
 		return conn, provisioner.Errorf(provisioner.Conflict, opExec, "the sandbox is not running")
 	}
-	return conn, r.fail(context.WithoutCancel(ctx), opExec, err)
+	return conn, r.fail(ctx, opExec, err)
 }
 
 // session is one running command.

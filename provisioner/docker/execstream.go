@@ -137,16 +137,25 @@ func (p *preamble) finish(code int) string {
 	if len(held) == 0 {
 		return ""
 	}
-	text := string(held)
-	if code == 126 || code == 127 {
-		for _, words := range []string{"OCI runtime exec failed", "unable to find user", "no matching entries in"} {
-			if strings.Contains(text, words) {
-				return strings.TrimSpace(text)
-			}
-		}
+	if text := string(held); notStarted(text, code) {
+		return strings.TrimSpace(text)
 	}
 	_, _ = p.w.Write(held) // the gate keeps the fault
 	return ""
+}
+
+// notStarted reports whether the output of a command that wrote nothing of ours is the engine's words on
+// why it could not be started.
+func notStarted(text string, code int) bool {
+	if code != 126 && code != 127 {
+		return false
+	}
+	for _, words := range []string{"OCI runtime exec failed", "unable to find user", "no matching entries in"} {
+		if strings.Contains(text, words) {
+			return true
+		}
+	}
+	return false
 }
 
 // startFailure turns the engine's words on a command that was not started into an error.

@@ -3,6 +3,8 @@ package docker
 import (
 	"context"
 	"time"
+
+	"github.com/bothy-env/bothy/provisioner"
 )
 
 // SetRemoveFor shortens the tries to remove what is stuck, and gives the way back.
@@ -27,6 +29,9 @@ func (r *Runtime) Firewall() (binary, forward, input, bridges string) {
 	return t.prefix, t.fw.forward, t.fw.input, t.fw.bridges
 }
 
+// Inward gives the name of the chain for what comes to sandboxes.
+func (r *Runtime) Inward() string { return r.net.tables.fw.inward }
+
 // Impossible makes every firewall command fail as if there were no right to it.
 func (r *Runtime) Impossible() {
 	t := r.net.tables
@@ -36,3 +41,15 @@ func (r *Runtime) Impossible() {
 	t.look = func(string) (string, error) { return "", context.Canceled }
 	t.prefix = ""
 }
+
+// JoinPrefix and SlotOf lead from a slot's name to what is reserved, and back.
+const JoinPrefix = joinPrefix
+
+// SlotOf gives the slot of a reservation.
+func SlotOf(reserved string) string { return slotOf(reserved) }
+
+// StageScript is what waits in a sandbox, EncodeFiles what it is sent.
+const StageScript = stageScript
+
+// EncodeFiles makes what StageScript reads.
+func EncodeFiles(files []provisioner.File) ([]byte, error) { return encodeFiles(files) }

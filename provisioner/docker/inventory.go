@@ -42,6 +42,11 @@ func (r *Runtime) Inventory(ctx context.Context, instance string) ([]provisioner
 		if len(c.Names) > 0 {
 			f.Name = strings.TrimPrefix(c.Names[0], "/")
 		}
+		if c.NetworkSettings != nil {
+			for name := range c.NetworkSettings.Networks {
+				f.Network = name // a sandbox is on one
+			}
+		}
 		found = append(found, f)
 	}
 	ns, err := r.api.NetworkList(cctx, network.ListOptions{Filters: ours})

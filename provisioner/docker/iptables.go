@@ -140,10 +140,10 @@ func (t *tables) list(ctx context.Context, binary, chain string) (string, error)
 	return t.do(ctx, "", binary, "-w", "5", "-t", table, "-S", chain)
 }
 
-// chains reads both of our chains.
+// chains reads all of our chains.
 func (t *tables) chains(ctx context.Context) (string, error) {
 	var all string
-	for _, c := range []string{t.fw.forward, t.fw.input} {
+	for _, c := range t.fw.chains() {
 		text, err := t.list(ctx, t.prefix, c)
 		if err != nil {
 			return "", err
@@ -198,7 +198,7 @@ func (t *tables) remove(ctx context.Context) error {
 	if six := t.six(); six != "" {
 		errs = append(errs, t.unlead(ctx, six, t.fw.jumps6()))
 	}
-	for _, c := range []string{t.fw.forward, t.fw.input} {
+	for _, c := range t.fw.chains() {
 		for _, flag := range []string{"-F", "-X"} {
 			_, err := t.do(ctx, "", t.prefix, "-w", "5", "-t", table, flag, c)
 			errs = append(errs, err)

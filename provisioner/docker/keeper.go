@@ -52,7 +52,8 @@ type keeper struct {
 }
 
 // Reserve hands out a network that no other environment is on. With a spare one
-// ready it takes one call to the engine; else the network is made now.
+// ready it takes one call to the engine; else the network is made now. The name is what a sandbox's
+// network_mode is to be: it joins the namespace of the slot's holder, which is on the network already.
 // Class Permanent: isolation is enforced and the rules cannot be set. Quota: the pool is used up.
 func (r *Runtime) Reserve(ctx context.Context, owner provisioner.Owner) (string, error) {
 	const op = "reserve network"
@@ -72,30 +73,29 @@ func (r *Runtime) Reserve(ctx context.Context, owner provisioner.Owner) (string,
 			break
 		}
 		k.refillSoon()
-		cctx, cancel := r.call(ctx)
-		_, err = r.api.NetworkInspect(cctx, s.id, network.InspectOptions{})
-		cancel()
-		if err == nil {
-			return s.name, nil
+		held, err := k.holds(ctx, s.holder)
+		if held {
+			return joinPrefix + s.name, nil
 		}
 		k.drop(s.name)
-		if err = r.fail(ctx, op, err); !provisioner.Is(err, provisioner.NotFound) {
+		if err != nil {
 			return "", err // the network stays; Reconcile finds it
 		}
-		r.log.Info("a spare network was removed by somebody else", "network", s.name)
+		r.log.Info("a spare network's holder was removed by somebody else", "network", s.name)
 	}
 	s, err := k.create(ctx, func(s slot) { k.held[s.name] = 0 })
 	if err != nil {
 		return "", err
 	}
 	k.refillSoon()
-	return s.name, nil
+	return joinPrefix + s.name, nil
 }
 
 // Release removes a network after its environment is gone; the slot is made anew
-// when it is next needed. It waits a while for the last container to leave.
-func (r *Runtime) Release(ctx context.Context, name string) error {
+// when it is next needed. It waits a while for the last sandbox to leave.
+func (r *Runtime) Release(ctx context.Context, reserved string) error {
 	const op = "release network"
+	name := slotOf(reserved)
 	cctx, cancel := r.call(ctx)
 	n, err := r.api.NetworkInspect(cctx, name, network.InspectOptions{})
 	cancel()
@@ -111,7 +111,7 @@ func (r *Runtime) Release(ctx context.Context, name string) error {
 	wctx, cancel := context.WithTimeout(ctx, releaseFor)
 	defer cancel()
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		err := r.net.remove(ctx, n.ID)
+		err := r.net.remove(ctx, n.Name, n.ID)
 		if err == nil {
 			r.net.drop(name)
 			r.net.refill()
@@ -168,7 +168,8 @@ func (k *keeper) settle(known []slot, found map[string]network.Summary, live []s
 		keep[k.slotName(n)] = true
 	}
 	isLive := map[string]bool{}
-	for _, name := range live {
+	for _, reserved := range live {
+		name := slotOf(reserved)
 		isLive[name] = true
 		if _, exists := found[name]; exists {
 			k.held[name] = 0

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -37,6 +38,8 @@ type NetworkConfig struct {
 	Spare int
 	// Isolation is IsolationEnforce ("" too) or IsolationOff.
 	Isolation string
+	// Holder is the image of the containers that hold slots' namespaces; it must have "sleep". "" means bothy/base.
+	Holder string
 	// Allow lists private ranges that sandboxes may reach all the same (a mirror, a registry). Metadata
 	// addresses and the host itself stay closed.
 	Allow []netip.Prefix
@@ -65,6 +68,7 @@ func newKeeper(r *Runtime, cfg NetworkConfig, local bool) (*keeper, error) {
 	default:
 		return nil, provisioner.Errorf(provisioner.Permanent, op, "network isolation %q: want %s or %s", cfg.Isolation, IsolationEnforce, IsolationOff)
 	}
+	cfg.Holder = cmp.Or(cfg.Holder, "bothy/base")
 	for _, p := range cfg.Allow {
 		if !p.IsValid() || !p.Addr().Is4() {
 			return nil, provisioner.Errorf(provisioner.Permanent, op, "allowed range %s: want an IPv4 range", p)
@@ -79,9 +83,9 @@ func newKeeper(r *Runtime, cfg NetworkConfig, local bool) (*keeper, error) {
 	return k, nil
 }
 
-// slot is one network that was made ahead.
+// slot is one network that was made ahead, with the container that holds a network namespace on it.
 type slot struct {
-	name, id string
+	name, id, holder string
 }
 
 // slotName is the name of a slot's network; it holds the instance, so that two daemons on one engine never clash.
@@ -141,14 +145,19 @@ func (k *keeper) create(ctx context.Context, register func(slot)) (slot, error) 
 func (k *keeper) createAt(ctx context.Context, n int) (slot, error) {
 	cctx, cancel := k.r.call(ctx)
 	defer cancel()
-	made, err := k.r.api.NetworkCreate(cctx, k.slotName(n), k.slotRequest(n, k.mtu()))
+	network, err := k.r.api.NetworkCreate(cctx, k.slotName(n), k.slotRequest(n, k.mtu()))
 	if err != nil {
 		return slot{}, err
 	}
-	if err := k.onThisHost(n); err != nil {
-		return slot{}, errors.Join(err, k.r.fail(ctx, "remove network", k.r.api.NetworkRemove(cctx, made.ID)))
+	made := slot{name: k.slotName(n), id: network.ID}
+	err = k.onThisHost(n)
+	if err == nil {
+		made.holder, err = k.hold(ctx, n)
 	}
-	return slot{name: k.slotName(n), id: made.ID}, nil
+	if err != nil {
+		return slot{}, errors.Join(err, k.r.removeNetwork(cctx, ctx, "remove network", made.id))
+	}
+	return made, nil
 }
 
 // onThisHost checks that a slot's bridge is where the rules are: a rootless engine, or one in a virtual

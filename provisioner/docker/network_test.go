@@ -27,7 +27,7 @@ func (e *engine) reserve() string {
 	return name
 }
 
-// networks lists the names of the installation's networks.
+// networks lists the installation's networks as they are reserved.
 func (e *engine) networks() []string {
 	e.t.Helper()
 	found, err := e.Inventory(context.Background(), e.instance)
@@ -37,7 +37,7 @@ func (e *engine) networks() []string {
 	var names []string
 	for _, f := range found {
 		if f.Kind == "network" {
-			names = append(names, f.Name)
+			names = append(names, docker.JoinPrefix+f.Name)
 		}
 	}
 	slices.Sort(names)
@@ -53,7 +53,9 @@ func (e *engine) networkIDs() []string {
 	}
 	var ids []string
 	for _, f := range found {
-		ids = append(ids, f.ID)
+		if f.Kind == "network" {
+			ids = append(ids, f.ID)
+		}
 	}
 	return ids
 }
@@ -76,7 +78,7 @@ func spare(n int) func(*docker.Config) {
 // TestNetworkGolden compares all of what the engine made with what is wanted.
 func TestNetworkGolden(t *testing.T) {
 	e := newEngine(t, pool("172.29.200.0/28"))
-	name := e.reserve()
+	name := docker.SlotOf(e.reserve())
 	got, err := e.api.NetworkInspect(t.Context(), name, network.InspectOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -87,15 +89,14 @@ func TestNetworkGolden(t *testing.T) {
 	want := network.Inspect{
 		Name: "bothy-" + e.instance + "-net-0", Scope: "local", Driver: "bridge", EnableIPv6: false, EnableIPv4: got.EnableIPv4,
 		Internal: false, Attachable: false, Ingress: false,
-		IPAM:       network.IPAM{Driver: "default", Config: []network.IPAMConfig{{Subnet: "172.29.200.0/28", Gateway: got.IPAM.Config[0].Gateway}}},
-		Containers: map[string]network.EndpointResource{},
-		Options:    map[string]string{"com.docker.network.bridge.name": strings.TrimSuffix(bridges, "+") + "0"},
-		Labels:     labels,
+		IPAM:    network.IPAM{Driver: "default", Config: []network.IPAMConfig{{Subnet: "172.29.200.0/28", Gateway: got.IPAM.Config[0].Gateway}}},
+		Options: map[string]string{"com.docker.network.bridge.name": strings.TrimSuffix(bridges, "+") + "0"},
+		Labels:  labels,
 	}
 	if mtu, ok := got.Options["com.docker.network.driver.mtu"]; ok {
 		want.Options["com.docker.network.driver.mtu"] = mtu // only where this host's way out is narrower
 	}
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(network.Inspect{}, "ID", "Created"), cmpopts.EquateEmpty()); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(network.Inspect{}, "ID", "Created", "Containers"), cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("network (-want +got):\n%s", diff)
 	}
 	if len(strings.TrimSuffix(bridges, "+"))+4 > 15 {
@@ -160,13 +161,14 @@ func TestSpare(t *testing.T) {
 	until(t, "the refill", func() bool { return e.Spares() == 2 })
 	for _, name := range e.networks() {
 		if name != first {
-			if err := e.api.NetworkRemove(t.Context(), name); err != nil { // as docker network prune does
+			if err := e.api.ContainerRemove(t.Context(), docker.SlotOf(name), container.RemoveOptions{Force: true}); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 	second := e.reserve()
 	wantEqual(t, "both exist", len(intersect(e.networks(), []string{first, second})), 2)
+	e.wantHolder(second)
 	e.reconcile(first, second)
 	until(t, "the refill", func() bool { return e.Spares() == 2 })
 	if err := e.Close(t.Context()); err != nil {
@@ -269,5 +271,64 @@ func TestNetworkConfigRefused(t *testing.T) {
 		if _, err := docker.New(c); provisioner.ClassOf(err) != provisioner.Permanent {
 			t.Errorf("%s: got %v, want class permanent", name, err)
 		}
+	}
+}
+
+// wantHolder checks that a reservation can be joined.
+func (e *engine) wantHolder(reserved string) {
+	e.t.Helper()
+	c, err := e.api.ContainerInspect(context.Background(), docker.SlotOf(reserved))
+	if err != nil || !c.State.Running {
+		e.t.Errorf("the holder of %s: %v", reserved, err)
+	}
+}
+
+// TestHolderGolden compares what the engine was told about a holder with what is wanted: it can do nothing.
+func TestHolderGolden(t *testing.T) {
+	e := newEngine(t)
+	name := docker.SlotOf(e.reserve())
+	got, err := e.api.ContainerInspect(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type holder struct {
+		Hostname, User, Network, Restart string
+		Command, CapDrop, CapAdd, Opts   []string
+		Privileged, ReadOnly, Init       bool
+		Memory, Swap, Pids               int64
+		Mounts, Ports                    int
+		Owned                            bool
+	}
+	want := holder{
+		Hostname: "bothy", User: "65534:65534", Network: name, Command: []string{"sleep", "infinity"},
+		CapDrop: []string{"ALL"}, Opts: []string{"no-new-privileges:true"}, ReadOnly: true, Init: true,
+		Memory: 16 << 20, Swap: 16 << 20, Pids: 8, Owned: true,
+	}
+	have := holder{
+		Hostname: got.Config.Hostname, User: got.Config.User, Network: string(got.HostConfig.NetworkMode), Restart: string(got.HostConfig.RestartPolicy.Name),
+		Command: append(slices.Clone([]string(got.Config.Entrypoint)), got.Config.Cmd...), CapDrop: got.HostConfig.CapDrop,
+		CapAdd: got.HostConfig.CapAdd, Opts: got.HostConfig.SecurityOpt, Privileged: got.HostConfig.Privileged,
+		ReadOnly: got.HostConfig.ReadonlyRootfs, Init: *got.HostConfig.Init, Memory: got.HostConfig.Memory, Swap: got.HostConfig.MemorySwap,
+		Pids: *got.HostConfig.PidsLimit, Mounts: len(got.Mounts), Ports: len(got.HostConfig.PortBindings),
+		Owned: testKey.Verify(got.Config.Labels) && got.Config.Labels[provisioner.LabelEnvironment] == "" && got.Config.Labels[docker.LabelSlot] != "",
+	}
+	if diff := cmp.Diff(want, have, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("holder (-want +got):\n%s", diff)
+	}
+}
+
+// TestForeignHolder: a container of somebody else by a slot's name is not touched, and the slot is passed over.
+func TestForeignHolder(t *testing.T) {
+	e := newEngine(t, pool("172.29.204.0/27")) // 2 networks
+	name := "bothy-" + e.instance + "-net-0"
+	id := e.sandbox(func(c *container.Config, _ *container.HostConfig) { c.Labels[provisioner.LabelMAC] = "forged" })
+	if err := e.api.ContainerRename(t.Context(), id, name); err != nil {
+		t.Fatal(err)
+	}
+	if got := docker.SlotOf(e.reserve()); got == name {
+		t.Errorf("reserved %s, whose holder is not ours", got)
+	}
+	if c, err := e.api.ContainerInspect(t.Context(), id); err != nil || !c.State.Running {
+		t.Errorf("the foreign container: %v", err)
 	}
 }

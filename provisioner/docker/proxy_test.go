@@ -68,7 +68,9 @@ func (p *proxy) serve(c net.Conn) {
 	p.conns[up] = true
 	p.mu.Unlock()
 	var lose atomic.Bool
+	answered := make(chan struct{})
 	go func() {
+		defer close(answered)
 		b := make([]byte, 64<<10)
 		for {
 			n, err := up.Read(b)
@@ -108,7 +110,7 @@ func (p *proxy) serve(c net.Conn) {
 			if errors.Is(err, io.EOF) {
 				_ = up.(*net.UnixConn).CloseWrite()
 				// The engine's answer may still come: keep both open until it ends the connection.
-				_, _ = io.Copy(io.Discard, c)
+				<-answered
 			}
 			return
 		}

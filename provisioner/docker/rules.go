@@ -33,15 +33,16 @@ const table = "mangle"
 type firewall struct {
 	// bridges matches the names of all bridges of the installation ("by1a2b3c4d+").
 	bridges string
-	// forward is the chain for what leaves the host, input the one for the host itself.
-	forward, input string
+	// forward is the chain for what leaves the host, input the one for the host itself, inward the one for what
+	// comes to sandboxes through the host.
+	forward, input, inward string
 }
 
 // newFirewall derives the names from the instance id, whatever that looks like.
 func newFirewall(instance string) firewall {
 	sum := sha256.Sum256([]byte(instance))
 	id := hex.EncodeToString(sum[:])[:8]
-	return firewall{bridges: "by" + id + "+", forward: "BOTHY-" + id, input: "BOTHY-" + id + "-IN"}
+	return firewall{bridges: "by" + id + "+", forward: "BOTHY-" + id, input: "BOTHY-" + id + "-IN", inward: "BOTHY-" + id + "-TO"}
 }
 
 // bridge is the name of a slot's bridge; at most 15 bytes, as the kernel demands.
@@ -49,12 +50,16 @@ func (f firewall) bridge(slot int) string {
 	return strings.TrimSuffix(f.bridges, "+") + fmt.Sprintf("%x", slot)
 }
 
-// jump is one rule that leads packets of sandboxes to a chain of ours.
+// chains are all of them.
+func (f firewall) chains() []string { return []string{f.forward, f.input, f.inward} }
+
+// jump is one rule that leads packets of sandboxes, or for them, to a chain of ours.
 type jump struct{ chain, rule string }
 
 func (f firewall) jumps() []jump {
 	return []jump{
 		{"FORWARD", "-i " + f.bridges + " -j " + f.forward},
+		{"FORWARD", "-o " + f.bridges + " -j " + f.inward},
 		{"INPUT", "-i " + f.bridges + " -j " + f.input},
 	}
 }
@@ -63,19 +68,27 @@ func (f firewall) jumps() []jump {
 func (f firewall) jumps6() []jump {
 	return []jump{
 		{"FORWARD", "-i " + f.bridges + " -j DROP"},
+		{"FORWARD", "-o " + f.bridges + " -j DROP"},
 		{"INPUT", "-i " + f.bridges + " -j DROP"},
 	}
 }
 
-// restore gives both chains as input for iptables-restore --noflush, which
+// restore gives the chains as input for iptables-restore --noflush, which
 // replaces them in one step. What is let through returns to the host's own rules; it is not accepted over their heads.
-// The pool is closed too, should it lie outside the private ranges: no sandbox reaches another.
+// The pool is closed too, should it lie outside the private ranges: no sandbox reaches another. Nobody else on the
+// network reaches a sandbox either: Docker's own rules that say so have gaps while it makes networks. What the
+// host itself sends, a published port's proxy too, is not forwarded and so does not come here.
 func (f firewall) restore(dns []netip.Addr, pool netip.Prefix, allow []netip.Prefix) string {
 	var b strings.Builder
 	add := func(chain, rule string) { fmt.Fprintf(&b, "-A %s %s\n", chain, rule) }
-	fmt.Fprintf(&b, "*%s\n:%s - [0:0]\n:%s - [0:0]\n", table, f.forward, f.input)
-	for _, chain := range []string{f.forward, f.input} {
+	fmt.Fprintf(&b, "*%s\n", table)
+	for _, chain := range f.chains() {
+		fmt.Fprintf(&b, ":%s - [0:0]\n", chain)
+	}
+	for _, chain := range f.chains() {
 		add(chain, "-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN")
+	}
+	for _, chain := range []string{f.forward, f.input} {
 		for _, a := range dns {
 			add(chain, fmt.Sprintf("-d %s/32 -p udp -m udp --dport 53 -j RETURN", a))
 			add(chain, fmt.Sprintf("-d %s/32 -p tcp -m tcp --dport 53 -j RETURN", a))
@@ -92,6 +105,7 @@ func (f firewall) restore(dns []netip.Addr, pool netip.Prefix, allow []netip.Pre
 		add(f.forward, "-d "+p.String()+" -j DROP")
 	}
 	add(f.input, "-j DROP")
+	add(f.inward, "-j DROP")
 	b.WriteString("COMMIT\n")
 	return b.String()
 }
@@ -108,7 +122,7 @@ func rulesOf(listing, chain string) []string {
 }
 
 // ofBothy matches the jumps of any installation; each takes the packets of its own bridges alone.
-var ofBothy = regexp.MustCompile(`^-i by[0-9a-f]{8}\+ -j (BOTHY-[0-9a-f]{8}(-IN)?|DROP)$`)
+var ofBothy = regexp.MustCompile(`^-[io] by[0-9a-f]{8}\+ -j (BOTHY-[0-9a-f]{8}(-IN|-TO)?|DROP)$`)
 
 // leads reports whether a rule comes before every rule but those that lead to
 // other installations' chains: what stands before it could let a packet through.

@@ -17,10 +17,12 @@ import (
 const wantRules = `*mangle
 :BOTHY-2d711642 - [0:0]
 :BOTHY-2d711642-IN - [0:0]
+:BOTHY-2d711642-TO - [0:0]
 -A BOTHY-2d711642 -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN
+-A BOTHY-2d711642-IN -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN
+-A BOTHY-2d711642-TO -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN
 -A BOTHY-2d711642 -d 169.254.169.254/32 -p udp -m udp --dport 53 -j RETURN
 -A BOTHY-2d711642 -d 169.254.169.254/32 -p tcp -m tcp --dport 53 -j RETURN
--A BOTHY-2d711642-IN -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN
 -A BOTHY-2d711642-IN -d 169.254.169.254/32 -p udp -m udp --dport 53 -j RETURN
 -A BOTHY-2d711642-IN -d 169.254.169.254/32 -p tcp -m tcp --dport 53 -j RETURN
 -A BOTHY-2d711642 -d 169.254.0.0/16 -j DROP
@@ -39,6 +41,7 @@ const wantRules = `*mangle
 -A BOTHY-2d711642 -d 224.0.0.0/4 -j DROP
 -A BOTHY-2d711642 -d 240.0.0.0/4 -j DROP
 -A BOTHY-2d711642-IN -j DROP
+-A BOTHY-2d711642-TO -j DROP
 COMMIT
 `
 
@@ -74,6 +77,7 @@ func TestMoveToFront(t *testing.T) {
 	}{
 		"first":                   {[]string{j.rule, "-j RETURN"}, ""},
 		"after another bothy's":   {[]string{other, j.rule, "-j RETURN"}, ""},
+		"after the way in":        {[]string{"-o by2d711642+ -j BOTHY-2d711642-TO", "-o by2d711642+ -j DROP", j.rule}, ""},
 		"missing":                 {[]string{"-j RETURN"}, set},
 		"empty chain":             {nil, set},
 		"behind a return":         {[]string{"-j RETURN", j.rule}, drop + set},
@@ -186,8 +190,8 @@ func TestAssert(t *testing.T) {
 				t.Fatalf("%s: %v", binary, err)
 			}
 			for _, j := range tb.fw.jumps() {
-				if got := h.chains[binary+" mangle "+j.chain]; len(got) == 0 || got[0] != j.rule {
-					t.Errorf("%s: chain %s does not begin with our jump: %v", binary, j.chain, got)
+				if got := h.chains[binary+" mangle "+j.chain]; !leads(got, j.rule) {
+					t.Errorf("%s: chain %s does not begin with our jumps: %v", binary, j.chain, got)
 				}
 			}
 			if got := len(h.chains[binary+" mangle "+tb.fw.forward]); got != strings.Count(wantRules, "-A BOTHY-2d711642 ")-3 {

@@ -104,9 +104,12 @@ func (k *keeper) fill(ctx context.Context) error {
 	}
 }
 
-// remove removes one network, which must be empty.
-func (k *keeper) remove(ctx context.Context, id string) error {
+// remove removes one slot: its holder and its network. Conflict: a sandbox is still on it.
+func (k *keeper) remove(ctx context.Context, name, id string) error {
 	const op = "remove network"
+	if err := k.removeHolder(ctx, name); err != nil {
+		return err
+	}
 	cctx, cancel := k.r.call(ctx)
 	defer cancel()
 	err := k.r.removeNetwork(cctx, ctx, op, id)
@@ -129,7 +132,7 @@ func (k *keeper) removeAll(ctx context.Context, gone []network.Summary) error {
 		room <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-room }()
-			err := k.remove(ctx, n.ID)
+			err := k.remove(ctx, n.Name, n.ID)
 			if provisioner.Is(err, provisioner.Conflict) {
 				k.r.log.Info("a network that no environment holds is still in use", "network", n.Name)
 				return

@@ -110,7 +110,7 @@ func (u *unpacking) put(e entry) error {
 	}
 	target = path.Join(parent, path.Base(target))
 	if old, there := u.files[target]; !there && !u.files[parent].may(u.user, 2) || there && !old.Mode.IsDir() && !old.may(u.user, 2) {
-		return refuse("permission denied for user " + u.user)
+		return provisioner.Errorf(provisioner.Denied, op, "entry %q: permission denied for user %s", name, u.user)
 	}
 	mode := fs.FileMode(e.head.Mode) & fs.ModePerm
 	switch e.head.Typeflag {
@@ -191,7 +191,7 @@ func pack(to io.Writer, files tree, from, base, user string) error {
 	for _, p := range files.below(from) {
 		n := files[p]
 		if n.Mode&fs.ModeSymlink == 0 && !n.may(user, 4) {
-			return provisioner.Errorf(provisioner.Permanent, op, "permission denied for user %s: %s", user, p)
+			return provisioner.Errorf(provisioner.Denied, op, "permission denied for user %s: %s", user, p)
 		}
 		head := &tar.Header{
 			Name: path.Join(base, strings.TrimPrefix(p, from)), Mode: int64(n.Mode.Perm()),

@@ -159,7 +159,7 @@ func (p *process) supervise(ctx context.Context, command []string, streams provi
 func (p *process) untilSandboxEnds(ctx context.Context, ended chan<- int) {
 	err := p.w.await(ctx, func() (bool, error) {
 		c, ok := p.w.resources.rows[p.id]
-		return !ok || !c.Sandbox.Status.Running, nil
+		return !ok || c.Sandbox.ended(), nil
 	})
 	if err == nil {
 		ended <- exitByKillCode

@@ -1,5 +1,5 @@
 // Package fake is a provider that exists in memory, or in a folder of JSON
-// files: a Driver, a Runtime and a NetworkKeeper over one shared World, with
+// files: a Driver, and a Runtime with every capability, over one shared World, with
 // faults that tests script per call. It passes the same conformance suite as
 // the real implementations.
 //
@@ -60,6 +60,7 @@ type World struct {
 	calls     map[Op]int
 	processes map[string]map[int64]string
 	started   int64
+	staged    int
 	breaches  []string
 }
 
@@ -77,7 +78,11 @@ type sandbox struct {
 	Status         provisioner.Status
 	Files          tree `json:",omitempty"`
 	Logs           []provisioner.LogLine
+	Traffic        int64 `json:",omitempty"`
 }
+
+// ended reports whether the main process is over; a frozen one is not.
+func (s *sandbox) ended() bool { return !s.Status.Running && !s.Status.Paused }
 
 // New opens a world; with Options.Dir, the one that is there. A folder that
 // cannot be used makes every call fail, with class Permanent.
@@ -140,7 +145,7 @@ func (w *World) Driver() *Driver { return &Driver{w: w, prepared: map[string]boo
 
 // Runtime gives a runtime on this world; it is a NetworkKeeper as well. Each one
 // remembers the networks that it handed out, and no others, as one in a process just started.
-func (w *World) Runtime() *Runtime { return &Runtime{w: w, handedOut: map[string]bool{}} }
+func (w *World) Runtime() *Runtime { return &Runtime{w: w, handedOut: map[string]int{}} }
 
 // tx runs do alone, on the newest state of the folder when there is one.
 func (w *World) tx(do func() error) error {
@@ -260,7 +265,8 @@ func (w *World) Stop(id string, exitCode int, cause string) error {
 		if err != nil {
 			return err
 		}
-		r.Sandbox.Status.Running, r.Sandbox.Status.ExitCode, r.Sandbox.Status.Error = false, exitCode, cause
+		s := &r.Sandbox.Status
+		s.Running, s.Paused, s.ExitCode, s.Error = false, false, exitCode, cause
 		return w.resources.put(id, r)
 	})
 }
@@ -337,7 +343,11 @@ func (w *World) newSandbox(image, network string) *sandbox {
 }
 
 func found(r *resource) provisioner.Found {
-	return provisioner.Found{Kind: r.Kind, ID: r.ID, Name: r.Name, Labels: maps.Clone(r.Labels), CreatedAt: r.CreatedAt}
+	f := provisioner.Found{Kind: r.Kind, ID: r.ID, Name: r.Name, Labels: maps.Clone(r.Labels), CreatedAt: r.CreatedAt}
+	if r.Sandbox != nil {
+		f.Network = r.Sandbox.Network
+	}
+	return f
 }
 
 func sortFound(all []provisioner.Found) {

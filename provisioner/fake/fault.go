@@ -12,7 +12,7 @@ import (
 // Op names a call that a fault can meet.
 type Op string
 
-// The operations: the methods of Driver, Runtime and NetworkKeeper.
+// The operations: the methods of Driver, Runtime, NetworkKeeper, Stager, Stage, Pauser and Meter.
 const (
 	OpDriverReady   Op = "driver.ready"
 	OpPrepare       Op = "prepare"
@@ -31,6 +31,11 @@ const (
 	OpRelease       Op = "release"
 	OpReconcile     Op = "reconcile"
 	OpCloseNetworks Op = "close-networks"
+	OpStage         Op = "stage"
+	OpDeliver       Op = "deliver"
+	OpPause         Op = "pause"
+	OpUnpause       Op = "unpause"
+	OpTraffic       Op = "traffic"
 )
 
 // Stage is where in a call a fault strikes.
@@ -58,6 +63,8 @@ type Fault struct {
 	Times int
 	// Skip lets that many matching calls pass first.
 	Skip int
+	// Every strikes only each Every-th matching call after those, beginning with the first; 0 and 1 mean each.
+	Every int
 
 	// Delay passes before the call goes on, or its context ends.
 	Delay time.Duration
@@ -107,6 +114,11 @@ func LoseReply(op Op) Fault {
 
 // Hang keeps one call at a stage until its context ends or the injection is lifted.
 func Hang(op Op, stage Stage) Fault { return Fault{Op: op, Stage: stage, Hold: true} }
+
+// Flap makes every second call fail, the first one too, for as long as it is not lifted: health that comes and goes.
+func Flap(op Op, class provisioner.Class) Fault {
+	return Fault{Op: op, Stage: Before, Times: Always, Every: 2, Fail: &Failure{Class: class, Sentence: "scripted: now it works and now it does not"}}
+}
 
 // HalfCreate makes one create fail with only these kinds of resources made, which its state knows.
 func HalfCreate(kinds ...string) Fault {
@@ -264,7 +276,7 @@ func (w *World) take(op Op, environment string, stage Stage) (key string, fault 
 				continue
 			}
 			s.Seen++
-			if s.Seen > s.Fault.Skip {
+			if s.due() {
 				s.Taken++
 				key, fault = k, s.Fault
 			}
@@ -285,6 +297,12 @@ func (s *scripted) matches(op Op, environment string, stage Stage) bool {
 	return f.Op == op && f.Stage == stage && !s.Lifted &&
 		(f.Environment == "" || f.Environment == environment) &&
 		(f.Times == Always || s.Taken < f.Times)
+}
+
+// due reports whether the call counted last is to be struck.
+func (s *scripted) due() bool {
+	after := s.Seen - s.Fault.Skip
+	return after > 0 && (after-1)%max(s.Fault.Every, 1) == 0
 }
 
 func cancelled(op Op, err error) error {

@@ -179,6 +179,10 @@ func TestEveryOperationCanFail(t *testing.T) {
 	handle, err := s.create(t.Context(), spec())
 	must(t, err)
 	ctx, id := t.Context(), handle.ID
+	ways := make(chan provisioner.Stage, 5) // opened before anything is struck
+	for range cap(ways) {
+		ways <- way(t, s.runtime, id)
+	}
 	calls := map[fake.Op]func() error{
 		fake.OpDriverReady:   func() error { return s.driver.Ready(ctx) },
 		fake.OpPrepare:       func() error { return s.driver.Prepare(ctx, blueprint) },
@@ -195,6 +199,19 @@ func TestEveryOperationCanFail(t *testing.T) {
 		fake.OpRelease:       func() error { return s.runtime.Release(ctx, "gone") },
 		fake.OpReconcile:     func() error { return s.runtime.Reconcile(ctx, nil) },
 		fake.OpCloseNetworks: func() error { return s.runtime.Close(ctx) },
+		fake.OpPause:         func() error { return s.runtime.Pause(ctx, id) },
+		fake.OpUnpause:       func() error { return s.runtime.Unpause(ctx, id) },
+		fake.OpTraffic:       func() error { _, err := s.runtime.Traffic(ctx, id); return err },
+		fake.OpStage: func() error {
+			way, err := s.runtime.Stage(ctx, id, "")
+			if err != nil {
+				return err
+			}
+			return way.Close()
+		},
+		fake.OpDeliver: func() error {
+			return (<-ways).Deliver(ctx, nil)
+		},
 		fake.OpLogs: func() error {
 			return s.runtime.Logs(ctx, id, provisioner.LogsRequest{}, func(provisioner.LogLine) error { return nil })
 		},
@@ -219,6 +236,7 @@ func TestEveryOperationCanFail(t *testing.T) {
 			t.Errorf("%s, while the provider is away: %v", op, err)
 		}
 		must(t, s.SetAvailable(true))
+		must(t, s.runtime.Unpause(ctx, id)) // the next may be any other, and one that is paused takes nothing
 	}
 }
 

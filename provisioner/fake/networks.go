@@ -28,7 +28,7 @@ func (r *Runtime) Reserve(ctx context.Context, owner provisioner.Owner) (name st
 			}
 		}
 		name = slot.Name
-		r.handedOut[name] = true
+		r.handedOut[name] = 0
 		slot.Labels[labelSlot] = slotInUse
 		return r.w.resources.put(slot.ID, slot)
 	})
@@ -47,14 +47,34 @@ func (r *Runtime) Release(ctx context.Context, name string) error {
 	})
 }
 
-// Reconcile removes networks that no one holds and makes spare ones. What this
-// Runtime handed out stays until Release: its caller may be about to write it down.
+// spared reports whether a network was handed out here, and not missed too often by those who hold one.
+func (r *Runtime) spared(name string, live []string) bool {
+	missed, ok := r.handedOut[name]
+	switch {
+	case !ok:
+		return false
+	case slices.Contains(live, name):
+		missed = 0
+	default:
+		missed++
+	}
+	if r.handedOut[name] = missed; missed >= missedMost {
+		delete(r.handedOut, name)
+	}
+	return missed < missedMost
+}
+
+// missedMost is how many Reconciles in a row must miss what this Runtime handed out before it counts as given up.
+const missedMost = 2
+
+// Reconcile removes networks that no one holds and makes spare ones. What this Runtime handed
+// out moments ago stays: its caller may be about to write it down.
 func (r *Runtime) Reconcile(ctx context.Context, live []string) error {
 	return r.w.simple(ctx, OpReconcile, "", func() error {
 		spare := 0
 		for _, slot := range r.w.slots() {
 			switch {
-			case r.handedOut[slot.Name]:
+			case r.spared(slot.Name, live):
 			case slices.Contains(live, slot.Name):
 				slot.Labels[labelSlot] = slotInUse
 				if err := r.w.resources.put(slot.ID, slot); err != nil {

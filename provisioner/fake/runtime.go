@@ -12,8 +12,9 @@ import (
 // Runtime acts inside the sandboxes of a World.
 type Runtime struct {
 	w *World
-	// handedOut are the networks that this Runtime reserved, as a process remembers them.
-	handedOut map[string]bool
+	// handedOut are the networks that this Runtime reserved, as a process remembers them, and how
+	// many Reconciles in a row have missed each.
+	handedOut map[string]int
 }
 
 var _ provisioner.Runtime = (*Runtime)(nil)
@@ -129,7 +130,7 @@ func (r *Runtime) follow(ctx context.Context, id string, next *int, ended *bool)
 		if provisioner.Is(err, provisioner.NotFound) {
 			return true, nil
 		}
-		return err != nil || len(c.Sandbox.Logs) > *next || !c.Sandbox.Status.Running, err
+		return err != nil || len(c.Sandbox.Logs) > *next || c.Sandbox.ended(), err
 	})
 	if ctx.Err() != nil {
 		return nil, cancelled(OpLogs, ctx.Err())
@@ -153,7 +154,7 @@ func (w *World) logs(id string, next *int, ended *bool) (lines []provisioner.Log
 			return err
 		}
 		lines = slices.Clone(c.Sandbox.Logs[*next:])
-		*next, *ended = len(c.Sandbox.Logs), !c.Sandbox.Status.Running
+		*next, *ended = len(c.Sandbox.Logs), c.Sandbox.ended()
 		return nil
 	})
 	return lines, err

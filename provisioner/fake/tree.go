@@ -29,6 +29,8 @@ var imageTree = tree{
 	"/home":       {Mode: fs.ModeDir | 0o755, User: "root"},
 	"/home/dev":   {Mode: fs.ModeDir | 0o755, User: "dev"},
 	"/root":       {Mode: fs.ModeDir | 0o700, User: "root"},
+	"/run":        {Mode: fs.ModeDir | 0o755, User: "root"},
+	"/run/bothy":  {Mode: fs.ModeDir | 0o700, User: "dev"},
 	"/tmp":        {Mode: fs.ModeDir | 0o777, User: "root"},
 	"/workspace":  {Mode: fs.ModeDir | 0o755, User: "dev"},
 }

@@ -1,6 +1,7 @@
 package provisionertest
 
 import (
+	"maps"
 	"strings"
 	"testing"
 
@@ -41,6 +42,7 @@ func testAway(t *testing.T, h Harness) {
 			return err
 		},
 	}
+	maps.Copy(calls, capabilityCalls(t, h, runtime, id))
 	for name, call := range calls {
 		t.Run(name, func(t *testing.T) {
 			err := call()
@@ -64,4 +66,29 @@ func testNoSandbox(t *testing.T, h Harness) {
 	wantClass(t, "CopyFrom", err, provisioner.NotFound)
 	err = h.Runtime.Logs(within(t), id, provisioner.LogsRequest{}, func(provisioner.LogLine) error { return nil })
 	wantClass(t, "Logs", err, provisioner.NotFound)
+	for name, call := range capabilityCalls(t, h, h.Runtime, id) {
+		wantClass(t, name, call(), provisioner.NotFound)
+	}
+}
+
+// capabilityCalls are calls of the declared capabilities that name a sandbox.
+func capabilityCalls(t *testing.T, h Harness, runtime provisioner.Runtime, id string) map[string]func() error {
+	calls := map[string]func() error{}
+	if h.Capabilities.Stage {
+		calls["Stage"] = func() error {
+			_, err := runtime.(provisioner.Stager).Stage(within(t), id, h.User)
+			return err
+		}
+	}
+	if h.Capabilities.Pause {
+		calls["Pause"] = func() error { return runtime.(provisioner.Pauser).Pause(within(t), id) }
+		calls["Unpause"] = func() error { return runtime.(provisioner.Pauser).Unpause(within(t), id) }
+	}
+	if h.Capabilities.Traffic {
+		calls["Traffic"] = func() error {
+			_, err := runtime.(provisioner.Meter).Traffic(within(t), id)
+			return err
+		}
+	}
+	return calls
 }

@@ -1,5 +1,5 @@
 // Package provisionertest is the conformance suite of package provisioner:
-// every obligation of Driver, Runtime and NetworkKeeper as a named subtest. An
+// every obligation of Driver, Runtime and its capabilities as a named subtest. An
 // implementation passes it by calling Run with a Harness:
 //
 //	func TestConformance(t *testing.T) {
@@ -8,7 +8,7 @@
 //
 // The sandboxes that a harness makes hold a shell and the usual small tools
 // (cat, echo, env, id, ln, mkdir, printenv, pwd, rm, sleep, stat, stty, test), a
-// user and root, /etc/shadow, and a folder that the user may write to.
+// user and root, /etc/shadow, a folder that the user may write to, and SecretsDir.
 package provisionertest
 
 import (
@@ -47,7 +47,7 @@ type Harness struct {
 	// User is the image's own user and Workspace its working directory; dev and /workspace when empty.
 	User, Workspace string
 	// Processes gives a text in which the command line of everything that runs in
-	// a sandbox appears; nil reads /proc by Exec.
+	// a sandbox appears, that of a stage with the word "bothy-stage"; nil reads /proc by Exec.
 	Processes func(ctx context.Context, id string) (string, error)
 	// Say makes a sandbox's main process print a line; nil writes to the first process's output by Exec.
 	Say func(ctx context.Context, id, line string, stderr bool) error
@@ -62,6 +62,8 @@ type Capabilities struct {
 	Networks bool
 	// TTY: Exec gives terminals; without it, asking for one is refused with Permanent.
 	TTY bool
+	// Stage, Pause and Traffic: the Runtime is a Stager, a Pauser, a Meter.
+	Stage, Pause, Traffic bool
 }
 
 // obligation is one named subtest.

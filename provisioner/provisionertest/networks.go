@@ -3,6 +3,7 @@ package provisionertest
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -57,14 +58,16 @@ func (k keeper) reserve(t *testing.T) string {
 	return name
 }
 
-// network finds a network by name.
+// network finds a network by what was reserved: its name, or a way to join it that ends with the name.
 func (k keeper) network(t *testing.T, name string) (provisioner.Found, bool) {
 	t.Helper()
 	all, err := k.Runtime.Inventory(within(t), k.Instance)
 	if err != nil {
 		t.Fatalf("Inventory: %v", err)
 	}
-	i := slices.IndexFunc(all, func(f provisioner.Found) bool { return f.Kind == "network" && f.Name == name })
+	i := slices.IndexFunc(all, func(f provisioner.Found) bool {
+		return f.Kind == "network" && f.Name == name[strings.LastIndexByte(name, ':')+1:]
+	})
 	if i < 0 {
 		return provisioner.Found{}, false
 	}

@@ -19,6 +19,9 @@ func testSandbox(t *testing.T, h Harness) {
 		{"terminal", terminalObligations},
 		{"copy", copyObligations},
 		{"logs", logObligations},
+		{"stage", stageObligations},
+		{"pause", pauseObligations},
+		{"traffic", trafficObligations},
 		{"removed by hand", endObligations}, // last: it takes the sandbox away
 	} {
 		t.Run(group.name, func(t *testing.T) {
@@ -82,7 +85,7 @@ func (e *environment) remove(ctx context.Context, t *testing.T) {
 }
 
 var endObligations = []inside{
-	{"a followed log and a running command end", testEnd},
+	{"a followed log, a running command and a stage end", testEnd},
 	{"inspect is not found", func(t *testing.T, e *environment) {
 		_, err := e.h.Runtime.Inspect(within(t), e.handle.ID)
 		wantClass(t, "Inspect", err, provisioner.NotFound)
@@ -111,7 +114,14 @@ func testEnd(t *testing.T, e *environment) {
 	r := e.start(ctx, provisioner.ExecRequest{Command: []string{"sh", "-c", "echo ready; exec sleep 86396"}}, provisioner.Streams{})
 	receive(t, "a line of the followed log", first)
 	r.wantReady(t)
+	var way provisioner.Stage
+	if e.h.Capabilities.Stage {
+		way = staged{e, e.h.Runtime.(provisioner.Stager)}.open(t)
+	}
 	e.remove(ctx, t)
+	if way != nil {
+		wantClass(t, "Deliver after the sandbox went", way.Deliver(ctx, nil), provisioner.NotFound)
+	}
 	if err := receive(t, "the end of the followed log", followed); err != nil {
 		t.Errorf("Logs, followed to the sandbox's end: %v", err)
 	}

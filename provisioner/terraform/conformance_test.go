@@ -17,10 +17,12 @@ import (
 
 // Terraform and Docker together, as the daemon uses them, keep every promise of package provisioner.
 func TestConformance(t *testing.T) {
-	for _, warm := range []bool{true, false} {
+	// Ranges of their own, apart from those of that package's tests.
+	for warm, networks := range map[bool]string{true: "172.29.224.0/21", false: "172.29.232.0/21"} {
 		t.Run(fmt.Sprintf("warm=%v", warm), func(t *testing.T) {
+			t.Parallel() // most of it is waiting
 			provisionertest.Run(t, func(t *testing.T) provisionertest.Harness {
-				return newHarness(t, warm)
+				return newHarness(t, warm, netip.MustParsePrefix(networks))
 			})
 		})
 	}
@@ -37,7 +39,7 @@ func (r asEngine) Exec(ctx context.Context, id string, req provisioner.ExecReque
 	return r.Runtime.Exec(ctx, id, req, streams)
 }
 
-func newHarness(t *testing.T, warm bool) provisionertest.Harness {
+func newHarness(t *testing.T, warm bool, networks netip.Prefix) provisionertest.Harness {
 	t.Helper()
 	s := newSite(t, func(c *terraform.Config) { c.Warm = warm })
 	key := provisioner.Key("test")
@@ -45,8 +47,8 @@ func newHarness(t *testing.T, warm bool) provisionertest.Harness {
 		t.Helper()
 		r, err := docker.New(docker.Config{
 			Host: host, Instance: s.instance, Key: key, Logger: testLogger(t),
-			// Firewall rules are that package's own matter. The range is apart from that of its tests.
-			Network: docker.NetworkConfig{Isolation: docker.IsolationOff, Pool: netip.MustParsePrefix("172.29.224.0/20"), Spare: -1},
+			// Firewall rules are that package's own matter.
+			Network: docker.NetworkConfig{Isolation: docker.IsolationOff, Pool: networks, Spare: -1},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -102,6 +104,6 @@ resource "docker_nonsense" "x" {}
 			return open(t, cfg), newRuntime(t, cfg.EngineHost)
 		},
 		Restart:      func(t *testing.T) provisioner.Runtime { return newRuntime(t, "") },
-		Capabilities: provisionertest.Capabilities{Networks: true, TTY: true},
+		Capabilities: provisionertest.Capabilities{Networks: true, TTY: true, Stage: true, Pause: true, Traffic: true},
 	}
 }

@@ -158,6 +158,10 @@ func playTerraform() int {
 			fmt.Println("Welcome to something else")
 			return 0
 		}
+		// As OpenTofu does, which once made a fresh daemon never ready.
+		if _, err := os.Stat(os.Getenv("TF_CLI_CONFIG_FILE")); err != nil {
+			fmt.Println("Warning: Unable to open CLI configuration file")
+		}
 		fmt.Printf(`{"terraform_version":%q}`, s.Version)
 	case "init":
 		at := ".terraform/providers/registry.example/bothy/fake/1.0.0/linux_amd64"

@@ -59,7 +59,7 @@ func TestRealWarmAndPlainMakeTheSame(t *testing.T) {
 // stripped takes from a state what differs from one environment to the next.
 func stripped(t *testing.T, state, id, instance string) map[string]any {
 	t.Helper()
-	state = strings.NewReplacer(id, "ID", instance, "INSTANCE").Replace(state)
+	state = strings.NewReplacer(id, "ID", id[:12], "SHORT", instance, "INSTANCE").Replace(state)
 	var all map[string]any
 	if err := json.Unmarshal([]byte(state), &all); err != nil {
 		t.Fatal(err)

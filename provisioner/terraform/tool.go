@@ -90,7 +90,10 @@ func (d *Driver) examine(ctx context.Context, path string) (tool, error) {
 		return known, nil
 	}
 
-	tf, err := d.newTerraform(path, d.cfg.WorkDir, d.environment("version", d.cfg.WorkDir))
+	env := d.environment("version", d.cfg.WorkDir)
+	// Ours may not be written yet, and OpenTofu says so in front of its version.
+	env["TF_CLI_CONFIG_FILE"] = os.DevNull
+	tf, err := d.newTerraform(path, d.cfg.WorkDir, env)
 	if err != nil {
 		return tool{}, err
 	}

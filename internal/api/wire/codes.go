@@ -11,6 +11,7 @@ const (
 	CodeUnauthenticated = "unauthenticated"
 	CodeTooLarge        = "too_large"
 	CodeUnavailable     = "unavailable"
+	CodeDenied          = "denied"
 	CodeProvision       = "provision_failed"
 	CodeInternal        = "internal"
 )

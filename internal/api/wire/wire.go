@@ -6,21 +6,36 @@ import "time"
 
 // Environment is one environment as its owner sees it.
 type Environment struct {
-	ID        string         `json:"id" doc:"Random, never reused" example:"k3v9x2ab"`
-	Name      string         `json:"name" doc:"Unique among live environments" example:"calm-otter"`
-	Owner     string         `json:"owner" doc:"User who asked" example:"ada"`
-	Project   string         `json:"project,omitempty" doc:"What it is for" example:"shop"`
+	ID      string `json:"id" doc:"Random, never reused" example:"k3v9x2ab"`
+	Name    string `json:"name" doc:"Unique among live environments" example:"calm-otter"`
+	Tenant  string `json:"tenant,omitempty" doc:"Whose it is; absent while a pool keeps it warm" example:"acme"`
+	Team    string `json:"team,omitempty" doc:"Team that it was asked for" example:"core"`
+	Owner   string `json:"owner" doc:"User who asked" example:"ada"`
+	Project string `json:"project,omitempty" doc:"What it is for" example:"shop"`
+	// PullRequest is a number, or a word of the forge's.
+	PullRequest string `json:"pull_request,omitempty" doc:"Pull request that it is for" example:"17"`
+	// Pool stays when it is claimed.
+	Pool string `json:"pool,omitempty" doc:"Pool that it was made for" example:"builders"`
+	// Claimed says that a warm one was taken, so that no Terraform ran for the request.
+	Claimed   bool           `json:"claimed" doc:"It was kept warm by a pool, and was taken"`
+	Cold      string         `json:"cold,omitempty" doc:"Why no warm one was taken, in one sentence"`
+	Queue     *Queue         `json:"queue,omitempty" doc:"Its place among those that wait for capacity; absent when it does not wait"`
+	Host      string         `json:"host,omitempty" doc:"Engine host that it is on"`
 	Blueprint BlueprintRef   `json:"blueprint" doc:"The exact blueprint it was made from"`
 	Size      Size           `json:"size" doc:"Its limits and price, as they were at admission"`
 	Inputs    map[string]any `json:"inputs,omitempty" doc:"The blueprint's inputs"`
-	State     string         `json:"state" enum:"pending,provisioning,warm,leased,failed,destroying,destroyed" doc:"Where it is in its life" example:"leased"`
-	Reason    string         `json:"reason,omitempty" doc:"Why it is in this state, in one sentence"`
-	Failure   *Failure       `json:"failure,omitempty" doc:"Why it failed; stays"`
-	Users     []string       `json:"users" doc:"Users that exec may take, the first by default"`
-	Workspace string         `json:"workspace" doc:"Folder that source goes to" example:"/workspace"`
-	Lease     Lease          `json:"lease" doc:"Until when it is held"`
-	Cost      Cost           `json:"cost" doc:"What it has cost and will cost"`
-	CreatedAt time.Time      `json:"created_at" doc:"When it was asked for"`
+	// Vars are shown to who may use the environment; they are no place for secrets.
+	Vars      map[string]string `json:"vars,omitempty" doc:"Variables of every command inside"`
+	Secrets   []string          `json:"secrets,omitempty" doc:"Names of the files in the secrets folder"`
+	Paused    bool              `json:"paused,omitempty" doc:"Frozen while it is warm"`
+	State     string            `json:"state" enum:"pending,provisioning,warm,leased,failed,destroying,destroyed" doc:"Where it is in its life" example:"leased"`
+	Reason    string            `json:"reason,omitempty" doc:"Why it is in this state, in one sentence"`
+	Failure   *Failure          `json:"failure,omitempty" doc:"Why it failed; stays"`
+	Users     []string          `json:"users" doc:"Users that exec may take, the first by default"`
+	Workspace string            `json:"workspace" doc:"Folder that source goes to" example:"/workspace"`
+	Lease     Lease             `json:"lease" doc:"Until when it is held"`
+	Cost      Cost              `json:"cost" doc:"What it has cost and will cost"`
+	CreatedAt time.Time         `json:"created_at" doc:"When it was asked for"`
 	// ReadyAt is when it was handed over.
 	ReadyAt     *time.Time `json:"ready_at,omitempty" doc:"When it was handed over"`
 	DestroyedAt *time.Time `json:"destroyed_at,omitempty" doc:"When nothing of it was left"`
@@ -54,6 +69,16 @@ type Lease struct {
 	End           *time.Time `json:"end,omitempty" doc:"When it ends; absent before hand-over"`
 	LeftSeconds   int64      `json:"left_seconds" doc:"Negative when overdue"`
 	Warning       bool       `json:"warning" doc:"Under 10 % is left"`
+	// IdleSeconds ends the lease after a time without use.
+	IdleSeconds int64      `json:"idle_seconds,omitempty" doc:"Ends after so long without use; absent for never"`
+	IdleEnd     *time.Time `json:"idle_end,omitempty" doc:"When it ends unless it is used; absent for never"`
+}
+
+// Queue is a place among those that wait for capacity.
+type Queue struct {
+	Rank     int        `json:"rank" doc:"From 1" example:"3"`
+	Estimate *time.Time `json:"estimate,omitempty" doc:"When it is expected to be ready; absent when that cannot be told"`
+	Until    *time.Time `json:"until,omitempty" doc:"When the request gives up; absent for never"`
 }
 
 // Cost in millionths of the currency's unit.
@@ -62,6 +87,7 @@ type Cost struct {
 	RateMicrosPerHour int64  `json:"rate_micros_per_hour" doc:"Price of an hour" example:"10000"`
 	AccruedMicros     int64  `json:"accrued_micros" doc:"Cost so far" example:"2500"`
 	AtExpiryMicros    int64  `json:"at_expiry_micros" doc:"If it runs to the end of its lease"`
+	HeldMicros        int64  `json:"held_micros" doc:"What is held of its budgets until it is settled"`
 }
 
 // Failure tells why an environment failed.
@@ -70,16 +96,6 @@ type Failure struct {
 	Sentence string    `json:"sentence" doc:"The cause, in one sentence"`
 	Hint     string    `json:"hint,omitempty" doc:"The next thing to do"`
 	At       time.Time `json:"at" doc:"When"`
-}
-
-// CreateRequest asks for an environment. Send an Idempotency-Key header to make retries safe.
-type CreateRequest struct {
-	Blueprint  string         `json:"blueprint,omitempty" doc:"Name, or name@version; default: build" example:"build@1.0.0"`
-	Size       string         `json:"size,omitempty" doc:"One of the blueprint's sizes; its default when empty" example:"small"`
-	Name       string         `json:"name,omitempty" doc:"Made up when empty" example:"calm-otter"`
-	Project    string         `json:"project,omitempty" doc:"What it is for" example:"shop"`
-	TTLSeconds *int64         `json:"ttl_seconds,omitempty" doc:"Default: the blueprint's" example:"3600"`
-	Inputs     map[string]any `json:"inputs,omitempty" doc:"The blueprint's inputs, by name"`
 }
 
 // ExtendRequest moves the end of a lease.
@@ -93,17 +109,22 @@ type EnvironmentList struct {
 	Next         string        `json:"next,omitempty" doc:"Cursor of the next page"`
 }
 
-// Event is one entry of an environment's append-only record.
+// Event is one entry of the append-only record of every decision.
 type Event struct {
 	Seq         int64     `json:"seq" doc:"Number, rising over all environments"`
 	At          time.Time `json:"at" doc:"When"`
 	Environment string    `json:"environment,omitempty" doc:"Id of the environment"`
+	Pool        string    `json:"pool,omitempty" doc:"Pool that it is about"`
+	Host        string    `json:"host,omitempty" doc:"Engine host that it is about"`
+	Tenant      string    `json:"tenant,omitempty" doc:"Whose it is; absent for the platform's own"`
+	Team        string    `json:"team,omitempty" doc:"Team of its environment"`
+	User        string    `json:"user,omitempty" doc:"User of its environment"`
 	Kind        string    `json:"kind" doc:"Stable dotted word" example:"lease.extended"`
 	Message     string    `json:"message" doc:"One sentence"`
 	Actor       string    `json:"actor,omitempty" doc:"User, or bothyd"`
 }
 
-// EventList is a part of an environment's record, oldest first.
+// EventList is a part of the record, oldest first.
 type EventList struct {
 	Events []Event `json:"events" doc:"Oldest first"`
 }

@@ -12,6 +12,6 @@ func NewCmdBlueprint(f *cmdutil.Factory) *cobra.Command {
 	cmd := cmdutil.Group("blueprint", "Blueprints: what environments are made from")
 	cmd.Aliases = []string{"blueprints", "bp"}
 	cmd.Example = "  bothy blueprint ls\n  bothy blueprint show build"
-	cmd.AddCommand(NewCmdLs(f, nil), NewCmdShow(f, nil))
+	cmd.AddCommand(NewCmdLs(f), NewCmdShow(f, nil))
 	return cmd
 }

@@ -10,48 +10,28 @@ import (
 	"github.com/bothy-env/bothy/internal/api/wire"
 	"github.com/bothy-env/bothy/internal/cli/cmdutil"
 	"github.com/bothy-env/bothy/internal/cli/format"
+	"github.com/bothy-env/bothy/internal/client"
 )
 
-// LsOptions are what `blueprint ls` needs.
-type LsOptions struct{ Factory *cmdutil.Factory }
-
 // NewCmdLs makes `bothy blueprint ls`.
-func NewCmdLs(f *cmdutil.Factory, runF func(context.Context, *LsOptions) error) *cobra.Command {
-	opts := &LsOptions{Factory: f}
-	return &cobra.Command{
-		Use:               "ls",
-		Aliases:           []string{"list"},
-		Short:             "List the blueprints on offer",
-		Example:           "  bothy blueprint ls",
-		Args:              cmdutil.Args(0, 0, "no arguments"),
-		ValidArgsFunction: cmdutil.NoComplete,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if runF != nil {
-				return runF(cmd.Context(), opts)
-			}
-			return lsRun(cmd.Context(), opts)
-		},
-	}
+func NewCmdLs(f *cmdutil.Factory) *cobra.Command {
+	return cmdutil.Ls(&cobra.Command{
+		Short:   "List the blueprints on offer",
+		Example: "  bothy blueprint ls",
+	}, func(ctx context.Context) error {
+		return cmdutil.Ask(f, func(c *client.Client) (wire.BlueprintList, error) {
+			blueprints, err := c.Blueprints(ctx)
+			return wire.BlueprintList{Blueprints: append([]wire.Blueprint{}, blueprints...)}, err
+		}, func(w io.Writer, list wire.BlueprintList) error { return table(w, list.Blueprints) })
+	})
 }
 
-func lsRun(ctx context.Context, opts *LsOptions) error {
-	f := opts.Factory
-	c, err := f.Client()
-	if err != nil {
-		return err
+func table(w io.Writer, blueprints []wire.Blueprint) error {
+	rows := [][]string{{"NAME", "VERSION", "SIZES", "FROM", "DESCRIPTION"}}
+	for _, bp := range blueprints {
+		rows = append(rows, []string{format.Clean(bp.Name), format.Clean(bp.Version), sizes(bp), cheapest(bp), format.Clean(bp.Description)})
 	}
-	blueprints, err := c.Blueprints(ctx)
-	if err != nil {
-		return err
-	}
-	list := wire.BlueprintList{Blueprints: append([]wire.Blueprint{}, blueprints...)}
-	return f.Print(list, func(w io.Writer) error {
-		rows := [][]string{{"NAME", "VERSION", "SIZES", "FROM", "DESCRIPTION"}}
-		for _, bp := range blueprints {
-			rows = append(rows, []string{format.Clean(bp.Name), format.Clean(bp.Version), sizes(bp), cheapest(bp), format.Clean(bp.Description)})
-		}
-		return format.Table(w, rows)
-	})
+	return format.Table(w, rows)
 }
 
 func sizes(bp wire.Blueprint) string {

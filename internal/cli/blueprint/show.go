@@ -13,6 +13,7 @@ import (
 	"github.com/bothy-env/bothy/internal/cli/cmdutil"
 	"github.com/bothy-env/bothy/internal/cli/format"
 	"github.com/bothy-env/bothy/internal/cli/iostreams"
+	"github.com/bothy-env/bothy/internal/client"
 )
 
 // ShowOptions are the arguments of `blueprint show`.
@@ -43,15 +44,8 @@ func NewCmdShow(f *cmdutil.Factory, runF func(context.Context, *ShowOptions) err
 
 func showRun(ctx context.Context, opts *ShowOptions) error {
 	f := opts.Factory
-	c, err := f.Client()
-	if err != nil {
-		return err
-	}
-	bp, err := c.Blueprint(ctx, opts.Name)
-	if err != nil {
-		return err
-	}
-	return f.Print(bp, func(w io.Writer) error { return show(w, f, bp) })
+	return cmdutil.Ask(f, func(c *client.Client) (wire.Blueprint, error) { return c.Blueprint(ctx, opts.Name) },
+		func(w io.Writer, bp wire.Blueprint) error { return show(w, f, bp) })
 }
 
 func show(w io.Writer, f *cmdutil.Factory, bp wire.Blueprint) error {

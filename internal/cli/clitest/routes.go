@@ -48,6 +48,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /v1/environments/{env}/exec", s.exec)
 	mux.HandleFunc("PUT /v1/environments/{env}/files", s.put)
 	mux.HandleFunc("GET /v1/environments/{env}/files", s.get)
+	s.platformRoutes(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { notFound(w, r.Method+" "+r.URL.Path) })
 	return mux
 }
@@ -103,6 +104,13 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request) {
 	}
 	s.keys[key] = env.ID
 	s.change(env, "environment.requested", "asked for by alice")
+	if s.fate == "warm" && !req.NoPool {
+		env.Pool, env.Claimed, env.Cold = "builders", true, ""
+		env.hand()
+		s.change(env, "lease.started", "a warm one was claimed")
+		write(w, http.StatusCreated, env.Environment)
+		return
+	}
 	if s.cut {
 		s.cut = false
 		go s.provision(env, s.fate)
@@ -119,13 +127,20 @@ func (s *Server) provision(env *environment, fate string) {
 	if !s.awaitSeen(env) {
 		return
 	}
-	env.State = "provisioning"
+	for rank := 2; fate == "queued" && rank > 0; rank-- {
+		env.Queue = waiting(rank)
+		s.change(env, "environment.waiting", "every host is full")
+		if !s.awaitSeen(env) {
+			return
+		}
+	}
+	env.State, env.Queue = "provisioning", nil
 	s.change(env, "create.progress", "docker_container.sandbox: creating")
 	if fate != "stuck" && !s.awaitSeen(env) {
 		return
 	}
 	switch fate {
-	case "", "ready":
+	case "", "ready", "queued", "warm":
 		env.hand()
 		s.change(env, "lease.started", "handed over")
 	case "stuck":

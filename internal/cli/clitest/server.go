@@ -6,6 +6,7 @@ package clitest
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -38,6 +39,7 @@ type Server struct {
 	noShell bool
 	checks  []wire.Check
 	execs   []*command
+	set     platform
 }
 
 type environment struct {
@@ -57,7 +59,7 @@ func Start(root string) (*Server, error) {
 		return nil, fmt.Errorf("make folder for socket: %w", err)
 	}
 	s := &Server{
-		Socket: filepath.Join(dir, "s"), root: root, closed: make(chan struct{}), changed: make(chan struct{}), keys: map[string]string{},
+		Socket: filepath.Join(dir, "s"), root: root, closed: make(chan struct{}), changed: make(chan struct{}), keys: map[string]string{}, set: newPlatform(),
 		checks: []wire.Check{{Name: "engine", Status: "ok", Message: "Docker answers"}},
 	}
 	listener, err := net.Listen("unix", s.Socket)
@@ -93,8 +95,8 @@ func (s *Server) Refuse(p wire.Problem) {
 	s.refuse = &p
 }
 
-// Fate says what becomes of the environments that are asked for from now on: "" or "ready", "stuck" (until Finish), or a
-// sentence that they fail with.
+// Fate says what becomes of the environments that are asked for from now on: "" or "ready", "warm" (taken from a pool),
+// "queued" (after a wait for capacity), "stuck" (until Finish), or a sentence that they fail with; quotes may be "refused", too.
 func (s *Server) Fate(fate string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -122,7 +124,8 @@ func (s *Server) Check(c wire.Check) {
 	s.checks = append(s.checks, c)
 }
 
-// Add puts an environment there, as if it had been asked for. State is any state; "warning" means leased with under 10 % left.
+// Add puts an environment there, as if it had been asked for. State is any state; "warning" means leased with under 10 % left,
+// "queued" pending for want of capacity.
 func (s *Server) Add(name, state string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -137,6 +140,9 @@ func (s *Server) Add(name, state string) error {
 	}
 	if env.State == "leased" {
 		env.hand()
+	}
+	if state == "queued" {
+		env.State, env.Queue = "pending", waiting(2)
 	}
 	if state == "destroyed" {
 		env.DestroyedAt = new(time.Now())
@@ -211,6 +217,19 @@ func (s *Server) change(env *environment, kind, message string) {
 	s.wake()
 }
 
+// cold is why no warm one is taken, unless the fate is another.
+const cold = "no pool keeps build@1.0.0 small"
+
+// sizeNamed is the first size for a name that is none.
+func sizeNamed(name string) wire.Size {
+	return sizes[max(0, slices.IndexFunc(sizes, func(z wire.Size) bool { return z.Name == name }))]
+}
+
+// waiting is a place in the queue; each takes a minute.
+func waiting(rank int) *wire.Queue {
+	return &wire.Queue{Rank: rank, Estimate: new(time.Now().Add(time.Duration(rank) * time.Minute))}
+}
+
 // make adds a pending environment.
 func (s *Server) make(r wire.CreateRequest) (*environment, error) {
 	if r.Name == "" {
@@ -218,7 +237,7 @@ func (s *Server) make(r wire.CreateRequest) (*environment, error) {
 	}
 	s.seq++
 	id := "e" + strconv.FormatInt(s.seq, 10)
-	size := sizes[max(0, slices.IndexFunc(sizes, func(z wire.Size) bool { return z.Name == r.Size }))]
+	size := sizeNamed(r.Size)
 	left := int64(3600)
 	if r.TTLSeconds != nil {
 		left = *r.TTLSeconds
@@ -227,12 +246,25 @@ func (s *Server) make(r wire.CreateRequest) (*environment, error) {
 		ID: id, Name: r.Name, Owner: "alice", Project: r.Project, Inputs: r.Inputs, State: "pending", Size: size,
 		Blueprint: wire.BlueprintRef{Name: "build", Version: "1.0.0", Digest: "sha256:00"},
 		Users:     []string{"dev", "root"}, Workspace: s.Workspace(r.Name),
-		Lease:     wire.Lease{TTLSeconds: left, MaxTTLSeconds: 28800, LeftSeconds: left},
-		Cost:      wire.Cost{Currency: "USD", RateMicrosPerHour: size.RateMicrosPerHour, AccruedMicros: 1234, AtExpiryMicros: size.RateMicrosPerHour * left / 3600},
+		Lease: wire.Lease{TTLSeconds: left, MaxTTLSeconds: 28800, LeftSeconds: left},
+		Cost:  wire.Cost{Currency: "USD", RateMicrosPerHour: size.RateMicrosPerHour, AccruedMicros: 1234, AtExpiryMicros: size.RateMicrosPerHour * left / 3600},
+		Team:  r.Team, PullRequest: r.PullRequest, Vars: r.Vars, Cold: cold,
 		CreatedAt: time.Now(),
 	}}
+	if r.NoPool {
+		env.Cold = "a new one was asked for"
+	}
+	if r.IdleSeconds != nil {
+		env.Lease.IdleSeconds = *r.IdleSeconds
+	}
 	if err := os.MkdirAll(env.Workspace, 0o755); err != nil {
 		return nil, fmt.Errorf("make workspace: %w", err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Secrets)) {
+		env.Secrets = append(env.Secrets, name)
+		if err := os.WriteFile(filepath.Join(env.dir, name), r.Secrets[name], 0o600); err != nil {
+			return nil, fmt.Errorf("write secret: %w", err)
+		}
 	}
 	s.envs = append(s.envs, env)
 	return env, nil

@@ -48,6 +48,29 @@ func Args(least, most int, what string) cobra.PositionalArgs {
 	}
 }
 
+// Pairs reads a flag's values of the form key=value; want is that form as the flag calls it.
+func Pairs(flag, want string, values []string) (map[string]string, error) {
+	pairs := map[string]string{}
+	for _, v := range values {
+		key, value, found := strings.Cut(v, "=")
+		if !found || key == "" {
+			return nil, Usagef("--%s: got %q, want %s", flag, v, want)
+		}
+		pairs[key] = value
+	}
+	return pairs, nil
+}
+
+// Inputs reads --param. The types of inputs are the daemon's to check: it knows the blueprint.
+func Inputs(values []string) (map[string]any, error) {
+	pairs, err := Pairs("param", "key=value", values)
+	inputs := map[string]any{}
+	for key, value := range pairs {
+		inputs[key] = value
+	}
+	return inputs, err
+}
+
 // OneOf checks a flag's value against the allowed ones.
 func OneOf(flag, value string, allowed ...string) error {
 	if slices.Contains(allowed, value) {

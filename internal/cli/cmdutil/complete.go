@@ -1,11 +1,14 @@
 package cmdutil
 
 import (
+	"context"
+	"math"
 	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/bothy-env/bothy/internal/api/wire"
+	"github.com/bothy-env/bothy/internal/cli/format"
 	"github.com/bothy-env/bothy/internal/client"
 )
 
@@ -66,6 +69,84 @@ func (f *Factory) CompleteBlueprints(most int) Complete {
 			for _, bp := range f.Blueprints(cmd) {
 				names = append(names, cobra.CompletionWithDesc(bp.Name, bp.Description))
 			}
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// CompleteSizes completes --size from the blueprint of --blueprint.
+func (f *Factory) CompleteSizes() Complete {
+	return func(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		wanted := cmd.Flag("blueprint").Value.String()
+		var names []cobra.Completion
+		for _, bp := range f.Blueprints(cmd) {
+			if wanted != "" && bp.Name != wanted {
+				continue
+			}
+			for _, s := range bp.Sizes {
+				names = append(names, cobra.CompletionWithDesc(s.Name, format.Rate(s.RateMicrosPerHour, s.Currency)))
+			}
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// CompletePools completes names of pools, at most most arguments.
+func (f *Factory) CompletePools(most int) Complete {
+	return f.completeNames(most, func(ctx context.Context, c *client.Client) ([]cobra.Completion, error) {
+		pools, err := c.Pools(ctx)
+		return completions(pools, func(p wire.Pool) cobra.Completion { return cobra.CompletionWithDesc(p.Name, p.Blueprint) }), err
+	})
+}
+
+// CompleteHosts completes names of engine hosts, at most most arguments.
+func (f *Factory) CompleteHosts(most int) Complete {
+	return f.completeNames(most, func(ctx context.Context, c *client.Client) ([]cobra.Completion, error) {
+		hosts, err := c.Hosts(ctx)
+		return completions(hosts, func(h wire.Host) cobra.Completion { return cobra.CompletionWithDesc(h.Name, h.Endpoint) }), err
+	})
+}
+
+// CompleteScopes completes scopes that have a quota, at most most arguments.
+func (f *Factory) CompleteScopes(most int) Complete {
+	return f.completeNames(most, func(ctx context.Context, c *client.Client) ([]cobra.Completion, error) {
+		quotas, err := c.Quotas(ctx)
+		return completions(quotas, func(q wire.Quota) cobra.Completion { return q.Scope }), err
+	})
+}
+
+// CompleteOrphans completes ids of environments that orphans belong to.
+func (f *Factory) CompleteOrphans() Complete {
+	return f.completeNames(math.MaxInt, func(ctx context.Context, c *client.Client) ([]cobra.Completion, error) {
+		report, err := c.Orphans(ctx)
+		ids := completions(report.Orphans, func(o wire.Orphan) cobra.Completion {
+			return cobra.CompletionWithDesc(o.Environment, o.Kind+" "+o.Name)
+		})
+		return slices.Compact(ids), err
+	})
+}
+
+// completions gives what to offer for each of what is listed.
+func completions[T any](all []T, offer func(T) cobra.Completion) []cobra.Completion {
+	var offers []cobra.Completion
+	for _, one := range all {
+		offers = append(offers, offer(one))
+	}
+	return offers
+}
+
+// completeNames completes from what the daemon lists; nothing when it does not answer.
+func (f *Factory) completeNames(most int, list func(context.Context, *client.Client) ([]cobra.Completion, error)) Complete {
+	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		c, err := f.Client()
+		if len(args) >= most || err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		ctx, cancel := Bounded(cmd.Context())
+		defer cancel()
+		names, err := list(ctx, c)
+		if err != nil {
+			names = nil
 		}
 		return names, cobra.ShellCompDirectiveNoFileComp
 	}

@@ -41,6 +41,7 @@ var codes = map[string]int{
 	wire.CodeNotFound:        ExitNotFound,
 	wire.CodeQuota:           ExitRefused,
 	wire.CodePolicy:          ExitRefused,
+	wire.CodeDenied:          ExitFailed,
 	wire.CodeConflict:        ExitFailed,
 	wire.CodeUnauthenticated: ExitFailed,
 	wire.CodeTooLarge:        ExitFailed,

@@ -1,9 +1,7 @@
 package env
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -124,15 +122,11 @@ func (opts *DownOptions) everything(ctx context.Context, c *client.Client) error
 	if opts.Yes || len(names) == 0 {
 		return nil
 	}
-	f.Errf("Give back %d: %s? [y/N] ", len(names), strings.Join(names, ", "))
-	answer, err := bufio.NewReader(f.IO.In).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("read answer: %w", err)
+	ok, err := f.Ask(fmt.Sprintf("Give back %d: %s?", len(names), strings.Join(names, ", ")))
+	if err == nil && !ok {
+		err = &cmdutil.Error{Code: wire.CodeConflict, Sentence: "Nothing was given back"}
 	}
-	if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
-		return &cmdutil.Error{Code: wire.CodeConflict, Sentence: "Nothing was given back"}
-	}
-	return nil
+	return err
 }
 
 // waitGone follows one until it is gone; env is the last that was seen.

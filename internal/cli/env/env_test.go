@@ -45,6 +45,11 @@ func TestUpFlags(t *testing.T) {
 		{"none", nil, env.UpOptions{MaxSource: "512MiB", Wait: true}},
 		{"all", []string{"-b", "go@2", "-s", "large", "-n", "web", "--ttl", "2d", "-p", "a=1", "--param", "b=x=y", "--source", "none", "--max-source", "1GiB"},
 			env.UpOptions{Blueprint: "go@2", Size: "large", Name: "web", TTL: "2d", Params: []string{"a=1", "b=x=y"}, Source: "none", MaxSource: "1GiB", Wait: true}},
+		{"for whom, and how long it may wait", []string{"--idle", "15m", "--project", "shop", "--pull-request", "17", "--team", "core", "--queue-timeout", "1m", "--fresh", "--dry-run",
+			"-e", "A=1", "--env", "B=x,y=z", "--secret", "a=f", "--secret", "b=-"},
+			env.UpOptions{Idle: "15m", Project: "shop", PullRequest: "17", Team: "core", QueueTimeout: "1m", Fresh: true, DryRun: true,
+				Env: []string{"A=1", "B=x,y=z"}, Secrets: []string{"a=f", "b=-"}, MaxSource: "512MiB", Wait: true}},
+		{"no queue", []string{"--no-queue"}, env.UpOptions{NoQueue: true, MaxSource: "512MiB", Wait: true}},
 		{"detach", []string{"-d"}, env.UpOptions{MaxSource: "512MiB", Wait: true, Detach: true}},
 		{"no wait", []string{"--wait=false"}, env.UpOptions{MaxSource: "512MiB", Detach: true}},
 	} {

@@ -7,8 +7,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bothy-env/bothy/internal/api/wire"
 	"github.com/bothy-env/bothy/internal/cli/cmdutil"
 	"github.com/bothy-env/bothy/internal/cli/format"
+	"github.com/bothy-env/bothy/internal/client"
 )
 
 // ExtendOptions are the flags of extend.
@@ -45,20 +47,13 @@ func extendRun(ctx context.Context, opts *ExtendOptions) error {
 	if opts.By == "" {
 		return cmdutil.Usagef("--by is needed").WithHint("bothy extend %s --by 30m", opts.Name)
 	}
-	by, err := parseTTL("by", opts.By)
+	by, err := cmdutil.Span("by", opts.By)
 	if err != nil {
 		return err
 	}
-	c, err := f.Client()
-	if err != nil {
-		return err
-	}
-	env, err := c.Extend(ctx, opts.Name, by)
-	if err != nil {
-		return err
-	}
-	return f.Print(env, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "%s: lease %s, %s by then\n", format.Clean(env.Name), lease(env), format.Money(env.Cost.AtExpiryMicros, env.Cost.Currency))
-		return err
-	})
+	return cmdutil.Ask(f, func(c *client.Client) (wire.Environment, error) { return c.Extend(ctx, opts.Name, by) },
+		func(w io.Writer, env wire.Environment) error {
+			_, err := fmt.Fprintf(w, "%s: lease %s, %s by then\n", format.Clean(env.Name), lease(env), format.Money(env.Cost.AtExpiryMicros, env.Cost.Currency))
+			return err
+		})
 }

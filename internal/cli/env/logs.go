@@ -13,7 +13,6 @@ import (
 	"github.com/bothy-env/bothy/internal/cli/cmdutil"
 	"github.com/bothy-env/bothy/internal/cli/format"
 	"github.com/bothy-env/bothy/internal/cli/iostreams"
-	"github.com/bothy-env/bothy/internal/spec"
 )
 
 // LogsOptions are the flags of logs.
@@ -52,7 +51,7 @@ It is kept when the environment is gone. With --output json each line is a JSON 
 
 func logsRun(ctx context.Context, opts *LogsOptions) error {
 	f := opts.Factory
-	since, err := sinceTime(opts.Since, f.Now())
+	since, err := cmdutil.Moment("since", opts.Since, f.Now())
 	if err != nil {
 		return err
 	}
@@ -81,19 +80,4 @@ func logsRun(ctx context.Context, opts *LogsOptions) error {
 		return cmdutil.Exit(cmdutil.ExitCode(err))
 	}
 	return err
-}
-
-// sinceTime reads --since: the zero time when it is empty.
-func sinceTime(s string, now time.Time) (time.Time, error) {
-	if s == "" {
-		return time.Time{}, nil
-	}
-	if t, err := time.Parse(time.RFC3339, s); err == nil {
-		return t, nil
-	}
-	d, err := spec.ParseTTL(s)
-	if err != nil {
-		return time.Time{}, cmdutil.Usagef("--since: got %q, want a duration such as 10m or a time such as 2026-01-31T15:04:05Z", s)
-	}
-	return now.Add(-d), nil
 }

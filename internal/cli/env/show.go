@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +13,7 @@ import (
 	"github.com/bothy-env/bothy/internal/cli/cmdutil"
 	"github.com/bothy-env/bothy/internal/cli/format"
 	"github.com/bothy-env/bothy/internal/cli/iostreams"
+	"github.com/bothy-env/bothy/internal/client"
 )
 
 // ShowOptions are the arguments of show.
@@ -46,15 +45,8 @@ func NewCmdShow(f *cmdutil.Factory, runF func(context.Context, *ShowOptions) err
 
 func showRun(ctx context.Context, opts *ShowOptions) error {
 	f := opts.Factory
-	c, err := f.Client()
-	if err != nil {
-		return err
-	}
-	env, err := c.Get(ctx, opts.Name)
-	if err != nil {
-		return err
-	}
-	return f.Print(env, func(w io.Writer) error { return format.Table(w, showRows(f, env)) })
+	return cmdutil.Ask(f, func(c *client.Client) (wire.Environment, error) { return c.Get(ctx, opts.Name) },
+		func(w io.Writer, env wire.Environment) error { return format.Table(w, showRows(f, env)) })
 }
 
 func showRows(f *cmdutil.Factory, env wire.Environment) [][]string {
@@ -76,12 +68,23 @@ func showRows(f *cmdutil.Factory, env wire.Environment) [][]string {
 	if env.Attempts > 0 {
 		add("Failed tries", fmt.Sprint(env.Attempts))
 	}
+	if env.Queue != nil {
+		add("Queue", queue(f, *env.Queue))
+	}
+	add("Tenant", format.Clean(env.Tenant))
+	add("Team", format.Clean(env.Team))
 	add("Owner", format.Clean(env.Owner))
 	add("Project", format.Clean(env.Project))
+	add("Pull request", format.Clean(env.PullRequest))
+	add("Pool", format.Clean(env.Pool))
+	add("New", format.Clean(env.Cold))
+	add("Host", format.Clean(env.Host))
 	add("Blueprint", blueprintName(env))
 	add("Digest", env.Blueprint.Digest)
 	add("Size", fmt.Sprintf("%s: %g CPUs, %d MiB memory, %d processes", format.Clean(env.Size.Name), env.Size.CPUs, env.Size.MemoryMiB, env.Size.Pids))
-	add("Inputs", inputs(env.Inputs))
+	add("Inputs", format.Pairs(env.Inputs))
+	add("Variables", format.Pairs(env.Vars))
+	add("Secrets", format.Clean(strings.Join(env.Secrets, ", ")))
 	add("Users", format.Clean(strings.Join(env.Users, ", ")))
 	add("Workspace", format.Clean(env.Workspace))
 	add("Created", env.CreatedAt.Local().Format(time.DateTime))
@@ -89,6 +92,9 @@ func showRows(f *cmdutil.Factory, env wire.Environment) [][]string {
 		add("Ready", fmt.Sprintf("%s, after %.1fs", env.ReadyAt.Local().Format(time.DateTime), env.ReadyAt.Sub(env.CreatedAt).Seconds()))
 	}
 	add("Lease", lease(env))
+	if env.Lease.IdleEnd != nil {
+		add("Idle", fmt.Sprintf("ends %s unless it is used", localTime(f, *env.Lease.IdleEnd)))
+	}
 	if env.DestroyedAt != nil {
 		add("Gone", env.DestroyedAt.Local().Format(time.DateTime))
 	}
@@ -116,10 +122,13 @@ func lease(env wire.Environment) string {
 	return fmt.Sprintf("until %s, %s left", end, left(env))
 }
 
-func inputs(in map[string]any) string {
-	var parts []string
-	for _, k := range slices.Sorted(maps.Keys(in)) {
-		parts = append(parts, fmt.Sprintf("%s=%v", k, in[k]))
+func queue(f *cmdutil.Factory, q wire.Queue) string {
+	text := fmt.Sprintf("place %d", q.Rank)
+	if q.Estimate != nil {
+		text += ", ready " + expected(f, *q.Estimate)
 	}
-	return format.Clean(strings.Join(parts, " "))
+	if q.Until != nil {
+		text += ", gives up " + localTime(f, *q.Until)
+	}
+	return text
 }

@@ -7,7 +7,6 @@ import (
 	"github.com/bothy-env/bothy/internal/cli/cmdutil"
 	"github.com/bothy-env/bothy/internal/cli/format"
 	"github.com/bothy-env/bothy/internal/cli/iostreams"
-	"github.com/bothy-env/bothy/internal/spec"
 )
 
 func blueprintName(env wire.Environment) string {
@@ -27,8 +26,8 @@ func localTime(f *cmdutil.Factory, t time.Time) string {
 // left prints what is left of a lease: the whole of one that has not begun.
 func left(env wire.Environment) string {
 	switch {
-	case env.State == "destroying" || env.State == "destroyed":
-		return "-"
+	case env.State == "warm" || env.State == "destroying" || env.State == "destroyed":
+		return "-" // nobody's
 	case env.Lease.LeftSeconds <= 0 && env.Lease.End != nil:
 		return "over"
 	}
@@ -37,18 +36,6 @@ func left(env wire.Environment) string {
 		return s + " !"
 	}
 	return s
-}
-
-// parseTTL reads a flag's duration of whole seconds.
-func parseTTL(flag, text string) (time.Duration, error) {
-	d, err := spec.ParseTTL(text)
-	if err != nil {
-		return 0, cmdutil.Usagef("--%s: %w", flag, err)
-	}
-	if d < time.Second {
-		return 0, cmdutil.Usagef("--%s: got %q, want at least 1s", flag, text)
-	}
-	return d, nil
 }
 
 // stateColor marks what needs a look.

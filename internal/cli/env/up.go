@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,6 +25,13 @@ type UpOptions struct {
 
 	Blueprint, Size, Name, TTL string
 	Params                     []string
+	Project, PullRequest, Team string
+	// Idle and QueueTimeout are durations.
+	Idle, QueueTimeout string
+	NoQueue, Fresh     bool
+	// Env are variables, NAME=value; Secrets are files, NAME=FILE, with - for the input.
+	Env, Secrets []string
+	DryRun       bool
 	// Source is a folder, "none", or empty.
 	Source    string
 	MaxSource string
@@ -44,18 +52,27 @@ override it, and without the file they are enough. The source is copied to the e
 and what is new and not ignored, or the whole folder where there is no git. Without bothy.yaml it is the repository that
 this folder is in; outside of one nothing is copied unless --source names a folder.
 
+Where a pool keeps warm environments of the same blueprint, size and inputs, one of them is yours in milliseconds. Else
+one is made, and up says why. What waits for capacity is told its place in the queue and when it is expected to be ready.
+
 Ctrl-C loses nothing: the request goes on, and the command says how to drop it.
 
 With --output json the environment is printed when it is ready, and nothing before.`,
 		Example: `  bothy up
   bothy up --blueprint build --size small --ttl 2h --source none
   bothy up --name web --param shm_mib=128
+  bothy up --env CI=1 --secret npmrc=.npmrc --idle 15m
+  bothy up --project shop --pull-request 17 --queue-timeout 10m
+  bothy up --size large --dry-run
   bothy up --detach --output json`,
 		Args:              cmdutil.Args(0, 0, "no arguments"),
 		ValidArgsFunction: cmdutil.NoComplete,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if opts.Detach && cmd.Flags().Changed("wait") && opts.Wait {
 				return cmdutil.Usagef("--wait and --detach exclude each other")
+			}
+			if opts.NoQueue && opts.QueueTimeout != "" {
+				return cmdutil.Usagef("--no-queue and --queue-timeout exclude each other")
 			}
 			opts.Detach = opts.Detach || !opts.Wait
 			if runF != nil {
@@ -70,30 +87,23 @@ With --output json the environment is printed when it is ready, and nothing befo
 	flags.StringVarP(&opts.Name, "name", "n", "", "name to call it by (default: made up)")
 	flags.StringVar(&opts.TTL, "ttl", "", "how long to keep it, a `duration` such as 30m, 1h30m or 2d (default: the blueprint's)")
 	flags.StringArrayVarP(&opts.Params, "param", "p", nil, "input of the blueprint, `key=value`; may be given again")
+	flags.StringVar(&opts.Idle, "idle", "", "end the lease after so long without use, a `duration` such as 15m (default: never)")
+	flags.StringVar(&opts.Project, "project", "", "what it is for, a `name` (default: the repository's)")
+	flags.StringVar(&opts.PullRequest, "pull-request", "", "pull request that it is for, a `number` or the forge's word")
+	flags.StringVar(&opts.Team, "team", "", "`team` to ask for, one of yours (default: your first)")
+	flags.StringVar(&opts.QueueTimeout, "queue-timeout", "", "give up after waiting so long for capacity, a `duration` such as 10m (default: never)")
+	flags.BoolVar(&opts.NoQueue, "no-queue", false, "fail rather than wait for capacity")
+	flags.BoolVar(&opts.Fresh, "fresh", false, "make a new one even if a pool has a warm one")
+	flags.StringArrayVarP(&opts.Env, "env", "e", nil, "variable of every command inside, `NAME=value`, no place for secrets; may be given again")
+	flags.StringArrayVar(&opts.Secrets, "secret", nil, "file of the secrets folder /run/bothy, `NAME=FILE` (- for the input); may be given again")
+	flags.BoolVar(&opts.DryRun, "dry-run", false, "only say what it would get and cost, and where it would wait")
 	flags.StringVar(&opts.Source, "source", "", "`folder` to copy to the workspace, or none (default: as bothy.yaml says, or the repository)")
 	flags.StringVar(&opts.MaxSource, "max-source", "512MiB", "largest source to copy, a `size` such as 512MiB or 2GiB")
 	flags.BoolVar(&opts.Wait, "wait", true, "wait until it is ready and the source is copied")
 	flags.BoolVarP(&opts.Detach, "detach", "d", false, "return as soon as the request is accepted; no source is copied")
 	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("blueprint", f.CompleteBlueprints(1)))
-	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("size", completeSizes(f)))
+	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("size", f.CompleteSizes()))
 	return cmd
-}
-
-// completeSizes completes --size from the blueprint of --blueprint.
-func completeSizes(f *cmdutil.Factory) cmdutil.Complete {
-	return func(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		wanted := cmd.Flag("blueprint").Value.String()
-		var names []cobra.Completion
-		for _, bp := range f.Blueprints(cmd) {
-			if wanted != "" && bp.Name != wanted {
-				continue
-			}
-			for _, s := range bp.Sizes {
-				names = append(names, cobra.CompletionWithDesc(s.Name, format.Rate(s.RateMicrosPerHour, s.Currency)))
-			}
-		}
-		return names, cobra.ShellCompDirectiveNoFileComp
-	}
 }
 
 func upRun(ctx context.Context, opts *UpOptions) error {
@@ -107,11 +117,15 @@ func upRun(ctx context.Context, opts *UpOptions) error {
 	if err != nil {
 		return err
 	}
+	if opts.DryRun {
+		return opts.quote(ctx, c, want)
+	}
 	progress := f.Progress()
 	// A display that is still on when this returns ends with a failure; stopping it twice does nothing.
 	defer progress.Stop(false)
 
 	progress.Phase("asking")
+	asked := f.Now()
 	env, _, err := c.Create(ctx, want.request, f.NewKey())
 	if err != nil {
 		progress.Stop(false)
@@ -121,6 +135,7 @@ func upRun(ctx context.Context, opts *UpOptions) error {
 		progress.Stop(true)
 		return opts.accepted(env, want)
 	}
+	took := f.Now().Sub(asked)
 	env, err = waitReady(ctx, c, env, progress)
 	if err != nil {
 		progress.Stop(false)
@@ -133,7 +148,7 @@ func upRun(ctx context.Context, opts *UpOptions) error {
 		}
 	}
 	progress.Stop(true)
-	return f.Print(env, func(w io.Writer) error { return summary(w, f, env, want) })
+	return f.Print(env, func(w io.Writer) error { return summary(w, f, env, want, took) })
 }
 
 // accepted says what --detach left to be done.
@@ -149,16 +164,25 @@ func (opts *UpOptions) accepted(env wire.Environment, want wanted) error {
 	})
 }
 
-// waitReady follows the environment until it is handed over; env is the last that was seen.
+// waitReady follows the environment until it is handed over; env is the last that was seen. One that was warm is
+// handed over already.
 func waitReady(ctx context.Context, c *client.Client, env wire.Environment, progress render.Progress) (wire.Environment, error) {
+	if env.State == "leased" {
+		return env, nil
+	}
+	if env.Cold != "" {
+		progress.Detail("a new one is made: " + env.Cold)
+	}
 	ready := errors.New("ready")
 	var reason string
+	var waiting place
 	err := c.Watch(ctx, env.ID, 0, func(u wire.Update) error {
 		env = u.Environment
 		over := env.State == "leased" || env.State == "failed" || env.State == "destroying" || env.State == "destroyed"
 		if !over {
 			progress.Phase(env.State)
 		}
+		waiting.tell(env.Queue, progress)
 		// What ended a phase is told as part of it.
 		for _, e := range u.Events {
 			progress.Detail(e.Message)
@@ -216,18 +240,31 @@ func interruptedAs(err error, sentence, next string) error {
 }
 
 // summary tells how to get in, until when, and for how much.
-func summary(w io.Writer, f *cmdutil.Factory, env wire.Environment, want wanted) error {
+func summary(w io.Writer, f *cmdutil.Factory, env wire.Environment, want wanted, took time.Duration) error {
 	name := format.Clean(env.Name)
-	fmt.Fprintf(w, "\n%s is ready: %s, %s\n\n", f.IO.Paint(iostreams.Bold, name), blueprintName(env), env.Size.Name)
+	warm := ""
+	if env.Claimed {
+		warm = fmt.Sprintf(", warm from pool %s in %d ms", format.Clean(env.Pool), took.Milliseconds())
+	}
+	fmt.Fprintf(w, "\n%s is ready: %s, %s%s\n\n", f.IO.Paint(iostreams.Bold, name), blueprintName(env), env.Size.Name, warm)
 	rows := [][]string{
 		{"  shell", "bothy shell " + name},
 		{"  run", "bothy exec " + name + " -- make"},
 	}
 	if want.tree != nil {
-		rows = append(rows, []string{"  source", fmt.Sprintf("%d files, %s, in %s", want.tree.Files, format.Bytes(want.tree.Bytes), env.Workspace)})
+		rows = append(rows, []string{"  source", fmt.Sprintf("%s, %s, in %s", format.Count(want.tree.Files, "file"), format.Bytes(want.tree.Bytes), env.Workspace)})
+	}
+	if env.Cold != "" {
+		rows = append(rows, []string{"  new", format.Clean(env.Cold)})
+	}
+	if len(env.Secrets) > 0 {
+		rows = append(rows, []string{"  secrets", format.Clean(strings.Join(env.Secrets, ", ")) + ", in /run/bothy"})
 	}
 	if env.Lease.End != nil {
 		rows = append(rows, []string{"  until", fmt.Sprintf("%s, %s from now", localTime(f, *env.Lease.End), format.Duration(time.Duration(env.Lease.LeftSeconds)*time.Second))})
+	}
+	if idle := env.Lease.IdleSeconds; idle > 0 {
+		rows = append(rows, []string{"  idle", format.Duration(time.Duration(idle)*time.Second) + " without use end it, too"})
 	}
 	rows = append(rows, []string{"  cost", fmt.Sprintf("%s, %s until then", format.Rate(env.Cost.RateMicrosPerHour, env.Cost.Currency), format.Money(env.Cost.AtExpiryMicros, env.Cost.Currency))})
 	return format.Table(w, rows)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -38,7 +39,8 @@ func (opts *UpOptions) want(ctx context.Context) (wanted, error) {
 	}
 	r := wire.CreateRequest{
 		Blueprint: first(opts.Blueprint, s.Blueprint), Size: first(opts.Size, s.Size), Name: first(opts.Name, s.Name),
-		Inputs: maps.Clone(s.Params),
+		Team: opts.Team, PullRequest: opts.PullRequest, NoQueue: opts.NoQueue, NoPool: opts.Fresh,
+		Inputs: maps.Clone(s.Params), Vars: maps.Clone(s.Env),
 	}
 	if opts.Blueprint != "" && opts.Blueprint != s.Blueprint {
 		// Another blueprint has other inputs and sizes than those that the spec was written for.
@@ -47,16 +49,25 @@ func (opts *UpOptions) want(ctx context.Context) (wanted, error) {
 	if err := opts.params(&r); err != nil {
 		return wanted{}, err
 	}
-	if r.TTLSeconds, err = opts.ttl(s.TTL); err != nil {
+	if err := opts.spans(&r, s); err != nil {
+		return wanted{}, err
+	}
+	if err := opts.vars(&r); err != nil {
+		return wanted{}, err
+	}
+	if r.Secrets, err = opts.secrets(); err != nil {
 		return wanted{}, err
 	}
 	dir, err := opts.sourceDir(s, found)
 	if err != nil {
 		return wanted{}, err
 	}
-	if found {
+	switch {
+	case opts.Project != "":
+		r.Project = opts.Project
+	case found:
 		r.Project = projectOf(filepath.Dir(s.File))
-	} else if dir != "" {
+	case dir != "":
 		r.Project = projectOf(dir)
 	}
 	if dir == "" {
@@ -78,34 +89,102 @@ func (opts *UpOptions) want(ctx context.Context) (wanted, error) {
 	return wanted{request: r, tree: &tree}, nil
 }
 
-// params adds --param to the inputs. Their types are the daemon's to check: it knows the blueprint.
+// params adds --param to the inputs.
 func (opts *UpOptions) params(r *wire.CreateRequest) error {
-	for _, p := range opts.Params {
-		key, value, found := strings.Cut(p, "=")
-		if !found || key == "" {
-			return cmdutil.Usagef("--param: got %q, want key=value", p)
+	given, err := cmdutil.Inputs(opts.Params)
+	r.Inputs = over(r.Inputs, given)
+	return err
+}
+
+// spans fills in the durations: those of the flags, else the spec's; none for the daemon's own.
+func (opts *UpOptions) spans(r *wire.CreateRequest, s spec.Spec) error {
+	for _, span := range []struct {
+		flag, text string
+		ofSpec     time.Duration
+		to         **int64
+	}{
+		{"ttl", opts.TTL, s.TTL, &r.TTLSeconds},
+		{"idle", opts.Idle, s.Idle, &r.IdleSeconds},
+		{"queue-timeout", opts.QueueTimeout, 0, &r.QueueTimeoutSeconds},
+	} {
+		d := span.ofSpec
+		if span.text != "" {
+			var err error
+			if d, err = cmdutil.Span(span.flag, span.text); err != nil {
+				return err
+			}
 		}
-		if r.Inputs == nil {
-			r.Inputs = map[string]any{}
+		if d != 0 {
+			*span.to = new(int64(d / time.Second))
 		}
-		r.Inputs[key] = value
 	}
 	return nil
 }
 
-// ttl is that of the flag, else the spec's, nil for the blueprint's.
-func (opts *UpOptions) ttl(ofSpec time.Duration) (*int64, error) {
-	d := ofSpec
-	if opts.TTL != "" {
-		var err error
-		if d, err = parseTTL("ttl", opts.TTL); err != nil {
-			return nil, err
-		}
+// vars adds --env to the variables.
+func (opts *UpOptions) vars(r *wire.CreateRequest) error {
+	given, err := cmdutil.Pairs("env", "NAME=value", opts.Env)
+	r.Vars = over(r.Vars, given)
+	return err
+}
+
+// over puts what was given over what the spec says; nil when neither says anything.
+func over[V any](ofSpec, given map[string]V) map[string]V {
+	if len(given) == 0 {
+		return ofSpec
 	}
-	if d == 0 {
+	if ofSpec == nil {
+		return given
+	}
+	maps.Copy(ofSpec, given)
+	return ofSpec
+}
+
+// maxSecrets is the most that all secrets of a request may hold, in bytes.
+const maxSecrets = 512 << 10
+
+// secrets reads the files of --secret. What is in them is never told, in no error either.
+func (opts *UpOptions) secrets() (map[string][]byte, error) {
+	if len(opts.Secrets) == 0 {
 		return nil, nil
 	}
-	return new(int64(d / time.Second)), nil
+	all, total := map[string][]byte{}, 0
+	input := false
+	for _, s := range opts.Secrets {
+		name, file, found := strings.Cut(s, "=")
+		if !found || name == "" || file == "" {
+			return nil, cmdutil.Usagef("--secret: got %q, want NAME=FILE, or NAME=- for the input", name)
+		}
+		if _, twice := all[name]; twice {
+			return nil, cmdutil.Usagef("--secret: got %s twice", name)
+		}
+		if file == "-" && input {
+			return nil, cmdutil.Usagef("--secret: the input can be only one of them")
+		}
+		input = input || file == "-"
+		data, err := opts.readSecret(file)
+		if err != nil {
+			return nil, local("read secret "+name, err)
+		}
+		if total += len(data); total > maxSecrets {
+			return nil, &cmdutil.Error{Code: wire.CodeTooLarge, Sentence: fmt.Sprintf("the secrets are over %s in all", format.Bytes(maxSecrets)), Hint: "Copy what is no secret with bothy cp."}
+		}
+		all[name] = data
+	}
+	return all, nil
+}
+
+// readSecret reads a file, or the input, up to a little more than is allowed.
+func (opts *UpOptions) readSecret(file string) ([]byte, error) {
+	if file == "-" {
+		return io.ReadAll(io.LimitReader(opts.Factory.IO.In, maxSecrets+1))
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxSecrets+1))
+	return data, errors.Join(err, f.Close())
 }
 
 // sourceDir is the folder to copy, "" for none.

@@ -1,7 +1,10 @@
 package format
 
 import (
+	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -72,6 +75,15 @@ func Fit(s string, width int) string {
 		return ""
 	}
 	return string([]rune(s)[:width-1]) + "…"
+}
+
+// Pairs prints a map on one line, by key: "a=1 b=2".
+func Pairs[V any](in map[string]V) string {
+	var parts []string
+	for _, k := range slices.Sorted(maps.Keys(in)) {
+		parts = append(parts, fmt.Sprintf("%s=%v", k, in[k]))
+	}
+	return Clean(strings.Join(parts, " "))
 }
 
 // Table writes rows in columns, two blanks apart, no blanks at the ends of lines. Cells may be coloured.

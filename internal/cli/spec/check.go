@@ -25,13 +25,15 @@ type CheckOptions struct {
 
 // Checked is what `spec check` prints with --output json. What was not given is left out.
 type Checked struct {
-	File       string         `json:"file"`
-	Name       string         `json:"name,omitempty"`
-	Blueprint  string         `json:"blueprint,omitempty"`
-	Size       string         `json:"size,omitempty"`
-	TTLSeconds int64          `json:"ttl_seconds,omitempty"`
-	Params     map[string]any `json:"params,omitempty"`
-	Source     string         `json:"source"`
+	File        string            `json:"file"`
+	Name        string            `json:"name,omitempty"`
+	Blueprint   string            `json:"blueprint,omitempty"`
+	Size        string            `json:"size,omitempty"`
+	TTLSeconds  int64             `json:"ttl_seconds,omitempty"`
+	IdleSeconds int64             `json:"idle_seconds,omitempty"`
+	Env         map[string]string `json:"env,omitempty"`
+	Params      map[string]any    `json:"params,omitempty"`
+	Source      string            `json:"source"`
 }
 
 // NewCmdCheck makes `bothy spec check`.
@@ -72,7 +74,7 @@ func checkRun(opts *CheckOptions) error {
 	}
 	checked := Checked{
 		File: s.File, Name: s.Name, Blueprint: s.Blueprint, Size: s.Size,
-		TTLSeconds: int64(s.TTL.Seconds()), Params: s.Params, Source: s.Source,
+		TTLSeconds: int64(s.TTL.Seconds()), IdleSeconds: int64(s.Idle.Seconds()), Env: s.Env, Params: s.Params, Source: s.Source,
 	}
 	return opts.Factory.Print(checked, func(w io.Writer) error {
 		_, err := fmt.Fprintf(w, "%s is fine\n", format.Clean(s.File))

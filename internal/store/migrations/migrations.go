@@ -16,8 +16,14 @@ var files embed.FS
 
 // SQLite gives the migrations for a SQLite database. Closing the provider
 // would close db: leave that to db's owner.
-func SQLite(db *sql.DB) (*goose.Provider, error) {
-	p, err := goose.NewProvider(goose.DialectSQLite3, db, files)
+func SQLite(db *sql.DB) (*goose.Provider, error) { return provider(goose.DialectSQLite3, db) }
+
+// PostgreSQL gives the migrations for a PostgreSQL database, with what only that has. They take
+// no lock of their own.
+func PostgreSQL(db *sql.DB) (*goose.Provider, error) { return provider(goose.DialectPostgres, db) }
+
+func provider(dialect goose.Dialect, db *sql.DB) (*goose.Provider, error) {
+	p, err := goose.NewProvider(dialect, db, files, goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(wakes(dialect)))
 	if err != nil {
 		return nil, fmt.Errorf("read migrations: %w", err)
 	}

@@ -30,14 +30,14 @@ func admit(t *testing.T, open Open) {
 		s := open(t)
 		env := environment(1)
 		env.State = fleet.Leased
-		_, _, err := s.Admit(t.Context(), store.Admission{Env: env, Event: requested(env)})
+		_, err := s.Admit(t.Context(), store.Admission{Env: env, Event: requested(env)})
 		wantCode(t, err, fleet.CodeInternal)
 	})
 	t.Run("inputs of a type that cannot be kept", func(t *testing.T) {
 		s := open(t)
 		env := environment(1)
 		env.Inputs["list"] = []string{"a"}
-		_, _, err := s.Admit(t.Context(), store.Admission{Env: env, Event: requested(env)})
+		_, err := s.Admit(t.Context(), store.Admission{Env: env, Event: requested(env)})
 		wantCode(t, err, fleet.CodeInternal)
 	})
 	t.Run("same key and request", func(t *testing.T) { sameKey(t, open(t)) })
@@ -55,14 +55,14 @@ func sameKey(t *testing.T, s *store.Store) {
 	second := environment(2)
 	second.IdempotencyKey = "key"
 	again := store.Admission{Env: second, RequestHash: "hash", Event: requested(second)}
-	got, existed, err := s.Admit(t.Context(), again)
-	if err != nil || !existed {
-		t.Fatalf("existed %v, error %v; want the first environment", existed, err)
+	got, err := s.Admit(t.Context(), again)
+	if err != nil || !got.Existed {
+		t.Fatalf("existed %v, error %v; want the first environment", got.Existed, err)
 	}
-	same(t, got, moved)
+	same(t, got.Env, moved)
 
 	again.RequestHash = "other"
-	_, _, err = s.Admit(t.Context(), again)
+	_, err = s.Admit(t.Context(), again)
 	wantCode(t, err, fleet.CodeConflict)
 	if hint := hintOf(err); hint == "" {
 		t.Fatal("the error has no hint")
@@ -74,35 +74,33 @@ func sameKey(t *testing.T, s *store.Store) {
 	// The key holds for environments that are gone, too.
 	mustChange(t, s, first.ID, func(e *fleet.Environment) { e.State = fleet.Destroyed })
 	again.RequestHash = "hash"
-	if got, existed, err := s.Admit(t.Context(), again); err != nil || !existed || got.ID != first.ID {
-		t.Fatalf("after the end: %q, existed %v, error %v", got.ID, existed, err)
+	if got, err := s.Admit(t.Context(), again); err != nil || !got.Existed || got.Env.ID != first.ID {
+		t.Fatalf("after the end: %q, existed %v, error %v", got.Env.ID, got.Existed, err)
 	}
 }
 
 func sameKeyAtOnce(t *testing.T, s *store.Store) {
 	const callers = 32
 	var (
-		wg      sync.WaitGroup
-		got     [callers]string
-		existed [callers]bool
-		errs    [callers]error
+		wg   sync.WaitGroup
+		got  [callers]store.Admitted
+		errs [callers]error
 	)
 	for i := range callers {
 		wg.Go(func() {
 			env := environment(i)
 			env.IdempotencyKey = "key"
 			a := store.Admission{Env: env, RequestHash: "hash", Event: requested(env)}
-			env, existed[i], errs[i] = s.Admit(t.Context(), a)
-			got[i] = env.ID
+			got[i], errs[i] = s.Admit(t.Context(), a)
 		})
 	}
 	wg.Wait()
 	fresh := 0
 	for i := range callers {
-		if errs[i] != nil || got[i] != got[0] {
-			t.Errorf("caller %d got %q and %v, caller 0 %q", i, got[i], errs[i], got[0])
+		if errs[i] != nil || got[i].Env.ID != got[0].Env.ID {
+			t.Errorf("caller %d got %q and %v, caller 0 %q", i, got[i].Env.ID, errs[i], got[0].Env.ID)
 		}
-		if errs[i] == nil && !existed[i] {
+		if errs[i] == nil && !got[i].Existed {
 			fresh++
 		}
 	}
@@ -116,13 +114,13 @@ func sameName(t *testing.T, s *store.Store) {
 	mustAdmit(t, s, environment(1))
 	second := environment(2)
 	second.Name = "env-1"
-	_, _, err := s.Admit(t.Context(), store.Admission{Env: second, Event: requested(second)})
+	_, err := s.Admit(t.Context(), store.Admission{Env: second, Event: requested(second)})
 	wantCode(t, err, fleet.CodeConflict)
 	if !strings.Contains(err.Error(), `"env-1"`) || hintOf(err) == "" {
 		t.Fatalf("the error does not name the name, or has no hint: %v", err)
 	}
 	mustChange(t, s, environment(1).ID, func(e *fleet.Environment) { e.State = fleet.Destroying })
-	_, _, err = s.Admit(t.Context(), store.Admission{Env: second, Event: requested(second)})
+	_, err = s.Admit(t.Context(), store.Admission{Env: second, Event: requested(second)})
 	wantCode(t, err, fleet.CodeConflict) // still there
 
 	mustChange(t, s, environment(1).ID, func(e *fleet.Environment) { e.State = fleet.Destroyed })
@@ -144,8 +142,8 @@ func sameNameAtOnce(t *testing.T, s *store.Store) {
 			wg.Go(func() {
 				env := environment(n*callers + c)
 				env.Name = fmt.Sprintf("name-%d", n)
-				_, existed, err := s.Admit(t.Context(), store.Admission{Env: env, Event: requested(env)})
-				if won[n][c] = err == nil && !existed; err != nil && fleet.CodeOf(err) != fleet.CodeConflict {
+				got, err := s.Admit(t.Context(), store.Admission{Env: env, Event: requested(env)})
+				if won[n][c] = err == nil && !got.Existed; err != nil && fleet.CodeOf(err) != fleet.CodeConflict {
 					t.Errorf("caller %d of %d: %v", c, n, err)
 				}
 			})

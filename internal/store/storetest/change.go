@@ -40,7 +40,7 @@ func together(t *testing.T, s *store.Store) {
 	env := mustAdmit(t, s, environment(1))
 	at := base.Add(time.Minute)
 	entry := ledger.Entry{
-		At: at, Owner: "ada", Blueprint: "build@1.0.0", Account: "environment",
+		At: at, Owner: "ada", Blueprint: "build@1.0.0", Debit: ledger.AccountLeased, Credit: ledger.AccountCapacity,
 		From: base, Until: at, AmountMicros: 166, Currency: "USD",
 	}
 	got, err := s.Change(t.Context(), env.ID, store.Expect{Revision: 1}, func(e *fleet.Environment) (store.Writes, error) {
@@ -100,7 +100,7 @@ func nothingToWrite(t *testing.T, s *store.Store) {
 func expectations(t *testing.T, s *store.Store) {
 	env := mustAdmit(t, s, environment(1))
 	mustChange(t, s, env.ID, func(e *fleet.Environment) { e.Work.Action = fleet.Create }) // revision 2
-	taken, ok, err := s.TakeWork(t.Context(), "w", base, base.Add(time.Minute))           // revision 3, generation 1
+	taken, ok, err := s.TakeWork(t.Context(), "w", hosts, base, base.Add(time.Minute))    // revision 3, generation 1
 	if err != nil || !ok || taken.Revision != 3 || taken.Work.Generation != 1 {
 		t.Fatalf("take work: %v, %v, revision %d, generation %d", ok, err, taken.Revision, taken.Work.Generation)
 	}

@@ -18,19 +18,18 @@ import (
 // crashDSN tells the test binary to be the child that writes until it is killed.
 const crashDSN = "BOTHY_STORETEST_CRASH_DSN"
 
-// Main is for TestMain: it runs the tests, or is the child of Crash.
-func Main(m *testing.M) {
+// CrashChild is for the beginning of TestMain: in the child of Crash it writes until it is killed.
+func CrashChild() {
 	if dsn := os.Getenv(crashDSN); dsn != "" {
 		err := writeForever(context.Background(), dsn, os.Getenv(crashDSN+"_ROUND"))
 		fmt.Fprintln(os.Stderr, "storetest child:", err)
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
 }
 
 // Crash starts a child process that writes in a loop, kills it with SIGKILL at
 // different points, and checks that what was acknowledged is there and that
-// nothing is there by half. The package's TestMain must call Main.
+// nothing is there by half. The package's TestMain must call CrashChild.
 func Crash(t *testing.T, dsn string) {
 	var acknowledged []string
 	for round := range 8 {
@@ -89,7 +88,7 @@ func writeForever(ctx context.Context, dsn, round string) error {
 		env := environment(n)
 		env.ID, env.Name = fmt.Sprintf("r%s-%d", round, n), fmt.Sprintf("r%s-%d", round, n)
 		env.Work.Generation = 1
-		if _, _, err := s.Admit(ctx, store.Admission{Env: env, Event: requested(env)}); err != nil {
+		if _, err := s.Admit(ctx, store.Admission{Env: env, Event: requested(env)}); err != nil {
 			return err
 		}
 		fmt.Println("1", env.ID, ".")

@@ -13,7 +13,7 @@ func query(t *testing.T, open Open) {
 		s := open(t)
 		_, err := s.Get(t.Context(), "nobody")
 		wantCode(t, err, fleet.CodeNotFound)
-		_, err = s.Find(t.Context(), "nobody")
+		_, err = s.Find(t.Context(), "", "nobody")
 		wantCode(t, err, fleet.CodeNotFound)
 	})
 	t.Run("find", func(t *testing.T) { find(t, open(t)) })
@@ -74,7 +74,7 @@ func find(t *testing.T, s *store.Store) {
 
 	expect := func(nameOrID string, want fleet.Environment) {
 		t.Helper()
-		got, err := s.Find(t.Context(), nameOrID)
+		got, err := s.Find(t.Context(), "acme", nameOrID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,6 +96,25 @@ func find(t *testing.T, s *store.Store) {
 	gone := mustChange(t, s, made[2].ID, func(e *fleet.Environment) { e.State = fleet.Destroying })
 	gone = mustChange(t, s, gone.ID, func(e *fleet.Environment) { e.State = fleet.Destroyed })
 	expect("web", gone)
+
+	// Another tenant has the same name, and sees neither these names nor their ids.
+	theirs := environment(12)
+	theirs.Tenant, theirs.Name = "umbra", "back"
+	theirs = mustAdmit(t, s, theirs)
+	expect("back", before)
+	got, err := s.Find(t.Context(), "umbra", "back")
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, got, theirs)
+	for _, hidden := range []string{"web", before.ID} {
+		_, err := s.Find(t.Context(), "umbra", hidden)
+		wantCode(t, err, fleet.CodeNotFound)
+	}
+	// Those who see all tenants get the newest.
+	if got, err := s.Find(t.Context(), "", "back"); err != nil || got.ID != theirs.ID {
+		t.Fatalf("of all tenants: %q, %v", got.ID, err)
+	}
 }
 
 func list(t *testing.T, open Open) {

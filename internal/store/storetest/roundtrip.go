@@ -55,6 +55,9 @@ func anyEnvironment(t *testing.T, s *store.Store) {
 		n++
 		admitted, later := environment(n), environment(n)
 		drawInto(rt, &admitted)
+		if admitted.HeldAt = (time.Time{}); admitted.Tenant != "" {
+			admitted.HeldAt = admitted.CreatedAt
+		}
 		got := mustAdmit(rt, s, admitted)
 		admitted.Revision = 1
 		same(rt, got, admitted)
@@ -62,7 +65,8 @@ func anyEnvironment(t *testing.T, s *store.Store) {
 
 		drawInto(rt, &later)
 		later.State = fleet.Provisioning
-		later.Owner, later.CreatedAt = admitted.Owner, admitted.CreatedAt
+		later.Tenant, later.Team, later.Owner = admitted.Tenant, admitted.Team, admitted.Owner
+		later.CreatedAt, later.HeldAt = admitted.CreatedAt, admitted.HeldAt
 		got = mustChange(rt, s, later.ID, func(e *fleet.Environment) { *e = later })
 		later.Revision = 2
 		same(rt, got, later)
@@ -74,6 +78,7 @@ func anyEnvironment(t *testing.T, s *store.Store) {
 func drawInto(t *rapid.T, e *fleet.Environment) {
 	word := rapid.StringOf(rapid.RuneFrom([]rune("aZ9-_./ \"'\\;$é€𝄞\n"))) // quoting is where it would go wrong
 	number := rapid.Int64Min(0)
+	amount := rapid.Int64Range(0, 1<<40) // is added up
 	micros := rapid.Custom(func(t *rapid.T) time.Time {
 		if rapid.Bool().Draw(t, "zero") {
 			return time.Time{}
@@ -86,22 +91,29 @@ func drawInto(t *rapid.T, e *fleet.Environment) {
 		rapid.Map(rapid.Int32(), func(n int32) any { return float64(n) }), // a float without a fraction stays one
 	)
 	for _, at := range []*string{
-		&e.Owner, &e.Project, &e.Blueprint.Name, &e.Blueprint.Version, &e.Blueprint.Digest, &e.Size.Name,
+		&e.Tenant, &e.Team, &e.Owner, &e.Project, &e.PullRequest, &e.Pool, &e.MatchKey, &e.Host, &e.Cold, &e.Blueprint.Name, &e.Blueprint.Version, &e.Blueprint.Digest, &e.Size.Name,
 		&e.Size.Currency, &e.Image, &e.Workspace, &e.Reason, &e.Work.Worker, &e.Work.LastError, &e.Network, &e.SandboxID,
 	} {
 		*at = word.Draw(t, "text")
 	}
-	for _, at := range []*int64{&e.Size.MemoryMiB, &e.Size.Pids, &e.Size.RateMicros} {
+	e.Size.MemoryMiB = amount.Draw(t, "MiB")
+	e.HeldMicros, e.HeldFor = amount.Draw(t, "held"), time.Duration(amount.Draw(t, "held for"))
+	for _, at := range []*int64{&e.Size.Pids, &e.Size.RateMicros} {
 		*at = number.Draw(t, "number")
 	}
 	for _, at := range []*time.Time{
-		&e.Lease.Start, &e.Lease.End, &e.Work.Until, &e.Work.NotBefore, &e.Work.Deadline, &e.CreatedAt, &e.UpdatedAt,
+		&e.Lease.Start, &e.Lease.End, &e.Lease.ActiveAt, &e.Queue.Estimate, &e.Queue.First, &e.Queue.Until, &e.BookedUntil, &e.Work.Until, &e.Work.NotBefore, &e.Work.Deadline, &e.CreatedAt, &e.UpdatedAt,
 		&e.ReadyAt, &e.DestroyedAt, &e.BilledFrom, &e.BilledUntil,
 	} {
 		*at = micros.Draw(t, "time")
 	}
 	e.Size.CPUs = rapid.Float64Range(0, 1e6).Draw(t, "cpus")
 	e.Users = rapid.SliceOf(word).Draw(t, "users")
+	e.SecretNames = rapid.SliceOf(word).Draw(t, "secrets")
+	e.Vars = rapid.MapOf(word, word).Draw(t, "vars")
+	e.Paused, e.Lease.Warned = rapid.Bool().Draw(t, "paused"), rapid.Bool().Draw(t, "warned")
+	e.Queue.Rank = rapid.IntRange(0, 1000).Draw(t, "rank")
+	e.Lease.Idle = time.Duration(number.Draw(t, "idle"))
 	e.Inputs = rapid.MapOf(word, input).Draw(t, "inputs")
 	e.Lease.TTL = time.Duration(number.Draw(t, "ttl"))
 	e.Lease.MaxTTL = time.Duration(number.Draw(t, "max ttl"))

@@ -32,6 +32,17 @@ func Run(t *testing.T, open Open) {
 		{"Change", change},
 		{"Work", work},
 		{"WorkModel", workModel},
+		{"Claim", claim},
+		{"Replace", replace},
+		{"Pools", pools},
+		{"Quotas", quotas},
+		{"UsageModel", usageModel},
+		{"Receipts", receipts},
+		{"Orphans", orphans},
+		{"Adopt", adopt},
+		{"Cost", cost},
+		{"Hosts", hostGroup},
+		{"Settings", settings},
 		{"States", states},
 		{"Events", events},
 		{"Log", logs},
@@ -50,12 +61,19 @@ type tb interface {
 // base is when everything in the suite begins: a moment with microseconds.
 var base = time.Date(2026, 3, 1, 12, 0, 0, 123456000, time.UTC)
 
+// host is where environments stand, and hosts all that there are of them.
+const host = "local"
+
+var hosts = []string{host}
+
 // environment gives the n-th distinct pending environment, n seconds younger than the first.
 func environment(n int) fleet.Environment {
 	created := base.Add(time.Duration(n) * time.Second)
 	return fleet.Environment{
 		ID:        fmt.Sprintf("id%06d", n),
 		Name:      fmt.Sprintf("env-%d", n),
+		Tenant:    "acme",
+		Team:      "core",
 		Owner:     "ada",
 		Project:   "hello",
 		Blueprint: fleet.BlueprintRef{Name: "build", Version: "1.0.0", Digest: "sha256:" + fmt.Sprintf("%064x", n)},
@@ -64,11 +82,13 @@ func environment(n int) fleet.Environment {
 		Users:     []string{"dev", "root"},
 		Workspace: "/workspace",
 		Inputs:    map[string]any{"shm_mib": int64(64), "ratio": 2.0, "quick": true, "flavour": "plain"},
+		Host:      host,
 		State:     fleet.Pending,
 		Reason:    "waiting for a worker",
 		Lease:     fleet.Lease{TTL: time.Hour, MaxTTL: 8 * time.Hour},
 		CreatedAt: created,
 		UpdatedAt: created,
+		HeldAt:    created,
 	}
 }
 
@@ -80,11 +100,13 @@ func requested(env fleet.Environment) fleet.Event {
 // mustAdmit admits a new environment.
 func mustAdmit(t tb, s *store.Store, env fleet.Environment) fleet.Environment {
 	t.Helper()
-	got, existed, err := s.Admit(t.Context(), store.Admission{Env: env, RequestHash: "hash", Event: requested(env)})
-	if err != nil || existed {
-		t.Fatalf("admit %s: existed %v, error %v", env.ID, existed, err)
+	got, err := s.Admit(t.Context(), store.Admission{
+		Env: env, RequestHash: "hash", Event: requested(env), HeldMicros: env.HeldMicros, HeldFor: env.HeldFor,
+	})
+	if err != nil || got.Existed {
+		t.Fatalf("admit %s: existed %v, error %v", env.ID, got.Existed, err)
 	}
-	return got
+	return got.Env
 }
 
 // mustChange changes an environment under any revision.

@@ -16,7 +16,6 @@ func work(t *testing.T, open Open) {
 	t.Run("when it is due", func(t *testing.T) { workDue(t, open(t)) })
 	t.Run("each once", func(t *testing.T) { workOnce(t, open(t)) })
 	t.Run("take-over fences", func(t *testing.T) { takeOver(t, open(t)) })
-	t.Run("release workers", func(t *testing.T) { releaseWorkers(t, open(t)) })
 }
 
 // admitWork admits the n-th environment with an action recorded.
@@ -30,7 +29,7 @@ func admitWork(t tb, s *store.Store, n int, kind fleet.ActionKind) fleet.Environ
 // mustTake takes work that must be there.
 func mustTake(t *testing.T, s *store.Store, worker string, now, until time.Time) fleet.Environment {
 	t.Helper()
-	env, ok, err := s.TakeWork(t.Context(), worker, now, until)
+	env, ok, err := s.TakeWork(t.Context(), worker, hosts, now, until)
 	if err != nil || !ok {
 		t.Fatalf("take work: %v, %v", ok, err)
 	}
@@ -40,7 +39,7 @@ func mustTake(t *testing.T, s *store.Store, worker string, now, until time.Time)
 // wantNoWork checks that nothing is due.
 func wantNoWork(t *testing.T, s *store.Store, now time.Time) {
 	t.Helper()
-	if env, ok, err := s.TakeWork(t.Context(), "idle", now, now.Add(time.Minute)); err != nil || ok {
+	if env, ok, err := s.TakeWork(t.Context(), "idle", hosts, now, now.Add(time.Minute)); err != nil || ok {
 		t.Fatalf("there was work on %q, error %v; want none", env.ID, err)
 	}
 }
@@ -49,7 +48,8 @@ func workOrder(t *testing.T, s *store.Store) {
 	wantNoWork(t, s, base)
 	now := base.Add(time.Hour)
 	want := []string{
-		admitWork(t, s, 3, fleet.Destroy).ID, // destroys first, the oldest of them first
+		admitWork(t, s, 5, fleet.Personalise).ID, // somebody waits for it
+		admitWork(t, s, 3, fleet.Destroy).ID,     // then destroys, the oldest of them first
 		admitWork(t, s, 4, fleet.Destroy).ID,
 		admitWork(t, s, 1, fleet.Create).ID,
 		admitWork(t, s, 2, fleet.Create).ID,
@@ -64,7 +64,7 @@ func workOrder(t *testing.T, s *store.Store) {
 		same(t, mustGet(t, s, id), before)
 	}
 	wantNoWork(t, s, now)
-	_, _, err := s.TakeWork(t.Context(), "", now, now)
+	_, _, err := s.TakeWork(t.Context(), "", hosts, now, now)
 	wantCode(t, err, fleet.CodeInternal)
 }
 
@@ -99,7 +99,7 @@ func workOnce(t *testing.T, s *store.Store) {
 	for w := range workers {
 		wg.Go(func() {
 			for {
-				env, ok, err := s.TakeWork(t.Context(), fmt.Sprintf("w%d", w), now, now.Add(time.Minute))
+				env, ok, err := s.TakeWork(t.Context(), fmt.Sprintf("w%d", w), hosts, now, now.Add(time.Minute))
 				if err != nil {
 					t.Error(err)
 				}
@@ -171,36 +171,4 @@ func takeOver(t *testing.T, s *store.Store) {
 		t.Fatalf("heartbeat on free work: %v", err)
 	}
 	wantCode(t, s.Heartbeat(t.Context(), "nobody", 1, late), fleet.CodeNotFound)
-}
-
-func releaseWorkers(t *testing.T, s *store.Store) {
-	now := base.Add(time.Hour)
-	for n := 1; n <= 3; n++ {
-		admitWork(t, s, n, fleet.Create)
-	}
-	dead1 := mustTake(t, s, "dead1", now, now.Add(time.Hour))
-	dead2 := mustTake(t, s, "dead2", now, now.Add(time.Hour))
-	alive := mustTake(t, s, "alive", now, now.Add(time.Hour))
-	if n, err := s.ReleaseWorkers(t.Context(), "alive"); err != nil || n != 2 {
-		t.Fatalf("released %d, error %v; want 2", n, err)
-	}
-	same(t, mustGet(t, s, alive.ID), alive)
-	for _, dead := range []fleet.Environment{dead1, dead2} {
-		got := mustGet(t, s, dead.ID)
-		if got.Work.Worker != "" || !got.Work.Until.IsZero() || got.Work.Action != fleet.Create || got.Revision != dead.Revision+1 {
-			t.Errorf("after the release: %+v at revision %d", got.Work, got.Revision)
-		}
-		if err := s.SaveState(t.Context(), dead.ID, dead.Work.Generation, 1, []byte("late")); !errors.Is(err, store.ErrFenced) {
-			t.Errorf("a released worker wrote: %v", err)
-		}
-		if next := mustTake(t, s, "new", now, now.Add(time.Hour)); next.ID != dead.ID {
-			t.Errorf("next is %s, want %s", next.ID, dead.ID)
-		}
-	}
-	if n, err := s.ReleaseWorkers(t.Context(), "alive"); err != nil || n != 2 {
-		t.Fatalf("released %d, error %v; want the two that were taken anew", n, err)
-	}
-	if n, err := s.ReleaseWorkers(t.Context(), "alive"); err != nil || n != 0 {
-		t.Fatalf("released %d, error %v; want none", n, err)
-	}
 }

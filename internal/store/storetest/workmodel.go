@@ -26,6 +26,8 @@ type model struct {
 	claims []int64
 	// serial is the newest saved one, 0 before the first.
 	serial int64
+	// processes counts those that served the host.
+	processes int
 }
 
 // workModel tries random histories of one work item and compares every step
@@ -33,12 +35,16 @@ type model struct {
 // generation writes.
 func workModel(t *testing.T, open Open) {
 	s := open(t)
-	n := 0
+	if err := s.DeclareHost(t.Context(), fleet.Host{Name: host}); err != nil {
+		t.Fatal(err)
+	}
+	n, processes := 0, 0
 	rapid.Check(t, func(rt *rapid.T) {
 		n++
-		m := &model{s: s, id: admitWork(rt, s, n, fleet.Create).ID, now: base.Add(time.Hour), revision: 1, wanted: true}
+		m := &model{s: s, id: admitWork(rt, s, n, fleet.Create).ID, now: base.Add(time.Hour), revision: 1, wanted: true, processes: processes}
 		// Out of the way of the next history, also when this one fails.
 		defer func() {
+			processes = m.processes
 			mustChange(rt, s, m.id, func(e *fleet.Environment) { e.Work.Action, e.Work.Worker = fleet.None, "" })
 		}()
 		rt.Repeat(map[string]func(*rapid.T){
@@ -74,7 +80,7 @@ func (m *model) check(rt *rapid.T) {
 
 func (m *model) take(rt *rapid.T) {
 	worker := fmt.Sprintf("w%d", len(m.claims))
-	got, ok, err := m.s.TakeWork(rt.Context(), worker, m.now, m.now.Add(30*time.Second))
+	got, ok, err := m.s.TakeWork(rt.Context(), worker, hosts, m.now, m.now.Add(30*time.Second))
 	if err != nil {
 		rt.Fatal(err)
 	}
@@ -158,10 +164,12 @@ func (m *model) save(rt *rapid.T) {
 	}
 }
 
+// restart is another process of a daemon that takes the host over, and with it the work.
 func (m *model) restart(rt *rapid.T) {
-	n, err := m.s.ReleaseWorkers(rt.Context(), "new daemon")
-	if want := m.worker != ""; err != nil || (n == 1) != want {
-		rt.Fatalf("released %d, %v", n, err)
+	m.processes++
+	held, n, err := m.s.HoldHosts(rt.Context(), fmt.Sprintf("daemon.%d", m.processes), hosts, m.now, m.now.Add(time.Minute))
+	if want := m.worker != ""; err != nil || len(held) != 1 || (n == 1) != want {
+		rt.Fatalf("held %d hosts, freed %d, %v", len(held), n, err)
 	}
 	if n == 1 {
 		m.revision, m.generation, m.worker, m.until = m.revision+1, m.generation+1, "", time.Time{}

@@ -1,0 +1,21 @@
+package main
+
+import (
+	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/provisioner"
+)
+
+// capable is what both runtimes can do.
+type capable interface {
+	provisioner.Runtime
+	provisioner.NetworkKeeper
+	provisioner.Stager
+	provisioner.Pauser
+	provisioner.Meter
+}
+
+// equip gives a host the parts that act on it.
+func equip(host *engine.Host, driver provisioner.Driver, runtime capable) {
+	watched := watchRuntime(runtime)
+	host.Driver, host.Runtime, host.Networks = watchDriver(driver), watched, watched
+}

@@ -1,0 +1,198 @@
+//go:build chaos
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/killpoint"
+	"github.com/bothy-env/bothy/provisioner"
+)
+
+// This file makes the bothyd that the chaos tests run. It puts a kill point just before and just after
+// every call of driver and runtime. Nothing is embedded, so that a method added to the
+// contracts does not compile here until it has its points.
+
+// watchedDriver has points around every call of a driver.
+type watchedDriver struct{ inner provisioner.Driver }
+
+func watchDriver(d provisioner.Driver) provisioner.Driver { return watchedDriver{d} }
+
+// watchedRuntime has points around every call of a runtime and its capabilities.
+type watchedRuntime struct{ inner capable }
+
+func watchRuntime(r capable) capable { return watchedRuntime{r} }
+
+var (
+	_ capable             = watchedRuntime{}
+	_ provisioner.Limiter = watchedRuntime{}
+)
+
+// between makes a call between its two points.
+func between(room, what string, call func() error) error {
+	killpoint.Reach(room, what, killpoint.Before)
+	defer killpoint.Reach(room, what, killpoint.After)
+	return call()
+}
+
+func valueBetween[T any](room, what string, call func() (T, error)) (T, error) {
+	killpoint.Reach(room, what, killpoint.Before)
+	defer killpoint.Reach(room, what, killpoint.After)
+	return call()
+}
+
+func (d watchedDriver) Ready(ctx context.Context) error {
+	return between("driver", "ready", func() error { return d.inner.Ready(ctx) })
+}
+
+func (d watchedDriver) Prepare(ctx context.Context, bp provisioner.Blueprint) error {
+	return between("driver", "prepare", func() error { return d.inner.Prepare(ctx, bp) })
+}
+
+func (d watchedDriver) Create(ctx context.Context, spec provisioner.Spec, observe provisioner.Observer) (provisioner.Handle, error) {
+	return valueBetween("driver", "create", func() (provisioner.Handle, error) { return d.inner.Create(ctx, spec, observe) })
+}
+
+func (d watchedDriver) Destroy(ctx context.Context, spec provisioner.Spec, state []byte, observe provisioner.Observer) error {
+	return between("driver", "destroy", func() error { return d.inner.Destroy(ctx, spec, state, observe) })
+}
+
+func (r watchedRuntime) Ready(ctx context.Context) error {
+	return between("runtime", "ready", func() error { return r.inner.Ready(ctx) })
+}
+
+func (r watchedRuntime) ResolveImage(ctx context.Context, ref string) (string, error) {
+	return valueBetween("runtime", "resolve-image", func() (string, error) { return r.inner.ResolveImage(ctx, ref) })
+}
+
+func (r watchedRuntime) Inspect(ctx context.Context, id string) (provisioner.Status, error) {
+	return valueBetween("runtime", "inspect", func() (provisioner.Status, error) { return r.inner.Inspect(ctx, id) })
+}
+
+func (r watchedRuntime) Exec(ctx context.Context, id string, req provisioner.ExecRequest, streams provisioner.Streams) (int, error) {
+	return valueBetween("runtime", "exec", func() (int, error) { return r.inner.Exec(ctx, id, req, streams) })
+}
+
+func (r watchedRuntime) CopyTo(ctx context.Context, id, dir, user string, tar io.Reader) error {
+	return between("runtime", "copy-to", func() error { return r.inner.CopyTo(ctx, id, dir, user, tar) })
+}
+
+func (r watchedRuntime) CopyFrom(ctx context.Context, id, path, user string) (io.ReadCloser, error) {
+	return valueBetween("runtime", "copy-from", func() (io.ReadCloser, error) { return r.inner.CopyFrom(ctx, id, path, user) })
+}
+
+func (r watchedRuntime) Logs(ctx context.Context, id string, req provisioner.LogsRequest, write func(provisioner.LogLine) error) error {
+	return between("runtime", "logs", func() error { return r.inner.Logs(ctx, id, req, write) })
+}
+
+func (r watchedRuntime) Inventory(ctx context.Context, instance string) ([]provisioner.Found, error) {
+	return valueBetween("runtime", "inventory", func() ([]provisioner.Found, error) { return r.inner.Inventory(ctx, instance) })
+}
+
+func (r watchedRuntime) Remove(ctx context.Context, f provisioner.Found) error {
+	return between("runtime", "remove", func() error { return r.inner.Remove(ctx, f) })
+}
+
+func (r watchedRuntime) LimitPids(ctx context.Context, id string, pids int64) error {
+	limiter, ok := r.inner.(provisioner.Limiter)
+	if !ok {
+		return nil // as the engine does with a runtime that is none
+	}
+	return between("runtime", "limit-pids", func() error { return limiter.LimitPids(ctx, id, pids) })
+}
+
+func (r watchedRuntime) Reserve(ctx context.Context, owner provisioner.Owner) (string, error) {
+	return valueBetween("networks", "reserve", func() (string, error) { return r.inner.Reserve(ctx, owner) })
+}
+
+func (r watchedRuntime) Release(ctx context.Context, name string) error {
+	return between("networks", "release", func() error { return r.inner.Release(ctx, name) })
+}
+
+func (r watchedRuntime) Reconcile(ctx context.Context, live []string) error {
+	return between("networks", "reconcile", func() error { return r.inner.Reconcile(ctx, live) })
+}
+
+func (r watchedRuntime) Close(ctx context.Context) error {
+	return between("networks", "close", func() error { return r.inner.Close(ctx) })
+}
+
+func (r watchedRuntime) Pause(ctx context.Context, id string) error {
+	return between("runtime", "pause", func() error { return r.inner.Pause(ctx, id) })
+}
+
+func (r watchedRuntime) Unpause(ctx context.Context, id string) error {
+	return between("runtime", "unpause", func() error { return r.inner.Unpause(ctx, id) })
+}
+
+func (r watchedRuntime) Traffic(ctx context.Context, id string) (int64, error) {
+	return valueBetween("runtime", "traffic", func() (int64, error) { return r.inner.Traffic(ctx, id) })
+}
+
+func (r watchedRuntime) Stage(ctx context.Context, id, user string) (provisioner.Stage, error) {
+	return valueBetween("runtime", "stage", func() (provisioner.Stage, error) {
+		stage, err := r.inner.Stage(ctx, id, user)
+		if err != nil {
+			return nil, err
+		}
+		return watchedStage{stage}, nil
+	})
+}
+
+// watchedStage has points around the delivery.
+type watchedStage struct{ inner provisioner.Stage }
+
+func (s watchedStage) Deliver(ctx context.Context, files []provisioner.File) error {
+	return between("stage", "deliver", func() error { return s.inner.Deliver(ctx, files) })
+}
+
+func (s watchedStage) Close() error {
+	return between("stage", "close", s.inner.Close)
+}
+
+// clockFile names a file that holds how far the machine's clock is off ("-24h"), so that a test can make it jump.
+const clockFile = "CHAOS_CLOCK_OFFSET"
+
+// machineClock is the machine's clock with that offset; nil when no file is named.
+func machineClock() func() time.Time {
+	name := os.Getenv(clockFile)
+	if name == "" {
+		return nil
+	}
+	return func() time.Time {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			panic(fmt.Sprintf("read the clock's offset: %v", err))
+		}
+		off, err := time.ParseDuration(strings.TrimSpace(string(text)))
+		if err != nil {
+			panic(fmt.Sprintf("read the clock's offset: %v", err))
+		}
+		return time.Now().Add(off)
+	}
+}
+
+// goroutinesFile names a file that is kept in step with how many goroutines there are.
+const goroutinesFile = "CHAOS_GOROUTINES"
+
+func tellGoroutines() {
+	name := os.Getenv(goroutinesFile)
+	if name == "" {
+		return
+	}
+	go func() {
+		for range time.Tick(500 * time.Millisecond) {
+			count := strconv.Itoa(runtime.NumGoroutine())
+			if err := os.WriteFile(name, []byte(count), 0o600); err != nil {
+				panic(fmt.Sprintf("tell the goroutines: %v", err))
+			}
+		}
+	}()
+}

@@ -1,0 +1,131 @@
+package chaos_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/api/wire"
+	"github.com/bothy-env/bothy/internal/client"
+	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/provisioner/fake"
+)
+
+// freezeInTheMiddle freezes the daemon that makes an environment at the moment its container stands and
+// nothing of it is recorded, waits until the other daemon has made it, and wakes the first. It gives how long the other took.
+func (h *house) freezeInTheMiddle(t *testing.T, name string, asleep time.Duration) time.Duration {
+	t.Helper()
+	fault, err := h.world.Inject(fake.Hang(fake.OpCreate, fake.After))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &script{h: h}
+	if err := s.ask(t.Context(), name, wire.CreateRequest{NoPool: true}); err != nil {
+		t.Fatal(err)
+	}
+	reached, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := fault.Reached(reached); err != nil {
+		t.Fatalf("nobody makes it: %v", err)
+	}
+	env, err := h.store.Get(t.Context(), s.orders[0].id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := h.worker(t, env.Work.Worker)
+	h.freeze(t, first)
+	frozen := time.Now()
+	if err := fault.Lift(); err != nil { // for the one that wakes
+		t.Fatal(err)
+	}
+	if err := s.untilStates(t.Context(), name, fleet.Leased); err != nil {
+		t.Fatal(err)
+	}
+	took := time.Since(frozen)
+	made, err := h.store.Get(t.Context(), env.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(max(0, asleep-time.Since(frozen))) // how long it sleeps is what is tried
+	if err := first.signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	// It has woken when it answers, and its late work has ended when it says so.
+	err = until(t.Context(), "the daemon that was frozen gives its work up", func() (bool, string, error) {
+		_, err := first.client.Version(t.Context())
+		return err == nil && strings.Contains(first.lastLog(), "took"), first.lastLog(), nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	h.wantUnchanged(t, made)
+	return took
+}
+
+// wantUnchanged checks that an environment is the one that was handed over, and works.
+func (h *house) wantUnchanged(t *testing.T, made fleet.Environment) {
+	t.Helper()
+	now, err := h.store.Get(t.Context(), made.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if now.State != fleet.Leased || now.SandboxID != made.SandboxID || !now.Lease.End.Equal(made.Lease.End) {
+		t.Errorf("the daemon that was frozen changed it: %s", describe([]fleet.Environment{made, now}))
+	}
+	err = h.ask(t.Context(), "exec", func(c *client.Client) error {
+		code, err := c.Exec(t.Context(), made.ID, wire.ExecStart{Command: []string{"true"}}, client.ExecStreams{})
+		if err == nil && code != 0 {
+			err = fmt.Errorf("true ended with %d", code)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// worker gives the daemon whose process a worker's id names.
+func (h *house) worker(t *testing.T, worker string) *daemon {
+	t.Helper()
+	id, _, _ := strings.Cut(worker, ".")
+	for _, d := range h.daemons {
+		if d.id() == id {
+			return d
+		}
+	}
+	t.Fatalf("no daemon is %q", worker)
+	return nil
+}
+
+// freeze stops a daemon, but never while it holds the lock of the provider's folder, which would stop everybody.
+func (h *house) freeze(t *testing.T, d *daemon) {
+	t.Helper()
+	for range 20 {
+		if err := d.signal(syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		looked := make(chan error, 1)
+		go func() {
+			_, err := h.world.All()
+			looked <- err
+		}()
+		select {
+		case err := <-looked:
+			if err != nil {
+				t.Fatal(err)
+			}
+			return
+		case <-time.After(500 * time.Millisecond):
+			if err := d.signal(syscall.SIGCONT); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-looked; err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	t.Fatal("the daemon held the provider's lock twenty times")
+}

@@ -1,0 +1,35 @@
+// Package rig is what the programs and tests that start real binaries share.
+package rig
+
+import (
+	"fmt"
+	"os"
+	"strings"
+)
+
+// CleanEnv is this process's environment without settings of bothy or Terraform, except for the cache that setup made.
+func CleanEnv() []string {
+	var env []string
+	for _, kv := range os.Environ() {
+		name, _, _ := strings.Cut(kv, "=")
+		if name == "BOTHY_CACHE" || !strings.HasPrefix(name, "BOTHY_") && !strings.HasPrefix(name, "TF_") {
+			env = append(env, kv)
+		}
+	}
+	return env
+}
+
+// InFolder calls run with a new folder, which is removed after it, and gives run's exit code; 1 when there is no folder.
+func InFolder(pattern string, run func(dir string) int) int {
+	dir, err := os.MkdirTemp("", pattern)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() {
+		if err := os.RemoveAll(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}()
+	return run(dir)
+}

@@ -1,0 +1,86 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/bothy-env/bothy/internal/api/wire"
+	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+// EventFilter is what the routes of the record have in common. It is exported because huma reads exported fields only.
+type EventFilter struct {
+	Environment string `query:"environment" maxLength:"100" doc:"Only this environment's, by name or id"`
+	Pool        string `query:"pool" maxLength:"100" doc:"Only this pool's"`
+	Host        string `query:"host" maxLength:"100" doc:"Only this engine host's"`
+	After       int64  `query:"after" minimum:"0" doc:"Leave out events up to this number"`
+}
+
+func (f EventFilter) query() engine.EventQuery {
+	return engine.EventQuery{Environment: f.Environment, Pool: f.Pool, Host: f.Host, After: f.After}
+}
+
+// eventRoutes read the record of every decision.
+func (s *Server) eventRoutes(api huma.API) {
+	get(s, api, huma.Operation{
+		OperationID: "list-environment-events", Path: "/v1/environments/{env}/events", Tags: []string{"environments"},
+		Summary: "Read an environment's record, oldest first", Errors: errorStatuses(http.StatusNotFound),
+	}, func(ctx context.Context, in *struct {
+		EnvPath
+		After int64 `query:"after" minimum:"0" doc:"Leave out events up to this number"`
+		Limit int   `query:"limit" minimum:"1" maximum:"1000" default:"1000"`
+	}) (wire.EventList, error) {
+		es, err := s.engine.Events(ctx, caller(ctx), engine.EventQuery{Environment: in.Env, After: in.After, Limit: in.Limit})
+		return wire.EventList{Events: events(es)}, err
+	})
+
+	get(s, api, huma.Operation{
+		OperationID: "list-events", Path: "/v1/events", Tags: []string{"environments"},
+		Summary: "Read the record of every decision, oldest first", Errors: errorStatuses(http.StatusNotFound),
+	}, func(ctx context.Context, in *struct {
+		EventFilter
+		Limit  int  `query:"limit" minimum:"1" maximum:"1000" default:"1000"`
+		Newest bool `query:"newest" doc:"Of more than the limit give the newest, oldest first all the same"`
+	}) (wire.EventList, error) {
+		q := in.query()
+		q.Limit, q.Newest = in.Limit, in.Newest
+		es, err := s.engine.Events(ctx, caller(ctx), q)
+		return wire.EventList{Events: events(es)}, err
+	})
+
+	huma.Register(api, huma.Operation{
+		OperationID: "follow-events", Method: http.MethodGet, Path: "/v1/events/follow", Tags: []string{"environments"},
+		Summary:     "Follow the record of every decision",
+		Description: "One Event a line, oldest first: those that there are, then each that is added.",
+		Responses:   content("Events, one a line", ndjson, schemaOf[wire.Event](api)),
+		Errors:      errorStatuses(http.StatusNotFound, http.StatusTooManyRequests),
+	}, func(_ context.Context, in *EventFilter) (*huma.StreamResponse, error) {
+		return s.stream(func(ctx context.Context, w http.ResponseWriter, _ *http.Request) error {
+			return s.followEvents(ctx, w, in.query())
+		}), nil
+	})
+}
+
+func (s *Server) followEvents(ctx context.Context, w http.ResponseWriter, q engine.EventQuery) error {
+	if q.Environment != "" {
+		// The head goes out as soon as the environment is known to exist, since it may be quiet for long.
+		if _, err := s.engine.Find(ctx, caller(ctx), q.Environment); err != nil {
+			return err
+		}
+	}
+	out := &lines{w: w}
+	if err := out.begin(); err != nil {
+		return nil // The client is gone already.
+	}
+	return out.end(ctx, s, s.engine.WatchEvents(ctx, caller(ctx), q, func(es []fleet.Event) error {
+		for _, e := range es {
+			if err := out.write(event(e)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+}

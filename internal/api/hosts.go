@@ -1,0 +1,67 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/bothy-env/bothy/internal/api/wire"
+	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+// hostRoutes are about engine hosts, and about the brake that keeps the clock from ending leases in mass.
+func (s *Server) hostRoutes(api huma.API) {
+	get(s, api, huma.Operation{
+		OperationID: "list-hosts", Path: "/v1/hosts", Tags: []string{"platform"},
+		Summary: "List the engine hosts with what stands on them", Description: "Needs the platform role.", Errors: errorStatuses(),
+	}, func(ctx context.Context, _ *struct{}) (wire.HostList, error) {
+		all, err := s.engine.Hosts(ctx, caller(ctx))
+		return wire.HostList{Hosts: each(all, host)}, err
+	})
+	s.drainRoute(api, "drain", "Place nothing new on a host", true)
+	s.drainRoute(api, "undrain", "Let a host be used again", false)
+
+	get(s, api, huma.Operation{
+		OperationID: "get-brake", Path: "/v1/brake", Tags: []string{"platform"},
+		Summary: "Say whether leases are kept from ending in mass", Errors: errorStatuses(),
+	}, func(ctx context.Context, _ *struct{}) (wire.Brake, error) {
+		b, err := s.engine.Brake(ctx, caller(ctx))
+		return brake(b), err
+	})
+	act(s, api, huma.Operation{
+		OperationID: "release-brake", Method: http.MethodPost, Path: "/v1/brake/release", Tags: []string{"platform"},
+		Summary: "End what is overdue after all", Description: "Needs the platform role.", Errors: errorStatuses(http.StatusConflict),
+	}, func(ctx context.Context, _ *struct{}) (wire.Brake, error) {
+		b, err := s.engine.ReleaseBrake(ctx, caller(ctx))
+		return brake(b), err
+	})
+}
+
+func (s *Server) drainRoute(api huma.API, verb, summary string, drained bool) {
+	act(s, api, huma.Operation{
+		OperationID: verb + "-host", Method: http.MethodPost, Path: "/v1/hosts/{host}/" + verb, Tags: []string{"platform"},
+		Summary: summary, Description: "Needs the platform role. What stands there stays.", Errors: errorStatuses(http.StatusNotFound),
+	}, func(ctx context.Context, in *struct {
+		Host string `path:"host" minLength:"1" maxLength:"100" doc:"Name of the host" example:"local"`
+	}) (wire.Host, error) {
+		h, err := s.engine.DrainHost(ctx, caller(ctx), in.Host, drained)
+		return host(h), err
+	})
+}
+
+func host(h engine.HostStatus) wire.Host {
+	return wire.Host{
+		Name: h.Name, Endpoint: h.Endpoint, Labels: h.Labels, Capacity: capacity(h.Capacity), Used: capacity(h.Used),
+		Drained: h.Drained, Down: h.Down, Lost: h.Lost, Daemon: h.Worker, SeenAt: when(h.SeenAt), Environments: h.Environments,
+	}
+}
+
+func capacity(c fleet.Capacity) wire.Capacity {
+	return wire.Capacity{Environments: c.Environments, MilliCPUs: c.MilliCPUs, MemoryMiB: c.MemoryMiB}
+}
+
+func brake(b fleet.Brake) wire.Brake {
+	return wire.Brake{On: b.On(), Since: when(b.Since), Reason: b.Reason, Live: b.Live, Reaped: b.Reaped}
+}

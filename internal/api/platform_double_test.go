@@ -1,0 +1,157 @@
+package api_test
+
+import (
+	"context"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+// platform notes a call and refuses it to whom the real engine refuses it.
+func (d *double) platform(who fleet.Identity, name string, args ...any) error {
+	if !who.Platform() {
+		return fleet.Errorf(fleet.CodePolicy, "only the platform role may %s", name).WithHint("ask the platform team")
+	}
+	return d.note(who, name, args...)
+}
+
+// note notes a call that everybody may make who is somebody.
+func (d *double) note(who fleet.Identity, name string, args ...any) error {
+	if who.User == "" || who.Tenant == "" {
+		return fleet.Errorf(fleet.CodeInternal, "%s: nobody asks", name)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.calls[name] = append(d.calls[name], args...)
+	return d.fail
+}
+
+func (d *double) Quote(_ context.Context, req engine.Request) (engine.Quote, error) {
+	d.mu.Lock()
+	d.requests = append(d.requests, req)
+	d.mu.Unlock()
+	return engine.Quote{
+		Blueprint: fleet.BlueprintRef{Name: "build", Version: "1.0.0", Digest: "sha256:00"}, Size: leased("x").Size, TTL: time.Hour, Micros: 3_600_000,
+		Cold: "no pool keeps build@1.0.0 small", Rank: 2, ReadyAt: noon.Add(time.Minute),
+		Refusal: fleet.Errorf(fleet.CodeQuota, "team core has 3 of 3 environments").WithHint("bothy down one"),
+	}, d.note(req.Who, "Quote")
+}
+
+func (d *double) Why(ctx context.Context, who fleet.Identity, name string) (engine.Why, error) {
+	env, err := d.Find(ctx, who, name)
+	return engine.Why{
+		Env: env, Cause: "it waits for capacity", Next: "bothy ls", Rank: 1, ReadyAt: noon.Add(time.Minute),
+		Estimates: fleet.Estimate{Count: 3, Median: 2 * time.Second, P90: 5 * time.Second},
+		Events:    []fleet.Event{{Seq: 1, At: noon, Kind: "environment.requested", Message: "asked for"}},
+	}, err
+}
+
+func (d *double) WatchEvents(ctx context.Context, who fleet.Identity, q engine.EventQuery, write func([]fleet.Event) error) error {
+	q.Limit = 5
+	es, err := d.Events(ctx, who, q)
+	if err != nil {
+		return err
+	}
+	return write(es)
+}
+
+func (d *double) pool(name string) engine.PoolStatus {
+	return engine.PoolStatus{Pool: fleet.Pool{Name: name, Blueprint: "build", Target: 3, Max: 4, Schedule: []fleet.ScheduledTarget{
+		{Days: []time.Weekday{time.Monday, time.Friday}, From: 8 * 60, Until: 24 * 60, Target: 5},
+	}, UpdatedAt: noon}, Digest: "sha256:00", TargetNow: 5, Warm: 2, Making: 1}
+}
+
+func (d *double) Pools(_ context.Context, who fleet.Identity) ([]engine.PoolStatus, error) {
+	return []engine.PoolStatus{d.pool("builders")}, d.note(who, "Pools")
+}
+
+func (d *double) Pool(_ context.Context, who fleet.Identity, name string) (engine.PoolStatus, error) {
+	return d.pool(name), d.note(who, "Pool", name)
+}
+
+func (d *double) SetPool(_ context.Context, who fleet.Identity, p fleet.Pool) (engine.PoolStatus, error) {
+	return engine.PoolStatus{Pool: p}, d.platform(who, "SetPool", p)
+}
+
+func (d *double) RemovePool(_ context.Context, who fleet.Identity, name string) error {
+	return d.platform(who, "RemovePool", name)
+}
+
+func (d *double) ResumePool(_ context.Context, who fleet.Identity, name string) (engine.PoolStatus, error) {
+	return d.pool(name), d.platform(who, "ResumePool", name)
+}
+
+func (d *double) Quotas(_ context.Context, who fleet.Identity) ([]fleet.ScopeUsage, error) {
+	return []fleet.ScopeUsage{{Scope: fleet.Scope{Kind: fleet.ScopeTenant, Tenant: who.Tenant}}}, d.note(who, "Quotas")
+}
+
+// Quota keeps tenants apart, as the real engine does.
+func (d *double) Quota(_ context.Context, who fleet.Identity, scope fleet.Scope) (fleet.ScopeUsage, error) {
+	if who.Sees() != "" && who.Sees() != scope.Tenant {
+		return fleet.ScopeUsage{}, fleet.Errorf(fleet.CodeNotFound, "no quota %s", scope)
+	}
+	ttl := 90 * time.Minute
+	return fleet.ScopeUsage{
+		Scope: scope, Limits: fleet.Limits{Environments: new(int64(3)), MaxTTL: &ttl, Sizes: []string{"small"}},
+		Usage: fleet.Usage{Environments: 2, MilliCPUs: 2000, MemoryMiB: 2048, SecondsToday: 60, MicrosToday: 5, MicrosThisMonth: 6},
+	}, d.note(who, "Quota", scope)
+}
+
+func (d *double) SetQuota(_ context.Context, who fleet.Identity, q fleet.Quota) (fleet.ScopeUsage, error) {
+	return fleet.ScopeUsage{Scope: q.Scope, Limits: q.Limits}, d.platform(who, "SetQuota", q)
+}
+
+func (d *double) Rates(_ context.Context, who fleet.Identity) ([]fleet.Rate, error) {
+	return []fleet.Rate{{Blueprint: "build", Size: "small", From: noon, Micros: 10_000, Currency: "USD", SetBy: "ada"}}, d.note(who, "Rates")
+}
+
+func (d *double) SetRate(_ context.Context, who fleet.Identity, r fleet.Rate) (fleet.Rate, error) {
+	return r, d.platform(who, "SetRate", r)
+}
+
+func (d *double) Cost(_ context.Context, who fleet.Identity, q engine.CostQuery) (engine.CostReport, error) {
+	row := engine.CostRow{Key: "ada", Currency: "USD", Leased: 1, Pool: 2, Provisioning: 3, Failed: 4, Destroying: 5, Total: 15, Seconds: 60}
+	return engine.CostReport{By: q.By, Since: q.Since, Until: q.Until, Rows: []engine.CostRow{row}, Total: row}, d.note(who, "Cost", q)
+}
+
+func (d *double) Receipt(ctx context.Context, who fleet.Identity, name string) (fleet.Receipt, error) {
+	env, err := d.Find(ctx, who, name)
+	return fleet.Receipt{Seq: 7, EnvironmentID: env.ID, At: noon, Body: []byte(`{"a":1}`), PrevHash: "00", Hash: "11", Signature: "c2ln"}, err
+}
+
+func (d *double) ReceiptKey() []byte { return []byte("the public key") }
+
+func (d *double) orphans() engine.OrphanReport {
+	return engine.OrphanReport{Safe: true, Reason: "the database was restored", Orphans: []fleet.Orphan{
+		{Host: "local", Kind: "container", ID: "c1", EnvironmentID: "e1", FirstSeen: noon, LastSeen: noon, Sightings: 2},
+	}}
+}
+
+func (d *double) Orphans(_ context.Context, who fleet.Identity) (engine.OrphanReport, error) {
+	return d.orphans(), d.platform(who, "Orphans")
+}
+
+func (d *double) AdoptOrphans(_ context.Context, who fleet.Identity, ids []string) (engine.OrphanReport, error) {
+	return d.orphans(), d.platform(who, "AdoptOrphans", ids)
+}
+
+func (d *double) PurgeOrphans(_ context.Context, who fleet.Identity, ids []string) (engine.OrphanReport, error) {
+	return d.orphans(), d.platform(who, "PurgeOrphans", ids)
+}
+
+func (d *double) Hosts(_ context.Context, who fleet.Identity) ([]engine.HostStatus, error) {
+	return []engine.HostStatus{{Host: fleet.Host{Name: "local", SeenAt: noon}}}, d.platform(who, "Hosts")
+}
+
+func (d *double) DrainHost(_ context.Context, who fleet.Identity, name string, drained bool) (engine.HostStatus, error) {
+	return engine.HostStatus{Host: fleet.Host{Name: name, Drained: drained, Worker: "d1.p1"}, Used: fleet.Capacity{Environments: 2}}, d.platform(who, "DrainHost", name, drained)
+}
+
+func (d *double) Brake(_ context.Context, who fleet.Identity) (fleet.Brake, error) {
+	return fleet.Brake{Since: noon, Reason: "the clock jumped", Live: 8, Reaped: 2}, d.note(who, "Brake")
+}
+
+func (d *double) ReleaseBrake(_ context.Context, who fleet.Identity) (fleet.Brake, error) {
+	return fleet.Brake{}, d.platform(who, "ReleaseBrake")
+}

@@ -1,0 +1,129 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/bothy-env/bothy/internal/api/wire"
+	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+// PoolPath is the part of every route of one pool. It is exported because huma reads exported fields only.
+type PoolPath struct {
+	Pool string `path:"pool" minLength:"1" maxLength:"100" example:"builders" doc:"Name of the pool"`
+}
+
+// poolRoutes are about the warm environments that are kept.
+func (s *Server) poolRoutes(api huma.API) {
+	op := func(id, method, path, summary string, errors ...int) huma.Operation {
+		return huma.Operation{OperationID: id, Method: method, Path: path, Tags: []string{"platform"}, Summary: summary, Errors: errorStatuses(errors...)}
+	}
+	get(s, api, op("list-pools", "", "/v1/pools", "List the pools"),
+		func(ctx context.Context, _ *struct{}) (wire.PoolList, error) {
+			all, err := s.engine.Pools(ctx, caller(ctx))
+			return wire.PoolList{Pools: each(all, pool)}, err
+		})
+
+	const one = "/v1/pools/{pool}"
+	get(s, api, op("get-pool", "", one, "Show a pool", http.StatusNotFound),
+		func(ctx context.Context, in *struct{ PoolPath }) (wire.Pool, error) {
+			p, err := s.engine.Pool(ctx, caller(ctx), in.Pool)
+			return pool(p), err
+		})
+
+	set := op("set-pool", http.MethodPut, one, "Set a pool, new or not", http.StatusBadRequest, http.StatusNotFound, http.StatusConflict)
+	set.Description = "Needs the platform role. Of two pools that match one request, the first by name that has a warm one gives it."
+	act(s, api, set, func(ctx context.Context, in *struct {
+		PoolPath
+		Body wire.PoolRequest
+	}) (wire.Pool, error) {
+		p, err := s.engine.SetPool(ctx, caller(ctx), poolRequest(in.Pool, in.Body))
+		return pool(p), err
+	})
+
+	resume := op("resume-pool", http.MethodPost, one+"/resume", "Let a pool that was held work again", http.StatusNotFound)
+	resume.Description = "Needs the platform role. A pool is held when its members keep failing."
+	act(s, api, resume, func(ctx context.Context, in *struct{ PoolPath }) (wire.Pool, error) {
+		p, err := s.engine.ResumePool(ctx, caller(ctx), in.Pool)
+		return pool(p), err
+	})
+
+	remove := op("remove-pool", http.MethodDelete, one, "Remove a pool", http.StatusNotFound, http.StatusConflict)
+	remove.Description = "Needs the platform role. Its warm members go; those that were claimed live on."
+	remove.DefaultStatus = http.StatusNoContent
+	huma.Register(api, remove, func(ctx context.Context, in *struct{ PoolPath }) (*struct{}, error) {
+		ctx, cancel := s.bounded(ctx)
+		defer cancel()
+		return nil, s.engine.RemovePool(ctx, caller(ctx), in.Pool)
+	})
+}
+
+func poolRequest(name string, r wire.PoolRequest) fleet.Pool {
+	p := fleet.Pool{
+		Name: name, Blueprint: r.Blueprint, Size: r.Size, Inputs: r.Inputs,
+		Target: int(r.Target), Min: int(r.Min), Surge: int(r.Surge), Pause: r.Pause,
+	}
+	greatest := p.Target
+	for _, t := range r.Schedule {
+		p.Schedule = append(p.Schedule, fleet.ScheduledTarget{Days: weekdays(t.Days), From: minutes(t.From), Until: minutes(t.Until), Target: int(t.Target)})
+		greatest = max(greatest, int(t.Target))
+	}
+	if r.Max != nil {
+		p.Max = int(*r.Max)
+	} else if p.Max = greatest + p.Surge; p.Max < greatest {
+		p.Max = greatest // The sum overflowed; the engine says what is wrong with the surge.
+	}
+	return p
+}
+
+func pool(p engine.PoolStatus) wire.Pool {
+	return wire.Pool{
+		Name: p.Name, Blueprint: p.Blueprint, Size: p.Size, Inputs: p.Inputs,
+		Target: int64(p.Target), Schedule: schedule(p.Schedule), Min: int64(p.Min), Max: int64(p.Max), Surge: int64(p.Surge), Pause: p.Pause,
+		Held: p.Held, HeldAt: when(p.HeldAt), Failures: p.Failures, Broken: p.Broken, FromFile: p.FromFile,
+		Digest: p.Digest, TargetNow: p.TargetNow, Warm: p.Warm, Stale: p.Stale, Making: p.Making, Leased: p.Leased,
+		UpdatedAt: p.UpdatedAt.UTC(), UpdatedBy: p.UpdatedBy,
+	}
+}
+
+// dayNames are the days as the wire has them, Sunday first as package time has it.
+var dayNames = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
+
+func weekdays(names []string) []time.Weekday {
+	var days []time.Weekday
+	for _, n := range names {
+		days = append(days, time.Weekday(slices.Index(dayNames, n))) // The route takes no other names.
+	}
+	return days
+}
+
+// minutes reads a time of day, whose form the route has checked.
+func minutes(clock string) int {
+	h, m, _ := strings.Cut(clock, ":")
+	hours, _ := strconv.Atoi(h)
+	rest, _ := strconv.Atoi(m)
+	return hours*60 + rest
+}
+
+// schedule is nil when there is none, so that JSON leaves it out.
+func schedule(in []fleet.ScheduledTarget) []wire.ScheduledTarget {
+	var out []wire.ScheduledTarget
+	for _, t := range in {
+		w := wire.ScheduledTarget{From: clock(t.From), Until: clock(t.Until), Target: int64(t.Target)}
+		for _, d := range t.Days {
+			w.Days = append(w.Days, dayNames[d])
+		}
+		out = append(out, w)
+	}
+	return out
+}
+
+func clock(minutes int) string { return fmt.Sprintf("%02d:%02d", minutes/60, minutes%60) }

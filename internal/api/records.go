@@ -1,0 +1,71 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/bothy-env/bothy/internal/api/wire"
+	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+// receiptRoutes are about the proof that what was made is gone.
+func (s *Server) receiptRoutes(api huma.API) {
+	get(s, api, huma.Operation{
+		OperationID: "get-receipt", Path: "/v1/environments/{env}/receipt", Tags: []string{"money"},
+		Summary: "Give the receipt of an environment that is gone", Errors: errorStatuses(http.StatusNotFound, http.StatusConflict),
+	}, func(ctx context.Context, in *struct{ EnvPath }) (wire.Receipt, error) {
+		r, err := s.engine.Receipt(ctx, caller(ctx), in.Env)
+		return wire.Receipt{
+			Seq: r.Seq, Environment: r.EnvironmentID, At: r.At.UTC(), Body: r.Body,
+			PrevHash: r.PrevHash, Hash: r.Hash, Signature: r.Signature,
+		}, err
+	})
+
+	get(s, api, huma.Operation{
+		OperationID: "get-receipt-key", Path: "/v1/receipts/key", Tags: []string{"money"},
+		Summary: "Give the key that receipts are verified with", Errors: errorStatuses(),
+	}, func(context.Context, *struct{}) (wire.ReceiptKey, error) {
+		return wire.ReceiptKey{Algorithm: "ed25519", Key: s.engine.ReceiptKey()}, nil
+	})
+}
+
+// orphanRoutes are about what exists and is unknown to the store.
+func (s *Server) orphanRoutes(api huma.API) {
+	get(s, api, huma.Operation{
+		OperationID: "list-orphans", Path: "/v1/orphans", Tags: []string{"platform"},
+		Summary: "List what exists with our label and is unknown here", Description: "Needs the platform role.", Errors: errorStatuses(),
+	}, func(ctx context.Context, _ *struct{}) (wire.OrphanReport, error) {
+		r, err := s.engine.Orphans(ctx, caller(ctx))
+		return orphanReport(r), err
+	})
+	s.orphanDecision(api, "adopt", "Make orphans environments again, leased to whom their label names", Engine.AdoptOrphans)
+	s.orphanDecision(api, "purge", "Remove orphans now", Engine.PurgeOrphans)
+}
+
+// orphanDecision registers a route that decides on some or all orphans. To the engine no ids mean all; here that must be said.
+func (s *Server) orphanDecision(api huma.API, verb, summary string, decide func(Engine, context.Context, fleet.Identity, []string) (engine.OrphanReport, error)) {
+	act(s, api, huma.Operation{
+		OperationID: verb + "-orphans", Method: http.MethodPost, Path: "/v1/orphans/" + verb, Tags: []string{"platform"},
+		Summary: summary, Description: "Needs the platform role. Answers with what is left undecided.",
+		Errors: errorStatuses(http.StatusBadRequest, http.StatusNotFound, http.StatusConflict),
+	}, func(ctx context.Context, in *struct{ Body wire.OrphanRequest }) (wire.OrphanReport, error) {
+		if ids := in.Body.Environments; in.Body.All == (len(ids) > 0) {
+			return wire.OrphanReport{}, fleet.Errorf(fleet.CodeInvalid, "which orphans to %s is not clear", verb).
+				WithHint("give ids of environments, or all")
+		}
+		r, err := decide(s.engine, ctx, caller(ctx), in.Body.Environments)
+		return orphanReport(r), err
+	})
+}
+
+func orphanReport(r engine.OrphanReport) wire.OrphanReport {
+	return wire.OrphanReport{Safe: r.Safe, Reason: r.Reason, Orphans: each(r.Orphans, func(o fleet.Orphan) wire.Orphan {
+		return wire.Orphan{
+			Host: o.Host, Kind: o.Kind, ID: o.ID, Name: o.Name, Environment: o.EnvironmentID, Labels: o.Labels,
+			CreatedAt: when(o.CreatedAt), FirstSeen: o.FirstSeen.UTC(), LastSeen: o.LastSeen.UTC(), Sightings: o.Sightings,
+		}
+	})}
+}

@@ -1,0 +1,98 @@
+package auth
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/freshfile"
+)
+
+// NoUID is the user id of somebody whom the kernel does not know: who comes over TCP.
+const NoUID = -1
+
+// Directory says who is in which tenant and team, and who is of the platform. Its file is read
+// again when it changes; while it is wrong, what it said before holds, so that a typo locks nobody out.
+type Directory struct {
+	file *freshfile.File[organisation] // nil: everybody is of one team
+}
+
+// OpenDirectory reads the platform team's file. It must belong to this user or root, and nobody else may
+// write in it. Without a path everybody is in one tenant and team, and the platform is who
+// comes over the socket as root or as this process's user.
+//
+// Errors: those of the file, as strictyaml.Errors where they have a place.
+func OpenDirectory(path string) (*Directory, error) {
+	if path == "" {
+		return &Directory{}, nil
+	}
+	d := &Directory{file: freshfile.New(path, private(noWriting), parseOrganisation)}
+	if err := d.Err(); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// Identify gives who a user is, for a request on behalf of a team of theirs ("" for their first).
+//
+// Errors: policy (in no team, or not in that one).
+func (d *Directory) Identify(user string, uid int, team string) (fleet.Identity, error) {
+	if d.file == nil {
+		return alone(user, uid, team)
+	}
+	org, _ := d.file.Get() // a wrong one is told by Err
+	m, ok := org.members[user]
+	if !ok {
+		return fleet.Identity{}, fleet.Errorf(fleet.CodePolicy, "%s is in no team here", user).
+			WithHint("ask the platform team to add you to its file")
+	}
+	who := fleet.Identity{User: user, Tenant: m.tenant, Teams: m.teams, Role: fleet.RoleMember}
+	if m.platform {
+		who.Role = fleet.RolePlatform
+	}
+	return on(who, team)
+}
+
+// alone is everybody's identity where there is no file.
+func alone(user string, uid int, team string) (fleet.Identity, error) {
+	who := fleet.Identity{User: user, Tenant: fleet.DefaultTenant, Teams: []string{fleet.DefaultTeam}, Role: fleet.RoleMember}
+	if uid == 0 || uid == os.Geteuid() {
+		who.Role = fleet.RolePlatform
+	}
+	return on(who, team)
+}
+
+// on chooses the team that a request is for.
+func on(who fleet.Identity, team string) (fleet.Identity, error) {
+	if team == "" {
+		team = who.Teams[0]
+	}
+	if !slices.Contains(who.Teams, team) {
+		return fleet.Identity{}, fleet.Errorf(fleet.CodePolicy, "%s is not in a team %q", who.User, team).
+			WithHint("teams of %s: %s", who.User, strings.Join(who.Teams, ", "))
+	}
+	who.Team = team
+	return who, nil
+}
+
+// Weights gives the teams' shares of scarce capacity, by tenant and team; none where there is no file.
+func (d *Directory) Weights() []fleet.Weight {
+	if d.file == nil {
+		return nil
+	}
+	org, _ := d.file.Get() // a wrong one is told by Err
+	return org.weights
+}
+
+// Err says what is wrong with the file as it is now, so that it is not what holds; nil when it does.
+func (d *Directory) Err() error {
+	if d.file == nil {
+		return nil
+	}
+	if _, err := d.file.Get(); err != nil {
+		return fmt.Errorf("read organisation file: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,47 @@
+package cmdutil
+
+import (
+	"context"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bothy-env/bothy/internal/client"
+)
+
+// Ask asks the daemon one thing and prints the answer: as it is for machines, by text for people.
+func Ask[T any](f *Factory, ask func(*client.Client) (T, error), text func(io.Writer, T) error) error {
+	c, err := f.Client()
+	if err != nil {
+		return err
+	}
+	answer, err := ask(c)
+	if err != nil {
+		return err
+	}
+	return f.Print(answer, func(w io.Writer) error { return text(w, answer) })
+}
+
+// Plain completes a command that takes no arguments and has no flags of its own.
+func Plain(cmd *cobra.Command, run func(context.Context) error) *cobra.Command {
+	cmd.Args, cmd.ValidArgsFunction = Args(0, 0, "no arguments"), NoComplete
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return run(cmd.Context()) }
+	return cmd
+}
+
+// Ls completes a plain command that lists something.
+func Ls(cmd *cobra.Command, run func(context.Context) error) *cobra.Command {
+	cmd.Use, cmd.Aliases = "ls", []string{"list"}
+	return Plain(cmd, run)
+}
+
+// Default lets a group do what one of its commands does when none is named.
+func Default(group, usual *cobra.Command) {
+	group.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return UnknownCommand(cmd, args[0])
+		}
+		usual.SetContext(cmd.Context())
+		return usual.RunE(usual, nil)
+	}
+}

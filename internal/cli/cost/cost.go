@@ -1,0 +1,112 @@
+// Package cost holds the command that sums up cost.
+package cost
+
+import (
+	"context"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bothy-env/bothy/internal/api/wire"
+	"github.com/bothy-env/bothy/internal/cli/cmdutil"
+	"github.com/bothy-env/bothy/internal/cli/format"
+	"github.com/bothy-env/bothy/internal/cli/iostreams"
+	"github.com/bothy-env/bothy/internal/client"
+)
+
+// CostOptions are the flags of cost.
+type CostOptions struct {
+	Factory          *cmdutil.Factory
+	By, Since, Until string
+}
+
+// groups are what cost may be grouped by.
+var groups = []string{"user", "team", "tenant", "blueprint", "project", "pool", "day", "host", "pull-request", "environment"}
+
+// NewCmdCost makes `bothy cost`.
+func NewCmdCost(f *cmdutil.Factory, runF func(context.Context, *CostOptions) error) *cobra.Command {
+	opts := &CostOptions{Factory: f}
+	cmd := &cobra.Command{
+		Use:   "cost",
+		Short: "Sum up what environments have cost",
+		Long: `Sum up what environments have cost, the dearest group first: of your tenant, or of all with the platform role. What still
+runs is counted up to now. Each second of each environment is booked to exactly one of LEASED (handed over to people), POOL
+(kept warm), MAKING, FAILED and REMOVING.`,
+		Example: `  bothy cost
+  bothy cost --by team --since 7d
+  bothy cost --by day --since 2026-01-01T00:00:00Z --until 2026-02-01T00:00:00Z --output json`,
+		Args:              cmdutil.Args(0, 0, "no arguments"),
+		ValidArgsFunction: cmdutil.NoComplete,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if runF != nil {
+				return runF(cmd.Context(), opts)
+			}
+			return costRun(cmd.Context(), opts)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&opts.By, "by", "user", "`group` to sum up by: user, team, tenant, blueprint, project, pool, day, host, pull-request or environment")
+	flags.StringVar(&opts.Since, "since", "", "leave out what was before: a `duration` ago such as 7d, or a time as in RFC 3339")
+	flags.StringVar(&opts.Until, "until", "", "leave out what was after: a `duration` ago, or a time as in RFC 3339")
+	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("by", cmdutil.CompleteWords(groups...)))
+	return cmd
+}
+
+func costRun(ctx context.Context, opts *CostOptions) error {
+	f := opts.Factory
+	if err := cmdutil.OneOf("by", opts.By, groups...); err != nil {
+		return err
+	}
+	since, err := cmdutil.Moment("since", opts.Since, f.Now())
+	if err != nil {
+		return err
+	}
+	until, err := cmdutil.Moment("until", opts.Until, f.Now())
+	if err != nil {
+		return err
+	}
+	if !until.IsZero() && !since.Before(until) {
+		return cmdutil.Usagef("--until: got %q, want a time after --since", opts.Until)
+	}
+	return cmdutil.Ask(f, func(c *client.Client) (wire.CostReport, error) { return c.Cost(ctx, opts.By, since, until) },
+		func(w io.Writer, report wire.CostReport) error { return table(w, f, report) })
+}
+
+func table(w io.Writer, f *cmdutil.Factory, report wire.CostReport) error {
+	rows := [][]string{{heading(report.By), "TIME", "LEASED", "POOL", "MAKING", "FAILED", "REMOVING", "TOTAL"}}
+	for _, r := range report.Rows {
+		key := format.Clean(r.Key)
+		if key == "" {
+			key = "(none)"
+		}
+		rows = append(rows, row(key, r))
+	}
+	if len(report.Rows) > 1 && report.Total.Currency != "" {
+		rows = append(rows, row(f.IO.Paint(iostreams.Bold, "total"), report.Total))
+	}
+	return format.Table(w, rows)
+}
+
+func heading(by string) string {
+	switch by {
+	case "day":
+		return "DAY (UTC)"
+	case "pull-request":
+		return "PULL REQUEST"
+	}
+	return strings.ToUpper(by)
+}
+
+func row(key string, r wire.CostRow) []string {
+	cells := []string{key, format.Duration(time.Duration(r.Seconds) * time.Second)}
+	for _, micros := range []int64{r.LeasedMicros, r.PoolMicros, r.ProvisioningMicros, r.FailedMicros, r.DestroyingMicros, r.TotalMicros} {
+		text := "-"
+		if micros != 0 {
+			text = format.Money(micros, r.Currency)
+		}
+		cells = append(cells, text)
+	}
+	return cells
+}

@@ -1,0 +1,88 @@
+package env
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/api/wire"
+	"github.com/bothy-env/bothy/internal/cli/cmdutil"
+	"github.com/bothy-env/bothy/internal/cli/format"
+	"github.com/bothy-env/bothy/internal/cli/render"
+	"github.com/bothy-env/bothy/internal/client"
+)
+
+// quote is what up --dry-run does. What would be refused is told in full, and is an error as the refusal would be.
+func (opts *UpOptions) quote(ctx context.Context, c *client.Client, want wanted) error {
+	f := opts.Factory
+	q, err := c.Quote(ctx, want.request)
+	if err != nil {
+		return err
+	}
+	if err := f.Print(q, func(w io.Writer) error { return format.Table(w, quoteRows(f, q)) }); err != nil {
+		return err
+	}
+	if r := q.Refusal; r != nil {
+		return &cmdutil.Error{Code: r.Code, Sentence: "it would be refused: " + r.Detail, Hint: r.Hint}
+	}
+	return nil
+}
+
+func quoteRows(f *cmdutil.Factory, q wire.Quote) [][]string {
+	rows := [][]string{
+		{"Blueprint", format.Clean(q.Blueprint.Name + "@" + q.Blueprint.Version)},
+		{"Size", fmt.Sprintf("%s: %g CPUs, %d MiB memory", format.Clean(q.Size.Name), q.Size.CPUs, q.Size.MemoryMiB)},
+		{"Lease", format.Duration(time.Duration(q.TTLSeconds) * time.Second)},
+		{"Price", fmt.Sprintf("%s, %s for the whole lease", format.Rate(q.Size.RateMicrosPerHour, q.Size.Currency), format.Money(q.CostMicros, q.Size.Currency))},
+	}
+	if q.Warm {
+		rows = append(rows, []string{"Warm", "yes: it would be ready at once"})
+	} else {
+		rows = append(rows, []string{"Warm", "no: " + format.Clean(q.Cold)})
+	}
+	if q.Rank > 0 {
+		rows = append(rows, []string{"Queue", fmt.Sprintf("place %d", q.Rank)})
+	}
+	if q.ReadyAt != nil {
+		rows = append(rows, []string{"Ready", expected(f, *q.ReadyAt)})
+	}
+	return rows
+}
+
+// expected prints when something is expected: "in about 2m 5s, 14:03:05".
+func expected(f *cmdutil.Factory, at time.Time) string {
+	left := at.Sub(f.Now())
+	if left < time.Second {
+		return "any moment"
+	}
+	return fmt.Sprintf("in about %s, %s", format.Duration(left), localTime(f, at))
+}
+
+// place tells where a request waits, when that has changed enough to be worth a line.
+type place struct {
+	rank     int
+	estimate time.Time
+}
+
+// estimateMoved is how far an estimate moves before it is told again.
+const estimateMoved = 10 * time.Second
+
+func (p *place) tell(q *wire.Queue, progress render.Progress) {
+	if q == nil {
+		return
+	}
+	now := place{rank: q.Rank}
+	if q.Estimate != nil {
+		now.estimate = *q.Estimate
+	}
+	if now.rank == p.rank && now.estimate.Sub(p.estimate).Abs() < estimateMoved {
+		return
+	}
+	*p = now
+	text := fmt.Sprintf("place %d in the queue", now.rank)
+	if q.Estimate != nil {
+		text += ", expected to be ready at " + now.estimate.Local().Format(time.TimeOnly)
+	}
+	progress.Detail(text)
+}

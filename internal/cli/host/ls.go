@@ -1,0 +1,81 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bothy-env/bothy/internal/api/wire"
+	"github.com/bothy-env/bothy/internal/cli/cmdutil"
+	"github.com/bothy-env/bothy/internal/cli/format"
+	"github.com/bothy-env/bothy/internal/cli/iostreams"
+	"github.com/bothy-env/bothy/internal/client"
+)
+
+// NewCmdLs makes `bothy host ls`.
+func NewCmdLs(f *cmdutil.Factory) *cobra.Command {
+	return cmdutil.Ls(&cobra.Command{
+		Short:   "List the engine hosts, with what is used of them",
+		Long:    "List the engine hosts, with what is used of what they can hold. What stood on a lost one is named below it.",
+		Example: "  bothy host ls",
+	}, func(ctx context.Context) error {
+		return cmdutil.Ask(f, func(c *client.Client) (wire.HostList, error) {
+			hosts, err := c.Hosts(ctx)
+			return wire.HostList{Hosts: append([]wire.Host{}, hosts...)}, err
+		}, func(w io.Writer, list wire.HostList) error { return table(w, f, list.Hosts) })
+	})
+}
+
+func table(w io.Writer, f *cmdutil.Factory, hosts []wire.Host) error {
+	rows := [][]string{{"NAME", "STATE", "ENVIRONMENTS", "CPUS", "MEMORY", "ENDPOINT", "LABELS"}}
+	count := func(n int64) string { return fmt.Sprint(n) }
+	cores := func(n int64) string { return format.Decimal(n, 3) }
+	memory := func(n int64) string { return format.Bytes(n << 20) }
+	var notes []string
+	for _, h := range hosts {
+		rows = append(rows, []string{
+			format.Clean(h.Name), stateOf(f, h),
+			of(h.Used.Environments, h.Capacity.Environments, count), of(h.Used.MilliCPUs, h.Capacity.MilliCPUs, cores),
+			of(h.Used.MemoryMiB, h.Capacity.MemoryMiB, memory), format.Clean(h.Endpoint), format.Pairs(h.Labels),
+		})
+		if h.Down != "" {
+			notes = append(notes, fmt.Sprintf("%s: %s", h.Name, h.Down))
+		}
+		if len(h.Environments) > 0 {
+			notes = append(notes, fmt.Sprintf("%s: on it stood %s", h.Name, strings.Join(h.Environments, ", ")))
+		}
+	}
+	if err := format.Table(w, rows); err != nil {
+		return err
+	}
+	for i, note := range notes {
+		if i == 0 {
+			fmt.Fprintln(w)
+		}
+		fmt.Fprintln(w, format.Clean(note))
+	}
+	return nil
+}
+
+// of prints "2 of 10", or "2" where there is no bound.
+func of(used, most int64, print func(int64) string) string {
+	if most == 0 {
+		return print(used)
+	}
+	return print(used) + " of " + print(most)
+}
+
+func stateOf(f *cmdutil.Factory, h wire.Host) string {
+	switch {
+	case h.Lost:
+		return f.IO.Paint(iostreams.Red, "lost")
+	case h.Down != "":
+		return f.IO.Paint(iostreams.Red, "down")
+	case h.Drained:
+		return f.IO.Paint(iostreams.Yellow, "drained")
+	}
+	return f.IO.Paint(iostreams.Green, "ready")
+}

@@ -1,0 +1,88 @@
+package pool
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bothy-env/bothy/internal/api/wire"
+	"github.com/bothy-env/bothy/internal/cli/cmdutil"
+	"github.com/bothy-env/bothy/internal/cli/format"
+	"github.com/bothy-env/bothy/internal/cli/iostreams"
+	"github.com/bothy-env/bothy/internal/client"
+)
+
+// NewCmdShow makes `bothy pool show`.
+func NewCmdShow(f *cmdutil.Factory, runF func(context.Context, *NameOptions) error) *cobra.Command {
+	return onOne(f, &cobra.Command{
+		Use:     "show POOL",
+		Short:   "Show one pool: how it is set and what there is of it",
+		Example: "  bothy pool show builders",
+	}, runF, showRun)
+}
+
+func showRun(ctx context.Context, opts *NameOptions) error {
+	return cmdutil.Ask(opts.Factory, func(c *client.Client) (wire.Pool, error) { return c.Pool(ctx, opts.Name) }, printPool(opts.Factory))
+}
+
+// printPool tells people of a pool.
+func printPool(f *cmdutil.Factory) func(io.Writer, wire.Pool) error {
+	return func(w io.Writer, p wire.Pool) error { return format.Table(w, poolRows(f, p)) }
+}
+
+func poolRows(f *cmdutil.Factory, p wire.Pool) [][]string {
+	rows := [][]string{
+		{"Name", f.IO.Paint(iostreams.Bold, format.Clean(p.Name))},
+		{"State", stateOf(f, p)},
+	}
+	add := func(name, value string) {
+		if value != "" {
+			rows = append(rows, []string{name, value})
+		}
+	}
+	if p.Held != "" {
+		add("Held", format.Clean(p.Held))
+		add("Next", "see to the cause, then: bothy pool resume "+format.Clean(p.Name))
+	}
+	add("Broken", format.Clean(p.Broken))
+	add("Blueprint", format.Clean(p.Blueprint))
+	add("Digest", p.Digest)
+	add("Size", sizeOf(p))
+	add("Inputs", format.Pairs(p.Inputs))
+	add("Target", fmt.Sprintf("%d now; %d to %d at once, %d more while a new version is rolled out", p.TargetNow, p.Min, p.Max, p.Surge))
+	for i, t := range p.Schedule {
+		name := "Schedule"
+		if i > 0 {
+			name = ""
+		}
+		rows = append(rows, []string{name, formatSchedule(t)})
+	}
+	if len(p.Schedule) > 0 {
+		rows = append(rows, []string{"", fmt.Sprintf("else %d", p.Target)})
+	}
+	if p.Pause {
+		add("Pause", "idle members are frozen")
+	}
+	add("Warm", warm(p))
+	add("Making", fmt.Sprint(p.Making))
+	add("Leased", fmt.Sprint(p.Leased))
+	if p.Failures > 0 {
+		add("Failures", fmt.Sprintf("%d in a row", p.Failures))
+	}
+	if p.FromFile {
+		add("Kept by", "the platform team's file")
+	} else if p.UpdatedBy != "" {
+		add("Set by", fmt.Sprintf("%s, %s", format.Clean(p.UpdatedBy), p.UpdatedAt.Local().Format(time.DateTime)))
+	}
+	return rows
+}
+
+func warm(p wire.Pool) string {
+	if p.Stale > 0 {
+		return fmt.Sprintf("%d, %d of them of an older version", p.Warm, p.Stale)
+	}
+	return fmt.Sprint(p.Warm)
+}

@@ -1,0 +1,50 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/api/wire"
+)
+
+// Quote tells what a request would get and cost, without making anything.
+func (c *Client) Quote(ctx context.Context, req wire.CreateRequest) (wire.Quote, error) {
+	return ask[wire.Quote](ctx, c, request{method: http.MethodPost, url: c.endpoint(nil, "v1", "quote"), body: req, idempotent: true})
+}
+
+// Rates lists the prices that were set, by blueprint, size and time.
+func (c *Client) Rates(ctx context.Context) ([]wire.Rate, error) {
+	list, err := read[wire.RateList](ctx, c, nil, "v1", "rates")
+	return list.Rates, err
+}
+
+// SetRate sets the price of a blueprint's size. Without a moment it holds from now on, so it is never tried twice.
+func (c *Client) SetRate(ctx context.Context, blueprint, size string, r wire.RateRequest) (wire.Rate, error) {
+	return ask[wire.Rate](ctx, c, request{
+		method: http.MethodPut, url: c.endpoint(nil, "v1", "rates", blueprint, size), body: r, idempotent: r.From != nil,
+	})
+}
+
+// Cost sums up cost by "user", "team", "tenant", "blueprint", "project", "pool", "day", "host",
+// "pull-request" or "environment", between two moments (zero: no bound).
+func (c *Client) Cost(ctx context.Context, by string, since, until time.Time) (wire.CostReport, error) {
+	query := url.Values{"by": {by}}
+	for name, at := range map[string]time.Time{"since": since, "until": until} {
+		if !at.IsZero() {
+			query.Set(name, at.UTC().Format(time.RFC3339Nano))
+		}
+	}
+	return read[wire.CostReport](ctx, c, query, "v1", "cost")
+}
+
+// Receipt gives the receipt of an environment that is gone.
+func (c *Client) Receipt(ctx context.Context, nameOrID string) (wire.Receipt, error) {
+	return read[wire.Receipt](ctx, c, nil, "v1", "environments", nameOrID, "receipt")
+}
+
+// ReceiptKey gives the key that the daemon's receipts are verified with.
+func (c *Client) ReceiptKey(ctx context.Context) (wire.ReceiptKey, error) {
+	return read[wire.ReceiptKey](ctx, c, nil, "v1", "receipts", "key")
+}

@@ -1,0 +1,109 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"github.com/bothy-env/bothy/internal/api/wire"
+)
+
+// ask makes a call whose answer is one JSON value.
+func ask[T any](ctx context.Context, c *Client, r request) (T, error) {
+	var out T
+	_, err := c.call(ctx, r, &out)
+	return out, err
+}
+
+// read asks for what a route gives.
+func read[T any](ctx context.Context, c *Client, query url.Values, path ...string) (T, error) {
+	return ask[T](ctx, c, request{method: http.MethodGet, url: c.endpoint(query, path...), idempotent: true})
+}
+
+// Pools lists the pools, by name.
+func (c *Client) Pools(ctx context.Context) ([]wire.Pool, error) {
+	list, err := read[wire.PoolList](ctx, c, nil, "v1", "pools")
+	return list.Pools, err
+}
+
+// Pool gives one by name.
+func (c *Client) Pool(ctx context.Context, name string) (wire.Pool, error) {
+	return read[wire.Pool](ctx, c, nil, "v1", "pools", name)
+}
+
+// SetPool sets a pool, new or not.
+func (c *Client) SetPool(ctx context.Context, name string, p wire.PoolRequest) (wire.Pool, error) {
+	return ask[wire.Pool](ctx, c, request{method: http.MethodPut, url: c.endpoint(nil, "v1", "pools", name), body: p, idempotent: true})
+}
+
+// RemovePool removes a pool; those of its members that were claimed live on. It is never tried twice.
+func (c *Client) RemovePool(ctx context.Context, name string) error {
+	_, err := c.call(ctx, request{method: http.MethodDelete, url: c.endpoint(nil, "v1", "pools", name)}, nil)
+	return err
+}
+
+// ResumePool lets a pool that was held work again.
+func (c *Client) ResumePool(ctx context.Context, name string) (wire.Pool, error) {
+	return ask[wire.Pool](ctx, c, request{method: http.MethodPost, url: c.endpoint(nil, "v1", "pools", name, "resume"), idempotent: true})
+}
+
+// Quotas lists the quotas that are set, with what is used of them.
+func (c *Client) Quotas(ctx context.Context) ([]wire.Quota, error) {
+	list, err := read[wire.QuotaList](ctx, c, nil, "v1", "quotas")
+	return list.Quotas, err
+}
+
+// Quota gives a scope's limits and usage; a scope is TENANT, TENANT/team/NAME or TENANT/user/NAME.
+func (c *Client) Quota(ctx context.Context, scope string) (wire.Quota, error) {
+	return read[wire.Quota](ctx, c, nil, "v1", "quotas", scope)
+}
+
+// SetQuota replaces a scope's limits; none at all removes the quota.
+func (c *Client) SetQuota(ctx context.Context, scope string, l wire.Limits) (wire.Quota, error) {
+	return ask[wire.Quota](ctx, c, request{method: http.MethodPut, url: c.endpoint(nil, "v1", "quotas", scope), body: l, idempotent: true})
+}
+
+// Hosts lists the engine hosts, by name.
+func (c *Client) Hosts(ctx context.Context) ([]wire.Host, error) {
+	list, err := read[wire.HostList](ctx, c, nil, "v1", "hosts")
+	return list.Hosts, err
+}
+
+// DrainHost keeps new environments off a host, or lets them on again.
+func (c *Client) DrainHost(ctx context.Context, name string, drained bool) (wire.Host, error) {
+	verb := "undrain"
+	if drained {
+		verb = "drain"
+	}
+	return ask[wire.Host](ctx, c, request{method: http.MethodPost, url: c.endpoint(nil, "v1", "hosts", name, verb), idempotent: true})
+}
+
+// Brake tells whether leases are kept from ending in mass.
+func (c *Client) Brake(ctx context.Context) (wire.Brake, error) {
+	return read[wire.Brake](ctx, c, nil, "v1", "brake")
+}
+
+// ReleaseBrake ends what is overdue after all. It is never tried twice.
+func (c *Client) ReleaseBrake(ctx context.Context) (wire.Brake, error) {
+	return ask[wire.Brake](ctx, c, request{method: http.MethodPost, url: c.endpoint(nil, "v1", "brake", "release")})
+}
+
+// Orphans lists what exists at the provider and is unknown to the daemon.
+func (c *Client) Orphans(ctx context.Context) (wire.OrphanReport, error) {
+	return read[wire.OrphanReport](ctx, c, nil, "v1", "orphans")
+}
+
+// AdoptOrphans makes orphans environments again; it gives what is left undecided.
+func (c *Client) AdoptOrphans(ctx context.Context, r wire.OrphanRequest) (wire.OrphanReport, error) {
+	return c.decideOrphans(ctx, "adopt", r)
+}
+
+// PurgeOrphans removes orphans; it gives what is left undecided.
+func (c *Client) PurgeOrphans(ctx context.Context, r wire.OrphanRequest) (wire.OrphanReport, error) {
+	return c.decideOrphans(ctx, "purge", r)
+}
+
+// decideOrphans is never tried twice: with "all" there may be others by then.
+func (c *Client) decideOrphans(ctx context.Context, verb string, r wire.OrphanRequest) (wire.OrphanReport, error) {
+	return ask[wire.OrphanReport](ctx, c, request{method: http.MethodPost, url: c.endpoint(nil, "v1", "orphans", verb), body: r})
+}

@@ -1,0 +1,202 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store"
+	"github.com/bothy-env/bothy/provisioner"
+)
+
+// claimTries is how many warm environments one request tries before it goes cold.
+const claimTries = 5
+
+// take makes a warm environment the request's. It runs inside the admitting transaction.
+func (e *Engine) take(want, warm *fleet.Environment, now time.Time) (store.Writes, error) {
+	before := *warm
+	warm.Name, warm.Tenant, warm.Team, warm.Owner = want.Name, want.Tenant, want.Team, want.Owner
+	warm.Project, warm.PullRequest, warm.IdempotencyKey = want.Project, want.PullRequest, want.IdempotencyKey
+	warm.Size.RateMicros, warm.Size.Currency = want.Size.RateMicros, want.Size.Currency
+	warm.Vars, warm.SecretNames = want.Vars, want.SecretNames
+	warm.State, warm.Reason, warm.Cold = fleet.Leased, "", ""
+	warm.Lease, warm.Queue = want.Lease, fleet.Queue{Until: want.Queue.Until}
+	beginLease(warm, now)
+	warm.Work = fleet.Work{Action: fleet.Personalise, Generation: before.Work.Generation + 1}
+	if e.serves(warm.Host) {
+		warm.Work.Worker, warm.Work.Until = e.cfg.Worker, now.Add(e.cfg.WorkLease)
+	}
+	writes := store.Writes{Events: []fleet.Event{
+		e.event(warm, warm.Owner, "environment.claimed", "%s took it from pool %s for %s", warm.Owner, warm.Pool, warm.Lease.TTL),
+	}}
+	err := e.book(&before, warm, now, &writes)
+	return writes, err
+}
+
+// beginLease starts a lease at hand-over, so that nobody pays for the making in time.
+func beginLease(env *fleet.Environment, now time.Time) {
+	env.Lease.Start, env.Lease.End = now, now.Add(min(env.Lease.TTL, env.Lease.MaxTTL))
+}
+
+// handOverClaim makes a claimed environment its holder's. One that turns out bad is destroyed and the next is tried,
+// until one is good or none is left; the request then goes cold. The result is still to be personalised when
+// the last one stands on a host that another daemon serves.
+func (e *Engine) handOverClaim(ctx context.Context, w *wish, env fleet.Environment) (fleet.Environment, error) {
+	for try := 1; env.State == fleet.Leased && env.Work.Worker == e.cfg.Worker; try++ {
+		cause := e.personalise(ctx, env, secretFiles(w.secrets))
+		if cause == nil {
+			return e.recordHandOver(ctx, env)
+		}
+		e.logger.Warn("a warm environment was bad; it is destroyed", "environment", env.ID, "pool", env.Pool, "cause", cause)
+		next, err := e.replace(ctx, w, env, cause, try < claimTries && !provisioner.IsUnavailable(cause))
+		switch {
+		case errors.Is(err, store.ErrFenced):
+			return env, nil // this process was too slow, and another one does it
+		case fleet.CodeOf(err) == fleet.CodeConflict:
+			return e.recordHandOver(ctx, env) // it was released meanwhile
+		case err != nil:
+			return env, fmt.Errorf("replace a bad warm environment: %w", err)
+		}
+		env = next
+	}
+	return env, nil
+}
+
+// recordHandOver ends the personalising of an environment. One that was released meanwhile is let go, to be destroyed.
+func (e *Engine) recordHandOver(ctx context.Context, env fleet.Environment) (fleet.Environment, error) {
+	ready, err := e.change(context.WithoutCancel(ctx), env.ID, store.Expect{Generation: env.Work.Generation},
+		func(row *fleet.Environment) (store.Writes, error) {
+			if row.Work.Action != fleet.Personalise {
+				row.Work.Worker, row.Work.Until = "", time.Time{}
+				return store.Writes{}, nil
+			}
+			row.Work, row.Paused, row.Queue = fleet.Work{Generation: row.Work.Generation}, false, fleet.Queue{}
+			writes := store.Writes{Events: []fleet.Event{
+				e.event(row, actorSelf, "environment.ready", "handed over, leased until %s", row.Lease.End.Format(time.RFC3339)),
+			}}
+			if len(row.SecretNames) > 0 {
+				writes.Secrets = []byte{}
+			}
+			return writes, nil
+		})
+	if errors.Is(err, store.ErrFenced) {
+		return env, nil
+	}
+	if err != nil {
+		return env, fmt.Errorf("record hand-over: %w", err)
+	}
+	if ready.Work.Action != fleet.None {
+		nudge(e.workNudge)
+	}
+	return ready, nil
+}
+
+// replace takes a bad environment away from its request, which gets another one: warm, or cold when again is false or none is left.
+func (e *Engine) replace(ctx context.Context, w *wish, bad fleet.Environment, cause error, again bool) (fleet.Environment, error) {
+	now := e.Now()
+	next := *w
+	next.env.Name, next.noPool = bad.Name, w.noPool || !again
+	next.env.Cold = fmt.Sprintf("the ready one of pool %s that it was given was bad: %s", bad.Pool, provisioner.Sentence(cause))
+	a, err := e.admission(&next, now)
+	if err != nil {
+		return bad, err
+	}
+	// It was admitted before, and holds what it held.
+	a.Decide = nil
+	strip := func(row *fleet.Environment) (store.Writes, error) { return e.strip(row, cause, now) }
+	got, err := e.store.Replace(context.WithoutCancel(ctx), bad.ID, bad.Work.Generation, strip, a)
+	if err != nil {
+		return bad, err
+	}
+	e.watchers.notify(bad.ID)
+	e.watchers.notify(got.Env.ID)
+	nudge(e.planNudge)
+	nudge(e.workNudge)
+	return got.Env, nil
+}
+
+// strip makes a bad environment nobody's, to be destroyed.
+func (e *Engine) strip(row *fleet.Environment, cause error, now time.Time) (store.Writes, error) {
+	before := *row
+	writes := store.Writes{Events: []fleet.Event{
+		e.event(row, actorSelf, "environment.unhealthy", "it was not handed over and is taken away: %s", provisioner.Sentence(cause)),
+	}}
+	row.Name, row.Tenant, row.Team, row.Owner = row.ID, "", "", ""
+	row.Project, row.PullRequest, row.IdempotencyKey = "", "", ""
+	row.Vars, row.SecretNames, row.HeldMicros, row.HeldFor = nil, nil, 0, 0
+	beginDestroy(row, "it was bad when it was to be handed over: "+provisioner.Sentence(cause))
+	row.Work.Worker, row.Work.Until = "", time.Time{}
+	err := e.book(&before, row, now, &writes)
+	return writes, err
+}
+
+// awaitHandOver waits while another daemon, or an earlier try of this one, hands an environment over. When nobody
+// takes that up in time, the request goes cold.
+func (e *Engine) awaitHandOver(ctx context.Context, w *wish, env fleet.Environment) (fleet.Environment, error) {
+	wait, cancel := context.WithTimeout(ctx, e.cfg.WorkLease+handOverSlack)
+	defer cancel()
+	wake, stop := e.watchers.subscribe(env.ID)
+	defer stop()
+	nudge(e.workNudge)
+	for {
+		row, err := e.store.Get(ctx, env.ID)
+		if err == nil && row.Tenant == "" {
+			// It was bad and was taken away from the request; what came in its place has the name.
+			row, err = e.store.Find(ctx, env.Tenant, env.Name)
+		}
+		switch {
+		case err != nil:
+			return env, err
+		case row.State != fleet.Leased || row.Work.Action != fleet.Personalise:
+			return row, nil
+		case row.ID != env.ID:
+			return e.awaitHandOver(ctx, w, row)
+		case waitFor(wait, wake, watchPoll) == nil:
+		case row.Work.Worker != "" || ctx.Err() != nil:
+			return row, nil // it is being handed over; whoever asked may watch it
+		default:
+			return e.abandon(ctx, w, row)
+		}
+	}
+}
+
+// handOverSlack is how much longer than a work lease a hand-over elsewhere is waited for.
+const handOverSlack = 2 * time.Second
+
+// abandon gives a request another environment, as nobody serves the host of the one that it was given.
+func (e *Engine) abandon(ctx context.Context, w *wish, row fleet.Environment) (fleet.Environment, error) {
+	cause := provisioner.Errorf(provisioner.Transient, "hand over environment", "no daemon serves host %s", row.Host)
+	next, err := e.replace(ctx, w, row, cause, false)
+	if errors.Is(err, store.ErrFenced) || fleet.CodeOf(err) == fleet.CodeConflict {
+		return row, nil // somebody has just taken it up, or it was released
+	}
+	return next, err
+}
+
+// personaliseLate does what a claim's own process did not get to, or what is for this daemon to do as it serves the host.
+func (e *Engine) personaliseLate(ctx context.Context, env fleet.Environment) {
+	secrets, err := e.keptSecrets(ctx, env)
+	if err != nil {
+		e.yield(ctx, env, fmt.Errorf("hand over: %w", err))
+		return
+	}
+	w := &wish{env: wishedRow(env), secrets: secrets}
+	if _, err := e.handOverClaim(ctx, w, env); err != nil {
+		e.logger.Error("handing over failed; it is tried again", "environment", env.Name, "error", err)
+	}
+}
+
+// wishedRow is what the request of a claimed environment would have been without a pool.
+func wishedRow(env fleet.Environment) fleet.Environment {
+	return fleet.Environment{
+		Name: env.Name, Tenant: env.Tenant, Team: env.Team, Owner: env.Owner,
+		Project: env.Project, PullRequest: env.PullRequest, IdempotencyKey: env.IdempotencyKey,
+		Blueprint: env.Blueprint, Size: env.Size, Image: env.Image, Users: env.Users, Workspace: env.Workspace,
+		Inputs: env.Inputs, MatchKey: env.MatchKey, Vars: env.Vars, SecretNames: env.SecretNames,
+		State: fleet.Pending,
+		Lease: fleet.Lease{TTL: env.Lease.TTL, MaxTTL: env.Lease.MaxTTL, Idle: env.Lease.Idle},
+		Queue: fleet.Queue{Until: env.Queue.Until},
+	}
+}

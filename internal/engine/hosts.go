@@ -1,0 +1,202 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/provisioner"
+)
+
+// Host is an engine host that this daemon can reach.
+type Host struct {
+	Name string
+	// Endpoint is the engine's address, for people.
+	Endpoint string
+	Labels   map[string]string
+	Capacity fleet.Capacity
+
+	Driver  provisioner.Driver
+	Runtime provisioner.Runtime
+	// Networks is nil when the runtime keeps none.
+	Networks provisioner.NetworkKeeper
+}
+
+// hosts are the declared ones, and which of them this daemon serves now.
+type hosts struct {
+	names  []string // sorted
+	byName map[string]*Host
+	ready  map[string]*readiness
+
+	mu   sync.Mutex
+	held map[string]time.Time // until when
+}
+
+func newHosts(e *Engine, declared []Host) (*hosts, error) {
+	hs := &hosts{byName: map[string]*Host{}, ready: map[string]*readiness{}, held: map[string]time.Time{}}
+	for _, h := range declared {
+		switch {
+		case h.Name == "" || h.Driver == nil || h.Runtime == nil:
+			return nil, errors.New("a host needs a name, a driver and a runtime")
+		case hs.byName[h.Name] != nil:
+			return nil, fmt.Errorf("the host %s is declared twice", h.Name)
+		}
+		hs.names = append(hs.names, h.Name)
+		hs.byName[h.Name] = &h
+		hs.ready[h.Name] = &readiness{e: e, host: &h}
+	}
+	if len(hs.names) == 0 {
+		return nil, errors.New("at least one host is needed")
+	}
+	slices.Sort(hs.names)
+	return hs, nil
+}
+
+func (hs *hosts) all() []*Host {
+	var all []*Host
+	for _, name := range hs.names {
+		all = append(all, hs.byName[name])
+	}
+	return all
+}
+
+// checkName names a finding about a host; with only one host its name says nothing.
+func (hs *hosts) checkName(what string, h *Host) string {
+	if len(hs.names) == 1 {
+		return what
+	}
+	return what + "/" + h.Name
+}
+
+// served gives the names of the hosts that this daemon serves at now.
+func (hs *hosts) served(now time.Time) []string {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	var names []string
+	for _, name := range hs.names {
+		if now.Before(hs.held[name]) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// lapsed reports whether a hold ran out without having been renewed or lost: this process, or its machine, was asleep.
+func (hs *hosts) lapsed(now time.Time) bool {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	for _, until := range hs.held {
+		if !now.Before(until) {
+			return true
+		}
+	}
+	return false
+}
+
+// setHeld replaces what is held and gives what was held and is not any more.
+func (hs *hosts) setHeld(held []fleet.Host) (lost []string) {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	now := map[string]time.Time{}
+	for _, h := range held {
+		now[h.Name] = h.Until
+	}
+	for _, name := range hs.names {
+		if _, still := now[name]; !still && !hs.held[name].IsZero() {
+			lost = append(lost, name)
+		}
+	}
+	hs.held = now
+	return lost
+}
+
+// host gives the host that an environment stands on. Code unavailable: only another daemon can reach it.
+func (e *Engine) host(name string) (*Host, error) {
+	if h := e.hosts.byName[name]; h != nil {
+		return h, nil
+	}
+	return nil, fleet.Errorf(fleet.CodeUnavailable, "the host %q is not one that this daemon can reach", name).
+		WithHint("ask the daemon that serves it, or declare it here too: bothy host ls")
+}
+
+// serves reports whether this daemon is the one that acts on a host now.
+func (e *Engine) serves(name string) bool { return slices.Contains(e.hosts.served(e.Now()), name) }
+
+// declareHosts writes down what this daemon knows of its hosts and takes those that are free.
+func (e *Engine) declareHosts(ctx context.Context) error {
+	for _, h := range e.hosts.all() {
+		row := fleet.Host{Name: h.Name, Endpoint: h.Endpoint, Labels: h.Labels, Capacity: h.Capacity, SeenAt: e.Now()}
+		if err := e.store.DeclareHost(ctx, row); err != nil {
+			return err
+		}
+	}
+	return e.holdOnce(ctx)
+}
+
+// holdHosts keeps this daemon's hold on its hosts until ctx ends, and gives them up then.
+func (e *Engine) holdHosts(ctx context.Context) {
+	loop(ctx, nil, func() time.Duration {
+		// Bounded, so that a database that hangs does not keep the daemon from knowing that its time is over.
+		once, cancel := context.WithTimeout(ctx, e.cfg.WorkLease/3)
+		defer cancel()
+		if err := e.holdOnce(once); err != nil && ctx.Err() == nil {
+			e.logger.Warn("holding hosts failed; it is tried again", "error", err)
+			return time.Second
+		}
+		return e.cfg.WorkLease / 4
+	})
+	leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := e.store.LeaveHosts(leave, e.cfg.Worker); err != nil {
+		e.logger.Warn("giving up hosts failed; they are free when their time is over", "error", err)
+	}
+}
+
+// holdOnce renews and takes hosts, and notes whether each can be used.
+func (e *Engine) holdOnce(ctx context.Context) error {
+	now := e.Now()
+	held, taken, err := e.store.HoldHosts(ctx, e.cfg.Worker, e.hosts.names, now, now.Add(e.cfg.WorkLease))
+	if err != nil {
+		return err
+	}
+	if lost := e.hosts.setHeld(held); len(lost) > 0 {
+		// Whatever runs there is fenced already; stopping it spares the other daemon its leftovers.
+		e.logger.Warn("another daemon took hosts over", "hosts", strings.Join(lost, ", "))
+		e.running.cancelHosts(lost)
+		e.dropStages(lost)
+	}
+	if taken > 0 {
+		e.logger.Info("took over work that was cut off", "environments", taken)
+	}
+	var errs []error
+	for _, h := range held {
+		errs = append(errs, e.noteReadiness(ctx, h))
+	}
+	if len(held) > 0 && taken > 0 {
+		nudge(e.planNudge)
+		nudge(e.workNudge)
+	}
+	return errors.Join(errs...)
+}
+
+// noteReadiness writes down why a host cannot be used, when that has changed.
+func (e *Engine) noteReadiness(ctx context.Context, h fleet.Host) error {
+	why := e.hosts.ready[h.Name].reason(ctx)
+	if ctx.Err() != nil || why == h.Down {
+		return ctx.Err()
+	}
+	ev := fleet.Event{At: e.Now(), Host: h.Name, Actor: actorSelf, Kind: "host.up", Message: "the host can be used again"}
+	if why != "" {
+		ev.Kind, ev.Message = "host.down", why
+	}
+	if err := e.store.SetHostDown(ctx, h.Name, why, []fleet.Event{ev}); err != nil {
+		return fmt.Errorf("note host %s: %w", h.Name, err)
+	}
+	nudge(e.planNudge)
+	return nil
+}

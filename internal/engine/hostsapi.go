@@ -1,0 +1,72 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+// Hosts gives every host that was ever declared, with what stands on it. What was on a lost host is
+// named, not dropped.
+//
+// Errors: policy (not the platform role).
+func (e *Engine) Hosts(ctx context.Context, who fleet.Identity) ([]HostStatus, error) {
+	if err := platformOnly(who, "see hosts"); err != nil {
+		return nil, err
+	}
+	rows, err := e.store.Hosts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	envs, err := e.store.Live(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now := e.Now()
+	all := make([]HostStatus, len(rows))
+	for i, row := range rows {
+		all[i] = HostStatus{Host: row, Lost: row.Lost(now)}
+		for _, env := range envs {
+			if env.Host != row.Name {
+				continue
+			}
+			all[i].Used.Environments++
+			all[i].Used.MilliCPUs += env.Size.MilliCPUs()
+			all[i].Used.MemoryMiB += env.Size.MemoryMiB
+			if all[i].Lost {
+				all[i].Environments = append(all[i].Environments, env.Name)
+			}
+		}
+		slices.Sort(all[i].Environments)
+	}
+	return all, nil
+}
+
+// DrainHost keeps new environments off a host, or lets them on again; what stands there stays.
+//
+// Errors: policy (not the platform role), not_found.
+func (e *Engine) DrainHost(ctx context.Context, who fleet.Identity, name string, drained bool) (HostStatus, error) {
+	if err := platformOnly(who, "drain a host"); err != nil {
+		return HostStatus{}, err
+	}
+	kind, what := "host.drained", "nothing new is placed on it any more"
+	if !drained {
+		kind, what = "host.undrained", "environments are placed on it again"
+	}
+	ev := fleet.Event{At: e.Now(), Host: name, Actor: who.User, Kind: kind, Message: what}
+	if _, err := e.store.DrainHost(ctx, name, drained, ev); err != nil {
+		return HostStatus{}, err
+	}
+	nudge(e.planNudge)
+	all, err := e.Hosts(ctx, who)
+	if err != nil {
+		return HostStatus{}, err
+	}
+	i := slices.IndexFunc(all, func(h HostStatus) bool { return h.Name == name })
+	if i < 0 {
+		return HostStatus{}, fmt.Errorf("find host %s: it is gone", name)
+	}
+	return all[i], nil
+}

@@ -1,0 +1,232 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/provisioner"
+)
+
+// The kinds of events of what no environment accounts for.
+const (
+	eventOrphanSeen    = "orphan.seen"
+	eventOrphanRemoved = "orphan.removed"
+	eventOrphanAdopted = "orphan.adopted"
+)
+
+// orphanEvent is an entry of the record about something of no known environment.
+func (e *Engine) orphanEvent(o fleet.Orphan, actor, kind, format string, args ...any) fleet.Event {
+	return fleet.Event{
+		At: e.Now(), Host: o.Host, EnvironmentID: o.EnvironmentID, Actor: actor, Kind: kind, Message: fmt.Sprintf(format, args...),
+	}
+}
+
+// tellOrphans records those that were seen for the first time.
+func (e *Engine) tellOrphans(ctx context.Context, all []fleet.Orphan) error {
+	var events []fleet.Event
+	for _, o := range all {
+		if o.Sightings > 1 {
+			continue
+		}
+		e.logger.Warn("found an orphan", "host", o.Host, "kind", o.Kind, "name", o.Name, "environment", o.EnvironmentID)
+		events = append(events, e.orphanEvent(o, actorSelf, eventOrphanSeen, "found %s %s, which no environment accounts for", o.Kind, o.Name))
+	}
+	if len(events) == 0 {
+		return nil
+	}
+	return e.store.AppendEvents(ctx, events...)
+}
+
+// removeOrphans removes what at least two sweeps have seen that lie the grace apart, and all in between, unless safe mode
+// leaves that to people.
+func (e *Engine) removeOrphans(ctx context.Context, h *Host, seen census) error {
+	safe, err := e.safeReason(ctx)
+	if err != nil || safe != "" {
+		return err
+	}
+	var errs []error
+	for _, o := range inRemovalOrder(seen.orphans) {
+		if o.LastSeen.Sub(o.FirstSeen) >= e.cfg.OrphanGrace {
+			errs = append(errs, e.removeOrphan(ctx, h, o, actorSelf))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// removeOrphan takes one away. Nobody else decides on it, and it was seen in a list just now, with labels that verify.
+func (e *Engine) removeOrphan(ctx context.Context, h *Host, o fleet.Orphan, actor string) error {
+	f := provisioner.Found{Kind: o.Kind, ID: o.ID, Name: o.Name, Labels: o.Labels, CreatedAt: o.CreatedAt}
+	if err := h.Runtime.Remove(ctx, f); err != nil {
+		return fmt.Errorf("remove orphan %s %s: %w", o.Kind, o.Name, err)
+	}
+	e.logger.Warn("removed an orphan", "host", o.Host, "kind", o.Kind, "name", o.Name, "environment", o.EnvironmentID)
+	return e.store.AppendEvents(ctx, e.orphanEvent(o, actor, eventOrphanRemoved,
+		"removed %s %s, which no environment accounted for since %s", o.Kind, o.Name, o.FirstSeen.Format(time.RFC3339)))
+}
+
+func inRemovalOrder(all []fleet.Orphan) []fleet.Orphan {
+	return slices.SortedStableFunc(slices.Values(all), func(a, b fleet.Orphan) int {
+		return byRemovalOrder(provisioner.Found{Kind: a.Kind, ID: a.ID}, provisioner.Found{Kind: b.Kind, ID: b.ID})
+	})
+}
+
+// Orphans gives what exists at the provider and no environment accounts for.
+//
+// Errors: policy (not the platform role).
+func (e *Engine) Orphans(ctx context.Context, who fleet.Identity) (OrphanReport, error) {
+	if err := platformOnly(who, "see orphans"); err != nil {
+		return OrphanReport{}, err
+	}
+	return e.orphanReport(ctx)
+}
+
+func (e *Engine) orphanReport(ctx context.Context) (OrphanReport, error) {
+	reason, err := e.safeReason(ctx)
+	if err != nil {
+		return OrphanReport{}, err
+	}
+	all, err := e.store.Orphans(ctx)
+	return OrphanReport{Safe: reason != "", Reason: reason, Orphans: all}, err
+}
+
+// AdoptOrphans makes environments of orphans: each is leased, from now on, to the user that its labels name, for its
+// blueprint's default time. ids are environment ids; none takes all that can be adopted. It ends safe mode when
+// nothing is left to decide on.
+//
+// Errors: policy (not the platform role), not_found (no orphan of that id, or its blueprint is gone), conflict
+// (there is no sandbox to adopt, or its environment is known), unavailable (it is on a host of another daemon).
+func (e *Engine) AdoptOrphans(ctx context.Context, who fleet.Identity, ids []string) (OrphanReport, error) {
+	return e.decideOrphans(ctx, who, "adopt orphans", ids, func(h *Host, group []fleet.Orphan, networks map[string]string) error {
+		err := e.adopt(ctx, who, h, group, networks)
+		if len(ids) == 0 && (fleet.CodeOf(err) == fleet.CodeConflict || fleet.CodeOf(err) == fleet.CodeNotFound) {
+			e.logger.Warn("an orphan cannot be adopted; it is left", "environment", group[0].EnvironmentID, "cause", err)
+			return nil
+		}
+		return err
+	})
+}
+
+// PurgeOrphans removes orphans now. ids are environment ids; none takes all. It ends safe mode when nothing
+// is left to decide on.
+//
+// Errors: policy (not the platform role), not_found (no orphan of that id), unavailable (it is on a host of another
+// daemon, or its engine is away).
+func (e *Engine) PurgeOrphans(ctx context.Context, who fleet.Identity, ids []string) (OrphanReport, error) {
+	return e.decideOrphans(ctx, who, "purge orphans", ids, func(h *Host, group []fleet.Orphan, _ map[string]string) error {
+		var errs []error
+		for _, o := range inRemovalOrder(group) {
+			errs = append(errs, e.removeOrphan(ctx, h, o, who.User))
+		}
+		return errors.Join(errs...)
+	})
+}
+
+// decideOrphans looks afresh, does what somebody decided to the orphans of each environment, and looks again.
+func (e *Engine) decideOrphans(
+	ctx context.Context, who fleet.Identity, what string, ids []string,
+	do func(h *Host, group []fleet.Orphan, networks map[string]string) error,
+) (OrphanReport, error) {
+	if err := platformOnly(who, what); err != nil {
+		return OrphanReport{}, err
+	}
+	// What is begun is finished, also when whoever asked goes away.
+	ctx = context.WithoutCancel(ctx)
+	defer e.orphans.decide(e.hosts.names...)()
+	networks, err := e.lookAll(ctx)
+	if err != nil {
+		return OrphanReport{}, unavailable(err)
+	}
+	groups, err := e.chosen(ctx, ids)
+	if err != nil {
+		return OrphanReport{}, err
+	}
+	var errs []error
+	for _, group := range groups {
+		h, err := e.servedHost(group[0].Host)
+		if err == nil {
+			err = do(h, group, networks)
+		}
+		errs = append(errs, err)
+	}
+	if _, err := e.lookAll(ctx); err != nil {
+		errs = append(errs, unavailable(err))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return OrphanReport{}, err
+	}
+	if err := e.endSafeMode(ctx, who); err != nil {
+		return OrphanReport{}, err
+	}
+	nudge(e.planNudge)
+	return e.orphanReport(ctx)
+}
+
+// lookAll looks at every host that this daemon serves, and gives the networks that unknown sandboxes are on, by sandbox.
+func (e *Engine) lookAll(ctx context.Context) (map[string]string, error) {
+	envs, err := e.store.Live(ctx)
+	if err != nil {
+		return nil, err
+	}
+	networks := map[string]string{}
+	for _, name := range e.hosts.served(e.Now()) {
+		h := e.hosts.byName[name]
+		seen, err := e.look(ctx, h, on(h, envs))
+		if err != nil {
+			return nil, fmt.Errorf("look at host %s: %w", name, err)
+		}
+		for _, f := range seen.unknown {
+			networks[f.ID] = f.Network
+		}
+	}
+	return networks, nil
+}
+
+// chosen gives the orphans of the ids, of all when there are none, by environment and host.
+func (e *Engine) chosen(ctx context.Context, ids []string) ([][]fleet.Orphan, error) {
+	all, err := e.store.Orphans(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var groups [][]fleet.Orphan
+	at := map[[2]string]int{}
+	for _, o := range all {
+		if len(ids) > 0 && !slices.Contains(ids, o.EnvironmentID) {
+			continue
+		}
+		key := [2]string{o.EnvironmentID, o.Host}
+		i, ok := at[key]
+		if !ok {
+			i, at[key] = len(groups), len(groups)
+			groups = append(groups, nil)
+		}
+		groups[i] = append(groups[i], o)
+	}
+	for _, id := range ids {
+		if !slices.ContainsFunc(groups, func(g []fleet.Orphan) bool { return g[0].EnvironmentID == id }) {
+			return nil, fleet.Errorf(fleet.CodeNotFound, "there is no orphan of environment %q", id).WithHint("see: bothy orphans")
+		}
+	}
+	return groups, nil
+}
+
+// servedHost gives a host that this daemon acts on now.
+func (e *Engine) servedHost(name string) (*Host, error) {
+	h, err := e.host(name)
+	if err == nil && !e.serves(name) {
+		err = fleet.Errorf(fleet.CodeUnavailable, "the host %q is served by another daemon", name).
+			WithHint("ask that daemon: bothy host ls")
+	}
+	return h, err
+}
+
+// unavailable tells a provider's fault from a fault of ours.
+func unavailable(err error) error {
+	if fleet.CodeOf(err) != fleet.CodeInternal {
+		return err
+	}
+	return fleet.Errorf(fleet.CodeUnavailable, "what exists cannot be listed now: %s", provisioner.Sentence(err)).WithHint("try again; see: bothy doctor")
+}

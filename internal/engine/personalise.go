@@ -1,0 +1,123 @@
+package engine
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/provisioner"
+)
+
+const (
+	// personaliseTimeout bounds the hand-over of one warm environment; it must be done well within a work lease.
+	personaliseTimeout = 8 * time.Second
+	// stagedTimeout bounds the quick way, so that there is time for the slow one.
+	stagedTimeout = 3 * time.Second
+)
+
+// personalise proves that a claimed environment works and puts its holder's secrets in place. Nothing of it is a
+// create: on any error the environment is bad, and another one is taken.
+func (e *Engine) personalise(ctx context.Context, env fleet.Environment, files []provisioner.File) error {
+	if err := madeAsAsked(env); err != nil {
+		return err
+	}
+	h, err := e.host(env.Host)
+	if err != nil {
+		return err
+	}
+	// Whoever asked may go away; what is begun is still finished.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), personaliseTimeout)
+	defer cancel()
+	st := e.stages.at(env.ID, env.Host)
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	defer e.stages.forget(env.ID, st)
+	if env.Paused {
+		if err := thaw(ctx, h, env.SandboxID); err != nil {
+			return err
+		}
+	}
+	if way := st.way; way != nil {
+		st.way = nil
+		err := deliverStaged(ctx, way, files)
+		if err == nil {
+			return nil
+		}
+		e.logger.Warn("a stage was lost; the environment is looked at afresh", "environment", env.ID, "error", err)
+	}
+	return e.deliver(ctx, h, env, files)
+}
+
+// madeAsAsked checks that an environment was made from what its key stands for.
+func madeAsAsked(env fleet.Environment) error {
+	key, err := fleet.MatchKey(env.Blueprint.Digest, env.Size.Name, env.Inputs)
+	if err == nil && key != env.MatchKey {
+		err = provisioner.Errorf(provisioner.Permanent, "check environment", "it was not made from what was asked for")
+	}
+	return err
+}
+
+func thaw(ctx context.Context, h *Host, sandbox string) error {
+	pauser, ok := h.Runtime.(provisioner.Pauser)
+	if !ok {
+		return provisioner.Errorf(provisioner.Permanent, "unpause sandbox", "host %s cannot unpause", h.Name)
+	}
+	if err := pauser.Unpause(ctx, sandbox); err != nil {
+		return fmt.Errorf("unpause sandbox: %w", err)
+	}
+	return nil
+}
+
+func deliverStaged(ctx context.Context, way provisioner.Stage, files []provisioner.File) error {
+	ctx, cancel := context.WithTimeout(ctx, stagedTimeout)
+	defer cancel()
+	return way.Deliver(ctx, files)
+}
+
+// deliver proves that a sandbox works and puts files into its secrets folder, with nothing prepared.
+func (e *Engine) deliver(ctx context.Context, h *Host, env fleet.Environment, files []provisioner.File) error {
+	if err := healthy(ctx, h, env.SandboxID); err != nil {
+		return err
+	}
+	user := env.Users[0]
+	if stager, ok := h.Runtime.(provisioner.Stager); ok {
+		way, err := stager.Stage(ctx, env.SandboxID, user)
+		if err != nil {
+			return fmt.Errorf("open a way into the sandbox: %w", err)
+		}
+		if err := way.Deliver(ctx, files); err != nil {
+			return fmt.Errorf("deliver secrets: %w", err)
+		}
+		return nil
+	}
+	archive, err := tarOf(files)
+	if err != nil {
+		return err
+	}
+	// Unpacking runs inside, so that it proves as much as it delivers, also with nothing to unpack.
+	if err := h.Runtime.CopyTo(ctx, env.SandboxID, provisioner.SecretsDir, user, archive); err != nil {
+		return fmt.Errorf("deliver secrets: %w", err)
+	}
+	return nil
+}
+
+func tarOf(files []provisioner.File) (*bytes.Buffer, error) {
+	var buf bytes.Buffer
+	w := tar.NewWriter(&buf)
+	for _, f := range files {
+		header := &tar.Header{Typeflag: tar.TypeReg, Name: f.Name, Mode: int64(f.Mode), Size: int64(len(f.Data))}
+		if err := w.WriteHeader(header); err != nil {
+			return nil, fmt.Errorf("pack secrets: %w", err)
+		}
+		if _, err := w.Write(f.Data); err != nil {
+			return nil, fmt.Errorf("pack secrets: %w", err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("pack secrets: %w", err)
+	}
+	return &buf, nil
+}

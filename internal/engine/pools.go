@@ -1,0 +1,229 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/plan"
+)
+
+// resolved is a pool with what its blueprint is now.
+type resolved struct {
+	plan.Pool
+	bp     fleet.Blueprint
+	inputs map[string]any
+}
+
+// resolve finds what a pool's members are made from now. What cannot be made is told in Broken.
+func (e *Engine) resolve(pool fleet.Pool, rates []fleet.Rate, now time.Time) resolved {
+	r := resolved{Pool: plan.Pool{Pool: pool}}
+	bp, size, err := e.sized(Request{Blueprint: pool.Blueprint, Size: pool.Size})
+	if err == nil {
+		r.inputs, err = fleet.CheckInputs(bp, pool.Inputs)
+	}
+	if err == nil {
+		r.bp, r.Digest, r.Size = bp, bp.Ref.Digest, priced(size, bp, rates, now)
+		r.MatchKey, err = fleet.MatchKey(r.Digest, size.Name, r.inputs)
+	}
+	if err != nil {
+		r.Broken = err.Error()
+	}
+	return r
+}
+
+// offer is what the platform team has set, by name.
+type offer struct {
+	rates []fleet.Rate
+	pools []fleet.Pool
+}
+
+func (e *Engine) readOffer(ctx context.Context) (o offer, err error) {
+	if o.rates, err = e.store.Rates(ctx); err != nil {
+		return o, err
+	}
+	o.pools, err = e.store.Pools(ctx)
+	return o, err
+}
+
+// resolveAll gives the pools as they are now.
+func (e *Engine) resolveAll(o offer, now time.Time) []resolved {
+	all := make([]resolved, len(o.pools))
+	for i, p := range o.pools {
+		all[i] = e.resolve(p, o.rates, now)
+	}
+	return all
+}
+
+// pricedPools gives all pools at the prices in force.
+func (e *Engine) pricedPools(ctx context.Context) ([]resolved, error) {
+	o, err := e.readOffer(ctx)
+	return e.resolveAll(o, e.Now()), err
+}
+
+// Pools gives all pools with what there is of each, by name.
+func (e *Engine) Pools(ctx context.Context, who fleet.Identity) ([]PoolStatus, error) {
+	pools, err := e.pricedPools(ctx)
+	if err != nil || len(pools) == 0 {
+		return nil, err
+	}
+	envs, err := e.store.Live(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]PoolStatus, len(pools))
+	for i, p := range pools {
+		all[i] = poolStatus(p, envs, who, e.Now())
+	}
+	return all, nil
+}
+
+// Pool gives one.
+//
+// Errors: not_found.
+func (e *Engine) Pool(ctx context.Context, who fleet.Identity, name string) (PoolStatus, error) {
+	pool, err := e.store.Pool(ctx, name)
+	if err != nil {
+		return PoolStatus{}, err
+	}
+	return e.statusOf(ctx, who, pool)
+}
+
+func (e *Engine) statusOf(ctx context.Context, who fleet.Identity, pool fleet.Pool) (PoolStatus, error) {
+	rates, err := e.store.Rates(ctx)
+	if err != nil {
+		return PoolStatus{}, err
+	}
+	envs, err := e.store.Live(ctx)
+	if err != nil {
+		return PoolStatus{}, err
+	}
+	now := e.Now()
+	return poolStatus(e.resolve(pool, rates, now), envs, who, now), nil
+}
+
+// poolStatus counts a pool's members. Claimed ones are counted only for those who may see them.
+func poolStatus(p resolved, envs []fleet.Environment, who fleet.Identity, now time.Time) PoolStatus {
+	st := PoolStatus{Pool: p.Pool.Pool, Digest: p.Digest, TargetNow: plan.TargetNow(p.Pool.Pool, now), Broken: p.Broken}
+	for _, env := range envs {
+		if env.Pool != p.Name {
+			continue
+		}
+		switch env.State {
+		case fleet.Warm:
+			st.Warm++
+			if env.MatchKey != p.MatchKey {
+				st.Stale++
+			}
+		case fleet.Pending, fleet.Provisioning:
+			if env.Tenant == "" {
+				st.Making++
+			}
+		case fleet.Leased:
+			if who.Sees() == "" || who.Sees() == env.Tenant {
+				st.Leased++
+			}
+		}
+	}
+	return st
+}
+
+// SetPool makes a pool or changes it. One that is held stays so.
+//
+// Errors: policy (not the platform role), invalid, not_found (no such blueprint), conflict (the pool is kept by a file).
+func (e *Engine) SetPool(ctx context.Context, who fleet.Identity, pool fleet.Pool) (PoolStatus, error) {
+	if err := platformOnly(who, "set pools"); err != nil {
+		return PoolStatus{}, err
+	}
+	old, err := e.store.Pool(ctx, pool.Name)
+	if err != nil && fleet.CodeOf(err) != fleet.CodeNotFound {
+		return PoolStatus{}, err
+	}
+	if old.FromFile {
+		return PoolStatus{}, keptByFile(old.Name)
+	}
+	pool.FromFile = false
+	kept, err := e.writePool(ctx, pool, who.User)
+	if err != nil {
+		return PoolStatus{}, err
+	}
+	nudge(e.planNudge)
+	return e.statusOf(ctx, who, kept)
+}
+
+func keptByFile(name string) error {
+	return fleet.Errorf(fleet.CodeConflict, "pool %s is kept by the platform team's file", name).
+		WithHint("change the file; the daemon follows it within seconds")
+}
+
+// writePool checks a pool and keeps it.
+func (e *Engine) writePool(ctx context.Context, pool fleet.Pool, actor string) (fleet.Pool, error) {
+	if err := e.checkPool(&pool); err != nil {
+		return pool, err
+	}
+	pool.UpdatedAt, pool.UpdatedBy = e.Now(), actor
+	return e.store.SetPool(ctx, pool, e.poolEvent(pool.Name, actor, "pool.set", "%d of %s %s, between %d and %d, %d more while it is renewed",
+		pool.Target, pool.Blueprint, pool.Size, pool.Min, pool.Max, pool.Surge))
+}
+
+// RemovePool forgets a pool. Its warm members are destroyed, those that were claimed live on.
+//
+// Errors: policy (not the platform role), not_found, conflict (the pool is kept by a file).
+func (e *Engine) RemovePool(ctx context.Context, who fleet.Identity, name string) error {
+	if err := platformOnly(who, "remove pools"); err != nil {
+		return err
+	}
+	pool, err := e.store.Pool(ctx, name)
+	if err != nil {
+		return err
+	}
+	if pool.FromFile {
+		return keptByFile(name)
+	}
+	if err := e.store.RemovePool(ctx, name, e.poolEvent(name, who.User, "pool.removed", "%s removed it", who.User)); err != nil {
+		return err
+	}
+	nudge(e.planNudge)
+	return nil
+}
+
+// ResumePool lets a pool that was held for its failures work again.
+//
+// Errors: policy (not the platform role), not_found.
+func (e *Engine) ResumePool(ctx context.Context, who fleet.Identity, name string) (PoolStatus, error) {
+	if err := platformOnly(who, "resume pools"); err != nil {
+		return PoolStatus{}, err
+	}
+	pool, err := e.store.ChangePool(ctx, name, 0, func(p *fleet.Pool) ([]fleet.Event, error) {
+		if p.Held == "" && p.Failures == 0 {
+			return nil, nil
+		}
+		p.Held, p.HeldAt, p.Failures = "", time.Time{}, 0
+		return []fleet.Event{e.poolEvent(name, who.User, "pool.resumed", "%s let it work again", who.User)}, nil
+	})
+	if err != nil {
+		return PoolStatus{}, err
+	}
+	nudge(e.planNudge)
+	return e.statusOf(ctx, who, pool)
+}
+
+func (e *Engine) poolEvent(pool, actor, kind, format string, args ...any) fleet.Event {
+	return fleet.Event{At: e.Now(), Pool: pool, Actor: actor, Kind: kind, Message: fmt.Sprintf(format, args...)}
+}
+
+// noteMade counts a pool's creates that failed in a row; failure is empty for one that succeeded.
+func (e *Engine) noteMade(ctx context.Context, pool, failure string) {
+	_, err := e.store.ChangePool(context.WithoutCancel(ctx), pool, 0, func(p *fleet.Pool) ([]fleet.Event, error) {
+		if failure == "" {
+			p.Failures = 0
+			return nil, nil
+		}
+		p.Failures++
+		return []fleet.Event{e.poolEvent(pool, actorSelf, "pool.failed", "a member could not be made, %d in a row: %s", p.Failures, failure)}, nil
+	})
+	if err != nil && fleet.CodeOf(err) != fleet.CodeNotFound {
+		e.logger.Warn("counting a pool's failures failed", "pool", pool, "error", err)
+	}
+}

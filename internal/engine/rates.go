@@ -1,0 +1,67 @@
+package engine
+
+import (
+	"context"
+	"regexp"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+// maxRateMicros is the highest price of an hour that makes sense: a million of the currency's unit.
+const maxRateMicros = 1_000_000_000_000
+
+var currencyPattern = regexp.MustCompile(`^[A-Z]{3}$`)
+
+// Rates gives every rate that was set, by blueprint, size and time. Where none is in force, the blueprint's own price holds.
+func (e *Engine) Rates(ctx context.Context, _ fleet.Identity) ([]fleet.Rate, error) {
+	return e.store.Rates(ctx)
+}
+
+// SetRate sets the price of a blueprint's size (both by name) from r.From on, from now when that is zero. It
+// holds for what is admitted from then on; what is admitted keeps its price.
+//
+// Errors: policy (not the platform role), not_found (no such blueprint), invalid (size, price, currency or time are wrong).
+func (e *Engine) SetRate(ctx context.Context, who fleet.Identity, r fleet.Rate) (fleet.Rate, error) {
+	if err := platformOnly(who, "set rates"); err != nil {
+		return r, err
+	}
+	now := e.Now()
+	if r.From.IsZero() {
+		r.From = now
+	}
+	r.From, r.SetBy = r.From.UTC().Truncate(time.Microsecond), who.User
+	if err := e.checkRate(r, now); err != nil {
+		return r, err
+	}
+	ev := fleet.Event{At: now, Actor: who.User, Kind: "rate.set"}
+	ev.Message = who.User + " set the price of " + r.Blueprint + " " + r.Size + " from " + r.From.Format(time.RFC3339) + " on"
+	return r, e.store.SetRate(ctx, r, ev)
+}
+
+func (e *Engine) checkRate(r fleet.Rate, now time.Time) error {
+	bp, err := e.blueprints.Get(r.Blueprint)
+	if err != nil {
+		return err
+	}
+	if bp.Ref.Name != r.Blueprint {
+		return fleet.Errorf(fleet.CodeInvalid, "%q names a version; a rate holds for all versions of a blueprint", r.Blueprint).
+			WithHint("give the name alone: %s", bp.Ref.Name)
+	}
+	size, ok := bp.SizeNamed(r.Size)
+	switch {
+	case r.Size == "" || !ok:
+		return fleet.Errorf(fleet.CodeInvalid, "blueprint %s has no size %q", bp.Ref, r.Size).WithHint("its sizes: %s", sizeNames(bp))
+	case r.Micros < 0 || r.Micros > maxRateMicros:
+		return fleet.Errorf(fleet.CodeInvalid, "a price of %d millionths an hour is not one", r.Micros).WithHint("give 0 to %d", int64(maxRateMicros))
+	case !currencyPattern.MatchString(r.Currency):
+		return fleet.Errorf(fleet.CodeInvalid, "%q is not a currency", r.Currency).WithHint("give an ISO 4217 code: %s", size.Currency)
+	case r.Currency != size.Currency:
+		return fleet.Errorf(fleet.CodeInvalid, "blueprint %s is priced in %s, not in %s", bp.Ref, size.Currency, r.Currency).
+			WithHint("limits of money have no currency, so a blueprint keeps its own")
+	case r.From.Before(now):
+		return fleet.Errorf(fleet.CodeInvalid, "a price cannot hold from %s on, which is over", r.From.Format(time.RFC3339)).
+			WithHint("leave the time out for now, or give one to come")
+	}
+	return nil
+}

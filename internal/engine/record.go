@@ -1,0 +1,223 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/plan"
+	"github.com/bothy-env/bothy/internal/store"
+)
+
+// recordActions writes the actions of a plan down, in its order. What has moved since is dropped and planned again.
+func (e *Engine) recordActions(ctx context.Context, c *controller, p plan.Plan, around surroundings, now time.Time) error {
+	var errs []error
+	for _, a := range p.Actions {
+		err := e.record(ctx, a, around, now)
+		if errors.Is(err, store.ErrMoved) || a.Pool != "" && fleet.CodeOf(err) == fleet.CodeNotFound {
+			c.dropped = true
+			continue
+		}
+		errs = append(errs, err)
+	}
+	if len(p.Actions) > 0 {
+		// What was written may let something else happen: what is destroyed at once frees its place.
+		nudge(e.workNudge)
+		nudge(e.planNudge)
+	}
+	return errors.Join(errs...)
+}
+
+func (e *Engine) record(ctx context.Context, a plan.Action, around surroundings, now time.Time) error {
+	switch a.Kind {
+	case plan.Refill:
+		return e.refill(ctx, a, around, now)
+	case plan.Hold:
+		return e.holdPool(ctx, a, now)
+	}
+	env, err := e.change(ctx, a.EnvironmentID, store.Expect{Revision: a.Revision}, func(env *fleet.Environment) (store.Writes, error) {
+		switch a.Kind {
+		case plan.Start:
+			return e.recordStart(env, a, now), nil
+		case plan.Destroy:
+			return e.recordDestroy(env, a, now), nil
+		case plan.GiveUp:
+			e.fail(env, &fleet.Failure{Code: fleet.CodeProvision, Sentence: giveUpSentence(env, a.Reason), At: now})
+			return e.recorded(env, "environment.failed", env.Failure.Sentence), nil
+		case plan.Refuse:
+			return e.recordRefuse(env, a, now), nil
+		case plan.Warn:
+			env.Lease.Warned = true
+			return e.recorded(env, "lease.low", fmt.Sprintf("the lease ends at %s: %s", env.Lease.Ends().Format(time.RFC3339), a.Reason)), nil
+		}
+		return store.Writes{}, fmt.Errorf("record action: %q is not known", a.Kind)
+	})
+	if err == nil && a.Kind == plan.GiveUp && forPool(env) {
+		e.noteMade(ctx, env.Pool, env.Failure.Sentence)
+	}
+	return err
+}
+
+func (e *Engine) recorded(env *fleet.Environment, kind, message string) store.Writes {
+	return store.Writes{Events: []fleet.Event{e.event(env, actorSelf, kind, "%s", message)}}
+}
+
+func (e *Engine) recordStart(env *fleet.Environment, a plan.Action, now time.Time) store.Writes {
+	env.State, env.Reason, env.Host = fleet.Provisioning, "", a.Host
+	env.Queue.Rank = 0
+	env.Work = fleet.Work{Action: fleet.Create, Generation: env.Work.Generation, Deadline: now.Add(e.cfg.CreateDeadline)}
+	message := fmt.Sprintf("making it from %s on host %s", env.Blueprint, env.Host)
+	if env.Cold != "" {
+		message += ", from nothing: " + env.Cold
+	}
+	return e.recorded(env, "environment.provisioning", message)
+}
+
+func (e *Engine) recordDestroy(env *fleet.Environment, a plan.Action, now time.Time) store.Writes {
+	if env.State == fleet.Pending {
+		return e.recordUnbegun(env, "environment.destroyed", "it is not needed any more: "+a.Reason, now)
+	}
+	kind := "environment.destroying"
+	if env.State == fleet.Leased {
+		kind = "lease.expired"
+	}
+	beginDestroy(env, a.Reason)
+	return e.recorded(env, kind, "taking it away: "+a.Reason)
+}
+
+func (e *Engine) recordRefuse(env *fleet.Environment, a plan.Action, now time.Time) store.Writes {
+	sentence := fmt.Sprintf("gave up waiting after %s", env.Queue.Until.Sub(env.CreatedAt).Round(time.Second))
+	if env.Reason != "" {
+		sentence += ": " + env.Reason
+	}
+	env.Failure = &fleet.Failure{
+		Code: fleet.CodeQuota, Sentence: sentence, At: now,
+		Hint: "try again later, or wait longer: bothy up --queue-timeout",
+	}
+	return e.recordUnbegun(env, "environment.refused", sentence, now)
+}
+
+// recordUnbegun ends an environment for which nothing was ever begun, so that there is nothing to take away.
+func (e *Engine) recordUnbegun(env *fleet.Environment, kind, reason string, now time.Time) store.Writes {
+	env.State, env.Reason, env.DestroyedAt = fleet.Destroyed, reason, now
+	env.Queue.Rank = 0
+	return e.recorded(env, kind, reason)
+}
+
+func giveUpSentence(env *fleet.Environment, reason string) string {
+	if env.Work.LastError != "" {
+		return reason + ": " + env.Work.LastError
+	}
+	return reason
+}
+
+// fail moves an environment to Failed; the next plan destroys what it left.
+func (e *Engine) fail(env *fleet.Environment, f *fleet.Failure) {
+	env.State, env.Reason, env.Failure = fleet.Failed, f.Sentence, f
+	env.Work.Action, env.Work.Worker, env.Work.Until = fleet.None, "", time.Time{}
+}
+
+// refill writes new members of a pool, to be made when there is room.
+func (e *Engine) refill(ctx context.Context, a plan.Action, around surroundings, now time.Time) error {
+	i := slices.IndexFunc(around.pools, func(p resolved) bool { return p.Name == a.Pool })
+	if i < 0 {
+		return fleet.Errorf(fleet.CodeNotFound, "refill pool %s: there is no such pool", a.Pool)
+	}
+	pool := around.pools[i]
+	var members []fleet.Environment
+	var events []fleet.Event
+	for range a.Count {
+		m := blank(pool.bp, pool.Size, pool.inputs)
+		m.ID, m.Pool, m.MatchKey = newID(), pool.Name, pool.MatchKey
+		m.Name = "pool-" + pool.Name + "-" + m.ID[len(m.ID)-6:]
+		m.CreatedAt, m.UpdatedAt = now, now
+		members = append(members, m)
+		events = append(events, e.event(&m, actorSelf, "environment.requested", "pool %s asked for %s, size %s: %s", pool.Name, m.Blueprint, m.Size.Name, a.Reason))
+	}
+	return e.store.Refill(ctx, pool.Name, a.Revision, members, events)
+}
+
+// holdPool stops a pool that keeps failing.
+func (e *Engine) holdPool(ctx context.Context, a plan.Action, now time.Time) error {
+	_, err := e.store.ChangePool(ctx, a.Pool, a.Revision, func(p *fleet.Pool) ([]fleet.Event, error) {
+		p.Held, p.HeldAt = a.Reason, now
+		return []fleet.Event{e.poolEvent(a.Pool, actorSelf, "pool.held", "nothing is made for it any more: %s", a.Reason)}, nil
+	})
+	if err == nil {
+		e.logger.Warn("a pool is held", "pool", a.Pool, "reason", a.Reason, "next", "bothy pool resume "+a.Pool)
+	}
+	return err
+}
+
+const (
+	// tellEvery is how often places in the queue are written down: each admission moves all that come after.
+	tellEvery = time.Second
+	// estimateMoved is by how much an expected time must move to be told again, or by a tenth of what is left if that is more.
+	estimateMoved = 5 * time.Second
+)
+
+// recordWaits keeps rank, expected time and reason where those who wait see them.
+func (e *Engine) recordWaits(ctx context.Context, c *controller, s plan.Snapshot, p plan.Plan, now time.Time) error {
+	if len(p.Waiting) == 0 {
+		return nil
+	}
+	rows := make(map[string]*fleet.Environment, len(p.Waiting))
+	for i := range s.Environments {
+		rows[s.Environments[i].ID] = &s.Environments[i]
+	}
+	due := now.Sub(c.told).Abs() >= tellEvery
+	if due {
+		c.told = now
+	}
+	var errs []error
+	for _, w := range p.Waiting {
+		row := rows[w.EnvironmentID]
+		if row == nil || !news(row, w, now) {
+			continue
+		}
+		if !due && onlyMoved(row, w) {
+			c.planBy(c.told.Add(tellEvery))
+			continue
+		}
+		err := e.recordWait(ctx, w)
+		if errors.Is(err, store.ErrMoved) {
+			c.dropped = true
+			continue
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// onlyMoved reports whether all that is new is a place or a time: it can wait a moment.
+func onlyMoved(row *fleet.Environment, w plan.Wait) bool {
+	return row.Queue.Rank != 0 && row.Reason == w.Reason && row.Queue.Estimate.IsZero() == w.Estimate.IsZero()
+}
+
+// news reports whether a place in the queue is worth telling.
+func news(row *fleet.Environment, w plan.Wait, now time.Time) bool {
+	if row.Queue.Rank != w.Rank || !onlyMoved(row, w) {
+		return true
+	}
+	moved := w.Estimate.Sub(row.Queue.Estimate).Abs()
+	return moved > max(estimateMoved, row.Queue.Estimate.Sub(now).Abs()/10)
+}
+
+func (e *Engine) recordWait(ctx context.Context, w plan.Wait) error {
+	_, err := e.change(ctx, w.EnvironmentID, store.Expect{Revision: w.Revision}, func(env *fleet.Environment) (store.Writes, error) {
+		known := env.Reason == w.Reason && env.Queue.Rank != 0
+		env.Reason, env.Queue.Rank, env.Queue.Estimate = w.Reason, w.Rank, w.Estimate
+		if env.Queue.First.IsZero() {
+			env.Queue.First = w.Estimate
+		}
+		if known {
+			return store.Writes{}, nil
+		}
+		return e.recorded(env, "environment.waiting", strings.TrimSpace(fmt.Sprintf("waiting, rank %d: %s", w.Rank, w.Reason))), nil
+	})
+	return err
+}

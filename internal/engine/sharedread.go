@@ -1,0 +1,55 @@
+package engine
+
+import (
+	"context"
+	"sync"
+)
+
+// sharedRead lets those who ask for the same thing at the same time share one read. What it gives was never read
+// before it was asked for: whoever comes while a read is under way waits for the next one.
+type sharedRead[T any] struct {
+	read func(context.Context) (T, error)
+
+	mu sync.Mutex
+	// last is the newest read that was begun or is about to be.
+	last *reading[T]
+}
+
+// reading is one read. begun is guarded by the shared read's lock; done is closed when it is over.
+type reading[T any] struct {
+	begun bool
+	done  chan struct{}
+	value T
+	err   error
+}
+
+// get gives what is there now. Those that share a read share its error, but for the end of a caller's own ctx.
+func (s *sharedRead[T]) get(ctx context.Context) (T, error) {
+	s.mu.Lock()
+	before := s.last
+	if before != nil && !before.begun {
+		s.mu.Unlock()
+		return before.wait(ctx)
+	}
+	mine := &reading[T]{done: make(chan struct{})}
+	s.last = mine
+	s.mu.Unlock()
+	if before != nil {
+		<-before.done
+	}
+	s.mu.Lock()
+	mine.begun = true
+	s.mu.Unlock()
+	defer close(mine.done)
+	mine.value, mine.err = s.read(context.WithoutCancel(ctx))
+	return mine.value, mine.err
+}
+
+func (r *reading[T]) wait(ctx context.Context) (none T, err error) {
+	select {
+	case <-r.done:
+		return r.value, r.err
+	case <-ctx.Done():
+		return none, ctx.Err()
+	}
+}

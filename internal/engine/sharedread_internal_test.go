@@ -1,0 +1,52 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+)
+
+// TestSharedRead: those that ask while a read is under way share the next one, and none is given what was read before it asked.
+func TestSharedRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var now, reads int
+		hold := make(chan struct{})
+		s := sharedRead[int]{read: func(context.Context) (int, error) {
+			reads++
+			value := now
+			<-hold
+			return value, nil
+		}}
+		var wg sync.WaitGroup
+		get := func(want int) {
+			wg.Go(func() {
+				if got, err := s.get(t.Context()); got != want || err != nil {
+					t.Errorf("got %d, %v; want %d", got, err, want)
+				}
+			})
+			synctest.Wait()
+		}
+		get(0)
+		now = 1
+		get(1)
+		get(1)
+		ctx, leave := context.WithCancel(t.Context())
+		wg.Go(func() {
+			if _, err := s.get(ctx); !errors.Is(err, context.Canceled) {
+				t.Errorf("whoever left was told %v", err)
+			}
+		})
+		synctest.Wait()
+		leave()
+		close(hold)
+		wg.Wait()
+		if reads != 2 {
+			t.Errorf("%d reads for four that asked, want 2", reads)
+		}
+		now = 2
+		get(2)
+		wg.Wait()
+	})
+}

@@ -1,0 +1,137 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/plan"
+)
+
+// basis stands for everything that a plan is made from, without reading the environments: two equal ones give equal plans.
+type basis struct {
+	// events is the number of the newest entry of the record: no decision changes a row without one.
+	events int64
+	rest   string
+}
+
+// surroundings are what a plan needs beside the environments.
+type surroundings struct {
+	basis   basis
+	hosts   []fleet.Host
+	pools   []resolved
+	weights []fleet.Weight
+	brake   fleet.Brake
+}
+
+// around reads the surroundings.
+func (e *Engine) around(ctx context.Context, now time.Time) (a surroundings, err error) {
+	// First of all: what is written from here on is in the next one.
+	if a.basis.events, _, err = e.store.Marks(ctx); err != nil {
+		return a, err
+	}
+	if a.hosts, err = e.store.Hosts(ctx); err != nil {
+		return a, err
+	}
+	if a.pools, err = e.pricedPools(ctx); err != nil {
+		return a, err
+	}
+	if a.brake, err = e.brake(ctx); err != nil {
+		return a, err
+	}
+	if e.cfg.Weights != nil {
+		a.weights = e.cfg.Weights()
+	}
+	a.basis.rest = a.text(now)
+	return a, nil
+}
+
+// text writes down what of the surroundings makes a difference to a plan.
+func (a surroundings) text(now time.Time) string {
+	var b strings.Builder
+	for _, h := range a.hosts {
+		fmt.Fprintln(&b, h.Name, h.Usable(now), h.Drained, h.Down, h.Worker, h.Lost(now), h.Capacity)
+	}
+	for _, p := range a.pools {
+		fmt.Fprintln(&b, p.Name, p.Revision, p.MatchKey, p.Size, p.Broken, p.Held, p.Failures)
+	}
+	fmt.Fprintln(&b, a.weights, a.brake)
+	return b.String()
+}
+
+// snapshot reads the environments and puts everything together for one plan.
+func (e *Engine) snapshot(ctx context.Context, a surroundings) (plan.Snapshot, error) {
+	envs, err := e.store.Live(ctx)
+	if err != nil {
+		return plan.Snapshot{}, err
+	}
+	s := plan.Snapshot{
+		Environments: envs, Hosts: a.hosts, Weights: a.weights, Concurrency: e.cfg.Concurrency,
+		CreateTimes: e.creates.medians(envs), Brake: a.brake,
+	}
+	for _, p := range a.pools {
+		s.Pools = append(s.Pools, p.Pool)
+	}
+	return s, nil
+}
+
+// settingBrake is the brake as the last plan left it, in JSON; empty when it is off.
+const settingBrake = "brake"
+
+func (e *Engine) brake(ctx context.Context) (b fleet.Brake, err error) {
+	text, err := e.store.Setting(ctx, settingBrake)
+	if err != nil || text == "" {
+		return b, err
+	}
+	if err := json.Unmarshal([]byte(text), &b); err != nil {
+		return b, fmt.Errorf("read the brake: %w", err)
+	}
+	return b, nil
+}
+
+// keptTimes is how many creates of a blueprint digest an expected time is taken from.
+const keptTimes = 20
+
+// createTimes are how long the creates of late took, by blueprint digest.
+type createTimes struct {
+	mu sync.Mutex
+	of map[string][]time.Duration
+}
+
+func (c *createTimes) note(digest string, took time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.of == nil {
+		c.of = map[string][]time.Duration{}
+	}
+	c.of[digest] = append(c.of[digest], took)
+	c.of[digest] = c.of[digest][max(len(c.of[digest])-keptTimes, 0):]
+}
+
+// medians gives the usual time of each digest. One that this process has not made yet goes by the rows of
+// those that did not wait.
+func (c *createTimes) medians(envs []fleet.Environment) map[string]time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	times := map[string][]time.Duration{}
+	for _, env := range envs {
+		digest := env.Blueprint.Digest
+		if len(c.of[digest]) == 0 && !env.ReadyAt.IsZero() && env.Queue.First.IsZero() && len(times[digest]) < keptTimes {
+			times[digest] = append(times[digest], env.ReadyAt.Sub(env.CreatedAt))
+		}
+	}
+	medians := map[string]time.Duration{}
+	for digest, kept := range c.of {
+		times[digest] = slices.Clone(kept)
+	}
+	for digest, all := range times {
+		slices.Sort(all)
+		medians[digest] = all[len(all)/2]
+	}
+	return medians
+}

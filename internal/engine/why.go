@@ -1,0 +1,154 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store"
+)
+
+// whyEvents is how many of the newest entries of the record an answer shows.
+const whyEvents = 20
+
+// Why answers why an environment waits, is as it is, or is broken, and what to do next.
+//
+// Errors: not_found.
+func (e *Engine) Why(ctx context.Context, who fleet.Identity, nameOrID string) (Why, error) {
+	env, err := e.find(ctx, who, nameOrID)
+	if err != nil {
+		return Why{}, err
+	}
+	why := Why{Env: env}
+	if why.Events, err = e.newestEvents(ctx, env.ID); err != nil {
+		return why, err
+	}
+	if env.State == fleet.Pending {
+		why.Rank, why.ReadyAt = env.Queue.Rank, env.Queue.Estimate
+		if why.Estimates, err = e.store.Estimates(ctx); err != nil {
+			return why, err
+		}
+	}
+	why.Cause, why.Next = cause(env, e.Now())
+	if err := e.blameHost(ctx, env, &why); err != nil {
+		return why, err
+	}
+	return why, nil
+}
+
+// newestEvents gives the end of an environment's record, oldest first.
+func (e *Engine) newestEvents(ctx context.Context, id string) ([]fleet.Event, error) {
+	var newest []fleet.Event
+	for after := int64(0); ; {
+		page, err := e.store.EventsBy(ctx, store.EventFilter{EnvironmentID: id, After: after, Limit: eventPage})
+		if err != nil {
+			return nil, err
+		}
+		newest = append(newest, page...)
+		newest = newest[max(len(newest)-whyEvents, 0):]
+		if len(page) < eventPage {
+			return newest, nil
+		}
+		after = page[len(page)-1].Seq
+	}
+}
+
+// cause says in one sentence why an environment is as it is, and what to do next.
+func cause(env fleet.Environment, now time.Time) (sentence, next string) {
+	switch env.State {
+	case fleet.Pending:
+		return causeOfWaiting(env), "it goes on by itself; to stop waiting: bothy down " + env.Name
+	case fleet.Provisioning:
+		if env.Work.LastError != "" {
+			return fmt.Sprintf("making it did not succeed and is tried again, try %d: %s", env.Work.Attempts+1, env.Work.LastError), "the whole log: bothy logs " + env.Name
+		}
+		return "it is being made on host " + env.Host + coldly(env), "watch it: bothy logs -f " + env.Name
+	case fleet.Warm:
+		return "it is kept ready for pool " + env.Pool, "see: bothy pool show " + env.Pool
+	case fleet.Leased:
+		return causeOfLeased(env, now)
+	case fleet.Failed:
+		return failure(env)
+	case fleet.Destroying:
+		if env.Work.LastError != "" {
+			return fmt.Sprintf("taking it away did not succeed and is tried again, try %d: %s", env.Work.Attempts+1, env.Work.LastError),
+				"it counts in quotas until it is gone; ask your platform team if this lasts, with: bothy logs " + env.Name
+		}
+		if env.Failure != nil {
+			return failure(env)
+		}
+		return "it is being taken away: " + env.Reason, "it ends by itself"
+	}
+	if env.Failure != nil {
+		return failure(env)
+	}
+	return "it is gone since " + env.DestroyedAt.Format(time.RFC3339), "what was checked: bothy receipt " + env.Name
+}
+
+func coldly(env fleet.Environment) string {
+	if env.Cold == "" {
+		return ""
+	}
+	return ", from nothing: " + env.Cold
+}
+
+func causeOfWaiting(env fleet.Environment) string {
+	if env.Reason == "" {
+		return "it waits until a controller has looked at it"
+	}
+	return "it waits: " + env.Reason
+}
+
+func causeOfLeased(env fleet.Environment, now time.Time) (sentence, next string) {
+	switch {
+	case env.Work.Action == fleet.Personalise:
+		sentence = "it was ready in pool " + env.Pool + " and is being handed over"
+		if env.Work.LastError != "" {
+			sentence += "; that did not succeed and is tried again: " + env.Work.LastError
+		}
+		return sentence, "it goes on by itself"
+	case env.Lease.Expired(now):
+		return "its lease ended at " + env.Lease.Ends().Format(time.RFC3339) + "; it is taken away next", "for another one: bothy up"
+	case env.Lease.Warned:
+		return "it is ready for use, and under a tenth of its lease is left", "for more time: bothy extend " + env.Name
+	}
+	return "it is ready for use until " + env.Lease.Ends().Format(time.RFC3339) + coldly(env), "use it: bothy shell " + env.Name
+}
+
+func failure(env fleet.Environment) (sentence, next string) {
+	if env.Failure == nil {
+		return "it failed: " + env.Reason, "the whole log: bothy logs " + env.Name
+	}
+	next = env.Failure.Hint
+	if next == "" {
+		next = "the whole log: bothy logs " + env.Name
+	}
+	return "it failed: " + env.Failure.Sentence, next
+}
+
+// blameHost replaces the cause when it is the host that keeps an environment from going on.
+func (e *Engine) blameHost(ctx context.Context, env fleet.Environment, why *Why) error {
+	if env.Host == "" || !env.State.Live() {
+		return nil
+	}
+	hosts, err := e.store.Hosts(ctx)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(hosts, func(h fleet.Host) bool { return h.Name == env.Host })
+	now := e.Now()
+	switch {
+	case i < 0:
+		why.Cause = "it stands on host " + env.Host + ", which is not known any more"
+	case hosts[i].Lost(now):
+		why.Cause = fmt.Sprintf("it stands on host %s, which no daemon has served since %s", env.Host, hosts[i].SeenAt.Format(time.RFC3339))
+	case hosts[i].Down != "":
+		why.Cause = fmt.Sprintf("it stands on host %s, which cannot be used now: %s", env.Host, hosts[i].Down)
+	default:
+		return nil
+	}
+	why.Next = "nothing is lost; it goes on when the host is back. The platform team sees it with: bothy host ls"
+	return nil
+}

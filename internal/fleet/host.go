@@ -1,0 +1,51 @@
+package fleet
+
+import "time"
+
+// Host is an engine host: a Docker engine that sandboxes run on. One daemon at a time serves it;
+// others that declare it too stand by.
+type Host struct {
+	Name string
+	// Endpoint is the engine's address as the daemon declared it.
+	Endpoint string
+	Labels   map[string]string
+	Capacity Capacity
+
+	// Drained hosts keep what they have and get nothing new.
+	Drained bool
+	// Down says why it cannot be used now, in one sentence; empty when it can.
+	Down string
+	// Worker serves it until Until, renewed by heartbeat. Generation rises with each change of hands.
+	Worker     string
+	Until      time.Time
+	Generation int64
+	// SeenAt is when its daemon last reported.
+	SeenAt time.Time
+}
+
+// Capacity is what a host can hold. Zero fields are not bounded.
+type Capacity struct {
+	Environments int64 `json:"environments"`
+	MilliCPUs    int64 `json:"milli_cpus"`
+	MemoryMiB    int64 `json:"memory_mib"`
+}
+
+// LostAfter is how long a host's daemon may be silent before the host counts as lost.
+const LostAfter = 60 * time.Second
+
+// Lost reports whether nobody has served the host for too long.
+func (h Host) Lost(now time.Time) bool { return now.Sub(h.SeenAt) > LostAfter }
+
+// Usable reports whether new environments may be placed on it at now.
+func (h Host) Usable(now time.Time) bool {
+	return !h.Drained && h.Down == "" && h.Worker != "" && now.Before(h.Until)
+}
+
+// MilliCPUs is a size's share of a host, in thousandths of a core, rounded up.
+func (s Size) MilliCPUs() int64 {
+	whole := int64(s.CPUs * 1000)
+	if float64(whole) < s.CPUs*1000 {
+		whole++
+	}
+	return whole
+}

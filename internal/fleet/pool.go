@@ -1,0 +1,69 @@
+package fleet
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Pool says how many warm environments of one blueprint, size and set of inputs to keep.
+type Pool struct {
+	// Name is what the platform team calls it.
+	Name string
+	// Blueprint is a name, which follows the newest digest, or name@version.
+	Blueprint string
+	// Size is one of the blueprint's, its default when empty; Inputs are fixed for all members.
+	Size   string
+	Inputs map[string]any
+
+	// Target is how many to keep warm when no entry of Schedule holds; within Min and Max.
+	Target int
+	// Schedule gives other targets at set times; the first entry that holds wins.
+	Schedule []ScheduledTarget
+	// Min is how many are never gone below while a new digest is rolled out, Max how many may
+	// exist at once, of all digests, not counting those that were claimed.
+	Min, Max int
+	// Surge is how many above the target may exist while a new digest is rolled out.
+	Surge int
+	// Pause freezes idle members, so that they cost no CPU.
+	Pause bool
+
+	// Held says why nothing is made for it any more; empty when it works. `bothy pool resume` clears it.
+	Held   string
+	HeldAt time.Time
+	// Failures counts creates that failed in a row.
+	Failures int
+	// FromFile says that the pool is kept by the platform team's file.
+	FromFile bool
+	// Revision counts writes; a refill against an older one is refused, so that no two controllers make the same member.
+	Revision  int64
+	UpdatedAt time.Time
+	UpdatedBy string
+}
+
+// ScheduledTarget is a target for a part of the week, in UTC.
+type ScheduledTarget struct {
+	// Days it holds on; all when empty.
+	Days []time.Weekday `json:"days,omitempty"`
+	// From and Until are minutes since midnight; an entry whose Until is not after From runs past midnight.
+	From  int `json:"from"`
+	Until int `json:"until"`
+	// Target while it holds.
+	Target int `json:"target"`
+}
+
+// MatchKey stands for what a warm environment can be given for: the same digest, size and inputs
+// (defaults filled in). Go encodes maps with sorted keys, so equal wishes have equal keys.
+func MatchKey(digest, size string, inputs map[string]any) (string, error) {
+	if inputs == nil {
+		inputs = map[string]any{}
+	}
+	text, err := json.Marshal([]any{digest, size, inputs})
+	if err != nil {
+		return "", fmt.Errorf("encode inputs: %w", err)
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:16]), nil
+}

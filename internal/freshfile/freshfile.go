@@ -1,0 +1,93 @@
+// Package freshfile reads files that people keep while a daemon runs: again when they change, and not otherwise.
+package freshfile
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+)
+
+// maxSize bounds a file, in bytes.
+const maxSize = 1 << 20
+
+// File is a file and what it says. It is safe for concurrent use.
+type File[T any] struct {
+	path  string
+	check func(os.FileInfo) error
+	parse func(file string, data []byte) (T, error)
+
+	mu     sync.Mutex
+	looked bool
+	seen   stamp
+	good   T
+	err    error
+}
+
+// New names a file; it is read at the first Get. check, when not nil, is asked of it before it is read.
+func New[T any](path string, check func(os.FileInfo) error, parse func(file string, data []byte) (T, error)) *File[T] {
+	return &File[T]{path: path, check: check, parse: parse}
+}
+
+// Path is the file's.
+func (f *File[T]) Path() string { return f.path }
+
+// Get gives what the file says now. While it cannot be read or is wrong, it gives the error, and what it
+// said when it was last right.
+func (f *File[T]) Get() (T, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	info, err := os.Stat(f.path)
+	now := stampOf(info)
+	if f.looked && now == f.seen && now != (stamp{}) {
+		return f.good, f.err
+	}
+	f.looked, f.seen = true, now
+	if err == nil {
+		err = f.read(info)
+	}
+	f.err = err
+	return f.good, f.err
+}
+
+func (f *File[T]) read(info os.FileInfo) error {
+	if f.check != nil {
+		if err := f.check(info); err != nil {
+			return err
+		}
+	}
+	data, err := os.ReadFile(f.path)
+	if err != nil {
+		f.looked = false // what is wrong may be this process, and pass
+		return err
+	}
+	if len(data) > maxSize {
+		return fmt.Errorf("it has %d bytes, and %d are the most", len(data), maxSize)
+	}
+	good, err := f.parse(f.path, data)
+	if err == nil {
+		f.good = good
+	}
+	return err
+}
+
+// stamp tells versions of a file apart, also those written within one tick of the clock.
+type stamp struct {
+	dev, inode, size  int64
+	modified, changed syscall.Timespec
+	mode, owner       uint32
+}
+
+func stampOf(info os.FileInfo) stamp {
+	if info == nil {
+		return stamp{}
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return stamp{}
+	}
+	return stamp{
+		dev: int64(st.Dev), inode: int64(st.Ino), size: st.Size,
+		modified: st.Mtim, changed: st.Ctim, mode: st.Mode, owner: st.Uid,
+	}
+}

@@ -1,0 +1,67 @@
+package plan
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+const (
+	// maxGap is how long there may be no plan before time counts as having jumped.
+	maxGap = 60 * time.Second
+	// trickleEvery is how often the brake lets some go.
+	trickleEvery = 60 * time.Second
+	// fewest is what the brake never holds back.
+	fewest = 5
+)
+
+// brake gives how many of those due may be reaped now.
+func (p *planner) brake(due int) int {
+	b, gap := p.s.Brake, p.now.Sub(p.s.Last)
+	switch {
+	case b.On():
+		return p.trickle(due)
+	case p.s.Last.IsZero() || gap <= maxGap:
+		return due
+	}
+	let := max(fewest, p.live/4)
+	if due <= let {
+		return due
+	}
+	p.plan.Brake = fleet.Brake{
+		Since: p.now, Live: p.live, Reaped: let, Last: p.now,
+		Reason: fmt.Sprintf("time jumped by %s and %d of %d environments came due at once: "+
+			"a quarter is reaped now, the rest slowly", gap.Truncate(time.Second), due, p.live),
+	}
+	p.holdBack(due - let)
+	return let
+}
+
+// trickle lets a twentieth go each minute, until nothing is due.
+func (p *planner) trickle(due int) int {
+	b := &p.plan.Brake
+	let := 0
+	switch {
+	case p.now.Before(b.Last):
+		// The clock was set back: the minute is counted anew, or the rest would wait for the old time.
+		b.Last = p.now
+	case p.now.Sub(b.Last) >= trickleEvery:
+		let = min(due, max(1, b.Live/20))
+	}
+	if due == let {
+		*b = fleet.Brake{}
+		return let
+	}
+	if let > 0 {
+		b.Reaped += let
+		b.Last = p.now
+	}
+	p.holdBack(due - let)
+	return let
+}
+
+func (p *planner) holdBack(due int) {
+	p.plan.Braked = due
+	p.consider(p.plan.Brake.Last.Add(trickleEvery))
+}

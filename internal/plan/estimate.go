@@ -1,0 +1,155 @@
+package plan
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+// end is when something on a host will be gone, counted from now.
+type end struct {
+	in   time.Duration
+	need fleet.Capacity
+}
+
+func byTime(a, b end) int { return cmp.Compare(a.in, b.in) }
+
+func insert(ends []end, e end) []end {
+	i, _ := slices.BinarySearchFunc(ends, e, byTime)
+	return slices.Insert(ends, i, e)
+}
+
+// endsIn notes when an environment will be gone; on no host it takes no room. Warm members and what
+// failed do not end by themselves, and what is about to go is counted apart.
+func (h *host) endsIn(env *fleet.Environment, in time.Duration) {
+	if h != nil {
+		h.ends = append(h.ends, end{in: in, need: needOf(env.Size)})
+	}
+}
+
+func (p *planner) sortEnds() {
+	for _, h := range p.hosts {
+		slices.SortFunc(h.ends, byTime)
+	}
+}
+
+// never is when something without an end ends.
+const never = time.Duration(math.MaxInt64)
+
+// later adds times that are not negative, and never overflows.
+func later(a, b time.Duration) time.Duration { return a + min(b, never-a) }
+
+// timeline is what is to come on a host. Its times are counted from now.
+type timeline struct {
+	host *host
+	at   time.Duration
+	// used is what stands on it at that time; ends are those after it.
+	used fleet.Capacity
+	ends []end
+	// stays is what has no end.
+	stays fleet.Capacity
+	// known are answers of earliest that hold until something is placed.
+	known map[fleet.Capacity]gap
+}
+
+// gap is when something fits, what is used then without it, and how many ends that is away.
+type gap struct {
+	at     time.Duration
+	used   fleet.Capacity
+	passed int
+}
+
+// timeline begins now, with what is used once all that is about to go is gone.
+func (h *host) timeline(used fleet.Capacity) *timeline {
+	t := &timeline{host: h, used: used, ends: slices.Clone(h.ends), stays: used, known: map[fleet.Capacity]gap{}}
+	for _, e := range t.ends {
+		t.stays = less(t.stays, e.need)
+	}
+	return t
+}
+
+// earliest is the first gap that something fits into; never where what stays leaves too little room.
+func (t *timeline) earliest(need fleet.Capacity) gap {
+	g, ok := t.known[need]
+	if !ok {
+		g = t.find(need)
+		t.known[need] = g
+	}
+	return g
+}
+
+func (t *timeline) find(need fleet.Capacity) gap {
+	if !fits(t.host.Capacity, sum(t.stays, need)) {
+		return gap{at: never, used: t.stays}
+	}
+	g := gap{at: t.at, used: t.used}
+	for _, e := range t.ends {
+		// What ends at the same moment is free at that moment.
+		if e.in > g.at && fits(t.host.Capacity, sum(g.used, need)) {
+			break
+		}
+		g = gap{at: max(g.at, e.in), used: less(g.used, e.need), passed: g.passed + 1}
+	}
+	return g
+}
+
+// place fills a gap; what is placed later cannot start before it.
+func (t *timeline) place(g gap, e end) {
+	t.at, t.used = g.at, sum(g.used, e.need)
+	t.ends = insert(t.ends[g.passed:], e)
+	clear(t.known)
+}
+
+// estimate tells each waiting request when it is expected to be ready: it plays the queue forward
+// in its order, as leases end and creates make way for each other. Leases may be extended or given
+// back early, so it is only a guess, and zero where nothing that is known makes room.
+func (p *planner) estimate(waiting []*fleet.Environment) {
+	if len(waiting) == 0 || p.s.Concurrency <= 0 {
+		return
+	}
+	lines := p.timelines()
+	slots := p.slots(len(waiting))
+	for i, env := range waiting {
+		need := needOf(env.Size)
+		var best *timeline
+		at := never
+		for _, t := range lines {
+			if g := t.earliest(need); g.at < at {
+				best, at = t, g.at
+			}
+		}
+		if best == nil {
+			continue
+		}
+		ready := max(at, slots[0]) + p.createTime(env)
+		best.place(best.earliest(need), end{in: later(ready, env.Lease.TTL), need: need})
+		slots = slots[1:]
+		j, _ := slices.BinarySearch(slots, ready)
+		slots = slices.Insert(slots, j, ready)
+		p.plan.Waiting[i].Estimate = p.now.Add(ready)
+	}
+}
+
+// timelines of the open hosts, by name. Those who were promised room are played with the rest of the queue.
+func (p *planner) timelines() []*timeline {
+	var lines []*timeline
+	for _, h := range p.hosts {
+		if h.closed == "" {
+			lines = append(lines, h.timeline(less(h.used, h.soon)))
+		}
+	}
+	return lines
+}
+
+// slots are when one more may be made, in order: now, or when one that is being made is done.
+func (p *planner) slots(waiting int) []time.Duration {
+	n := min(p.s.Concurrency, p.making+waiting)
+	slots := make([]time.Duration, n)
+	for i := max(n-p.making, 0); i < n; i++ {
+		slots[i] = DefaultCreateTime
+	}
+	return slots
+}

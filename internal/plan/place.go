@@ -1,0 +1,171 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+// host is an engine host and what is planned on it.
+type host struct {
+	*fleet.Host
+	lost bool
+	// closed says why nothing can be placed on it now; empty when it can.
+	closed string
+	// used is what stands on it, with what this plan starts. soon is the part of it that is about
+	// to go, promised what of the room is kept for people who wait for just that.
+	used, soon, promised fleet.Capacity
+	// ends are when its leases end, in order once somebody asks.
+	ends []end
+	// spare are the warm members on it that may give way to people, the least needed first.
+	spare []*fleet.Environment
+}
+
+func (p *planner) openHosts() {
+	p.byHost = make(map[string]*host, len(p.s.Hosts))
+	for i := range p.s.Hosts {
+		h := &host{Host: &p.s.Hosts[i], lost: p.s.Hosts[i].Lost(p.now)}
+		h.closed = h.whyClosed(p.s.Unavailable[h.Name], p.now)
+		p.hosts = append(p.hosts, h)
+		p.byHost[h.Name] = h
+		if !h.lost {
+			p.consider(h.SeenAt.Add(fleet.LostAfter + 1))
+		}
+		if h.Usable(p.now) {
+			p.consider(h.Until)
+		}
+	}
+	slices.SortFunc(p.hosts, func(a, b *host) int { return cmp.Compare(a.Name, b.Name) })
+}
+
+const notServed = "is not served by a running daemon"
+
+func (h *host) whyClosed(unavailable string, now time.Time) string {
+	switch {
+	case h.Drained:
+		return fmt.Sprintf("host %s is drained", h.Name)
+	case h.Down != "":
+		return fmt.Sprintf("host %s cannot be used: %s", h.Name, h.Down)
+	case !h.Usable(now):
+		return fmt.Sprintf("host %s %s", h.Name, notServed)
+	}
+	return unavailable
+}
+
+// take counts an environment that stands on the host.
+func (h *host) take(env *fleet.Environment) {
+	need := needOf(env.Size)
+	h.used = sum(h.used, need)
+	// A destroy that failed before may fail again: its room is not counted on.
+	if env.State == fleet.Destroying && env.Work.Attempts == 0 {
+		h.soon = sum(h.soon, need)
+	}
+}
+
+// large reports whether the host could hold it if it were empty.
+func (h *host) large(need fleet.Capacity) bool { return fits(h.Capacity, need) }
+
+// roomSoon reports whether it fits once all that is about to go is gone, beside what is promised.
+func (h *host) roomSoon(need fleet.Capacity) bool {
+	return fits(h.Capacity, sum(less(h.used, h.soon), h.promised, need))
+}
+
+// room reports whether it fits now and breaks no promise.
+func (h *host) room(need fleet.Capacity) bool {
+	return fits(h.Capacity, sum(h.used, need)) && h.roomSoon(need)
+}
+
+// freeAfter is the share of the scarcest thing that is left after placing; 1 when nothing is bounded.
+func (h *host) freeAfter(need fleet.Capacity) float64 {
+	free := 1.0
+	after := parts(sum(h.used, need))
+	for i, c := range parts(h.Capacity) {
+		if c > 0 {
+			free = min(free, float64(c-after[i])/float64(c))
+		}
+	}
+	return free
+}
+
+// choose gives the allowed open host with the most room left after placing, nil when there is none.
+// Where nothing is bounded, the one with the fewest environments, then the first by name.
+func (p *planner) choose(need fleet.Capacity, allowed func(*host) bool) *host {
+	var best *host
+	for _, h := range p.hosts {
+		if h.closed != "" || !allowed(h) {
+			continue
+		}
+		if best == nil || cmp.Or(cmp.Compare(best.freeAfter(need), h.freeAfter(need)),
+			cmp.Compare(h.used.Environments, best.used.Environments)) < 0 {
+			best = h
+		}
+	}
+	return best
+}
+
+// possible reports whether an open host is large enough at all.
+func (p *planner) possible(need fleet.Capacity) bool {
+	return p.choose(need, func(h *host) bool { return h.large(need) }) != nil
+}
+
+// whyNowhere says why no host can take it, however long it waits, as things are.
+func (p *planner) whyNowhere(need fleet.Capacity) string {
+	if len(p.hosts) == 0 {
+		return "no engine host is declared"
+	}
+	var causes []string
+	unserved := 0
+	for _, h := range p.hosts {
+		if !h.large(need) {
+			continue
+		}
+		if strings.HasSuffix(h.closed, notServed) {
+			unserved++
+		}
+		if !slices.Contains(causes, h.closed) {
+			causes = append(causes, h.closed)
+		}
+	}
+	switch {
+	case len(causes) == 0:
+		return "it is larger than every host"
+	case unserved == len(p.hosts):
+		return "no host is served by a running daemon"
+	}
+	return strings.Join(causes, "; ")
+}
+
+// needOf is what an environment of a size takes of a host.
+func needOf(size fleet.Size) fleet.Capacity {
+	return fleet.Capacity{Environments: 1, MilliCPUs: size.MilliCPUs(), MemoryMiB: size.MemoryMiB}
+}
+
+func fits(capacity, use fleet.Capacity) bool {
+	return (capacity.Environments == 0 || use.Environments <= capacity.Environments) &&
+		(capacity.MilliCPUs == 0 || use.MilliCPUs <= capacity.MilliCPUs) &&
+		(capacity.MemoryMiB == 0 || use.MemoryMiB <= capacity.MemoryMiB)
+}
+
+func sum(all ...fleet.Capacity) fleet.Capacity {
+	var s fleet.Capacity
+	for _, c := range all {
+		s.Environments += c.Environments
+		s.MilliCPUs += c.MilliCPUs
+		s.MemoryMiB += c.MemoryMiB
+	}
+	return s
+}
+
+func less(a, b fleet.Capacity) fleet.Capacity {
+	return fleet.Capacity{
+		Environments: a.Environments - b.Environments,
+		MilliCPUs:    a.MilliCPUs - b.MilliCPUs,
+		MemoryMiB:    a.MemoryMiB - b.MemoryMiB,
+	}
+}
+
+func parts(c fleet.Capacity) [3]int64 { return [3]int64{c.Environments, c.MilliCPUs, c.MemoryMiB} }

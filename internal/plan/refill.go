@@ -1,0 +1,114 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+// refill starts the members that are written down, and writes new ones where there is room for
+// them. While a person waits for what could be given, pools stand back.
+func (p *planner) refill() {
+	if p.waiting {
+		return
+	}
+	p.startMembers()
+	wanted := make([]int, len(p.pools))
+	// One for each in turn, so that the first by name does not take all the room.
+	for again := true; again; {
+		again = false
+		for i, pl := range p.pools {
+			if pl.wants(wanted[i]) && p.keepRoom(needOf(pl.Size)) {
+				wanted[i]++
+				again = true
+			}
+		}
+	}
+	for i, pl := range p.pools {
+		if wanted[i] > 0 {
+			p.plan.Actions = append(p.plan.Actions, Action{
+				Kind: Refill, Pool: pl.Name, Revision: pl.Revision, Count: wanted[i], Cause: "refill",
+				Reason: fmt.Sprintf("%d of %d are ready or being made", pl.coming(), pl.target),
+			})
+		}
+		p.unblock(pl, wanted[i])
+	}
+}
+
+// wants reports whether one more than so many new members may be written for the pool.
+func (pl *pool) wants(written int) bool {
+	return !pl.stopped() &&
+		pl.coming()+written < pl.target &&
+		pl.coming()+len(pl.old)+written < pl.most() &&
+		pl.all+written < pl.Max+pl.Surge
+}
+
+// most is how many may be ready or in the making. A pool that may neither grow nor go below its
+// minimum could never be renewed: it gets one more, within Max.
+func (pl *pool) most() int {
+	if pl.Surge == 0 && pl.Min >= pl.target {
+		return pl.target + 1
+	}
+	return pl.target + pl.Surge
+}
+
+// keepRoom takes room for a member that will be written.
+func (p *planner) keepRoom(need fleet.Capacity) bool {
+	h := p.choose(need, func(h *host) bool { return h.room(need) })
+	if h == nil {
+		return false
+	}
+	h.used = sum(h.used, need)
+	return true
+}
+
+// startMembers starts pending members, the oldest first, as far as hosts and concurrency go. What
+// does not fit stays; those of a pool that is stopped are not tried.
+func (p *planner) startMembers() {
+	var pending []*fleet.Environment
+	for _, pl := range p.pools {
+		if !pl.stopped() {
+			pending = append(pending, pl.pending...)
+		}
+	}
+	slices.SortFunc(pending, byAge)
+	for _, env := range pending {
+		need := needOf(env.Size)
+		h := p.choose(need, func(h *host) bool { return h.room(need) })
+		switch {
+		case h == nil:
+			p.byPool[env.Pool].stuck = true
+		case p.making < p.s.Concurrency:
+			p.start(env, h)
+		default:
+			h.used = sum(h.used, need)
+		}
+	}
+}
+
+// unblock lets old members go before their successors are ready, where these cannot be made beside
+// them: no more than a quarter of the target at a time, and never below the minimum.
+func (p *planner) unblock(pl *pool, written int) {
+	if pl.stopped() || written > 0 || pl.leaving > 0 || len(pl.making) > 0 || len(pl.old) == 0 {
+		return
+	}
+	short := len(pl.pending) == 0 && pl.coming() < pl.target
+	if !short && !pl.stuck {
+		return
+	}
+	need := needOf(pl.Size)
+	full := p.choose(need, func(h *host) bool { return h.room(need) }) == nil
+	n := min(max(1, pl.target/4), pl.ready()-pl.Min)
+	for _, env := range pl.old {
+		if n <= 0 {
+			return
+		}
+		// Where there is no room, only what makes room helps.
+		if h := p.byHost[env.Host]; full && (h == nil || h.closed != "" || !h.large(need)) {
+			continue
+		}
+		p.replace(pl, env)
+		n--
+	}
+}

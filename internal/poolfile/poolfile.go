@@ -1,0 +1,195 @@
+// Package poolfile reads the platform team's file of pools:
+//
+//	pools:
+//	  - name: builders
+//	    blueprint: build
+//	    size: small
+//	    target: 3
+//	    min: 1
+//	    max: 10
+//	    surge: 2
+//	    pause: true
+//	    inputs:
+//	      cache_mib: 512
+//	    schedule:
+//	      - days: [mon, tue, wed, thu, fri]
+//	        from: "07:00"
+//	        until: "19:00"
+//	        target: 10
+//
+// Name, blueprint and target are required. Times are UTC; the first entry of a schedule that holds
+// wins, and one that does not end after it begins runs past midnight. Everything wrong is reported at
+// once, by file, line and column; what a blueprint must be asked about is checked by the engine.
+package poolfile
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/strictyaml"
+)
+
+var nameRE = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
+
+const (
+	wantName  = `a name of up to 40 of a-z, 0-9 and "-", with a letter or digit at both ends`
+	wantCount = "a whole number from 0 to 1000"
+	wantTime  = `a time in quotes from "00:00" to "24:00"`
+	maxCount  = 1000
+	// maxNodes is room for some hundred pools.
+	maxNodes = 10_000
+)
+
+// weekdays in the order of time.Weekday.
+var weekdays = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
+
+// Parse reads the text of a file. The error is a strictyaml.Errors.
+func Parse(file string, data []byte) ([]fleet.Pool, error) {
+	doc, err := strictyaml.ParseUpTo(maxNodes, file, data)
+	if err != nil {
+		return nil, err
+	}
+	f := doc.Root.Object("pools")
+	doc.Root.Missing(f, "pools")
+	var pools []fleet.Pool
+	if list := f["pools"]; list != nil {
+		seen := map[string]bool{}
+		for _, item := range list.Items() {
+			p := readPool(item)
+			if p.Name != "" && seen[p.Name] {
+				item.Fail("a second pool called "+p.Name, "each name once")
+			}
+			seen[p.Name] = true
+			pools = append(pools, p)
+		}
+	}
+	if err := doc.Err(); err != nil {
+		return nil, err
+	}
+	return pools, nil
+}
+
+func readPool(n *strictyaml.Node) fleet.Pool {
+	var p fleet.Pool
+	f := n.Object("name", "blueprint", "size", "inputs", "target", "schedule", "min", "max", "surge", "pause")
+	n.Missing(f, "name", "blueprint", "target")
+	if v := f["name"]; v != nil {
+		p.Name, _ = v.Match(nameRE, wantName)
+	}
+	p.Blueprint = text(f["blueprint"], "a blueprint, by name or name@version")
+	p.Size = text(f["size"], "one of the blueprint's sizes")
+	p.Target, p.Min, p.Max, p.Surge = count(f["target"]), count(f["min"]), count(f["max"]), count(f["surge"])
+	if v := f["pause"]; v != nil {
+		pause, ok := v.Value.(bool)
+		if !ok {
+			v.Want("true or false")
+		}
+		p.Pause = pause
+	}
+	if v := f["inputs"]; v != nil {
+		p.Inputs = inputs(v)
+	}
+	if v := f["schedule"]; v != nil {
+		for _, item := range v.Items() {
+			p.Schedule = append(p.Schedule, entry(item))
+		}
+	}
+	bounds(f, p)
+	return p
+}
+
+// bounds checks what can be checked of the numbers without the blueprint. A maximum that is left out follows the targets.
+func bounds(f map[string]*strictyaml.Node, p fleet.Pool) {
+	if f["max"] != nil && p.Min > p.Max {
+		f["max"].Want("at least min, %d", p.Min)
+		return
+	}
+	if f["target"] == nil {
+		return
+	}
+	switch {
+	case p.Target < p.Min:
+		f["target"].Want("at least min, %d", p.Min)
+	case f["max"] != nil && p.Target > p.Max:
+		f["target"].Want("at most max, %d", p.Max)
+	}
+}
+
+func entry(n *strictyaml.Node) fleet.ScheduledTarget {
+	var s fleet.ScheduledTarget
+	f := n.Object("days", "from", "until", "target")
+	n.Missing(f, "from", "until", "target")
+	s.From, s.Until, s.Target = minute(f["from"]), minute(f["until"]), count(f["target"])
+	if v := f["from"]; v != nil && s.From == 24*60 {
+		v.Want(`a time in quotes from "00:00" to "23:59"`)
+	}
+	if v := f["days"]; v != nil {
+		for _, item := range v.Items() {
+			want := "one of " + strings.Join(weekdays, ", ")
+			day := slices.Index(weekdays, text(item, want))
+			if day < 0 {
+				item.Want("%s", want)
+				continue
+			}
+			s.Days = append(s.Days, time.Weekday(day))
+		}
+	}
+	return s
+}
+
+func text(n *strictyaml.Node, want string) string {
+	if n == nil {
+		return ""
+	}
+	v, ok := n.Str(want)
+	if ok && v == "" {
+		n.Want("%s", want)
+	}
+	return v
+}
+
+func count(n *strictyaml.Node) int {
+	if n == nil {
+		return 0
+	}
+	v, ok := n.Int(wantCount)
+	if ok && (v < 0 || v > maxCount) {
+		n.Want(wantCount)
+		return 0
+	}
+	return int(v)
+}
+
+// timeRE lets 24:00 stand for the end of a day.
+var timeRE = regexp.MustCompile(`^([01][0-9]|2[0-3]):[0-5][0-9]$`)
+
+func minute(n *strictyaml.Node) int {
+	if n == nil {
+		return 0
+	}
+	v, ok := n.Str(wantTime)
+	switch {
+	case !ok:
+		return 0
+	case v == "24:00":
+		return 24 * 60
+	case !timeRE.MatchString(v):
+		n.Want(wantTime)
+		return 0
+	}
+	digit := func(i int) int { return int(v[i] - '0') }
+	return (digit(0)*10+digit(1))*60 + digit(3)*10 + digit(4)
+}
+
+func inputs(n *strictyaml.Node) map[string]any {
+	given := map[string]any{}
+	for _, field := range n.Fields() {
+		if v, ok := field.Value.Scalar("a string, a number, true or false"); ok {
+			given[field.Key] = v
+		}
+	}
+	return given
+}

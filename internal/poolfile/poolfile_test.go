@@ -1,0 +1,150 @@
+package poolfile_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/poolfile"
+	"github.com/bothy-env/bothy/internal/strictyaml"
+)
+
+const good = "  - name: a\n    blueprint: build\n    target: 3\n"
+
+func TestParse(t *testing.T) {
+	got, err := poolfile.Parse("pools.yaml", []byte(`pools:
+  - name: builders
+    blueprint: build@1.0.0
+    size: small
+    target: 3
+    min: 1
+    max: 10
+    surge: 2
+    pause: true
+    inputs:
+      cache_mib: 512
+      branch: main
+      quick: true
+    schedule:
+      - days: [mon, sat]
+        from: "07:30"
+        until: "24:00"
+        target: 10
+      - from: "22:00"
+        until: "06:05"
+        target: 0
+  - name: b
+    blueprint: build
+    target: 0
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []fleet.Pool{
+		{
+			Name: "builders", Blueprint: "build@1.0.0", Size: "small", Target: 3, Min: 1, Max: 10, Surge: 2, Pause: true,
+			Inputs: map[string]any{"cache_mib": int64(512), "branch": "main", "quick": true},
+			Schedule: []fleet.ScheduledTarget{
+				{Days: []time.Weekday{time.Monday, time.Saturday}, From: 450, Until: 1440, Target: 10},
+				{From: 1320, Until: 365, Target: 0},
+			},
+		},
+		{Name: "b", Blueprint: "build"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if none, err := poolfile.Parse("pools.yaml", []byte("pools: []\n")); err != nil || len(none) != 0 {
+		t.Errorf("an empty list gave %v, %v: it keeps no pools, and is not wrong", none, err)
+	}
+}
+
+func TestWrongPools(t *testing.T) {
+	for _, c := range []struct{ name, text, want string }{
+		{"nothing", "", "pools.yaml:1:1"},
+		{"not a list", "pools: 3\n", "pools.yaml:1:8"},
+		{"unknown key", "pools:\n" + good + "    targets: 3\n", `pools.yaml:5:5: pools[0].targets: got an unknown key, want "target"`},
+		{"twice", "pools:\n" + good + good, "pools.yaml:5:5: pools[1]: got a second pool called a"},
+		{"no blueprint", "pools:\n  - name: a\n    target: 1\n", "blueprint: got nothing"},
+		{"no target", "pools:\n  - name: a\n    blueprint: build\n", "target: got nothing"},
+		{"a name with a slash", "pools:\n  - name: a/b\n    blueprint: x\n    target: 1\n", "pools.yaml:2:11"},
+		{"a name that is too long", "pools:\n  - name: " + strings.Repeat("a", 41) + "\n    blueprint: x\n    target: 1\n", "pools.yaml:2:11"},
+		{"a target below zero", "pools:\n  - name: a\n    blueprint: build\n    target: -1\n", "pools.yaml:4:13"},
+		{"an endless target", "pools:\n  - name: a\n    blueprint: build\n    target: 99999999999999999999\n", "pools.yaml:4:13"},
+		{"a target that is no number", "pools:\n  - name: a\n    blueprint: build\n    target: .nan\n", "pools.yaml:4:13"},
+		{"half a target", "pools:\n  - name: a\n    blueprint: build\n    target: 1.5\n", "pools.yaml:4:13"},
+		{"a surge above the bound", "pools:\n" + good + "    surge: 1001\n", "pools.yaml:5:12"},
+		{"a minimum above the maximum", "pools:\n" + good + "    min: 5\n    max: 4\n", "pools.yaml:6:10: pools[0].max: got 4, want at least min, 5"},
+		{"a target below the minimum", "pools:\n" + good + "    min: 4\n", "pools.yaml:4:13: pools[0].target: got 3, want at least min, 4"},
+		{"a target above the maximum", "pools:\n" + good + "    max: 2\n", "pools.yaml:4:13: pools[0].target: got 3, want at most max, 2"},
+		{"a pause that is text", "pools:\n" + good + "    pause: \"true\"\n", "pools.yaml:5:12"},
+		{"an input that is a list", "pools:\n" + good + "    inputs:\n      x: [1]\n", "pools.yaml:6:10"},
+		{"a day of another language", "pools:\n" + good + "    schedule:\n      - days: [lun]\n        from: \"07:00\"\n        until: \"08:00\"\n        target: 1\n", "want one of sun, mon"},
+		{"a time without quotes that is a number", "pools:\n" + good + "    schedule:\n      - from: 7\n        until: \"08:00\"\n        target: 1\n", "pools.yaml:6:15"},
+		{"an hour that is none", "pools:\n" + good + "    schedule:\n      - from: \"25:00\"\n        until: \"08:00\"\n        target: 1\n", "pools.yaml:6:15"},
+		{"a beginning at the end of the day", "pools:\n" + good + "    schedule:\n      - from: \"24:00\"\n        until: \"08:00\"\n        target: 1\n", "23:59"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := poolfile.Parse("pools.yaml", []byte(c.text))
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want an error with %q", err, c.want)
+			}
+			if _, ok := errors.AsType[strictyaml.Errors](err); err != nil && !ok {
+				t.Errorf("the error is a %T", err)
+			}
+		})
+	}
+}
+
+func TestFileIsReadAgainWhenItHasChanged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pools.yaml")
+	write := func(text string) {
+		t.Helper()
+		// By rename, as editors do: the file is another one, whatever its time says.
+		if err := errors.Join(os.WriteFile(path+".new", []byte(text), 0o600), os.Rename(path+".new", path)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := poolfile.Open(path)
+	if _, err := f.Pools(); err == nil {
+		t.Error("a file that is not there gave no error: its pools would be removed")
+	}
+	write("pools:\n" + good)
+	for range 2 {
+		if pools, err := f.Pools(); err != nil || len(pools) != 1 {
+			t.Fatalf("got %v, %v, want one pool", pools, err)
+		}
+	}
+	write("pools: 3\n")
+	for range 2 {
+		if _, err := f.Pools(); err == nil {
+			t.Error("a wrong file gave no error")
+		}
+	}
+	write("pools:\n" + good + strings.ReplaceAll(good, "name: a", "name: b"))
+	if pools, err := f.Pools(); err != nil || len(pools) != 2 {
+		t.Errorf("after it was mended: %v, %v, want two pools", pools, err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("pools:\n" + good)
+	f.Add("pools:\n" + good + "    schedule:\n      - from: \"07:00\"\n        until: \"08:00\"\n        target: 1\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		pools, err := poolfile.Parse("pools.yaml", []byte(text))
+		if err != nil && len(pools) > 0 {
+			t.Error("an error and pools")
+		}
+		for _, p := range pools {
+			if p.Target < 0 || p.Max < 0 || p.Min < 0 || p.Surge < 0 || p.Target > 1000 {
+				t.Errorf("%+v", p)
+			}
+		}
+	})
+}

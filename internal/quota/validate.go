@@ -1,0 +1,66 @@
+package quota
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+// The highest limits that make sense: whoever writes more has mistaken a unit.
+const (
+	maxEnvironments = 1_000_000
+	maxMilliCPUs    = 1_000_000_000                  // a million cores
+	maxMemoryMiB    = 1 << 40                        // an exbibyte
+	maxSeconds      = 24 * 60 * 60 * maxEnvironments // a million environments all day
+	maxMicros       = 1_000_000_000_000_000          // a thousand million units
+	maxTTL          = 10 * 365 * 24 * time.Hour
+)
+
+// Validate checks limits as somebody wrote them. CodeInvalid.
+func Validate(l fleet.Limits) error {
+	for _, c := range []struct {
+		name  string
+		value *int64
+		most  int64
+		unit  string
+	}{
+		{"environments", l.Environments, maxEnvironments, "environments"},
+		{"milli_cpus", l.MilliCPUs, maxMilliCPUs, "thousandths of a core"},
+		{"memory_mib", l.MemoryMiB, maxMemoryMiB, "MiB"},
+		{"seconds_per_day", l.SecondsPerDay, maxSeconds, "seconds"},
+		{"micros_per_day", l.MicrosPerDay, maxMicros, "millionths of the currency's unit"},
+		{"micros_per_month", l.MicrosPerMonth, maxMicros, "millionths of the currency's unit"},
+	} {
+		if c.value != nil && (*c.value < 0 || *c.value > c.most) {
+			return fleet.Errorf(fleet.CodeInvalid, "the limit %s is %d", c.name, *c.value).
+				WithHint("give 0 to %d %s, or leave it out for no limit", c.most, c.unit)
+		}
+	}
+	if l.MaxTTL != nil && (*l.MaxTTL < time.Second || *l.MaxTTL > maxTTL) {
+		return fleet.Errorf(fleet.CodeInvalid, "the longest lease is %s", *l.MaxTTL).
+			WithHint("give 1s to %s, or leave it out for no limit", maxTTL)
+	}
+	if err := names("blueprint", l.Blueprints); err != nil {
+		return err
+	}
+	return names("size", l.Sizes)
+}
+
+func names(what string, list []string) error {
+	for i, name := range list {
+		alone, _, versioned := strings.Cut(name, "@")
+		switch {
+		case name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' }):
+			return fleet.Errorf(fleet.CodeInvalid, "%q is not the name of a %s", name, what).
+				WithHint("give names without spaces, or leave the list out to allow all")
+		case versioned:
+			return fleet.Errorf(fleet.CodeInvalid, "%q names a version; a limit holds for all versions of a %s", name, what).
+				WithHint("give the name alone: %s", alone)
+		case slices.Contains(list[:i], name):
+			return fleet.Errorf(fleet.CodeInvalid, "the %s %q is listed twice", what, name).WithHint("name each once")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,137 @@
+package store
+
+import (
+	"context"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+// alteration is what becomes of a row, and what is recorded of it.
+type alteration struct {
+	before fleet.Environment
+	// after is, once it is written, as it is kept.
+	after  fleet.Environment
+	writes Writes
+}
+
+// alter writes what changes made of rows, each of another, and notes their records in b. Whose they are, and whether
+// limits let them, was looked at before.
+func alter(ctx context.Context, tx *txn, b *batch, all ...*alteration) error {
+	for _, a := range all {
+		if err := legal(&a.before, &a.after); err != nil {
+			return err
+		}
+	}
+	if err := writeRows(ctx, tx, all); err != nil {
+		return err
+	}
+	for _, a := range all {
+		if err := a.record(ctx, tx, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// record notes what an alteration adds to the records, and writes what is the row's alone.
+func (a *alteration) record(ctx context.Context, tx *txn, b *batch) (err error) {
+	before, after := &a.before, &a.after
+	var spent money
+	if settles(before, after) {
+		if spent, err = spentBy(ctx, tx, before, a.writes.Entries); err != nil {
+			return err
+		}
+	}
+	b.note(before.ID, a.writes.Events, a.writes.Entries)
+	b.moved(before, after, spent)
+	if a.writes.Receipt != nil {
+		b.receipts = append(b.receipts, toSign{before.ID, a.writes.Receipt})
+	}
+	if a.writes.EstimateOff != nil {
+		if err := keepEstimate(ctx, tx, after, *a.writes.EstimateOff); err != nil {
+			return err
+		}
+	}
+	if before.State.Live() && !after.State.Live() {
+		a.writes.Secrets = []byte{} // there is nothing left to deliver them to
+	}
+	return keepSecrets(ctx, tx, before.ID, a.writes.Secrets)
+}
+
+// writeRows writes the next revision of rows.
+func writeRows(ctx context.Context, tx *txn, all []*alteration) error {
+	rows := make([][]any, len(all))
+	for i, a := range all {
+		a.after.Revision = a.before.Revision + 1
+		values, err := valuesOf(&a.after)
+		if err != nil {
+			return err
+		}
+		if rows[i] = values; len(all) == 1 {
+			if _, err := tx.ExecContext(ctx, updateEnv, values...); err != nil {
+				return nameTaken(err, a.after.Name)
+			}
+		}
+	}
+	if len(all) > 1 {
+		err := tx.eachPart(rows, func(source string, args []any) error {
+			_, err := tx.ExecContext(ctx, updateEnvs(source), args...)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for i, a := range all {
+		var err error
+		if a.after, err = kept(rows[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// legal checks what a change did to a row.
+func legal(before, after *fleet.Environment) error {
+	if after.State != before.State && !before.State.CanBecome(after.State) {
+		return fleet.Errorf(fleet.CodeConflict, "environment %s is %s and cannot become %s", before.Name, before.State, after.State)
+	}
+	if before.ID != after.ID || !before.CreatedAt.Equal(after.CreatedAt) || after.Work.Generation < before.Work.Generation {
+		return fleet.Errorf(fleet.CodeInternal,
+			"change environment %s: id and creation time are fixed, and a generation never goes back", before.ID)
+	}
+	return holdable(after)
+}
+
+// holderKept checks that a change leaves a row to those that have it. Only a claim gives a row to
+// somebody: a pool's warm one, once, as it can never be warm again.
+func holderKept(before, after *fleet.Environment) error {
+	same := before.Tenant == after.Tenant && before.Team == after.Team && before.Owner == after.Owner &&
+		before.IdempotencyKey == after.IdempotencyKey && before.HeldAt.Equal(after.HeldAt)
+	claimed := before.Pool != "" && before.State == fleet.Warm && after.State == fleet.Leased
+	switch {
+	case claimed && before.Tenant+before.Team+before.Owner+before.IdempotencyKey != "":
+		return fleet.Errorf(fleet.CodeInternal, "claim environment %s: it is somebody's already", before.ID)
+	case claimed && (after.Tenant == "" || after.Owner == "" || after.HeldAt.IsZero()):
+		return fleet.Errorf(fleet.CodeInternal, "claim environment %s: need a tenant and an owner", before.ID)
+	case !claimed && !same:
+		return fleet.Errorf(fleet.CodeInternal,
+			"change environment %s: tenant, team, owner, idempotency key and the time of the hold are fixed", before.ID)
+	}
+	return nil
+}
+
+// mostHeld bounds what one environment holds, in millionths: sums of thousands still fit.
+const mostHeld = 1 << 50
+
+// holdable checks what a row holds of its scopes' limits.
+func holdable(env *fleet.Environment) error {
+	if env.HeldMicros < 0 || env.HeldFor < 0 {
+		return fleet.Errorf(fleet.CodeInternal, "environment %s would hold less than nothing", env.ID)
+	}
+	if env.HeldMicros > mostHeld {
+		return fleet.Errorf(fleet.CodeInvalid, "the price of the whole lease of environment %s is more than can be kept", env.Name).
+			WithHint("see the price of its size: bothy rate ls")
+	}
+	return nil
+}

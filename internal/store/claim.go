@@ -1,0 +1,134 @@
+package store
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+// findWarm reads whole rows, so that it locks what it gives: on PostgreSQL it passes over
+// rows that others are about to take, and looks again at those that were taken while it waited for nothing.
+var findWarm = selectEnvs + `WHERE state = 'warm' AND match_key = $1 AND work_action = '' AND pool <> ''
+	ORDER BY pool, ready_at, id LIMIT $2`
+
+// claim gives requests the warm environments that nobody else takes, to as many as there are some for.
+func (s *Store) claim(ctx context.Context, tx *txn, b *batch, all []*admitting) error {
+	asking := map[string][]*admitting{}
+	for _, one := range all {
+		if one.a.Take != nil {
+			asking[one.a.Env.MatchKey] = append(asking[one.a.Env.MatchKey], one)
+		}
+	}
+	var claims []*alteration
+	var claimed []*admitting
+	for _, key := range slices.Sorted(maps.Keys(asking)) {
+		rows, err := tx.QueryContext(ctx, findWarm+s.skipLocked(), key, len(asking[key]))
+		if err != nil {
+			return err
+		}
+		warm, err := collect(rows, envScanner())
+		if err != nil {
+			return err
+		}
+		for i, env := range warm {
+			one := asking[key][i]
+			a, err := one.a.take(env)
+			if err != nil {
+				return err
+			}
+			b.note(env.ID, []fleet.Event{one.a.Event}, nil)
+			claims, claimed = append(claims, a), append(claimed, one)
+		}
+	}
+	if err := alter(ctx, tx, b, claims...); err != nil {
+		return err
+	}
+	for i, one := range claimed {
+		one.got = Admitted{Env: claims[i].after, Claimed: true}
+		if one.a.Env.IdempotencyKey == "" {
+			continue
+		}
+		const write = "UPDATE environments SET request_hash = $1 WHERE id = $2"
+		if _, err := tx.ExecContext(ctx, write, one.a.RequestHash, one.got.Env.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// take makes a warm environment a request's.
+func (a *Admission) take(warm fleet.Environment) (*alteration, error) {
+	env := warm
+	writes, err := a.Take(&env)
+	if err != nil {
+		return nil, passed{err}
+	}
+	if env.State != fleet.Leased {
+		return nil, fleet.Errorf(fleet.CodeInternal, "claim environment %s: it was left %s", warm.ID, env.State)
+	}
+	env.HeldMicros, env.HeldFor, env.HeldAt = a.HeldMicros, a.HeldFor, a.Env.CreatedAt
+	return &alteration{before: warm, after: env, writes: writes}, holderKept(&warm, &env)
+}
+
+// Replace takes a claimed environment that turned out bad away from its request and gives the request
+// another: in one transaction strip is called on the bad row (it must end Destroying, with no tenant,
+// team, owner, key; its name becomes its id), which then counts for nobody, and the rest is as Admit
+// does without Decide: another warm one, else a new pending row. What the bad one has cost is settled.
+// Without a RequestHash the bad one's is kept.
+//
+// Errors: ErrFenced when the work on the bad row was taken over since generation, CodeConflict when
+// it is not being handed over any more, CodeNotFound, and what strip and Take gave.
+func (s *Store) Replace(
+	ctx context.Context, badID string, generation int64, strip func(*fleet.Environment) (Writes, error), a Admission,
+) (Admitted, error) {
+	a, err := a.checked()
+	if err != nil {
+		return Admitted{}, err
+	}
+	var got Admitted
+	err = s.inTx(ctx, "replace environment", func(tx *txn) error {
+		a, b := a, &batch{}
+		bad, err := s.expected(ctx, tx, badID, Expect{Generation: generation})
+		if err != nil {
+			return err
+		}
+		if a.RequestHash == "" {
+			const query = "SELECT request_hash FROM environments WHERE id = $1"
+			if err := tx.QueryRowContext(ctx, query, badID).Scan(&a.RequestHash); err != nil {
+				return err
+			}
+		}
+		if err := takeAway(ctx, tx, b, bad, strip); err != nil {
+			return err
+		}
+		if got, err = s.grant(ctx, tx, b, a); err != nil {
+			return err
+		}
+		return b.flush(ctx, tx)
+	})
+	if err != nil {
+		return Admitted{}, err
+	}
+	return got, nil
+}
+
+// takeAway takes a claimed environment from its holder, for good.
+func takeAway(
+	ctx context.Context, tx *txn, b *batch, bad fleet.Environment, strip func(*fleet.Environment) (Writes, error),
+) error {
+	if bad.State != fleet.Leased || bad.Work.Action != fleet.Personalise {
+		return fleet.Errorf(fleet.CodeConflict, "environment %s is %s and not being handed over", bad.Name, bad.State)
+	}
+	env := bad
+	writes, err := strip(&env)
+	if err != nil {
+		return passed{err}
+	}
+	if env.State != fleet.Destroying || env.Name != bad.ID || env.Tenant+env.Team+env.Owner+env.IdempotencyKey != "" {
+		return fleet.Errorf(fleet.CodeInternal, "replace environment %s: it must end destroying, nobody's, and named by its id", bad.ID)
+	}
+	writes.Secrets = []byte{}
+	return alter(ctx, tx, b, &alteration{before: bad, after: env, writes: writes})
+}

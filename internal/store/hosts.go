@@ -1,0 +1,208 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+const (
+	hostColumns = "name, endpoint, labels, environments, milli_cpus, memory_mib, drained, down, worker, worker_until, generation, seen_at"
+	selectHosts = "SELECT " + hostColumns + " FROM hosts "
+)
+
+func scanHost(row scanner) (h fleet.Host, err error) {
+	err = row.Scan(&h.Name, &h.Endpoint, jsonField[map[string]string]{&h.Labels}, &h.Capacity.Environments,
+		&h.Capacity.MilliCPUs, &h.Capacity.MemoryMiB, boolField{&h.Drained}, proseField{&h.Down}, &h.Worker,
+		timeField{&h.Until}, &h.Generation, timeField{&h.SeenAt})
+	return h, err
+}
+
+// DeclareHost writes what a daemon says of a host: endpoint, labels, capacity. The rest of one
+// that is there stays; a new one was last seen at h.SeenAt.
+func (s *Store) DeclareHost(ctx context.Context, h fleet.Host) error {
+	if h.Name == "" {
+		return fleet.Errorf(fleet.CodeInternal, "declare host: it has no name")
+	}
+	labels, err := jsonField[map[string]string]{&h.Labels}.Value()
+	if err != nil {
+		return fleet.Errorf(fleet.CodeInternal, "declare host %s: %w", h.Name, err)
+	}
+	const write = "INSERT INTO hosts (" + hostColumns + `) VALUES ($1, $2, $3, $4, $5, $6, 0, '', '', 0, 0, $7)
+		ON CONFLICT (name) DO UPDATE SET endpoint = excluded.endpoint, labels = excluded.labels,
+			environments = excluded.environments, milli_cpus = excluded.milli_cpus, memory_mib = excluded.memory_mib`
+	return s.inTx(ctx, "declare host "+h.Name, func(tx *txn) error {
+		_, err := tx.ExecContext(ctx, write, h.Name, prose(h.Endpoint), labels, h.Capacity.Environments,
+			h.Capacity.MilliCPUs, h.Capacity.MemoryMiB, micros(h.SeenAt))
+		return err
+	})
+}
+
+// HoldHosts renews this worker's hold on those of the named hosts that it has, and takes those that
+// nobody has, whose holder's time is over, or whose holder is an earlier process of the same daemon
+// (worker ids are "<daemon>.<process>"). Taking one raises its generation and frees what others were
+// doing on its environments: a late write of theirs is then fenced. Every host held was seen at now. It gives the hosts that this
+// worker holds now, by name, and how many environments were freed. Names that were not declared are passed over.
+func (s *Store) HoldHosts(
+	ctx context.Context, worker string, names []string, now, until time.Time,
+) (held []fleet.Host, taken int, err error) {
+	if worker == "" {
+		return nil, 0, fleet.Errorf(fleet.CodeInternal, "hold hosts: the worker has no name")
+	}
+	if len(names) == 0 {
+		return nil, 0, nil
+	}
+	err = s.inTx(ctx, "hold hosts", func(tx *txn) error {
+		held, taken = nil, 0
+		// Always in the same order, so that two daemons do not wait for each other.
+		rows, err := tx.QueryContext(ctx, selectHosts+"WHERE name IN ("+placeholders(1, len(names))+") ORDER BY name"+s.forUpdate(), list(names)...)
+		if err != nil {
+			return err
+		}
+		found, err := collect(rows, scanHost)
+		if err != nil {
+			return err
+		}
+		for _, h := range found {
+			if !mayHold(h, worker, now) {
+				continue
+			}
+			freed, err := hold(ctx, tx, &h, worker, now, until)
+			if err != nil {
+				return err
+			}
+			held, taken = append(held, h), taken+freed
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	return held, taken, nil
+}
+
+// mayHold tells whether a worker may renew its hold on a host, or take it.
+func mayHold(h fleet.Host, worker string, now time.Time) bool {
+	return h.Worker == "" || h.Worker == worker || h.Until.Before(now) || daemonOf(h.Worker) == daemonOf(worker)
+}
+
+// daemonOf gives the daemon of a worker id. Only one process of a daemon runs at a time: it
+// holds the lock of its state folder.
+func daemonOf(worker string) string {
+	daemon, _, _ := strings.Cut(worker, ".")
+	return daemon
+}
+
+// hold writes a hold, and gives how many environments had to be freed.
+func hold(ctx context.Context, tx *txn, h *fleet.Host, worker string, now, until time.Time) (freed int, err error) {
+	if h.Worker != worker {
+		h.Generation++
+		if freed, err = freeWork(ctx, tx, h.Name, worker, now); err != nil {
+			return 0, err
+		}
+	}
+	h.Worker, h.Until, h.SeenAt = worker, fromMicros(micros(until)), fromMicros(micros(now))
+	const update = "UPDATE hosts SET worker = $2, worker_until = $3, generation = $4, seen_at = $5 WHERE name = $1"
+	_, err = tx.ExecContext(ctx, update, h.Name, h.Worker, micros(until), h.Generation, micros(now))
+	return freed, err
+}
+
+// freeWork takes the work on a host's environments away from every other worker. The actions stay recorded.
+func freeWork(ctx context.Context, tx *txn, host, worker string, now time.Time) (int, error) {
+	const update = `UPDATE environments
+		SET work_worker = '', work_until = 0, work_generation = work_generation + 1, revision = revision + 1, updated_at = $3
+		WHERE host = $1 AND state <> 'destroyed' AND work_worker <> '' AND work_worker <> $2`
+	result, err := tx.ExecContext(ctx, update, host, worker, micros(now))
+	if err != nil {
+		return 0, err
+	}
+	n, err := result.RowsAffected()
+	return int(n), err
+}
+
+// LeaveHosts gives up all this worker's holds, on a clean stop.
+func (s *Store) LeaveHosts(ctx context.Context, worker string) error {
+	return s.inTx(ctx, "leave hosts", func(tx *txn) error {
+		_, err := tx.ExecContext(ctx, "UPDATE hosts SET worker = '', worker_until = 0 WHERE worker = $1", worker)
+		return err
+	})
+}
+
+// Hosts gives all, by name.
+func (s *Store) Hosts(ctx context.Context) ([]fleet.Host, error) {
+	rows, err := s.read.QueryContext(ctx, selectHosts+"ORDER BY name")
+	if err != nil {
+		return nil, s.fault(ctx, "read hosts", err)
+	}
+	hosts, err := collect(rows, scanHost)
+	return hosts, s.fault(ctx, "read hosts", err)
+}
+
+// SetHostDown notes why a host cannot be used ("" when it can), with the events of that; when it
+// is noted already, nothing is written. CodeNotFound.
+func (s *Store) SetHostDown(ctx context.Context, name, why string, events []fleet.Event) error {
+	_, err := s.changeHost(ctx, "note host "+name, name, func(h *fleet.Host) []fleet.Event {
+		if h.Down == prose(why) {
+			return nil
+		}
+		h.Down = prose(why)
+		return events
+	})
+	return err
+}
+
+// DrainHost sets or clears Drained; when it is so already, nothing is written. CodeNotFound.
+func (s *Store) DrainHost(ctx context.Context, name string, drained bool, ev fleet.Event) (fleet.Host, error) {
+	return s.changeHost(ctx, "drain host "+name, name, func(h *fleet.Host) []fleet.Event {
+		if h.Drained == drained {
+			return nil
+		}
+		h.Drained = drained
+		return []fleet.Event{ev}
+	})
+}
+
+// changeHost alters whether a host can be used, with the events that change gives.
+func (s *Store) changeHost(
+	ctx context.Context, doing, name string, change func(*fleet.Host) []fleet.Event,
+) (fleet.Host, error) {
+	var h fleet.Host
+	err := s.inTx(ctx, doing, func(tx *txn) (err error) {
+		h, err = scanHost(tx.QueryRowContext(ctx, selectHosts+"WHERE name = $1"+s.forUpdate(), name))
+		if errors.Is(err, sql.ErrNoRows) {
+			return fleet.Errorf(fleet.CodeNotFound, "there is no host %q", name).WithHint("see which there are: bothy host ls")
+		} else if err != nil {
+			return err
+		}
+		down, drained := h.Down, h.Drained
+		events := change(&h)
+		if down == h.Down && drained == h.Drained {
+			return nil
+		}
+		flag, err := boolField{&h.Drained}.Value()
+		if err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "UPDATE hosts SET down = $2, drained = $3 WHERE name = $1", name, h.Down, flag); err != nil {
+			return err
+		}
+		return recordEvents(ctx, tx, events)
+	})
+	if err != nil {
+		return fleet.Host{}, err
+	}
+	return h, nil
+}
+
+// list gives values as arguments of a statement.
+func list(values []string) []any {
+	args := make([]any, len(values))
+	for i, v := range values {
+		args[i] = v
+	}
+	return args
+}

@@ -1,0 +1,115 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+const orphanColumns = "host, kind, id, name, environment_id, labels, created_at, first_seen, last_seen, sightings"
+
+func orphanFields(o *fleet.Orphan) []any {
+	return []any{
+		&o.Host, &o.Kind, &o.ID, proseField{&o.Name}, proseField{&o.EnvironmentID}, jsonField[map[string]string]{&o.Labels},
+		timeField{&o.CreatedAt}, timeField{&o.FirstSeen}, timeField{&o.LastSeen}, intField{&o.Sightings},
+	}
+}
+
+func scanOrphan(row scanner) (o fleet.Orphan, err error) {
+	err = row.Scan(orphanFields(&o)...)
+	return o, err
+}
+
+// SeeOrphans notes what one complete sweep of a host found: new ones are added, known ones seen
+// again (Sightings, LastSeen), and those of the host that were not found are forgotten. It gives all of
+// the host, by kind and id.
+func (s *Store) SeeOrphans(ctx context.Context, host string, found []fleet.Orphan, now time.Time) ([]fleet.Orphan, error) {
+	var all []fleet.Orphan
+	err := s.inTx(ctx, "note orphans of "+host, func(tx *txn) error {
+		rows, err := tx.QueryContext(ctx, "SELECT "+orphanColumns+" FROM orphans WHERE host = $1"+s.forUpdate(), host)
+		if err != nil {
+			return err
+		}
+		known, err := collect(rows, scanOrphan)
+		if err != nil || len(known)+len(found) == 0 {
+			return err
+		}
+		all = seen(host, known, found, now)
+		if _, err := tx.ExecContext(ctx, "DELETE FROM orphans WHERE host = $1", host); err != nil {
+			return err
+		}
+		args := make([][]any, len(all))
+		for i := range all {
+			args[i] = orphanFields(&all[i])
+		}
+		return insertAll(ctx, tx, "INSERT INTO orphans ("+orphanColumns+")", args, "")
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// seen is what is known of a host's orphans after one more sweep.
+func seen(host string, known, found []fleet.Orphan, now time.Time) []fleet.Orphan {
+	now = fromMicros(micros(now)) // as it is read back
+	before := map[[2]string]fleet.Orphan{}
+	for _, o := range known {
+		before[[2]string{o.Kind, o.ID}] = o
+	}
+	after := map[[2]string]fleet.Orphan{}
+	for _, o := range found {
+		key := [2]string{o.Kind, o.ID}
+		o.CreatedAt = fromMicros(micros(o.CreatedAt))
+		o.Host, o.FirstSeen, o.LastSeen, o.Sightings = host, now, now, 1
+		if old, ok := before[key]; ok {
+			o.FirstSeen, o.Sightings = old.FirstSeen, old.Sightings+1
+		}
+		after[key] = o
+	}
+	return slices.SortedFunc(maps.Values(after), func(a, b fleet.Orphan) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID))
+	})
+}
+
+// Orphans gives all, by host, kind and name.
+func (s *Store) Orphans(ctx context.Context) ([]fleet.Orphan, error) {
+	rows, err := s.read.QueryContext(ctx, "SELECT "+orphanColumns+" FROM orphans ORDER BY host, kind, name, id")
+	if err != nil {
+		return nil, s.fault(ctx, "read orphans", err)
+	}
+	orphans, err := collect(rows, scanOrphan)
+	return orphans, s.fault(ctx, "read orphans", err)
+}
+
+// Adopt inserts a row for an environment that exists at the provider and is unknown here, in whatever
+// state it is given. CodeConflict: its id is known after all, or a live environment has the name.
+func (s *Store) Adopt(ctx context.Context, env fleet.Environment, ev fleet.Event) (fleet.Environment, error) {
+	if env.ID == "" || env.Name == "" || !env.State.Valid() {
+		return fleet.Environment{}, fleet.Errorf(fleet.CodeInternal,
+			"adopt environment: need an id, a name and a state, got %q, %q, %q", env.ID, env.Name, env.State)
+	}
+	if env.Tenant != "" && env.HeldAt.IsZero() {
+		env.HeldAt = env.CreatedAt
+	}
+	if err := holdable(&env); err != nil {
+		return fleet.Environment{}, err
+	}
+	asked := env
+	err := s.inTx(ctx, "adopt environment "+env.ID, func(tx *txn) (err error) {
+		var b batch
+		if env, err = insertRow(ctx, tx, &b, asked, ""); err != nil {
+			return err
+		}
+		b.note(env.ID, []fleet.Event{ev}, nil)
+		return b.flush(ctx, tx)
+	})
+	if err != nil {
+		return fleet.Environment{}, err
+	}
+	return env, nil
+}

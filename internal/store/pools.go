@@ -1,0 +1,197 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"strings"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+const poolColumns = `name, blueprint, size, inputs, target, schedule, min, max, surge, pause, held, held_at, failures,
+	from_file, revision, updated_at, updated_by`
+
+func poolFields(p *fleet.Pool) []any {
+	return []any{
+		&p.Name, &p.Blueprint, &p.Size, inputsField{&p.Inputs}, intField{&p.Target}, jsonField[[]fleet.ScheduledTarget]{&p.Schedule},
+		intField{&p.Min}, intField{&p.Max}, intField{&p.Surge}, boolField{&p.Pause}, proseField{&p.Held}, timeField{&p.HeldAt},
+		intField{&p.Failures}, boolField{&p.FromFile}, &p.Revision, timeField{&p.UpdatedAt}, &p.UpdatedBy,
+	}
+}
+
+func scanPool(row scanner) (p fleet.Pool, err error) {
+	err = row.Scan(poolFields(&p)...)
+	return p, err
+}
+
+// poolValues gives a pool as it is kept.
+func poolValues(p *fleet.Pool) ([]any, error) {
+	fields := poolFields(p)
+	for i, at := range fields {
+		v, err := valueOf(at)
+		if err != nil {
+			return nil, fleet.Errorf(fleet.CodeInternal, "encode pool %q: %w", p.Name, err)
+		}
+		fields[i] = v
+	}
+	return fields, nil
+}
+
+// writePool takes poolFields. A pool that is there keeps why it is held, and counts the write.
+var writePool = "INSERT INTO pools (" + poolColumns + ") VALUES (" + placeholders(1, 17) + `) ON CONFLICT (name) DO UPDATE SET
+	blueprint = excluded.blueprint, size = excluded.size, inputs = excluded.inputs, target = excluded.target,
+	schedule = excluded.schedule, min = excluded.min, max = excluded.max, surge = excluded.surge, pause = excluded.pause,
+	from_file = excluded.from_file, revision = pools.revision + 1, updated_at = excluded.updated_at, updated_by = excluded.updated_by
+	RETURNING ` + poolColumns
+
+// SetPool writes a pool, new or not. It keeps Held, HeldAt and Failures of one that is there, and sets Revision.
+func (s *Store) SetPool(ctx context.Context, pool fleet.Pool, ev fleet.Event) (fleet.Pool, error) {
+	if pool.Name == "" {
+		return fleet.Pool{}, fleet.Errorf(fleet.CodeInternal, "set pool: it has no name")
+	}
+	pool.Revision = 1
+	var kept fleet.Pool
+	err := s.inTx(ctx, "set pool "+pool.Name, func(tx *txn) (err error) {
+		if kept, err = scanPool(tx.QueryRowContext(ctx, writePool, poolFields(&pool)...)); err != nil {
+			return err
+		}
+		return recordEvents(ctx, tx, []fleet.Event{ev})
+	})
+	if err != nil {
+		return fleet.Pool{}, err
+	}
+	return kept, nil
+}
+
+// Pools gives all, by name.
+func (s *Store) Pools(ctx context.Context) ([]fleet.Pool, error) {
+	rows, err := s.read.QueryContext(ctx, "SELECT "+poolColumns+" FROM pools ORDER BY name")
+	if err != nil {
+		return nil, s.fault(ctx, "read pools", err)
+	}
+	pools, err := collect(rows, scanPool)
+	return pools, s.fault(ctx, "read pools", err)
+}
+
+// Pool gives one, or CodeNotFound.
+func (s *Store) Pool(ctx context.Context, name string) (fleet.Pool, error) {
+	pool, err := scanPool(s.read.QueryRowContext(ctx, "SELECT "+poolColumns+" FROM pools WHERE name = $1", name))
+	if errors.Is(err, sql.ErrNoRows) {
+		return fleet.Pool{}, noPool(name)
+	}
+	return pool, s.fault(ctx, "read pool", err)
+}
+
+func noPool(name string) error {
+	return fleet.Errorf(fleet.CodeNotFound, "there is no pool %q", name).WithHint("see those there are: bothy pool ls")
+}
+
+func poolMoved(name string, expected, at int64) error {
+	return late(ErrMoved, "pool %s has moved on: revision %d was expected, it is at %d", name, expected, at)
+}
+
+// poolForUpdate reads a pool for writing; revision 0 means any.
+func (s *Store) poolForUpdate(ctx context.Context, tx *txn, name string, revision int64) (fleet.Pool, error) {
+	query := "SELECT " + poolColumns + " FROM pools WHERE name = $1" + s.forUpdate()
+	pool, err := scanPool(tx.QueryRowContext(ctx, query, name))
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return pool, noPool(name)
+	case err == nil && revision != 0 && revision != pool.Revision:
+		return pool, poolMoved(name, revision, pool.Revision)
+	}
+	return pool, err
+}
+
+// ChangePool alters a pool in one transaction under an expected revision (0: any), and sets the next.
+// When change leaves all as it was and gives no events, nothing is written.
+//
+// Errors: ErrMoved, CodeNotFound, CodeInternal when the name was changed, and what change gave, as it gave it.
+//
+// change runs inside the transaction: it must be quick and must not call the store.
+func (s *Store) ChangePool(
+	ctx context.Context, name string, revision int64, change func(*fleet.Pool) ([]fleet.Event, error),
+) (fleet.Pool, error) {
+	var pool fleet.Pool
+	err := s.inTx(ctx, "change pool "+name, func(tx *txn) error {
+		before, err := s.poolForUpdate(ctx, tx, name, revision)
+		if err != nil {
+			return err
+		}
+		old, err := poolValues(&before)
+		if err != nil {
+			return err
+		}
+		pool = before
+		events, err := change(&pool)
+		if err != nil {
+			return passed{err}
+		}
+		pool.Revision = before.Revision
+		values, err := poolValues(&pool)
+		if err != nil {
+			return err
+		}
+		if len(events) == 0 && sameValues(old, values) {
+			return nil
+		}
+		if pool.Name != name {
+			return fleet.Errorf(fleet.CodeInternal, "change pool %s: its name is fixed", name)
+		}
+		pool.Revision++
+		if pool, err = scanPool(tx.QueryRowContext(ctx, updatePool, poolFields(&pool)...)); err != nil {
+			return err
+		}
+		return recordEvents(ctx, tx, events)
+	})
+	if err != nil {
+		return fleet.Pool{}, err
+	}
+	return pool, nil
+}
+
+// updatePool takes poolFields; the first is the name.
+var updatePool = "UPDATE pools SET (" + strings.TrimPrefix(poolColumns, "name, ") + ") = (" + placeholders(2, 16) +
+	") WHERE name = $1 RETURNING " + poolColumns
+
+// RemovePool forgets a pool; its members stay (the planner sees that their pool is gone). CodeNotFound.
+func (s *Store) RemovePool(ctx context.Context, name string, ev fleet.Event) error {
+	return s.inTx(ctx, "remove pool "+name, func(tx *txn) error {
+		if _, err := s.poolForUpdate(ctx, tx, name, 0); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "DELETE FROM pools WHERE name = $1", name); err != nil {
+			return err
+		}
+		return recordEvents(ctx, tx, []fleet.Event{ev})
+	})
+}
+
+// Refill inserts new pending members of a pool if its revision is still the expected one, and raises it, so of
+// many who saw the same gap one fills it. The members' Pool and MatchKey are set by the caller.
+//
+// Errors, after which nothing is written: ErrMoved, CodeNotFound, and CodeConflict for a name that is taken.
+func (s *Store) Refill(ctx context.Context, pool string, revision int64, members []fleet.Environment, events []fleet.Event) error {
+	for _, m := range members {
+		if m.ID == "" || m.Name == "" || m.State != fleet.Pending || m.Pool != pool || m.MatchKey == "" || m.Tenant+m.Owner != "" {
+			return fleet.Errorf(fleet.CodeInternal, "refill pool %s: member %q is not a new one of it", pool, m.Name)
+		}
+	}
+	return s.inTx(ctx, "refill pool "+pool, func(tx *txn) error {
+		if _, err := s.poolForUpdate(ctx, tx, pool, revision); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "UPDATE pools SET revision = revision + 1 WHERE name = $1", pool); err != nil {
+			return err
+		}
+		var b batch
+		for _, m := range members {
+			if _, err := insertRow(ctx, tx, &b, m, ""); err != nil {
+				return err
+			}
+		}
+		b.events = events
+		return b.flush(ctx, tx)
+	})
+}

@@ -1,0 +1,100 @@
+package store
+
+import (
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+// postgresFault is fault for PostgreSQL: https://www.postgresql.org/docs/current/errcodes-appendix.html
+func (s *Store) postgresFault(doing string, err error) error {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		if connectionLost(err) {
+			return fleet.Errorf(fleet.CodeUnavailable, "%s: %w", doing, err).
+				WithHint("PostgreSQL at %s does not answer: look whether it runs and can be reached", s.where)
+		}
+		return fleet.Errorf(fleet.CodeInternal, "%s: %w", doing, err)
+	}
+	if hint := s.postgresHint(e.Code); hint != "" {
+		return fleet.Errorf(fleet.CodeUnavailable, "%s: %w", doing, err).WithHint("%s", hint)
+	}
+	switch class := e.Code[:2]; {
+	case e.Code == "22021" || e.Code == "22P05": // characters that the database has no place for
+		return fleet.Errorf(fleet.CodeInvalid, "%s: a text holds characters that cannot be kept: %w", doing, err).
+			WithHint("use text in UTF-8, without NUL")
+	case class == "23": // a constraint
+		return fleet.Errorf(fleet.CodeConflict, "%s: %w", doing, err)
+	}
+	return fleet.Errorf(fleet.CodeInternal, "%s: %w", doing, err)
+}
+
+// postgresHint says what to do about what makes a database unusable for now, "" for anything else.
+func (s *Store) postgresHint(code string) string {
+	switch code {
+	case "53100":
+		return "the disk of PostgreSQL at " + s.where + " is full: free some space there"
+	case "53200":
+		return "the machine of PostgreSQL at " + s.where + " is out of memory"
+	case "53300", "53400":
+		return "PostgreSQL at " + s.where + " has no connection left: raise max_connections there, or run fewer daemons"
+	case "55P03", "57014", "40001", "40P01":
+		return "PostgreSQL at " + s.where + " is overloaded or holds a lock for long: look at pg_stat_activity there"
+	case "25006":
+		return "PostgreSQL at " + s.where + " takes no writes: give the address of the primary server"
+	case "3D000":
+		return "make the database first: createdb --encoding UTF8 NAME"
+	case "42501":
+		return "the user must be allowed to make tables in " + s.where + ": make it the database's owner"
+	}
+	switch code[:2] {
+	case "08", "57":
+		return "PostgreSQL at " + s.where + " was stopped or is starting: it is used again as soon as it answers"
+	case "28":
+		return "PostgreSQL at " + s.where + " refuses the user or the password: put the address right"
+	case "25":
+		return "the transaction was cut off after it had stood still for too long: try again"
+	case "53", "54", "58", "XX":
+		return "PostgreSQL at " + s.where + " is in trouble: look at its log"
+	}
+	return ""
+}
+
+// lostAgainstAnother reports whether a transaction was ended to let another go on.
+func lostAgainstAnother(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (e.Code == "40001" || e.Code == "40P01")
+}
+
+// cannotConnect reports whether no connection could be made.
+func cannotConnect(err error) bool {
+	_, ok := errors.AsType[*pgconn.ConnectError](err)
+	return ok
+}
+
+// connectionLost reports whether there is no connection, or none any more.
+func connectionLost(err error) bool {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		// The server says so before it ends one: a stop, a crash, idle in a transaction for too long.
+		return strings.HasPrefix(e.Code, "57P") || strings.HasPrefix(e.Code, "08") || e.Code == "25P03"
+	}
+	if _, ok := errors.AsType[net.Error](err); ok || cannotConnect(err) || pgconn.SafeToRetry(err) {
+		return true
+	}
+	for _, gone := range []error{
+		io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, driver.ErrBadConn, sql.ErrConnDone, sql.ErrTxDone, pgx.ErrTxClosed,
+	} {
+		if errors.Is(err, gone) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,209 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+// querier is *sql.DB or *txn.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// SetQuota writes the limits of a scope; limits that do not limit remove its quota.
+func (s *Store) SetQuota(ctx context.Context, q fleet.Quota, ev fleet.Event) error {
+	limits, err := writeJSON(q.Limits)
+	if err != nil {
+		return fleet.Errorf(fleet.CodeInternal, "set quota of %s: %w", q.Scope, err)
+	}
+	return s.inTx(ctx, "set quota of "+q.Scope.String(), func(tx *txn) error {
+		if limits == "{}" {
+			const remove = "DELETE FROM quotas WHERE kind = $1 AND tenant = $2 AND name = $3"
+			if _, err := tx.ExecContext(ctx, remove, q.Scope.Kind, q.Scope.Tenant, q.Scope.Name); err != nil {
+				return err
+			}
+			return recordEvents(ctx, tx, []fleet.Event{ev})
+		}
+		const write = `INSERT INTO quotas (kind, tenant, name, limits, updated_at, updated_by) VALUES ($1, $2, $3, $4, $5, $6)
+			ON CONFLICT (kind, tenant, name) DO UPDATE SET
+			limits = excluded.limits, updated_at = excluded.updated_at, updated_by = excluded.updated_by`
+		if _, err := tx.ExecContext(ctx, write,
+			q.Scope.Kind, q.Scope.Tenant, q.Scope.Name, limits, micros(q.UpdatedAt), q.UpdatedBy); err != nil {
+			return err
+		}
+		return recordEvents(ctx, tx, []fleet.Event{ev})
+	})
+}
+
+// Quotas gives all, by tenant, kind and name, of one tenant or of all ("").
+func (s *Store) Quotas(ctx context.Context, tenant string) ([]fleet.Quota, error) {
+	const query = `SELECT kind, tenant, name, limits, updated_at, updated_by FROM quotas
+		WHERE $1 = '' OR tenant = $1 ORDER BY tenant, kind, name`
+	rows, err := s.read.QueryContext(ctx, query, tenant)
+	if err != nil {
+		return nil, s.fault(ctx, "read quotas", err)
+	}
+	quotas, err := collect(rows, func(row scanner) (q fleet.Quota, err error) {
+		err = row.Scan(&q.Scope.Kind, &q.Scope.Tenant, &q.Scope.Name, jsonColumn{&q.Limits}, timeField{&q.UpdatedAt}, &q.UpdatedBy)
+		return q, err
+	})
+	return quotas, s.fault(ctx, "read quotas", err)
+}
+
+// jsonColumn reads a JSON object into what it points at, which is empty.
+type jsonColumn struct{ into any }
+
+// Scan reads JSON.
+func (c jsonColumn) Scan(src any) error { return readJSON(src, c.into) }
+
+// UsageOf gives scopes with limits and usage at now.
+func (s *Store) UsageOf(ctx context.Context, scopes []fleet.Scope, now time.Time) ([]fleet.ScopeUsage, error) {
+	limits, err := limitsOf(ctx, s.read, scopes)
+	if err != nil {
+		return nil, s.fault(ctx, "read usage", err)
+	}
+	all := make([]fleet.ScopeUsage, len(scopes))
+	for i, scope := range scopes {
+		var a amounts
+		const query = "SELECT environments, milli_cpus, memory_mib FROM usage WHERE kind = $1 AND tenant = $2 AND name = $3"
+		err := s.read.QueryRowContext(ctx, query, scope.Kind, scope.Tenant, scope.Name).
+			Scan(&a.environments, &a.milliCPUs, &a.memoryMiB)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return nil, s.fault(ctx, "read usage", err)
+		}
+		if all[i], err = usageOf(ctx, s.read, &batch{}, scope, limits[scope], a, now); err != nil {
+			return nil, s.fault(ctx, "read usage", err)
+		}
+	}
+	return all, nil
+}
+
+// Holders gives the live environments of a scope, the oldest first.
+func (s *Store) Holders(ctx context.Context, scope fleet.Scope, limit int) ([]fleet.Environment, error) {
+	var where conditions
+	where.add("state <> 'destroyed'")
+	where.add("tenant = ?", scope.Tenant)
+	switch scope.Kind {
+	case fleet.ScopeTeam:
+		where.add("team = ?", scope.Name)
+	case fleet.ScopeUser:
+		where.add("owner = ?", scope.Name)
+	}
+	query := where.text() + " ORDER BY created_at, id LIMIT " + placeholders(len(where.args)+1, 1)
+	return s.environments(ctx, "read holders", query, append(where.args, bounded(limit, DefaultLimit, MaxLimit))...)
+}
+
+// decide asks whether a request may have what it asks for. Usage is locked until the transaction ends where
+// limits look at it, so whoever asks next sees what this one got.
+func decide(ctx context.Context, tx *txn, env *fleet.Environment, ask func([]fleet.ScopeUsage) error) error {
+	if ask == nil {
+		return nil
+	}
+	known, scopes := tx.standing, env.Scopes()
+	if known == nil {
+		var err error
+		if known, err = standingOf(ctx, tx, scopes); err != nil {
+			return err
+		}
+	}
+	var asked []fleet.ScopeUsage
+	for _, scope := range scopes {
+		limits, limited := known.limits[scope]
+		if !limited {
+			continue
+		}
+		one, err := usageOf(ctx, tx, &known.promised, scope, limits, known.usage[scope], env.HeldAt)
+		if err != nil {
+			return err
+		}
+		asked = append(asked, one)
+	}
+	if err := ask(asked); err != nil {
+		return passed{err}
+	}
+	return nil
+}
+
+// standing is what is known of scopes in a transaction that has locked their usage.
+type standing struct {
+	limits map[fleet.Scope]fleet.Limits
+	usage  map[fleet.Scope]amounts
+	// promised is what requests were admitted to before in this transaction, and is not written yet.
+	promised batch
+}
+
+// standingOf reads the limits of scopes. Where there are some it locks the usage of all the scopes, those without as
+// well: whoever locks more than one of them does it in the one order.
+func standingOf(ctx context.Context, tx *txn, scopes []fleet.Scope) (*standing, error) {
+	scopes = slices.Clone(scopes)
+	slices.SortFunc(scopes, locked)
+	scopes = slices.Compact(scopes)
+	limits, err := limitsOf(ctx, tx, scopes)
+	if err != nil || len(limits) == 0 {
+		return &standing{}, err
+	}
+	usage, err := lockUsage(ctx, tx, scopes)
+	return &standing{limits: limits, usage: usage}, err
+}
+
+// limitsOf gives the limits of those of the scopes that have some.
+func limitsOf(ctx context.Context, q querier, scopes []fleet.Scope) (map[fleet.Scope]fleet.Limits, error) {
+	limits := map[fleet.Scope]fleet.Limits{}
+	if len(scopes) == 0 {
+		return limits, nil
+	}
+	var where conditions
+	for _, scope := range scopes {
+		where.add("(kind = ? AND tenant = ? AND name = ?)", scope.Kind, scope.Tenant, scope.Name)
+	}
+	rows, err := q.QueryContext(ctx, "SELECT kind, tenant, name, limits FROM quotas WHERE "+strings.Join(where.parts, " OR "), where.args...)
+	if err != nil {
+		return nil, err
+	}
+	_, err = collect(rows, func(row scanner) (none struct{}, err error) {
+		var scope fleet.Scope
+		var l fleet.Limits
+		err = row.Scan(&scope.Kind, &scope.Tenant, &scope.Name, jsonColumn{&l})
+		limits[scope] = l
+		return none, err
+	})
+	return limits, err
+}
+
+// usageOf gives what a scope is at: its amounts, what it spends in the day and month of at, and what of both is not written yet.
+func usageOf(
+	ctx context.Context, q querier, unwritten *batch, scope fleet.Scope, limits fleet.Limits, a amounts, at time.Time,
+) (fleet.ScopeUsage, error) {
+	u := fleet.ScopeUsage{Scope: scope, Limits: limits}
+	day, month := periodsOf(at)
+	const query = `SELECT period, settled_micros, settled_time, held_micros, held_time FROM spend
+		WHERE kind = $1 AND tenant = $2 AND name = $3 AND period IN ($4, $5)`
+	rows, err := q.QueryContext(ctx, query, scope.Kind, scope.Tenant, scope.Name, day, month)
+	if err != nil {
+		return u, err
+	}
+	spent := map[string]money{}
+	_, err = collect(rows, func(row scanner) (none struct{}, err error) {
+		var of string
+		var m money
+		err = row.Scan(&of, &m.settledMicros, &m.settledTime, &m.heldMicros, &m.heldTime)
+		spent[of] = m
+		return none, err
+	})
+	a = a.plus(unwritten.usage[scope], 1)
+	for _, of := range []string{day, month} {
+		spent[of] = spent[of].plus(unwritten.spend[period{scope, of}], 1)
+	}
+	u.Usage = fleet.Usage{
+		Environments: a.environments, MilliCPUs: a.milliCPUs, MemoryMiB: a.memoryMiB,
+		MicrosToday: spent[day].micros(), MicrosThisMonth: spent[month].micros(), SecondsToday: spent[day].seconds(),
+	}
+	return u, err
+}

@@ -1,0 +1,66 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"strings"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+// firstPrevHash is what the first receipt follows: no hash.
+var firstPrevHash = strings.Repeat("0", 64)
+
+const receiptColumns = "seq, environment_id, at, body, prev_hash, hash, signature"
+
+func scanReceipt(row scanner) (r fleet.Receipt, err error) {
+	err = row.Scan(&r.Seq, &r.EnvironmentID, timeField{&r.At}, &r.Body, &r.PrevHash, &r.Hash, &r.Signature)
+	return r, err
+}
+
+// Receipt gives an environment's receipt, or CodeNotFound.
+func (s *Store) Receipt(ctx context.Context, environmentID string) (fleet.Receipt, error) {
+	const query = "SELECT " + receiptColumns + " FROM receipts WHERE environment_id = $1"
+	r, err := scanReceipt(s.read.QueryRowContext(ctx, query, environmentID))
+	if errors.Is(err, sql.ErrNoRows) {
+		return fleet.Receipt{}, fleet.Errorf(fleet.CodeNotFound, "there is no receipt of environment %q", environmentID).
+			WithHint("there is one when everything that it created is gone")
+	}
+	return r, s.fault(ctx, "read receipt", err)
+}
+
+// Receipts gives a page of receipts after a number, in order. limit 0 means DefaultLimit, at most MaxLimit.
+func (s *Store) Receipts(ctx context.Context, after int64, limit int) ([]fleet.Receipt, error) {
+	const query = "SELECT " + receiptColumns + " FROM receipts WHERE seq > $1 ORDER BY seq LIMIT $2"
+	rows, err := s.read.QueryContext(ctx, query, after, bounded(limit, DefaultLimit, MaxLimit))
+	if err != nil {
+		return nil, s.fault(ctx, "read receipts", err)
+	}
+	receipts, err := collect(rows, scanReceipt)
+	return receipts, s.fault(ctx, "read receipts", err)
+}
+
+// appendReceipt adds the next link of the chain. The counter's lock keeps others from adding one meanwhile.
+func appendReceipt(ctx context.Context, tx *txn, id string, sign func(fleet.Receipt) (fleet.Receipt, error)) error {
+	seq, err := number(ctx, tx, receiptsCounter, 1)
+	if err != nil {
+		return err
+	}
+	next := fleet.Receipt{Seq: seq, EnvironmentID: id, PrevHash: firstPrevHash}
+	if seq > 1 {
+		if err := tx.QueryRowContext(ctx, "SELECT hash FROM receipts WHERE seq = $1", seq-1).Scan(&next.PrevHash); err != nil {
+			return err
+		}
+	}
+	r, err := sign(next)
+	if err != nil {
+		return passed{err}
+	}
+	if r.Seq != next.Seq || r.PrevHash != next.PrevHash || r.EnvironmentID != id || r.Hash == "" {
+		return fleet.Errorf(fleet.CodeInternal, "sign receipt of environment %s: it does not follow the one before", id)
+	}
+	_, err = tx.ExecContext(ctx, "INSERT INTO receipts ("+receiptColumns+") VALUES ("+placeholders(1, 7)+")",
+		r.Seq, id, micros(r.At), r.Body, r.PrevHash, r.Hash, r.Signature)
+	return err
+}

@@ -1,0 +1,46 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+// Shared reports whether other daemons may use the same database.
+func (s *Store) Shared() bool { return s.pg != nil }
+
+// Now gives the database's clock and true; on SQLite, which has none of its own, zero and false.
+func (s *Store) Now(ctx context.Context) (time.Time, bool, error) {
+	if s.pg == nil {
+		return time.Time{}, false, nil
+	}
+	var now time.Time
+	err := s.read.QueryRowContext(ctx, "SELECT clock_timestamp()").Scan(&now)
+	return now.UTC(), err == nil, s.fault(ctx, "read the database's clock", err)
+}
+
+// Setting gives a small value, "" when it was never set.
+func (s *Store) Setting(ctx context.Context, name string) (string, error) {
+	var value string
+	err := s.read.QueryRowContext(ctx, "SELECT value FROM settings WHERE name = $1", name).Scan(&value)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return value, s.fault(ctx, "read setting "+name, err)
+}
+
+// SetSetting writes a small value. It wakes nobody.
+func (s *Store) SetSetting(ctx context.Context, name, value string) error {
+	if name == "" {
+		return fleet.Errorf(fleet.CodeInternal, "write setting: it has no name")
+	}
+	return s.inTx(ctx, "write setting "+name, func(tx *txn) error {
+		const write = `INSERT INTO settings (name, value) VALUES ($1, $2)
+			ON CONFLICT (name) DO UPDATE SET value = excluded.value`
+		_, err := tx.ExecContext(ctx, write, name, value)
+		return err
+	})
+}

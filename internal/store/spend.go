@@ -1,0 +1,207 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/ledger"
+)
+
+// money is what is held of a scope's limits and what is settled: millionths of the currency, and microseconds.
+type money struct{ settledMicros, settledTime, heldMicros, heldTime int64 }
+
+func (m money) plus(o money, sign int64) money {
+	return money{
+		m.settledMicros + sign*o.settledMicros, m.settledTime + sign*o.settledTime,
+		m.heldMicros + sign*o.heldMicros, m.heldTime + sign*o.heldTime,
+	}
+}
+
+// micros is the money of it, seconds the time, rounded up.
+func (m money) micros() int64 { return m.settledMicros + m.heldMicros }
+func (m money) seconds() int64 {
+	return (m.settledTime + m.heldTime + time.Second.Microseconds() - 1) / time.Second.Microseconds()
+}
+
+// period is a UTC day ("2026-05-06") or month ("2026-05") of a scope.
+type period struct {
+	scope fleet.Scope
+	of    string
+}
+
+func periodsOf(at time.Time) (day, month string) {
+	at = at.UTC()
+	return at.Format(time.DateOnly), at.Format("2006-01")
+}
+
+// spendIn adds to the periods of a row's scopes that its request counts in.
+func (b *batch) spendIn(env *fleet.Environment, m money, sign int64) {
+	if env.HeldAt.IsZero() || m == (money{}) {
+		return
+	}
+	day, month := periodsOf(env.HeldAt)
+	for _, scope := range env.Scopes() {
+		b.pay(period{scope, day}, m, sign)
+		b.pay(period{scope, month}, m, sign)
+	}
+}
+
+func (b *batch) pay(p period, m money, sign int64) {
+	if b.spend == nil {
+		b.spend = map[period]money{}
+	}
+	b.spend[p] = b.spend[p].plus(m, sign)
+}
+
+// held is what a row holds of its scopes' limits: all, until it is proven gone.
+func held(env *fleet.Environment) money {
+	if env == nil || env.Tenant == "" || env.HeldAt.IsZero() || !env.State.Live() {
+		return money{}
+	}
+	return money{heldMicros: env.HeldMicros, heldTime: env.HeldFor.Microseconds()}
+}
+
+func (b *batch) hold(env *fleet.Environment, sign int64) { b.spendIn(env, held(env), sign) }
+
+func (b *batch) settle(env *fleet.Environment, spent money) { b.spendIn(env, spent, 1) }
+
+// settles reports whether a change ends what a row costs those that it had: it is gone, or taken away from them.
+func settles(before, after *fleet.Environment) bool {
+	return before.Tenant != "" && before.State.Live() && (!after.State.Live() || after.Tenant == "")
+}
+
+// holdEntries book what a change holds of the budgets or gives back.
+func holdEntries(before, after *fleet.Environment) []ledger.Entry {
+	was, is := held(before).heldMicros, held(after).heldMicros
+	whose := after
+	if is == 0 {
+		whose = before
+	}
+	switch {
+	case is > was:
+		return []ledger.Entry{holdEntry(whose, after.UpdatedAt, ledger.AccountHeld, ledger.AccountBudget, is-was)}
+	case is < was:
+		return []ledger.Entry{holdEntry(whose, after.UpdatedAt, ledger.AccountBudget, ledger.AccountHeld, was-is)}
+	}
+	return nil
+}
+
+func holdEntry(env *fleet.Environment, at time.Time, debit, credit string, amount int64) ledger.Entry {
+	return ledger.Entry{
+		At: at, EnvironmentID: env.ID, Tenant: env.Tenant, Team: env.Team, Owner: env.Owner,
+		Project: env.Project, PullRequest: env.PullRequest, Pool: env.Pool, Blueprint: env.Blueprint.String(),
+		Size: env.Size.Name, Host: env.Host, Debit: debit, Credit: credit,
+		RateMicros: env.Size.RateMicros, AmountMicros: amount, Currency: env.Size.Currency,
+	}
+}
+
+// paidAccounts are those that a holder pays for; a failure is the platform's.
+var paidAccounts = []string{ledger.AccountLeased, ledger.AccountProvisioning, ledger.AccountDestroying}
+
+// add counts an entry that is paid by the environment's holder.
+func (m money) add(e ledger.Entry) money {
+	if !slices.Contains(paidAccounts, e.Debit) {
+		return m
+	}
+	m.settledMicros += min(e.AmountMicros, mostHeld-m.settledMicros)
+	if e.Debit == ledger.AccountLeased {
+		m.settledTime += micros(e.Until) - micros(e.From)
+	}
+	return m
+}
+
+// spentBy is what a row has cost those that it has, with the entries that are about to be written.
+func spentBy(ctx context.Context, tx *txn, env *fleet.Environment, coming []ledger.Entry) (money, error) {
+	rows, err := tx.QueryContext(ctx, "SELECT "+entryColumns+" FROM entries WHERE environment_id = $1", env.ID)
+	if err != nil {
+		return money{}, err
+	}
+	entries, err := collect(rows, scanEntry)
+	if err != nil {
+		return money{}, err
+	}
+	var spent money
+	for _, e := range append(entries, coming...) {
+		if e.Tenant == env.Tenant && e.Team == env.Team && e.Owner == env.Owner {
+			spent = spent.add(e)
+		}
+	}
+	return spent, nil
+}
+
+// flushSpend writes what changed, after the rows of the scopes' usage were locked.
+func (b *batch) flushSpend(ctx context.Context, tx *txn) error {
+	inOrder := func(a, b period) int { return cmp.Or(locked(a.scope, b.scope), strings.Compare(a.of, b.of)) }
+	var rows [][]any
+	for _, p := range slices.SortedFunc(maps.Keys(b.spend), inOrder) {
+		if m := b.spend[p]; m != (money{}) {
+			rows = append(rows, []any{
+				p.scope.Kind, p.scope.Tenant, p.scope.Name, p.of, m.settledMicros, m.settledTime, m.heldMicros, m.heldTime,
+			})
+		}
+	}
+	return insertAll(ctx, tx, `INSERT INTO spend (kind, tenant, name, period, settled_micros, settled_time, held_micros, held_time)`,
+		rows, ` ON CONFLICT (kind, tenant, name, period) DO UPDATE SET
+		settled_micros = spend.settled_micros + excluded.settled_micros, settled_time = spend.settled_time + excluded.settled_time,
+		held_micros = spend.held_micros + excluded.held_micros, held_time = spend.held_time + excluded.held_time`)
+}
+
+// checkSpend gives what is kept of each scope's periods, then with the sign turned what rows and entries
+// say. Days are numbers where they are counted, as no function for dates is known to both databases.
+var checkSpend = `SELECT kind, tenant, name, '', period, -1, settled_micros, settled_time, held_micros, held_time FROM spend
+	UNION ALL SELECT '', tenant, team, owner, '', held_at / 86400000000,
+		0, 0, -CAST(SUM(held_micros) AS BIGINT), -CAST(SUM(held_for / 1000) AS BIGINT)
+		FROM environments WHERE tenant <> '' AND state <> 'destroyed' AND held_at <> 0
+		GROUP BY tenant, team, owner, held_at / 86400000000
+	UNION ALL SELECT '', e.tenant, e.team, e.owner, '', v.held_at / 86400000000, -CAST(SUM(e.amount_micros) AS BIGINT),
+		-CAST(SUM(CASE WHEN e.debit = 'leased' THEN e.until_at - e.from_at ELSE 0 END) AS BIGINT), 0, 0
+		FROM entries e JOIN environments v ON v.id = e.environment_id
+		WHERE e.tenant <> '' AND e.debit IN ('` + strings.Join(paidAccounts, "', '") + `') AND v.held_at <> 0
+			AND (v.state = 'destroyed' OR v.tenant <> e.tenant OR v.team <> e.team OR v.owner <> e.owner)
+		GROUP BY e.tenant, e.team, e.owner, v.held_at / 86400000000`
+
+// CheckSpend adds up what rows hold and entries settle anew and gives a sentence for each scope and
+// period that is kept otherwise: none, in every committed state. It is one statement, so it sees one state.
+func (s *Store) CheckSpend(ctx context.Context) ([]string, error) {
+	rows, err := s.read.QueryContext(ctx, checkSpend)
+	if err != nil {
+		return nil, s.fault(ctx, "check spend", err)
+	}
+	off := map[period]money{}
+	_, err = collect(rows, func(row scanner) (none struct{}, err error) {
+		var kind, tenant, name, owner, of string
+		var day int64
+		var m money
+		if err := row.Scan(&kind, &tenant, &name, &owner, &of, &day, &m.settledMicros, &m.settledTime, &m.heldMicros, &m.heldTime); err != nil {
+			return none, err
+		}
+		if kind != "" {
+			p := period{fleet.Scope{Kind: kind, Tenant: tenant, Name: name}, of}
+			off[p] = off[p].plus(m, 1)
+			return none, nil
+		}
+		var sum batch
+		sum.spendIn(&fleet.Environment{
+			Tenant: tenant, Team: name, Owner: owner, HeldAt: time.Unix(day*24*60*60, 0).UTC(),
+		}, m, 1)
+		for p, m := range sum.spend {
+			off[p] = off[p].plus(m, 1)
+		}
+		return none, nil
+	})
+	var wrong []string
+	for p, m := range off {
+		if m != (money{}) {
+			wrong = append(wrong, fmt.Sprintf("spend of %s in %s is off: %d settled, %d µs settled, %d held, %d µs held",
+				p.scope, p.of, m.settledMicros, m.settledTime, m.heldMicros, m.heldTime))
+		}
+	}
+	slices.Sort(wrong)
+	return wrong, s.fault(ctx, "check spend", err)
+}

@@ -1,0 +1,116 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+)
+
+// txn is a write transaction whose statements are prepared once for the connection, not once for each
+// use: on SQLite, which keeps none by itself, preparing was most of the price of a statement.
+type txn struct {
+	*sql.Tx
+	kept *statements // nil where the driver keeps them
+	// arrays: rows may be given as an array a column.
+	arrays bool
+	// standing is what is known of the limits of all that share the transaction; nil for one alone.
+	standing *standing
+}
+
+// statements are those that were prepared on the pool that writes.
+type statements struct {
+	db *sql.DB
+
+	mu     sync.Mutex
+	ready  map[string]*sql.Stmt
+	wanted map[string]struct{}
+}
+
+// mostStatements bounds what is kept; texts that hold lists of rows come in several lengths.
+const mostStatements = 256
+
+func newStatements(db *sql.DB) *statements {
+	return &statements{db: db, ready: map[string]*sql.Stmt{}, wanted: map[string]struct{}{}}
+}
+
+// get gives a prepared statement, or nil, and remembers what was asked for: it is prepared once the
+// transaction has ended, as the pool's only connection is busy until then.
+func (s *statements) get(query string) *sql.Stmt {
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	stmt := s.ready[query]
+	if stmt == nil && len(s.ready)+len(s.wanted) < mostStatements {
+		s.wanted[query] = struct{}{}
+	}
+	return stmt
+}
+
+// prepare makes what was wanted ready. What cannot be prepared goes on as before, and says why when it is run.
+func (s *statements) prepare(ctx context.Context) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	wanted := slices.Collect(maps.Keys(s.wanted))
+	clear(s.wanted)
+	s.mu.Unlock()
+	for _, query := range wanted {
+		stmt, err := s.db.PrepareContext(ctx, query)
+		if err != nil {
+			continue
+		}
+		s.mu.Lock()
+		if s.ready[query] == nil {
+			s.ready[query], stmt = stmt, nil
+		}
+		s.mu.Unlock()
+		if stmt != nil {
+			_ = stmt.Close() // somebody else was quicker
+		}
+	}
+}
+
+// close gives the statements back, before their pool is closed.
+func (s *statements) close() error {
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for _, stmt := range s.ready {
+		errs = append(errs, stmt.Close())
+	}
+	clear(s.ready)
+	return errors.Join(errs...)
+}
+
+// ExecContext runs a statement.
+func (t *txn) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	if stmt := t.kept.get(query); stmt != nil {
+		return t.StmtContext(ctx, stmt).ExecContext(ctx, args...)
+	}
+	return t.Tx.ExecContext(ctx, query, args...)
+}
+
+// QueryContext runs a query.
+func (t *txn) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if stmt := t.kept.get(query); stmt != nil {
+		return t.StmtContext(ctx, stmt).QueryContext(ctx, args...)
+	}
+	return t.Tx.QueryContext(ctx, query, args...)
+}
+
+// QueryRowContext runs a query for one row.
+func (t *txn) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	if stmt := t.kept.get(query); stmt != nil {
+		return t.StmtContext(ctx, stmt).QueryRowContext(ctx, args...)
+	}
+	return t.Tx.QueryRowContext(ctx, query, args...)
+}

@@ -1,0 +1,263 @@
+package storetest
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store"
+)
+
+func hostGroup(t *testing.T, open Open) {
+	t.Run("declare", func(t *testing.T) { declare(t, open(t)) })
+	t.Run("hold", func(t *testing.T) { holdAndRenew(t, open(t)) })
+	t.Run("earlier process", func(t *testing.T) { earlierProcess(t, open(t)) })
+	t.Run("take-over fences", func(t *testing.T) { hostTakeOver(t, open(t)) })
+	t.Run("leave", func(t *testing.T) { leave(t, open(t)) })
+	t.Run("down and drained", func(t *testing.T) { downAndDrained(t, open(t)) })
+	t.Run("work of other hosts", func(t *testing.T) { workOfHosts(t, open(t)) })
+}
+
+// mustDeclare declares hosts of a name and nothing else.
+func mustDeclare(t *testing.T, s *store.Store, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if err := s.DeclareHost(t.Context(), fleet.Host{Name: name}); err != nil {
+			t.Fatalf("declare %s: %v", name, err)
+		}
+	}
+}
+
+// mustHold tries to hold hosts for a minute and gives those that are held, and how many environments were freed.
+func mustHold(t *testing.T, s *store.Store, worker string, now time.Time, names ...string) (held []string, freed int) {
+	t.Helper()
+	got, freed, err := s.HoldHosts(t.Context(), worker, names, now, now.Add(time.Minute))
+	if err != nil {
+		t.Fatalf("%s holds %v: %v", worker, names, err)
+	}
+	for _, h := range got {
+		if h.Worker != worker || !h.Until.Equal(now.Add(time.Minute)) || !h.SeenAt.Equal(now) {
+			t.Fatalf("%s holds %+v", worker, h)
+		}
+		held = append(held, h.Name)
+	}
+	return held, freed
+}
+
+// hostNamed reads a host.
+func hostNamed(t *testing.T, s *store.Store, name string) fleet.Host {
+	t.Helper()
+	all, err := s.Hosts(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(all, func(h fleet.Host) bool { return h.Name == name })
+	if i < 0 {
+		t.Fatalf("there is no host %s among %v", name, all)
+	}
+	return all[i]
+}
+
+func declare(t *testing.T, s *store.Store) {
+	if all, err := s.Hosts(t.Context()); err != nil || len(all) != 0 {
+		t.Fatalf("a new store has hosts %v, %v", all, err)
+	}
+	wantCode(t, s.DeclareHost(t.Context(), fleet.Host{}), fleet.CodeInternal)
+	first := fleet.Host{
+		Name: "b", Endpoint: "unix:///run/docker.sock", Labels: map[string]string{"zone": "é\"1"},
+		Capacity: fleet.Capacity{Environments: 10, MilliCPUs: 4000, MemoryMiB: 8192}, SeenAt: base,
+	}
+	if err := s.DeclareHost(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	mustDeclare(t, s, "a")
+	all, err := s.Hosts(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, all, []fleet.Host{{Name: "a"}, first})
+
+	// Declared again: what is not the declarer's to say stays.
+	mustHold(t, s, "d1.p1", base, "b")
+	if _, err := s.DrainHost(t.Context(), "b", true, fleet.Event{Kind: "host.drained"}); err != nil {
+		t.Fatal(err)
+	}
+	again := fleet.Host{Name: "b", Endpoint: "tcp://other", Capacity: fleet.Capacity{Environments: 1}, Worker: "thief", Generation: 9, SeenAt: base.Add(time.Hour)}
+	if err := s.DeclareHost(t.Context(), again); err != nil {
+		t.Fatal(err)
+	}
+	same(t, hostNamed(t, s, "b"), fleet.Host{
+		Name: "b", Endpoint: "tcp://other", Capacity: fleet.Capacity{Environments: 1}, Drained: true,
+		Worker: "d1.p1", Until: base.Add(time.Minute), Generation: 1, SeenAt: base,
+	})
+}
+
+func holdAndRenew(t *testing.T, s *store.Store) {
+	mustDeclare(t, s, "a", "b", "c")
+	_, _, err := s.HoldHosts(t.Context(), "", []string{"a"}, base, base)
+	wantCode(t, err, fleet.CodeInternal)
+	expect := func(worker string, now time.Time, want []string, names ...string) {
+		t.Helper()
+		held, _ := mustHold(t, s, worker, now, names...)
+		same(t, held, want)
+	}
+	expect("d1.p1", base, nil)
+	expect("d1.p1", base, []string{"a", "b"}, "b", "a", "nobody declared it")
+	expect("d2.p1", base, []string{"c"}, "a", "b", "c")
+	// Renewed before its end, so it lasts.
+	expect("d1.p1", base.Add(50*time.Second), []string{"a"}, "a")
+	end := base.Add(time.Minute)
+	expect("d2.p1", end, nil, "a", "b") // held up to and with its end
+	expect("d2.p1", end.Add(time.Microsecond), []string{"b"}, "a", "b")
+	expect("d1.p1", end.Add(time.Second), []string{"a"}, "a", "b")
+	for name, generation := range map[string]int64{"a": 1, "b": 2, "c": 1} {
+		if got := hostNamed(t, s, name).Generation; got != generation {
+			t.Errorf("%s has generation %d, want %d", name, got, generation)
+		}
+	}
+}
+
+// earlierProcess: a daemon that was killed and starts again has its hosts at once.
+func earlierProcess(t *testing.T, s *store.Store) {
+	mustDeclare(t, s, "a")
+	mustHold(t, s, "d1.p1", base, "a")
+	if held, _ := mustHold(t, s, "d10.p1", base, "a"); held != nil {
+		t.Fatal("a daemon whose name begins like another's took its host")
+	}
+	if held, _ := mustHold(t, s, "d1.p2", base, "a"); held == nil {
+		t.Fatal("the same daemon's next process did not get its host")
+	}
+	if got := hostNamed(t, s, "a"); got.Generation != 2 || got.Worker != "d1.p2" {
+		t.Fatalf("got %+v", got)
+	}
+}
+
+func hostTakeOver(t *testing.T, s *store.Store) {
+	mustDeclare(t, s, host, "other")
+	mustHold(t, s, "d1.p1", base, host, "other")
+	for n := 1; n <= 4; n++ {
+		env := environment(n)
+		env.Work.Action = fleet.Create
+		if n == 4 {
+			env.Host = "other"
+		}
+		mustAdmit(t, s, env)
+	}
+	now := base.Add(time.Hour)
+	first, second := mustTake(t, s, "d1.p1", now, now.Add(time.Hour)), mustTake(t, s, "d1.p1", now, now.Add(time.Hour))
+	elsewhere, ok, err := s.TakeWork(t.Context(), "d1.p1", []string{"other"}, now, now.Add(time.Hour))
+	if err != nil || !ok {
+		t.Fatalf("take work: %v, %v", ok, err)
+	}
+	free := mustGet(t, s, environment(3).ID)
+
+	held, freed := mustHold(t, s, "d2.p1", now, host)
+	if same(t, held, hosts); freed != 2 {
+		t.Fatalf("%d environments were freed, want the 2 that were worked on", freed)
+	}
+	same(t, mustGet(t, s, elsewhere.ID), elsewhere)
+	same(t, mustGet(t, s, free.ID), free)
+	for _, cut := range []fleet.Environment{first, second} {
+		want := cut
+		want.Work.Worker, want.Work.Until, want.Work.Generation = "", time.Time{}, cut.Work.Generation+1
+		want.Revision, want.UpdatedAt = cut.Revision+1, now
+		same(t, mustGet(t, s, cut.ID), want)
+		// The old worker wakes up late.
+		generation := cut.Work.Generation
+		_, err := s.Change(t.Context(), cut.ID, store.Expect{Generation: generation}, func(e *fleet.Environment) (store.Writes, error) {
+			e.State = fleet.Provisioning
+			return store.Writes{}, nil
+		})
+		for name, err := range map[string]error{
+			"change": err, "heartbeat": s.Heartbeat(t.Context(), cut.ID, generation, now.Add(2*time.Hour)),
+			"save state": s.SaveState(t.Context(), cut.ID, generation, 1, []byte("late")),
+		} {
+			if !errors.Is(err, store.ErrFenced) {
+				t.Errorf("%s by the old worker: %v, want fenced", name, err)
+			}
+		}
+		if next := mustTake(t, s, "d2.p1", now, now.Add(time.Hour)); next.ID != cut.ID || next.Work.Generation != generation+2 {
+			t.Errorf("next is %s at generation %d, want %s", next.ID, next.Work.Generation, cut.ID)
+		}
+	}
+	// Its own work is not taken from a daemon that renews.
+	if _, freed := mustHold(t, s, "d2.p1", now.Add(time.Second), host); freed != 0 {
+		t.Fatalf("a renewal freed %d environments", freed)
+	}
+}
+
+func leave(t *testing.T, s *store.Store) {
+	mustDeclare(t, s, "a", "b")
+	mustHold(t, s, "d1.p1", base, "a")
+	mustHold(t, s, "d2.p1", base, "b")
+	if err := s.LeaveHosts(t.Context(), "d1.p1"); err != nil {
+		t.Fatal(err)
+	}
+	same(t, hostNamed(t, s, "a"), fleet.Host{Name: "a", Generation: 1, SeenAt: base})
+	held, _ := mustHold(t, s, "d3.p1", base, "a", "b")
+	same(t, held, []string{"a"})
+}
+
+func downAndDrained(t *testing.T, s *store.Store) {
+	mustDeclare(t, s, "a")
+	down := []fleet.Event{{Kind: "host.down", Host: "a"}}
+	for range 2 { // the second time nothing is new
+		if err := s.SetHostDown(t.Context(), "a", "the engine \x00 is away", down); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := hostNamed(t, s, "a").Down; got != "the engine \uFFFD is away" {
+		t.Fatalf("down is %q", got)
+	}
+	if err := s.SetHostDown(t.Context(), "a", "", nil); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		got, err := s.DrainHost(t.Context(), "a", true, fleet.Event{Kind: "host.drained", Host: "a"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, got, fleet.Host{Name: "a", Drained: true})
+	}
+	same(t, hostNamed(t, s, "a"), fleet.Host{Name: "a", Drained: true})
+	events, err := s.Events(t.Context(), "", 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, events, []fleet.Event{{Seq: 1, Kind: "host.down", Host: "a"}, {Seq: 2, Kind: "host.drained", Host: "a"}})
+
+	wantCode(t, s.SetHostDown(t.Context(), "nobody", "gone", nil), fleet.CodeNotFound)
+	_, err = s.DrainHost(t.Context(), "nobody", true, fleet.Event{})
+	wantCode(t, err, fleet.CodeNotFound)
+}
+
+// workOfHosts: a worker gets only what stands on the hosts that it names.
+func workOfHosts(t *testing.T, s *store.Store) {
+	for n, name := range []string{"", "a", "b", "a"} {
+		env := environment(n)
+		env.Host, env.Work.Action = name, fleet.Create
+		mustAdmit(t, s, env)
+	}
+	now := base.Add(time.Hour)
+	take := func(hosts ...string) string {
+		t.Helper()
+		env, _, err := s.TakeWork(t.Context(), "w", hosts, now, now.Add(time.Minute))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return env.ID
+	}
+	for _, c := range []struct {
+		hosts []string
+		want  string
+	}{
+		{nil, ""}, {[]string{"c"}, ""}, {[]string{"b"}, environment(2).ID}, {[]string{"b"}, ""},
+		{[]string{"c", "a", "b"}, environment(1).ID}, {[]string{"a", "b"}, environment(3).ID}, {[]string{"a", "b"}, ""},
+	} {
+		if got := take(c.hosts...); got != c.want {
+			t.Errorf("work on %v is %q, want %q", c.hosts, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,99 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/killpoint"
+)
+
+// A transaction that lost against another, or whose connection broke before the commit, is tried
+// again: that often, after a pause that doubles from the first.
+const (
+	txAttempts = 6
+	firstPause = 2 * time.Millisecond
+)
+
+// txLimit is how long a transaction may take, all tries included, on a database that is
+// reached over a network. A server that has stopped without a word would hold its caller for good.
+const txLimit = 45 * time.Second
+
+// inTx runs fn in one write transaction and commits it when fn gives no error.
+// Errors that carry a fleet code pass unchanged, the database's own get one.
+// fn may be run more than once: it must have no effect but in tx and in what it assigns anew.
+func (s *Store) inTx(ctx context.Context, doing string, fn func(*txn) error) error {
+	if s.pg == nil {
+		_, err := s.tryTx(ctx, doing, fn)
+		return err
+	}
+	limited, cancel := context.WithTimeout(ctx, txLimit)
+	defer cancel()
+	for attempt := 0; ; attempt++ {
+		then, err := s.tryTx(limited, doing, fn)
+		if err == nil || then != tryAgain || attempt+1 == txAttempts {
+			return s.unansweredIn(ctx, limited, doing, err)
+		}
+		select {
+		case <-limited.Done():
+			return s.unansweredIn(ctx, limited, doing, err)
+		case <-time.After(s.pg.pause(attempt)):
+		}
+	}
+}
+
+// next is what there is to do after a try that failed.
+type next int
+
+const (
+	// giveUp: another try would end the same way.
+	giveUp next = iota
+	// tryAgain: another may do better.
+	tryAgain
+	// maybeKept: it may have been committed, so another could do it twice.
+	maybeKept
+)
+
+// tryTx is one try, and what to do when it fails.
+func (s *Store) tryTx(ctx context.Context, doing string, fn func(*txn) error) (then next, err error) {
+	tx, err := s.write.BeginTx(ctx, nil)
+	if err != nil {
+		return s.mayTryAgain(ctx, err), s.fault(ctx, doing, err)
+	}
+	// After a commit this does nothing; it is here for errors and panics. Its
+	// own error adds nothing: the driver has already ended the transaction then.
+	defer func() { _ = tx.Rollback() }()
+	if err := fn(&txn{Tx: tx, kept: s.statements, arrays: s.pg != nil}); err != nil {
+		return s.mayTryAgain(ctx, err), s.fault(ctx, doing, err)
+	}
+	killpoint.Reach("store", doing, killpoint.Before)
+	if err = tx.Commit(); err == nil {
+		killpoint.Reach("store", doing, killpoint.After)
+		s.statements.prepare(ctx)
+		return giveUp, nil
+	}
+	if s.pg != nil && connectionLost(err) {
+		// It may have been kept. A second try would not know that and do it twice.
+		return maybeKept, fleet.Errorf(fleet.CodeUnavailable, "%s: the database's answer to the commit was lost: %w", doing, err).
+			WithHint("it may have been kept: look first, or ask again with the same idempotency key")
+	}
+	return s.mayTryAgain(ctx, err), s.fault(ctx, doing, err)
+}
+
+// mayTryAgain says whether a transaction failed, before its commit or by it, for a reason that passes.
+func (s *Store) mayTryAgain(ctx context.Context, err error) next {
+	if s.pg != nil && ctx.Err() == nil && (lostAgainstAnother(err) || connectionLost(err) && !cannotConnect(err)) {
+		return tryAgain
+	}
+	return giveUp
+}
+
+// unansweredIn tells the end of txLimit from the end of the caller's own context.
+func (s *Store) unansweredIn(ctx, limited context.Context, doing string, err error) error {
+	if !errors.Is(err, context.DeadlineExceeded) || limited.Err() == nil || ctx.Err() != nil {
+		return err
+	}
+	return fleet.Errorf(fleet.CodeUnavailable, "%s: the database did not answer within %s: %w", doing, txLimit, err).
+		WithHint("look whether PostgreSQL at %s works and is not overloaded", s.where)
+}

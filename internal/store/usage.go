@@ -1,0 +1,127 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+// amounts are what environments count for in each of their scopes.
+type amounts struct{ environments, milliCPUs, memoryMiB int64 }
+
+func (a amounts) plus(b amounts, sign int64) amounts {
+	return amounts{a.environments + sign*b.environments, a.milliCPUs + sign*b.milliCPUs, a.memoryMiB + sign*b.memoryMiB}
+}
+
+// use counts a row in its scopes, until it is proven gone.
+func (b *batch) use(env *fleet.Environment, sign int64) {
+	if !env.State.Live() {
+		return
+	}
+	for _, scope := range env.Scopes() {
+		b.count(scope, amounts{1, env.Size.MilliCPUs(), env.Size.MemoryMiB}, sign)
+	}
+}
+
+func (b *batch) count(scope fleet.Scope, a amounts, sign int64) {
+	if b.usage == nil {
+		b.usage = map[fleet.Scope]amounts{}
+	}
+	b.usage[scope] = b.usage[scope].plus(a, sign)
+}
+
+var lockRank = map[string]int{fleet.ScopeUser: 0, fleet.ScopeTeam: 1, fleet.ScopeTenant: 2}
+
+// locked orders scopes as their rows are locked: users, teams, tenants. What most transactions share comes last,
+// so it is held for the shortest time.
+func locked(a, b fleet.Scope) int {
+	return cmp.Or(cmp.Compare(lockRank[a.Kind], lockRank[b.Kind]), cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Name, b.Name))
+}
+
+const addUsage = `INSERT INTO usage (kind, tenant, name, environments, milli_cpus, memory_mib)`
+
+// flushUsage writes what changed. It touches the scopes whose spend changes as well: the row of a
+// scope is the lock of all that its limits look at.
+func (b *batch) flushUsage(ctx context.Context, tx *txn) error {
+	changed := map[fleet.Scope]amounts{}
+	for scope, delta := range b.usage {
+		if delta != (amounts{}) {
+			changed[scope] = delta
+		}
+	}
+	for p, delta := range b.spend {
+		if delta != (money{}) {
+			changed[p.scope] = b.usage[p.scope]
+		}
+	}
+	var rows [][]any
+	for _, scope := range slices.SortedFunc(maps.Keys(changed), locked) {
+		delta := changed[scope]
+		rows = append(rows, []any{scope.Kind, scope.Tenant, scope.Name, delta.environments, delta.milliCPUs, delta.memoryMiB})
+	}
+	return insertAll(ctx, tx, addUsage, rows, ` ON CONFLICT (kind, tenant, name) DO UPDATE SET
+		environments = usage.environments + excluded.environments, milli_cpus = usage.milli_cpus + excluded.milli_cpus,
+		memory_mib = usage.memory_mib + excluded.memory_mib`)
+}
+
+// lockUsage locks the rows of scopes, which are in the order of locks, and gives what they are at.
+func lockUsage(ctx context.Context, tx *txn, scopes []fleet.Scope) (map[fleet.Scope]amounts, error) {
+	var args []any
+	for _, scope := range scopes {
+		args = append(args, scope.Kind, scope.Tenant, scope.Name)
+	}
+	rows, err := tx.QueryContext(ctx, lockUsageSQL(len(scopes)), args...)
+	if err != nil {
+		return nil, err
+	}
+	got := map[fleet.Scope]amounts{}
+	_, err = collect(rows, func(row scanner) (none struct{}, err error) {
+		var scope fleet.Scope
+		var a amounts
+		err = row.Scan(&scope.Kind, &scope.Tenant, &scope.Name, &a.environments, &a.milliCPUs, &a.memoryMiB)
+		got[scope] = a
+		return none, err
+	})
+	return got, err
+}
+
+// lockUsageSQL writes what is there already: that locks, whether there is a row or not, on both databases.
+func lockUsageSQL(scopes int) string {
+	rows := make([]string, scopes)
+	for i := range rows {
+		rows[i] = "(" + placeholders(3*i+1, 3) + ", 0, 0, 0)"
+	}
+	return addUsage + " VALUES " + strings.Join(rows, ", ") + ` ON CONFLICT (kind, tenant, name)
+		DO UPDATE SET environments = usage.environments RETURNING kind, tenant, name, environments, milli_cpus, memory_mib`
+}
+
+// CheckUsage counts every scope's environments anew and gives a sentence for each that is kept otherwise:
+// none, in every committed state. It is one statement, so it sees one state.
+func (s *Store) CheckUsage(ctx context.Context) ([]string, error) {
+	count := func(kind, name string) string {
+		return " UNION ALL SELECT '" + kind + "', tenant, " + name + `, -1, -CAST(CEIL(cpus * 1000) AS BIGINT), -memory_mib
+			FROM environments WHERE state <> 'destroyed' AND tenant <> ''`
+	}
+	query := `SELECT kind, tenant, name, CAST(SUM(environments) AS BIGINT), CAST(SUM(milli_cpus) AS BIGINT), CAST(SUM(memory_mib) AS BIGINT)
+		FROM (SELECT kind, tenant, name, environments, milli_cpus, memory_mib FROM usage` +
+		count(fleet.ScopeTenant, "''") + count(fleet.ScopeTeam, "team") + count(fleet.ScopeUser, "owner") +
+		`) AS counted GROUP BY kind, tenant, name
+		HAVING SUM(environments) <> 0 OR SUM(milli_cpus) <> 0 OR SUM(memory_mib) <> 0 ORDER BY kind, tenant, name`
+	rows, err := s.read.QueryContext(ctx, query)
+	if err != nil {
+		return nil, s.fault(ctx, "check usage", err)
+	}
+	wrong, err := collect(rows, func(row scanner) (string, error) {
+		var scope fleet.Scope
+		var off amounts
+		err := row.Scan(&scope.Kind, &scope.Tenant, &scope.Name, &off.environments, &off.milliCPUs, &off.memoryMiB)
+		return fmt.Sprintf("usage of %s is off by %d environments, %d thousandths of a core, %d MiB",
+			scope, off.environments, off.milliCPUs, off.memoryMiB), err
+	})
+	return wrong, s.fault(ctx, "check usage", err)
+}

@@ -1,0 +1,21 @@
+package strictyaml
+
+import (
+	"regexp"
+	"strconv"
+)
+
+var memoryRE = regexp.MustCompile(`^([1-9][0-9]{0,7})(MiB|GiB)$`)
+
+// Mebibytes reads an amount of memory as files have it, "512MiB" or "2GiB", in MiB.
+func Mebibytes(text string) (int64, bool) {
+	m := memoryRE.FindStringSubmatch(text)
+	if m == nil {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(m[1], 10, 64)
+	if m[2] == "GiB" {
+		n *= 1024
+	}
+	return n, err == nil
+}

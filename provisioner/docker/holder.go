@@ -1,0 +1,102 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
+
+	"github.com/bothy-env/bothy/provisioner"
+)
+
+// A holder is a container of a slot that does nothing but keep a network namespace on the slot's
+// network. A sandbox joins that namespace, so that starting it does not wait for the engine to
+// build a network interface, which takes more than half of a start and is done one at a time.
+
+const (
+	// joinPrefix is what the engine calls joining a container's namespace in a network mode.
+	joinPrefix = "container:"
+	// holderMemory bounds a holder, in bytes; 6 MiB is the least that an engine takes.
+	holderMemory = 16 << 20
+	holderPids   = 8
+	// holderHost is the host name that sandboxes see: who joins a namespace has its holder's.
+	holderHost = "bothy"
+)
+
+// slotOf gives the slot of a reservation; a plain network's name, as earlier versions reserved it, is its own.
+func slotOf(reserved string) string { return strings.TrimPrefix(reserved, joinPrefix) }
+
+// hold makes and starts the holder of a slot, which goes by the name of the slot's network.
+func (k *keeper) hold(ctx context.Context, n int) (id string, err error) {
+	const op = "hold network"
+	cctx, cancel := k.r.call(ctx)
+	defer cancel()
+	pids, init := int64(holderPids), true
+	made, err := k.r.api.ContainerCreate(cctx,
+		&container.Config{
+			Image: k.cfg.Holder, Hostname: holderHost, User: "65534:65534",
+			Entrypoint: []string{"sleep"}, Cmd: []string{"infinity"}, StopSignal: "SIGKILL",
+			Labels: k.slotRequest(n, 0).Labels,
+		},
+		&container.HostConfig{
+			NetworkMode: container.NetworkMode(k.slotName(n)), Init: &init, ReadonlyRootfs: true,
+			CapDrop: []string{"ALL"}, SecurityOpt: []string{"no-new-privileges:true"},
+			IpcMode: "private", CgroupnsMode: "private",
+			LogConfig: container.LogConfig{Type: "none"},
+			Resources: container.Resources{Memory: holderMemory, MemorySwap: holderMemory, PidsLimit: &pids},
+		}, nil, nil, k.slotName(n))
+	if err != nil {
+		return "", k.r.fail(ctx, op, err)
+	}
+	if err := k.r.api.ContainerStart(cctx, made.ID, container.StartOptions{}); err != nil {
+		gone := k.r.api.ContainerRemove(cctx, made.ID, container.RemoveOptions{Force: true})
+		return "", errors.Join(k.r.fail(ctx, op, err), k.r.fail(ctx, op, gone))
+	}
+	return made.ID, nil
+}
+
+// holds reports whether a holder is there and runs.
+func (k *keeper) holds(ctx context.Context, id string) (bool, error) {
+	cctx, cancel := k.r.call(ctx)
+	defer cancel()
+	c, err := k.r.api.ContainerInspect(cctx, id)
+	if err = k.r.fail(ctx, "look at network", err); err != nil {
+		if provisioner.Is(err, provisioner.NotFound) {
+			err = nil
+		}
+		return false, err
+	}
+	return c.State != nil && c.State.Running, nil
+}
+
+// removeHolder removes the holder of a slot, if there is one. Conflict: a container is still in its namespace.
+func (k *keeper) removeHolder(ctx context.Context, name string) error {
+	const op = "remove network"
+	cctx, cancel := k.r.call(ctx)
+	defer cancel()
+	c, err := k.r.api.ContainerInspect(cctx, name)
+	if err = k.r.fail(ctx, op, err); provisioner.Is(err, provisioner.NotFound) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	if c.Config == nil || c.Config.Labels[LabelSlot] == "" || !k.r.owns(c.Config.Labels) {
+		return foreign(op, kindContainer, name)
+	}
+	all, err := k.r.api.ContainerList(cctx, container.ListOptions{All: true, Filters: filters.NewArgs()})
+	if err != nil {
+		return k.r.fail(ctx, op, err)
+	}
+	for _, other := range all {
+		if at := slotOf(other.HostConfig.NetworkMode); at == c.ID || at == name && other.ID != c.ID {
+			return provisioner.Errorf(provisioner.Conflict, op, "network %s is still in use", name)
+		}
+	}
+	err = k.r.fail(ctx, op, k.r.api.ContainerRemove(cctx, c.ID, container.RemoveOptions{Force: true, RemoveVolumes: true}))
+	if provisioner.Is(err, provisioner.NotFound) {
+		return nil
+	}
+	return err
+}

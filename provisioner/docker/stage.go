@@ -1,0 +1,224 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync/atomic"
+
+	"github.com/docker/docker/api/types"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/pkg/stdcopy"
+
+	"github.com/bothy-env/bothy/provisioner"
+)
+
+var _ provisioner.Stager = (*Runtime)(nil)
+
+const (
+	opStage   = "stage sandbox"
+	opDeliver = "deliver files"
+
+	// stageScript waits in folder $1 for what encodeFiles makes. It begins to write when the last line has come, so
+	// that a connection which breaks off leaves nothing; what it cannot finish it removes. It uses the shell's builtins
+	// alone, but for what is seldom needed: to start one program costs more than all the rest. While it waits it
+	// is one shell in a read, which ends with its connection.
+	stageScript = `[ -d "$1" ] || exit 66
+cd "$1" 2>/dev/null && [ -w . ] || exit 67
+echo ready
+IFS= read -r count || exit 65
+n=0; set --
+while [ "$n" -lt "$count" ]; do
+  n=$((n+1))
+  read -r mask mode && IFS= read -r name && IFS= read -r data || exit 65
+  eval "mask$n=\$mask mode$n=\$mode name$n=\$name data$n=\$data"
+  set -- "$@" "./$name"
+done
+IFS= read -r end && [ "$end" = end ] || exit 65
+for file; do
+  if [ -e "$file" ] || [ -L "$file" ]; then rm -f -- "$file" || exit 1; fi
+done
+while [ "$n" -gt 0 ]; do
+  eval "mask=\$mask$n mode=\$mode$n name=\$name$n data=\$data$n"
+  umask "$mask" && printf %b "$data" > "./$name" && { [ -z "$mode" ] || chmod "$mode" "./$name"; } || { rm -f -- "$@"; exit 1; }
+  n=$((n-1))
+done
+echo done`
+	lineReady       = "ready\n"
+	lineDone        = "done\n"
+	exitNotWritable = 67
+	exitCutShort    = 65
+)
+
+// stage is a shell inside that waits; see stageScript. It holds one connection, and no goroutine while it waits.
+type stage struct {
+	r      *Runtime
+	execID string
+	conn   types.HijackedResponse
+	words  said
+	used   atomic.Bool
+}
+
+// Stage opens a way into a running sandbox. The image needs /bin/sh.
+func (r *Runtime) Stage(ctx context.Context, id, user string) (provisioner.Stage, error) {
+	execID, err := r.createExec(ctx, id, container.ExecOptions{
+		User: user, WorkingDir: "/", AttachStdin: true, AttachStdout: true, AttachStderr: true, Env: []string{"LC_ALL=C"},
+		Cmd: []string{"/bin/sh", "-c", stageScript, "bothy-stage", provisioner.SecretsDir},
+	})
+	if err != nil {
+		return nil, during(opStage, err)
+	}
+	// Cut short by ctx, unlike a command: what was started half-way ends with its connection.
+	conn, err := r.attach(ctx, execID, false)
+	if err != nil {
+		return nil, during(opStage, err)
+	}
+	s := &stage{r: r, execID: execID, conn: conn}
+	said, err := s.answer(ctx, opStage, lineReady, nil)
+	if err == nil && said != lineReady {
+		err = s.refusal(ctx, user, said)
+	}
+	if err != nil {
+		conn.Close()
+		return nil, during(opStage, err)
+	}
+	return s, nil
+}
+
+// refusal says why the shell inside does not wait.
+func (s *stage) refusal(ctx context.Context, user, text string) error {
+	code, err := s.exitCode(ctx)
+	switch {
+	case err != nil:
+		return err
+	case code == exitNotThere:
+		return provisioner.Errorf(provisioner.Permanent, opStage, "the sandbox has no folder %s", provisioner.SecretsDir)
+	case code == exitNotWritable:
+		return provisioner.Errorf(provisioner.Denied, opStage, "user %q may not write to %s in the sandbox", user, provisioner.SecretsDir)
+	case notStarted(text, code):
+		return startFailure(strings.TrimSpace(text), provisioner.ExecRequest{User: user, Dir: "/"})
+	}
+	return provisioner.Errorf(provisioner.NotFound, opStage, "the sandbox ended while it was entered (code %d): %s", code, firstLine(s.words.String()))
+}
+
+// Deliver sends the files and waits until they are in place.
+func (s *stage) Deliver(ctx context.Context, files []provisioner.File) error {
+	if s.used.Swap(true) {
+		return provisioner.Errorf(provisioner.NotFound, opDeliver, "this way into the sandbox was used or closed before")
+	}
+	defer s.conn.Close()
+	if err := ctx.Err(); err != nil {
+		return s.r.fail(ctx, opDeliver, err)
+	}
+	frame, err := encodeFiles(files)
+	if err != nil {
+		return err
+	}
+	said, err := s.answer(ctx, opDeliver, lineDone, frame)
+	if err != nil || said == lineDone {
+		return err
+	}
+	return s.failure(ctx)
+}
+
+// failure says why files were not delivered.
+func (s *stage) failure(ctx context.Context) error {
+	code, err := s.exitCode(ctx)
+	words := s.words.String()
+	switch {
+	case provisioner.Is(err, provisioner.Transient) && errors.Is(err, io.ErrUnexpectedEOF):
+		return provisioner.Errorf(provisioner.NotFound, opDeliver, "the connection into the sandbox was lost")
+	case err != nil:
+		return during(opDeliver, err)
+	case code == exitCutShort:
+		return provisioner.Errorf(provisioner.NotFound, opDeliver, "the connection into the sandbox was lost")
+	case code != 1:
+		return provisioner.Errorf(provisioner.NotFound, opDeliver, "the process that waited in the sandbox is gone, with code %d", code)
+	}
+	class := classOfWords(words)
+	if strings.Contains(words, "printf: I/O error") {
+		class = provisioner.Quota // a shell's words for any write that fails; in memory only want of room does that
+	}
+	return provisioner.Errorf(class, opDeliver, "writing to %s in the sandbox failed: %s", provisioner.SecretsDir, firstLine(words))
+}
+
+// Close gives the way up. Idempotent; a Deliver that waits ends. The process inside ends with it, one that is frozen
+// when it is thawed.
+func (s *stage) Close() error {
+	s.used.Store(true)
+	s.conn.Close()
+	return nil
+}
+
+// answer sends a frame and gives what the shell inside says, up to the line that is wanted or else to its end.
+func (s *stage) answer(ctx context.Context, op, want string, frame []byte) (string, error) {
+	cctx, cancel := s.r.call(ctx)
+	defer cancel()
+	defer context.AfterFunc(cctx, s.conn.Close)()
+	if len(frame) > 0 {
+		// When it fails the process is gone: its last words say more.
+		_, _ = s.conn.Conn.Write(frame)
+		_ = s.conn.CloseWrite()
+	}
+	line := &awaited{want: want}
+	_, err := stdcopy.StdCopy(line, &s.words, s.conn.Reader)
+	if err != nil && !errors.Is(err, errAwaited) && cctx.Err() != nil {
+		return "", s.r.fail(ctx, op, cctx.Err())
+	}
+	return string(line.got), nil
+}
+
+func (s *stage) exitCode(ctx context.Context) (int, error) {
+	return (&session{r: s.r, execID: s.execID}).exitCode(ctx)
+}
+
+// errAwaited ends the reading of output; it is no failure.
+var errAwaited = errors.New("the line that was awaited has come")
+
+// awaited keeps output and ends when it is the line that is wanted.
+type awaited struct {
+	want string
+	got  []byte
+}
+
+func (a *awaited) Write(p []byte) (int, error) {
+	a.got = append(a.got, p[:min(len(p), heldMost-len(a.got))]...)
+	if string(a.got) == a.want {
+		return len(p), errAwaited
+	}
+	return len(p), nil
+}
+
+// encodeFiles makes what stageScript reads: how many files there are; for each, the umask and, when programs of it
+// are to be run, the mode too, its name, and its data in the escapes of printf's %b; and the end.
+func encodeFiles(files []provisioner.File) ([]byte, error) {
+	if err := provisioner.CheckFiles(files); err != nil {
+		return nil, err
+	}
+	b := fmt.Appendf(nil, "%d\n", len(files))
+	for _, f := range files {
+		b = fmt.Appendf(b, "%03o", 0o777&^f.Mode)
+		if f.Mode&0o111 != 0 {
+			b = fmt.Appendf(b, " %03o", f.Mode) // a shell makes no files that may be run
+		}
+		b = append(append(append(b, '\n'), f.Name...), '\n')
+		b = append(escape(b, f.Data), '\n')
+	}
+	return append(b, "end\n"...), nil
+}
+
+// escape appends data with every byte escaped that could mean something to a shell's read or to printf. Shells mark
+// places in their own texts with some of the bytes from 0x80 on.
+func escape(b, data []byte) []byte {
+	const octal = "01234567"
+	for _, c := range data {
+		if c < ' ' || c == '\\' || c >= 0x7f && c < 0xa0 {
+			b = append(b, '\\', '0', octal[c>>6], octal[c>>3&7], octal[c&7])
+		} else {
+			b = append(b, c)
+		}
+	}
+	return b
+}
