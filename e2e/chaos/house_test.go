@@ -115,11 +115,13 @@ func newHouse(t *testing.T, o setup) (h *house, err error) {
 func (h *house) arguments(o setup, folder string) ([]string, error) {
 	common := append([]string{
 		"--database=" + cmp.Or(o.through, h.dsn),
-		"--timing-sweep=1s", "--timing-orphan-grace=1s", "--timing-work-lease=3s", "--shutdown-timeout=10s",
+		"--timing-sweep=1s", "--timing-orphan-grace=1s", "--timing-work-lease=3s",
 	}, o.args...)
 	if o.real {
-		return append(common, "--network-spare=2"), nil
+		// A busy engine takes its time to remove a network. A stop that is cut short leaves it to the next start, and here is none.
+		return append(common, "--network-spare=2", "--shutdown-timeout="+patience.String()), nil
 	}
+	common = append(common, "--shutdown-timeout=10s")
 	hosts := filepath.Join(h.dir, "hosts.yaml")
 	text := fmt.Sprintf("hosts:\n  - name: shared\n    endpoint: fake://%s\n", folder)
 	if o.capacity > 0 {

@@ -116,5 +116,8 @@ func (h *house) sweep(ctx context.Context) error {
 		_, e := docker(ctx, append(remove, f.Name)...)
 		err = errors.Join(err, e)
 	}
+	if len(left) > 0 {
+		err = errors.Join(err, errors.New(h.logs()))
+	}
 	return err
 }

@@ -292,6 +292,16 @@ func TestAnAnswerThatIsNotBothysIsSaidToBeSo(t *testing.T) {
 	}
 }
 
+// What the daemon says of a stream that its reader has left may still arrive. It was told as a fault of the daemon's.
+func TestAReaderThatLeftIsToldItLeftWhateverArrivesAfter(t *testing.T) {
+	host, _ := peer(t, say(200, "application/x-ndjson", `{"events":[]}`+"\n"+`{"problem":{"code":"internal","detail":"a fault"}}`+"\n"))
+	ctx, leave := context.WithCancel(t.Context())
+	err := connect(t, client.Options{Host: host}).Watch(ctx, "otter", 0, func(wire.Update) error { leave(); return nil })
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestWrongOptionsAreRefusedBeforeAnythingIsSent(t *testing.T) {
 	junk := filepath.Join(shortDir(t), "ca.pem")
 	if err := os.WriteFile(junk, []byte("no certificate"), 0o600); err != nil {

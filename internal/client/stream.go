@@ -90,6 +90,9 @@ func readLines[T any](ctx context.Context, c *Client, address string, line func(
 		}
 		var end wire.StreamEnd
 		if json.Unmarshal(raw, &end) == nil && end.Problem != nil {
+			if ctx.Err() != nil { // The daemon saw the caller leave: its last words are about that.
+				return c.lost(ctx, ctx.Err())
+			}
 			return fromProblem(*end.Problem)
 		}
 		var value T
