@@ -20,7 +20,7 @@ import (
 const (
 	// maxStart bounds that message, in bytes: a command line and its variables.
 	maxStart = 1 << 20
-	// lingerWait is how long the client may take to close after the exit code.
+	// lingerWait is how long the client may take to close after the last word: an exit code, or why a copy is refused.
 	lingerWait = 2 * time.Second
 )
 

@@ -63,6 +63,9 @@ func (s *Server) copyTo(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		return tooLarge
 	case body.err != nil:
 		return problem(fleet.CodeInvalid, "the folder may hold a part of it; copy again", "the copy broke off: %s", body.reason())
+	case err != nil && body.begun:
+		body.refuse(w, r, s.ended(ctx, err))
+		return nil
 	case err != nil:
 		return err
 	}
@@ -76,6 +79,7 @@ type upload struct {
 	body  io.Reader
 	rc    *http.ResponseController
 	stall time.Duration
+	begun bool
 	err   error
 }
 
@@ -83,10 +87,24 @@ func (u *upload) Read(p []byte) (int, error) {
 	// A connection that cannot take deadlines has none.
 	_ = u.rc.SetReadDeadline(realTime().Add(u.stall))
 	n, err := u.body.Read(p)
+	u.begun = u.begun || n > 0
 	if err != nil && err != io.EOF {
 		u.err = err
 	}
 	return n, err
+}
+
+// refuse answers with an error while the client still sends. The server of net/http would close the connection at once, as the body
+// was asked for by "100 Continue", and a client whose write fails does not look for an answer any more: what it sends is
+// read for a while longer.
+func (u *upload) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	// A connection that cannot do it (HTTP/2) does so anyway.
+	_ = u.rc.EnableFullDuplex()
+	fail(w, r, err)
+	_ = u.rc.SetReadDeadline(realTime().Add(lingerWait))
+	if u.rc.Flush() == nil {
+		_, _ = io.Copy(io.Discard, u.body) // Ends with the client, or at the deadline.
+	}
 }
 
 func (u *upload) reason() string {
