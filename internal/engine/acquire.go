@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
@@ -79,7 +80,7 @@ func (e *Engine) admit(ctx context.Context, w *wish) (store.Admitted, error) {
 			return store.Admitted{}, err
 		}
 		admitted, err := e.store.Admit(ctx, a)
-		if fleet.CodeOf(err) == fleet.CodeConflict && w.env.Name == "" && w.env.IdempotencyKey == "" && try < nameTries {
+		if errors.Is(err, store.ErrNameTaken) && w.env.Name == "" && try < nameTries {
 			continue
 		}
 		if w.refusal != nil {
@@ -94,7 +95,7 @@ func (e *Engine) admission(w *wish, now time.Time) (store.Admission, error) {
 	env := w.env
 	env.ID, env.CreatedAt, env.UpdatedAt = newID(), now, now
 	if env.Name == "" {
-		env.Name = newName()
+		env.Name = e.cfg.NewName()
 	}
 	a := store.Admission{
 		RequestHash: w.hash, HeldMicros: w.hold(now), HeldFor: env.Lease.TTL,

@@ -67,6 +67,8 @@ type Config struct {
 	Clock func() time.Time
 	// Wall reads the machine's clock (default time.Now).
 	Wall func() time.Time
+	// NewName makes up a name for a request that gives none (default: two words and a number).
+	NewName func() string
 	// ExtraChecks are asked by Checks beside the engine's own.
 	ExtraChecks []func(context.Context) Check
 }
@@ -129,6 +131,9 @@ func New(cfg Config) (*Engine, error) {
 	cfg.Tick = cmp.Or(cfg.Tick, 10*time.Second)
 	cfg.SweepEvery = cmp.Or(cfg.SweepEvery, 30*time.Second)
 	cfg.OrphanGrace = cmp.Or(cfg.OrphanGrace, 60*time.Second)
+	if cfg.NewName == nil {
+		cfg.NewName = newName
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -358,6 +358,24 @@ func TestAcquireRefuses(t *testing.T) {
 	}
 }
 
+// TestMadeUpNameIsTaken: a name that nobody asked for never refuses a request, whether it may be sent again or not.
+func TestMadeUpNameIsTaken(t *testing.T) {
+	names := []string{"taken", "free-1", "taken", "free-2"}
+	b := setup(t, func(c *engine.Config) {
+		c.NewName = func() (name string) {
+			name, names = names[0], names[1:]
+			return name
+		}
+	})
+	b.acquire(func(r *engine.Request) { r.Name = "taken" })
+	for _, want := range []struct{ key, name string }{{"", "free-1"}, {"once", "free-2"}} {
+		got, err := b.engine.Acquire(t.Context(), engine.Request{Who: ann, IdempotencyKey: want.key})
+		if err != nil || got.Env.Name != want.name {
+			t.Errorf("with the key %q: %q, %v; want %q", want.key, got.Env.Name, err, want.name)
+		}
+	}
+}
+
 func TestExecRefusesOtherUsers(t *testing.T) {
 	b := setup(t).run()
 	env := b.untilState(b.acquire().ID, fleet.Leased)

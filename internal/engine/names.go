@@ -3,6 +3,7 @@ package engine
 import (
 	"crypto/rand"
 	"encoding/base32"
+	"fmt"
 	"math/big"
 	"regexp"
 	"strings"
@@ -32,15 +33,25 @@ func newID() string {
 func NewID() string { return newID()[:8] }
 
 // newName makes up a name that people can say: a weather and a mountain thing.
-func newName() string { return pick(nameAdjectives) + "-" + pick(nameNouns) + "-" + pick(nameDigits) }
+// There are some two million, so that a thousand that are live seldom meet.
+func newName() string {
+	return fmt.Sprintf("%s-%s-%d", pick(nameAdjectives), pick(nameNouns), 2+below(nameNumbers))
+}
+
+// nameNumbers is how many numbers there are to end a name.
+const nameNumbers = 998
 
 func pick(words string) string {
 	list := strings.Fields(words)
-	n, err := rand.Int(rand.Reader, big.NewInt(int64(len(list))))
+	return list[below(len(list))]
+}
+
+func below(n int) int {
+	i, err := rand.Int(rand.Reader, big.NewInt(int64(n)))
 	if err != nil {
-		return list[0] // unreachable: the random source ends the program on failure
+		return 0 // unreachable: the random source ends the program on failure
 	}
-	return list[n.Int64()]
+	return int(i.Int64())
 }
 
 const (
@@ -50,5 +61,4 @@ const (
 	nameNouns = `alder badger birch brook burn cairn corrie crag creek curlew eagle fell fern finch fox glen
 		gorse grouse hare hawk hazel heather hill juniper kestrel larch lark linnet loch marten
 		meadow moor otter owl peak pine plover raven ridge robin rowan spruce stag swift thistle wren`
-	nameDigits = `2 3 4 5 6 7 8 9 22 23 24 25 26 27 28 29 32 33 34 35 36 37 38 39 42 43 44 45 46 47 48 49`
 )

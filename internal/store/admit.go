@@ -47,7 +47,7 @@ const admitTries = 2
 // Admit grants a request: it takes a warm environment, or writes a new one. When the owner has used the
 // idempotency key before, it gives that environment as it is now, whatever its state, and Existed.
 //
-// Errors, after which nothing is written: CodeConflict when the key was used for another request or a
+// Errors, after which nothing is written: CodeConflict when the key was used for another request, ErrNameTaken when a
 // live environment has the name, and what Decide and Take gave, as they gave it.
 //
 // Decide and Take run inside the transaction, which may be tried again: they must be quick and must not call the store.
@@ -68,7 +68,7 @@ func (s *Store) Admit(ctx context.Context, a Admission) (Admitted, error) {
 
 func (s *Store) admit(ctx context.Context, a Admission) (Admitted, error) {
 	asking := &admitting{a: a}
-	err := s.admissions.do(ctx, asking, func() error {
+	err := s.writes.do(ctx, &writing{admit: asking}, func() error {
 		return s.inTx(ctx, doingAdmit, func(tx *txn) error {
 			if err := s.judge(ctx, tx, asking); err != nil || asking.got.Existed {
 				return err
@@ -95,32 +95,6 @@ type admitting struct {
 	got Admitted
 }
 
-// admitTogether decides requests in one transaction, one after the other: each sees what those before it were given.
-func (s *Store) admitTogether(ctx context.Context, all []*admitting) []error {
-	return inOneTx(ctx, s, doingAdmit, all, steps[*admitting]{
-		lock: func(tx *txn) (err error) {
-			var scopes []fleet.Scope
-			for _, one := range all {
-				if one.a.Decide != nil {
-					scopes = append(scopes, one.a.Env.Scopes()...)
-				}
-			}
-			tx.standing, err = standingOf(ctx, tx, scopes)
-			return err
-		},
-		decide: func(tx *txn, one *admitting) error {
-			// Of two under one key neither is written yet; writing both fails, and each is then asked alone.
-			if err := s.judge(ctx, tx, one); err != nil || one.got.Existed {
-				return err
-			}
-			tx.standing.promised.use(&one.a.Env, 1)
-			tx.standing.promised.hold(&one.a.Env, 1)
-			return nil
-		},
-		write: func(tx *txn, b *batch, all []*admitting) error { return s.grantAll(ctx, tx, b, all) },
-	})
-}
-
 // judge finds out whether a request was granted before, or may be now.
 func (s *Store) judge(ctx context.Context, tx *txn, one *admitting) error {
 	env, existed, err := s.asked(ctx, tx, one.a)
@@ -133,14 +107,15 @@ func (s *Store) judge(ctx context.Context, tx *txn, one *admitting) error {
 // grant gives a request a warm environment, or else a new row.
 func (s *Store) grant(ctx context.Context, tx *txn, b *batch, a Admission) (Admitted, error) {
 	one := &admitting{a: a}
-	err := s.grantAll(ctx, tx, b, []*admitting{one})
+	err := s.grantAll(ctx, tx, b, []*admitting{one}, nil)
 	return one.got, err
 }
 
 // grantAll gives each of the requests that are not granted yet a warm environment, as far as there are some, or else a new row.
-func (s *Store) grantAll(ctx context.Context, tx *txn, b *batch, all []*admitting) error {
+// It writes the alterations of other rows with those of the ones that it gives.
+func (s *Store) grantAll(ctx context.Context, tx *txn, b *batch, all []*admitting, others []*alteration) error {
 	all = slices.DeleteFunc(all, func(one *admitting) bool { return one.got.Existed })
-	if err := s.claim(ctx, tx, b, all); err != nil {
+	if err := s.claim(ctx, tx, b, all, others); err != nil {
 		return err
 	}
 	for _, one := range all {
@@ -218,6 +193,9 @@ func nameTaken(err error, name string) error {
 	if index, ok := uniqueViolation(err); !ok || index != "environments_live_name" {
 		return err
 	}
-	taken := &fleet.Error{Code: fleet.CodeConflict, Sentence: fmt.Sprintf("the name %q is taken by a live environment", name), Err: err}
+	taken := &fleet.Error{
+		Code: fleet.CodeConflict, Sentence: fmt.Sprintf("the name %q is taken by a live environment", name),
+		Err: fmt.Errorf("%w: %w", ErrNameTaken, err),
+	}
 	return taken.WithHint("choose another name, or release that one: bothy down %s", name)
 }

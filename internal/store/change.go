@@ -49,7 +49,7 @@ func (s *Store) Change(
 	ctx context.Context, id string, expect Expect, change func(*fleet.Environment) (Writes, error),
 ) (fleet.Environment, error) {
 	c := &changing{id: id, expect: expect, change: change}
-	err := s.changes.do(ctx, c, func() error {
+	err := s.writes.do(ctx, &writing{change: c}, func() error {
 		return s.inTx(ctx, doingChange, func(tx *txn) error { return s.changeOne(ctx, tx, c) })
 	})
 	if err != nil {
@@ -91,55 +91,6 @@ func (s *Store) changeOne(ctx context.Context, tx *txn, c *changing) error {
 	return b.flush(ctx, tx)
 }
 
-// changeTogether does changes of different rows in one transaction.
-func (s *Store) changeTogether(ctx context.Context, all []*changing) []error {
-	var rows map[string]fleet.Environment
-	taken := map[string]bool{}
-	return inOneTx(ctx, s, doingChange, all, steps[*changing]{
-		lock: func(tx *txn) (err error) {
-			rows, err = s.rowsForUpdate(ctx, tx, all)
-			return err
-		},
-		decide: func(_ *txn, c *changing) error {
-			before, ok := rows[c.id]
-			if !ok {
-				return notFound(c.id)
-			}
-			if taken[c.id] {
-				return errAlone // what another makes of the row is not written yet
-			}
-			if err := c.expect.check(&before); err != nil {
-				return err
-			}
-			if err := c.consider(before); err != nil {
-				return err
-			}
-			if c.writes.Decide != nil {
-				return errAlone // the limits' locks come before the rows', in their own order
-			}
-			taken[c.id] = true
-			return nil
-		},
-		write: func(tx *txn, b *batch, all []*changing) error {
-			var alterations []*alteration
-			for _, c := range all {
-				if !c.idle {
-					alterations = append(alterations, &c.alteration)
-				}
-			}
-			if err := alter(ctx, tx, b, alterations...); err != nil {
-				return err
-			}
-			for _, c := range all {
-				if !c.idle {
-					c.env = c.after
-				}
-			}
-			return nil
-		},
-	})
-}
-
 // consider lets the change do its part with the row as it is. It is idle when that changes nothing.
 func (c *changing) consider(before fleet.Environment) error {
 	old, err := valuesOf(&before)
@@ -177,17 +128,17 @@ func (s *Store) expected(ctx context.Context, tx *txn, id string, expect Expect)
 	return env, err
 }
 
-// rowsForUpdate reads the rows of changes for writing, locked in the order of their ids.
-func (s *Store) rowsForUpdate(ctx context.Context, tx *txn, all []*changing) (map[string]fleet.Environment, error) {
-	ids := map[string]bool{}
-	for _, c := range all {
-		ids[c.id] = true
+// rowsToChange reads rows for writing, locked in the order of their ids. Those that another transaction has locked, and those
+// that are not there, are left out.
+func (s *Store) rowsToChange(ctx context.Context, tx *txn, ids map[string]bool) (map[string]fleet.Environment, error) {
+	if len(ids) == 0 {
+		return nil, nil
 	}
 	wanted := slices.Sorted(maps.Keys(ids))
 	for len(wanted)&(len(wanted)-1) != 0 {
 		wanted = append(wanted, wanted[0]) // to a power of two: there are few texts to prepare
 	}
-	rows, err := tx.QueryContext(ctx, selectEnvs+"WHERE id IN ("+placeholders(1, len(wanted))+") ORDER BY id"+s.forUpdate(), list(wanted)...)
+	rows, err := tx.QueryContext(ctx, selectEnvs+"WHERE id IN ("+placeholders(1, len(wanted))+") ORDER BY id"+s.skipLocked(), list(wanted)...)
 	if err != nil {
 		return nil, err
 	}

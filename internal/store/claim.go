@@ -13,8 +13,9 @@ import (
 var findWarm = selectEnvs + `WHERE state = 'warm' AND match_key = $1 AND work_action = '' AND pool <> ''
 	ORDER BY pool, ready_at, id LIMIT $2`
 
-// claim gives requests the warm environments that nobody else takes, to as many as there are some for.
-func (s *Store) claim(ctx context.Context, tx *txn, b *batch, all []*admitting) error {
+// claim gives requests the warm environments that nobody else takes, to as many as there are some for. It writes the
+// alterations of other rows in the same statement.
+func (s *Store) claim(ctx context.Context, tx *txn, b *batch, all []*admitting, others []*alteration) error {
 	asking := map[string][]*admitting{}
 	for _, one := range all {
 		if one.a.Take != nil {
@@ -42,7 +43,7 @@ func (s *Store) claim(ctx context.Context, tx *txn, b *batch, all []*admitting) 
 			claims, claimed = append(claims, a), append(claimed, one)
 		}
 	}
-	if err := alter(ctx, tx, b, claims...); err != nil {
+	if err := alter(ctx, tx, b, slices.Concat(claims, others)...); err != nil {
 		return err
 	}
 	for i, one := range claimed {

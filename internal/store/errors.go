@@ -13,8 +13,10 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
-// The two ways in which a write comes too late; both carry CodeConflict.
+// The ways in which a write comes too late; all carry CodeConflict.
 var (
+	// ErrNameTaken: a live environment of the tenant has the name.
+	ErrNameTaken = errors.New("the name is taken")
 	// ErrMoved: the row's revision is no longer the expected one.
 	ErrMoved = errors.New("the environment has moved on")
 	// ErrFenced: the work was taken over, so the writer's generation is an old one.

@@ -27,11 +27,9 @@ func (s *Store) InTx(ctx context.Context, doing string, fn func(*txn) error) err
 // Txn is what fn of InTx is given.
 type Txn = txn
 
-// Queued is how many admissions and changes wait for the one that is under way.
-func (s *Store) Queued() (admissions, changes int) {
-	s.admissions.mu.Lock()
-	defer s.admissions.mu.Unlock()
-	s.changes.mu.Lock()
-	defer s.changes.mu.Unlock()
-	return len(s.admissions.waiting), len(s.changes.waiting)
+// Queued is how many writes wait for the one that is under way.
+func (s *Store) Queued() int {
+	s.writes.mu.Lock()
+	defer s.writes.mu.Unlock()
+	return len(s.writes.waiting)
 }

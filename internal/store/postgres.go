@@ -64,7 +64,11 @@ func openPostgres(ctx context.Context, dsn string) (_ *Store, err error) {
 	if err := s.prepare(ctx); err != nil {
 		return nil, err
 	}
-	s.write = s.pg.pool(postgresWriters, limits)
+	writing := maps.Clone(limits)
+	// The best plan of what writes does not depend on its values. The server would plan statements that are given lists again
+	// each time, as a list looks cheaper to it when it knows that it is short.
+	writing["plan_cache_mode"] = "force_generic_plan"
+	s.write = s.pg.pool(postgresWriters, writing)
 	readOnly := maps.Clone(limits)
 	readOnly["default_transaction_read_only"] = "on"
 	s.read = s.pg.pool(postgresReaders, readOnly)

@@ -27,9 +27,8 @@ type Store struct {
 	dialect dialect
 	// pg is nil with SQLite.
 	pg *postgres
-	// What comes at the same time shares a transaction.
-	admissions together[*admitting]
-	changes    together[*changing]
+	// writes that come at the same time share a transaction.
+	writes together
 }
 
 // Open opens the database that dsn names and brings its schema up to date. dsn is
@@ -54,7 +53,7 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.admissions.run, s.changes.run = s.admitTogether, s.changeTogether
+	s.writes.run = s.writeTogether
 	return s, nil
 }
 

@@ -78,7 +78,7 @@ func (c *crowd) add(call func()) {
 	c.wg.Go(call)
 	c.size++
 	for {
-		if admissions, changes := c.s.Queued(); admissions+changes == c.size {
+		if c.s.Queued() == c.size {
 			return
 		}
 		runtime.Gosched()
@@ -217,10 +217,15 @@ func TestSameKeyTogether(t *testing.T) {
 			got = append(got, c.admit(t.Context(), a))
 		}
 		c.let()
+		// Done alone they come in any order: the first has the key.
+		same, other := got[:3], got[3:]
+		if other[0].err == nil {
+			same, other = other, same
+		}
 		first := 0
-		for n, g := range got[:3] {
-			if g.err != nil || g.Env.ID != got[0].Env.ID {
-				t.Errorf("request %d was given %s, %v; the first was given %s", n, g.Env.ID, g.err, got[0].Env.ID)
+		for n, g := range same {
+			if g.err != nil || g.Env.ID != same[0].Env.ID {
+				t.Errorf("request %d was given %s, %v; the first was given %s", n, g.Env.ID, g.err, same[0].Env.ID)
 			}
 			if !g.Existed {
 				first++
@@ -229,8 +234,10 @@ func TestSameKeyTogether(t *testing.T) {
 		if first != 1 {
 			t.Errorf("%d of them were the first", first)
 		}
-		if fleet.CodeOf(got[3].err) != fleet.CodeConflict {
-			t.Errorf("another request under the key: %v", got[3].err)
+		for _, g := range other {
+			if fleet.CodeOf(g.err) != fleet.CodeConflict {
+				t.Errorf("another request under the key: %v", g.err)
+			}
 		}
 		mustAddUp(t, s)
 	})
@@ -382,6 +389,88 @@ func TestChangesTogether(t *testing.T) {
 		}
 		mustAddUp(t, s)
 	})
+}
+
+// TestRequestsAndChangesTogether: requests and changes that share a transaction are done as if each were alone. A change of
+// a warm row that a request may take waits for that, and then sees that it is late.
+func TestRequestsAndChangesTogether(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *store.Store) {
+		pending, warm := admitSample(t, s, 1), adoptWarm(t, s, 2, "a")
+		c := admitting(t, s)
+		var changed, late error
+		tried := func(err *error, env fleet.Environment) {
+			c.add(func() { *err = try(s, env.ID, store.Expect{Revision: env.Revision})(t.Context()) })
+		}
+		tried(&changed, pending)
+		tried(&late, warm)
+		claimed, cold := c.admit(t.Context(), asking(100, "a")), c.admit(t.Context(), asking(101, "a"))
+		c.let()
+		if changed != nil || !errors.Is(late, store.ErrMoved) {
+			t.Errorf("changes: %v; %v, want the one of the row that was taken to be late", changed, late)
+		}
+		if claimed.err != nil || claimed.Env.ID != warm.ID || !claimed.Claimed || cold.err != nil || cold.Claimed {
+			t.Errorf("requests: %s, claimed %v, %v; claimed %v, %v", claimed.Env.ID, claimed.Claimed, claimed.err, cold.Claimed, cold.err)
+		}
+		for _, want := range []fleet.Environment{claimed.Env, cold.Env} {
+			if row, err := s.Get(t.Context(), want.ID); err != nil || row.State != want.State || row.Name != want.Name || row.Work.Attempts != 0 {
+				t.Errorf("the row of %s is %+v, %v", want.Name, row, err)
+			}
+		}
+		if row, err := s.Get(t.Context(), pending.ID); err != nil || row.Work.Attempts != pending.Work.Attempts+1 {
+			t.Errorf("%s was tried %d times, %v", row.Name, row.Work.Attempts, err)
+		}
+		mustAddUp(t, s)
+	})
+}
+
+// TestLockedRowHoldsNobodyUp: a change of a row that another transaction holds does not hold up those beside it.
+func TestLockedRowHoldsNobodyUp(t *testing.T) {
+	dsn := pgtest.Shared(t).Database(t)
+	s, other := openAt(t, dsn), openAt(t, dsn)
+	held, free := admitSample(t, s, 1), admitSample(t, s, 2)
+	release, inside := make(chan struct{}), make(chan struct{})
+	done := make(chan error, 1)
+	go func() {
+		_, err := other.Change(t.Context(), held.ID, store.Expect{}, func(*fleet.Environment) (store.Writes, error) {
+			close(inside)
+			<-release
+			return store.Writes{}, nil
+		})
+		done <- err
+	}()
+	<-inside
+	c := admitting(t, s)
+	waited := make(chan error, 1)
+	c.add(func() { waited <- try(s, held.ID, store.Expect{})(t.Context()) })
+	beside := make(chan error, 2)
+	c.add(func() { beside <- try(s, free.ID, store.Expect{})(t.Context()) })
+	c.add(func() {
+		_, err := s.Admit(t.Context(), asking(100, "none"))
+		beside <- err
+	})
+	close(c.resume)
+	enough, cancel := context.WithTimeout(t.Context(), 4*time.Second) // until the server ends the transaction that holds the row
+	defer cancel()
+	for range 2 {
+		select {
+		case err := <-beside:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-enough.Done():
+			t.Error("those beside it were held up")
+		}
+	}
+	select {
+	case err := <-waited:
+		t.Errorf("a change of the held row did not wait: %v", err)
+	default:
+	}
+	close(release)
+	if err := errors.Join(<-done, <-waited); err != nil {
+		t.Error(err)
+	}
+	c.wg.Wait()
 }
 
 func isNil(err error) bool { return err == nil }
