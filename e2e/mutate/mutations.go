@@ -48,8 +48,8 @@ var mutations = []mutation{
 	},
 	{
 		name: "the quota in a shared transaction: what others were just admitted to is not counted",
-		file: "internal/store/admit.go",
-		old:  "			tx.standing.promised.use(&one.a.Env, 1)\n",
+		file: "internal/store/together.go",
+		old:  "	tx.standing.promised.use(&one.a.Env, 1)\n",
 		new:  "",
 		pkg:  "./internal/store", run: "^TestAdmissionsTogether$",
 	},
