@@ -74,11 +74,11 @@ func writeRows(ctx context.Context, tx *txn, all []*alteration) error {
 		}
 	}
 	if len(all) > 1 {
-		err := tx.eachPart(rows, func(source string, args []any) error {
-			_, err := tx.ExecContext(ctx, updateEnvs(source), args...)
-			return err
-		})
+		updates, err := tx.forRows(rows, updateEnvs)
 		if err != nil {
+			return err
+		}
+		if err := tx.execAll(ctx, updates); err != nil {
 			return err
 		}
 	}

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"strconv"
+	"strings"
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
@@ -52,20 +54,23 @@ func (b *batch) note(id string, events []fleet.Event, entries []ledger.Entry) {
 }
 
 func (b *batch) flush(ctx context.Context, tx *txn) error {
-	if err := b.flushUsage(ctx, tx); err != nil {
-		return err
+	var all []statement
+	for _, part := range []struct {
+		rows [][]any
+		text func(source string) string
+	}{
+		{b.usageRows(), changeUsage}, {b.spendRows(), changeSpend},
+		{b.counterRows(), takeNumbers},
+		{entryRows(b.entries), numbered("entries", entryColumns, entriesCounter)},
+		{eventRows(b.events), numbered("events", eventColumns, eventsCounter)},
+	} {
+		statements, err := tx.forRows(part.rows, part.text)
+		if err != nil {
+			return err
+		}
+		all = append(all, statements...)
 	}
-	if err := b.flushSpend(ctx, tx); err != nil {
-		return err
-	}
-	first, err := numbers(ctx, tx, len(b.entries), len(b.events))
-	if err != nil {
-		return err
-	}
-	if err := appendEntries(ctx, tx, first[entriesCounter], b.entries); err != nil {
-		return err
-	}
-	if err := appendEvents(ctx, tx, first[eventsCounter], b.events); err != nil {
+	if err := tx.execAll(ctx, all); err != nil {
 		return err
 	}
 	for _, r := range b.receipts {
@@ -83,35 +88,38 @@ const (
 	receiptsCounter = "receipts"
 )
 
-// numbers takes numbers for entries and events and gives the first of each.
-func numbers(ctx context.Context, tx *txn, entries, events int) (map[string]int64, error) {
-	first := map[string]int64{}
-	var err error
-	switch {
-	case entries == 0 && events == 0:
-		return first, nil
-	case entries == 0:
-		first[eventsCounter], err = number(ctx, tx, eventsCounter, events)
-		return first, err
-	case events == 0:
-		first[entriesCounter], err = number(ctx, tx, entriesCounter, entries)
-		return first, err
+// counterRows say how many numbers are needed, in the order in which counters are locked.
+func (b *batch) counterRows() (rows [][]any) {
+	if n := len(b.entries); n > 0 {
+		rows = append(rows, []any{entriesCounter, int64(n)})
 	}
-	const taken = "CASE name WHEN $3 THEN CAST($1 AS BIGINT) ELSE CAST($2 AS BIGINT) END"
-	const update = "UPDATE counters SET value = value + " + taken + " WHERE name IN ($3, $4) RETURNING name, value + 1 - " + taken
-	rows, err := tx.QueryContext(ctx, update, entries, events, entriesCounter, eventsCounter)
-	if err != nil {
-		return nil, err
+	if n := len(b.events); n > 0 {
+		rows = append(rows, []any{eventsCounter, int64(n)})
 	}
-	_, err = collect(rows, func(row scanner) (none struct{}, err error) {
-		var name string
-		var n int64
-		err = row.Scan(&name, &n)
-		first[name] = n
-		return none, err
-	})
-	return first, err
+	return rows
 }
+
+// takeNumbers is written as an insert, which locks in the order of its rows.
+func takeNumbers(source string) string {
+	return "INSERT INTO counters (name, value) " + source + " ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value"
+}
+
+// numbered inserts rows into a table whose first column is their number: the numbers were taken before, and
+// each row has its place among them, see placeFromLast.
+func numbered(table, columns, counter string) func(source string) string {
+	names := make([]string, strings.Count(columns, ",")+1)
+	for i := range names {
+		names[i] = "v.column" + strconv.Itoa(i+1)
+	}
+	names[0] = "c.value + v.column1"
+	return func(source string) string {
+		return "INSERT INTO " + table + " (" + columns + ") SELECT " + strings.Join(names, ", ") +
+			" FROM (" + source + ") AS v CROSS JOIN counters AS c WHERE c.name = '" + counter + "'"
+	}
+}
+
+// placeFromLast is what is added to the last of n numbers to have the number of i.
+func placeFromLast(i, n int) int64 { return int64(i + 1 - n) }
 
 // number takes n numbers of a record and gives the first.
 func number(ctx context.Context, tx *txn, record string, n int) (first int64, err error) {

@@ -76,14 +76,14 @@ func (s *Store) EntriesBy(ctx context.Context, f EntryFilter) ([]ledger.Entry, e
 	return entries, s.fault(ctx, "read entries", err)
 }
 
-// appendEntries writes entries, numbered from seq.
-func appendEntries(ctx context.Context, tx *txn, seq int64, entries []ledger.Entry) error {
+// entryRows gives entries, each with its place for its number.
+func entryRows(entries []ledger.Entry) [][]any {
 	rows := make([][]any, len(entries))
 	for i, e := range entries {
-		e.Seq = seq + int64(i)
+		e.Seq = placeFromLast(i, len(entries))
 		rows[i] = entryFields(&e)
 	}
-	return insertAll(ctx, tx, "INSERT INTO entries ("+entryColumns+")", rows, "")
+	return rows
 }
 
 // keptEstimates is how many of the newest estimates are looked at.

@@ -86,12 +86,12 @@ func recordEvents(ctx context.Context, tx *txn, events []fleet.Event) error {
 	return b.flush(ctx, tx)
 }
 
-// appendEvents writes events, numbered from seq.
-func appendEvents(ctx context.Context, tx *txn, seq int64, events []fleet.Event) error {
+// eventRows gives events, each with its place for its number.
+func eventRows(events []fleet.Event) [][]any {
 	rows := make([][]any, len(events))
 	for i, e := range events {
-		e.Seq = seq + int64(i)
+		e.Seq = placeFromLast(i, len(events))
 		rows[i] = eventFields(&e)
 	}
-	return insertAll(ctx, tx, "INSERT INTO events ("+eventColumns+")", rows, "")
+	return rows
 }

@@ -33,3 +33,12 @@ func (s *Store) Queued() int {
 	defer s.writes.mu.Unlock()
 	return len(s.writes.waiting)
 }
+
+// ExecAll is how statements are run of which none needs what another gave.
+func (t *txn) ExecAll(ctx context.Context, texts ...string) error {
+	var all []statement
+	for _, text := range texts {
+		all = append(all, statement{text: text})
+	}
+	return t.execAll(ctx, all)
+}

@@ -50,7 +50,7 @@ func insertLines(ctx context.Context, tx *txn, id string, seq, floor int64, line
 			rows = append(rows, []any{id, seq, micros(line.At), line.Source, prose(cut(line.Text))})
 		}
 	}
-	return insertAll(ctx, tx, "INSERT INTO log_lines (environment_id, seq, at, source, line)", rows, "")
+	return insertAll(ctx, tx, "INSERT INTO log_lines (environment_id, seq, at, source, line)", rows)
 }
 
 // cut shortens a line to MaxLogLine bytes, not inside a character.

@@ -9,17 +9,19 @@ import (
 )
 
 // insertAll writes rows in as few statements as it may. insert ends before the values; each row has as many.
-func insertAll(ctx context.Context, tx *txn, insert string, rows [][]any, rest string) error {
-	return tx.eachPart(rows, func(source string, args []any) error {
-		_, err := tx.ExecContext(ctx, insert+" "+source+rest, args...)
+func insertAll(ctx context.Context, tx *txn, insert string, rows [][]any) error {
+	all, err := tx.forRows(rows, func(source string) string { return insert + " " + source })
+	if err != nil {
 		return err
-	})
+	}
+	return tx.execAll(ctx, all)
 }
 
-// eachPart calls fn with all rows as the source of a statement and its values, in as few parts as it may. In the source the
-// values are column1, column2 and so on. A statement whose text is the same for any number of rows is prepared once; where
-// the database cannot do that, parts have a power of two of rows, so that there are few texts.
-func (t *txn) eachPart(rows [][]any, fn func(source string, args []any) error) error {
+// forRows gives the statements that text makes of rows as their source, as few as it may. In the source the values are
+// column1, column2 and so on. A statement whose text is the same for any number of rows is prepared once; where
+// the database cannot do that, each has a power of two of rows, so that there are few texts.
+func (t *txn) forRows(rows [][]any, text func(source string) string) ([]statement, error) {
+	var all []statement
 	for len(rows) > 0 {
 		n := min(len(rows), mostRows)
 		if !t.arrays {
@@ -31,14 +33,12 @@ func (t *txn) eachPart(rows [][]any, fn func(source string, args []any) error) e
 		}
 		source, args, err := list(rows[:n])
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if err := fn(source, args); err != nil {
-			return err
-		}
+		all = append(all, statement{text(source), args})
 		rows = rows[n:]
 	}
-	return nil
+	return all, nil
 }
 
 // mostRows bounds the rows of one statement: SQLite takes at most 32,766 values.

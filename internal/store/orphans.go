@@ -46,7 +46,7 @@ func (s *Store) SeeOrphans(ctx context.Context, host string, found []fleet.Orpha
 		for i := range all {
 			args[i] = orphanFields(&all[i])
 		}
-		return insertAll(ctx, tx, "INSERT INTO orphans ("+orphanColumns+")", args, "")
+		return insertAll(ctx, tx, "INSERT INTO orphans ("+orphanColumns+")", args)
 	})
 	if err != nil {
 		return nil, err

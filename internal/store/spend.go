@@ -135,8 +135,8 @@ func spentBy(ctx context.Context, tx *txn, env *fleet.Environment, coming []ledg
 	return spent, nil
 }
 
-// flushSpend writes what changed, after the rows of the scopes' usage were locked.
-func (b *batch) flushSpend(ctx context.Context, tx *txn) error {
+// spendRows are those that change, in order.
+func (b *batch) spendRows() [][]any {
 	inOrder := func(a, b period) int { return cmp.Or(locked(a.scope, b.scope), strings.Compare(a.of, b.of)) }
 	var rows [][]any
 	for _, p := range slices.SortedFunc(maps.Keys(b.spend), inOrder) {
@@ -146,10 +146,14 @@ func (b *batch) flushSpend(ctx context.Context, tx *txn) error {
 			})
 		}
 	}
-	return insertAll(ctx, tx, `INSERT INTO spend (kind, tenant, name, period, settled_micros, settled_time, held_micros, held_time)`,
-		rows, ` ON CONFLICT (kind, tenant, name, period) DO UPDATE SET
+	return rows
+}
+
+func changeSpend(source string) string {
+	return "INSERT INTO spend (kind, tenant, name, period, settled_micros, settled_time, held_micros, held_time) " + source +
+		` ON CONFLICT (kind, tenant, name, period) DO UPDATE SET
 		settled_micros = spend.settled_micros + excluded.settled_micros, settled_time = spend.settled_time + excluded.settled_time,
-		held_micros = spend.held_micros + excluded.held_micros, held_time = spend.held_time + excluded.held_time`)
+		held_micros = spend.held_micros + excluded.held_micros, held_time = spend.held_time + excluded.held_time`
 }
 
 // checkSpend gives what is kept of each scope's periods, then with the sign turned what rows and entries

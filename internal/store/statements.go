@@ -7,6 +7,9 @@ import (
 	"maps"
 	"slices"
 	"sync"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 )
 
 // txn is a write transaction whose statements are prepared once for the connection, not once for each
@@ -16,6 +19,8 @@ type txn struct {
 	kept *statements // nil where the driver keeps them
 	// arrays: rows may be given as an array a column.
 	arrays bool
+	// conn is PostgreSQL's, which can be told more than one statement at once; else nil.
+	conn *sql.Conn
 	// standing is what is known of the limits of all that share the transaction; nil for one alone.
 	standing *standing
 }
@@ -89,6 +94,31 @@ func (s *statements) close() error {
 	}
 	clear(s.ready)
 	return errors.Join(errs...)
+}
+
+// statement is one that is still to be run.
+type statement struct {
+	text string
+	args []any
+}
+
+// execAll runs statements in order, until one fails. PostgreSQL is sent all of them and waited for once.
+func (t *txn) execAll(ctx context.Context, all []statement) error {
+	if t.conn == nil || len(all) < 2 {
+		for _, s := range all {
+			if _, err := t.ExecContext(ctx, s.text, s.args...); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return t.conn.Raw(func(driver any) error {
+		var b pgx.Batch
+		for _, s := range all {
+			b.Queue(s.text, s.args...)
+		}
+		return driver.(*stdlib.Conn).Conn().SendBatch(ctx, &b).Close()
+	})
 }
 
 // ExecContext runs a statement.

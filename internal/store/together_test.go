@@ -473,6 +473,24 @@ func TestLockedRowHoldsNobodyUp(t *testing.T) {
 	c.wg.Wait()
 }
 
+// TestOneOfManyStatementsFails: of statements that are sent at once, the one that fails is told, and nothing is kept of any.
+func TestOneOfManyStatementsFails(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *store.Store) {
+		set := func(name string) string { return "INSERT INTO settings (name, value) VALUES ('" + name + "', 'x')" }
+		for n, texts := range [][]string{
+			{set("a"), set("a"), set("b")}, {set("a"), set("b"), set("b")}, {set("a"), "INSERT INTO nowhere VALUES (1)"}, {"SELECT 1", "no statement"},
+		} {
+			err := s.InTx(t.Context(), "set", func(tx *store.Txn) error { return tx.ExecAll(t.Context(), texts...) })
+			if want := []fleet.Code{fleet.CodeConflict, fleet.CodeConflict, fleet.CodeInternal, fleet.CodeInternal}[n]; fleet.CodeOf(err) != want {
+				t.Errorf("%q: %v, want %s", texts, err, want)
+			}
+		}
+		if err := s.InTx(t.Context(), "set", func(tx *store.Txn) error { return tx.ExecAll(t.Context(), set("a"), set("b")) }); err != nil {
+			t.Errorf("after those that failed: %v", err)
+		}
+	})
+}
+
 func isNil(err error) bool { return err == nil }
 
 // changing holds up a change of a row.

@@ -57,14 +57,12 @@ const (
 
 // tryTx is one try, and what to do when it fails.
 func (s *Store) tryTx(ctx context.Context, doing string, fn func(*txn) error) (then next, err error) {
-	tx, err := s.write.BeginTx(ctx, nil)
+	tx, err := s.begin(ctx)
 	if err != nil {
 		return s.mayTryAgain(ctx, err), s.fault(ctx, doing, err)
 	}
-	// After a commit this does nothing; it is here for errors and panics. Its
-	// own error adds nothing: the driver has already ended the transaction then.
-	defer func() { _ = tx.Rollback() }()
-	if err := fn(&txn{Tx: tx, kept: s.statements, arrays: s.pg != nil}); err != nil {
+	defer tx.end()
+	if err := fn(tx); err != nil {
 		return s.mayTryAgain(ctx, err), s.fault(ctx, doing, err)
 	}
 	killpoint.Reach("store", doing, killpoint.Before)
@@ -79,6 +77,32 @@ func (s *Store) tryTx(ctx context.Context, doing string, fn func(*txn) error) (t
 			WithHint("it may have been kept: look first, or ask again with the same idempotency key")
 	}
 	return s.mayTryAgain(ctx, err), s.fault(ctx, doing, err)
+}
+
+// begin begins a write transaction, which must be ended.
+func (s *Store) begin(ctx context.Context) (*txn, error) {
+	if s.pg == nil {
+		tx, err := s.write.BeginTx(ctx, nil)
+		return &txn{Tx: tx, kept: s.statements}, err
+	}
+	conn, err := s.write.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tx, err := conn.BeginTx(ctx, nil)
+	if err != nil {
+		_ = conn.Close() // the other error says why
+		return nil, err
+	}
+	return &txn{Tx: tx, arrays: true, conn: conn}, nil
+}
+
+// end rolls back what was not committed. An error adds nothing: the driver has already ended the transaction then.
+func (t *txn) end() {
+	_ = t.Rollback()
+	if t.conn != nil {
+		_ = t.conn.Close() // gives it back
+	}
 }
 
 // mayTryAgain says whether a transaction failed, before its commit or by it, for a reason that passes.

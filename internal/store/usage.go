@@ -45,9 +45,15 @@ func locked(a, b fleet.Scope) int {
 
 const addUsage = `INSERT INTO usage (kind, tenant, name, environments, milli_cpus, memory_mib)`
 
-// flushUsage writes what changed. It touches the scopes whose spend changes as well: the row of a
+func changeUsage(source string) string {
+	return addUsage + " " + source + ` ON CONFLICT (kind, tenant, name) DO UPDATE SET
+		environments = usage.environments + excluded.environments, milli_cpus = usage.milli_cpus + excluded.milli_cpus,
+		memory_mib = usage.memory_mib + excluded.memory_mib`
+}
+
+// usageRows are those that change. They are of the scopes whose spend changes as well: the row of a
 // scope is the lock of all that its limits look at.
-func (b *batch) flushUsage(ctx context.Context, tx *txn) error {
+func (b *batch) usageRows() [][]any {
 	changed := map[fleet.Scope]amounts{}
 	for scope, delta := range b.usage {
 		if delta != (amounts{}) {
@@ -64,9 +70,7 @@ func (b *batch) flushUsage(ctx context.Context, tx *txn) error {
 		delta := changed[scope]
 		rows = append(rows, []any{scope.Kind, scope.Tenant, scope.Name, delta.environments, delta.milliCPUs, delta.memoryMiB})
 	}
-	return insertAll(ctx, tx, addUsage, rows, ` ON CONFLICT (kind, tenant, name) DO UPDATE SET
-		environments = usage.environments + excluded.environments, milli_cpus = usage.milli_cpus + excluded.milli_cpus,
-		memory_mib = usage.memory_mib + excluded.memory_mib`)
+	return rows
 }
 
 // lockUsage locks the rows of scopes, which are in the order of locks, and gives what they are at.
