@@ -14,7 +14,7 @@ step_base() {
     logged "debian:$BASE_SUITE-slim could not be pulled" base_pull "$key"
   else
     begin build "Debian $BASE_SUITE from packages with mmdebstrap: no image registry answers"
-    have mmdebstrap || apt_install mmdebstrap debian-archive-keyring
+    have mmdebstrap && [[ -e "$debian_keys" ]] || apt_install mmdebstrap debian-archive-keyring
     ask_sudo
     logged 'mmdebstrap could not make a Debian' base_bootstrap "$key"
   fi
@@ -50,11 +50,15 @@ base_pull() { # KEY
   rm -rf "$work"
 }
 
+debian_keys=/usr/share/keyrings/debian-archive-keyring.gpg
+
 base_bootstrap() { # KEY
-  local tar="$cache/tmp/base.tar"
+  local tar="$cache/tmp/base.tar" keys=()
+  # Elsewhere than on Debian the keys that apt trusts are not Debian's.
+  compgen -G '/etc/apt/trusted.gpg.d/debian-archive-*' >/dev/null || keys=(--keyring="$debian_keys")
   # Paths left out are those that Debian's slim images leave out.
   grep '^deb ' "$cache/sources.list" >"$cache/tmp/deb.list"
-  as_root mmdebstrap --variant=minbase --include=ca-certificates \
+  as_root mmdebstrap --variant=minbase --include=ca-certificates "${keys[@]}" \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
     --aptopt='Acquire::Languages "none"' \
