@@ -2,7 +2,6 @@ package docker
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,50 +60,48 @@ func runHost(ctx context.Context, stdin string, argv ...string) (string, error) 
 func (t *tables) assert(ctx context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if err := t.choose(ctx); err != nil {
+	listing, err := t.choose(ctx)
+	if err != nil {
 		return err
 	}
 	want := t.fw.restore(t.dns(), t.pool, t.allow)
-	have, err := t.chains(ctx)
-	if err != nil || want != t.wrote || have != t.read {
+	if want != t.wrote || t.fw.ours(listing) != t.read {
 		if _, err := t.do(ctx, want, t.prefix+"-restore", "-w", "5", "--noflush"); err != nil {
 			return broken("set the rules", err)
 		}
-		if have, err = t.chains(ctx); err != nil {
+		if listing, err = t.list(ctx, t.prefix); err != nil {
 			return broken("read the rules back", err)
 		}
-		t.wrote, t.read = want, have
+		t.wrote, t.read = want, t.fw.ours(listing)
 	}
-	for _, j := range t.fw.jumps() {
-		if err := t.lead(ctx, t.prefix, j); err != nil {
-			return err
-		}
+	if err := t.lead(ctx, t.prefix, listing, t.fw.jumps()); err != nil {
+		return err
 	}
-	if six := t.six(); six != "" {
-		for _, j := range t.fw.jumps6() {
-			if err := t.lead(ctx, six, j); err != nil {
-				return err
-			}
-		}
+	six := t.six()
+	if six == "" {
+		return nil
 	}
-	return nil
+	if listing, err = t.list(ctx, six); err != nil {
+		return broken("read the rules for IPv6", err)
+	}
+	return t.lead(ctx, six, listing, t.fw.jumps6())
 }
 
 // choose finds the variant of iptables to use: the one that Docker uses, else the first that works.
-// Rules of either variant hold; this one is where people look.
-func (t *tables) choose(ctx context.Context) error {
+// Rules of either variant hold; this one is where people look. It gives the variant's rules.
+func (t *tables) choose(ctx context.Context) (listing string, err error) {
 	if t.prefix != "" {
-		if _, err := t.list(ctx, t.prefix, "FORWARD"); err == nil {
-			return nil
+		if listing, err = t.list(ctx, t.prefix); err == nil {
+			return listing, nil
 		}
 		t.prefix = "" // the host's firewall was set up anew
 	}
 	if !t.root {
 		if _, err := t.look("sudo"); err != nil {
-			return impossible("bothyd is not root and there is no sudo", nil)
+			return "", impossible("bothyd is not root and there is no sudo", nil)
 		}
 		if _, err := t.run(ctx, "", "sudo", "-n", "true"); err != nil {
-			return impossible("bothyd is not root and sudo asks for a password", err)
+			return "", impossible("bothyd is not root and sudo asks for a password", err)
 		}
 	}
 	var first string
@@ -113,59 +110,47 @@ func (t *tables) choose(ctx context.Context) error {
 		if _, err := t.look(name); err != nil {
 			continue
 		}
-		if _, err := t.list(ctx, name, "FORWARD"); err != nil {
+		its, err := t.list(ctx, name)
+		if err != nil {
 			last = err
 			continue
 		}
-		first = cmp.Or(first, name)
+		if first == "" {
+			first, listing = name, its
+		}
 		if _, err := t.do(ctx, "", name, "-w", "5", "-t", "filter", "-S", "DOCKER-USER"); err == nil {
 			t.prefix = name
-			return nil
+			return its, nil
 		}
 	}
 	switch {
 	case first != "":
 		t.prefix = first
-		return nil
+		return listing, nil
 	case last == nil:
-		return impossible("iptables is not installed", nil)
+		return "", impossible("iptables is not installed", nil)
 	case ctx.Err() != nil:
-		return broken("read the rules", last)
+		return "", broken("read the rules", last)
 	}
-	return impossible("the firewall's rules cannot be read: "+last.Error(), last)
+	return "", impossible("the firewall's rules cannot be read: "+last.Error(), last)
 }
 
-// list reads a chain.
-func (t *tables) list(ctx context.Context, binary, chain string) (string, error) {
-	return t.do(ctx, "", binary, "-w", "5", "-t", table, "-S", chain)
+// list reads the whole table at once: a sweep looks at it, and each command is a process.
+func (t *tables) list(ctx context.Context, binary string) (string, error) {
+	return t.do(ctx, "", binary, "-w", "5", "-t", table, "-S")
 }
 
-// chains reads all of our chains.
-func (t *tables) chains(ctx context.Context) (string, error) {
-	var all string
-	for _, c := range t.fw.chains() {
-		text, err := t.list(ctx, t.prefix, c)
-		if err != nil {
-			return "", err
+// lead puts jumps in front of their chains, before anything else may let a packet through, and takes other
+// copies of them away, each in one step: there is no moment without it, and no other rule is touched by number.
+func (t *tables) lead(ctx context.Context, binary, listing string, jumps []jump) error {
+	for _, j := range jumps {
+		change := moveToFront(rulesOf(listing, j.chain), j)
+		if change == "" {
+			continue
 		}
-		all += text
-	}
-	return all, nil
-}
-
-// lead puts a jump in front of its chain, before anything else may let a packet through, and takes other
-// copies of it away, in one step: there is no moment without it, and no other rule is touched by number.
-func (t *tables) lead(ctx context.Context, binary string, j jump) error {
-	text, err := t.list(ctx, binary, j.chain)
-	if err != nil {
-		return broken("read chain "+j.chain, err)
-	}
-	change := moveToFront(rulesOf(text, j.chain), j)
-	if change == "" {
-		return nil
-	}
-	if _, err := t.do(ctx, change, binary+"-restore", "-w", "5", "--noflush"); err != nil {
-		return broken("set a rule in chain "+j.chain, err)
+		if _, err := t.do(ctx, change, binary+"-restore", "-w", "5", "--noflush"); err != nil {
+			return broken("set a rule in chain "+j.chain, err)
+		}
 	}
 	return nil
 }
@@ -187,16 +172,18 @@ func (t *tables) six() string {
 func (t *tables) remove(ctx context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if err := t.choose(ctx); err != nil {
+	listing, err := t.choose(ctx)
+	if err != nil {
 		return nil // without the right or the means to set rules there are none of ours
 	}
 	t.wrote, t.read = "", ""
-	if _, err := t.chains(ctx); err != nil {
+	if t.fw.ours(listing) == "" {
 		return nil // the chains are not there
 	}
-	errs := []error{t.unlead(ctx, t.prefix, t.fw.jumps())}
+	errs := []error{t.unlead(ctx, t.prefix, listing, t.fw.jumps())}
 	if six := t.six(); six != "" {
-		errs = append(errs, t.unlead(ctx, six, t.fw.jumps6()))
+		listing, err := t.list(ctx, six)
+		errs = append(errs, err, t.unlead(ctx, six, listing, t.fw.jumps6()))
 	}
 	for _, c := range t.fw.chains() {
 		for _, flag := range []string{"-F", "-X"} {
@@ -211,12 +198,10 @@ func (t *tables) remove(ctx context.Context) error {
 }
 
 // unlead removes the jumps to our chains.
-func (t *tables) unlead(ctx context.Context, binary string, jumps []jump) error {
+func (t *tables) unlead(ctx context.Context, binary, listing string, jumps []jump) error {
 	var errs []error
 	for _, j := range jumps {
-		text, err := t.list(ctx, binary, j.chain)
-		errs = append(errs, err)
-		for _, r := range rulesOf(text, j.chain) {
+		for _, r := range rulesOf(listing, j.chain) {
 			if r == j.rule {
 				_, err := t.do(ctx, "", append([]string{binary, "-w", "5", "-t", table, "-D", j.chain}, strings.Fields(r)...)...)
 				errs = append(errs, err)

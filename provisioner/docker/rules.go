@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -52,6 +53,17 @@ func (f firewall) bridge(slot int) string {
 
 // chains are all of them.
 func (f firewall) chains() []string { return []string{f.forward, f.input, f.inward} }
+
+// ours gives the lines of a listing that are of our chains, "" when there are none.
+func (f firewall) ours(listing string) string {
+	var lines strings.Builder
+	for line := range strings.Lines(listing) {
+		if words := strings.Fields(line); len(words) > 1 && slices.Contains(f.chains(), words[1]) {
+			lines.WriteString(line)
+		}
+	}
+	return lines.String()
+}
 
 // jump is one rule that leads packets of sandboxes, or for them, to a chain of ours.
 type jump struct{ chain, rule string }
