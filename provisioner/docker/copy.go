@@ -40,7 +40,7 @@ func (r *Runtime) CopyTo(ctx context.Context, id, dir, user string, tarStream io
 	checked := make(chan error, 1)
 	go func() {
 		err := cleanTar(tarStream, pw)
-		_ = pw.CloseWithError(err) // never fails
+		_ = pw.CloseWithError(asRefusal(err)) // never fails
 		if err == nil {
 			// What follows a tar's end is padding; its writer must not find the pipe closed.
 			_, _ = io.CopyN(io.Discard, tarStream, 1<<20)
@@ -55,8 +55,8 @@ func (r *Runtime) CopyTo(ctx context.Context, id, dir, user string, tarStream io
 
 	if err != nil {
 		// A refused entry reaches us as the broken input of the command.
-		if refused, ok := errors.AsType[*provisioner.Error](errors.Unwrap(err)); ok && ctx.Err() == nil {
-			return refused
+		if refused, ok := errors.AsType[refusal](err); ok && ctx.Err() == nil {
+			return refused.why
 		}
 		return during(opCopyTo, err)
 	}
@@ -69,6 +69,21 @@ func (r *Runtime) CopyTo(ctx context.Context, id, dir, user string, tarStream io
 	case <-ctx.Done():
 		return r.fail(ctx, opCopyTo, ctx.Err())
 	}
+}
+
+// refusal marks what was wrong with a tar stream, so that it is found in whatever the broken input led to: the command
+// may not have been ended, too.
+type refusal struct{ why *provisioner.Error }
+
+func (r refusal) Error() string { return r.why.Error() }
+func (r refusal) Unwrap() error { return r.why }
+
+// asRefusal marks an error of cleanTar that refuses an entry; those of reading the stream pass.
+func asRefusal(err error) error {
+	if e, ok := errors.AsType[*provisioner.Error](err); ok {
+		return refusal{why: e}
+	}
+	return err
 }
 
 // unpackFailure says why tar did not unpack.

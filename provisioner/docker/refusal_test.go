@@ -1,0 +1,27 @@
+package docker
+
+import (
+	"errors"
+	"io"
+	"testing"
+
+	"github.com/bothy-env/bothy/provisioner"
+)
+
+// TestRefusedCopyWhoseCommandGoesOn: why a tar stream was refused is told also when the command that unpacked it could not be
+// ended. It was once told as cancelled, on an engine under load.
+func TestRefusedCopyWhoseCommandGoesOn(t *testing.T) {
+	why := provisioner.Errorf(provisioner.Permanent, opCopyTo, "evil leads out")
+	broken := callerFault("input broke off", asRefusal(why))
+	goesOn := &provisioner.Error{
+		Class: provisioner.Cancelled, Op: opExec, Err: errors.Join(broken, provisioner.Errorf(provisioner.Transient, opExec, "it goes on")),
+	}
+	for name, err := range map[string]error{"ended": broken, "goes on": goesOn} {
+		if got, ok := errors.AsType[refusal](err); !ok || !errors.Is(got.why, why) {
+			t.Errorf("%s: found %v, want %v", name, got.why, why)
+		}
+	}
+	if _, ok := errors.AsType[refusal](asRefusal(io.ErrUnexpectedEOF)); ok {
+		t.Error("a stream that broke off counts as refused")
+	}
+}
