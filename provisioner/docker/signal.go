@@ -13,7 +13,8 @@ import (
 )
 
 // killScript kills every process of the session $1, and looks again until none
-// is left, since a process may fork between look and kill. The leader's group
+// is left, since a process may fork between look and kill, and on a busy machine one that is killed
+// takes its time to end. The leader's group
 // goes first, and at once: one by one, a shell could see its child die and begin
 // the next command. It uses the shell's builtins alone.
 // Fields of a stat line after the name in brackets: state, parent, group, session.
@@ -21,7 +22,7 @@ const killScript = `
 sid=$1
 kill -s KILL -- "-$sid" 2>/dev/null
 pass=0
-while [ $pass -lt 50 ]; do
+while [ $pass -lt 500 ]; do
   left=0
   for stat in /proc/[0-9]*/stat; do
     { read -r line < "$stat"; } 2>/dev/null || continue
