@@ -15,8 +15,11 @@ import (
 	"github.com/bothy-env/bothy/internal/client"
 )
 
-// stopWithin bounds a clean stop, which has two steps of at most patience; what takes longer does not stop.
-const stopWithin = 2*patience + 30*time.Second
+// stopBound is what a daemon with a real engine is given for each of the two steps of a stop. Both fit into patience.
+const stopBound = 45 * time.Second
+
+// stopWithin bounds a clean stop; what takes longer does not stop.
+const stopWithin = 2*stopBound + 30*time.Second
 
 // daemon is one bothyd that is started again whenever it is killed, as a service manager would do.
 type daemon struct {

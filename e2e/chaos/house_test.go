@@ -119,7 +119,7 @@ func (h *house) arguments(o setup, folder string) ([]string, error) {
 	}, o.args...)
 	if o.real {
 		// A busy engine takes its time to remove a network. A stop that is cut short leaves it to the next start, and here is none.
-		return append(common, "--network-spare=2", "--shutdown-timeout="+patience.String()), nil
+		return append(common, "--network-spare=2", "--shutdown-timeout="+stopBound.String()), nil
 	}
 	common = append(common, "--shutdown-timeout=10s")
 	hosts := filepath.Join(h.dir, "hosts.yaml")
