@@ -74,11 +74,7 @@ func writeRows(ctx context.Context, tx *txn, all []*alteration) error {
 		}
 	}
 	if len(all) > 1 {
-		updates, err := tx.forRows(rows, updateEnvs)
-		if err != nil {
-			return err
-		}
-		if err := tx.execAll(ctx, updates); err != nil {
+		if err := tx.execRows(ctx, rows, updateEnvs); err != nil {
 			return err
 		}
 	}

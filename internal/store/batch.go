@@ -61,8 +61,7 @@ func (b *batch) flush(ctx context.Context, tx *txn) error {
 	}{
 		{b.usageRows(), changeUsage}, {b.spendRows(), changeSpend},
 		{b.counterRows(), takeNumbers},
-		{entryRows(b.entries), numbered("entries", entryColumns, entriesCounter)},
-		{eventRows(b.events), numbered("events", eventColumns, eventsCounter)},
+		{entryRows(b.entries), insertEntries}, {eventRows(b.events), insertEvents},
 	} {
 		statements, err := tx.forRows(part.rows, part.text)
 		if err != nil {
@@ -104,6 +103,12 @@ func takeNumbers(source string) string {
 	return "INSERT INTO counters (name, value) " + source + " ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value"
 }
 
+// Made once: every transaction uses them.
+var (
+	insertEntries = numbered("entries", entryColumns, entriesCounter)
+	insertEvents  = numbered("events", eventColumns, eventsCounter)
+)
+
 // numbered inserts rows into a table whose first column is their number: the numbers were taken before, and
 // each row has its place among them, see placeFromLast.
 func numbered(table, columns, counter string) func(source string) string {
@@ -121,9 +126,8 @@ func numbered(table, columns, counter string) func(source string) string {
 // placeFromLast is what is added to the last of n numbers to have the number of i.
 func placeFromLast(i, n int) int64 { return int64(i + 1 - n) }
 
-// number takes n numbers of a record and gives the first.
-func number(ctx context.Context, tx *txn, record string, n int) (first int64, err error) {
-	const update = "UPDATE counters SET value = value + CAST($1 AS BIGINT) WHERE name = $2 RETURNING value + 1 - CAST($1 AS BIGINT)"
-	err = tx.QueryRowContext(ctx, update, n, record).Scan(&first)
-	return first, err
+// number takes the next number of a record.
+func number(ctx context.Context, tx *txn, record string) (next int64, err error) {
+	err = tx.QueryRowContext(ctx, "UPDATE counters SET value = value + 1 WHERE name = $1 RETURNING value", record).Scan(&next)
+	return next, err
 }

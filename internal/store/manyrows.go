@@ -10,11 +10,16 @@ import (
 
 // insertAll writes rows in as few statements as it may. insert ends before the values; each row has as many.
 func insertAll(ctx context.Context, tx *txn, insert string, rows [][]any) error {
-	all, err := tx.forRows(rows, func(source string) string { return insert + " " + source })
+	return tx.execRows(ctx, rows, func(source string) string { return insert + " " + source })
+}
+
+// execRows runs what forRows gives.
+func (t *txn) execRows(ctx context.Context, rows [][]any, text func(source string) string) error {
+	all, err := t.forRows(rows, text)
 	if err != nil {
 		return err
 	}
-	return tx.execAll(ctx, all)
+	return t.execAll(ctx, all)
 }
 
 // forRows gives the statements that text makes of rows as their source, as few as it may. In the source the values are

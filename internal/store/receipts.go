@@ -43,7 +43,7 @@ func (s *Store) Receipts(ctx context.Context, after int64, limit int) ([]fleet.R
 
 // appendReceipt adds the next link of the chain. The counter's lock keeps others from adding one meanwhile.
 func appendReceipt(ctx context.Context, tx *txn, id string, sign func(fleet.Receipt) (fleet.Receipt, error)) error {
-	seq, err := number(ctx, tx, receiptsCounter, 1)
+	seq, err := number(ctx, tx, receiptsCounter)
 	if err != nil {
 		return err
 	}
