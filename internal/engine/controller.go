@@ -30,28 +30,6 @@ func (e *Engine) control(ctx context.Context) {
 	}))
 }
 
-// A plan reads every environment, and each claim asks for a plan. It is followed by a rest of restShare times as long as it
-// took, but not over mostRest: so planning leaves most of the machine to the requests that come meanwhile, all of
-// which the next plan sees at once, and what is due is at most that late.
-const (
-	restShare = 4
-	mostRest  = 500 * time.Millisecond
-)
-
-// rested is once with a rest after it, which counts towards the wait that it gives.
-func rested(ctx context.Context, once func() time.Duration) func() time.Duration {
-	return func() time.Duration {
-		began := time.Now()
-		wait := once()
-		rest := min(restShare*time.Since(began), mostRest)
-		select {
-		case <-ctx.Done():
-		case <-time.After(rest):
-		}
-		return max(wait-rest, 0)
-	}
-}
-
 // controller is what planning remembers from one plan to the next. It is lost without harm.
 type controller struct {
 	// seen is what the last plan was made from, and next when time alone makes another one differ.

@@ -59,7 +59,7 @@ type Config struct {
 	DestroyTimeout time.Duration
 	// WorkLease is how long a worker, or a daemon that serves a host, may be silent (default 15 s).
 	WorkLease time.Duration
-	// Tick is the longest time between two plans (default 10 s), SweepEvery between two sweeps (default 30 s).
+	// Tick is the longest time between two plans (default 15 s), SweepEvery between two sweeps (default 30 s).
 	Tick, SweepEvery time.Duration
 	// OrphanGrace is how long an orphan is only reported (default 60 s).
 	OrphanGrace time.Duration
@@ -109,6 +109,9 @@ type Engine struct {
 
 	planNudge chan struct{}
 	workNudge chan struct{}
+	// holdNudge asks to hold hosts and to look whether they can be used, warmNudge to look at what is warm on them.
+	holdNudge chan struct{}
+	warmNudge chan struct{}
 }
 
 // New checks the configuration and derives keys. It starts nothing.
@@ -128,7 +131,7 @@ func New(cfg Config) (*Engine, error) {
 	cfg.CreateDeadline = cmp.Or(cfg.CreateDeadline, 20*time.Minute)
 	cfg.DestroyTimeout = cmp.Or(cfg.DestroyTimeout, 5*time.Minute)
 	cfg.WorkLease = cmp.Or(cfg.WorkLease, 15*time.Second)
-	cfg.Tick = cmp.Or(cfg.Tick, 10*time.Second)
+	cfg.Tick = cmp.Or(cfg.Tick, 15*time.Second)
 	cfg.SweepEvery = cmp.Or(cfg.SweepEvery, 30*time.Second)
 	cfg.OrphanGrace = cmp.Or(cfg.OrphanGrace, 60*time.Second)
 	if cfg.NewName == nil {
@@ -141,6 +144,7 @@ func New(cfg Config) (*Engine, error) {
 		cfg: cfg, store: cfg.Store, blueprints: cfg.Blueprints, clock: newClock(cfg.Clock, cfg.Wall),
 		logger: cfg.Logger, labels: labels, sealer: sealer,
 		planNudge: make(chan struct{}, 1), workNudge: make(chan struct{}, 1),
+		holdNudge: make(chan struct{}, 1), warmNudge: make(chan struct{}, 1),
 	}
 	if e.receiptKey, err = newReceiptKey(cfg.Secret); err != nil {
 		return nil, fmt.Errorf("make engine: %w", err)
@@ -282,27 +286,3 @@ func (e *Engine) event(env *fleet.Environment, actor, kind, format string, args 
 
 // actorSelf is the actor of what nobody asked for.
 const actorSelf = "bothyd"
-
-// loop calls once now, and again whenever it is woken or the time that once
-// returned has passed, until ctx ends. A nil wake never wakes it.
-func loop(ctx context.Context, wake <-chan struct{}, once func() time.Duration) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-wake:
-		case <-timer.C:
-		}
-		timer.Reset(once())
-	}
-}
-
-// nudge wakes a loop without ever blocking; one pending wake-up is enough.
-func nudge(ch chan struct{}) {
-	select {
-	case ch <- struct{}{}:
-	default:
-	}
-}

@@ -98,13 +98,14 @@ func (hs *hosts) lapsed(now time.Time) bool {
 	return false
 }
 
-// setHeld replaces what is held and gives what was held and is not any more.
-func (hs *hosts) setHeld(held []fleet.Host) (lost []string) {
+// setHeld replaces what is held. It gives what was held and is not any more, and whether something came to it.
+func (hs *hosts) setHeld(held []fleet.Host) (lost []string, gained bool) {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
 	now := map[string]time.Time{}
 	for _, h := range held {
 		now[h.Name] = h.Until
+		gained = gained || hs.held[h.Name].IsZero()
 	}
 	for _, name := range hs.names {
 		if _, still := now[name]; !still && !hs.held[name].IsZero() {
@@ -112,7 +113,12 @@ func (hs *hosts) setHeld(held []fleet.Host) (lost []string) {
 		}
 	}
 	hs.held = now
-	return lost
+	return lost, gained
+}
+
+// anyDown reports whether a host could not be used when this daemon last looked.
+func (hs *hosts) anyDown() bool {
+	return slices.ContainsFunc(hs.all(), func(h *Host) bool { return hs.ready[h.Name].down.Load() })
 }
 
 // host gives the host that an environment stands on. Code unavailable: only another daemon can reach it.
@@ -138,9 +144,18 @@ func (e *Engine) declareHosts(ctx context.Context) error {
 	return e.holdOnce(ctx)
 }
 
+// holding is for how long hosts are held, and how often that is renewed. Where nobody else could take them over, the
+// hold only shows that this process was asleep, and what is well is looked at less often.
+func (e *Engine) holding() (lease, renew time.Duration) {
+	if e.store.Shared() || e.hosts.anyDown() {
+		return e.cfg.WorkLease, e.cfg.WorkLease / 4
+	}
+	return 4 * e.cfg.WorkLease, e.cfg.WorkLease
+}
+
 // holdHosts keeps this daemon's hold on its hosts until ctx ends, and gives them up then.
 func (e *Engine) holdHosts(ctx context.Context) {
-	loop(ctx, nil, func() time.Duration {
+	loop(ctx, e.holdNudge, func() time.Duration {
 		// Bounded, so that a database that hangs does not keep the daemon from knowing that its time is over.
 		once, cancel := context.WithTimeout(ctx, e.cfg.WorkLease/3)
 		defer cancel()
@@ -148,7 +163,8 @@ func (e *Engine) holdHosts(ctx context.Context) {
 			e.logger.Warn("holding hosts failed; it is tried again", "error", err)
 			return time.Second
 		}
-		return e.cfg.WorkLease / 4
+		_, renew := e.holding()
+		return renew
 	})
 	leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
@@ -160,11 +176,16 @@ func (e *Engine) holdHosts(ctx context.Context) {
 // holdOnce renews and takes hosts, and notes whether each can be used.
 func (e *Engine) holdOnce(ctx context.Context) error {
 	now := e.Now()
-	held, taken, err := e.store.HoldHosts(ctx, e.cfg.Worker, e.hosts.names, now, now.Add(e.cfg.WorkLease))
+	lease, _ := e.holding()
+	held, taken, err := e.store.HoldHosts(ctx, e.cfg.Worker, e.hosts.names, now, now.Add(lease))
 	if err != nil {
 		return err
 	}
-	if lost := e.hosts.setHeld(held); len(lost) > 0 {
+	lost, gained := e.hosts.setHeld(held)
+	if gained {
+		nudge(e.warmNudge)
+	}
+	if len(lost) > 0 {
 		// Whatever runs there is fenced already; stopping it spares the other daemon its leftovers.
 		e.logger.Warn("another daemon took hosts over", "hosts", strings.Join(lost, ", "))
 		e.running.cancelHosts(lost)

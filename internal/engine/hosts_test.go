@@ -40,7 +40,7 @@ func TestHostIsServedByOneDaemon(t *testing.T) {
 		t.Errorf("the host is served by %q while its daemon works", got.Worker)
 	}
 	before := holder().Generation
-	asleep.Store(int64(time.Minute))
+	asleep.Store(int64(5 * time.Minute))
 	b.untilState(env.ID, fleet.Leased)
 	after := holder()
 	if after.Worker == "" || after.Generation <= before {

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bothy-env/bothy/provisioner"
@@ -18,6 +19,9 @@ const (
 type readiness struct {
 	e    *Engine
 	host *Host
+
+	// down says that the last answer was a bad one; whoever reads it does not wait for the next.
+	down atomic.Bool
 
 	mu    sync.Mutex
 	asked time.Time
@@ -44,6 +48,7 @@ func (r *readiness) reason(ctx context.Context) string {
 		r.why = provisioner.Sentence(err)
 	}
 	r.asked = now
+	r.down.Store(r.why != "")
 	switch {
 	case before == "" && r.why != "":
 		r.e.logger.Warn("environments cannot be made now; requests wait", "host", r.host.Name, "cause", r.why)

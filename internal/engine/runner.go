@@ -234,6 +234,7 @@ func (e *Engine) yield(ctx context.Context, env fleet.Environment, cause error) 
 	if unavailable {
 		wait = awayRetry
 		e.hosts.ready[env.Host].forget()
+		nudge(e.holdNudge) // whether the host is away is found out, and noted, at once
 	}
 	e.finish(ctx, env, func(row *fleet.Environment) (store.Writes, error) {
 		row.Work.Worker, row.Work.Until = "", time.Time{}

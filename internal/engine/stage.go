@@ -101,17 +101,11 @@ const (
 
 // stageLoop looks at the warm environments of this daemon's hosts now and then, and whenever it has taken a host over.
 func (e *Engine) stageLoop(ctx context.Context) {
-	var looked time.Time
-	var before []string
-	loop(ctx, nil, func() time.Duration {
-		served := e.hosts.served(e.Now())
-		if time.Since(looked) >= e.cfg.SweepEvery || !slices.Equal(served, before) {
-			looked, before = time.Now(), served
-			if err := e.lookAtWarm(ctx, served); err != nil && ctx.Err() == nil {
-				e.logger.Warn("looking at the warm environments failed; it is done again", "error", err)
-			}
+	loop(ctx, e.warmNudge, func() time.Duration {
+		if err := e.lookAtWarm(ctx, e.hosts.served(e.Now())); err != nil && ctx.Err() == nil {
+			e.logger.Warn("looking at the warm environments failed; it is done again", "error", err)
 		}
-		return min(e.cfg.SweepEvery, e.cfg.WorkLease/4)
+		return e.cfg.SweepEvery
 	})
 }
 

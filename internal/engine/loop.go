@@ -1,0 +1,67 @@
+package engine
+
+import (
+	"context"
+	"time"
+)
+
+// loop calls once now, and again whenever it is woken or the time that once
+// returned has passed, until ctx ends. A nil wake never wakes it.
+func loop(ctx context.Context, wake <-chan struct{}, once func() time.Duration) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-wake:
+		case <-timer.C:
+		}
+		wait := once()
+		timer.Reset(onBeat(time.Now(), wait))
+	}
+}
+
+// beat is the clock's multiple of time at which is done what need not be to the second: a process that wakes up once
+// for all of it takes less of the machine than one that wakes up for each.
+const beat = 5 * time.Second
+
+// onBeat makes a wait of a beat or more end on the last beat within it.
+func onBeat(now time.Time, wait time.Duration) time.Duration {
+	if wait < beat {
+		return wait
+	}
+	return now.Add(wait).Truncate(beat).Sub(now)
+}
+
+// restShare and mostRest bound what planning takes. A plan reads every environment, and each claim asks for a plan.
+// It is followed by a rest of restShare times as long as it took, but not over mostRest: so planning leaves most of
+// the machine to the requests that come meanwhile, all of which the next plan sees at once, and what is due is at
+// most that late.
+const (
+	restShare = 4
+	mostRest  = 500 * time.Millisecond
+)
+
+// rested is once, which rests before it is done again.
+func rested(ctx context.Context, once func() time.Duration) func() time.Duration {
+	var until time.Time
+	return func() time.Duration {
+		if rest := time.Until(until); rest > 0 && waitFor(ctx, nil, rest) != nil {
+			return mostRest
+		}
+		began := time.Now()
+		wait := once()
+		ended := time.Now()
+		until = ended.Add(min(restShare*ended.Sub(began), mostRest))
+		return wait
+	}
+}
+
+// nudge wakes a loop without ever blocking; one pending wake-up is enough.
+func nudge(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
