@@ -9,10 +9,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
-)
 
-// ticksPerSecond is what the kernel counts processor time in for programs (USER_HZ), the same on all of Linux's usual platforms.
-const ticksPerSecond = 100
+	"golang.org/x/sys/unix"
+)
 
 // usage is what a process has taken so far.
 type usage struct {
@@ -21,22 +20,15 @@ type usage struct {
 	residentMiB, childrenMiB float64
 }
 
-// usageOf reads a process's usage from /proc.
+// usageOf reads a process's usage.
 func usageOf(pid int) (usage, error) {
 	var u usage
-	fields, err := statFields(strconv.Itoa(pid))
-	if err != nil {
-		return u, err
+	var spent unix.Timespec
+	if err := unix.ClockGettime(processorClock(pid), &spent); err != nil {
+		return u, fmt.Errorf("read processor time of %d: %w", pid, err)
 	}
-	var ticks int64
-	for _, field := range fields[11:13] { // utime and stime
-		n, err := strconv.ParseInt(field, 10, 64)
-		if err != nil {
-			return u, fmt.Errorf("read processor time of %d: %w", pid, err)
-		}
-		ticks += n
-	}
-	u.cpu = time.Duration(ticks) * time.Second / ticksPerSecond
+	u.cpu = time.Duration(spent.Nano())
+	var err error
 	if u.residentMiB, err = residentMiB(strconv.Itoa(pid)); err != nil {
 		return u, err
 	}
@@ -59,6 +51,10 @@ func usageOf(pid int) (usage, error) {
 	return u, nil
 }
 
+// processorClock is the clock of the processor time that a process has taken, as clock_getcpuclockid(3) names it. It is
+// exact; /proc tells the same in hundredths of a second, of which an idle daemon takes few.
+func processorClock(pid int) int32 { return int32(^pid<<3 | 2) }
+
 // statFields gives the fields of /proc/PID/stat from the third on; the second, a name, may hold anything.
 func statFields(pid string) ([]string, error) {
 	data, err := os.ReadFile(filepath.Join("/proc", pid, "stat"))
@@ -66,7 +62,7 @@ func statFields(pid string) ([]string, error) {
 		return nil, fmt.Errorf("look at process %s: %w", pid, err)
 	}
 	fields := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
-	if len(fields) < 13 {
+	if len(fields) < 2 {
 		return nil, fmt.Errorf("look at process %s: its stat has %d fields", pid, len(fields))
 	}
 	return fields, nil

@@ -179,8 +179,9 @@ func (d *daemon) stop() error {
 	select {
 	case <-d.ended:
 	case <-time.After(stopWithin):
-		err = errors.Join(err, fmt.Errorf("bothyd %s went on after SIGTERM", d.name), d.signal(syscall.SIGKILL))
+		err = errors.Join(err, d.signal(syscall.SIGQUIT)) // for what each goroutine was doing
 		<-d.ended
+		err = errors.Join(err, fmt.Errorf("bothyd %s went on after SIGTERM\n%s", d.name, d.lastLog()))
 	}
 	return errors.Join(err, d.failed)
 }
@@ -198,13 +199,16 @@ func (d *daemon) setClock(off time.Duration) error {
 	return os.Rename(temporary, d.clockFile())
 }
 
+// lastOfLog is how much of a log is shown, in bytes: room for what every goroutine was doing.
+const lastOfLog = 60_000
+
 // lastLog is the end of the daemon's log, for whoever looks into a failure.
 func (d *daemon) lastLog() string {
 	data, err := os.ReadFile(d.logFile())
 	if err != nil {
 		return err.Error()
 	}
-	return string(data[max(0, len(data)-12000):])
+	return string(data[max(0, len(data)-lastOfLog):])
 }
 
 // id is the daemon's own, the first part of its workers' ids; "" before it has started.
