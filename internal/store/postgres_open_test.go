@@ -89,6 +89,18 @@ func TestPostgresOpenUnusable(t *testing.T) {
 			t.Errorf("the error shows the password: %v", err)
 		}
 	}
+	// made runs a statement, and undo when the test ends.
+	made := func(t *testing.T, statement, undo string) {
+		t.Helper()
+		if err := server.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := server.Exec(context.Background(), undo); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 	t.Run("bad address", func(t *testing.T) {
 		expect(t, "postgres://bothy:secret@db:port/bothy", fleet.CodeInvalid, "postgres://user:password@host:5432/database")
 	})
@@ -102,15 +114,11 @@ func TestPostgresOpenUnusable(t *testing.T) {
 		expect(t, server.DSN("nobody"), fleet.CodeUnavailable, "createdb")
 	})
 	t.Run("an encoding that does not keep all text", func(t *testing.T) {
-		if err := server.Exec(t.Context(), "CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0"); err != nil {
-			t.Fatal(err)
-		}
+		made(t, "CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0", "DROP DATABASE latin WITH (FORCE)")
 		expect(t, server.DSN("latin"), fleet.CodeUnavailable, "--encoding UTF8")
 	})
 	t.Run("may not make tables", func(t *testing.T) {
-		if err := server.Exec(t.Context(), "CREATE ROLE guest LOGIN PASSWORD 'a secret'"); err != nil {
-			t.Fatal(err)
-		}
+		made(t, "CREATE ROLE guest LOGIN PASSWORD 'a secret'", "DROP ROLE guest")
 		bare := strings.Replace(server.Bare(t), "bothy:not%20a%20secret@", "guest:a%20secret@", 1)
 		expect(t, bare, fleet.CodeUnavailable, "make it the database's owner")
 	})

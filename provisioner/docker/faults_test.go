@@ -145,6 +145,23 @@ func TestClasses(t *testing.T) {
 	}
 }
 
+// TestTrafficUncounted: an engine that cannot read a running sandbox's counters is not taken for a sandbox that has ended,
+// which nobody would hear of.
+func TestTrafficUncounted(t *testing.T) {
+	for state, want := range map[string]provisioner.Class{
+		`"Running":true`: provisioner.Transient, `"Running":true,"Paused":true`: provisioner.Transient, `"Running":false`: provisioner.Conflict,
+	} {
+		e := answering(t, func(_, path string) (int, string) {
+			if strings.HasSuffix(path, "/stats") {
+				return 200, `{"read":"0001-01-01T00:00:00Z"}`
+			}
+			return 200, `{"Id":"x","State":{` + state + `}}`
+		})
+		_, err := e.Traffic(t.Context(), "x")
+		wantClass(t, err, want)
+	}
+}
+
 // TestInventoryIncomplete: a part of the list failing, or the engine saying that it left some out, is an error.
 func TestInventoryIncomplete(t *testing.T) {
 	for _, broken := range []string{"/containers/json", "/networks", "/volumes", "warning"} {

@@ -83,6 +83,20 @@ func (r *Runtime) lags(ctx context.Context, id string, paused bool) bool {
 	}
 }
 
+// uncounted tells why the engine gives no counters: of what has ended, and of what runs where it cannot read its
+// control groups, it gives the same empty answer.
+func (r *Runtime) uncounted(ctx context.Context, id, op string) error {
+	status, err := r.Inspect(ctx, id)
+	switch {
+	case err != nil:
+		return err
+	case status.Running || status.Paused:
+		return provisioner.Errorf(provisioner.Transient, op,
+			"the engine cannot read the sandbox's control groups: see what docker stats %s says, and the engine's log", id)
+	}
+	return provisioner.Errorf(provisioner.Conflict, op, "the sandbox is not running")
+}
+
 // Traffic reads the engine's counters of the sandbox's networks. Old engines answer at most once a second, but
 // then for all sandboxes at once: ask for many at the same time.
 func (r *Runtime) Traffic(ctx context.Context, id string) (int64, error) {
@@ -99,7 +113,7 @@ func (r *Runtime) Traffic(ctx context.Context, id string) (int64, error) {
 		return 0, r.fail(ctx, op, err)
 	}
 	if stats.Read.IsZero() {
-		return 0, provisioner.Errorf(provisioner.Conflict, op, "the sandbox is not running")
+		return 0, r.uncounted(ctx, id, op)
 	}
 	var bytes int64
 	for _, n := range stats.Networks {
