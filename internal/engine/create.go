@@ -14,6 +14,10 @@ import (
 // create makes an environment and hands it over. Whatever an earlier try left
 // is destroyed first; nothing is ever repaired or adopted.
 func (e *Engine) create(ctx context.Context, env fleet.Environment) {
+	if err := e.mayCreate(ctx, &env); err != nil {
+		e.yield(ctx, env, storeAway(err))
+		return
+	}
 	tryCtx, cancel := context.WithTimeout(ctx, e.cfg.CreateTimeout)
 	defer cancel()
 	log := e.newProgress(ctx, env)
@@ -39,6 +43,19 @@ func (e *Engine) create(ctx context.Context, env fleet.Environment) {
 	default:
 		e.retryOrFail(ctx, env, storeAway(err))
 	}
+}
+
+// mayCreate keeps the marks ahead of all that exists, so that a database which does not know of it is seen to be behind. It
+// refuses to rescue what safe mode doubts: that may have become somebody's.
+func (e *Engine) mayCreate(ctx context.Context, env *fleet.Environment) error {
+	s, err := e.lookBehind(ctx)
+	if err != nil {
+		return err
+	}
+	if s.doubts(env) {
+		return s.doubted()
+	}
+	return e.saveMarks(ctx, s)
 }
 
 // storeAway makes of an error of the store that passes by itself (a database that was restarted, a full disk) one that

@@ -206,6 +206,7 @@ func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
 	e.closeStages()
 	stopHolding()
 	holding.Wait()
+	e.leaveMarks(ctx)
 	return nil
 }
 

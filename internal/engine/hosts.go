@@ -166,7 +166,7 @@ func (e *Engine) holdHosts(ctx context.Context) {
 		_, renew := e.holding()
 		return renew
 	})
-	leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveFor)
 	defer cancel()
 	if err := e.store.LeaveHosts(leave, e.cfg.Worker); err != nil {
 		e.logger.Warn("giving up hosts failed; they are free when their time is over", "error", err)

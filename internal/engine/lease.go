@@ -24,9 +24,13 @@ func (e *Engine) Extend(ctx context.Context, who fleet.Identity, nameOrID string
 	if err != nil {
 		return fleet.Environment{}, err
 	}
+	safe, err := e.safety(ctx)
+	if err != nil {
+		return fleet.Environment{}, err
+	}
 	now := e.Now()
 	env, err = e.change(ctx, env.ID, store.Expect{}, func(env *fleet.Environment) (store.Writes, error) {
-		if env.State != fleet.Leased || env.Lease.Expired(now) {
+		if !safe.leased(env, now) {
 			return store.Writes{}, notLeased(env, now)
 		}
 		return e.extend(env, who, by, now)

@@ -44,8 +44,8 @@ func (e *Engine) tellOrphans(ctx context.Context, all []fleet.Orphan) error {
 // removeOrphans removes what at least two sweeps have seen that lie the grace apart, and all in between, unless safe mode
 // leaves that to people.
 func (e *Engine) removeOrphans(ctx context.Context, h *Host, seen census) error {
-	safe, err := e.safeReason(ctx)
-	if err != nil || safe != "" {
+	safe, err := e.safety(ctx)
+	if err != nil || safe.Reason != "" {
 		return err
 	}
 	var errs []error
@@ -85,12 +85,12 @@ func (e *Engine) Orphans(ctx context.Context, who fleet.Identity) (OrphanReport,
 }
 
 func (e *Engine) orphanReport(ctx context.Context) (OrphanReport, error) {
-	reason, err := e.safeReason(ctx)
+	safe, err := e.safety(ctx)
 	if err != nil {
 		return OrphanReport{}, err
 	}
 	all, err := e.store.Orphans(ctx)
-	return OrphanReport{Safe: reason != "", Reason: reason, Orphans: all}, err
+	return OrphanReport{Safe: safe.Reason != "", Reason: safe.Reason, Orphans: all}, err
 }
 
 // AdoptOrphans makes environments of orphans: each is leased, from now on, to the user that its labels name, for its

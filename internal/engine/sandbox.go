@@ -68,8 +68,13 @@ func (e *Engine) usable(ctx context.Context, who fleet.Identity, nameOrID string
 	}
 	now := e.Now()
 	if env.State != fleet.Leased || env.Lease.Expired(now) {
-		err := notLeased(&env, now)
-		return env, nil, err
+		safe, err := e.safety(ctx)
+		if err == nil && !safe.leased(&env, now) {
+			err = notLeased(&env, now)
+		}
+		if err != nil {
+			return env, nil, err
+		}
 	}
 	if env.Work.Action == fleet.Personalise {
 		return env, nil, fleet.Errorf(fleet.CodeConflict, "environment %s is just being handed over", env.Name).WithHint("try again in a moment")

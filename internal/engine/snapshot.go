@@ -27,6 +27,7 @@ type surroundings struct {
 	pools   []resolved
 	weights []fleet.Weight
 	brake   fleet.Brake
+	safe    safety
 }
 
 // around reads the surroundings.
@@ -42,6 +43,9 @@ func (e *Engine) around(ctx context.Context, now time.Time) (a surroundings, err
 		return a, err
 	}
 	if a.brake, err = e.brake(ctx); err != nil {
+		return a, err
+	}
+	if a.safe, err = e.safety(ctx); err != nil {
 		return a, err
 	}
 	if e.cfg.Weights != nil {
@@ -60,7 +64,7 @@ func (a surroundings) text(now time.Time) string {
 	for _, p := range a.pools {
 		fmt.Fprintln(&b, p.Name, p.Revision, p.MatchKey, p.Size, p.Broken, p.Held, p.Failures)
 	}
-	fmt.Fprintln(&b, a.weights, a.brake)
+	fmt.Fprintln(&b, a.weights, a.brake, a.safe)
 	return b.String()
 }
 
@@ -73,6 +77,9 @@ func (e *Engine) snapshot(ctx context.Context, a surroundings) (plan.Snapshot, e
 	s := plan.Snapshot{
 		Environments: envs, Hosts: a.hosts, Weights: a.weights, Concurrency: e.cfg.Concurrency,
 		CreateTimes: e.creates.medians(envs), Brake: a.brake,
+	}
+	if a.safe.Reason != "" {
+		s.Untouched = a.safe.Since
 	}
 	for _, p := range a.pools {
 		s.Pools = append(s.Pools, p.Pool)

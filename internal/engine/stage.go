@@ -123,6 +123,12 @@ func (e *Engine) lookAtWarm(ctx context.Context, served []string) error {
 	if err != nil {
 		return err
 	}
+	safe, err := e.safety(ctx)
+	if err != nil {
+		return err
+	}
+	// What safe mode doubts may be in use: it is neither frozen nor taken away.
+	warm = slices.DeleteFunc(warm, func(env fleet.Environment) bool { return safe.doubts(&env) })
 	seen := map[string]bool{}
 	slots := make(chan struct{}, stagesAtOnce)
 	var wg sync.WaitGroup

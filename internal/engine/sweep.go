@@ -31,6 +31,10 @@ func (e *Engine) sweepOnce(ctx context.Context) error {
 	for _, name := range e.hosts.served(e.Now()) {
 		hosts = append(hosts, e.hosts.byName[name])
 	}
+	safe, err := e.lookBehind(ctx)
+	if err != nil {
+		return err
+	}
 	// Rows before lists: what is ready by its row was there before the list was made, so it must be in it.
 	envs, err := e.store.Live(ctx)
 	if err != nil {
@@ -48,7 +52,7 @@ func (e *Engine) sweepOnce(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
-	return errors.Join(append(errs, e.saveMarks(ctx))...)
+	return errors.Join(append(errs, e.saveMarks(ctx, safe))...)
 }
 
 // on gives the environments that stand on a host, by id.

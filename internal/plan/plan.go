@@ -9,7 +9,8 @@
 // until nothing is due or a person lets go. A clock that jumps back makes nothing due.
 //
 // An environment on a lost host is left as it is until the host is back: it counts, it is reported,
-// and nothing is recorded for it. Only a create on it is given up at its deadline, as everywhere.
+// and nothing is recorded for it. Only a create on it is given up at its deadline, as everywhere. What is
+// older than a database that was restored is left as it is, whatever its row says, until a person has decided.
 package plan
 
 import (
@@ -83,6 +84,9 @@ func (p *planner) classify() {
 		h := p.byHost[env.Host]
 		if env.State != fleet.Pending && h != nil {
 			h.take(env)
+		}
+		if env.CreatedAt.Before(p.s.Untouched) {
+			continue
 		}
 		p.file(env, h)
 		if env.Pool != "" && !env.Lease.Held() {

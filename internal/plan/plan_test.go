@@ -163,3 +163,31 @@ func TestLostHostIsLeftAlone(t *testing.T) {
 		}
 	}
 }
+
+// TestUntouchedIsLeftAlone: of what is older than a restored database nothing is taken away, made or given up, and it fills no
+// pool; but it stands where it stands, and takes room there.
+func TestUntouchedIsLeftAlone(t *testing.T) {
+	s := snap(
+		env("ended", fleet.Leased, leaseEnds(-time.Hour)),
+		env("low", fleet.Leased, leaseEnds(time.Second), func(e *fleet.Environment) { e.Lease.Warned = false }),
+		env("broken", fleet.Failed),
+		env("warm", fleet.Warm, member("builders", "k")),
+		env("stray", fleet.Warm, member("removed", "k")),
+		env("making", fleet.Provisioning, deadline(0)),
+		env("asked", fleet.Pending, createdAt(time.Hour), func(e *fleet.Environment) { e.Queue.Until = now.Add(-time.Minute) }),
+		env("new", fleet.Pending),
+		env("ended too", fleet.Leased, createdAt(time.Second), leaseEnds(0)),
+	)
+	s.Hosts[0].Capacity = fleet.Capacity{Environments: 9}
+	s.Pools = []plan.Pool{pool("builders", "k", 1)}
+	s.Untouched = now.Add(-time.Minute)
+	want := []string{"destroy ended too (expired)", "start new on h", "refill builders 1"}
+	if diff := cmp.Diff(want, brief(plan.Compute(s, now))); diff != "" {
+		t.Errorf("plan (-want +got):\n%s", diff)
+	}
+	s.Hosts[0].Capacity = fleet.Capacity{Environments: 7}
+	want = []string{"destroy ended too (expired)", "1. new: all hosts are full"}
+	if diff := cmp.Diff(want, brief(plan.Compute(s, now))); diff != "" {
+		t.Errorf("where all room is taken, plan (-want +got):\n%s", diff)
+	}
+}

@@ -25,6 +25,9 @@ type Snapshot struct {
 	// Brake as the last plan left it. Last is when that was; zero when there was none.
 	Brake fleet.Brake
 	Last  time.Time
+	// Untouched leaves everything that was created before it as it is: it counts where it stands, and nothing is planned for
+	// it or with it. Zero in the usual case that the rows can be believed.
+	Untouched time.Time
 }
 
 // Pool is a pool as it is set, with what its blueprint is now.

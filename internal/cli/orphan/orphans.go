@@ -17,8 +17,10 @@ import (
 )
 
 const about = `An orphan is what exists at the provider with this installation's label and is unknown to its database. As a rule it is
-removed a minute after it was first seen. After a database was lost or restored nothing is removed: the daemon is in safe
-mode until somebody has decided, by adopt or purge. Needs the platform role.`
+removed a minute after it was first seen. After a database was lost or restored the daemon is in safe mode until somebody
+has decided, by adopt or purge (adopt --all also where nothing is unknown): nothing is removed, and environments from
+before it are left as they are but for what people ask. None is handed out, and no lease of theirs ends; when safe mode is
+over, leases end as recorded, and the pools get new ones for what was ready before. Needs the platform role.`
 
 // NewCmdOrphans makes `bothy orphans`.
 func NewCmdOrphans(f *cmdutil.Factory) *cobra.Command {

@@ -15,6 +15,7 @@ func pools(t *testing.T, open Open) {
 	t.Run("set, changed, removed", func(t *testing.T) { poolRecords(t, open(t)) })
 	t.Run("change", func(t *testing.T) { changePool(t, open(t)) })
 	t.Run("refill", func(t *testing.T) { refill(t, open(t)) })
+	t.Run("distrusted", func(t *testing.T) { distrust(t, open(t)) })
 	t.Run("64 refill one pool", func(t *testing.T) { refillRace(t, open(t)) })
 }
 
@@ -184,4 +185,36 @@ func refillRace(t *testing.T, s *store.Store) {
 			t.Fatalf("round %d: %d controllers won, %d rows, %v; want 1 and %d", round, won.Load(), len(live), err, round+1)
 		}
 	}
+}
+
+// distrust: what was there before a time is claimed by nobody, whatever it becomes; what came later is.
+func distrust(t *testing.T, s *store.Store) {
+	mustPool(t, s, "builders")
+	old, young := mustWarm(t, s, 1, "builders"), mustWarm(t, s, 2, "builders")
+	before := young.CreatedAt
+	if !old.CreatedAt.Before(before) {
+		t.Fatalf("created at %s and %s", old.CreatedAt, before)
+	}
+	held := mustAcquire(t, s, request(3))
+	if held.Env.ID != old.ID {
+		t.Fatalf("claimed %s", held.Env.ID)
+	}
+	third := mustWarm(t, s, 0, "builders")
+	for range 2 { // it may be said again
+		if err := s.DistrustWarm(t.Context(), before); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := mustGet(t, s, third.ID)
+	if got.MatchKey != "" || got.Revision != third.Revision+1 {
+		t.Errorf("match key %q, revision %d; want none, and one more than %d", got.MatchKey, got.Revision, third.Revision)
+	}
+	same(t, mustGet(t, s, held.Env.ID), held.Env)
+	if next := mustAcquire(t, s, request(4)); next.Env.ID != young.ID {
+		t.Errorf("claimed %s, want %s", next.Env.ID, young.ID)
+	}
+	if next := mustAcquire(t, s, request(5)); next.Claimed {
+		t.Errorf("claimed %s", next.Env.ID)
+	}
+	mustAddUp(t, s)
 }

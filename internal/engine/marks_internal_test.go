@@ -1,0 +1,36 @@
+package engine
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/bothy-env/bothy/internal/store"
+)
+
+// memory is a state directory's.
+type memory struct{ events, receipts int64 }
+
+func (m *memory) Load() (events, receipts int64, err error) { return m.events, m.receipts, nil }
+
+func (m *memory) Save(events, receipts int64) error {
+	m.events, m.receipts = events, receipts
+	return nil
+}
+
+// TestMarksGoBackInSafeModeOnly: a database that was restored between a look at it and the end of a sweep must not be taken for
+// the one that is known.
+func TestMarksGoBackInSafeModeOnly(t *testing.T) {
+	db, err := store.Open(t.Context(), "sqlite://"+filepath.Join(t.TempDir(), "bothy.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close() //nolint:errcheck // nothing was written
+	kept := &memory{events: 7, receipts: 2}
+	e := &Engine{cfg: Config{Marks: kept}, store: db, marks: savedMarks{events: 7, receipts: 2}}
+	if err := e.saveMarks(t.Context(), safety{}); err != nil || *kept != (memory{7, 2}) {
+		t.Errorf("kept %+v, %v", *kept, err)
+	}
+	if err := e.saveMarks(t.Context(), safety{Reason: "restored"}); err != nil || *kept != (memory{}) {
+		t.Errorf("in safe mode kept %+v, %v", *kept, err)
+	}
+}

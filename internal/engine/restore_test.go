@@ -1,0 +1,185 @@
+package engine_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store"
+	"github.com/bothy-env/bothy/provisioner"
+	"github.com/bothy-env/bothy/provisioner/fake"
+)
+
+// swap runs a new engine, a minute later, on the database after it was closed and its file given to change.
+func (b *bench) swap(change func(file string), with ...func(*engine.Config)) {
+	b.t.Helper()
+	b.stop()
+	if err := b.db.Close(); err != nil {
+		b.t.Fatal(err)
+	}
+	change(strings.TrimPrefix(b.dsn, "sqlite://"))
+	b.clock.advance(time.Minute)
+	db, err := store.Open(b.t.Context(), b.dsn)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { _ = db.Close() })
+	b.db = db
+	b.engine = b.newEngine("daemon-1."+engine.NewID(), with...)
+	b.run().served()
+}
+
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	data, err := os.ReadFile(from)
+	if err == nil {
+		err = os.WriteFile(to, data, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRestoredDatabaseGivesNothingAway: what a restored database calls warm has been taken since, what it calls over has been
+// extended, and what it calls half made is somebody's. Safe mode hands none of it out and takes none of it away.
+func TestRestoredDatabaseGivesNothingAway(t *testing.T) {
+	kept := &marks{}
+	remember := func(c *engine.Config) { c.Marks = kept }
+	b := setup(t, remember).run()
+	b.pool("builders", 1, func(p *fleet.Pool) { p.Pause = true })
+	warm := b.untilWarm(1)[0]
+	lease := func(r *engine.Request) { ttl := time.Hour; r.TTL, r.NoPool = &ttl, true }
+	extended := b.untilState(b.acquire(lease).ID, fleet.Leased)
+
+	var backup string
+	b.swap(func(file string) { backup = file + ".backup"; copyFile(t, file, backup) }, remember)
+	secret := func(r *engine.Request) { r.Name, r.Secrets = "ann", map[string][]byte{"token": []byte("hers")} }
+	got, err := b.request(secret)
+	if err != nil || got.Env.ID != warm.ID {
+		t.Fatalf("claimed %s, %v; want %s", got.Env.ID, err, warm.ID)
+	}
+	if _, err := b.engine.Extend(t.Context(), ann, extended.ID, 3*time.Hour); err != nil {
+		t.Fatal(err)
+	}
+
+	b.swap(func(file string) { copyFile(t, backup, file) }, remember)
+	if !b.orphans().Safe {
+		t.Fatal("nobody saw that the database was restored")
+	}
+	other, err := b.request(func(r *engine.Request) { r.Who, r.Name = bob, "bob" })
+	if err != nil || other.Env.ID == warm.ID {
+		t.Fatalf("what somebody uses was handed to somebody else: %+v, %v", other.Env, err)
+	}
+	b.clock.advance(2 * time.Hour) // the lease is over, as the restored database has it
+	b.sweeps()
+	for _, id := range []string{warm.ID, extended.ID} {
+		row, err := b.db.Get(t.Context(), id)
+		if err != nil || !b.there(row.SandboxID) {
+			t.Errorf("%s was taken away from whoever has it: %s, %v", row.Name, row.State, err)
+		}
+	}
+	var out strings.Builder
+	cat := provisioner.ExecRequest{Command: []string{"cat", provisioner.SecretsDir + "/token"}}
+	if _, err := b.world.Runtime().Exec(t.Context(), warm.SandboxID, cat, provisioner.Streams{Stdout: &out}); err != nil || out.String() != "hers" {
+		t.Errorf("the sandbox holds %q, %v", out.String(), err)
+	}
+	// What people ask for is done.
+	if _, err := b.engine.Extend(t.Context(), ann, extended.ID, 3*time.Hour); err != nil {
+		t.Errorf("it cannot be extended: %v", err)
+	}
+	if _, err := b.engine.AdoptOrphans(t.Context(), platform, nil); err != nil {
+		t.Fatal(err)
+	}
+	if b.orphans().Safe {
+		t.Fatal("safe mode goes on")
+	}
+	// Used ones never return: the pool gets a new one in its place.
+	b.until(warm.ID, "taken away", func(e fleet.Environment) bool { return e.State == fleet.Destroyed })
+	if row := b.untilState(extended.ID, fleet.Leased); !row.Lease.Held() {
+		t.Errorf("the lease that was extended is %+v", row.Lease)
+	}
+}
+
+// TestSafeModeRescuesNothing: what was half made when the database was saved may be somebody's by now.
+func TestSafeModeRescuesNothing(t *testing.T) {
+	kept := &marks{}
+	remember := func(c *engine.Config) { c.Marks = kept }
+	b := setup(t, remember).run()
+	hang := b.inject(fake.Hang(fake.OpCreate, fake.Half))
+	env := b.acquire()
+	b.reached(hang)
+	// As it is in the middle of the create: the file and what the log beside it holds.
+	file := strings.TrimPrefix(b.dsn, "sqlite://")
+	copyFile(t, file, file+".backup")
+	copyFile(t, file+"-wal", file+".backup-wal")
+	if err := hang.Lift(); err != nil {
+		t.Fatal(err)
+	}
+	sandbox := b.untilState(env.ID, fleet.Leased).SandboxID
+
+	b.swap(func(file string) { copyFile(t, file+".backup", file); copyFile(t, file+".backup-wal", file+"-wal") }, remember)
+	row := b.until(env.ID, "left alone, with the reason", func(e fleet.Environment) bool { return strings.Contains(e.Reason, "safe mode") })
+	if row.State != fleet.Provisioning || !b.there(sandbox) {
+		t.Errorf("it is %s, and its sandbox there: %t", row.State, b.there(sandbox))
+	}
+	if _, err := b.engine.AdoptOrphans(t.Context(), platform, nil); err != nil {
+		t.Fatal(err)
+	}
+	b.clock.advance(time.Minute) // when it is tried again
+	b.untilState(env.ID, fleet.Leased)
+}
+
+// TestDatabaseRestoredUnderARunningDaemon: it is seen before anything unknown is removed.
+func TestDatabaseRestoredUnderARunningDaemon(t *testing.T) {
+	kept := &marks{}
+	b := setup(t, func(c *engine.Config) { c.Marks, c.OrphanGrace = kept, time.Second }).run()
+	b.sweeps()
+	if b.orphans().Safe {
+		t.Fatal("safe mode is on")
+	}
+	if err := kept.Save(1000, 10); err != nil { // the daemon has seen more than the database now knows
+		t.Fatal(err)
+	}
+	unknown := b.place("container", "somebody", ownLabels(t, "somebody", 1))
+	for range 3 {
+		b.sweeps()
+		b.clock.advance(time.Hour)
+	}
+	if !b.orphans().Safe || !b.there(unknown.ID) {
+		t.Errorf("safe: %t, what is unknown is there: %t", b.orphans().Safe, b.there(unknown.ID))
+	}
+}
+
+// TestMarksComeBeforeWhatExists: a database that does not know of a sandbox is always behind the marks, also when it is
+// lost before the next sweep.
+func TestMarksComeBeforeWhatExists(t *testing.T) {
+	kept := &marks{}
+	b := setup(t, func(c *engine.Config) { c.Marks, c.SweepEvery = kept, time.Hour }).run()
+	waitUntil(t, "the only sweep is over", func() bool { return b.world.Calls(fake.OpReconcile) > 0 })
+	b.release(b.untilState(b.acquire().ID, fleet.Leased).ID)
+	hang := b.inject(fake.Hang(fake.OpCreate, fake.Before))
+	env := b.acquire()
+	b.reached(hang)
+	known, _, err := kept.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	events, err := b.db.Events(t.Context(), env.ID, 0, 10)
+	if err != nil || len(events) == 0 || known < events[0].Seq {
+		t.Errorf("a sandbox is made, and the marks are at %d, before its request at %+v; %v", known, events, err)
+	}
+	if err := hang.Lift(); err != nil {
+		t.Fatal(err)
+	}
+	b.untilState(env.ID, fleet.Leased)
+	b.release(env.ID)
+	b.stop()
+	all, receipts, err := b.db.Marks(t.Context())
+	known, knownReceipts, _ := kept.Load()
+	if err != nil || known != all || knownReceipts != receipts || receipts != 2 {
+		t.Errorf("after a clean stop the marks are at %d and %d, the records at %d and %d; %v", known, knownReceipts, all, receipts, err)
+	}
+}
