@@ -24,7 +24,7 @@ func TestMarksGoBackInSafeModeOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close() //nolint:errcheck // nothing was written
+	defer db.Close()
 	kept := &memory{events: 7, receipts: 2}
 	e := &Engine{cfg: Config{Marks: kept}, store: db, marks: savedMarks{events: 7, receipts: 2}}
 	if err := e.saveMarks(t.Context(), safety{}); err != nil || *kept != (memory{7, 2}) {
