@@ -23,9 +23,9 @@ type Pool struct {
 	// Schedule gives other targets at set times; the first entry that holds wins.
 	Schedule []ScheduledTarget
 	// Min is how many are never gone below while a new digest is rolled out, Max how many may
-	// exist at once, of all digests, not counting those that were claimed.
+	// exist at once, of all digests, not counting those that were claimed; see DefaultMax.
 	Min, Max int
-	// Surge is how many above the target may exist while a new digest is rolled out.
+	// Surge is how many above the target may exist while a new digest is rolled out, within Max.
 	Surge int
 	// Pause freezes idle members, so that they cost no CPU.
 	Pause bool
@@ -42,6 +42,29 @@ type Pool struct {
 	UpdatedAt time.Time
 	UpdatedBy string
 }
+
+// MaxPoolCount bounds target, minimum, maximum and surge of a pool.
+const MaxPoolCount = 1000
+
+// DefaultMax is the maximum of a pool for which none was given: what its greatest target and its surge need, and one
+// more where it could never be renewed otherwise. It is no more than MaxPoolCount, but for a target that is.
+func (p Pool) DefaultMax() int {
+	greatest, more := p.Target, max(p.Surge, 0)
+	for _, s := range p.Schedule {
+		greatest = max(greatest, s.Target)
+	}
+	if p.Min >= greatest && p.Min > 0 {
+		more = max(more, 1)
+	}
+	if greatest >= MaxPoolCount {
+		return greatest
+	}
+	return greatest + min(more, MaxPoolCount-greatest)
+}
+
+// NeverRenewed reports whether a new digest could never be rolled out: no member may go before there is another,
+// and no other may be made beside it.
+func (p Pool) NeverRenewed() bool { return p.Min > 0 && p.Min >= p.Max }
 
 // ScheduledTarget is a target for a part of the week, in UTC.
 type ScheduledTarget struct {

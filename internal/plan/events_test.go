@@ -130,7 +130,10 @@ func (w *world) setPool(n uint32) {
 	case 2, 3:
 		pl.Target = int(n % 5)
 	case 4:
-		pl.Max, pl.Min = int(n%6), int(n%3)
+		pl.Max, pl.Min, pl.Surge = int(n%6), int(n%3), int(n/64%3)
+		if n/256%2 == 0 {
+			pl.Target = pl.Min
+		}
 	case 5:
 		pl.Broken = []string{"", "build is not offered any more"}[n%2]
 	case 6:

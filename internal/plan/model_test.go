@@ -104,8 +104,8 @@ func (w *world) checkNext(later int64) {
 	}
 }
 
-// settle lets no more happen from outside: hosts are well, pools work, creates and destroys succeed,
-// time passes, until the planner has nothing more to do.
+// settle lets no more happen from outside: hosts are well, pools work and are as they can be set, creates
+// and destroys succeed, time passes, until the planner has nothing more to do.
 func (w *world) settle() {
 	var left []string
 	for i := range w.hosts {
@@ -115,7 +115,11 @@ func (w *world) settle() {
 	for i := range w.pools {
 		pl := &w.pools[i]
 		pl.Held, pl.Failures, pl.Broken = "", 0, ""
-		pl.Min, pl.Max, pl.Surge = 0, max(pl.Max, pl.Target), max(pl.Surge, 1)
+		pl.Target = max(pl.Target, pl.Min)
+		// What can be set: other bounds are refused, and none at all is the default.
+		if pl.Max < pl.Target || pl.NeverRenewed() {
+			pl.Max = pl.DefaultMax()
+		}
 	}
 	for range 500 {
 		w.pass(time.Minute)
@@ -157,6 +161,12 @@ func TestConverges(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := history(t)
 		w.checkNext(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "later"))
+		for i, renewed := range rapid.SliceOfN(rapid.Bool(), len(w.pools), len(w.pools)).Draw(t, "renewed") {
+			if pl := &w.pools[i]; renewed {
+				pl.Digest, pl.MatchKey, pl.Revision = "d9", pl.Name+"-d9", pl.Revision+1
+				pl.Min = rapid.IntRange(0, pl.Target).Draw(t, "minimum")
+			}
+		}
 		w.settle()
 		for _, pl := range w.pools {
 			target := plan.TargetNow(pl.Pool, w.now)
@@ -166,7 +176,7 @@ func TestConverges(t *testing.T) {
 					fresh++
 				}
 			}
-			if all := w.count(pl.Name, ""); fresh != all || fresh != target && len(w.envs) < 9 {
+			if all := w.count(pl.Name, ""); fresh != all || fresh != target {
 				t.Fatalf("pool %s has %d of %d, target %d, of %d in all", pl.Name, fresh, all, target, len(w.envs))
 			}
 		}

@@ -20,8 +20,8 @@ type pool struct {
 	pending, making, warm, unripe, old []*fleet.Environment
 	// all counts those that exist in whatever state, leaving those that go.
 	all, leaving int
-	// stuck says that a pending member found no room.
-	stuck bool
+	// stuck says that a pending member found no room, tidied that members are taken away by this plan.
+	stuck, tidied bool
 	// failure is the newest of a member.
 	failure *fleet.Failure
 }
@@ -99,7 +99,9 @@ func (p *planner) tidyPools() {
 		if pl.Failures >= maxFailures && pl.Held == "" {
 			p.hold(pl)
 		}
+		before := len(p.plan.Actions)
 		p.shrink(pl)
+		pl.tidied = len(p.plan.Actions) > before
 	}
 }
 

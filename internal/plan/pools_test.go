@@ -2,10 +2,13 @@ package plan_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/plan"
@@ -49,9 +52,9 @@ func TestPools(t *testing.T) {
 		"at its target nothing is done":           {warm(3), set(3, 0, 6, 2), nil},
 		"a target of nothing":                     {warm(1), set(0, 0, 6, 2), []string{"destroy w0 (surplus)"}},
 		"what was claimed does not count":         {and(claimed, gone), set(3, 0, 3, 0), []string{"refill builders 3"}},
-		"what goes counts against the maximum":    {members("d", "k", fleet.Destroying, 2), set(3, 0, 3, 1), []string{"refill builders 2"}},
-		"never above maximum and surge":           {members("d", "k", fleet.Destroying, 4), set(3, 0, 3, 1), nil},
-		"what failed counts until it is gone":     {members("f", "k", fleet.Failed, 3), set(3, 0, 3, 1), []string{"destroy f0 (failed)", "destroy f1 (failed)", "destroy f2 (failed)", "refill builders 1"}},
+		"what goes counts against the maximum":    {members("d", "k", fleet.Destroying, 2), set(3, 0, 4, 1), []string{"refill builders 2"}},
+		"never above the maximum, with a surge":   {members("d", "k", fleet.Destroying, 3), set(3, 0, 3, 1), nil},
+		"what failed counts until it is gone":     {members("f", "k", fleet.Failed, 3), set(3, 0, 4, 1), []string{"destroy f0 (failed)", "destroy f1 (failed)", "destroy f2 (failed)", "refill builders 1"}},
 		"the minimum lifts the target":            {nil, set(1, 2, 6, 0), []string{"refill builders 2"}},
 		"the maximum caps it":                     {nil, set(9, 2, 4, 0), []string{"refill builders 4"}},
 		"warm ones above it go, the oldest first": {warm(3), set(1, 0, 6, 0), []string{"destroy w0 (surplus)", "destroy w1 (surplus)"}},
@@ -63,9 +66,11 @@ func TestPools(t *testing.T) {
 			and(warm(2), members("p", "k", fleet.Pending, 1), members("m", "k", fleet.Provisioning, 1)), set(1, 0, 6, 0),
 			[]string{"destroy p0 (surplus)", "destroy m0 (surplus)", "destroy w0 (surplus)"},
 		},
-		"a new digest: new ones first, as far as the surge goes": {old(3), set(3, 3, 3, 2), []string{"refill builders 2"}},
-		"old ones go as new ones turn warm":                      {and(old(3), warm(1)), set(3, 3, 3, 2), []string{"destroy old0 (stale)", "refill builders 1"}},
-		"the last old one goes with the last new one":            {and(old(1), warm(3)), set(3, 3, 3, 2), []string{"destroy old0 (stale)"}},
+		"a new digest: new ones first, as far as the surge goes": {old(3), set(3, 3, 5, 2), []string{"refill builders 2"}},
+		"and the maximum":                             {old(3), set(3, 3, 4, 2), []string{"refill builders 1"}},
+		"at the maximum an old one goes first":        {old(3), set(3, 2, 3, 2), []string{"destroy old0 (stale)"}},
+		"old ones go as new ones turn warm":           {and(old(3), warm(1)), set(3, 3, 5, 2), []string{"destroy old0 (stale)", "refill builders 1"}},
+		"the last old one goes with the last new one": {and(old(1), warm(3)), set(3, 3, 5, 2), []string{"destroy old0 (stale)"}},
 		"not ready ones of an older digest go at once": {
 			and(warm(2), members("p", "k0", fleet.Pending, 1), members("m", "k0", fleet.Provisioning, 1)), set(2, 0, 6, 0),
 			[]string{"destroy m0 (stale)", "destroy p0 (stale)"},
@@ -141,6 +146,94 @@ func TestRolloverOnAFullHost(t *testing.T) {
 	if diff := cmp.Diff([]string{"destroy old0 (stale)"}, brief(plan.Compute(s, now))); diff != "" {
 		t.Errorf("plan (-want +got):\n%s", diff)
 	}
+}
+
+// TestStuckRollover: where nothing can be done for old members, the plan says so and why; never of one that goes on.
+func TestStuckRollover(t *testing.T) {
+	t.Parallel()
+	stuck, full := 0, 0
+	rapid.Check(t, func(t *rapid.T) {
+		count := func(label string, most int) int { return rapid.IntRange(0, most).Draw(t, label) }
+		w := newWorld(t, 1)
+		w.pools = []plan.Pool{pool("p", "new", count("target", 4))}
+		pl := &w.pools[0]
+		pl.Min, pl.Max, pl.Surge = count("minimum", 4), count("maximum", 6), count("surge", 2)
+		w.hosts = []fleet.Host{host("h", int64(count("room", 6)), 0), host("drained", 9, 0)}
+		w.hosts[1].Drained = rapid.Bool().Draw(t, "drained")
+		w.beat()
+		for i := range count("members", 8) {
+			e := w.write(pl.Size)
+			e.Pool, e.State, e.Host = "p", fleet.Warm, w.hosts[i%2].Name
+			e.MatchKey = rapid.SampledFrom([]string{"new", "old"}).Draw(t, "digest")
+		}
+		for w.plan(nil) != 0 {
+			for _, e := range slices.Clone(w.envs) {
+				switch e.State {
+				case fleet.Provisioning:
+					w.finish(e, true)
+				case fleet.Destroying:
+					w.destroyed(e)
+				}
+			}
+		}
+		var want []plan.Stuck
+		got := plan.Compute(w.snapshot(), w.now).Stuck
+		if slices.ContainsFunc(w.envs, func(e *fleet.Environment) bool {
+			return e.MatchKey == "old" || e.Host == "drained" && w.hosts[1].Drained
+		}) {
+			want = []plan.Stuck{{Pool: "p", Full: w.count("p", "") < pl.Max || w.count("p", fleet.Pending) > 0 || w.count("p", fleet.Warm) > pl.Min}}
+			stuck++
+		}
+		if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(plan.Stuck{}, "Reason")); diff != "" {
+			t.Fatalf("at rest (-want +got):\n%s", diff)
+		}
+		if len(got) == 0 {
+			return
+		}
+		if got[0].Full {
+			full++
+		} else if !pl.NeverRenewed() {
+			t.Fatalf("stuck in its bounds, %d to %d: %s", pl.Min, pl.Max, got[0].Reason)
+		}
+	})
+	if t.Logf("%d were stuck, %d of them for lack of room", stuck, full); full == 0 || stuck == full {
+		t.Error("too tame")
+	}
+}
+
+// TestStuckRolloverSaysWhy: and one that makes room in this very plan is not stuck.
+func TestStuckRolloverSaysWhy(t *testing.T) {
+	s := snap(members("old", "k0", fleet.Warm, 2)...)
+	s.Pools = []plan.Pool{pool("builders", "k", 2)}
+	pl := &s.Pools[0]
+	check := func(name string, want ...plan.Stuck) {
+		t.Helper()
+		if diff := cmp.Diff(want, plan.Compute(s, now).Stuck); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	pl.Min, pl.Max, pl.Surge = 2, 2, 1
+	check("neither more nor fewer", plan.Stuck{
+		Pool: "builders", Reason: "its minimum of 2 lets no old member go first, and its maximum of 2 no new one be made beside them",
+	})
+	pl.Held = "3 creates failed"
+	check("a held one has its own reason")
+	pl.Held, pl.Max = "", 3
+	check("one more is made")
+	s.Hosts = []fleet.Host{host("h", 2, 0)}
+	check("no room", plan.Stuck{
+		Pool: "builders", Full: true, Reason: "its minimum of 2 lets no old member go first, and no host has room for a new one beside them",
+	})
+	s.Environments = append(s.Environments, env("ask", fleet.Pending, sized(2)))
+	check("people come first for now")
+	s.Environments = append(s.Environments[:2], members("new", "k", fleet.Warm, 1)...)
+	s.Hosts = []fleet.Host{host("h", 3, 0)}
+	check("an old one goes in this plan")
+	s.Environments, s.Hosts[0].Drained = members("w", "k", fleet.Warm, 2), true
+	pl.Min = 0
+	check("nowhere else to go", plan.Stuck{
+		Pool: "builders", Full: true, Reason: "no host has room for a new member, and none would have it if an old one went",
+	})
 }
 
 // TestPoolsShareRoom: what room is left goes to each in turn.

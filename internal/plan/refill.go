@@ -36,16 +36,17 @@ func (p *planner) refill() {
 	}
 }
 
-// wants reports whether one more than so many new members may be written for the pool.
+// wants reports whether one more than so many new members may be written for the pool. Max bounds all
+// that exist, what goes included.
 func (pl *pool) wants(written int) bool {
 	return !pl.stopped() &&
 		pl.coming()+written < pl.target &&
 		pl.coming()+len(pl.old)+written < pl.most() &&
-		pl.all+written < pl.Max+pl.Surge
+		pl.all+written < pl.Max
 }
 
 // most is how many may be ready or in the making. A pool that may neither grow nor go below its
-// minimum could never be renewed: it gets one more, within Max.
+// minimum could never be renewed: it gets one more. Max bounds either.
 func (pl *pool) most() int {
 	if pl.Surge == 0 && pl.Min >= pl.target {
 		return pl.target + 1
@@ -88,7 +89,8 @@ func (p *planner) startMembers() {
 }
 
 // unblock lets old members go before their successors are ready, where these cannot be made beside
-// them: no more than a quarter of the target at a time, and never below the minimum.
+// them: no more than a quarter of the target at a time, and never below the minimum. Where none may
+// go either, it tells that the pool is stuck.
 func (p *planner) unblock(pl *pool, written int) {
 	if pl.stopped() || written > 0 || pl.leaving > 0 || len(pl.making) > 0 || len(pl.old) == 0 {
 		return
@@ -99,16 +101,34 @@ func (p *planner) unblock(pl *pool, written int) {
 	}
 	need := needOf(pl.Size)
 	full := p.choose(need, func(h *host) bool { return h.room(need) }) == nil
-	n := min(max(1, pl.target/4), pl.ready()-pl.Min)
+	n, gone := min(max(1, pl.target/4), pl.ready()-pl.Min), 0
 	for _, env := range pl.old {
-		if n <= 0 {
-			return
+		if gone >= n {
+			break
 		}
 		// Where there is no room, only what makes room helps.
 		if h := p.byHost[env.Host]; full && (h == nil || h.closed != "" || !h.large(need)) {
 			continue
 		}
 		p.replace(pl, env)
-		n--
+		gone++
 	}
+	if gone == 0 && !pl.tidied {
+		p.plan.Stuck = append(p.plan.Stuck, stuck(pl))
+	}
+}
+
+// stuck says why a pool with old members, of which none may go, gets no new ones either.
+func stuck(pl *pool) Stuck {
+	spare := pl.ready() > pl.Min
+	s := Stuck{Pool: pl.Name, Full: spare || pl.stuck || pl.all < pl.Max}
+	switch {
+	case spare:
+		s.Reason = "no host has room for a new member, and none would have it if an old one went"
+	case s.Full:
+		s.Reason = fmt.Sprintf("its minimum of %d lets no old member go first, and no host has room for a new one beside them", pl.Min)
+	default:
+		s.Reason = fmt.Sprintf("its minimum of %d lets no old member go first, and its maximum of %d no new one be made beside them", pl.Min, pl.Max)
+	}
+	return s
 }

@@ -89,12 +89,23 @@ type Wait struct {
 	Estimate time.Time
 }
 
+// Stuck tells why a pool keeps warm members that are to be replaced: from an older digest, or on a drained host.
+type Stuck struct {
+	Pool string
+	// Full says that hosts lack room; else the pool's own minimum and maximum are in the way.
+	Full bool
+	// Reason is for people, to be read after "pool x cannot replace its old members: ".
+	Reason string
+}
+
 // Plan is what Compute returns.
 type Plan struct {
 	// Actions in the order they are to be recorded.
 	Actions []Action
 	// Waiting lists the requests that stay pending, by rank. Members of pools are not listed.
 	Waiting []Wait
+	// Stuck lists the pools whose old members cannot be replaced as things are, by name.
+	Stuck []Stuck
 	// Brake as it is from now on. When it differs from the snapshot's, it is recorded before any action.
 	Brake fleet.Brake
 	// Braked is how many environments are due and held back by the brake.

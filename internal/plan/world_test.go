@@ -317,8 +317,8 @@ func (w *world) recordPool(a plan.Action) {
 		if pl.Held != "" || pl.Broken != "" || pl.Failures >= 3 {
 			w.t.Fatalf("pool %s is refilled although it is held", pl.Name)
 		}
-		if all := w.count(pl.Name, ""); a.Count < 1 || all+a.Count > pl.Max+pl.Surge {
-			w.t.Fatalf("pool %s: %d more than the %d there are exceed %d and %d", pl.Name, a.Count, all, pl.Max, pl.Surge)
+		if all := w.count(pl.Name, ""); a.Count < 1 || all+a.Count > pl.Max {
+			w.t.Fatalf("pool %s: %d more than the %d there are exceed the maximum of %d", pl.Name, a.Count, all, pl.Max)
 		}
 		for range a.Count {
 			e := w.write(pl.Size)
