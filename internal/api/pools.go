@@ -71,15 +71,12 @@ func poolRequest(name string, r wire.PoolRequest) fleet.Pool {
 		Name: name, Blueprint: r.Blueprint, Size: r.Size, Inputs: r.Inputs,
 		Target: int(r.Target), Min: int(r.Min), Surge: int(r.Surge), Pause: r.Pause,
 	}
-	greatest := p.Target
 	for _, t := range r.Schedule {
 		p.Schedule = append(p.Schedule, fleet.ScheduledTarget{Days: weekdays(t.Days), From: minutes(t.From), Until: minutes(t.Until), Target: int(t.Target)})
-		greatest = max(greatest, int(t.Target))
 	}
+	p.Max = p.DefaultMax()
 	if r.Max != nil {
 		p.Max = int(*r.Max)
-	} else if p.Max = greatest + p.Surge; p.Max < greatest {
-		p.Max = greatest // The sum overflowed; the engine says what is wrong with the surge.
 	}
 	return p
 }

@@ -34,6 +34,9 @@ func (b *bench) pool(name string, target int, change ...func(*fleet.Pool)) {
 	for _, c := range change {
 		c(&p)
 	}
+	if p.Max == 0 {
+		p.Max = p.DefaultMax()
+	}
 	if _, err := b.engine.SetPool(b.t.Context(), platform, p); err != nil {
 		b.t.Fatalf("set pool: %v", err)
 	}

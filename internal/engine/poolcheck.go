@@ -10,8 +10,6 @@ import (
 var poolPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
 
 const (
-	// maxPoolCount bounds target, minimum, maximum and surge of a pool.
-	maxPoolCount = 1000
 	// maxSchedule bounds the entries of a pool's schedule.
 	maxSchedule  = 100
 	minutesADay  = 24 * 60
@@ -19,7 +17,7 @@ const (
 	poolNameHint = "use 1 to 40 lower-case letters, digits and dashes, with a letter or digit at both ends"
 )
 
-// checkPool checks what somebody wrote for a pool, and fills in the maximum: the highest target, when none is given.
+// checkPool checks what somebody wrote for a pool.
 func (e *Engine) checkPool(p *fleet.Pool) error {
 	if !poolPattern.MatchString(p.Name) {
 		return fleet.Errorf(fleet.CodeInvalid, "a pool cannot be called %q", p.Name).WithHint(poolNameHint)
@@ -36,12 +34,6 @@ func (e *Engine) checkPool(p *fleet.Pool) error {
 	}
 	if p.Inputs, err = givenInputs(bp, p.Inputs); err != nil {
 		return err
-	}
-	if p.Max == 0 {
-		p.Max = p.Target
-		for _, s := range p.Schedule {
-			p.Max = max(p.Max, s.Target)
-		}
 	}
 	return checkCounts(p)
 }
@@ -68,8 +60,8 @@ func checkCounts(p *fleet.Pool) error {
 		what string
 		n    int
 	}{{"target", p.Target}, {"minimum", p.Min}, {"maximum", p.Max}, {"surge", p.Surge}} {
-		if c.n < 0 || c.n > maxPoolCount {
-			return fleet.Errorf(fleet.CodeInvalid, "the %s of pool %s is %d", c.what, p.Name, c.n).WithHint("give 0 to %d", maxPoolCount)
+		if c.n < 0 || c.n > fleet.MaxPoolCount {
+			return fleet.Errorf(fleet.CodeInvalid, "the %s of pool %s is %d", c.what, p.Name, c.n).WithHint("give 0 to %d", fleet.MaxPoolCount)
 		}
 	}
 	if p.Min > p.Max {
@@ -90,7 +82,20 @@ func checkCounts(p *fleet.Pool) error {
 			return err
 		}
 	}
-	return nil
+	return checkRenewal(p)
+}
+
+// checkRenewal refuses bounds that would keep the members of an older digest for ever.
+func checkRenewal(p *fleet.Pool) error {
+	if !p.NeverRenewed() {
+		return nil
+	}
+	err := fleet.Errorf(fleet.CodeInvalid, "pool %s could never be rolled over to a new version: its minimum, %d, lets no old member go first, "+
+		"and its maximum, %d, no new one be made beside them", p.Name, p.Min, p.Max)
+	if p.Max == fleet.MaxPoolCount {
+		return err.WithHint("give a minimum of %d or less", p.Min-1)
+	}
+	return err.WithHint("give a maximum of %d or more, or a minimum of %d or less", p.Max+1, p.Min-1)
 }
 
 func checkTarget(p *fleet.Pool, what string, target int) error {

@@ -25,6 +25,9 @@ func TestWrongPoolsAreRefused(t *testing.T) {
 		"a surge below zero":            {func(p *fleet.Pool) { p.Surge = -1 }, fleet.CodeInvalid},
 		"a minimum above the maximum":   {func(p *fleet.Pool) { p.Min, p.Max = 5, 4 }, fleet.CodeInvalid},
 		"a target above the maximum":    {func(p *fleet.Pool) { p.Max = 1; p.Target = 2 }, fleet.CodeInvalid},
+		"a maximum of nothing":          {func(p *fleet.Pool) { p.Max = 0 }, fleet.CodeInvalid},
+		"no room to be renewed":         {func(p *fleet.Pool) { p.Min, p.Target, p.Max = 2, 2, 2 }, fleet.CodeInvalid},
+		"whatever the surge":            {func(p *fleet.Pool) { p.Min, p.Target, p.Max, p.Surge = 2, 2, 2, 1 }, fleet.CodeInvalid},
 		"a target below the minimum":    {func(p *fleet.Pool) { p.Min, p.Max, p.Target = 2, 4, 1 }, fleet.CodeInvalid},
 		"a scheduled one out of bounds": {func(p *fleet.Pool) { p.Max = 2; p.Schedule = []fleet.ScheduledTarget{{Target: 3, Until: 10}} }, fleet.CodeInvalid},
 		"a minute that is none":         {func(p *fleet.Pool) { p.Schedule = []fleet.ScheduledTarget{{From: 1440, Target: 1}} }, fleet.CodeInvalid},
@@ -37,7 +40,7 @@ func TestWrongPoolsAreRefused(t *testing.T) {
 		"an input that is unknown":      {func(p *fleet.Pool) { p.Inputs = map[string]any{"x": 1} }, fleet.CodeInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := fleet.Pool{Name: "builders", Blueprint: "build", Target: 1}
+			p := fleet.Pool{Name: "builders", Blueprint: "build", Target: 1, Max: 9}
 			tc.change(&p)
 			_, err := b.engine.SetPool(t.Context(), platform, p)
 			wantCode(t, err, tc.code)
@@ -61,7 +64,7 @@ func TestFileOfPoolsIsFollowed(t *testing.T) {
 	}).run()
 	b.pool("by-hand", 1)
 	b.untilWarm(1)
-	file.Store(&[]fleet.Pool{{Name: "builders", Blueprint: "build", Target: 2}, {Name: "bad", Blueprint: "nope", Target: 1}})
+	file.Store(&[]fleet.Pool{{Name: "builders", Blueprint: "build", Target: 2, Max: 2}, {Name: "bad", Blueprint: "nope", Target: 1, Max: 1}})
 	b.untilWarm(3)
 	_, err := b.engine.SetPool(t.Context(), platform, fleet.Pool{Name: "builders", Blueprint: "build", Target: 5})
 	wantCode(t, err, fleet.CodeConflict)
@@ -86,13 +89,13 @@ func TestFileOfPoolsIsFollowed(t *testing.T) {
 // TestSettingAPoolTwiceWritesOnce: a file that says what is there already is no news.
 func TestSettingAPoolTwiceWritesOnce(t *testing.T) {
 	b := setup(t)
-	pools := []fleet.Pool{{Name: "builders", Blueprint: "build", Target: 2, Schedule: []fleet.ScheduledTarget{{From: 60, Until: 120, Target: 1}}}}
+	pools := []fleet.Pool{{Name: "builders", Blueprint: "build", Target: 2, Max: 3, Schedule: []fleet.ScheduledTarget{{From: 60, Until: 120, Target: 1}}}}
 	for range 3 {
 		if err := b.engine.ApplyPools(context.Background(), pools); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if p, err := b.db.Pool(t.Context(), "builders"); err != nil || p.Revision != 1 || p.Max != 2 {
-		t.Errorf("it is %+v (%v), want it written once, with the highest target as maximum", p, err)
+	if p, err := b.db.Pool(t.Context(), "builders"); err != nil || p.Revision != 1 || p.Max != 3 {
+		t.Errorf("it is %+v (%v), want it written once", p, err)
 	}
 }

@@ -17,12 +17,13 @@
 //	        until: "19:00"
 //	        target: 10
 //
-// Name, blueprint and target are required. Times are UTC; the first entry of a schedule that holds
+// Name, blueprint and target are required; a max that is left out is what the greatest target and surge need. Times are UTC; the first entry of a schedule that holds
 // wins, and one that does not end after it begins runs past midnight. Everything wrong is reported at
 // once, by file, line and column; what a blueprint must be asked about is checked by the engine.
 package poolfile
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -32,13 +33,14 @@ import (
 	"github.com/bothy-env/bothy/internal/strictyaml"
 )
 
+// wantCount is what target, min, max and surge are to be.
+var wantCount = fmt.Sprintf("a whole number from 0 to %d", fleet.MaxPoolCount)
+
 var nameRE = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
 
 const (
-	wantName  = `a name of up to 40 of a-z, 0-9 and "-", with a letter or digit at both ends`
-	wantCount = "a whole number from 0 to 1000"
-	wantTime  = `a time in quotes from "00:00" to "24:00"`
-	maxCount  = 1000
+	wantName = `a name of up to 40 of a-z, 0-9 and "-", with a letter or digit at both ends`
+	wantTime = `a time in quotes from "00:00" to "24:00"`
 	// maxNodes is room for some hundred pools.
 	maxNodes = 10_000
 )
@@ -92,33 +94,54 @@ func readPool(n *strictyaml.Node) fleet.Pool {
 	if v := f["inputs"]; v != nil {
 		p.Inputs = inputs(v)
 	}
+	targets := []target{{f["target"], p.Target}}
 	if v := f["schedule"]; v != nil {
 		for _, item := range v.Items() {
-			p.Schedule = append(p.Schedule, entry(item))
+			s, at := entry(item)
+			p.Schedule = append(p.Schedule, s)
+			targets = append(targets, target{at, s.Target})
 		}
 	}
-	bounds(f, p)
+	if f["max"] == nil {
+		p.Max = p.DefaultMax()
+	}
+	bounds(f, p, targets)
 	return p
 }
 
+// target is one of a pool's, and where it stands; nil when it is missing.
+type target struct {
+	at *strictyaml.Node
+	n  int
+}
+
 // bounds checks what can be checked of the numbers without the blueprint. A maximum that is left out follows the targets.
-func bounds(f map[string]*strictyaml.Node, p fleet.Pool) {
+func bounds(f map[string]*strictyaml.Node, p fleet.Pool, targets []target) {
 	if f["max"] != nil && p.Min > p.Max {
 		f["max"].Want("at least min, %d", p.Min)
 		return
 	}
-	if f["target"] == nil {
-		return
+	fine := true
+	for _, t := range targets {
+		switch {
+		case t.at == nil:
+			continue
+		case t.n < p.Min:
+			t.at.Want("at least min, %d", p.Min)
+		case t.n > p.Max:
+			t.at.Want("at most max, %d", p.Max)
+		default:
+			continue
+		}
+		fine = false
 	}
-	switch {
-	case p.Target < p.Min:
-		f["target"].Want("at least min, %d", p.Min)
-	case f["max"] != nil && p.Target > p.Max:
-		f["target"].Want("at most max, %d", p.Max)
+	if fine && p.NeverRenewed() {
+		f["min"].Want("less than max, %d: else no new version could ever be rolled out", p.Max)
 	}
 }
 
-func entry(n *strictyaml.Node) fleet.ScheduledTarget {
+// entry reads one of a schedule; the node is its target's.
+func entry(n *strictyaml.Node) (fleet.ScheduledTarget, *strictyaml.Node) {
 	var s fleet.ScheduledTarget
 	f := n.Object("days", "from", "until", "target")
 	n.Missing(f, "from", "until", "target")
@@ -137,7 +160,7 @@ func entry(n *strictyaml.Node) fleet.ScheduledTarget {
 			s.Days = append(s.Days, time.Weekday(day))
 		}
 	}
-	return s
+	return s, f["target"]
 }
 
 func text(n *strictyaml.Node, want string) string {
@@ -156,8 +179,8 @@ func count(n *strictyaml.Node) int {
 		return 0
 	}
 	v, ok := n.Int(wantCount)
-	if ok && (v < 0 || v > maxCount) {
-		n.Want(wantCount)
+	if ok && (v < 0 || v > fleet.MaxPoolCount) {
+		n.Want("%s", wantCount)
 		return 0
 	}
 	return int(v)

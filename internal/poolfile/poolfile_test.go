@@ -15,7 +15,11 @@ import (
 	"github.com/bothy-env/bothy/internal/strictyaml"
 )
 
-const good = "  - name: a\n    blueprint: build\n    target: 3\n"
+const (
+	good = "  - name: a\n    blueprint: build\n    target: 3\n"
+	// from7 wants a target; with the five lines before it that is in line 9, column 17.
+	from7 = "    schedule:\n      - from: \"07:00\"\n        until: \"08:00\"\n        target: "
+)
 
 func TestParse(t *testing.T) {
 	got, err := poolfile.Parse("pools.yaml", []byte(`pools:
@@ -38,10 +42,12 @@ func TestParse(t *testing.T) {
         target: 10
       - from: "22:00"
         until: "06:05"
-        target: 0
+        target: 1
   - name: b
     blueprint: build
     target: 0
+  - {name: c, blueprint: build, target: 2, min: 2}
+  - {name: d, blueprint: build, target: 1, surge: 2, schedule: [{from: "01:00", until: "02:00", target: 4}]}
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -52,10 +58,12 @@ func TestParse(t *testing.T) {
 			Inputs: map[string]any{"cache_mib": int64(512), "branch": "main", "quick": true},
 			Schedule: []fleet.ScheduledTarget{
 				{Days: []time.Weekday{time.Monday, time.Saturday}, From: 450, Until: 1440, Target: 10},
-				{From: 1320, Until: 365, Target: 0},
+				{From: 1320, Until: 365, Target: 1},
 			},
 		},
 		{Name: "b", Blueprint: "build"},
+		{Name: "c", Blueprint: "build", Target: 2, Min: 2, Max: 3},
+		{Name: "d", Blueprint: "build", Target: 1, Max: 6, Surge: 2, Schedule: []fleet.ScheduledTarget{{From: 60, Until: 120, Target: 4}}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -83,6 +91,12 @@ func TestWrongPools(t *testing.T) {
 		{"a minimum above the maximum", "pools:\n" + good + "    min: 5\n    max: 4\n", "pools.yaml:6:10: pools[0].max: got 4, want at least min, 5"},
 		{"a target below the minimum", "pools:\n" + good + "    min: 4\n", "pools.yaml:4:13: pools[0].target: got 3, want at least min, 4"},
 		{"a target above the maximum", "pools:\n" + good + "    max: 2\n", "pools.yaml:4:13: pools[0].target: got 3, want at most max, 2"},
+		{"a maximum of nothing", "pools:\n" + good + "    max: 0\n", "pools.yaml:4:13: pools[0].target: got 3, want at most max, 0"},
+		{"a scheduled target above the maximum", "pools:\n" + good + "    max: 4\n" + from7 + "5\n", "pools.yaml:9:17: pools[0].schedule[0].target: got 5, want at most max, 4"},
+		{"a scheduled target below the minimum", "pools:\n" + good + "    min: 2\n" + from7 + "1\n", "pools.yaml:9:17: pools[0].schedule[0].target: got 1, want at least min, 2"},
+		{"a scheduled target above a maximum of nothing", "pools:\n  - name: a\n    blueprint: build\n    target: 0\n    max: 0\n" + from7 + "1\n", "pools.yaml:9:17: pools[0].schedule[0].target: got 1, want at most max, 0"},
+		{"a minimum that is the maximum", "pools:\n" + good + "    min: 3\n    max: 3\n    surge: 1\n", "pools.yaml:5:10: pools[0].min: got 3, want less than max, 3: else no new version could ever be rolled out"},
+		{"a minimum that leaves no room", "pools:\n  - name: a\n    blueprint: build\n    target: 1000\n    min: 1000\n", "pools.yaml:5:10: pools[0].min: got 1000, want less than max, 1000"},
 		{"a pause that is text", "pools:\n" + good + "    pause: \"true\"\n", "pools.yaml:5:12"},
 		{"an input that is a list", "pools:\n" + good + "    inputs:\n      x: [1]\n", "pools.yaml:6:10"},
 		{"a day of another language", "pools:\n" + good + "    schedule:\n      - days: [lun]\n        from: \"07:00\"\n        until: \"08:00\"\n        target: 1\n", "want one of sun, mon"},
