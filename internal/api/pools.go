@@ -85,7 +85,7 @@ func pool(p engine.PoolStatus) wire.Pool {
 	return wire.Pool{
 		Name: p.Name, Blueprint: p.Blueprint, Size: p.Size, Inputs: p.Inputs,
 		Target: int64(p.Target), Schedule: schedule(p.Schedule), Min: int64(p.Min), Max: int64(p.Max), Surge: int64(p.Surge), Pause: p.Pause,
-		Held: p.Held, HeldAt: when(p.HeldAt), Failures: p.Failures, Broken: p.Broken, FromFile: p.FromFile,
+		Held: p.Held, HeldAt: when(p.HeldAt), Failures: p.Failures, Broken: p.Broken, Stuck: p.Stuck, StuckHint: p.StuckHint, FromFile: p.FromFile,
 		Digest: p.Digest, TargetNow: p.TargetNow, Warm: p.Warm, Stale: p.Stale, Making: p.Making, Leased: p.Leased,
 		UpdatedAt: p.UpdatedAt.UTC(), UpdatedBy: p.UpdatedBy,
 	}

@@ -66,6 +66,9 @@ type PoolStatus struct {
 	Warm, Stale, Making, Leased int
 	// Broken says why no member can be made; empty when one can.
 	Broken string
+	// Stuck says why members of an older digest, or on a drained host, cannot be replaced as things are, and StuckHint
+	// what to do; empty when there are none, or it goes on.
+	Stuck, StuckHint string
 }
 
 // CostQuery selects and groups cost.

@@ -78,7 +78,10 @@ func (e *Engine) checkPools(ctx context.Context) Check {
 			check.Hint = "see: bothy pool show " + p.Name
 		}
 	}
-	return check
+	if check.Status != OK {
+		return check
+	}
+	return e.checkRollovers(ctx, pools, check)
 }
 
 // actorFile is the actor of what the platform team's file says.

@@ -72,11 +72,7 @@ func (e *Engine) Pools(ctx context.Context, who fleet.Identity) ([]PoolStatus, e
 	if err != nil {
 		return nil, err
 	}
-	all := make([]PoolStatus, len(pools))
-	for i, p := range pools {
-		all[i] = poolStatus(p, envs, who, e.Now())
-	}
-	return all, nil
+	return e.statuses(ctx, who, pools, envs)
 }
 
 // Pool gives one.
@@ -99,8 +95,27 @@ func (e *Engine) statusOf(ctx context.Context, who fleet.Identity, pool fleet.Po
 	if err != nil {
 		return PoolStatus{}, err
 	}
-	now := e.Now()
-	return poolStatus(e.resolve(pool, rates, now), envs, who, now), nil
+	all, err := e.statuses(ctx, who, []resolved{e.resolve(pool, rates, e.Now())}, envs)
+	if err != nil {
+		return PoolStatus{}, err
+	}
+	return all[0], nil
+}
+
+// statuses tells what there is of each pool, in their order.
+func (e *Engine) statuses(ctx context.Context, who fleet.Identity, pools []resolved, envs []fleet.Environment) ([]PoolStatus, error) {
+	stuck, err := e.stuckPools(ctx, pools, envs)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]PoolStatus, len(pools))
+	for i, p := range pools {
+		all[i] = poolStatus(p, envs, who, e.Now())
+		if st, ok := stuck[p.Name]; ok {
+			all[i].Stuck, all[i].StuckHint = st.Reason, stuckHint(p.Pool.Pool, st)
+		}
+	}
+	return all, nil
 }
 
 // poolStatus counts a pool's members. Claimed ones are counted only for those who may see them.

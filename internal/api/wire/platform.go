@@ -11,8 +11,8 @@ type PoolRequest struct {
 	Target   int64             `json:"target" doc:"How many to keep warm when no entry of the schedule holds" example:"3"`
 	Schedule []ScheduledTarget `json:"schedule,omitempty" doc:"Other targets at set times; the first that holds wins"`
 	Min      int64             `json:"min" doc:"Never fewer than this while a new version is rolled out"`
-	Max      *int64            `json:"max,omitempty" doc:"Never more than this at once, claimed ones not counted; default: the greatest target and surge"`
-	Surge    int64             `json:"surge" doc:"How many above the target may exist while a new version is rolled out"`
+	Max      *int64            `json:"max,omitempty" doc:"Never more than this at once, claimed ones not counted; default: the greatest target and surge, and one more where no member may go first"`
+	Surge    int64             `json:"surge" doc:"How many above the target may exist while a new version is rolled out, within max"`
 	Pause    bool              `json:"pause" doc:"Freeze idle members, so that they cost no CPU"`
 }
 
@@ -34,14 +34,16 @@ type Pool struct {
 	Schedule  []ScheduledTarget `json:"schedule,omitempty" doc:"Other targets at set times"`
 	Min       int64             `json:"min" doc:"Never fewer than this while a new version is rolled out"`
 	Max       int64             `json:"max" doc:"Never more than this at once"`
-	Surge     int64             `json:"surge" doc:"How many above the target while a new version is rolled out"`
+	Surge     int64             `json:"surge" doc:"How many above the target while a new version is rolled out, within max"`
 	Pause     bool              `json:"pause" doc:"Idle members are frozen"`
 
-	Held     string     `json:"held,omitempty" doc:"Why nothing is made for it any more; absent when it works"`
-	HeldAt   *time.Time `json:"held_at,omitempty" doc:"Since when it is held"`
-	Failures int        `json:"failures,omitempty" doc:"Creates that failed in a row"`
-	Broken   string     `json:"broken,omitempty" doc:"Why no member can be made; absent when one can"`
-	FromFile bool       `json:"from_file" doc:"It is kept by the platform team's file"`
+	Held      string     `json:"held,omitempty" doc:"Why nothing is made for it any more; absent when it works"`
+	HeldAt    *time.Time `json:"held_at,omitempty" doc:"Since when it is held"`
+	Failures  int        `json:"failures,omitempty" doc:"Creates that failed in a row"`
+	Broken    string     `json:"broken,omitempty" doc:"Why no member can be made; absent when one can"`
+	Stuck     string     `json:"stuck,omitempty" doc:"Why members of an older version, or on a drained host, cannot be replaced; absent when there are none, or they are being replaced"`
+	StuckHint string     `json:"stuck_hint,omitempty" doc:"What to do about it"`
+	FromFile  bool       `json:"from_file" doc:"It is kept by the platform team's file"`
 
 	Digest    string    `json:"digest" doc:"What a member is made from now"`
 	TargetNow int       `json:"target_now" doc:"What the schedule says now"`

@@ -1,0 +1,81 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/plan"
+)
+
+// stuckPools tells by name which pools keep members that are to be replaced and, as things are, cannot be. That takes
+// a plan, which is made only when there are such members.
+func (e *Engine) stuckPools(ctx context.Context, pools []resolved, envs []fleet.Environment) (map[string]plan.Stuck, error) {
+	hosts, err := e.store.Hosts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	drained, keys := map[string]bool{}, map[string]string{}
+	for _, h := range hosts {
+		drained[h.Name] = h.Drained
+	}
+	for _, p := range pools {
+		keys[p.Name] = p.MatchKey
+	}
+	if !slices.ContainsFunc(envs, func(env fleet.Environment) bool {
+		key, ok := keys[env.Pool]
+		return ok && env.State == fleet.Warm && (env.MatchKey != key || drained[env.Host])
+	}) {
+		return nil, nil
+	}
+	now := e.Now()
+	around, err := e.around(ctx, now)
+	if err != nil {
+		return nil, err
+	}
+	s, err := e.snapshot(ctx, around)
+	if err != nil {
+		return nil, err
+	}
+	s.Last = now
+	stuck := map[string]plan.Stuck{}
+	for _, st := range plan.Compute(s, now).Stuck {
+		stuck[st.Pool] = st
+	}
+	return stuck, nil
+}
+
+// stuckHint is what to do about a pool that is stuck.
+func stuckHint(p fleet.Pool, st plan.Stuck) string {
+	how := "set it with bothy pool set " + p.Name
+	if p.FromFile {
+		how = "set it in the platform team's file"
+	}
+	switch {
+	case !st.Full:
+		return fmt.Sprintf("give it a maximum above %d, or a minimum below %d; %s", max(p.Max, p.Min), min(p.Max, p.Min), how)
+	case p.Min > 0:
+		return fmt.Sprintf("make room on a host, or give it a minimum below %d; %s", p.Min, how)
+	}
+	return "make room on a host; see: bothy host ls"
+}
+
+// checkRollovers adds to the check of pools that one is stuck.
+func (e *Engine) checkRollovers(ctx context.Context, pools []resolved, check Check) Check {
+	envs, err := e.store.Live(ctx)
+	var stuck map[string]plan.Stuck
+	if err == nil {
+		stuck, err = e.stuckPools(ctx, pools, envs)
+	}
+	if err != nil {
+		check.Status, check.Message, check.Hint = Warning, "the pools' members cannot be read: "+err.Error(), "see the check of the store"
+		return check
+	}
+	for _, p := range pools {
+		if st, ok := stuck[p.Name]; ok {
+			check.Status, check.Message, check.Hint = Warning, fmt.Sprintf("pool %s cannot replace its old members: %s", p.Name, st.Reason), stuckHint(p.Pool.Pool, st)
+		}
+	}
+	return check
+}
