@@ -81,6 +81,8 @@ func daemon(ts *testscript.TestScript, neg bool, args []string) {
 		server.Check(wire.Check{Name: rest[0], Status: rest[1], Message: rest[2], Hint: "look"})
 	case verb == "hold" && len(rest) == 2:
 		server.HoldPool(rest[0], rest[1])
+	case verb == "stuck" && len(rest) == 3:
+		server.StickPool(rest[0], rest[1], rest[2])
 	case verb == "cut" && len(rest) == 0:
 		server.CutNext()
 	case verb == "noshell" && len(rest) == 0:

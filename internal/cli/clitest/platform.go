@@ -115,8 +115,11 @@ func (s *Server) setPool(w http.ResponseWriter, r *http.Request) {
 		Min: req.Min, Max: req.Target + req.Surge, Surge: req.Surge, Pause: req.Pause, Digest: "sha256:00",
 		TargetNow: int(req.Target), Warm: 1, Making: int(req.Target) - 1, UpdatedAt: begun, UpdatedBy: "alice",
 	}
-	if req.Max != nil {
+	switch {
+	case req.Max != nil:
 		p.Max = *req.Max
+	case req.Min > 0 && req.Min >= req.Target && req.Surge == 0:
+		p.Max++
 	}
 	s.set.pools = slices.DeleteFunc(s.set.pools, func(old wire.Pool) bool { return old.Name == p.Name })
 	s.set.pools = append(s.set.pools, p)
@@ -148,6 +151,17 @@ func (s *Server) HoldPool(name, why string) {
 	for i := range s.set.pools {
 		if s.set.pools[i].Name == name {
 			s.set.pools[i].Held, s.set.pools[i].Failures = why, 3
+		}
+	}
+}
+
+// StickPool keeps a pool from being rolled over.
+func (s *Server) StickPool(name, why, hint string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.set.pools {
+		if p := &s.set.pools[i]; p.Name == name {
+			p.Stale, p.Stuck, p.StuckHint = p.Warm, why, hint
 		}
 	}
 }

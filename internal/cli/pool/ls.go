@@ -54,6 +54,8 @@ func stateOf(f *cmdutil.Factory, p wire.Pool) string {
 		return f.IO.Paint(iostreams.Red, "held")
 	case p.Broken != "":
 		return f.IO.Paint(iostreams.Red, "broken")
+	case p.Stuck != "":
+		return f.IO.Paint(iostreams.Red, "stuck")
 	case p.Stale > 0:
 		return f.IO.Paint(iostreams.Yellow, "rolling over")
 	case p.Warm < p.TargetNow:

@@ -31,8 +31,10 @@ func NewCmdSet(f *cmdutil.Factory, runF func(context.Context, *SetOptions) error
 	cmd := &cobra.Command{
 		Use:   "set POOL",
 		Short: "Set a pool, new or not",
-		Long: `Set a pool. Of one that exists, only what is given changes; --param and --schedule replace all that there were. A new
-version of the blueprint, or other inputs, roll the pool over: new members first, never fewer than --min.
+		Long: `Set a pool. Of one that exists, only what is given changes; --param and --schedule replace all that there were.
+
+A new version of the blueprint, or other inputs, roll the pool over: new members first, as far as --surge and --max let
+them, else old ones go first. There are never fewer than --min nor more than --max, so --min must be less than --max.
 
 A schedule is DAYS FROM-UNTIL=TARGET in UTC: "mon-fri 08:00-18:00=5". The first that holds wins; --target holds else.
 Of two pools that match one request, the first by name that has a warm one gives it. Needs the platform role.`,
@@ -56,8 +58,8 @@ Of two pools that match one request, the first by name that has a warm one gives
 	flags.StringArrayVarP(&opts.Params, "param", "p", nil, "input of the blueprint, `key=value`; may be given again")
 	flags.StringVar(&opts.Target, "target", "", "how many to keep warm, a `number`")
 	flags.StringVar(&opts.Min, "min", "", "never fewer than this `number` while a new version is rolled out (default: 0)")
-	flags.StringVar(&opts.Max, "max", "", "never more than this `number` at once, those that were taken not counted (default: the greatest target and --surge)")
-	flags.StringVar(&opts.Surge, "surge", "", "how many above the target may exist while a new version is rolled out, a `number` (default: 0)")
+	flags.StringVar(&opts.Max, "max", "", "never more than this `number` at once, those that were taken not counted (default: the greatest target and --surge, or one more than that target where --min is as great)")
+	flags.StringVar(&opts.Surge, "surge", "", "how many above the target may exist while a new version is rolled out, a `number`, within --max (default: 0, or 1 where --min is the target)")
 	flags.BoolVar(&opts.Pause, "pause", false, "freeze idle members, so that they cost no CPU; taking one lasts a little longer")
 	flags.StringArrayVar(&opts.Schedule, "schedule", nil, "another target for a part of the week, `'DAYS FROM-UNTIL=TARGET'` in UTC; may be given again")
 	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("blueprint", f.CompleteBlueprints(1)))
@@ -105,7 +107,11 @@ func (opts *SetOptions) keptMax(p wire.Pool) *int64 {
 	for _, t := range p.Schedule {
 		greatest = max(greatest, t.Target)
 	}
-	if p.Max == greatest+p.Surge {
+	surge := p.Surge
+	if surge == 0 && p.Min > 0 && p.Min >= greatest && p.Max > greatest {
+		surge = 1
+	}
+	if p.Max == greatest+surge {
 		return nil
 	}
 	return new(p.Max)

@@ -48,11 +48,15 @@ func poolRows(f *cmdutil.Factory, p wire.Pool) [][]string {
 		add("Next", "see to the cause, then: bothy pool resume "+format.Clean(p.Name))
 	}
 	add("Broken", format.Clean(p.Broken))
+	if p.Stuck != "" {
+		add("Stuck", format.Clean(p.Stuck))
+		add("Next", format.Clean(p.StuckHint))
+	}
 	add("Blueprint", format.Clean(p.Blueprint))
 	add("Digest", p.Digest)
 	add("Size", sizeOf(p))
 	add("Inputs", format.Pairs(p.Inputs))
-	add("Target", fmt.Sprintf("%d now; %d to %d at once, %d more while a new version is rolled out", p.TargetNow, p.Min, p.Max, p.Surge))
+	add("Target", fmt.Sprintf("%d now; %d to %d at once, %d more while a new version is rolled out", p.TargetNow, p.Min, p.Max, more(p)))
 	for i, t := range p.Schedule {
 		name := "Schedule"
 		if i > 0 {
@@ -78,6 +82,16 @@ func poolRows(f *cmdutil.Factory, p wire.Pool) [][]string {
 		add("Set by", fmt.Sprintf("%s, %s", format.Clean(p.UpdatedBy), p.UpdatedAt.Local().Format(time.DateTime)))
 	}
 	return rows
+}
+
+// more is how many above the target of now there may be while a new version is rolled out: without a surge one, where
+// no member may go first.
+func more(p wire.Pool) int64 {
+	now, surge := int64(p.TargetNow), p.Surge
+	if surge == 0 && p.Min > 0 && p.Min >= now {
+		surge = 1
+	}
+	return max(min(surge, p.Max-now), 0)
 }
 
 func warm(p wire.Pool) string {
