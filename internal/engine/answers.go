@@ -22,7 +22,7 @@ type Quote struct {
 	TTL       time.Duration
 	// Micros is the price of the whole lease, in millionths of the size's currency.
 	Micros int64
-	// Warm says that a warm environment is there for it now; Cold why not.
+	// Warm says that a warm environment is there for it now; Cold why not. Neither is looked at for what a limit refuses.
 	Warm bool
 	Cold string
 	// Rank and ReadyAt are where it would stand in the queue (0: it would not wait) and when it would be ready.

@@ -61,7 +61,6 @@ func (s *Server) quote(w http.ResponseWriter, r *http.Request) {
 	case "queued":
 		q.Cold, q.Rank, q.ReadyAt = cold, 2, new(time.Now().Add(90*time.Second))
 	case "refused":
-		q.Cold = cold
 		q.Refusal = &wire.Problem{Title: "Too Many Requests", Status: http.StatusTooManyRequests, Code: wire.CodeQuota, Detail: "team core has 3 of 3 environments", Hint: "bothy down web"}
 	default:
 		q.Cold = cold

@@ -36,9 +36,10 @@ func quoteRows(f *cmdutil.Factory, q wire.Quote) [][]string {
 		{"Lease", format.Duration(time.Duration(q.TTLSeconds) * time.Second)},
 		{"Price", fmt.Sprintf("%s, %s for the whole lease", format.Rate(q.Size.RateMicrosPerHour, q.Size.Currency), format.Money(q.CostMicros, q.Size.Currency))},
 	}
-	if q.Warm {
+	switch {
+	case q.Warm:
 		rows = append(rows, []string{"Warm", "yes: it would be ready at once"})
-	} else {
+	case q.Cold != "": // Of what is refused for a limit nobody asks whether it would be warm.
 		rows = append(rows, []string{"Warm", "no: " + format.Clean(q.Cold)})
 	}
 	if q.Rank > 0 {
