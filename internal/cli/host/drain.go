@@ -23,9 +23,10 @@ type DrainOptions struct {
 // NewCmdDrain makes `bothy host drain`.
 func NewCmdDrain(f *cmdutil.Factory, runF func(context.Context, *DrainOptions) error) *cobra.Command {
 	return drain(f, &DrainOptions{Factory: f, Drained: true}, runF, &cobra.Command{
-		Use:     "drain HOST",
-		Short:   "Place nothing new on a host",
-		Long:    "Place nothing new on a host. What stands there stays until its lease ends. Needs the platform role.",
+		Use:   "drain HOST",
+		Short: "Place nothing new on a host",
+		Long: "Place nothing new on a host. What is leased there stays until its lease ends; warm members of pools are replaced by others\n" +
+			"elsewhere, and stay where there is no room for these. Needs the platform role.",
 		Example: "  bothy host drain rack2",
 	})
 }
