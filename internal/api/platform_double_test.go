@@ -59,7 +59,7 @@ func (d *double) WatchEvents(ctx context.Context, who fleet.Identity, q engine.E
 func (d *double) pool(name string) engine.PoolStatus {
 	return engine.PoolStatus{Pool: fleet.Pool{Name: name, Blueprint: "build", Target: 3, Max: 4, Schedule: []fleet.ScheduledTarget{
 		{Days: []time.Weekday{time.Monday, time.Friday}, From: 8 * 60, Until: 24 * 60, Target: 5},
-	}, UpdatedAt: noon}, Digest: "sha256:00", TargetNow: 5, Warm: 2, Making: 1}
+	}, UpdatedAt: noon}, Digest: "sha256:00", TargetNow: 5, Warm: 2, Stale: 1, Making: 1, Stuck: "no host has room", StuckHint: "make room"}
 }
 
 func (d *double) Pools(_ context.Context, who fleet.Identity) ([]engine.PoolStatus, error) {

@@ -106,6 +106,11 @@ func TestPoolsQuotasAndRatesReachTheEngineAsTheyWereSet(t *testing.T) {
 	if _, err := c.SetPool(limited(t), "big", wire.PoolRequest{Blueprint: "build", Target: math.MaxInt64, Surge: math.MaxInt64}); err != nil {
 		t.Fatal(err)
 	}
+	for _, most := range []*int64{nil, new(int64(0))} {
+		if _, err := c.SetPool(limited(t), "tight", wire.PoolRequest{Blueprint: "build", Target: 2, Min: 2, Max: most}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if diff := cmp.Diff([]any{
 		fleet.Pool{
 			Name: "builders", Blueprint: "build", Size: "small", Inputs: map[string]any{"a": "1"}, Target: 3, Min: 1, Max: 7, Surge: 2, Pause: true,
@@ -113,6 +118,8 @@ func TestPoolsQuotasAndRatesReachTheEngineAsTheyWereSet(t *testing.T) {
 		},
 		fleet.Pool{Name: "big", Blueprint: "build", Target: math.MaxInt64, Surge: math.MaxInt64, Max: -7},
 		fleet.Pool{Name: "big", Blueprint: "build", Target: math.MaxInt64, Surge: math.MaxInt64, Max: math.MaxInt64},
+		fleet.Pool{Name: "tight", Blueprint: "build", Target: 2, Min: 2, Max: 3},
+		fleet.Pool{Name: "tight", Blueprint: "build", Target: 2, Min: 2},
 	}, r.engine.calls["SetPool"]); diff != "" {
 		t.Errorf("pools (-want +got):\n%s", diff)
 	}
@@ -160,7 +167,7 @@ func TestThePlatformsAnswersAreToldWhole(t *testing.T) {
 	pools, err := c.Pools(limited(t))
 	pool := wire.Pool{
 		Name: "builders", Blueprint: "build", Target: 3, Max: 4, Schedule: []wire.ScheduledTarget{{Days: []string{"mon", "fri"}, From: "08:00", Until: "24:00", Target: 5}},
-		Digest: "sha256:00", TargetNow: 5, Warm: 2, Making: 1, UpdatedAt: noon,
+		Digest: "sha256:00", TargetNow: 5, Warm: 2, Stale: 1, Making: 1, Stuck: "no host has room", StuckHint: "make room", UpdatedAt: noon,
 	}
 	check("pools", []wire.Pool{pool}, pools, err)
 	resumed, err := c.ResumePool(limited(t), "builders")
