@@ -21,6 +21,22 @@ const (
 	LabelMAC         = "bothy.mac"
 )
 
+// Labels that a resource carries when there is something to say: with them an environment whose row is lost is adopted as
+// what it was. Resources of before they were thought of carry none.
+const (
+	LabelSize        = "bothy.size"
+	LabelTenant      = "bothy.tenant"
+	LabelTeam        = "bothy.team"
+	LabelProject     = "bothy.project"
+	LabelPullRequest = "bothy.pull-request"
+)
+
+var (
+	// always are the labels that every resource carries, sometimes those that are left out when empty; in the MAC's order.
+	always    = []string{LabelInstance, LabelEnvironment, LabelGeneration, LabelBlueprint, LabelOwner, LabelCreated}
+	sometimes = []string{LabelSize, LabelTenant, LabelTeam, LabelProject, LabelPullRequest}
+)
+
 // Owner says whose a resource is.
 type Owner struct {
 	// Instance is the id of the bothy installation; two on one engine never touch each other's.
@@ -35,6 +51,10 @@ type Owner struct {
 	User string
 	// Created is when the attempt began.
 	Created time.Time
+	// Size is the name of one of the blueprint's; empty for what has none.
+	Size string
+	// Tenant and Team are those of the user, Project and PullRequest what it is for; empty for what is made for a pool.
+	Tenant, Team, Project, PullRequest string
 }
 
 // ResourceName is the name of an environment's resource at the provider:
@@ -46,7 +66,7 @@ func (o Owner) ResourceName() string {
 // Key authenticates labels, so that a foreign resource that forges them is never touched.
 type Key []byte
 
-// Labels gives the owner labels with their MAC.
+// Labels gives the owner labels with their MAC. Of those that are not always carried, empty ones are left out.
 func (k Key) Labels(o Owner) map[string]string {
 	l := map[string]string{
 		LabelInstance:    o.Instance,
@@ -55,6 +75,13 @@ func (k Key) Labels(o Owner) map[string]string {
 		LabelBlueprint:   o.Blueprint,
 		LabelOwner:       o.User,
 		LabelCreated:     o.Created.UTC().Format(time.RFC3339),
+	}
+	for name, value := range map[string]string{
+		LabelSize: o.Size, LabelTenant: o.Tenant, LabelTeam: o.Team, LabelProject: o.Project, LabelPullRequest: o.PullRequest,
+	} {
+		if value != "" {
+			l[name] = value
+		}
 	}
 	l[LabelMAC] = k.mac(l)
 	return l
@@ -70,11 +97,19 @@ func (k Key) Verify(labels map[string]string) bool {
 	return subtle.ConstantTimeCompare([]byte(want), []byte(labels[LabelMAC])) == 1
 }
 
-// mac covers every owner label, each with its length, so that no two sets share one.
+// mac covers every owner label, each with its length, so that no two sets share one. Those that may be left out
+// have their names before them and add nothing when they are: what was made before there were any verifies for ever.
 func (k Key) mac(l map[string]string) string {
 	h := hmac.New(sha256.New, k)
-	for _, name := range []string{LabelInstance, LabelEnvironment, LabelGeneration, LabelBlueprint, LabelOwner, LabelCreated} {
-		h.Write([]byte(strconv.Itoa(len(l[name])) + ":" + l[name] + ";"))
+	add := func(text string) { h.Write([]byte(strconv.Itoa(len(text)) + ":" + text + ";")) }
+	for _, name := range always {
+		add(l[name])
+	}
+	for _, name := range sometimes {
+		if l[name] != "" {
+			add(name)
+			add(l[name])
+		}
 	}
 	return hex.EncodeToString(h.Sum(nil))[:32]
 }

@@ -3,12 +3,14 @@ package engine
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/ledger"
 	"github.com/bothy-env/bothy/provisioner"
 )
 
@@ -28,13 +30,17 @@ func (e *Engine) adopt(ctx context.Context, who fleet.Identity, h *Host, group [
 		return fleet.Errorf(fleet.CodeConflict, "environment %s is known, and this is not a part of it", sandbox.EnvironmentID).
 			WithHint("it can be removed: bothy orphans purge %s", sandbox.EnvironmentID)
 	}
-	env, err := e.adopted(who, sandbox)
+	rates, err := e.store.Rates(ctx)
+	if err != nil {
+		return err
+	}
+	env, guessed, err := e.adopted(who, sandbox, rates)
 	if err != nil {
 		return err
 	}
 	env.Host, env.Network = h.Name, networks[sandbox.ID]
-	ev := e.event(&env, who.User, eventOrphanAdopted, "%s adopted %s for %s, leased until %s",
-		who.User, sandbox.Name, env.Owner, env.Lease.End.Format(time.RFC3339))
+	ev := e.event(&env, who.User, eventOrphanAdopted, "%s adopted %s for %s, leased until %s%s",
+		who.User, sandbox.Name, env.Owner, env.Lease.End.Format(time.RFC3339), guessed)
 	if _, err := e.store.Adopt(ctx, env, ev); err != nil {
 		return err
 	}
@@ -42,33 +48,66 @@ func (e *Engine) adopt(ctx context.Context, who fleet.Identity, h *Host, group [
 	return nil
 }
 
-// adopted is the row of a sandbox that was found, as far as its labels tell.
-func (e *Engine) adopted(who fleet.Identity, sandbox fleet.Orphan) (fleet.Environment, error) {
+// adopted is the row of a sandbox that was found, as far as its labels tell, at the price of now. guessed says
+// what they do not tell, as the end of a sentence.
+func (e *Engine) adopted(who fleet.Identity, sandbox fleet.Orphan, rates []fleet.Rate) (env fleet.Environment, guessed string, err error) {
+	bp, err := e.blueprintOf(sandbox)
+	if err != nil {
+		return env, "", err
+	}
+	// Fenced against whoever made it, wherever they are.
+	generation, err := strconv.ParseInt(sandbox.Labels[provisioner.LabelGeneration], 10, 64)
+	if err != nil {
+		return env, "", fleet.Errorf(fleet.CodeConflict, "the labels of %s do not say which try made it", sandbox.Name).
+			WithHint("it can be removed: bothy orphans purge %s", sandbox.EnvironmentID)
+	}
+	size, guessed := sizeOf(bp, sandbox)
+	now := e.Now()
+	env = blank(bp, priced(size, bp, rates, now), nil)
+	env.ID, env.Name = sandbox.EnvironmentID, "adopted-"+sandbox.EnvironmentID
+	guessed += belongs(&env, who, sandbox)
+	env.State, env.SandboxID = fleet.Leased, sandbox.ID
+	env.CreatedAt, env.UpdatedAt, env.ReadyAt, env.BilledFrom = now, now, now, now
+	beginLease(&env, now)
+	env.HeldMicros, env.HeldFor = ledger.Charge(env.Size.RateMicros, env.Lease.Start, env.Lease.End), env.Lease.TTL
+	env.Work.Generation = generation
+	return env, guessed, nil
+}
+
+// blueprintOf finds what a sandbox was made from, in the version that there is now when its own is gone.
+func (e *Engine) blueprintOf(sandbox fleet.Orphan) (fleet.Blueprint, error) {
 	ref := sandbox.Labels[provisioner.LabelBlueprint]
 	bp, err := e.blueprints.Get(ref)
 	if fleet.CodeOf(err) == fleet.CodeNotFound {
 		name, _, _ := strings.Cut(ref, "@")
 		bp, err = e.blueprints.Get(name)
 	}
-	if err != nil {
-		return fleet.Environment{}, err
+	return bp, err
+}
+
+// sizeOf gives the size that a sandbox's labels name, else the blueprint's default and that it was guessed.
+func sizeOf(bp fleet.Blueprint, sandbox fleet.Orphan) (size fleet.Size, guessed string) {
+	name := sandbox.Labels[provisioner.LabelSize]
+	size, ok := bp.SizeNamed(name)
+	switch {
+	case !ok:
+		size, _ = bp.SizeNamed("")
+		return size, fmt.Sprintf("; blueprint %s has no size %q, so it counts as %s", bp.Ref, name, size.Name)
+	case name == "":
+		return size, fmt.Sprintf("; its labels do not tell its size, so it counts as %s", size.Name)
 	}
-	size, _ := bp.SizeNamed("")
-	now := e.Now()
-	env := blank(bp, size, nil)
-	env.ID, env.Name = sandbox.EnvironmentID, "adopted-"+sandbox.EnvironmentID
-	// Labels tell the user and not the tenant; a pool's tell nobody.
+	return size, ""
+}
+
+// belongs says whose an adopted environment is. What was made for a pool names nobody, also when somebody had claimed it,
+// and what is older than the labels of tenants names a user alone: that counts in the limits of whoever adopts it.
+func belongs(env *fleet.Environment, who fleet.Identity, sandbox fleet.Orphan) (guessed string) {
+	l := sandbox.Labels
+	env.Owner = cmp.Or(l[provisioner.LabelOwner], who.User)
+	env.Project, env.PullRequest = l[provisioner.LabelProject], l[provisioner.LabelPullRequest]
+	if env.Tenant, env.Team = l[provisioner.LabelTenant], l[provisioner.LabelTeam]; env.Tenant != "" {
+		return ""
+	}
 	env.Tenant, env.Team = cmp.Or(who.Tenant, fleet.DefaultTenant), cmp.Or(who.Team, fleet.DefaultTeam)
-	env.Owner = cmp.Or(sandbox.Labels[provisioner.LabelOwner], who.User)
-	env.State, env.SandboxID = fleet.Leased, sandbox.ID
-	env.CreatedAt, env.UpdatedAt, env.ReadyAt, env.BilledFrom = now, now, now, now
-	beginLease(&env, now)
-	// Fenced against whoever made it, wherever they are.
-	generation, err := strconv.ParseInt(sandbox.Labels[provisioner.LabelGeneration], 10, 64)
-	if err != nil {
-		return env, fleet.Errorf(fleet.CodeConflict, "the labels of %s do not say which try made it", sandbox.Name).
-			WithHint("it can be removed: bothy orphans purge %s", sandbox.EnvironmentID)
-	}
-	env.Work.Generation = generation
-	return env, nil
+	return fmt.Sprintf("; its labels name no team, so it counts in team %s of tenant %s", env.Team, env.Tenant)
 }

@@ -187,6 +187,7 @@ func (e *Engine) spec(env fleet.Environment) (provisioner.Spec, error) {
 	owner := provisioner.Owner{
 		Instance: e.cfg.Instance, Environment: env.ID, Generation: env.Work.Generation,
 		Blueprint: env.Blueprint.String(), User: env.Owner, Created: e.Now(),
+		Size: env.Size.Name, Tenant: env.Tenant, Team: env.Team, Project: env.Project, PullRequest: env.PullRequest,
 	}
 	return provisioner.Spec{
 		Blueprint: driverBlueprint(env.Blueprint, dir),

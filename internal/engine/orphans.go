@@ -93,8 +93,8 @@ func (e *Engine) orphanReport(ctx context.Context) (OrphanReport, error) {
 	return OrphanReport{Safe: safe.Reason != "", Reason: safe.Reason, Orphans: all}, err
 }
 
-// AdoptOrphans makes environments of orphans: each is leased, from now on, to the user that its labels name, for its
-// blueprint's default time. ids are environment ids; none takes all that can be adopted. It ends safe mode when
+// AdoptOrphans makes environments of orphans: each is leased, from now on, to the user that its labels name, in their
+// size, tenant and team, for its blueprint's default time and at the price of now. ids are environment ids; none takes all that can be adopted. It ends safe mode when
 // nothing is left to decide on.
 //
 // Errors: policy (not the platform role), not_found (no orphan of that id, or its blueprint is gone), conflict

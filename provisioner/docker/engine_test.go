@@ -175,7 +175,10 @@ func newEngine(t testing.TB, change ...func(*docker.Config)) *engine {
 
 // owner is a fresh environment of the engine's instance.
 func (e *engine) owner() provisioner.Owner {
-	return provisioner.Owner{Instance: e.instance, Environment: randomHex(4), Generation: 1, Blueprint: "test@1", User: "tester", Created: time.Now()}
+	return provisioner.Owner{
+		Instance: e.instance, Environment: randomHex(4), Generation: 1, Blueprint: "test@1", User: "tester", Created: time.Now(),
+		Size: "small", Tenant: "acme", Team: "core", Project: "a \"quoted\" ${shop}", PullRequest: "17",
+	}
 }
 
 // labels are an owner's, with the mark of this test process.

@@ -75,6 +75,7 @@ func spec() provisioner.Spec {
 	owner := provisioner.Owner{
 		Instance: instance, Environment: fmt.Sprintf("e%07d", n), Generation: 1,
 		Blueprint: "build@1.0.0", User: "ada", Created: time.Unix(1_800_000_000+n, 0),
+		Size: "small", Tenant: "acme", Team: "core", Project: "a \"quoted\" ${shop}", PullRequest: "17",
 	}
 	return provisioner.Spec{
 		Blueprint: blueprint, Owner: owner, Labels: key.Labels(owner),

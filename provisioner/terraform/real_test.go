@@ -144,6 +144,7 @@ func (s *site) spec(t *testing.T) provisioner.Spec {
 	owner := provisioner.Owner{
 		Instance: s.instance, Environment: fmt.Sprintf("e%d", s.made), Generation: 1,
 		Blueprint: "build@1.0.0", User: "dev", Created: time.Now(),
+		Size: "small", Tenant: "acme", Team: "core", Project: "a \"quoted\" ${shop}", PullRequest: "17",
 	}
 	return provisioner.Spec{
 		Blueprint: blueprint(t, "../../modules/build"),

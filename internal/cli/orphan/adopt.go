@@ -24,7 +24,11 @@ func NewCmdAdopt(f *cmdutil.Factory, runF func(context.Context, *AdoptOptions) e
 		Use:   "adopt [ID...]",
 		Short: "Make orphans environments again, leased to whom their label names",
 		Long: `Make orphans environments again, by the ids of the environments that they were part of: each is leased to whom its label
-names, for as long as its blueprint's default. Answers with what is left undecided. Needs the platform role.`,
+names, for as long as its blueprint's default. Answers with what is left undecided. Needs the platform role.
+
+Its size, tenant, team and project are those of its labels, its price is that of now. The labels of what was made for a pool
+name nobody, also if somebody has claimed it since: it becomes yours, in your tenant and team. Where labels tell no size that
+the blueprint has, its default size is taken. The event says what was not told by labels: bothy events.`,
 		Example:           "  bothy orphans adopt k3v9x2ab\n  bothy orphans adopt --all",
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: f.CompleteOrphans(),
