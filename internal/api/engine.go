@@ -50,6 +50,8 @@ type Engine interface {
 	Cost(ctx context.Context, who fleet.Identity, q engine.CostQuery) (engine.CostReport, error)
 
 	Receipt(ctx context.Context, who fleet.Identity, nameOrID string) (fleet.Receipt, error)
+	// Receipts gives those after a number, in order, for the platform role.
+	Receipts(ctx context.Context, who fleet.Identity, after int64, limit int) ([]fleet.Receipt, error)
 	ReceiptKey() []byte
 	Orphans(ctx context.Context, who fleet.Identity) (engine.OrphanReport, error)
 	// AdoptOrphans and PurgeOrphans take environment ids, none for all, and end safe mode when nothing is left undecided.

@@ -99,6 +99,7 @@ var routes = map[string]struct {
 	"GET /v1/rates":                            {known, ""},
 	"PUT /v1/rates/{blueprint}/{size}":         {platform, `{"micros_per_hour":1}`},
 	"GET /v1/cost":                             {known, ""},
+	"GET /v1/receipts":                         {platform, ""},
 	"GET /v1/receipts/key":                     {known, ""},
 	"GET /v1/orphans":                          {platform, ""},
 	"POST /v1/orphans/adopt":                   {platform, `{"all":true}`},

@@ -117,7 +117,15 @@ func (d *double) Cost(_ context.Context, who fleet.Identity, q engine.CostQuery)
 
 func (d *double) Receipt(ctx context.Context, who fleet.Identity, name string) (fleet.Receipt, error) {
 	env, err := d.Find(ctx, who, name)
-	return fleet.Receipt{Seq: 7, EnvironmentID: env.ID, At: noon, Body: []byte(`{"a":1}`), PrevHash: "00", Hash: "11", Signature: "c2ln"}, err
+	return d.receipt(7, env.ID), err
+}
+
+func (d *double) receipt(seq int64, id string) fleet.Receipt {
+	return fleet.Receipt{Seq: seq, EnvironmentID: id, At: noon, Body: []byte(`{"a":1}`), PrevHash: "00", Hash: "11", Signature: "c2ln"}
+}
+
+func (d *double) Receipts(_ context.Context, who fleet.Identity, after int64, limit int) ([]fleet.Receipt, error) {
+	return []fleet.Receipt{d.receipt(after+1, "e1"), d.receipt(after+2, "e2")}, d.platform(who, "Receipts", after, limit)
 }
 
 func (d *double) ReceiptKey() []byte { return []byte("the public key") }

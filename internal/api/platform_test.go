@@ -196,7 +196,13 @@ func TestThePlatformsAnswersAreToldWhole(t *testing.T) {
 		t.Errorf("why: %+v, %v", why, err)
 	}
 	receipt, err := c.Receipt(limited(t), "otter")
-	check("receipt", wire.Receipt{Seq: 7, Environment: "id-otter", At: noon, Body: []byte(`{"a":1}`), PrevHash: "00", Hash: "11", Signature: "c2ln"}, receipt, err)
+	want := wire.Receipt{Seq: 7, Environment: "id-otter", At: noon, Body: []byte(`{"a":1}`), PrevHash: "00", Hash: "11", Signature: "c2ln"}
+	check("receipt", want, receipt, err)
+	receipts, err := c.Receipts(limited(t), 6)
+	first, second := want, want
+	first.Environment, second.Seq, second.Environment = "e1", 8, "e2"
+	check("receipts", []wire.Receipt{first, second}, receipts, err)
+	check("page of receipts", []any{int64(6), 100}, d.calls["Receipts"], nil)
 	key, err := c.ReceiptKey(limited(t))
 	check("key", wire.ReceiptKey{Algorithm: "ed25519", Key: []byte("the public key")}, key, err)
 	hosts, err := c.Hosts(limited(t))

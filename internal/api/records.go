@@ -18,10 +18,19 @@ func (s *Server) receiptRoutes(api huma.API) {
 		Summary: "Give the receipt of an environment that is gone", Errors: errorStatuses(http.StatusNotFound, http.StatusConflict),
 	}, func(ctx context.Context, in *struct{ EnvPath }) (wire.Receipt, error) {
 		r, err := s.engine.Receipt(ctx, caller(ctx), in.Env)
-		return wire.Receipt{
-			Seq: r.Seq, Environment: r.EnvironmentID, At: r.At.UTC(), Body: r.Body,
-			PrevHash: r.PrevHash, Hash: r.Hash, Signature: r.Signature,
-		}, err
+		return receipt(r), err
+	})
+
+	get(s, api, huma.Operation{
+		OperationID: "list-receipts", Path: "/v1/receipts", Tags: []string{"money"},
+		Summary:     "List all receipts in the order of their chain",
+		Description: "Needs the platform role. The page after the last is empty.", Errors: errorStatuses(),
+	}, func(ctx context.Context, in *struct {
+		After int64 `query:"after" minimum:"0" doc:"Leave out receipts up to this number"`
+		Limit int   `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+	}) (wire.ReceiptList, error) {
+		all, err := s.engine.Receipts(ctx, caller(ctx), in.After, in.Limit)
+		return wire.ReceiptList{Receipts: each(all, receipt)}, err
 	})
 
 	get(s, api, huma.Operation{
@@ -30,6 +39,13 @@ func (s *Server) receiptRoutes(api huma.API) {
 	}, func(context.Context, *struct{}) (wire.ReceiptKey, error) {
 		return wire.ReceiptKey{Algorithm: "ed25519", Key: s.engine.ReceiptKey()}, nil
 	})
+}
+
+func receipt(r fleet.Receipt) wire.Receipt {
+	return wire.Receipt{
+		Seq: r.Seq, Environment: r.EnvironmentID, At: r.At.UTC(), Body: r.Body,
+		PrevHash: r.PrevHash, Hash: r.Hash, Signature: r.Signature,
+	}
 }
 
 // orphanRoutes are about what exists and is unknown to the store.

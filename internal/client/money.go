@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/bothy-env/bothy/internal/api/wire"
@@ -42,6 +43,13 @@ func (c *Client) Cost(ctx context.Context, by string, since, until time.Time) (w
 // Receipt gives the receipt of an environment that is gone.
 func (c *Client) Receipt(ctx context.Context, nameOrID string) (wire.Receipt, error) {
 	return read[wire.Receipt](ctx, c, nil, "v1", "environments", nameOrID, "receipt")
+}
+
+// Receipts gives receipts of every tenant after a number (0: from the first), in order, as many as the daemon gives at
+// once; none after the last.
+func (c *Client) Receipts(ctx context.Context, after int64) ([]wire.Receipt, error) {
+	list, err := read[wire.ReceiptList](ctx, c, url.Values{"after": {strconv.FormatInt(after, 10)}}, "v1", "receipts")
+	return list.Receipts, err
 }
 
 // ReceiptKey gives the key that the daemon's receipts are verified with.

@@ -125,6 +125,29 @@ func TestPromiseReceipt(t *testing.T) {
 	}
 }
 
+// TestAllReceipts: the platform reads the chain page by page, of every tenant; a member does not.
+func TestAllReceipts(t *testing.T) {
+	b := setup(t, patient).run()
+	for _, who := range []fleet.Identity{ann, stranger, ann} {
+		b.release(b.untilState(b.acquire(func(r *engine.Request) { r.Who = who }).ID, fleet.Leased).ID)
+	}
+	if _, err := b.engine.Receipts(t.Context(), ann, 0, 0); fleet.CodeOf(err) != fleet.CodePolicy {
+		t.Errorf("a member reads all receipts: %v", err)
+	}
+	chain := receipt.Chain{Key: b.engine.ReceiptKey()}
+	for _, want := range []int{2, 1, 0} {
+		page, err := b.engine.Receipts(t.Context(), platform, chain.Last.Seq, 2)
+		if err != nil || len(page) != want {
+			t.Fatalf("after receipt %d there are %d, %v, want %d", chain.Last.Seq, len(page), err, want)
+		}
+		for _, r := range page {
+			if _, err := chain.Add(wireOf(r)); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
 // TestUnbegunHasAReceipt: every one that is gone has one, also when nothing was ever made for it.
 func TestUnbegunHasAReceipt(t *testing.T) {
 	b := setup(t)

@@ -44,6 +44,17 @@ func (e *Engine) Receipt(ctx context.Context, who fleet.Identity, nameOrID strin
 	return e.store.Receipt(ctx, env.ID)
 }
 
+// Receipts gives a page of all receipts, of every tenant, in the order of their numbers: those after a number, at most limit
+// (0: 100, never more than 1000).
+//
+// Errors: policy (not the platform role).
+func (e *Engine) Receipts(ctx context.Context, who fleet.Identity, after int64, limit int) ([]fleet.Receipt, error) {
+	if err := platformOnly(who, "read all receipts"); err != nil {
+		return nil, err
+	}
+	return e.store.Receipts(ctx, after, limit)
+}
+
 // sign makes what the store asks for the next receipt of the chain.
 func (e *Engine) sign(b receipt.Body) func(fleet.Receipt) (fleet.Receipt, error) {
 	return func(next fleet.Receipt) (fleet.Receipt, error) {

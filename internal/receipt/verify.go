@@ -42,20 +42,38 @@ func Verify(r Receipt, public []byte) (Body, error) {
 	return b, nil
 }
 
+// Chain checks receipts one after another: each with the installation's public key, and that it follows the one before.
+type Chain struct {
+	// Key has 32 bytes.
+	Key []byte
+	// Last is the receipt that was added last; its zero value before the first, which may be any.
+	Last Receipt
+}
+
+// Add checks the next receipt and gives what it says.
+func (c *Chain) Add(r Receipt) (Body, error) {
+	b, err := Verify(r, c.Key)
+	switch {
+	case err != nil:
+		return b, fmt.Errorf("receipt %d: %w", r.Seq, err)
+	case r.Seq == 1 && r.PrevHash != First():
+		return b, errors.New("receipt 1: it claims that one came before it")
+	case c.Last.Seq == 0:
+	case r.Seq != c.Last.Seq+1:
+		return b, fmt.Errorf("receipt %d: it follows receipt %d", r.Seq, c.Last.Seq)
+	case r.PrevHash != c.Last.Hash:
+		return b, fmt.Errorf("receipt %d: it does not follow the receipt before it: one of them was replaced", r.Seq)
+	}
+	c.Last = r
+	return b, nil
+}
+
 // VerifyChain checks receipts that follow each other, and that none is missing between them.
 func VerifyChain(receipts []Receipt, public []byte) error {
-	for i, r := range receipts {
-		if _, err := Verify(r, public); err != nil {
-			return fmt.Errorf("receipt %d: %w", r.Seq, err)
-		}
-		switch {
-		case r.Seq == 1 && r.PrevHash != First():
-			return errors.New("receipt 1: it claims that one came before it")
-		case i == 0:
-		case r.Seq != receipts[i-1].Seq+1:
-			return fmt.Errorf("receipt %d: it follows receipt %d", r.Seq, receipts[i-1].Seq)
-		case r.PrevHash != receipts[i-1].Hash:
-			return fmt.Errorf("receipt %d: it does not follow the receipt before it: one of them was replaced", r.Seq)
+	c := Chain{Key: public}
+	for _, r := range receipts {
+		if _, err := c.Add(r); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -58,6 +58,11 @@ type Receipt struct {
 	Signature   string    `json:"signature" doc:"Ed25519 over the hash's bytes, in base64"`
 }
 
+// ReceiptList is a part of the chain of receipts, in order.
+type ReceiptList struct {
+	Receipts []Receipt `json:"receipts" doc:"By number"`
+}
+
 // ReceiptKey is what receipts are verified with.
 type ReceiptKey struct {
 	Algorithm string `json:"algorithm" enum:"ed25519" doc:"How receipts are signed"`

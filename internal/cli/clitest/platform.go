@@ -61,6 +61,7 @@ func (s *Server) platformRoutes(mux *http.ServeMux) {
 		"POST /v1/orphans/{verb}":            s.decide,
 		"GET /v1/brake":                      s.showBrake,
 		"POST /v1/brake/release":             s.releaseBrake,
+		"GET /v1/receipts":                   s.receipts,
 		"GET /v1/receipts/key":               s.receiptKey,
 		"GET /v1/environments/{env}/receipt": s.on(s.receipt),
 		"GET /v1/environments/{env}/why":     s.on(s.why),
@@ -273,18 +274,59 @@ func (s *Server) receipt(w http.ResponseWriter, _ *http.Request, env *environmen
 		problem(w, wire.Problem{Title: "Conflict", Status: http.StatusConflict, Code: wire.CodeConflict, Detail: env.Name + " is not gone yet", Hint: "bothy down " + env.Name})
 		return
 	}
-	r, err := receipt.Sign(receipt.Body{
-		Version: receipt.Version, Instance: "testinst", Seq: 1, PrevHash: receipt.First(), CreatedAt: begun, DestroyedAt: *env.DestroyedAt,
-		Environment: receipt.Environment{ID: env.ID, Name: env.Name, Tenant: "acme", Team: "core", User: "alice", Blueprint: "build@1.0.0"},
-		Resources:   []receipt.Resource{{Kind: "container", Name: "bothy-" + env.ID}},
-		Checks:      []receipt.Check{{At: begun, What: "everything with its label"}},
-		CostMicros:  1234, Currency: "USD",
-	}, s.set.signer)
+	all, err := s.chain()
 	if err != nil {
 		problem(w, wire.Problem{Title: "Error", Status: http.StatusInternalServerError, Code: wire.CodeInternal, Detail: err.Error()})
 		return
 	}
-	write(w, http.StatusOK, wire.Receipt(r))
+	write(w, http.StatusOK, all[slices.IndexFunc(all, func(r wire.Receipt) bool { return r.Environment == env.ID })])
+}
+
+// receiptPage is how many receipts a page has.
+const receiptPage = 2
+
+func (s *Server) receipts(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refused(w, false) {
+		return
+	}
+	after, err := strconv.Atoi(r.URL.Query().Get("after"))
+	var all []wire.Receipt
+	if err == nil {
+		all, err = s.chain()
+	}
+	if err != nil {
+		problem(w, wire.Problem{Title: "Error", Status: http.StatusInternalServerError, Code: wire.CodeInternal, Detail: err.Error()})
+		return
+	}
+	all = all[min(after, len(all)):]
+	write(w, http.StatusOK, wire.ReceiptList{Receipts: all[:min(receiptPage, len(all))]})
+}
+
+// chain makes the receipts of all that are gone, in the order in which they were added. Within the lock.
+func (s *Server) chain() (all []wire.Receipt, err error) {
+	prev := receipt.First()
+	for _, env := range s.envs {
+		if env.State != "destroyed" {
+			continue
+		}
+		r, err := receipt.Sign(receipt.Body{
+			Version: receipt.Version, Instance: "testinst", Seq: int64(len(all)) + 1, PrevHash: prev, CreatedAt: begun, DestroyedAt: *env.DestroyedAt,
+			Environment: receipt.Environment{ID: env.ID, Name: env.Name, Tenant: "acme", Team: "core", User: "alice", Blueprint: "build@1.0.0"},
+			Resources: []receipt.Resource{
+				{Kind: "container", Name: "bothy-" + env.ID},
+				{Kind: "network", Name: "bothy-n" + env.ID, Note: "lent by the keeper of networks, which takes it back after this"},
+			},
+			Checks:     []receipt.Check{{At: begun, What: "everything with its label"}},
+			CostMicros: 1234, Currency: "USD",
+		}, s.set.signer)
+		if err != nil {
+			return nil, err
+		}
+		all, prev = append(all, wire.Receipt(r)), r.Hash
+	}
+	return all, nil
 }
 
 // decode reads a body, or answers that it cannot be read.

@@ -21,11 +21,12 @@ import (
 // ReceiptOptions are the arguments and flags of receipt.
 type ReceiptOptions struct {
 	Factory *cmdutil.Factory
-	// Name is an environment, or with Verify a file.
-	Name      string
-	Verify    bool
-	Key, Out  string
-	PublicKey bool
+	// Name is an environment, or with Verify or Chain a file.
+	Name string
+	// Verify checks one, Chain all there are.
+	Verify, Chain bool
+	Key, Out      string
+	PublicKey     bool
 }
 
 // NewCmdReceipt makes `bothy receipt`.
@@ -37,20 +38,25 @@ func NewCmdReceipt(f *cmdutil.Factory, runF func(context.Context, *ReceiptOption
 		Long: `Give the receipt of an environment that is gone: what there was of it, what was looked for and not found, and when. It is
 signed with the installation's key, and bound to the receipt before it. --verify checks the signature, the hash and what it says.
 
+--chain verifies all receipts, of every tenant: each of them, and that none is missing between the first and the last. It asks the
+daemon, which gives them to the platform role, or reads a file that --chain --out has written, one receipt a line.
+
 A file verifies without a daemon: keep the key with --public-key, the receipt with --out, and give both to whoever asks. A
 key that the daemon itself hands out proves no more than the daemon's word; one that was kept before proves more.`,
 		Example: `  bothy receipt web --verify
   bothy receipt web --out web.receipt.json
   bothy receipt --public-key --out bothy.key
-  bothy receipt --verify web.receipt.json --key bothy.key`,
-		Args: cmdutil.Args(0, 1, "one environment, or with --verify a file"),
+  bothy receipt --verify web.receipt.json --key bothy.key
+  bothy receipt --chain --out all.jsonl
+  bothy receipt --chain all.jsonl --key bothy.key`,
+		Args: cmdutil.Args(0, 1, "one environment, or with --verify or --chain a file"),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			names, _ := f.CompleteEnvironments(1, true)(cmd, args, toComplete)
 			return names, cobra.ShellCompDirectiveDefault
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if opts.PublicKey == (len(args) == 1) {
-				return cmdutil.Usagef("bothy receipt: want one environment, a file to verify, or --public-key").WithHint("bothy receipt --help")
+			if err := opts.what(len(args) == 1); err != nil {
+				return err
 			}
 			if len(args) == 1 {
 				opts.Name = args[0]
@@ -64,13 +70,28 @@ key that the daemon itself hands out proves no more than the daemon's word; one 
 	flags := cmd.Flags()
 	flags.BoolVar(&opts.Verify, "verify", false, "verify it; what is there as a file is read from it, without a daemon if --key is given")
 	flags.StringVar(&opts.Key, "key", "", "`file` with the installation's public key (default: ask the daemon)")
-	flags.StringVar(&opts.Out, "out", "", "`file` to write the receipt or the key to")
+	flags.StringVar(&opts.Out, "out", "", "`file` to write the receipt, the key, or all receipts to")
+	flags.BoolVar(&opts.Chain, "chain", false, "verify all receipts, the daemon's or those of a file")
 	flags.BoolVar(&opts.PublicKey, "public-key", false, "give the key that receipts are verified with")
 	return cmd
 }
 
+// what checks that it was said which of its things is to be done.
+func (opts *ReceiptOptions) what(named bool) error {
+	switch {
+	case opts.Chain && opts.PublicKey, !opts.Chain && opts.PublicKey == named:
+		return cmdutil.Usagef("bothy receipt: want one environment, a file to verify, --chain, or --public-key").WithHint("bothy receipt --help")
+	case opts.Chain && named && opts.Out != "":
+		return cmdutil.Usagef("bothy receipt: --out keeps what the daemon gives, and with a file --chain asks no daemon").WithHint("bothy receipt --chain --out all.jsonl")
+	}
+	return nil
+}
+
 func receiptRun(ctx context.Context, opts *ReceiptOptions) error {
-	if opts.PublicKey {
+	switch {
+	case opts.Chain:
+		return chainRun(ctx, opts)
+	case opts.PublicKey:
 		return opts.publicKey(ctx)
 	}
 	r, err := opts.read(ctx)
@@ -159,9 +180,13 @@ func (opts *ReceiptOptions) write(r wire.Receipt) error {
 
 func (opts *ReceiptOptions) save(data []byte) error {
 	if err := os.WriteFile(opts.Out, data, 0o644); err != nil { //nolint:gosec // it is meant to be shown around
-		return &cmdutil.Error{Code: wire.CodeConflict, Sentence: "write file: " + err.Error(), Err: err}
+		return writeError(err)
 	}
 	return nil
+}
+
+func writeError(err error) error {
+	return &cmdutil.Error{Code: wire.CodeConflict, Sentence: "write file: " + err.Error(), Err: err}
 }
 
 func (opts *ReceiptOptions) publicKey(ctx context.Context) error {

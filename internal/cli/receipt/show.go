@@ -32,7 +32,11 @@ func show(w io.Writer, opts *ReceiptOptions, r wire.Receipt, b proof.Body) error
 		rows[3][1] = "nobody's: it was kept warm for pool " + format.Clean(env.Pool)
 	}
 	for i, res := range b.Resources {
-		rows = append(rows, []string{once(i, "There was"), format.Clean(strings.TrimSpace(res.Kind + " " + res.Name + " " + res.ID))})
+		what := strings.TrimSpace(res.Kind + " " + res.Name + " " + res.ID)
+		if res.Note != "" {
+			what += " (" + res.Note + ")"
+		}
+		rows = append(rows, []string{once(i, "There was"), format.Clean(what)})
 	}
 	if len(b.Resources) == 0 {
 		rows = append(rows, []string{"There was", "nothing: it was never begun"})
