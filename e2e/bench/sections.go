@@ -44,7 +44,10 @@ func (b *bench) listOf() string { return fmt.Sprintf("ls-50-of-%d", b.large) }
 
 // growthRows are the rows of an installation of so many environments.
 func growthRows(size int) []string {
-	return []string{fmt.Sprintf("growth/claim-%d", size), fmt.Sprintf("growth/admit-%d", size), fmt.Sprintf("growth/tick-%d", size)}
+	return []string{
+		fmt.Sprintf("growth/claim-%d", size), fmt.Sprintf("growth/admit-%d", size),
+		fmt.Sprintf("growth/tick-%d", size), fmt.Sprintf("growth/plan-%d", size),
+	}
 }
 
 // names are those of rows; none means all.
