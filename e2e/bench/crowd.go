@@ -50,7 +50,7 @@ func crowd(envs []fleet.Environment, now time.Time) plan.Snapshot {
 		case i%20 == 0:
 			e.State, e.Host, e.MatchKey, e.Size.CPUs = fleet.Pending, "", keyOf(7), float64(1+i%3)
 		case i%20 == 1:
-			e.State, e.Pool, e.MatchKey, e.Blueprint.Digest, e.Tenant, e.Team = fleet.Warm, poolOf(i / 20), keyOf(i / 20), keyOf(i / 20), "", ""
+			e.State, e.Pool, e.MatchKey, e.Blueprint.Digest, e.Tenant, e.Team = fleet.Warm, poolOf(i/20), keyOf(i/20), keyOf(i/20), "", ""
 		case i%500 == 2:
 			e.State = fleet.Provisioning
 		}
