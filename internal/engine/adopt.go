@@ -69,7 +69,8 @@ func (e *Engine) adopted(who fleet.Identity, sandbox fleet.Orphan, rates []fleet
 	env.State, env.SandboxID = fleet.Leased, sandbox.ID
 	env.CreatedAt, env.UpdatedAt, env.ReadyAt, env.BilledFrom = now, now, now, now
 	beginLease(&env, now)
-	env.HeldMicros, env.HeldFor = ledger.Charge(env.Size.RateMicros, env.Lease.Start, env.Lease.End), env.Lease.TTL
+	// The platform team gives it to them, so no limit is asked; what is not held would not count at all.
+	env.HeldMicros, env.HeldFor = ledger.Charge(env.Size.RateMicros, env.Lease.Start, env.Lease.End), env.Lease.End.Sub(env.Lease.Start)
 	env.Work.Generation = generation
 	return env, guessed, nil
 }

@@ -160,6 +160,27 @@ func TestHoldsMoneyInFlight(t *testing.T) {
 	}
 }
 
+// TestBudgetHoldsToTheCent: one that outlives its lease costs more than was held for it. The ledger says so; the budget that
+// it was admitted within has room for as many as before.
+func TestBudgetHoldsToTheCent(t *testing.T) {
+	b := setup(t, patient).run()
+	b.limit(fleet.Limits{MicrosPerDay: ptr(int64(7_200_000)), SecondsPerDay: ptr(int64(2 * 3600))}) // two leases of an hour
+	env := b.untilState(b.acquire().ID, fleet.Leased)
+	b.pass(time.Hour + 40*time.Second)
+	b.untilState(env.ID, fleet.Destroyed)
+	if got := b.cost(ann, engine.CostQuery{By: "user"}); got.Total.Total < 3_640_000 || got.Total.Seconds < 3640 {
+		t.Errorf("the ledger has %+v, want every second that it was there", got.Total)
+	}
+	used, err := b.engine.Quota(t.Context(), ann, fleet.Scope{Kind: fleet.ScopeTeam, Tenant: ann.Tenant, Name: ann.Team})
+	if err != nil || used.Usage.MicrosToday != 3_600_000 || used.Usage.MicrosThisMonth != 3_600_000 || used.Usage.SecondsToday != 3600 {
+		t.Errorf("%+v counts (%v), want what was held", used.Usage, err)
+	}
+	b.acquire()
+	_, err = b.request(func(r *engine.Request) { r.TTL = ptr(time.Second) })
+	wantCode(t, err, fleet.CodeQuota)
+	b.oracles()
+}
+
 func TestRateInForceIsThePlatformTeams(t *testing.T) {
 	b := setup(t)
 	warm := b.stopped(1)[0]

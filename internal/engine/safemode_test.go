@@ -205,8 +205,13 @@ func TestAdopt(t *testing.T) {
 		t.Error("its network was taken away from under it")
 	}
 	b.release(env.ID)
-	if body := b.proof(env.ID); body.CostMicros < 600_000 || !lists(body, "container", sandbox.ID) {
+	body := b.proof(env.ID)
+	if body.CostMicros < 600_000 || !lists(body, "container", sandbox.ID) {
 		t.Errorf("the receipt says %+v", body)
+	}
+	usage, err := b.db.UsageOf(t.Context(), env.Scopes(), env.CreatedAt)
+	if err != nil || usage[0].Usage.MicrosToday != body.CostMicros || usage[0].Usage.SecondsToday < 600 {
+		t.Errorf("%+v counts (%v), want the %d that it cost", usage[0].Usage, err, body.CostMicros)
 	}
 	b.nothingLeft()
 	b.oracles()

@@ -73,7 +73,7 @@ type Environment struct {
 	// BookedUntil is until when its time is in the ledger; what follows is still open.
 	BookedUntil time.Time
 	// HeldMicros and HeldFor are the money and the leased time that are held of its tenant's, team's and
-	// user's limits until it is settled; who extends the lease raises them.
+	// user's limits until it is gone; who extends the lease raises them. Then what it has cost counts, and never more than this.
 	HeldMicros int64
 	HeldFor    time.Duration
 	// HeldAt is the moment of the request: its UTC day and month are those that it counts in. The store sets it.

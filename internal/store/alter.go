@@ -96,6 +96,9 @@ func legal(before, after *fleet.Environment) error {
 		return fleet.Errorf(fleet.CodeInternal,
 			"change environment %s: id and creation time are fixed, and a generation never goes back", before.ID)
 	}
+	if !after.State.Live() && (before.HeldMicros != after.HeldMicros || before.HeldFor != after.HeldFor) {
+		return fleet.Errorf(fleet.CodeInternal, "change environment %s: what it held when it went is fixed", before.ID)
+	}
 	return holdable(after)
 }
 

@@ -69,15 +69,15 @@ func (a *Admission) take(warm fleet.Environment) (*alteration, error) {
 	if env.State != fleet.Leased {
 		return nil, fleet.Errorf(fleet.CodeInternal, "claim environment %s: it was left %s", warm.ID, env.State)
 	}
-	env.HeldMicros, env.HeldFor, env.HeldAt = a.HeldMicros, a.HeldFor, a.Env.CreatedAt
+	env.HeldMicros, env.HeldFor, env.HeldAt = a.HeldMicros, a.HeldFor, a.Env.HeldAt
 	return &alteration{before: warm, after: env, writes: writes}, holderKept(&warm, &env)
 }
 
 // Replace takes a claimed environment that turned out bad away from its request and gives the request
 // another: in one transaction strip is called on the bad row (it must end Destroying, with no tenant,
 // team, owner, key; its name becomes its id), which then counts for nobody, and the rest is as Admit
-// does without Decide: another warm one, else a new pending row. What the bad one has cost is settled.
-// Without a RequestHash the bad one's is kept.
+// does without Decide: another warm one, else a new pending row. It counts in the periods that the request was
+// admitted in, and of what the bad one has cost nothing counts. Without a RequestHash the bad one's is kept.
 //
 // Errors: ErrFenced when the work on the bad row was taken over since generation, CodeConflict when
 // it is not being handed over any more, CodeNotFound, and what strip and Take gave.
@@ -95,6 +95,7 @@ func (s *Store) Replace(
 		if err != nil {
 			return err
 		}
+		a.Env.HeldAt = bad.HeldAt
 		if a.RequestHash == "" {
 			const query = "SELECT request_hash FROM environments WHERE id = $1"
 			if err := tx.QueryRowContext(ctx, query, badID).Scan(&a.RequestHash); err != nil {

@@ -71,9 +71,10 @@ func (b *batch) hold(env *fleet.Environment, sign int64) { b.spendIn(env, held(e
 
 func (b *batch) settle(env *fleet.Environment, spent money) { b.spendIn(env, spent, 1) }
 
-// settles reports whether a change ends what a row costs those that it had: it is gone, or taken away from them.
+// settles reports whether a change ends what a row costs those that have it: it is gone. One that is taken away from
+// them before it was handed over settles nothing: what comes in its place holds what was admitted, and a failure is the platform's.
 func settles(before, after *fleet.Environment) bool {
-	return before.Tenant != "" && before.State.Live() && (!after.State.Live() || after.Tenant == "")
+	return before.Tenant != "" && before.State.Live() && !after.State.Live()
 }
 
 // holdEntries book what a change holds of the budgets or gives back.
@@ -104,6 +105,14 @@ func holdEntry(env *fleet.Environment, at time.Time, debit, credit string, amoun
 // paidAccounts are those that a holder pays for; a failure is the platform's.
 var paidAccounts = []string{ledger.AccountLeased, ledger.AccountProvisioning, ledger.AccountDestroying}
 
+// within is what is settled of what a row has cost: never more than it held, so what was admitted within a limit stays
+// within it. Making it, taking it away and the moments until it is reaped may cost more than the lease that was held for;
+// the ledger has all of it, and no budget has the rest.
+func (m money) within(hold money) money {
+	m.settledMicros, m.settledTime = min(m.settledMicros, hold.heldMicros), min(m.settledTime, hold.heldTime)
+	return m
+}
+
 // add counts an entry that is paid by the environment's holder.
 func (m money) add(e ledger.Entry) money {
 	if !slices.Contains(paidAccounts, e.Debit) {
@@ -116,7 +125,7 @@ func (m money) add(e ledger.Entry) money {
 	return m
 }
 
-// spentBy is what a row has cost those that it has, with the entries that are about to be written.
+// spentBy is what is settled of a row for those that it has, with the entries that are about to be written.
 func spentBy(ctx context.Context, tx *txn, env *fleet.Environment, coming []ledger.Entry) (money, error) {
 	rows, err := tx.QueryContext(ctx, "SELECT "+entryColumns+" FROM entries WHERE environment_id = $1", env.ID)
 	if err != nil {
@@ -132,7 +141,7 @@ func spentBy(ctx context.Context, tx *txn, env *fleet.Environment, coming []ledg
 			spent = spent.add(e)
 		}
 	}
-	return spent, nil
+	return spent.within(held(env)), nil
 }
 
 // spendRows are those that change, in order.
@@ -163,12 +172,15 @@ var checkSpend = `SELECT kind, tenant, name, '', period, -1, settled_micros, set
 		0, 0, -CAST(SUM(held_micros) AS BIGINT), -CAST(SUM(held_for / 1000) AS BIGINT)
 		FROM environments WHERE tenant <> '' AND state <> 'destroyed' AND held_at <> 0
 		GROUP BY tenant, team, owner, held_at / 86400000000
-	UNION ALL SELECT '', e.tenant, e.team, e.owner, '', v.held_at / 86400000000, -CAST(SUM(e.amount_micros) AS BIGINT),
-		-CAST(SUM(CASE WHEN e.debit = 'leased' THEN e.until_at - e.from_at ELSE 0 END) AS BIGINT), 0, 0
-		FROM entries e JOIN environments v ON v.id = e.environment_id
-		WHERE e.tenant <> '' AND e.debit IN ('` + strings.Join(paidAccounts, "', '") + `') AND v.held_at <> 0
-			AND (v.state = 'destroyed' OR v.tenant <> e.tenant OR v.team <> e.team OR v.owner <> e.owner)
-		GROUP BY e.tenant, e.team, e.owner, v.held_at / 86400000000`
+	UNION ALL SELECT '', tenant, team, owner, '', held_at / 86400000000,
+		-CAST(SUM(CASE WHEN cost < held_micros THEN cost ELSE held_micros END) AS BIGINT),
+		-CAST(SUM(CASE WHEN leased < held_time THEN leased ELSE held_time END) AS BIGINT), 0, 0
+		FROM (SELECT v.tenant, v.team, v.owner, v.held_at, v.held_micros, v.held_for / 1000 AS held_time, SUM(e.amount_micros) AS cost,
+			SUM(CASE WHEN e.debit = 'leased' THEN e.until_at - e.from_at ELSE 0 END) AS leased
+			FROM environments v JOIN entries e ON e.environment_id = v.id AND e.tenant = v.tenant AND e.team = v.team AND e.owner = v.owner
+			WHERE v.tenant <> '' AND v.state = 'destroyed' AND v.held_at <> 0 AND e.debit IN ('` + strings.Join(paidAccounts, "', '") + `')
+			GROUP BY v.id) AS gone
+		GROUP BY tenant, team, owner, held_at / 86400000000`
 
 // CheckSpend adds up what rows hold and entries settle anew and gives a sentence for each scope and
 // period that is kept otherwise: none, in every committed state. It is one statement, so it sees one state.

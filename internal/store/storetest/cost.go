@@ -13,6 +13,7 @@ func cost(t *testing.T, open Open) {
 	t.Run("rates", func(t *testing.T) { rates(t, open(t)) })
 	t.Run("entries by filter", func(t *testing.T) { entriesBy(t, open(t)) })
 	t.Run("a hold is booked, raised and given back", func(t *testing.T) { holdBooked(t, open(t)) })
+	t.Run("no more is settled than was held", func(t *testing.T) { settledWithinHold(t, open(t)) })
 	t.Run("what cannot be held", func(t *testing.T) { notHeld(t, open(t)) })
 	t.Run("estimates", func(t *testing.T) { estimates(t, open(t)) })
 	t.Run("secrets", func(t *testing.T) { secrets(t, open(t)) })
@@ -153,6 +154,64 @@ func holdBooked(t *testing.T, s *store.Store) {
 	}
 }
 
+// settledWithinHold: making it, a late end and a removal that hangs cost more than the lease; the ledger has all of it,
+// and the limits that it was admitted within have no more than was held.
+func settledWithinHold(t *testing.T, s *store.Store) {
+	full := fleet.Limits{MicrosPerDay: new(int64(20_500))}
+	limit(t, s, ofUser, full)
+	first, second := mustAcquire(t, s, request(1)).Env, request(2) // 10,000 for an hour, each
+	mustChange(t, s, first.ID, func(e *fleet.Environment) { e.HeldMicros += 500; e.HeldFor += time.Minute })
+	second.Decide = room(second)
+	mustAcquire(t, s, second)
+	end := func(env fleet.Environment, leased time.Duration, entries ...int64) {
+		t.Helper()
+		for _, state := range []fleet.State{fleet.Destroying, fleet.Destroyed} {
+			_, err := s.Change(t.Context(), env.ID, store.Expect{}, func(e *fleet.Environment) (store.Writes, error) {
+				e.State = state
+				making := leasedTime(*e, base, base.Add(time.Hour), entries[0])
+				making.Debit = ledger.AccountProvisioning
+				removing := making
+				removing.Debit, removing.AmountMicros = ledger.AccountDestroying, entries[2]
+				if state == fleet.Destroyed {
+					return store.Writes{Entries: []ledger.Entry{removing}}, nil
+				}
+				return store.Writes{Entries: []ledger.Entry{making, leasedTime(*e, base, base.Add(leased), entries[1])}}, nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			mustAddUp(t, s)
+		}
+	}
+	used := func(micros, seconds int64) {
+		t.Helper()
+		usage, err := s.UsageOf(t.Context(), []fleet.Scope{ofUser}, base)
+		if err != nil || usage[0].Usage.MicrosToday != micros || usage[0].Usage.MicrosThisMonth != micros || usage[0].Usage.SecondsToday != seconds {
+			t.Fatalf("%+v counts, %v; want %d and %d s", usage, err, micros, seconds)
+		}
+	}
+	used(20_500, 7260)
+	end(first, 61*time.Minute+11*time.Second, 44, 10_600, 51)
+	used(20_500, 7260) // each micro-unit of the limit, and none more
+	end(second.Env, 30*time.Minute, 0, 5000, 1_000_000)
+	used(20_500, 5460) // the money is up, its time is not
+	var booked int64
+	for _, id := range []string{first.ID, second.Env.ID} {
+		entries, err := s.Entries(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if e.Credit == ledger.AccountCapacity {
+				booked += e.AmountMicros
+			}
+		}
+	}
+	if booked != 44+10_600+51+5000+1_000_000 {
+		t.Errorf("the ledger has %d", booked)
+	}
+}
+
 func notHeld(t *testing.T, s *store.Store) {
 	for _, c := range []struct {
 		micros int64
@@ -167,6 +226,13 @@ func notHeld(t *testing.T, s *store.Store) {
 	env := mustAdmit(t, s, environment(1))
 	_, err := s.Change(t.Context(), env.ID, store.Expect{}, func(e *fleet.Environment) (store.Writes, error) {
 		e.HeldMicros = -1
+		return store.Writes{}, nil
+	})
+	wantCode(t, err, fleet.CodeInternal)
+	mustChange(t, s, env.ID, func(e *fleet.Environment) { e.State = fleet.Destroying })
+	mustChange(t, s, env.ID, func(e *fleet.Environment) { e.State = fleet.Destroyed })
+	_, err = s.Change(t.Context(), env.ID, store.Expect{}, func(e *fleet.Environment) (store.Writes, error) {
+		e.HeldMicros++
 		return store.Writes{}, nil
 	})
 	wantCode(t, err, fleet.CodeInternal)

@@ -24,7 +24,7 @@ func replaces(t *testing.T, s *store.Store) {
 	if bad.ID != first.ID {
 		t.Fatalf("claimed %s first", bad.ID)
 	}
-	// It has cost something already.
+	// It has cost something already. That counts for nothing: the request was admitted for its hold, once.
 	at := base.Add(time.Minute)
 	_, err := s.Change(t.Context(), bad.ID, store.Expect{}, func(e *fleet.Environment) (store.Writes, error) {
 		return store.Writes{Entries: []ledger.Entry{leasedTime(*e, base, at, 7)}}, nil
@@ -32,7 +32,8 @@ func replaces(t *testing.T, s *store.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.RequestHash = "" // whoever finishes the work of a dead daemon does not know it
+	a.Env.CreatedAt = a.Env.CreatedAt.Add(31 * 24 * time.Hour) // it counts when it was admitted all the same
+	a.RequestHash = ""                                         // whoever finishes the work of a dead daemon does not know it
 	got, err := s.Replace(t.Context(), bad.ID, bad.Work.Generation, strip, a)
 	if err != nil || !got.Claimed || got.Env.ID != second.ID || got.Env.Name != a.Env.Name || got.Env.IdempotencyKey != "once" {
 		t.Fatalf("got %+v, %v; want the second warm one under the request's name and key", got, err)
@@ -47,16 +48,21 @@ func replaces(t *testing.T, s *store.Store) {
 		}
 	}
 	mustAddUp(t, s)
-	usage, err := s.UsageOf(t.Context(), got.Env.Scopes(), a.Env.CreatedAt)
-	if err != nil || usage[2].Usage.Environments != 1 || usage[2].Usage.MicrosToday != 10_007 || usage[2].Usage.SecondsToday != 3660 {
-		t.Fatalf("usage is %+v, %v; want one environment, its hold, and what the bad one cost", usage, err)
+	counts := func(env fleet.Environment) {
+		t.Helper()
+		mustAddUp(t, s)
+		usage, err := s.UsageOf(t.Context(), env.Scopes(), bad.HeldAt)
+		if err != nil || usage[2].Usage.Environments != 1 || usage[2].Usage.MicrosToday != 10_000 || usage[2].Usage.SecondsToday != 3600 {
+			t.Fatalf("usage is %+v, %v; want one environment and its hold", usage, err)
+		}
 	}
+	counts(got.Env)
 
 	got, err = s.Replace(t.Context(), second.ID, got.Env.Work.Generation, strip, a)
 	if err != nil || got.Claimed || got.Env.ID != a.Env.ID || got.Env.State != fleet.Pending {
 		t.Fatalf("got %+v, %v; want a new row", got, err)
 	}
-	mustAddUp(t, s)
+	counts(got.Env)
 	// The key still is the request's.
 	a.RequestHash = "hash"
 	if again := mustAcquire(t, s, a); !again.Existed || again.Env.ID != a.Env.ID {

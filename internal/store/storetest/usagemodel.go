@@ -73,8 +73,9 @@ func (h *history) asked(rt *rapid.T) store.Admission {
 	env.Size.CPUs = rapid.SampledFrom([]float64{0.1, 1.0005, 2}).Draw(rt, "cpus")
 	env.IdempotencyKey = rapid.SampledFrom([]string{"", "a", "b"}).Draw(rt, "key")
 	a := ask(env)
-	a.HeldMicros = rapid.Int64Range(0, 1e9).Draw(rt, "hold")
-	a.HeldFor = time.Duration(rapid.Int64Range(0, 1e15).Draw(rt, "hold for"))
+	// Often less than what it will have cost.
+	a.HeldMicros = rapid.OneOf(rapid.Int64Range(0, 300), rapid.Int64Range(0, 1e9)).Draw(rt, "hold")
+	a.HeldFor = time.Duration(rapid.OneOf(rapid.Int64Range(0, 3e9), rapid.Int64Range(0, 1e15)).Draw(rt, "hold for"))
 	return a
 }
 
@@ -149,6 +150,9 @@ func (h *history) resize(rt *rapid.T) {
 
 func (h *history) extend(rt *rapid.T) {
 	env := h.one(rt)
+	if !env.State.Live() {
+		rt.Skip("what it held is fixed")
+	}
 	mustChange(rt, h.s, env.ID, func(e *fleet.Environment) {
 		e.HeldMicros += rapid.Int64Range(0, 1000).Draw(rt, "micros")
 		e.HeldFor += time.Duration(rapid.Int64Range(0, 1e12).Draw(rt, "time"))
