@@ -83,8 +83,8 @@ func (e *Engine) admit(ctx context.Context, w *wish) (store.Admitted, error) {
 		if errors.Is(err, store.ErrNameTaken) && w.env.Name == "" && try < nameTries {
 			continue
 		}
-		if w.refusal != nil {
-			err = e.tellHolders(ctx, w, err)
+		if err != nil && w.refusal != nil {
+			err = e.tellHolders(ctx, w.refusal, a.Env.CreatedAt, err)
 		}
 		return admitted, err
 	}

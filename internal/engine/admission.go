@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
@@ -39,27 +38,68 @@ func (w *wish) decide(scopes []fleet.ScopeUsage, now time.Time) error {
 	return nil
 }
 
-// holdersShown is how many environments a refusal names.
+// holdersShown is how many environments, and how many users, a refusal names.
 const holdersShown = 5
 
-// tellHolders adds to a refusal who holds what it is short of. What they are called is told within a tenant only, and
-// a scope never spans two.
-func (e *Engine) tellHolders(ctx context.Context, w *wish, refused error) error {
-	if w.refusal.Code != fleet.CodeQuota {
+// tellHolders adds to a refusal who holds what it is short of, or who spent it. What they are called is told within a
+// tenant only, and a scope never spans two. at is when what is refused was asked for: it counts in that day and month.
+func (e *Engine) tellHolders(ctx context.Context, r *quota.Refusal, at time.Time, refused error) error {
+	if r.Code != fleet.CodeQuota {
 		return refused
 	}
-	held, err := e.store.Holders(ctx, w.refusal.Scope, holdersShown+1)
-	if err != nil || len(held) == 0 {
+	who, err := e.holders(ctx, r, at)
+	if err != nil || who == "" {
 		return refused // the refusal stands without their names
 	}
-	var names []string
-	for _, env := range held[:min(len(held), holdersShown)] {
-		names = append(names, fmt.Sprintf("%s (%s)", env.Name, env.Owner))
+	out := r.Err()
+	out.Sentence += who
+	return out
+}
+
+// holders says who has what a refusal is short of: "; held by web (ann), and others".
+func (e *Engine) holders(ctx context.Context, r *quota.Refusal, at time.Time) (string, error) {
+	if r.Period == "" {
+		held, err := e.store.Holders(ctx, r.Scope, holdersShown+1)
+		return few("; held by ", held, func(env fleet.Environment) string { return env.Name + " (" + env.Owner + ")" }), err
 	}
-	if len(held) > holdersShown {
+	from, until := periodOf(r.Period, at)
+	ofMoney := r.Unit == quota.UnitMicros
+	live, gone, err := e.store.Spenders(ctx, r.Scope, from, until, ofMoney, holdersShown+1)
+	amount := func(micros int64, leased time.Duration) string {
+		if ofMoney {
+			return r.Text(micros)
+		}
+		return r.Text(int64(leased.Round(time.Second) / time.Second))
+	}
+	return few("; held by ", live, func(env fleet.Environment) string {
+		return env.Name + " (" + env.Owner + ") " + amount(env.HeldMicros, env.HeldFor)
+	}) + few("; spent on what is gone: ", gone, func(s fleet.Spent) string {
+		return s.Owner + " " + amount(s.Micros, s.Time)
+	}), err
+}
+
+// few names those that a refusal has room for; nothing when there are none.
+func few[T any](lead string, all []T, name func(T) string) string {
+	if len(all) == 0 {
+		return ""
+	}
+	var names []string
+	for _, one := range all[:min(len(all), holdersShown)] {
+		names = append(names, name(one))
+	}
+	if len(all) > holdersShown {
 		names = append(names, "and others")
 	}
-	out := w.refusal.Err()
-	out.Sentence += "; held by " + strings.Join(names, ", ")
-	return out
+	return lead + strings.Join(names, ", ")
+}
+
+// periodOf is from when until when the UTC day or month of a moment is.
+func periodOf(period string, at time.Time) (from, until time.Time) {
+	at = at.UTC()
+	if period == quota.PeriodMonth {
+		from = time.Date(at.Year(), at.Month(), 1, 0, 0, 0, 0, time.UTC)
+		return from, from.AddDate(0, 1, 0)
+	}
+	from = time.Date(at.Year(), at.Month(), at.Day(), 0, 0, 0, 0, time.UTC)
+	return from, from.AddDate(0, 0, 1)
 }

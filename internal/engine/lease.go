@@ -28,20 +28,27 @@ func (e *Engine) Extend(ctx context.Context, who fleet.Identity, nameOrID string
 	if err != nil {
 		return fleet.Environment{}, err
 	}
-	now := e.Now()
+	now, asked := e.Now(), env.HeldAt
+	var refusal *quota.Refusal
 	env, err = e.change(ctx, env.ID, store.Expect{}, func(env *fleet.Environment) (store.Writes, error) {
-		if !safe.leased(env, now) {
+		if refusal = nil; !safe.leased(env, now) {
 			return store.Writes{}, notLeased(env, now)
 		}
-		return e.extend(env, who, by, now)
+		return e.extend(env, who, by, now, &refusal)
 	})
-	if err == nil {
+	switch {
+	case err == nil:
 		nudge(e.planNudge)
+	case refusal != nil:
+		err = e.tellHolders(ctx, refusal, asked, err)
 	}
 	return env, err
 }
 
-func (e *Engine) extend(env *fleet.Environment, who fleet.Identity, by time.Duration, now time.Time) (store.Writes, error) {
+// extend changes a row. What refuses it, when it is asked, is left in refusal.
+func (e *Engine) extend(
+	env *fleet.Environment, who fleet.Identity, by time.Duration, now time.Time, refusal **quota.Refusal,
+) (store.Writes, error) {
 	limit := env.Lease.Start.Add(env.Lease.MaxTTL)
 	// Compared by what is left, not by the sum: a huge duration must not overflow into the past.
 	if room := limit.Sub(env.Lease.End); by > room {
@@ -60,8 +67,8 @@ func (e *Engine) extend(env *fleet.Environment, who fleet.Identity, by time.Dura
 	return store.Writes{
 		Events: []fleet.Event{e.event(env, who.User, "lease.extended", "extended by %s, now until %s", by, end.Format(time.RFC3339))},
 		Decide: func(scopes []fleet.ScopeUsage) error {
-			if refusal := quota.CheckExtend(ext, scopes); refusal != nil {
-				return refusal.Err()
+			if *refusal = quota.CheckExtend(ext, scopes); *refusal != nil {
+				return (*refusal).Err()
 			}
 			return nil
 		},

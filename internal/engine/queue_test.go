@@ -181,6 +181,60 @@ func TestBudgetHoldsToTheCent(t *testing.T) {
 	b.oracles()
 }
 
+// TestRefusalSaysWhoSpent: money and hours that are spent on what is gone have a name too, and an extension is told the same.
+func TestRefusalSaysWhoSpent(t *testing.T) {
+	b := setup(t, patient).run()
+	tenant := fleet.Scope{Kind: fleet.ScopeTenant, Tenant: ann.Tenant}
+	limit := func(l fleet.Limits) {
+		t.Helper()
+		if _, err := b.engine.SetQuota(t.Context(), platform, fleet.Quota{Scope: tenant, Limits: l}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	over := func(err error, sentence, hint string) {
+		t.Helper()
+		refused, ok := errors.AsType[*fleet.Error](err)
+		if !ok || refused.Code != fleet.CodeQuota || refused.Sentence != sentence || refused.Hint != hint {
+			t.Errorf("refused with %v\n%#v\nwant %s (%s)", err, refused, sentence, hint)
+		}
+	}
+	gone := b.untilState(b.acquire().ID, fleet.Leased)
+	b.pass(time.Hour + 40*time.Second)
+	b.untilState(gone.ID, fleet.Destroyed)
+	limit(fleet.Limits{MicrosPerDay: ptr(int64(1_000_000))})
+	const raise = "ask the platform team to raise it: bothy quota set default --"
+	_, err := b.request()
+	over(err, "over the quota of tenant default: money a day: asked 3.60 USD, used 3.60 USD, allowed 1.00 USD; spent on what is gone: ann 3.60 USD",
+		"give back what is not needed (bothy down NAME), wait until the day ends at 00:00 UTC and ask for a shorter lease then, or "+raise+"money-per-day N")
+	limit(fleet.Limits{})
+	mine := b.untilState(b.acquire(func(r *engine.Request) { r.Who, r.Name = bob, "mine" }).ID, fleet.Leased)
+	limit(fleet.Limits{SecondsPerDay: ptr(int64(2*3600 + 60))})
+	_, err = b.engine.Extend(t.Context(), bob, mine.ID, 20*time.Minute)
+	over(err, "over the quota of tenant default: leased time a day: asked 20m0s, used 2h0m0s, allowed 2h1m0s; "+
+		"held by mine (bob) 1h0m0s; spent on what is gone: ann 1h0m0s", "extend it by less (1m0s is left), or "+raise+"hours-per-day N")
+	limit(fleet.Limits{MaxTTL: new(time.Hour)})
+	_, err = b.engine.Extend(t.Context(), bob, mine.ID, 20*time.Minute)
+	wantCode(t, err, fleet.CodePolicy)
+	if strings.Contains(err.Error(), "held by") {
+		t.Errorf("nobody holds what is never allowed: %q", err)
+	}
+}
+
+// TestExtensionCountsWhereItsRequestDid: an extension after midnight is of the day before, and so are those that are named.
+func TestExtensionCountsWhereItsRequestDid(t *testing.T) {
+	b := setup(t, patient).run()
+	b.clock.advance(16*time.Hour + 30*time.Minute) // to 23:38
+	mine := b.untilState(b.acquire(func(r *engine.Request) { r.Name = "mine" }).ID, fleet.Leased)
+	b.pass(40 * time.Minute)
+	b.untilState(b.acquire(func(r *engine.Request) { r.Name = "later" }).ID, fleet.Leased)
+	b.limit(fleet.Limits{MicrosPerDay: ptr(int64(3_600_000))})
+	_, err := b.engine.Extend(t.Context(), ann, mine.ID, time.Minute)
+	want := "over the quota of team default: money a day: asked 0.06 USD, used 3.60 USD, allowed 3.60 USD; held by mine (ann) 3.60 USD"
+	if err == nil || err.Error() != want {
+		t.Errorf("refused with %v, want %s", err, want)
+	}
+}
+
 func TestRateInForceIsThePlatformTeams(t *testing.T) {
 	b := setup(t)
 	warm := b.stopped(1)[0]

@@ -25,7 +25,7 @@ func (e *Engine) Quote(ctx context.Context, req Request) (Quote, error) {
 		return q, err
 	}
 	if err := w.decide(usage, now); err != nil {
-		q.Refusal, _ = errors.AsType[*fleet.Error](e.tellHolders(ctx, w, err))
+		q.Refusal, _ = errors.AsType[*fleet.Error](e.tellHolders(ctx, w.refusal, now, err))
 		return q, nil
 	}
 	f, err := e.forecast(ctx, w, now)

@@ -64,6 +64,14 @@ type Quota struct {
 	UpdatedBy string
 }
 
+// Spent is what a user's environments that are gone count for in a scope's limits of a period.
+type Spent struct {
+	Owner string
+	// Micros is money in millionths, Time the leased time.
+	Micros int64
+	Time   time.Duration
+}
+
 // Usage is what a scope has now: everything that is not proven gone counts. Time and money are of
 // the UTC day and month, what is held for running leases included.
 type Usage struct {

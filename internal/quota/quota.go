@@ -61,7 +61,7 @@ func CheckExtend(ext Extension, scopes []fleet.ScopeUsage) *Refusal {
 			daily(s, ext.Micros, ext.Currency),
 			monthly(s, ext.Micros, ext.Currency),
 		}
-	})
+	}).ofExtension()
 }
 
 // first asks the widest scope first, and gives the first refusal.
@@ -95,11 +95,11 @@ func leased(s fleet.ScopeUsage, ttl time.Duration) *Refusal {
 }
 
 func daily(s fleet.ScopeUsage, micros int64, currency string) *Refusal {
-	return bounded(s.Scope, money("money a day", currency), micros, s.Usage.MicrosToday, s.Limits.MicrosPerDay)
+	return bounded(s.Scope, money(PeriodDay, currency), micros, s.Usage.MicrosToday, s.Limits.MicrosPerDay)
 }
 
 func monthly(s fleet.ScopeUsage, micros int64, currency string) *Refusal {
-	return bounded(s.Scope, money("money a month", currency), micros, s.Usage.MicrosThisMonth, s.Limits.MicrosPerMonth)
+	return bounded(s.Scope, money(PeriodMonth, currency), micros, s.Usage.MicrosThisMonth, s.Limits.MicrosPerMonth)
 }
 
 // bounded refuses what does not fit below a limit. It never adds: sums of huge numbers overflow.

@@ -106,7 +106,7 @@ func TestRefusalIsForMachinesToo(t *testing.T) {
 	want := &quota.Refusal{
 		Scope: user, What: "CPU", Asked: 1500, Used: 250, Allowed: 1000, Unit: "milli-cpus", Code: fleet.CodeQuota,
 		Sentence: "over the quota of user ada: CPU: asked 1.5, used 0.25, allowed 1",
-		Hint:     "ask for less, or ask the platform team for a higher quota",
+		Hint:     "ask for a smaller size, or ask the platform team to raise it: bothy quota set acme/user/ada --cpus N",
 	}
 	if diff := cmp.Diff(want, r); diff != "" {
 		t.Errorf("refusal (-want +got):\n%s", diff)
@@ -145,6 +145,46 @@ func TestWhatCostsNothingNeedsNoBudget(t *testing.T) {
 	s := []fleet.ScopeUsage{{Scope: user, Limits: fleet.Limits{MicrosPerDay: n(5)}, Usage: fleet.Usage{MicrosToday: 9}}}
 	if r := quota.Decide(free, s); r != nil {
 		t.Errorf("refused: %s", r.Sentence)
+	}
+}
+
+// TestHintsHelp: a hint says what can be done about it, and no more than helps.
+func TestHintsHelp(t *testing.T) {
+	const raise = "ask the platform team to raise it: bothy quota set acme/team/web --"
+	used := fleet.Usage{Environments: 2, MilliCPUs: 3000, MemoryMiB: 4096, SecondsToday: 7200, MicrosToday: 3_000_000, MicrosThisMonth: 9_000_000}
+	ext := quota.Extension{By: ask.TTL, Lifetime: ask.TTL, Micros: ask.Micros, Currency: ask.Currency}
+	for name, c := range map[string]struct {
+		limits         fleet.Limits
+		hint, extended string
+	}{
+		"environments":    {fleet.Limits{Environments: n(2)}, "release an environment that is not needed (bothy down NAME), or " + raise + "environments N", ""},
+		"none at all":     {fleet.Limits{Environments: n(0)}, raise + "environments N", ""},
+		"memory":          {fleet.Limits{MemoryMiB: n(4097)}, "release an environment that is not needed (bothy down NAME), or " + raise + "memory N", ""},
+		"too small a CPU": {fleet.Limits{MilliCPUs: n(1000)}, "ask for a smaller size, or " + raise + "cpus N", ""},
+		"some hours left": {fleet.Limits{SecondsPerDay: n(7260)},
+			"ask for a shorter lease (1m0s is left until the day ends at 00:00 UTC), or " + raise + "hours-per-day N",
+			"extend it by less (1m0s is left), or " + raise + "hours-per-day N"},
+		"no hours left": {fleet.Limits{SecondsPerDay: n(7200)},
+			"give back what is not needed (bothy down NAME), wait until the day ends at 00:00 UTC, or " + raise + "hours-per-day N",
+			"give back what is not needed (bothy down NAME), take a new environment on another day (UTC), or " + raise + "hours-per-day N"},
+		"some money left": {fleet.Limits{MicrosPerDay: n(4_000_000)},
+			"ask for a shorter lease (1.00 EUR is left until the day ends at 00:00 UTC), or " + raise + "money-per-day N",
+			"extend it by less (1.00 EUR is left), or " + raise + "money-per-day N"},
+		"more than there is ever": {fleet.Limits{MicrosPerDay: n(1_000_000)},
+			"give back what is not needed (bothy down NAME), wait until the day ends at 00:00 UTC and ask for a shorter lease then, or " + raise + "money-per-day N",
+			"give back what is not needed (bothy down NAME), take a new environment on another day (UTC), or " + raise + "money-per-day N"},
+		"no money left this month": {fleet.Limits{MicrosPerMonth: n(8_999_999)},
+			"give back what is not needed (bothy down NAME), wait until the month ends, on the first at 00:00 UTC, or " + raise + "money-per-month N",
+			"give back what is not needed (bothy down NAME), take a new environment in another month (UTC), or " + raise + "money-per-month N"},
+		"no money ever": {fleet.Limits{MicrosPerDay: n(0)}, raise + "money-per-day N", raise + "money-per-day N"},
+	} {
+		scopes := []fleet.ScopeUsage{{Scope: team, Limits: c.limits, Usage: used}}
+		if r := quota.Decide(ask, scopes); r == nil || r.Hint != c.hint {
+			t.Errorf("%s: %+v, want the hint %q", name, r, c.hint)
+		}
+		if r := quota.CheckExtend(ext, scopes); (r == nil) != (c.extended == "") || r != nil && r.Hint != c.extended {
+			t.Errorf("%s, extending: %+v, want the hint %q", name, r, c.extended)
+		}
 	}
 }
 

@@ -166,6 +166,9 @@ func (c *conditions) text() string {
 	return "WHERE " + strings.Join(c.parts, " AND ")
 }
 
+// and is text behind other conditions.
+func (c *conditions) and() string { return " AND " + strings.Join(c.parts, " AND ") }
+
 // cursor names the last row of a page by what List orders by.
 func cursor(last fleet.Environment) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(micros(last.CreatedAt), 10) + " " + last.ID))

@@ -87,15 +87,8 @@ func (s *Store) UsageOf(ctx context.Context, scopes []fleet.Scope, now time.Time
 
 // Holders gives the live environments of a scope, the oldest first.
 func (s *Store) Holders(ctx context.Context, scope fleet.Scope, limit int) ([]fleet.Environment, error) {
-	var where conditions
+	where := inScope(scope, "")
 	where.add("state <> 'destroyed'")
-	where.add("tenant = ?", scope.Tenant)
-	switch scope.Kind {
-	case fleet.ScopeTeam:
-		where.add("team = ?", scope.Name)
-	case fleet.ScopeUser:
-		where.add("owner = ?", scope.Name)
-	}
 	query := where.text() + " ORDER BY created_at, id LIMIT " + placeholders(len(where.args)+1, 1)
 	return s.environments(ctx, "read holders", query, append(where.args, bounded(limit, DefaultLimit, MaxLimit))...)
 }

@@ -165,6 +165,18 @@ func changeSpend(source string) string {
 		held_micros = spend.held_micros + excluded.held_micros, held_time = spend.held_time + excluded.held_time`
 }
 
+// goneCosts gives for each that is gone what it cost those that had it and what it held; the least of both is settled, see
+// money.within. More conditions may follow, and then it is grouped by v.id.
+var goneCosts = `SELECT v.tenant, v.team, v.owner, v.held_at, v.held_micros, v.held_for / 1000 AS held_time, SUM(e.amount_micros) AS cost,
+	SUM(CASE WHEN e.debit = 'leased' THEN e.until_at - e.from_at ELSE 0 END) AS leased
+	FROM environments v JOIN entries e ON e.environment_id = v.id AND e.tenant = v.tenant AND e.team = v.team AND e.owner = v.owner
+	WHERE v.tenant <> '' AND v.state = 'destroyed' AND v.held_at <> 0 AND e.debit IN ('` + strings.Join(paidAccounts, "', '") + `')`
+
+const (
+	settledMicros = "CASE WHEN cost < held_micros THEN cost ELSE held_micros END"
+	settledTime   = "CASE WHEN leased < held_time THEN leased ELSE held_time END"
+)
+
 // checkSpend gives what is kept of each scope's periods, then with the sign turned what rows and entries
 // say. Days are numbers where they are counted, as no function for dates is known to both databases.
 var checkSpend = `SELECT kind, tenant, name, '', period, -1, settled_micros, settled_time, held_micros, held_time FROM spend
@@ -173,13 +185,8 @@ var checkSpend = `SELECT kind, tenant, name, '', period, -1, settled_micros, set
 		FROM environments WHERE tenant <> '' AND state <> 'destroyed' AND held_at <> 0
 		GROUP BY tenant, team, owner, held_at / 86400000000
 	UNION ALL SELECT '', tenant, team, owner, '', held_at / 86400000000,
-		-CAST(SUM(CASE WHEN cost < held_micros THEN cost ELSE held_micros END) AS BIGINT),
-		-CAST(SUM(CASE WHEN leased < held_time THEN leased ELSE held_time END) AS BIGINT), 0, 0
-		FROM (SELECT v.tenant, v.team, v.owner, v.held_at, v.held_micros, v.held_for / 1000 AS held_time, SUM(e.amount_micros) AS cost,
-			SUM(CASE WHEN e.debit = 'leased' THEN e.until_at - e.from_at ELSE 0 END) AS leased
-			FROM environments v JOIN entries e ON e.environment_id = v.id AND e.tenant = v.tenant AND e.team = v.team AND e.owner = v.owner
-			WHERE v.tenant <> '' AND v.state = 'destroyed' AND v.held_at <> 0 AND e.debit IN ('` + strings.Join(paidAccounts, "', '") + `')
-			GROUP BY v.id) AS gone
+		-CAST(SUM(` + settledMicros + `) AS BIGINT), -CAST(SUM(` + settledTime + `) AS BIGINT), 0, 0
+		FROM (` + goneCosts + ` GROUP BY v.id) AS gone
 		GROUP BY tenant, team, owner, held_at / 86400000000`
 
 // CheckSpend adds up what rows hold and entries settle anew and gives a sentence for each scope and

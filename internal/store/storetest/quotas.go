@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/ledger"
 	"github.com/bothy-env/bothy/internal/store"
 )
 
@@ -20,6 +22,7 @@ func quotas(t *testing.T, open Open) {
 	t.Run("an extension waits for a decision", func(t *testing.T) { extensionWaits(t, open(t)) })
 	t.Run("limits of all kinds at once", func(t *testing.T) { mixedLimits(t, open(t)) })
 	t.Run("holders", func(t *testing.T) { holders(t, open(t)) })
+	t.Run("spenders", func(t *testing.T) { spenders(t, open(t)) })
 }
 
 // limit sets the limits of a scope.
@@ -312,5 +315,73 @@ func holders(t *testing.T, s *store.Store) {
 			want = append(want, environment(n).ID)
 		}
 		same(t, ids(got), want)
+	}
+}
+
+// spenders: who holds the most of a period, and who spent the most of it on what is gone.
+func spenders(t *testing.T, s *store.Store) {
+	day := base.Truncate(24 * time.Hour)
+	add := func(n int, owner, team string, hold int64, heldFor time.Duration, asked time.Time) fleet.Environment {
+		env := environment(n)
+		env.Owner, env.Team, env.CreatedAt = owner, team, asked
+		a := ask(env)
+		a.HeldMicros, a.HeldFor, a.Take = hold, heldFor, nil
+		return mustAcquire(t, s, a).Env
+	}
+	end := func(env fleet.Environment, cost int64, leased time.Duration) {
+		t.Helper()
+		for _, state := range []fleet.State{fleet.Destroying, fleet.Destroyed} {
+			_, err := s.Change(t.Context(), env.ID, store.Expect{}, func(e *fleet.Environment) (store.Writes, error) {
+				if e.State = state; state == fleet.Destroying {
+					return store.Writes{}, nil
+				}
+				failed := leasedTime(*e, env.CreatedAt, env.CreatedAt.Add(leased), 1_000_000)
+				failed.Debit = ledger.AccountFailed // the platform's to pay
+				return store.Writes{Entries: []ledger.Entry{leasedTime(*e, env.CreatedAt, env.CreatedAt.Add(leased), cost), failed}}, nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	at := func(n int) time.Time { return day.Add(time.Duration(n) * time.Minute) }
+	add(1, "ada", "core", 100, 3*time.Hour, at(1))
+	add(2, "ada", "infra", 300, time.Hour, at(2))
+	add(3, "grace", "core", 0, 2*time.Hour, at(3))
+	add(4, "ada", "core", 900, 9*time.Hour, at(-1)) // of the day before
+	add(5, "ada", "core", 900, 9*time.Hour, at(24*60))
+	end(add(6, "ada", "core", 50, time.Hour, at(4)), 70, 90*time.Minute) // no more than it held
+	end(add(7, "ada", "core", 50, time.Hour, at(5)), 30, 10*time.Minute)
+	end(add(8, "grace", "infra", 500, time.Hour, at(6)), 400, 5*time.Minute)
+	end(add(9, "alan", "core", 500, time.Hour, at(7)), 0, 0)
+	end(add(10, "grace", "core", 500, time.Hour, at(-2)), 450, 5*time.Minute)
+	end(add(11, "grace", "core", 500, time.Hour, at(24*60)), 450, 5*time.Minute)
+	mustAddUp(t, s)
+	ada, grace := fleet.Spent{Owner: "ada", Micros: 80, Time: 70 * time.Minute}, fleet.Spent{Owner: "grace", Micros: 400, Time: 5 * time.Minute}
+	for name, c := range map[string]struct {
+		scope   fleet.Scope
+		ofMoney bool
+		most    int
+		live    []int
+		gone    []fleet.Spent
+	}{
+		"money of the tenant":     {ofTenant, true, 9, []int{2, 1}, []fleet.Spent{grace, ada}},
+		"time of the tenant":      {ofTenant, false, 9, []int{1, 3, 2}, []fleet.Spent{ada, grace}},
+		"the most of each":        {ofTenant, false, 1, []int{1}, []fleet.Spent{ada}},
+		"money of a team":         {ofTeam, true, 9, []int{1}, []fleet.Spent{ada}},
+		"time of a user":          {ofUser, false, 9, []int{1, 2}, []fleet.Spent{ada}},
+		"another tenant's is not": {fleet.Scope{Kind: fleet.ScopeTenant, Tenant: "zeta"}, true, 9, nil, nil},
+	} {
+		live, gone, err := s.Spenders(t.Context(), c.scope, day, day.Add(24*time.Hour), c.ofMoney, c.most)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []string
+		for _, n := range c.live {
+			want = append(want, environment(n).ID)
+		}
+		if !slices.Equal(ids(live), want) || !slices.Equal(gone, c.gone) {
+			t.Errorf("%s: %v hold and %+v spent, want %v and %+v", name, ids(live), gone, want, c.gone)
+		}
 	}
 }

@@ -1,0 +1,59 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+// Spenders gives what counts in a scope's limits of money, or else of leased time, for requests admitted from a moment
+// until before another: the live environments that hold the most, and the users whose gone ones are settled with the most.
+// At most so many of each.
+func (s *Store) Spenders(
+	ctx context.Context, scope fleet.Scope, from, until time.Time, ofMoney bool, most int,
+) (live []fleet.Environment, gone []fleet.Spent, err error) {
+	held, settled := "held_for", settledTime
+	if ofMoney {
+		held, settled = "held_micros", settledMicros
+	}
+	where := inScope(scope, "")
+	where.add("state <> 'destroyed'")
+	where.add("held_at >= ? AND held_at < ?", micros(from), micros(until))
+	where.add(held + " > 0")
+	query := where.text() + " ORDER BY " + held + " DESC, created_at, id LIMIT " + placeholders(len(where.args)+1, 1)
+	if live, err = s.environments(ctx, "read who spends", query, append(where.args, most)...); err != nil {
+		return nil, nil, err
+	}
+
+	where = inScope(scope, "v.")
+	where.add("v.held_at >= ? AND v.held_at < ?", micros(from), micros(until))
+	// An entry is of a time after its request, so none before the period is read.
+	where.add(entryMoment+" >= ?", micros(from))
+	query = "SELECT owner, CAST(SUM(" + settledMicros + ") AS BIGINT), CAST(SUM(" + settledTime + ") AS BIGINT) FROM (" +
+		goneCosts + where.and() + " GROUP BY v.id) AS gone WHERE " + settled + " > 0 GROUP BY owner ORDER BY SUM(" + settled + `) DESC, owner
+		LIMIT ` + placeholders(len(where.args)+1, 1)
+	rows, err := s.read.QueryContext(ctx, query, append(where.args, most)...)
+	if err != nil {
+		return nil, nil, s.fault(ctx, "read who spent", err)
+	}
+	gone, err = collect(rows, func(row scanner) (one fleet.Spent, err error) {
+		err = row.Scan(&one.Owner, &one.Micros, (*int64)(&one.Time))
+		one.Time *= time.Microsecond
+		return one, err
+	})
+	return live, gone, s.fault(ctx, "read who spent", err)
+}
+
+// inScope selects the rows of a scope; the columns have a prefix.
+func inScope(scope fleet.Scope, prefix string) *conditions {
+	var where conditions
+	where.add(prefix+"tenant = ?", scope.Tenant)
+	switch scope.Kind {
+	case fleet.ScopeTeam:
+		where.add(prefix+"team = ?", scope.Name)
+	case fleet.ScopeUser:
+		where.add(prefix+"owner = ?", scope.Name)
+	}
+	return &where
+}
