@@ -3,11 +3,14 @@ package engine_test
 import (
 	"context"
 	"math"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/bothy-env/bothy/internal/engine"
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store"
 )
 
 func (b *bench) cost(who fleet.Identity, q engine.CostQuery) engine.CostReport {
@@ -210,5 +213,45 @@ func TestQuotas(t *testing.T) {
 	}
 	if _, err := b.engine.Acquire(t.Context(), engine.Request{Who: bob}); err != nil {
 		t.Errorf("without limits: %v", err)
+	}
+}
+
+// TestWhatWasSetIsRecorded: the record of a limit or a price says what it became and what it was.
+func TestWhatWasSetIsRecorded(t *testing.T) {
+	b := setup(t)
+	team := fleet.Scope{Kind: fleet.ScopeTeam, Tenant: ann.Tenant, Name: ann.Team}
+	for _, l := range []fleet.Limits{
+		{Environments: ptr(int64(5)), MicrosPerDay: ptr(int64(2_500_000))},
+		{Environments: ptr(int64(7)), MicrosPerDay: ptr(int64(2_500_000)), Sizes: []string{"small"}},
+		{},
+	} {
+		if _, err := b.engine.SetQuota(t.Context(), platform, fleet.Quota{Scope: team, Limits: l}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, micros := range []int64{7_200_000, 7_500_000} {
+		r := fleet.Rate{Blueprint: "build", Size: "small", Micros: micros, Currency: "USD"}
+		if _, err := b.engine.SetRate(t.Context(), platform, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	events, err := b.db.EventsBy(t.Context(), store.EventFilter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said []string
+	for _, ev := range events {
+		said = append(said, ev.Kind+": "+ev.Message)
+	}
+	const limits, price = "quota.set: pat set the limits of default/team/default: ", "rate.set: pat set the price of build small from 2026-05-06T07:08:09Z on: "
+	want := []string{
+		limits + "environments 5 (was no limit), money a day 2.50 (was no limit)",
+		limits + "environments 7 (was 5), sizes small (was any)",
+		limits + "environments no limit (was 7), money a day no limit (was 2.50), sizes any (was small)",
+		price + "7.20 USD an hour (was 3.60 USD)",
+		price + "7.50 USD an hour (was 7.20 USD)",
+	}
+	if !slices.Equal(said, want) {
+		t.Errorf("recorded:\n%s\nwant:\n%s", strings.Join(said, "\n"), strings.Join(want, "\n"))
 	}
 }

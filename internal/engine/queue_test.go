@@ -109,7 +109,7 @@ func TestOverQuotaTellsWhatAndWhoHoldsIt(t *testing.T) {
 	b := setup(t)
 	set := func(s fleet.Scope, l fleet.Limits) {
 		t.Helper()
-		if err := b.db.SetQuota(t.Context(), fleet.Quota{Scope: s, Limits: l}, fleet.Event{Kind: "quota.set"}); err != nil {
+		if err := b.db.SetQuota(t.Context(), fleet.Quota{Scope: s, Limits: l}, func(fleet.Limits) fleet.Event { return fleet.Event{Kind: "quota.set"} }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -147,7 +147,7 @@ func TestHoldsMoneyInFlight(t *testing.T) {
 	b := setup(t)
 	user := fleet.Scope{Kind: fleet.ScopeUser, Tenant: ann.Tenant, Name: ann.User}
 	// The small size costs 3.6 an hour.
-	if err := b.db.SetQuota(t.Context(), fleet.Quota{Scope: user, Limits: fleet.Limits{MicrosPerDay: ptr(int64(10_000_000))}}, fleet.Event{Kind: "quota.set"}); err != nil {
+	if err := b.db.SetQuota(t.Context(), fleet.Quota{Scope: user, Limits: fleet.Limits{MicrosPerDay: ptr(int64(10_000_000))}}, func(fleet.Limits) fleet.Event { return fleet.Event{Kind: "quota.set"} }); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -238,7 +238,7 @@ func TestExtensionCountsWhereItsRequestDid(t *testing.T) {
 func TestRateInForceIsThePlatformTeams(t *testing.T) {
 	b := setup(t)
 	warm := b.stopped(1)[0]
-	if err := b.db.SetRate(t.Context(), fleet.Rate{Blueprint: "build", Size: "small", From: b.clock.Now(), Micros: 7_200_000, Currency: "EUR"}, fleet.Event{Kind: "rate.set"}); err != nil {
+	if err := b.db.SetRate(t.Context(), fleet.Rate{Blueprint: "build", Size: "small", From: b.clock.Now(), Micros: 7_200_000, Currency: "EUR"}, func([]fleet.Rate) fleet.Event { return fleet.Event{Kind: "rate.set"} }); err != nil {
 		t.Fatal(err)
 	}
 	q, err := b.engine.Quote(t.Context(), engine.Request{Who: ann})

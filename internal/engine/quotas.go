@@ -49,17 +49,18 @@ func (e *Engine) SetQuota(ctx context.Context, who fleet.Identity, q fleet.Quota
 		return fleet.ScopeUsage{}, err
 	}
 	q.UpdatedAt, q.UpdatedBy = e.Now(), who.User
-	ev := fleet.Event{
-		At: q.UpdatedAt, Tenant: q.Scope.Tenant, Actor: who.User, Kind: "quota.set",
-		Message: who.User + " set the limits of " + q.Scope.String(),
-	}
+	ev := fleet.Event{At: q.UpdatedAt, Tenant: q.Scope.Tenant, Actor: who.User, Kind: "quota.set"}
 	switch q.Scope.Kind {
 	case fleet.ScopeTeam:
 		ev.Team = q.Scope.Name
 	case fleet.ScopeUser:
 		ev.User = q.Scope.Name
 	}
-	if err := e.store.SetQuota(ctx, q, ev); err != nil {
+	err := e.store.SetQuota(ctx, q, func(was fleet.Limits) fleet.Event {
+		ev.Message = who.User + " set the limits of " + q.Scope.String() + ": " + quota.Changes(was, q.Limits)
+		return ev
+	})
+	if err != nil {
 		return fleet.ScopeUsage{}, err
 	}
 	return e.usageOf(ctx, q.Scope)

@@ -2,10 +2,12 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"regexp"
 	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/quota"
 )
 
 // maxRateMicros is the highest price of an hour that makes sense: a million of the currency's unit.
@@ -31,37 +33,47 @@ func (e *Engine) SetRate(ctx context.Context, who fleet.Identity, r fleet.Rate) 
 		r.From = now
 	}
 	r.From, r.SetBy = r.From.UTC().Truncate(time.Microsecond), who.User
-	if err := e.checkRate(r, now); err != nil {
+	bp, own, err := e.checkRate(r, now)
+	if err != nil {
 		return r, err
 	}
-	ev := fleet.Event{At: now, Actor: who.User, Kind: "rate.set"}
-	ev.Message = who.User + " set the price of " + r.Blueprint + " " + r.Size + " from " + r.From.Format(time.RFC3339) + " on"
-	return r, e.store.SetRate(ctx, r, ev)
+	return r, e.store.SetRate(ctx, r, func(were []fleet.Rate) fleet.Event {
+		was := priced(own, bp, were, r.From)
+		return fleet.Event{At: now, Actor: who.User, Kind: "rate.set", Message: fmt.Sprintf(
+			"%s set the price of %s %s from %s on: %s an hour (was %s)", who.User, r.Blueprint, r.Size, r.From.Format(time.RFC3339),
+			quota.Money(r.Micros, r.Currency), quota.Money(was.RateMicros, was.Currency))}
+	})
 }
 
-func (e *Engine) checkRate(r fleet.Rate, now time.Time) error {
+// checkRate gives the blueprint and the size that a rate is for.
+func (e *Engine) checkRate(r fleet.Rate, now time.Time) (fleet.Blueprint, fleet.Size, error) {
 	bp, err := e.blueprints.Get(r.Blueprint)
 	if err != nil {
-		return err
+		return bp, fleet.Size{}, err
 	}
+	size, err := checkPrice(r, bp, now)
+	return bp, size, err
+}
+
+func checkPrice(r fleet.Rate, bp fleet.Blueprint, now time.Time) (fleet.Size, error) {
 	if bp.Ref.Name != r.Blueprint {
-		return fleet.Errorf(fleet.CodeInvalid, "%q names a version; a rate holds for all versions of a blueprint", r.Blueprint).
+		return fleet.Size{}, fleet.Errorf(fleet.CodeInvalid, "%q names a version; a rate holds for all versions of a blueprint", r.Blueprint).
 			WithHint("give the name alone: %s", bp.Ref.Name)
 	}
 	size, ok := bp.SizeNamed(r.Size)
 	switch {
 	case r.Size == "" || !ok:
-		return fleet.Errorf(fleet.CodeInvalid, "blueprint %s has no size %q", bp.Ref, r.Size).WithHint("its sizes: %s", sizeNames(bp))
+		return size, fleet.Errorf(fleet.CodeInvalid, "blueprint %s has no size %q", bp.Ref, r.Size).WithHint("its sizes: %s", sizeNames(bp))
 	case r.Micros < 0 || r.Micros > maxRateMicros:
-		return fleet.Errorf(fleet.CodeInvalid, "a price of %d millionths an hour is not one", r.Micros).WithHint("give 0 to %d", int64(maxRateMicros))
+		return size, fleet.Errorf(fleet.CodeInvalid, "a price of %d millionths an hour is not one", r.Micros).WithHint("give 0 to %d", int64(maxRateMicros))
 	case !currencyPattern.MatchString(r.Currency):
-		return fleet.Errorf(fleet.CodeInvalid, "%q is not a currency", r.Currency).WithHint("give an ISO 4217 code: %s", size.Currency)
+		return size, fleet.Errorf(fleet.CodeInvalid, "%q is not a currency", r.Currency).WithHint("give an ISO 4217 code: %s", size.Currency)
 	case r.Currency != size.Currency:
-		return fleet.Errorf(fleet.CodeInvalid, "blueprint %s is priced in %s, not in %s", bp.Ref, size.Currency, r.Currency).
+		return size, fleet.Errorf(fleet.CodeInvalid, "blueprint %s is priced in %s, not in %s", bp.Ref, size.Currency, r.Currency).
 			WithHint("limits of money have no currency, so a blueprint keeps its own")
 	case r.From.Before(now):
-		return fleet.Errorf(fleet.CodeInvalid, "a price cannot hold from %s on, which is over", r.From.Format(time.RFC3339)).
+		return size, fleet.Errorf(fleet.CodeInvalid, "a price cannot hold from %s on, which is over", r.From.Format(time.RFC3339)).
 			WithHint("leave the time out for now, or give one to come")
 	}
-	return nil
+	return size, nil
 }

@@ -40,7 +40,7 @@ const (
 func (r *Refusal) Text(amount int64) string {
 	switch r.Unit {
 	case UnitMicros:
-		return strings.TrimSpace(decimal(amount, 6, 2) + " " + r.Currency)
+		return Money(amount, r.Currency)
 	case UnitSeconds:
 		return seconds(amount)
 	case UnitMilliCPUs:
@@ -164,6 +164,11 @@ func people(s fleet.Scope) string {
 		return "tenant " + s.Tenant
 	}
 	return s.Kind + " " + s.Name
+}
+
+// Money writes an amount of millionths of a currency, which may be empty, exactly: "1.50 EUR".
+func Money(micros int64, currency string) string {
+	return strings.TrimSpace(decimal(micros, 6, 2) + " " + currency)
 }
 
 func plain(n int64) string { return strconv.FormatInt(n, 10) }

@@ -59,7 +59,7 @@ func benchClaims(b *testing.B, s *store.Store, n int, limited bool) {
 	})
 	if limited {
 		q := fleet.Quota{Scope: fleet.Scope{Kind: fleet.ScopeTenant, Tenant: "acme"}, Limits: fleet.Limits{Environments: new(int64(1 << 40))}}
-		if err := s.SetQuota(b.Context(), q, fleet.Event{Kind: "quota.set"}); err != nil {
+		if err := s.SetQuota(b.Context(), q, func(fleet.Limits) fleet.Event { return fleet.Event{Kind: "quota.set"} }); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -17,13 +17,21 @@ type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// SetQuota writes the limits of a scope; limits that do not limit remove its quota.
-func (s *Store) SetQuota(ctx context.Context, q fleet.Quota, ev fleet.Event) error {
+// SetQuota writes the limits of a scope; limits that do not limit remove its quota. record is given those that it had, and gives
+// the event of it; it runs inside the transaction, which may be tried again.
+func (s *Store) SetQuota(ctx context.Context, q fleet.Quota, record func(was fleet.Limits) fleet.Event) error {
 	limits, err := writeJSON(q.Limits)
 	if err != nil {
 		return fleet.Errorf(fleet.CodeInternal, "set quota of %s: %w", q.Scope, err)
 	}
 	return s.inTx(ctx, "set quota of "+q.Scope.String(), func(tx *txn) error {
+		var was fleet.Limits
+		read := "SELECT limits FROM quotas WHERE kind = $1 AND tenant = $2 AND name = $3" + s.forUpdate()
+		err := tx.QueryRowContext(ctx, read, q.Scope.Kind, q.Scope.Tenant, q.Scope.Name).Scan(jsonColumn{&was})
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		ev := record(was)
 		if limits == "{}" {
 			const remove = "DELETE FROM quotas WHERE kind = $1 AND tenant = $2 AND name = $3"
 			if _, err := tx.ExecContext(ctx, remove, q.Scope.Kind, q.Scope.Tenant, q.Scope.Name); err != nil {

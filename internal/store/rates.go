@@ -6,29 +6,38 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
-// SetRate adds a rate; one of the same blueprint, size and moment is replaced.
-func (s *Store) SetRate(ctx context.Context, r fleet.Rate, ev fleet.Event) error {
+// SetRate adds a rate; one of the same blueprint, size and moment is replaced. record is given all that there were, and gives the
+// event of it; it runs inside the transaction, which may be tried again.
+func (s *Store) SetRate(ctx context.Context, r fleet.Rate, record func(were []fleet.Rate) fleet.Event) error {
 	const write = `INSERT INTO rates (blueprint, size, from_at, micros, currency, set_by) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (blueprint, size, from_at) DO UPDATE SET
 		micros = excluded.micros, currency = excluded.currency, set_by = excluded.set_by`
 	return s.inTx(ctx, "set rate", func(tx *txn) error {
+		were, err := ratesOf(ctx, tx)
+		if err != nil {
+			return err
+		}
 		if _, err := tx.ExecContext(ctx, write, r.Blueprint, r.Size, micros(r.From), r.Micros, r.Currency, r.SetBy); err != nil {
 			return err
 		}
-		return recordEvents(ctx, tx, []fleet.Event{ev})
+		return recordEvents(ctx, tx, []fleet.Event{record(were)})
 	})
 }
 
 // Rates gives all, by blueprint, size and time.
 func (s *Store) Rates(ctx context.Context) ([]fleet.Rate, error) {
+	rates, err := ratesOf(ctx, s.read)
+	return rates, s.fault(ctx, "read rates", err)
+}
+
+func ratesOf(ctx context.Context, q querier) ([]fleet.Rate, error) {
 	const query = "SELECT blueprint, size, from_at, micros, currency, set_by FROM rates ORDER BY blueprint, size, from_at"
-	rows, err := s.read.QueryContext(ctx, query)
+	rows, err := q.QueryContext(ctx, query)
 	if err != nil {
-		return nil, s.fault(ctx, "read rates", err)
+		return nil, err
 	}
-	rates, err := collect(rows, func(row scanner) (r fleet.Rate, err error) {
+	return collect(rows, func(row scanner) (r fleet.Rate, err error) {
 		err = row.Scan(&r.Blueprint, &r.Size, timeField{&r.From}, &r.Micros, &r.Currency, &r.SetBy)
 		return r, err
 	})
-	return rates, s.fault(ctx, "read rates", err)
 }

@@ -131,7 +131,7 @@ func adoptWarm(t *testing.T, s *store.Store, n int, key string) fleet.Environmen
 func TestAdmissionsTogether(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *store.Store) {
 		quota := fleet.Quota{Scope: fleet.Scope{Kind: fleet.ScopeUser, Tenant: "acme", Name: "ada"}, Limits: fleet.Limits{Environments: new(int64(5))}}
-		if err := s.SetQuota(t.Context(), quota, fleet.Event{Kind: "quota.set"}); err != nil {
+		if err := s.SetQuota(t.Context(), quota, func(fleet.Limits) fleet.Event { return fleet.Event{Kind: "quota.set"} }); err != nil {
 			t.Fatal(err)
 		}
 		warm := []fleet.Environment{adoptWarm(t, s, 1, "a"), adoptWarm(t, s, 2, "a"), adoptWarm(t, s, 3, "b")}

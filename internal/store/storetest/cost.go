@@ -25,14 +25,20 @@ func rates(t *testing.T, s *store.Store) {
 		return fleet.Rate{Blueprint: blueprint, Size: size, From: from, Micros: micros, Currency: "EUR", SetBy: "root"}
 	}
 	later := base.Add(time.Hour)
+	var said [][]fleet.Rate
 	for _, r := range []fleet.Rate{
 		rate("web", "small", base, 5), rate("build", "small", later, 3), rate("build", "small", base, 2),
 		rate("build", "large", base, 9), rate("build", "small", later, 4),
 	} {
-		if err := s.SetRate(t.Context(), r, fleet.Event{Kind: "rate.set"}); err != nil {
+		err := s.SetRate(t.Context(), r, func(were []fleet.Rate) fleet.Event {
+			said = append(said, were)
+			return fleet.Event{Kind: "rate.set"}
+		})
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
+	same(t, said[2], []fleet.Rate{rate("build", "small", later, 3), rate("web", "small", base, 5)}) // as they were before it
 	got, err := s.Rates(t.Context())
 	if err != nil {
 		t.Fatal(err)

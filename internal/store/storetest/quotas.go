@@ -29,9 +29,20 @@ func quotas(t *testing.T, open Open) {
 func limit(t tb, s *store.Store, scope fleet.Scope, l fleet.Limits) {
 	t.Helper()
 	q := fleet.Quota{Scope: scope, Limits: l, UpdatedAt: base, UpdatedBy: "root"}
-	if err := s.SetQuota(t.Context(), q, fleet.Event{Kind: "quota.set", Tenant: scope.Tenant}); err != nil {
-		t.Fatalf("set quota of %s: %v", scope, err)
+	setQuota(t, s, q)
+}
+
+// setQuota gives the limits that there were before.
+func setQuota(t tb, s *store.Store, q fleet.Quota) (was fleet.Limits) {
+	t.Helper()
+	err := s.SetQuota(t.Context(), q, func(l fleet.Limits) fleet.Event {
+		was = l
+		return fleet.Event{Kind: "quota.set", Tenant: q.Scope.Tenant}
+	})
+	if err != nil {
+		t.Fatalf("set quota of %s: %v", q.Scope, err)
 	}
+	return was
 }
 
 var (
@@ -87,7 +98,9 @@ func quotaRecords(t *testing.T, s *store.Store) {
 	limit(t, s, ofTenant, fleet.Limits{})
 	limit(t, s, ofTeam, fleet.Limits{Blueprints: []string{}})
 	list("acme", quota(ofUser, full))
-	if all, err := s.EventsBy(t.Context(), store.EventFilter{Tenant: "acme"}); err != nil || len(all) != 5 {
+	same(t, setQuota(t, s, quota(ofUser, full)), full)
+	same(t, setQuota(t, s, quota(ofTeam, full)), fleet.Limits{})
+	if all, err := s.EventsBy(t.Context(), store.EventFilter{Tenant: "acme"}); err != nil || len(all) != 7 {
 		t.Fatalf("%d events, %v; want one for each time", len(all), err)
 	}
 }
