@@ -77,7 +77,7 @@ func on(who fleet.Identity, team string) (fleet.Identity, error) {
 	return who, nil
 }
 
-// Weights gives the teams' shares of scarce capacity, by tenant and team; none where there is no file.
+// Weights gives all teams with their shares of scarce capacity, by tenant and team; none where there is no file.
 func (d *Directory) Weights() []fleet.Weight {
 	if d.file == nil {
 		return nil

@@ -42,7 +42,7 @@ type Config struct {
 	Secret []byte
 	Logger *slog.Logger
 
-	// Weights gives the teams' shares of scarce capacity; nil for equal ones.
+	// Weights gives all teams that there are, with their shares of scarce capacity; nil, or none, for equal ones of any name.
 	Weights func() []fleet.Weight
 	// Pools are those of the platform team's file, kept in step with the store's; nil when there is no file.
 	Pools func() ([]fleet.Pool, error)

@@ -1,0 +1,79 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+// checkNames refuses limits that name what does not exist: a slip there locks people out, or limits nobody. What is set
+// already may stay though it is gone since, and may always be taken away. Users are not looked for: who comes may be new.
+func (e *Engine) checkNames(ctx context.Context, q fleet.Quota) error {
+	var was fleet.Quota
+	set, err := e.store.Quotas(ctx, q.Scope.Tenant)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(set, func(s fleet.Quota) bool { return s.Scope == q.Scope })
+	if i >= 0 {
+		was = set[i]
+	} else if err := e.checkGroup(q.Scope); err != nil {
+		return err
+	}
+	var blueprints, sizes []string
+	for _, bp := range e.blueprints.List() {
+		blueprints = append(blueprints, bp.Ref.Name)
+		for _, size := range bp.Sizes {
+			sizes = append(sizes, size.Name)
+		}
+	}
+	if name, there := unknown(q.Limits.Blueprints, was.Limits.Blueprints, blueprints); name != "" {
+		return fleet.Errorf(fleet.CodeNotFound, "there is no blueprint %q", name).WithHint("there are: %s; see: bothy blueprint ls", there)
+	}
+	if name, there := unknown(q.Limits.Sizes, was.Limits.Sizes, sizes); name != "" {
+		return fleet.Errorf(fleet.CodeNotFound, "no blueprint has a size %q", name).WithHint("there are: %s; see: bothy blueprint ls", there)
+	}
+	return nil
+}
+
+// unknown gives the first name that neither was there before nor exists, and what exists for people.
+func unknown(names, before, exist []string) (name, there string) {
+	slices.Sort(exist)
+	exist = slices.Compact(exist)
+	for _, n := range names {
+		if !slices.Contains(before, n) && !slices.Contains(exist, n) {
+			return n, strings.Join(exist, ", ")
+		}
+	}
+	return "", ""
+}
+
+// checkGroup looks for a scope's tenant and team among those of the platform team's file; without one every name is taken.
+func (e *Engine) checkGroup(scope fleet.Scope) error {
+	if e.cfg.Weights == nil {
+		return nil
+	}
+	var tenants, teams []string
+	for _, team := range e.cfg.Weights() {
+		tenants = append(tenants, team.Tenant)
+		if team.Tenant == scope.Tenant {
+			teams = append(teams, team.Team)
+		}
+	}
+	if len(tenants) == 0 {
+		return nil
+	}
+	if name, there := unknown([]string{scope.Tenant}, nil, tenants); name != "" {
+		return fleet.Errorf(fleet.CodeNotFound, "there is no tenant %q in the organisation's file", name).WithHint("there are: %s", there)
+	}
+	if scope.Kind != fleet.ScopeTeam {
+		return nil
+	}
+	if name, there := unknown([]string{scope.Name}, nil, teams); name != "" {
+		return fleet.Errorf(fleet.CodeNotFound, "tenant %s has no team %q in the organisation's file", scope.Tenant, name).
+			WithHint("its teams: %s", there)
+	}
+	return nil
+}
