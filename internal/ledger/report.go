@@ -27,7 +27,7 @@ var keys = map[string]func(Entry) string{
 	"tenant":       func(e Entry) string { return e.Tenant },
 	"team":         func(e Entry) string { return within(e.Tenant, e.Team) },
 	"user":         func(e Entry) string { return within(e.Tenant, e.Owner) },
-	"project":      func(e Entry) string { return e.Project },
+	"project":      project,
 	"pull-request": pullRequest,
 	"pool":         func(e Entry) string { return e.Pool },
 	"blueprint":    func(e Entry) string { name, _, _ := strings.Cut(e.Blueprint, "@"); return name },
@@ -43,6 +43,8 @@ func within(tenant, name string) string {
 	return tenant + "/" + name
 }
 
+func project(e Entry) string { return e.Project }
+
 func pullRequest(e Entry) string {
 	if e.PullRequest == "" {
 		return ""
@@ -50,22 +52,52 @@ func pullRequest(e Entry) string {
 	return e.Project + "#" + e.PullRequest
 }
 
+// tenantsOwn are groups whose names tenants choose without regard to each other.
+var tenantsOwn = map[string]bool{"project": true, "pull-request": true}
+
+// apart gives keys that keep equal names of different tenants apart, where entries are of more than one: TENANT/NAME then,
+// also for the tenant of everybody, as a project's own name may have slashes. What belongs to none stays one group.
+func apart(key func(Entry) string, entries []Entry) func(Entry) string {
+	tenants := map[string]bool{}
+	for _, e := range entries {
+		if key(e) != "" {
+			tenants[e.Tenant] = true
+		}
+	}
+	if len(tenants) < 2 {
+		return key
+	}
+	return func(e Entry) string {
+		name := key(e)
+		if name == "" {
+			return ""
+		}
+		return e.Tenant + "/" + name
+	}
+}
+
 // Group adds up what time has cost, by "user", "team", "tenant", "blueprint", "project", "pool",
 // "day" (UTC), "host", "pull-request" or "environment"; "" gives the total. Only time from since to
 // until counts, zero for no bound. Each group has a row for each currency; the dearest is first, days
-// are in order. What is held and given back does not count. CodeInvalid when by is none of them.
+// are in order. Projects and pull requests of more than one tenant are TENANT/NAME. What is held and given back does not
+// count. CodeInvalid when by is none of them.
 func Group(entries []Entry, by string, since, until time.Time) ([]Row, error) {
 	key, known := keys[by]
 	if by != "day" && !known {
 		return nil, fleet.Errorf(fleet.CodeInvalid, "cost cannot be grouped by %q", by).
 			WithHint("group by user, team, tenant, blueprint, project, pool, day, host, pull-request or environment")
 	}
-	sums := map[[2]string]*sum{}
+	counted := make([]Entry, 0, len(entries))
 	for _, e := range entries {
-		e, ok := Clip(e, since, until)
-		if !ok {
-			continue
+		if e, ok := Clip(e, since, until); ok {
+			counted = append(counted, e)
 		}
+	}
+	if tenantsOwn[by] {
+		key = apart(key, counted)
+	}
+	sums := map[[2]string]*sum{}
+	for _, e := range counted {
 		if by == "day" {
 			eachDay(e, func(day string, part Entry) { add(sums, day, part) })
 			continue

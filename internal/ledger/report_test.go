@@ -53,9 +53,6 @@ func TestGroup(t *testing.T) {
 	keyed := func(key string) ledger.Row { r := all; r.Key = key; return r }
 	noon := ledger.Row{Key: "2026-03-01", Currency: "USD", Leased: 1200, Pool: 200, Failed: 100, Total: 1500, Seconds: 15 * hour}
 	build := ledger.Row{Key: "build", Currency: "USD", Leased: 2400, Pool: 200, Total: 2600, Seconds: 26 * hour}
-	pull := ledger.Row{Key: "shop#7", Currency: "USD", Leased: 2400, Failed: 100, Total: 2500, Seconds: 25 * hour}
-	project := pull
-	project.Key = "shop"
 	for by, want := range map[string][]ledger.Row{
 		"":             {all, made("")},
 		"user":         {leased("ada", 24), made("bob"), pool(""), failed("other/ada")},
@@ -65,8 +62,8 @@ func TestGroup(t *testing.T) {
 		"pool":         {keyed("builders"), made("builders")},
 		"host":         {keyed("h"), made("h")},
 		"environment":  {keyed("e1"), made("e1")},
-		"project":      {project, made("shop"), pool("")},
-		"pull-request": {pull, made(""), pool("")},
+		"project":      {leased("default/shop", 24), made("default/shop"), pool(""), failed("other/shop")},
+		"pull-request": {leased("default/shop#7", 24), made(""), pool(""), failed("other/shop#7")},
 		"day":          {noon, leased("2026-03-02", 12), made("2026-03-03")},
 	} {
 		rows, err := ledger.Group(books(), by, time.Time{}, time.Time{})
@@ -79,6 +76,37 @@ func TestGroup(t *testing.T) {
 	}
 	if _, err := ledger.Group(nil, "colour", time.Time{}, time.Time{}); fleet.CodeOf(err) != fleet.CodeInvalid {
 		t.Errorf("by colour: %v", err)
+	}
+}
+
+// TestProjectsOfTenantsApart: equal names of two tenants are two groups, also beside one that looks like theirs; a
+// tenant alone has the names that it gave.
+func TestProjectsOfTenantsApart(t *testing.T) {
+	of := func(tenant, project, request string, from time.Time) ledger.Entry {
+		return entry(ledger.AccountLeased, from, 1, func(e *ledger.Entry) { e.Tenant, e.Project, e.PullRequest = tenant, project, request })
+	}
+	late := base.Add(24 * time.Hour)
+	entries := []ledger.Entry{
+		of("acme", "shop", "7", base), of("acme", "shop", "7", late), of("acme", "", "", base), of("beta", "", "", late),
+		of("beta", "shop", "7", base), of(fleet.DefaultTenant, "acme/shop", "7", base),
+	}
+	for name, c := range map[string]struct {
+		by    string
+		since time.Time
+		want  map[string]int64
+	}{
+		"projects":             {"project", time.Time{}, map[string]int64{"acme/shop": 200, "beta/shop": 100, "default/acme/shop": 100, "": 200}},
+		"pull requests":        {"pull-request", time.Time{}, map[string]int64{"acme/shop#7": 200, "beta/shop#7": 100, "default/acme/shop#7": 100, "": 200}},
+		"one tenant's in time": {"project", late, map[string]int64{"shop": 100, "": 100}},
+	} {
+		rows, err := ledger.Group(entries, c.by, c.since, time.Time{})
+		got := map[string]int64{}
+		for _, r := range rows {
+			got[r.Key] = r.Total
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" || err != nil || len(rows) != len(got) {
+			t.Errorf("%s (-want +got):\n%s%v", name, diff, err)
+		}
 	}
 }
 

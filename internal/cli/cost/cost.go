@@ -33,7 +33,7 @@ func NewCmdCost(f *cmdutil.Factory, runF func(context.Context, *CostOptions) err
 		Short: "Sum up what environments have cost",
 		Long: `Sum up what environments have cost, the dearest group first: of your tenant, or of all with the platform role. What still
 runs is counted up to now. Each second of each environment is booked to exactly one of LEASED (handed over to people), POOL
-(kept warm), MAKING, FAILED and REMOVING.`,
+(kept warm), MAKING, FAILED and REMOVING. Projects and pull requests of more than one tenant are TENANT/NAME.`,
 		Example: `  bothy cost
   bothy cost --by team --since 7d
   bothy cost --by day --since 2026-01-01T00:00:00Z --until 2026-02-01T00:00:00Z --output json`,

@@ -45,7 +45,8 @@ func NewCmdSet(f *cmdutil.Factory, runF func(context.Context, *SetOptions) error
 		Use:   "set SCOPE",
 		Short: "Set limits of a tenant, team or user",
 		Long: `Set limits of a tenant, team or user. Only what is given changes; "none" takes a limit away, and --clear takes all away
-before others are set. A limit below what is used ends nothing: it admits nothing new. 0 admits nothing at all.
+before others are set. A limit below what is used ends nothing: it admits nothing new. 0 admits nothing at all. Blueprints
+and sizes must exist, tenants and teams be in the organisation's file where there is one; users may be new.
 
 ` + scopes + ` Needs the platform role.`,
 		Example: `  bothy quota set acme --environments 50 --cpus 100 --memory 200GiB --money-per-month 500
