@@ -1,6 +1,10 @@
 package main
 
 import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -29,6 +33,87 @@ func TestInterruptingUpLosesNothing(t *testing.T) {
 	// It goes on indeed.
 	if err := server.Finish("web"); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestInterruptingUpBeforeItIsAnsweredSaysHowToDropIt(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"up", "--name", "web"}, "bothy ls    shows web if it was\n  bothy down web    drops it\n"},
+		{[]string{"up"}, "bothy ls    shows it if it was, and its name\n  bothy down NAME    drops it\n"},
+	} {
+		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
+			server := startServer(t)
+			server.Fate("unanswered")
+			cmd := bothy(t, server, c.args...)
+			var stdout, stderr buffer
+			cmd.Stdout, cmd.Stderr = &stdout, &stderr
+			start(t, cmd)
+			awaitText(t, &stderr, "asking")
+			interrupt(t, cmd)
+			if code := finish(t, cmd); code != 130 {
+				t.Errorf("exit code = %d, want 130", code)
+			}
+			if want := "bothy: It is not known whether the request was accepted\nnext: " + c.want; !strings.HasSuffix(stderr.String(), want) {
+				t.Errorf("stderr = %q, want %q at its end", &stderr, want)
+			}
+			if stdout.String() != "" {
+				t.Errorf("stdout = %q, want nothing", &stdout)
+			}
+		})
+	}
+}
+
+// The environment stands; the command that is told must be one that a shell takes as it is.
+func TestInterruptingTheCopyOfTheSourceSaysHowToGoOnOrDropIt(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		git     bool
+		differs string
+	}{
+		{"a plain folder", false, ""},
+		{"a repository", true, " (with .git and what git ignores, which up leaves out)"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			server := startServer(t)
+			server.HoldUploads()
+			cmd := bothy(t, server, "up", "--name", "web", "--source", "it's here")
+			source := filepath.Join(cmd.Dir, "it's here")
+			if err := errors.Join(os.Mkdir(source, 0o700), os.WriteFile(filepath.Join(source, "file"), []byte("content"), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			if c.git {
+				if out, err := exec.CommandContext(t.Context(), "git", "-C", source, "init", "-q").CombinedOutput(); err != nil {
+					t.Skipf("git init: %v: %s", err, out)
+				}
+			}
+			var stdout, stderr buffer
+			cmd.Stdout, cmd.Stderr = &stdout, &stderr
+			start(t, cmd)
+			awaitText(t, &stderr, "copying source")
+			interrupt(t, cmd)
+			if code := finish(t, cmd); code != 130 {
+				t.Errorf("exit code = %d, want 130", code)
+			}
+			want := "bothy: The copy of the source was cut off; a file may be there in part\n" +
+				"next: web is ready, with a part of the source or none; to copy it: bothy cp '" + strings.ReplaceAll(source, "'", `'\''`) + "/.' web:" + c.differs + "\n" +
+				"  to drop it: bothy down web\n"
+			if !strings.HasSuffix(stderr.String(), want) {
+				t.Errorf("stderr = %q, want %q at its end", &stderr, want)
+			}
+			if stdout.String() != "" {
+				t.Errorf("stdout = %q, want nothing", &stdout)
+			}
+		})
+	}
+}
+
+func interrupt(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
 	}
 }
 

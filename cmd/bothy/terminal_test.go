@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -99,5 +101,62 @@ func TestDownAllAsksOnATerminal(t *testing.T) {
 				t.Errorf("exit code = %d", code)
 			}
 		})
+	}
+}
+
+// The first Ctrl-C ends a question, whatever is asked; nothing is done.
+func TestInterruptingAQuestionEndsIt(t *testing.T) {
+	for name, c := range map[string]struct {
+		args  []string
+		asked string
+		want  string
+	}{
+		"down":   {[]string{"down", "--all"}, "Give back 1: web? [y/N]", "Nothing was done"},
+		"brake":  {[]string{"brake", "release"}, "[y/N]", "Nothing was done"},
+		"secret": {[]string{"up", "--name", "other", "--secret", "npmrc=-"}, "secret npmrc (not shown; end it with Enter and Ctrl-D):", "Nothing was asked for"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := startServer(t)
+			if err := server.Add("web", "leased"); err != nil {
+				t.Fatal(err)
+			}
+			cmd := bothy(t, server, c.args...)
+			typed, shown, check := terminal(t, cmd)
+			start(t, cmd)
+			awaitText(t, shown, c.asked)
+			typeLine(t, typed, "\x03")
+			if code := finish(t, cmd); code != 130 {
+				t.Errorf("exit code = %d, want 130", code)
+			}
+			awaitText(t, shown, "\r\n\x1b[31mbothy:\x1b[0m "+c.want)
+			check()
+			var stdout buffer
+			ls := bothy(t, server, "ls", "-q")
+			ls.Stdout = &stdout
+			start(t, ls)
+			if code := finish(t, ls); code != 0 || stdout.String() != "web\n" {
+				t.Errorf("ls gives code %d and %q, want web alone", code, &stdout)
+			}
+		})
+	}
+}
+
+func TestASecretThatIsTypedIsNotShown(t *testing.T) {
+	server := startServer(t)
+	cmd := bothy(t, server, "up", "--name", "web", "--source", "none", "--secret", "npmrc=-")
+	typed, shown, check := terminal(t, cmd)
+	start(t, cmd)
+	awaitText(t, shown, "secret npmrc")
+	typeLine(t, typed, "canary\r\x04")
+	if code := finish(t, cmd); code != 0 {
+		t.Errorf("exit code = %d", code)
+	}
+	awaitText(t, shown, "until then")
+	check()
+	if strings.Contains(shown.String(), "canary") {
+		t.Errorf("the secret was shown: %q", shown)
+	}
+	if got, err := os.ReadFile(filepath.Join(filepath.Dir(server.Workspace("web")), "npmrc")); err != nil || string(got) != "canary\n" {
+		t.Errorf("the secret is %q, %v", got, err)
 	}
 }

@@ -39,7 +39,7 @@ func NewCmdRelease(f *cmdutil.Factory, runF func(context.Context, *ReleaseOption
 
 func releaseRun(ctx context.Context, opts *ReleaseOptions) error {
 	f := opts.Factory
-	if err := f.Confirm(opts.Yes, "bothy brake release", "Let all leases end that are overdue by the clock as it is now?"); err != nil {
+	if err := f.Confirm(ctx, opts.Yes, "bothy brake release", "Let all leases end that are overdue by the clock as it is now?"); err != nil {
 		return err
 	}
 	return cmdutil.Ask(f, func(c *client.Client) (wire.Brake, error) { return c.ReleaseBrake(ctx) }, printBrake(f))

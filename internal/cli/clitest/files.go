@@ -16,9 +16,15 @@ import (
 // put unpacks an honest archive.
 func (s *Server) put(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
-	refused := s.refused(w, true)
+	refused, held := s.refused(w, true), s.holdPut
 	s.mu.Unlock()
 	if refused {
+		return
+	}
+	if held {
+		// Only once all is read does the server see the client go.
+		_, _ = io.Copy(io.Discard, r.Body)
+		s.hold(r)
 		return
 	}
 	dir := r.URL.Query().Get("path")

@@ -111,6 +111,12 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request) {
 		write(w, http.StatusCreated, env.Environment)
 		return
 	}
+	if s.fate == "unanswered" {
+		s.mu.Unlock()
+		defer s.mu.Lock()
+		s.hold(r)
+		return
+	}
 	if s.cut {
 		s.cut = false
 		go s.provision(env, s.fate)

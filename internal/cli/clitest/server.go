@@ -36,6 +36,7 @@ type Server struct {
 	refuse  *wire.Problem
 	fate    string
 	cut     bool
+	holdPut bool
 	noShell bool
 	checks  []wire.Check
 	execs   []*command
@@ -96,7 +97,8 @@ func (s *Server) Refuse(p wire.Problem) {
 }
 
 // Fate says what becomes of the environments that are asked for from now on: "" or "ready", "warm" (taken from a pool),
-// "queued" (after a wait for capacity), "stuck" (until Finish), or a sentence that they fail with; quotes may be "refused", too.
+// "queued" (after a wait for capacity), "stuck" (until Finish), "unanswered" (recorded, and the request is left waiting), or a
+// sentence that they fail with; quotes may be "refused", too.
 func (s *Server) Fate(fate string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,6 +110,21 @@ func (s *Server) CutNext() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cut = true
+}
+
+// HoldUploads takes uploads from now on and never answers them.
+func (s *Server) HoldUploads() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.holdPut = true
+}
+
+// hold waits until the client has gone, or the daemon.
+func (s *Server) hold(r *http.Request) {
+	select {
+	case <-r.Context().Done():
+	case <-s.closed:
+	}
 }
 
 // NoShell takes sh out of every environment.

@@ -2,7 +2,10 @@ package cmdutil_test
 
 import (
 	"bytes"
+	"context"
+	"io"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/bothy-env/bothy/internal/cli/cmdutil"
@@ -28,9 +31,22 @@ func TestWhatCannotBeUndoneIsConfirmed(t *testing.T) {
 	} {
 		var out bytes.Buffer
 		f := &cmdutil.Factory{IO: &iostreams.IO{In: strings.NewReader(c.answer), Err: &out, InTTY: c.tty}}
-		err := f.Confirm(c.yes, "bothy x", "Really?")
+		err := f.Confirm(t.Context(), c.yes, "bothy x", "Really?")
 		if got := cmdutil.ExitCode(err); got != c.code || strings.Contains(out.String(), "Really? [y/N]") != c.asked {
 			t.Errorf("%s: %v (code %d), %q; want code %d, asked %v", c.name, err, got, out.String(), c.code, c.asked)
 		}
+	}
+}
+
+// A terminal that nobody types at blocks; a signal ends the question all the same, and is no answer.
+func TestASignalEndsAQuestion(t *testing.T) {
+	r, w := io.Pipe()
+	defer w.Close()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(cmdutil.Interrupted{Signal: syscall.SIGTERM})
+	f := &cmdutil.Factory{IO: &iostreams.IO{In: r, Err: io.Discard, InTTY: true}}
+	err := f.Confirm(ctx, false, "bothy x", "Really?")
+	if got := cmdutil.ExitCode(err); got != 143 || cmdutil.ProblemOf(err).Code != cmdutil.CodeInterrupted || err.Error() != "Nothing was done" {
+		t.Errorf("%v (code %d), want: Nothing was done, 143", err, got)
 	}
 }

@@ -167,16 +167,9 @@ func spool(ctx context.Context, in io.Reader) (payload, error) {
 	if err := os.Remove(f.Name()); err != nil {
 		return payload{}, errors.Join(fmt.Errorf("keep input: %w", err), f.Close())
 	}
-	// The input may block for ever; a signal must not wait for it.
-	copied := make(chan error, 1)
-	go func() {
-		_, err := io.Copy(f, in)
-		copied <- err
-	}()
-	select {
-	case err = <-copied:
-	case <-ctx.Done():
-		return payload{}, context.Cause(ctx)
+	_, err = cmdutil.Read(ctx, func() (int64, error) { return io.Copy(f, in) })
+	if ctx.Err() != nil {
+		return payload{}, context.Cause(ctx) // the file stays open: the input may still be written to it
 	}
 	if err == nil {
 		_, err = f.Seek(0, io.SeekStart)

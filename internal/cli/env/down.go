@@ -122,7 +122,7 @@ func (opts *DownOptions) everything(ctx context.Context, c *client.Client) error
 	if opts.Yes || len(names) == 0 {
 		return nil
 	}
-	ok, err := f.Ask(fmt.Sprintf("Give back %d: %s?", len(names), strings.Join(names, ", ")))
+	ok, err := f.Ask(ctx, fmt.Sprintf("Give back %d: %s?", len(names), strings.Join(names, ", ")))
 	if err == nil && !ok {
 		err = &cmdutil.Error{Code: wire.CodeConflict, Sentence: "Nothing was given back"}
 	}

@@ -111,7 +111,7 @@ func upRun(ctx context.Context, opts *UpOptions) error {
 	// All that can be wrong here is found before anything is asked for.
 	want, err := opts.want(ctx)
 	if err != nil {
-		return err
+		return interruptedAs(err, "Nothing was asked for", "")
 	}
 	c, err := f.Client()
 	if err != nil {
@@ -129,7 +129,7 @@ func upRun(ctx context.Context, opts *UpOptions) error {
 	env, _, err := c.Create(ctx, want.request, f.NewKey())
 	if err != nil {
 		progress.Stop(false)
-		return interruptedAs(err, "It is not known whether the request was accepted", "bothy ls")
+		return interruptedAs(err, "It is not known whether the request was accepted", dropUnknown(want.request.Name))
 	}
 	if opts.Detach {
 		progress.Stop(true)
@@ -144,7 +144,7 @@ func upRun(ctx context.Context, opts *UpOptions) error {
 	if want.tree != nil {
 		if err := upload(ctx, c, env, want.tree, progress); err != nil {
 			progress.Stop(false)
-			return uploadFailed(err, env, want.tree.Dir)
+			return uploadFailed(err, env, want.tree)
 		}
 	}
 	progress.Stop(true)
@@ -158,7 +158,7 @@ func (opts *UpOptions) accepted(env wire.Environment, want wanted) error {
 		fmt.Fprintf(w, "%s is on its way (%s, %s)\n", f.IO.Paint(iostreams.Bold, format.Clean(env.Name)), blueprintName(env), env.Size.Name)
 		fmt.Fprintf(w, "  see it     bothy show %s\n  give back  bothy down %[1]s\n", env.Name)
 		if want.tree != nil {
-			fmt.Fprintf(w, "  source     not copied; when it is ready: bothy cp %s/. %s:\n", want.tree.Dir, env.Name)
+			fmt.Fprintf(w, "  source     not copied; when it is ready: %s%s\n", format.Clean(copyCommand(env, want.tree)), copyDiffers(want.tree))
 		}
 		return nil
 	})
@@ -237,6 +237,14 @@ func interruptedAs(err error, sentence, next string) error {
 		return err
 	}
 	return &cmdutil.Error{Code: cmdutil.CodeInterrupted, Sentence: sentence, Hint: next, Err: signal}
+}
+
+// dropUnknown says how to drop a request that may have been accepted; name is "" when the daemon makes one up.
+func dropUnknown(name string) string {
+	if name == "" {
+		return "bothy ls    shows it if it was, and its name\nbothy down NAME    drops it"
+	}
+	return fmt.Sprintf("bothy ls    shows %s if it was\nbothy down %[1]s    drops it", name)
 }
 
 // summary tells how to get in, until when, and for how much.

@@ -55,7 +55,7 @@ func (opts *UpOptions) want(ctx context.Context) (wanted, error) {
 	if err := opts.vars(&r); err != nil {
 		return wanted{}, err
 	}
-	if r.Secrets, err = opts.secrets(); err != nil {
+	if r.Secrets, err = opts.secrets(ctx); err != nil {
 		return wanted{}, err
 	}
 	dir, err := opts.sourceDir(s, found)
@@ -144,7 +144,7 @@ func over[V any](ofSpec, given map[string]V) map[string]V {
 const maxSecrets = 512 << 10
 
 // secrets reads the files of --secret. What is in them is never told, in no error either.
-func (opts *UpOptions) secrets() (map[string][]byte, error) {
+func (opts *UpOptions) secrets(ctx context.Context) (map[string][]byte, error) {
 	if len(opts.Secrets) == 0 {
 		return nil, nil
 	}
@@ -162,7 +162,7 @@ func (opts *UpOptions) secrets() (map[string][]byte, error) {
 			return nil, cmdutil.Usagef("--secret: the input can be only one of them")
 		}
 		input = input || file == "-"
-		data, err := opts.readSecret(file)
+		data, err := opts.readSecret(ctx, name, file)
 		if err != nil {
 			return nil, local("read secret "+name, err)
 		}
@@ -174,10 +174,19 @@ func (opts *UpOptions) secrets() (map[string][]byte, error) {
 	return all, nil
 }
 
-// readSecret reads a file, or the input, up to a little more than is allowed.
-func (opts *UpOptions) readSecret(file string) ([]byte, error) {
+// readSecret reads a file, or the input, up to a little more than is allowed. What is typed for it is not shown.
+func (opts *UpOptions) readSecret(ctx context.Context, name, file string) ([]byte, error) {
 	if file == "-" {
-		return io.ReadAll(io.LimitReader(opts.Factory.IO.In, maxSecrets+1))
+		streams := opts.Factory.IO
+		show, err := streams.Hide()
+		if err != nil {
+			return nil, err
+		}
+		defer show()
+		if streams.InTTY {
+			opts.Factory.Errf("secret %s (not shown; end it with Enter and Ctrl-D):\n", format.Clean(name))
+		}
+		return cmdutil.Read(ctx, func() ([]byte, error) { return io.ReadAll(io.LimitReader(streams.In, maxSecrets+1)) })
 	}
 	f, err := os.Open(file)
 	if err != nil {
@@ -240,15 +249,28 @@ func upload(ctx context.Context, c *client.Client, env wire.Environment, tree *s
 	return err
 }
 
-// uploadFailed says that the environment stands all the same.
-func uploadFailed(err error, env wire.Environment, dir string) error {
-	next := fmt.Sprintf("%s is ready without the source; to copy it: bothy cp %s/. %[1]s:", env.Name, dir)
+// uploadFailed says that the environment stands all the same, with what of the source.
+func uploadFailed(err error, env wire.Environment, tree *source.Tree) error {
+	next := fmt.Sprintf("%s is ready, with a part of the source or none; to copy it: %s%s\nto drop it: bothy down %[1]s", env.Name, copyCommand(env, tree), copyDiffers(tree))
 	if _, ok := errors.AsType[cmdutil.Interrupted](err); ok {
-		return interruptedAs(err, "The copy of the source was cut off", next)
+		return interruptedAs(err, "The copy of the source was cut off; a file may be there in part", next)
 	}
 	p := cmdutil.ProblemOf(err)
 	if p.Hint != "" {
 		next = p.Hint + "\n" + next
 	}
 	return &cmdutil.Error{Code: p.Code, Sentence: "copy source: " + p.Detail, Hint: next, Err: err}
+}
+
+// copyCommand is the command line that copies what is in the tree's folder.
+func copyCommand(env wire.Environment, tree *source.Tree) string {
+	return fmt.Sprintf("bothy cp %s %s:", format.Word(tree.Dir+"/."), env.Name)
+}
+
+// copyDiffers says what that copies and up does not.
+func copyDiffers(tree *source.Tree) string {
+	if !tree.Git {
+		return ""
+	}
+	return " (with .git and what git ignores, which up leaves out)"
 }

@@ -135,3 +135,13 @@ func TestFit(t *testing.T) {
 		}
 	}
 }
+
+func TestWord(t *testing.T) {
+	for s, want := range map[string]string{
+		"/a/b-c_d.e/.": "/a/b-c_d.e/.", "/with space/.": "'/with space/.'", "it's": `'it'\''s'`, "": "''", "$HOME": "'$HOME'", "~": "'~'", "é": "'é'",
+	} {
+		if got := format.Word(s); got != want {
+			t.Errorf("Word(%q) = %s, want %s", s, got, want)
+		}
+	}
+}

@@ -77,6 +77,17 @@ func Fit(s string, width int) string {
 	return string([]rune(s)[:width-1]) + "…"
 }
 
+// Word writes s as one word of a command line for a shell: as it is where that is one, else in quotes.
+func Word(s string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-./:@%+=,", r)
+	}
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
 // Pairs prints a map on one line, by key: "a=1 b=2".
 func Pairs[V any](in map[string]V) string {
 	var parts []string

@@ -51,7 +51,7 @@ func purgeRun(ctx context.Context, opts *PurgeOptions) error {
 	if !opts.All {
 		question = "Remove the orphans of " + format.Count(len(opts.IDs), "environment") + ", with all that is in them?"
 	}
-	if err := f.Confirm(opts.Yes, "bothy orphans purge", question); err != nil {
+	if err := f.Confirm(ctx, opts.Yes, "bothy orphans purge", question); err != nil {
 		return err
 	}
 	return cmdutil.Ask(f, func(c *client.Client) (wire.OrphanReport, error) {
