@@ -36,7 +36,7 @@ func copyIn(t *testing.T, d *daemon) {
 	write(t, filepath.Join(dir, "file"), "content")
 	// A path of the user's own may lead anywhere inside, with the rights of dev and no more.
 	d.bothyIn(dir, nil, "cp", "file", "web:../../etc/cron.d/x").want(t, 1, "/etc/cron.d", "Permission denied")
-	d.bothyIn(dir, nil, "cp", "file", "web:/etc/passwd").want(t, 2)
+	d.bothyIn(dir, nil, "cp", "file", "web:/etc/passwd").want(t, 1, "/etc")
 	d.bothy("exec", "web", "--", "grep", "-q", "^root:", "/etc/passwd").want(t, 0)
 	d.bothyIn(dir, nil, "cp", "file", "web:sub/../../workspace/./kept").want(t, 0)
 	d.bothy("exec", "web", "--", "cat", "/workspace/kept").want(t, 0, "content")

@@ -120,6 +120,37 @@ func TestHostileSpecs(t *testing.T) {
 	}
 }
 
+// TestWrongValuesOfASpecHaveTheirPlace: what only the daemon can judge is told with its place, unless a flag said it.
+func TestWrongValuesOfASpecHaveTheirPlace(t *testing.T) {
+	t.Parallel()
+	d := startFake(t)
+	for _, c := range []struct {
+		name, text string
+		args       []string
+		code       int
+		want       string
+	}{
+		{"size", "size: huge\n", nil, 2, `bothy: bothy.yaml:2:7: blueprint build@1.0.0 has no size "huge"`},
+		{"size by a flag", "size: small\n", []string{"--size", "huge"}, 2, `bothy: blueprint build@1.0.0 has no size "huge"`},
+		{"ttl", "ttl: 9h\n", nil, 4, "bothy: bothy.yaml:2:6: ttl 9h"},
+		{"ttl by a flag", "ttl: 1h\n", []string{"--ttl", "9h"}, 4, "bothy: ttl 9h"},
+		{"idle", "ttl: 1h\nidle: 2h\n", nil, 2, "bothy: bothy.yaml:3:7: idle timeout 2h"},
+		{"name", "name: web-\n", nil, 2, `bothy: bothy.yaml:2:7: name "web-" is not usable`},
+		{"blueprint", "blueprint: biuld\n", nil, 3, `bothy: bothy.yaml:2:12: there is no blueprint "biuld"`},
+		{"inputs", "params:\n  shm_mib: 1025\n  shm_mb: 1\n", nil, 2, `bothy: bothy.yaml:3:12: input shm_mib: got 1025, want an integer from 16 to 1024; bothy.yaml:4:11: input "shm_mb": got`},
+		{"one input by a flag", "params:\n  shm_mib: 64\n  shm_mb: 1\n", []string{"--param", "shm_mib=1025"}, 2, `bothy: input shm_mib: got "1025", want an integer from 16 to 1024; bothy.yaml:4:11: input "shm_mb": got`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, filepath.Join(dir, "bothy.yaml"), "version: 1\n"+c.text)
+			for _, more := range [][]string{{"--source", "none"}, {"--source", "none", "--dry-run"}} {
+				r := d.bothyIn(dir, nil, append(append([]string{"up"}, more...), c.args...)...)
+				r.want(t, c.code, c.want)
+			}
+		})
+	}
+}
+
 // TestDownOfWhatIsGoingOrGone: success each time, by name and by id, also all at once; what never was is not found.
 func TestDownOfWhatIsGoingOrGone(t *testing.T) {
 	t.Parallel()

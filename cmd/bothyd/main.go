@@ -12,6 +12,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
 	"github.com/bothy-env/bothy/internal/config"
@@ -70,6 +71,15 @@ func newCommand() *cobra.Command {
 	}
 	cmd.PersistentFlags().StringVarP(&file, "config", "c", "", "configuration file (default "+config.DefaultFile+" when it is there)")
 	config.AddFlags(cmd.PersistentFlags())
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		unknown, ok := errors.AsType[*pflag.NotExistError](err)
+		if !ok || unknown.GetSpecifiedShortnames() != "" {
+			return err
+		}
+		var known []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, "--"+f.Name) })
+		return config.UnknownFlag("--"+unknown.GetSpecifiedName(), known)
+	})
 	cmd.AddCommand(newConfigCommand(&file))
 	return cmd
 }

@@ -59,7 +59,10 @@ func listenUnix(path string) (net.Listener, error) {
 
 func bindUnix(path string, lock *os.File) (net.Listener, error) {
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, fmt.Errorf("listen on socket %s: another bothyd has it: %w", path, err)
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("listen on socket %s: another bothyd has it; stop it, or choose another socket with --listen-unix", path)
+		}
+		return nil, fmt.Errorf("lock socket %s: %w", path, err)
 	}
 	if err := clearStale(path); err != nil {
 		return nil, fmt.Errorf("listen on socket: %w", err)

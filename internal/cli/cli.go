@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -149,5 +150,25 @@ Environment variables:
 		spec.NewCmdSpec(f), blueprint.NewCmdBlueprint(f),
 		system.NewCmdDoctor(f, nil), system.NewCmdCompletion(f, nil), system.NewCmdVersion(f, nil))
 	root.SetHelpCommandGroupID(others)
+	root.InitDefaultHelpCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "help" {
+			c.Run, c.RunE = nil, func(_ *cobra.Command, args []string) error { return help(root, args) }
+		}
+	}
 	return root
+}
+
+// help shows the help of the command that args name. cobra's own shows the root's for a name that it does not know.
+func help(root *cobra.Command, args []string) error {
+	at := root
+	for _, name := range args {
+		i := slices.IndexFunc(at.Commands(), func(c *cobra.Command) bool { return c.Name() == name || c.HasAlias(name) })
+		if i < 0 {
+			return cmdutil.UnknownCommand(at, name)
+		}
+		at = at.Commands()[i]
+	}
+	at.InitDefaultHelpFlag() // makes --help one of the flags that are shown
+	return at.Help()
 }

@@ -117,6 +117,15 @@ func TestHelpTellsTheExitCodes(t *testing.T) {
 	}
 }
 
+func TestHelpOfACommandIsItsOwn(t *testing.T) {
+	for _, args := range []string{"", "up", "spec check", "spec", "ls"} {
+		_, want, _ := run(append(strings.Fields(args), "--help")...)
+		if code, help, stderr := run(append([]string{"help"}, strings.Fields(args)...)...); code != 0 || help != want || stderr != "" {
+			t.Errorf("help %s = %d, %q, %q, want %q", args, code, help, stderr, want)
+		}
+	}
+}
+
 func TestUsageErrorsSayWhatToDo(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
 		{"shwo", "bothy: there is no command \"bothy shwo\"\nnext: bothy show\n"},
@@ -124,6 +133,9 @@ func TestUsageErrorsSayWhatToDo(t *testing.T) {
 		{"spec chek", "bothy: there is no command \"bothy spec chek\"\nnext: bothy spec check\n"},
 		{"ls --al", "bothy: bothy ls: unknown flag: --al\nnext: bothy ls --help\n"},
 		{"show a b", "bothy: bothy show: got \"a b\", want the name of one environment\nnext: bothy show --help\n"},
+		{"help shwo", "bothy: there is no command \"bothy shwo\"\nnext: bothy show\n"},
+		{"help spec nosuch", "bothy: there is no command \"bothy spec nosuch\"\nnext: bothy spec --help\n"},
+		{"help ls x", "bothy: there is no command \"bothy ls x\"\nnext: bothy ls --help\n"},
 		{"ls --host ftp://x", "bothy: "},
 		{"completion", "bothy: bothy completion: got nothing, want a shell: bash, zsh, fish or powershell\nnext: bothy completion --help\n"},
 	} {

@@ -51,7 +51,7 @@ func (e environment) unknown() []error {
 			slices.ContainsFunc(foreignPrefixes, func(p string) bool { return strings.HasPrefix(name, p) }) {
 			continue
 		}
-		problems = append(problems, fmt.Errorf("%s (environment): no such variable%s", name, suggestion(name, known)))
+		problems = append(problems, fmt.Errorf("%s (environment): no such variable%s", name, suggestion(name, known, known[len(foreign):])))
 	}
 	slices.SortFunc(problems, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return problems
@@ -120,7 +120,11 @@ func (c *keyCheck) mapping(section string, n ast.Node) {
 				c.mapping(key, v.Value)
 			}
 		default:
-			c.wrong(v.Key, "%s: no such key%s", key, suggestion(key, keys()))
+			listed := keys()
+			if section != "" {
+				listed = keysUnder(section)
+			}
+			c.wrong(v.Key, "%s: no such key%s", key, suggestion(key, keys(), listed))
 		}
 	}
 }
@@ -139,8 +143,13 @@ func keysUnder(section string) []string {
 	return slices.DeleteFunc(keys(), func(k string) bool { return !strings.HasPrefix(k, section+".") })
 }
 
-// suggestion names the nearest known name, when one is near at all.
-func suggestion(name string, known []string) string {
+// UnknownFlag is the error of a flag that bothyd does not have; known are those that it has. All are given with their dashes.
+func UnknownFlag(name string, known []string) error {
+	return fmt.Errorf("%s: no such flag%s", name, suggestion(name, known, known))
+}
+
+// suggestion names the nearest known name, and those that are listed when none is near.
+func suggestion(name string, known, listed []string) string {
 	best, least := "", len(name)
 	for _, k := range known {
 		d := distance(strings.ToLower(name), strings.ToLower(k))
@@ -151,8 +160,10 @@ func suggestion(name string, known []string) string {
 			best, least = k, d
 		}
 	}
-	if best == "" || least > max(2, len(name)/2) {
-		return ""
+	// What all names begin with makes none of them near.
+	own := strings.TrimPrefix(strings.TrimPrefix(last(name), prefix), "--")
+	if best == "" || least > max(2, len(own)/2) {
+		return "; there are " + strings.Join(listed, ", ")
 	}
 	return fmt.Sprintf("; did you mean %s?", best)
 }

@@ -37,6 +37,24 @@ func Find(dir string) (string, error) {
 	}
 }
 
+// Above gives the path of the nearest bothy.yaml above dir that Find leaves out because no repository holds both; "" when
+// there is none.
+func Above(dir string) string {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return ""
+	}
+	for at := filepath.Dir(root(dir)); ; at = filepath.Dir(at) {
+		file := filepath.Join(at, FileName)
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
+			return file
+		}
+		if at == filepath.Dir(at) {
+			return ""
+		}
+	}
+}
+
 // root is the nearest folder at or above dir that holds .git; dir itself when there is none.
 func root(dir string) string {
 	for at := dir; ; at = filepath.Dir(at) {

@@ -57,6 +57,21 @@ func TestFindGoesUpToTheRepositoryAndNoFurther(t *testing.T) {
 	}
 }
 
+// What Find leaves out is told: above a repository's root, or above a folder that is in none.
+func TestAboveIsWhatFindLeavesOut(t *testing.T) {
+	top := tree(t, "bothy.yaml", "repo/.git/", "repo/bothy.yaml", "repo/a/b/", "loose/x/y/", "loose/bothy.yaml", "folder/bothy.yaml/", "folder/x/")
+	for from, want := range map[string]string{
+		"repo/a/b": "bothy.yaml", "loose/x/y": "loose/bothy.yaml", "loose": "bothy.yaml", "folder/x": "bothy.yaml",
+	} {
+		if got := spec.Above(filepath.Join(top, from)); got != filepath.Join(top, want) {
+			t.Errorf("above %s: %q, want %s", from, got, want)
+		}
+	}
+	if got := spec.Above("/"); got != "" {
+		t.Errorf("above the root of all: %q", got)
+	}
+}
+
 func TestSourceDirStaysInTheRepository(t *testing.T) {
 	top := tree(t, "outside/", "repo/.git/", "repo/bothy.yaml", "repo/src/x", "repo/sub/bothy.yaml", "repository/")
 	must(t, os.Symlink("../outside", filepath.Join(top, "repo/out")))

@@ -49,7 +49,14 @@ type Spec struct {
 	Params map[string]any
 	// Source is the folder to upload, relative to the file's, with slashes, or NoSource. "." when not given.
 	Source string
+
+	// places tells where each value stands: "size", "params.shm_mib".
+	places map[string]string
 }
+
+// Place tells where a value stands, as FILE:LINE:COLUMN; "" when it was not given. path names it as errors do: "size",
+// "params.shm_mib". Whoever finds a value wrong that only the daemon can judge says so with it.
+func (s Spec) Place(path string) string { return s.places[path] }
 
 // What the fields may hold; schema.json says the same, and a test compares.
 const (
@@ -98,7 +105,9 @@ func (s *Spec) read(root *strictyaml.Node) {
 	}
 	fields := root.Object("version", "name", "blueprint", "size", "ttl", "idle", "env", "params", "source")
 	root.Missing(fields, "version")
+	s.places = make(map[string]string, len(fields))
 	for key, n := range fields {
+		s.note(n)
 		switch key {
 		case "version":
 			want := fmt.Sprintf("%d, the only version there is", Version)
@@ -123,6 +132,11 @@ func (s *Spec) read(root *strictyaml.Node) {
 			s.readSource(n)
 		}
 	}
+}
+
+// note remembers where a value stands.
+func (s *Spec) note(n *strictyaml.Node) {
+	s.places[n.Path] = fmt.Sprintf("%s:%d:%d", s.File, n.Line, n.Col)
 }
 
 func match(n *strictyaml.Node, re *regexp.Regexp, want string) string {
@@ -181,6 +195,7 @@ func (s *Spec) readParams(n *strictyaml.Node) {
 		}
 		if ok {
 			s.Params[f.Key] = v
+			s.note(f.Value)
 		}
 	}
 }

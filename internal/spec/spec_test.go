@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/bothy-env/bothy/internal/spec"
 )
@@ -30,8 +31,16 @@ source: ./src/
 		File: "dir/bothy.yaml", Name: "shop", Blueprint: "build@1.2.0", Size: "medium", TTL: 90 * time.Minute,
 		Params: map[string]any{"shm_mib": int64(128), "ratio": 0.5, "verbose": true, "note": "a: b"}, Source: "src",
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(got)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+	for path, want := range map[string]string{
+		"name": "dir/bothy.yaml:3:7", "size": "dir/bothy.yaml:5:7", "params.shm_mib": "dir/bothy.yaml:7:19", "params.note": "dir/bothy.yaml:7:57",
+		"idle": "", "params.none": "",
+	} {
+		if place := got.Place(path); place != want {
+			t.Errorf("%s stands at %q, want %q", path, place, want)
+		}
 	}
 }
 
@@ -40,7 +49,7 @@ func TestParseFillsInOnlyTheSource(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(spec.Spec{File: "bothy.yaml", Source: "."}, got); diff != "" {
+	if diff := cmp.Diff(spec.Spec{File: "bothy.yaml", Source: "."}, got, cmpopts.IgnoreUnexported(got)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }

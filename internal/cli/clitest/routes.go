@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/bothy-env/bothy/internal/api/wire"
@@ -152,7 +153,10 @@ func (s *Server) provision(env *environment, fate string) {
 	case "stuck":
 	default:
 		env.State, env.Reason = "failed", fate
-		env.Failure = &wire.Failure{Code: wire.CodeProvision, Sentence: fate, Hint: "make setup", At: time.Now()}
+		env.Failure = &wire.Failure{Code: wire.CodeProvision, Sentence: fate, Hint: "the whole log: bothy logs " + env.Name, At: time.Now()}
+		if strings.Contains(fate, "image") {
+			env.Failure.Hint = "make setup"
+		}
 		s.change(env, "environment.failed", fate)
 	}
 }

@@ -54,12 +54,18 @@ A local path with a colon in it is written with ./ in front.`,
 	return cmd
 }
 
-// completeCp offers names of environments with a colon, beside files.
+// completeCp offers names of environments with a colon, beside files; files alone once one side is in an environment, since
+// the other one is here.
 func completeCp(f *cmdutil.Factory) cmdutil.Complete {
 	names := f.CompleteEnvironments(2, false)
 	return func(cmd *cobra.Command, args []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		if len(args) >= 2 || strings.ContainsAny(toComplete, "/.:") {
 			return nil, cobra.ShellCompDirectiveDefault
+		}
+		if len(args) == 1 {
+			if _, remote := parseRemote(args[0]); remote {
+				return nil, cobra.ShellCompDirectiveDefault
+			}
 		}
 		found, _ := names(cmd, nil, toComplete)
 		for i, name := range found {
@@ -103,7 +109,7 @@ func cpRun(ctx context.Context, opts *CpOptions) error {
 	} else {
 		err = x.toEnvironment(ctx, dst)
 	}
-	return interruptedAs(err, "The copy was cut off; it may be there in part", "Run it again")
+	return interruptedAs(underWay(err), "The copy was cut off; it may be there in part", "Run it again")
 }
 
 // inside is the absolute path of what a user wrote after the colon. contents says that /. stood at its end.

@@ -124,6 +124,13 @@ func (x *copier) send(ctx context.Context, env wire.Environment, dir, as string,
 	return err
 }
 
+// cpHints are the next things to do when a folder cannot be copied.
+var cpHints = sourceHints{
+	noFolder: "cp takes a file or a folder that is there, or - for the input",
+	leadsOut: "Take the link out of the folder, and copy by itself what it leads to.",
+	noRights: "Let yourself read it.",
+}
+
 // load opens what is to be sent.
 func (x *copier) load(ctx context.Context) (payload, error) {
 	src := x.opts.Src
@@ -137,7 +144,7 @@ func (x *copier) load(ctx context.Context) (payload, error) {
 	if info.IsDir() {
 		tree, err := source.Folder(src)
 		if err != nil {
-			return payload{}, sourceFault(err)
+			return payload{}, sourceFault(err, cpHints)
 		}
 		for _, s := range tree.Skipped {
 			x.opts.Factory.Note("not copied: %s is no file, folder or link", s)

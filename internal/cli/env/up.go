@@ -129,7 +129,7 @@ func upRun(ctx context.Context, opts *UpOptions) error {
 	env, _, err := c.Create(ctx, want.request, f.NewKey())
 	if err != nil {
 		progress.Stop(false)
-		return interruptedAs(err, "It is not known whether the request was accepted", dropUnknown(want.request.Name))
+		return interruptedAs(want.blame(err), "It is not known whether the request was accepted", dropUnknown(want.request.Name))
 	}
 	if opts.Detach {
 		progress.Stop(true)
@@ -221,8 +221,11 @@ func failure(env wire.Environment) error {
 	cause := env.Reason
 	if env.Failure != nil {
 		e.Code, cause = env.Failure.Code, env.Failure.Sentence
-		if env.Failure.Hint != "" {
-			e.Hint = env.Failure.Hint + "\n" + e.Hint
+		switch hint := env.Failure.Hint; {
+		case strings.Contains(hint, "bothy logs "+env.Name): // the daemon's own way to name the log
+			e.Hint = hint
+		case hint != "":
+			e.Hint = hint + "\n" + e.Hint
 		}
 	}
 	e.Sentence = env.Name + " failed: " + cause

@@ -18,13 +18,13 @@ func (opts *UpOptions) quote(ctx context.Context, c *client.Client, want wanted)
 	f := opts.Factory
 	q, err := c.Quote(ctx, want.request)
 	if err != nil {
-		return err
+		return want.blame(err)
 	}
 	if err := f.Print(q, func(w io.Writer) error { return format.Table(w, quoteRows(f, q)) }); err != nil {
 		return err
 	}
 	if r := q.Refusal; r != nil {
-		return &cmdutil.Error{Code: r.Code, Sentence: "it would be refused: " + r.Detail, Hint: r.Hint}
+		return &cmdutil.Error{Code: r.Code, Sentence: "it would be refused: " + want.placeIn(r.Detail), Hint: r.Hint}
 	}
 	return nil
 }

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/bothy-env/bothy/internal/api/wire"
@@ -25,6 +27,8 @@ import (
 type wanted struct {
 	request wire.CreateRequest
 	tree    *source.Tree
+	// places tells where what is asked for stands in the spec, for what no flag said.
+	places []placed
 }
 
 // want puts spec and flags together and finds the source's files.
@@ -70,15 +74,16 @@ func (opts *UpOptions) want(ctx context.Context) (wanted, error) {
 	case dir != "":
 		r.Project = projectOf(dir)
 	}
+	if !found {
+		opts.noSpec(dir)
+	}
+	want := wanted{request: r, places: opts.places(s, r)}
 	if dir == "" {
-		if opts.Source == "" && !found {
-			opts.Factory.Note("no bothy.yaml and no repository here: nothing is copied (--source . copies this folder)")
-		}
-		return wanted{request: r}, nil
+		return want, nil
 	}
 	tree, err := source.List(ctx, dir)
 	if err != nil {
-		return wanted{}, sourceFault(err)
+		return wanted{}, sourceFault(err, upHints(dir))
 	}
 	if err := tree.Check(limit, format.Bytes); err != nil {
 		return wanted{}, &cmdutil.Error{Code: wire.CodeTooLarge, Sentence: err.Error(), Hint: "Let .gitignore leave them out, or raise --max-source.", Err: err}
@@ -86,7 +91,23 @@ func (opts *UpOptions) want(ctx context.Context) (wanted, error) {
 	for _, s := range tree.Skipped {
 		opts.Factory.Note("not copied: %s is no file, folder or link", format.Clean(s))
 	}
-	return wanted{request: r, tree: &tree}, nil
+	want.tree = &tree
+	return want, nil
+}
+
+// noSpec tells that there is no bothy.yaml, what holds instead, and where one lies that is left out; dir is the folder to
+// copy, "" for none. That one may be anybody's, as in /tmp, so that it is told and not taken.
+func (opts *UpOptions) noSpec(dir string) {
+	f := opts.Factory
+	if opts.Source == "" && dir == "" {
+		f.Note("no bothy.yaml and no repository here: flags and defaults say what is made, and nothing is copied (--source . copies this folder)")
+	} else {
+		f.Note("no bothy.yaml here: flags and defaults say what is made")
+	}
+	if above := spec.Above("."); above != "" {
+		above = format.Clean(above)
+		f.Note("%s is left out: no repository holds both it and this folder (to take it: call bothy in %s, or make that a repository)", above, filepath.Dir(above))
+	}
 }
 
 // params adds --param to the inputs.
@@ -222,11 +243,35 @@ func projectOf(dir string) string {
 	return filepath.Base(abs)
 }
 
-func sourceFault(err error) error {
+// sourceHints are the next things to do when a folder cannot be copied.
+type sourceHints struct{ noFolder, leadsOut, noRights string }
+
+// upHints are those of up for the folder dir.
+func upHints(dir string) sourceHints {
+	h := sourceHints{noFolder: "--source takes a folder, or none", noRights: "Let yourself read it, or take --source none."}
+	h.leadsOut = "Take the link out of the folder, or take --source none."
+	if source.Repository(dir) != "" {
+		h.leadsOut = "Let .gitignore leave it out (git rm --cached when git tracks it), or take --source none."
+	}
+	return h
+}
+
+// sourceFault says what is wrong with a folder that is to be copied.
+func sourceFault(err error, hints sourceHints) error {
 	if _, ok := errors.AsType[cmdutil.Interrupted](err); ok {
 		return err
 	}
-	return &cmdutil.Error{Code: wire.CodeInvalid, Sentence: err.Error(), Hint: "Let .gitignore leave it out, or take --source none.", Err: err}
+	e := &cmdutil.Error{Code: wire.CodeInvalid, Sentence: err.Error(), Err: err}
+	_, leadsOut := errors.AsType[*source.LeadsOut](err)
+	switch {
+	case leadsOut:
+		e.Hint = hints.leadsOut
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		e.Hint = hints.noFolder
+	case errors.Is(err, fs.ErrPermission):
+		e.Hint = hints.noRights
+	}
+	return e
 }
 
 func first(a, b string) string {
@@ -255,7 +300,7 @@ func uploadFailed(err error, env wire.Environment, tree *source.Tree) error {
 	if _, ok := errors.AsType[cmdutil.Interrupted](err); ok {
 		return interruptedAs(err, "The copy of the source was cut off; a file may be there in part", next)
 	}
-	p := cmdutil.ProblemOf(err)
+	p := cmdutil.ProblemOf(underWay(err))
 	if p.Hint != "" {
 		next = p.Hint + "\n" + next
 	}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // List finds the files of dir: those that git tracks, and untracked ones that it does not ignore, as they are
@@ -42,6 +43,9 @@ func list(dir string, find func(root *os.Root, abs string) (paths []string, git 
 		return Tree{}, fmt.Errorf("find source: %w", err)
 	}
 	root, err := os.OpenRoot(abs)
+	if info, statErr := os.Stat(abs); err != nil && statErr == nil && !info.IsDir() {
+		err = &fs.PathError{Op: "open", Path: abs, Err: syscall.ENOTDIR} // which OpenRoot says in words only
+	}
 	if err != nil {
 		return Tree{}, fmt.Errorf("open source: %w", err)
 	}

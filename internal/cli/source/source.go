@@ -70,6 +70,17 @@ func (e *TooLarge) Error() string {
 		e.Tree.Dir, e.format(e.Tree.Bytes), e.Tree.Files, e.format(e.Limit), strings.Join(biggest, ", "))
 }
 
+// LeadsOut says that a link of a tree leads out of it. Nothing else is wrong with the tree.
+type LeadsOut struct {
+	// Path is relative to the tree's root, with slashes; Link is what it leads to, as it is written.
+	Path, Link string
+}
+
+// Error is one sentence with both.
+func (e *LeadsOut) Error() string {
+	return fmt.Sprintf("%s is a link to %s, which is outside of the source", e.Path, e.Link)
+}
+
 // Check returns a *TooLarge when the tree is over limit bytes. show prints sizes.
 func (t Tree) Check(limit int64, show func(int64) string) error {
 	if t.Bytes <= limit {
@@ -118,7 +129,7 @@ func add(root *os.Root, p string, seen map[string]bool, t *Tree) error {
 			return fmt.Errorf("read link %s: %w", p, err)
 		}
 		if !links.StayInside(root, p, e.Link) {
-			return fmt.Errorf("%s is a link to %s, which is outside of the source", p, e.Link)
+			return &LeadsOut{Path: p, Link: e.Link}
 		}
 		t.Files++
 	default:
