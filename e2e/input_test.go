@@ -151,6 +151,14 @@ func TestWrongValuesOfASpecHaveTheirPlace(t *testing.T) {
 	}
 }
 
+// TestExecAsSomebodyElse: the users that there are, as a person would list them.
+func TestExecAsSomebodyElse(t *testing.T) {
+	t.Parallel()
+	d := startFake(t)
+	d.bothy("up", "--source", "none", "--name", "web").want(t, 0)
+	d.bothy("exec", "web", "-u", "bob", "--", "true").want(t, 4, `"bob"`, "next: allowed: dev, root\n")
+}
+
 // TestDownOfWhatIsGoingOrGone: success each time, by name and by id, also all at once; what never was is not found.
 func TestDownOfWhatIsGoingOrGone(t *testing.T) {
 	t.Parallel()

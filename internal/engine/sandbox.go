@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/provisioner"
@@ -84,7 +85,7 @@ func (e *Engine) usable(ctx context.Context, who fleet.Identity, nameOrID string
 	}
 	if !mayUse(env, *user) {
 		return env, nil, fleet.Errorf(fleet.CodePolicy, "blueprint %s does not let commands run as user %q", env.Blueprint, *user).
-			WithHint("allowed: %v", env.Users)
+			WithHint("allowed: %s", strings.Join(env.Users, ", "))
 	}
 	h, err := e.host(env.Host)
 	return env, h, err
