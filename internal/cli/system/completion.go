@@ -23,7 +23,7 @@ func NewCmdCompletion(f *cmdutil.Factory, runF func(*cobra.Command, *CompletionO
 		Use:   "completion SHELL",
 		Short: "Print a script that completes commands, flags and names in your shell",
 		Long: `Print a script that completes commands, flags, and names of environments and blueprints, for bash, zsh,
-fish or powershell. bash needs its bash-completion package.`,
+fish or powershell. bash needs its bash-completion package. A script is text: --output json is refused.`,
 		Example: `  source <(bothy completion bash)
   bothy completion zsh > "${fpath[1]}/_bothy"
   bothy completion fish > ~/.config/fish/completions/bothy.fish`,
@@ -40,6 +40,9 @@ fish or powershell. bash needs its bash-completion package.`,
 }
 
 func completionRun(cmd *cobra.Command, opts *CompletionOptions) error {
+	if opts.Factory.JSON() {
+		return cmdutil.Usagef("bothy completion: got --output json, and a script is text").WithHint("%s %s", cmd.CommandPath(), opts.Shell)
+	}
 	root, out := cmd.Root(), opts.Factory.IO.Out
 	var err error
 	switch opts.Shell {
