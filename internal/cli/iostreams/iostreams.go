@@ -2,11 +2,9 @@
 package iostreams
 
 import (
-	"fmt"
 	"io"
 	"os"
 
-	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 )
 
@@ -30,26 +28,6 @@ func System(getenv func(string) string) *IO {
 }
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
-
-// Hide keeps what is typed from being shown, when the input is a terminal, until show is called. Should that fail there
-// is nothing better to try.
-func (s *IO) Hide() (show func(), err error) {
-	in, ok := s.In.(*os.File)
-	if !ok || !s.InTTY {
-		return func() {}, nil
-	}
-	fd := int(in.Fd())
-	shown, err := unix.IoctlGetTermios(fd, unix.TCGETS)
-	if err != nil {
-		return nil, fmt.Errorf("read settings of terminal: %w", err)
-	}
-	hidden := *shown
-	hidden.Lflag &^= unix.ECHO
-	if err := unix.IoctlSetTermios(fd, unix.TCSETS, &hidden); err != nil {
-		return nil, fmt.Errorf("hide what is typed: %w", err)
-	}
-	return func() { _ = unix.IoctlSetTermios(fd, unix.TCSETS, shown) }, nil
-}
 
 // Live reports whether progress may be redrawn on the error stream.
 func (s *IO) Live() bool { return s.ErrTTY && s.Color }
