@@ -54,7 +54,7 @@ func (s *Server) drainRoute(api huma.API, verb, summary string, drained bool) {
 func host(h engine.HostStatus) wire.Host {
 	return wire.Host{
 		Name: h.Name, Endpoint: h.Endpoint, Labels: h.Labels, Capacity: capacity(h.Capacity), Used: capacity(h.Used),
-		Drained: h.Drained, Down: h.Down, Lost: h.Lost, Daemon: h.Worker, SeenAt: when(h.SeenAt), Environments: h.Environments,
+		Drained: h.Drained, Down: h.Down, Served: h.Served, Lost: h.Lost, Daemon: h.Worker, Address: h.Address, SeenAt: when(h.SeenAt), Environments: h.Environments,
 	}
 }
 

@@ -110,7 +110,7 @@ type HostStatus struct {
 	fleet.Host
 	// Used is what its live environments take.
 	Used fleet.Capacity
-	// Lost says that nobody serves it any more; Environments are named for it then.
-	Lost         bool
+	// Served says that a daemon serves it now. Lost says that nobody has for long; Environments are named for it then.
+	Served, Lost bool
 	Environments []string
 }

@@ -37,7 +37,7 @@ func (e *Engine) Checks(ctx context.Context) []Check {
 			e.check(ctx, e.hosts.checkName("docker", h), "the Docker engine answers", h.Runtime.Ready),
 			e.check(ctx, e.hosts.checkName("terraform", h), "Terraform can be run", h.Driver.Ready))
 	}
-	checks = append(checks, e.checkClock(ctx), e.checkBrake(ctx), e.checkPools(ctx))
+	checks = append(checks, e.checkHosts(ctx), e.checkClock(ctx), e.checkBrake(ctx), e.checkPools(ctx))
 	checks = append(checks, e.checkSafeMode(ctx), e.checkForged())
 	for _, extra := range e.cfg.ExtraChecks {
 		checks = append(checks, extra(ctx))

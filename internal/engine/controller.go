@@ -58,6 +58,9 @@ func (e *Engine) controlOnce(ctx context.Context, c *controller) (time.Duration,
 	if err != nil {
 		return e.cfg.Tick, err
 	}
+	if err := e.noteMissed(ctx, around.hosts, now); err != nil {
+		return e.cfg.Tick, err
+	}
 	if err := e.continuous(ctx, c, now); err != nil {
 		return e.cfg.Tick, err
 	}

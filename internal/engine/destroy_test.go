@@ -24,7 +24,7 @@ func (b *bench) pass(d time.Duration) {
 	b.t.Helper()
 	b.clock.advance(d)
 	now := b.clock.Now()
-	if _, _, err := b.db.HoldHosts(b.t.Context(), "daemon-1.a", []string{"local"}, now, now.Add(1000*time.Hour)); err != nil {
+	if _, _, err := b.db.HoldHosts(b.t.Context(), "daemon-1.a", "", []string{"local"}, now, now.Add(1000*time.Hour)); err != nil {
 		b.t.Fatal(err)
 	}
 }

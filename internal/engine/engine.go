@@ -38,6 +38,8 @@ type Config struct {
 	// Instance is this installation's id. Worker is this process's, "<daemon>.<process>": a later
 	// process of the same daemon takes over at once what an earlier one held.
 	Instance, Worker string
+	// Advertise is the address at which people reach this daemon's API, for those who asked another one; "" when it is not known.
+	Advertise string
 	// Secret is the installation's master key; the keys of labels, states, secrets and receipts are derived from it.
 	Secret []byte
 	Logger *slog.Logger

@@ -177,7 +177,7 @@ func (e *Engine) holdHosts(ctx context.Context) {
 func (e *Engine) holdOnce(ctx context.Context) error {
 	now := e.Now()
 	lease, _ := e.holding()
-	held, taken, err := e.store.HoldHosts(ctx, e.cfg.Worker, e.hosts.names, now, now.Add(lease))
+	held, taken, err := e.store.HoldHosts(ctx, e.cfg.Worker, e.cfg.Advertise, e.hosts.names, now, now.Add(lease))
 	if err != nil {
 		return err
 	}

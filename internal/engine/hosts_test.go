@@ -66,7 +66,7 @@ func TestALaterProcessOfTheSameDaemonTakesOverAtOnce(t *testing.T) {
 	if err := b.db.DeclareHost(t.Context(), fleet.Host{Name: "local", SeenAt: now}); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := b.db.HoldHosts(t.Context(), "daemon-1.crashed", []string{"local"}, now, now.Add(time.Hour)); err != nil {
+	if _, _, err := b.db.HoldHosts(t.Context(), "daemon-1.crashed", "", []string{"local"}, now, now.Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	b.run()

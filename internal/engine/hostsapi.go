@@ -27,7 +27,7 @@ func (e *Engine) Hosts(ctx context.Context, who fleet.Identity) ([]HostStatus, e
 	now := e.Now()
 	all := make([]HostStatus, len(rows))
 	for i, row := range rows {
-		all[i] = HostStatus{Host: row, Lost: row.Lost(now)}
+		all[i] = HostStatus{Host: row, Served: row.Served(now), Lost: row.Lost(now)}
 		for _, env := range envs {
 			if env.Host != row.Name {
 				continue

@@ -144,6 +144,8 @@ func (e *Engine) blameHost(ctx context.Context, env fleet.Environment, why *Why)
 		why.Cause = "it stands on host " + env.Host + ", which is not known any more"
 	case hosts[i].Lost(now):
 		why.Cause = fmt.Sprintf("it stands on host %s, which no daemon has served since %s", env.Host, hosts[i].SeenAt.Format(time.RFC3339))
+	case !hosts[i].Served(now):
+		why.Cause = fmt.Sprintf("it stands on host %s, which no running daemon serves now", env.Host)
 	case hosts[i].Down != "":
 		why.Cause = fmt.Sprintf("it stands on host %s, which cannot be used now: %s", env.Host, hosts[i].Down)
 	default:

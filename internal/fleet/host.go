@@ -19,6 +19,10 @@ type Host struct {
 	Worker     string
 	Until      time.Time
 	Generation int64
+	// Address is where people reach the API of the daemon that serves it, or did last; empty when that daemon did not say.
+	Address string
+	// Missed says that the record tells of its being lost.
+	Missed bool
 	// SeenAt is when its daemon last reported.
 	SeenAt time.Time
 }
@@ -36,10 +40,11 @@ const LostAfter = 60 * time.Second
 // Lost reports whether nobody has served the host for too long.
 func (h Host) Lost(now time.Time) bool { return now.Sub(h.SeenAt) > LostAfter }
 
+// Served reports whether a daemon serves it at now. One that is not may be so for a moment only; see Lost.
+func (h Host) Served(now time.Time) bool { return h.Worker != "" && now.Before(h.Until) }
+
 // Usable reports whether new environments may be placed on it at now.
-func (h Host) Usable(now time.Time) bool {
-	return !h.Drained && h.Down == "" && h.Worker != "" && now.Before(h.Until)
-}
+func (h Host) Usable(now time.Time) bool { return !h.Drained && h.Down == "" && h.Served(now) }
 
 // MilliCPUs is a size's share of a host, in thousandths of a core, rounded up.
 func (s Size) MilliCPUs() int64 {

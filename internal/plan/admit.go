@@ -10,6 +10,8 @@ import (
 const (
 	whyBusy = "as many environments as allowed are being made"
 	whyFull = "all hosts are full"
+	// whyRestFull is said beside what keeps the other hosts from being used.
+	whyRestFull = "all hosts that can be used are full"
 	whyKept = "the room that is left is kept for a larger request that comes before"
 )
 
@@ -61,7 +63,7 @@ func (p *planner) serve(env *fleet.Environment) string {
 		p.start(env, h)
 		return ""
 	}
-	reason := whyFull
+	reason := p.whyFull(need)
 	if p.choose(need, func(h *host) bool { return fits(h.Capacity, sum(h.used, need)) }) != nil {
 		reason = whyKept
 	}

@@ -117,26 +117,35 @@ func (p *planner) whyNowhere(need fleet.Capacity) string {
 	if len(p.hosts) == 0 {
 		return "no engine host is declared"
 	}
-	var causes []string
-	unserved := 0
-	for _, h := range p.hosts {
-		if !h.large(need) {
-			continue
-		}
-		if strings.HasSuffix(h.closed, notServed) {
-			unserved++
-		}
-		if !slices.Contains(causes, h.closed) {
-			causes = append(causes, h.closed)
-		}
-	}
+	causes := p.closedTo(need)
+	unserved := func(cause string) bool { return strings.HasSuffix(cause, notServed) }
 	switch {
 	case len(causes) == 0:
 		return "it is larger than every host"
-	case unserved == len(p.hosts):
+	case len(causes) == len(p.hosts) && !slices.ContainsFunc(causes, func(c string) bool { return !unserved(c) }):
 		return "no host is served by a running daemon"
 	}
 	return strings.Join(causes, "; ")
+}
+
+// whyFull says that it waits for room, and what keeps hosts that could hold it from being used.
+func (p *planner) whyFull(need fleet.Capacity) string {
+	causes := p.closedTo(need)
+	if len(causes) == 0 {
+		return whyFull
+	}
+	return whyRestFull + "; " + strings.Join(causes, "; ")
+}
+
+// closedTo says what keeps each host that could hold it, if it were empty, from being used.
+func (p *planner) closedTo(need fleet.Capacity) []string {
+	var causes []string
+	for _, h := range p.hosts {
+		if h.closed != "" && h.large(need) && !slices.Contains(causes, h.closed) {
+			causes = append(causes, h.closed)
+		}
+	}
+	return causes
 }
 
 // needOf is what an environment of a size takes of a host.

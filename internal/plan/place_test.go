@@ -51,6 +51,16 @@ func TestPlacement(t *testing.T) {
 				Hosts:        []fleet.Host{host("h", 1, 0)}, Concurrency: 1,
 			}, "1. a: all hosts are full",
 		},
+		"a full host beside those that cannot be used": {
+			plan.Snapshot{
+				Environments: envs(ask, env("x", fleet.Leased)), Concurrency: 1,
+				Hosts: []fleet.Host{host("h", 1, 0), unserved(host("i", 2, 0)), drained(host("j", 2, 0)), unserved(func() fleet.Host {
+					h := host("small", 2, 0)
+					h.Capacity.MemoryMiB = 1
+					return h
+				}())},
+			}, "1. a: all hosts that can be used are full; host i is not served by a running daemon; host j is drained",
+		},
 		"drained": {
 			plan.Snapshot{Environments: envs(ask), Hosts: []fleet.Host{drained(host("h", 9, 0))}, Concurrency: 1},
 			"1. a: host h is drained",

@@ -11,14 +11,14 @@ import (
 )
 
 const (
-	hostColumns = "name, endpoint, labels, environments, milli_cpus, memory_mib, drained, down, worker, worker_until, generation, seen_at"
+	hostColumns = "name, endpoint, labels, environments, milli_cpus, memory_mib, drained, down, worker, worker_until, generation, seen_at, address, missed"
 	selectHosts = "SELECT " + hostColumns + " FROM hosts "
 )
 
 func scanHost(row scanner) (h fleet.Host, err error) {
 	err = row.Scan(&h.Name, &h.Endpoint, jsonField[map[string]string]{&h.Labels}, &h.Capacity.Environments,
 		&h.Capacity.MilliCPUs, &h.Capacity.MemoryMiB, boolField{&h.Drained}, proseField{&h.Down}, &h.Worker,
-		timeField{&h.Until}, &h.Generation, timeField{&h.SeenAt})
+		timeField{&h.Until}, &h.Generation, timeField{&h.SeenAt}, proseField{&h.Address}, boolField{&h.Missed})
 	return h, err
 }
 
@@ -32,7 +32,7 @@ func (s *Store) DeclareHost(ctx context.Context, h fleet.Host) error {
 	if err != nil {
 		return fleet.Errorf(fleet.CodeInternal, "declare host %s: %w", h.Name, err)
 	}
-	const write = "INSERT INTO hosts (" + hostColumns + `) VALUES ($1, $2, $3, $4, $5, $6, 0, '', '', 0, 0, $7)
+	const write = "INSERT INTO hosts (" + hostColumns + `) VALUES ($1, $2, $3, $4, $5, $6, 0, '', '', 0, 0, $7, '', 0)
 		ON CONFLICT (name) DO UPDATE SET endpoint = excluded.endpoint, labels = excluded.labels,
 			environments = excluded.environments, milli_cpus = excluded.milli_cpus, memory_mib = excluded.memory_mib`
 	return s.inTx(ctx, "declare host "+h.Name, func(tx *txn) error {
@@ -45,10 +45,11 @@ func (s *Store) DeclareHost(ctx context.Context, h fleet.Host) error {
 // HoldHosts renews this worker's hold on those of the named hosts that it has, and takes those that
 // nobody has, whose holder's time is over, or whose holder is an earlier process of the same daemon
 // (worker ids are "<daemon>.<process>"). Taking one raises its generation and frees what others were
-// doing on its environments: a late write of theirs is then fenced. Every host held was seen at now. It gives the hosts that this
-// worker holds now, by name, and how many environments were freed. Names that were not declared are passed over.
+// doing on its environments: a late write of theirs is then fenced. Every host held was seen at now, and is served
+// at the worker's address. It gives the hosts that this worker holds now, by name, and how many environments were
+// freed. Names that were not declared are passed over.
 func (s *Store) HoldHosts(
-	ctx context.Context, worker string, names []string, now, until time.Time,
+	ctx context.Context, worker, address string, names []string, now, until time.Time,
 ) (held []fleet.Host, taken int, err error) {
 	if worker == "" {
 		return nil, 0, fleet.Errorf(fleet.CodeInternal, "hold hosts: the worker has no name")
@@ -71,7 +72,7 @@ func (s *Store) HoldHosts(
 			if !mayHold(h, worker, now) {
 				continue
 			}
-			freed, err := hold(ctx, tx, &h, worker, now, until)
+			freed, err := hold(ctx, tx, &h, worker, address, now, until)
 			if err != nil {
 				return err
 			}
@@ -98,16 +99,16 @@ func daemonOf(worker string) string {
 }
 
 // hold writes a hold, and gives how many environments had to be freed.
-func hold(ctx context.Context, tx *txn, h *fleet.Host, worker string, now, until time.Time) (freed int, err error) {
+func hold(ctx context.Context, tx *txn, h *fleet.Host, worker, address string, now, until time.Time) (freed int, err error) {
 	if h.Worker != worker {
 		h.Generation++
 		if freed, err = freeWork(ctx, tx, h.Name, worker, now); err != nil {
 			return 0, err
 		}
 	}
-	h.Worker, h.Until, h.SeenAt = worker, fromMicros(micros(until)), fromMicros(micros(now))
-	const update = "UPDATE hosts SET worker = $2, worker_until = $3, generation = $4, seen_at = $5 WHERE name = $1"
-	_, err = tx.ExecContext(ctx, update, h.Name, h.Worker, micros(until), h.Generation, micros(now))
+	h.Worker, h.Until, h.SeenAt, h.Address = worker, fromMicros(micros(until)), fromMicros(micros(now)), prose(address)
+	const update = "UPDATE hosts SET worker = $2, worker_until = $3, generation = $4, seen_at = $5, address = $6 WHERE name = $1"
+	_, err = tx.ExecContext(ctx, update, h.Name, h.Worker, micros(until), h.Generation, micros(now), h.Address)
 	return freed, err
 }
 
@@ -155,6 +156,19 @@ func (s *Store) SetHostDown(ctx context.Context, name, why string, events []flee
 	return err
 }
 
+// NoteHostMissed notes whether the record tells that a host is lost, with the entry of that. When it is noted already, or
+// the host is not as it is said to be at now, nothing is written. CodeNotFound.
+func (s *Store) NoteHostMissed(ctx context.Context, name string, missed bool, now time.Time, ev fleet.Event) error {
+	_, err := s.changeHost(ctx, "note host "+name, name, func(h *fleet.Host) []fleet.Event {
+		if h.Missed == missed || h.Lost(now) != missed {
+			return nil
+		}
+		h.Missed = missed
+		return []fleet.Event{ev}
+	})
+	return err
+}
+
 // DrainHost sets or clears Drained; when it is so already, nothing is written. CodeNotFound.
 func (s *Store) DrainHost(ctx context.Context, name string, drained bool, ev fleet.Event) (fleet.Host, error) {
 	return s.changeHost(ctx, "drain host "+name, name, func(h *fleet.Host) []fleet.Event {
@@ -178,16 +192,13 @@ func (s *Store) changeHost(
 		} else if err != nil {
 			return err
 		}
-		down, drained := h.Down, h.Drained
+		before := h
 		events := change(&h)
-		if down == h.Down && drained == h.Drained {
+		if before.Down == h.Down && before.Drained == h.Drained && before.Missed == h.Missed {
 			return nil
 		}
-		flag, err := boolField{&h.Drained}.Value()
-		if err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, "UPDATE hosts SET down = $2, drained = $3 WHERE name = $1", name, h.Down, flag); err != nil {
+		const update = "UPDATE hosts SET down = $2, drained = $3, missed = $4 WHERE name = $1"
+		if _, err := tx.ExecContext(ctx, update, name, h.Down, boolField{&h.Drained}, boolField{&h.Missed}); err != nil {
 			return err
 		}
 		return recordEvents(ctx, tx, events)

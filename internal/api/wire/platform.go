@@ -104,8 +104,10 @@ type Host struct {
 	Used         Capacity          `json:"used" doc:"What its live environments take"`
 	Drained      bool              `json:"drained" doc:"It keeps what it has and gets nothing new"`
 	Down         string            `json:"down,omitempty" doc:"Why it cannot be used now; absent when it can"`
-	Lost         bool              `json:"lost" doc:"Nobody serves it any more"`
+	Served       bool              `json:"served" doc:"A daemon serves it now; nothing new is placed on one that is not served"`
+	Lost         bool              `json:"lost" doc:"Nobody has served it for a minute or more"`
 	Daemon       string            `json:"daemon,omitempty" doc:"Daemon that serves it"`
+	Address      string            `json:"address,omitempty" doc:"Where people reach the daemon that serves it, or did last" example:"https://rack-1.example:8443"`
 	SeenAt       *time.Time        `json:"seen_at,omitempty" doc:"When its daemon last reported"`
 	Environments []string          `json:"environments,omitempty" doc:"What is on it, when it is lost"`
 }

@@ -30,8 +30,9 @@ var begun = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 func newPlatform() platform {
 	return platform{
 		hosts: []wire.Host{
-			{Name: "rack1", Endpoint: "unix:///var/run/docker.sock", Capacity: wire.Capacity{Environments: 10, MilliCPUs: 8000, MemoryMiB: 16384}, Used: wire.Capacity{Environments: 2, MilliCPUs: 1500, MemoryMiB: 2048}, Labels: map[string]string{"zone": "a"}},
+			{Name: "rack1", Served: true, Endpoint: "unix:///var/run/docker.sock", Address: "https://rack1.example:8443", Capacity: wire.Capacity{Environments: 10, MilliCPUs: 8000, MemoryMiB: 16384}, Used: wire.Capacity{Environments: 2, MilliCPUs: 1500, MemoryMiB: 2048}, Labels: map[string]string{"zone": "a"}},
 			{Name: "rack2", Endpoint: "tcp://127.0.0.1:2375", Lost: true, Environments: []string{"web"}},
+			{Name: "rack3", Endpoint: "tcp://127.0.0.1:2376", Drained: true},
 		},
 		orphans: wire.OrphanReport{Safe: true, Reason: "the database was restored", Orphans: []wire.Orphan{
 			{Host: "rack1", Kind: "container", ID: "c1", Name: "bothy-e1", Environment: "e1", FirstSeen: begun, LastSeen: begun, Sightings: 1},

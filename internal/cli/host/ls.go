@@ -19,7 +19,8 @@ import (
 func NewCmdLs(f *cmdutil.Factory) *cobra.Command {
 	return cmdutil.Ls(&cobra.Command{
 		Short:   "List the engine hosts, with what is used of them",
-		Long:    "List the engine hosts, with what is used of what they can hold. What stood on a lost one is named below it.",
+		Long:    "List the engine hosts, with what is used of what they can hold. What stood on a lost one is named below it. " +
+			"One that is not served has no running daemon now. SERVED AT is where its daemon is reached, or was last: bothy --host ADDRESS.",
 		Example: "  bothy host ls",
 	}, func(ctx context.Context) error {
 		return cmdutil.Ask(f, func(c *client.Client) (wire.HostList, error) {
@@ -30,7 +31,7 @@ func NewCmdLs(f *cmdutil.Factory) *cobra.Command {
 }
 
 func table(w io.Writer, f *cmdutil.Factory, hosts []wire.Host) error {
-	rows := [][]string{{"NAME", "STATE", "ENVIRONMENTS", "CPUS", "MEMORY", "ENDPOINT", "LABELS"}}
+	rows := [][]string{{"NAME", "STATE", "ENVIRONMENTS", "CPUS", "MEMORY", "ENDPOINT", "SERVED AT", "LABELS"}}
 	count := func(n int64) string { return fmt.Sprint(n) }
 	cores := func(n int64) string { return format.Decimal(n, 3) }
 	memory := func(n int64) string { return format.Bytes(n << 20) }
@@ -39,7 +40,7 @@ func table(w io.Writer, f *cmdutil.Factory, hosts []wire.Host) error {
 		rows = append(rows, []string{
 			format.Clean(h.Name), stateOf(f, h),
 			of(h.Used.Environments, h.Capacity.Environments, count), of(h.Used.MilliCPUs, h.Capacity.MilliCPUs, cores),
-			of(h.Used.MemoryMiB, h.Capacity.MemoryMiB, memory), format.Clean(h.Endpoint), format.Pairs(h.Labels),
+			of(h.Used.MemoryMiB, h.Capacity.MemoryMiB, memory), format.Clean(h.Endpoint), format.Clean(h.Address), format.Pairs(h.Labels),
 		})
 		if h.Down != "" {
 			notes = append(notes, fmt.Sprintf("%s: %s", h.Name, h.Down))
@@ -69,11 +70,17 @@ func of(used, most int64, print func(int64) string) string {
 }
 
 func stateOf(f *cmdutil.Factory, h wire.Host) string {
+	drained := ""
+	if h.Drained {
+		drained = ", drained"
+	}
 	switch {
 	case h.Lost:
-		return f.IO.Paint(iostreams.Red, "lost")
+		return f.IO.Paint(iostreams.Red, "lost"+drained)
+	case !h.Served:
+		return f.IO.Paint(iostreams.Red, "not served"+drained)
 	case h.Down != "":
-		return f.IO.Paint(iostreams.Red, "down")
+		return f.IO.Paint(iostreams.Red, "down"+drained)
 	case h.Drained:
 		return f.IO.Paint(iostreams.Yellow, "drained")
 	}

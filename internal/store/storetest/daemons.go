@@ -95,7 +95,7 @@ func sharedHostsOnce(t *testing.T, daemons [2]*store.Store) {
 	for n := range 16 {
 		wg.Go(func() {
 			worker := fmt.Sprintf("d%d.p", n)
-			held, _, err := daemons[n%2].HoldHosts(t.Context(), worker, names, base, base.Add(time.Minute))
+			held, _, err := daemons[n%2].HoldHosts(t.Context(), worker, "", names, base, base.Add(time.Minute))
 			if err != nil {
 				t.Error(err)
 			}

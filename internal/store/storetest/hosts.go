@@ -17,6 +17,7 @@ func hostGroup(t *testing.T, open Open) {
 	t.Run("take-over fences", func(t *testing.T) { hostTakeOver(t, open(t)) })
 	t.Run("leave", func(t *testing.T) { leave(t, open(t)) })
 	t.Run("down and drained", func(t *testing.T) { downAndDrained(t, open(t)) })
+	t.Run("missed once", func(t *testing.T) { missedOnce(t, open(t)) })
 	t.Run("work of other hosts", func(t *testing.T) { workOfHosts(t, open(t)) })
 }
 
@@ -33,18 +34,21 @@ func mustDeclare(t *testing.T, s *store.Store, names ...string) {
 // mustHold tries to hold hosts for a minute and gives those that are held, and how many environments were freed.
 func mustHold(t *testing.T, s *store.Store, worker string, now time.Time, names ...string) (held []string, freed int) {
 	t.Helper()
-	got, freed, err := s.HoldHosts(t.Context(), worker, names, now, now.Add(time.Minute))
+	got, freed, err := s.HoldHosts(t.Context(), worker, addressOf(worker), names, now, now.Add(time.Minute))
 	if err != nil {
 		t.Fatalf("%s holds %v: %v", worker, names, err)
 	}
 	for _, h := range got {
-		if h.Worker != worker || !h.Until.Equal(now.Add(time.Minute)) || !h.SeenAt.Equal(now) {
+		if h.Worker != worker || h.Address != addressOf(worker) || !h.Until.Equal(now.Add(time.Minute)) || !h.SeenAt.Equal(now) {
 			t.Fatalf("%s holds %+v", worker, h)
 		}
 		held = append(held, h.Name)
 	}
 	return held, freed
 }
+
+// addressOf is where people reach a worker's daemon.
+func addressOf(worker string) string { return "unix:///run/" + worker + ".sock" }
 
 // hostNamed reads a host.
 func hostNamed(t *testing.T, s *store.Store, name string) fleet.Host {
@@ -90,13 +94,13 @@ func declare(t *testing.T, s *store.Store) {
 	}
 	same(t, hostNamed(t, s, "b"), fleet.Host{
 		Name: "b", Endpoint: "tcp://other", Capacity: fleet.Capacity{Environments: 1}, Drained: true,
-		Worker: "d1.p1", Until: base.Add(time.Minute), Generation: 1, SeenAt: base,
+		Worker: "d1.p1", Until: base.Add(time.Minute), Generation: 1, SeenAt: base, Address: addressOf("d1.p1"),
 	})
 }
 
 func holdAndRenew(t *testing.T, s *store.Store) {
 	mustDeclare(t, s, "a", "b", "c")
-	_, _, err := s.HoldHosts(t.Context(), "", []string{"a"}, base, base)
+	_, _, err := s.HoldHosts(t.Context(), "", "", []string{"a"}, base, base)
 	wantCode(t, err, fleet.CodeInternal)
 	expect := func(worker string, now time.Time, want []string, names ...string) {
 		t.Helper()
@@ -195,7 +199,7 @@ func leave(t *testing.T, s *store.Store) {
 	if err := s.LeaveHosts(t.Context(), "d1.p1"); err != nil {
 		t.Fatal(err)
 	}
-	same(t, hostNamed(t, s, "a"), fleet.Host{Name: "a", Generation: 1, SeenAt: base})
+	same(t, hostNamed(t, s, "a"), fleet.Host{Name: "a", Generation: 1, SeenAt: base, Address: addressOf("d1.p1")})
 	held, _ := mustHold(t, s, "d3.p1", base, "a", "b")
 	same(t, held, []string{"a"})
 }
@@ -231,6 +235,39 @@ func downAndDrained(t *testing.T, s *store.Store) {
 	wantCode(t, s.SetHostDown(t.Context(), "nobody", "gone", nil), fleet.CodeNotFound)
 	_, err = s.DrainHost(t.Context(), "nobody", true, fleet.Event{})
 	wantCode(t, err, fleet.CodeNotFound)
+}
+
+// missedOnce: a loss is told once, whoever tells it, and so is that it is over; what is not so is not told.
+func missedOnce(t *testing.T, s *store.Store) {
+	mustDeclare(t, s, "a")
+	mustHold(t, s, "d1.p1", base, "a")
+	lost, again := base.Add(fleet.LostAfter+time.Second), base.Add(time.Hour)
+	note := func(missed bool, now time.Time, kind string) {
+		t.Helper()
+		for range 2 {
+			if err := s.NoteHostMissed(t.Context(), "a", missed, now, fleet.Event{Kind: kind, Host: "a"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	note(true, base, "wrong")
+	note(false, base, "wrong")
+	note(true, lost, "host.lost")
+	if !hostNamed(t, s, "a").Missed {
+		t.Fatal("the loss is not noted")
+	}
+	note(false, lost, "wrong")
+	mustHold(t, s, "d2.p1", again, "a")
+	if got := hostNamed(t, s, "a"); !got.Missed || got.Address != addressOf("d2.p1") {
+		t.Fatalf("held by another daemon it is %+v", got)
+	}
+	note(false, again, "host.found")
+	events, err := s.Events(t.Context(), "", 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, events, []fleet.Event{{Seq: 1, Kind: "host.lost", Host: "a"}, {Seq: 2, Kind: "host.found", Host: "a"}})
+	wantCode(t, s.NoteHostMissed(t.Context(), "nobody", true, again, fleet.Event{}), fleet.CodeNotFound)
 }
 
 // workOfHosts: a worker gets only what stands on the hosts that it names.

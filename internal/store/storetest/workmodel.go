@@ -167,7 +167,7 @@ func (m *model) save(rt *rapid.T) {
 // restart is another process of a daemon that takes the host over, and with it the work.
 func (m *model) restart(rt *rapid.T) {
 	m.processes++
-	held, n, err := m.s.HoldHosts(rt.Context(), fmt.Sprintf("daemon.%d", m.processes), hosts, m.now, m.now.Add(time.Minute))
+	held, n, err := m.s.HoldHosts(rt.Context(), fmt.Sprintf("daemon.%d", m.processes), "", hosts, m.now, m.now.Add(time.Minute))
 	if want := m.worker != ""; err != nil || len(held) != 1 || (n == 1) != want {
 		rt.Fatalf("held %d hosts, freed %d, %v", len(held), n, err)
 	}
