@@ -67,7 +67,7 @@ func run(ctx context.Context, cfg config.Config, logger *slog.Logger) (err error
 
 	eng, err := engine.New(engine.Config{
 		Store: db, Blueprints: catalogue, Hosts: prov.hosts,
-		Instance: instance, KnownInstance: known, Marks: dir, Worker: daemon + "." + engine.NewID(), Secret: secret, Logger: logger,
+		Instance: instance, KnownInstance: known, Marks: dir, Advertise: cfg.Advertise, Worker: daemon + "." + engine.NewID(), Secret: secret, Logger: logger,
 		Concurrency: cfg.Concurrency, WorkLease: cfg.Timing.WorkLease, SweepEvery: cfg.Timing.Sweep, OrphanGrace: cfg.Timing.OrphanGrace,
 		Weights: people.Weights, Pools: poolsOf(cfg), Wall: machineClock(),
 		ExtraChecks: append(prov.checks, diskCheck(dir.path), peopleCheck(cfg, people)),

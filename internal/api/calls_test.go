@@ -114,6 +114,34 @@ func TestAnEnvironmentIsToldWhole(t *testing.T) {
 	}
 }
 
+// TestAnotherDaemonsEnvironmentNamesThatDaemon: an answer about one says where it can be used; one that can be used here does not.
+func TestAnotherDaemonsEnvironmentNamesThatDaemon(t *testing.T) {
+	for host, want := range map[string]string{"r2": "https://r2.example:8443", "local": ""} {
+		env := leased("otter")
+		env.Host = host
+		r := start(t, newDouble().add(env))
+		c := r.client()
+		got, err := c.Get(limited(t), "otter")
+		if err != nil || got.DaemonAddress != want {
+			t.Errorf("get on %s: %q, %v", host, got.DaemonAddress, err)
+		}
+		err = c.Watch(limited(t), "otter", 0, func(u wire.Update) error {
+			if u.Environment.DaemonAddress != want {
+				t.Errorf("watch on %s: %q", host, u.Environment.DaemonAddress)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		env.State, env.Host = fleet.Destroyed, "r2"
+		r.engine.add(env)
+		if gone, err := c.Get(limited(t), "otter"); err != nil || gone.DaemonAddress != "" {
+			t.Errorf("when it is gone: %q, %v", gone.DaemonAddress, err)
+		}
+	}
+}
+
 func TestLeaseAndCostFitTheState(t *testing.T) {
 	for _, c := range []struct {
 		name         string

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"math"
 	"time"
 
@@ -47,6 +48,15 @@ func environment(e fleet.Environment, now time.Time) wire.Environment {
 	case fleet.Failed, fleet.Destroying:
 		w.Lease.Warning = false
 		w.Cost.AtExpiryMicros = w.Cost.AccruedMicros
+	}
+	return w
+}
+
+// one is an answer about a single environment: it also says which daemon to ask for what this one cannot do.
+func (s *Server) one(ctx context.Context, e fleet.Environment) wire.Environment {
+	w := environment(e, s.engine.Now())
+	if e.State == fleet.Leased {
+		w.DaemonAddress = s.engine.Elsewhere(ctx, e.Host)
 	}
 	return w
 }

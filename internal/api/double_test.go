@@ -250,6 +250,13 @@ func (d *double) Blueprint(name string) (fleet.Blueprint, error) {
 	return fleet.Blueprint{}, fleet.Errorf(fleet.CodeNotFound, "no blueprint %q", name)
 }
 
+func (d *double) Elsewhere(_ context.Context, host string) string {
+	if host != "r2" {
+		return ""
+	}
+	return "https://r2.example:8443"
+}
+
 func (d *double) Checks(context.Context) []engine.Check { return d.checks }
 func (d *double) Instance() string                      { return "inst1" }
 func (d *double) Now() time.Time                        { return noon }

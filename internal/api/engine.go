@@ -34,6 +34,8 @@ type Engine interface {
 	Blueprint(name string) (fleet.Blueprint, error)
 	Checks(ctx context.Context) []engine.Check
 	Instance() string
+	// Elsewhere gives the address of the daemon that serves a host which this one cannot reach; "" for any other host.
+	Elsewhere(ctx context.Context, host string) string
 	Now() time.Time
 
 	Pools(ctx context.Context, who fleet.Identity) ([]engine.PoolStatus, error)

@@ -91,7 +91,7 @@ func (s *Server) environmentRoutes(api huma.API) {
 		Summary: "Show an environment", Errors: errorStatuses(http.StatusNotFound),
 	}, func(ctx context.Context, in *struct{ EnvPath }) (wire.Environment, error) {
 		env, err := s.engine.Find(ctx, caller(ctx), in.Env)
-		return environment(env, s.engine.Now()), err
+		return s.one(ctx, env), err
 	})
 
 	get(s, api, huma.Operation{
@@ -115,7 +115,7 @@ func (s *Server) leaseRoutes(api huma.API) {
 		Body wire.ExtendRequest
 	}) (wire.Environment, error) {
 		env, err := s.engine.Extend(ctx, caller(ctx), in.Env, seconds(in.Body.BySeconds))
-		return environment(env, s.engine.Now()), err
+		return s.one(ctx, env), err
 	})
 
 	act(s, api, huma.Operation{
@@ -124,7 +124,7 @@ func (s *Server) leaseRoutes(api huma.API) {
 		Errors: errorStatuses(http.StatusNotFound, http.StatusConflict),
 	}, func(ctx context.Context, in *struct{ EnvPath }) (wire.Environment, error) {
 		env, err := s.engine.Touch(ctx, caller(ctx), in.Env)
-		return environment(env, s.engine.Now()), err
+		return s.one(ctx, env), err
 	})
 
 	act(s, api, huma.Operation{
@@ -134,7 +134,7 @@ func (s *Server) leaseRoutes(api huma.API) {
 		Errors:      errorStatuses(http.StatusNotFound), DefaultStatus: http.StatusAccepted,
 	}, func(ctx context.Context, in *struct{ EnvPath }) (wire.Environment, error) {
 		env, err := s.engine.Release(ctx, caller(ctx), in.Env)
-		return environment(env, s.engine.Now()), err
+		return s.one(ctx, env), err
 	})
 }
 
@@ -150,7 +150,7 @@ func (s *Server) create(ctx context.Context, in *createInput) (*envAnswer, error
 	if err != nil {
 		return nil, err
 	}
-	out := &envAnswer{http.StatusCreated, environment(got.Env, s.engine.Now())}
+	out := &envAnswer{http.StatusCreated, s.one(ctx, got.Env)}
 	if got.Existed {
 		out.Status = http.StatusOK
 	}

@@ -213,7 +213,7 @@ func (s *Server) streamRoutes(api huma.API) {
 		return s.stream(func(ctx context.Context, w http.ResponseWriter, _ *http.Request) error {
 			out := &lines{w: w}
 			return out.end(ctx, s, s.engine.Watch(ctx, caller(ctx), in.Env, in.After, func(e fleet.Environment, es []fleet.Event) error {
-				return out.write(wire.Update{Environment: environment(e, s.engine.Now()), Events: events(es)})
+				return out.write(wire.Update{Environment: s.one(ctx, e), Events: events(es)})
 			}))
 		}), nil
 	})

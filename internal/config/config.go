@@ -40,6 +40,9 @@ type Config struct {
 	Driver string `key:"driver" oneof:"terraform fake" help:"what makes environments: terraform, or fake, which makes nothing real (for tests and benchmarks)"`
 	// Listen is where the API is served.
 	Listen Listen `key:"listen"`
+	// Advertise is the address at which people reach the API, unix:///path or https://host:port: what another daemon of the
+	// installation tells those who ask it for what only this one can do. "" only where nothing can be guessed.
+	Advertise string `key:"advertise" help:"address at which people reach this daemon, unix:///path or https://host:port, told by the other daemons of a database for what only this one can do; default: that of listen.unix, else of listen.tcp"`
 	// Database is where the records are: sqlite:///absolute/path, or postgres:// for many daemons.
 	Database string `key:"database" help:"where the records are: sqlite:///absolute/path, or postgres://user@host/name, which many daemons may share; default: bothy.db in state_dir"`
 	// Organisation, Pools and Hosts are files that the platform team keeps; "" for none.

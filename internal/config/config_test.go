@@ -47,6 +47,7 @@ func TestDefaults(t *testing.T) {
 		Driver:          config.DriverTerraform,
 		StateDir:        "/home/ada/.local/state/bothy",
 		Listen:          config.Listen{Unix: "/run/user/1000/bothy/bothyd.sock"},
+		Advertise:       "unix:///run/user/1000/bothy/bothyd.sock",
 		Database:        "sqlite:///home/ada/.local/state/bothy/bothy.db",
 		Terraform:       config.Terraform{Mirror: "/home/ada/.cache/bothy/mirror", Warm: true, Timeout: 15 * time.Minute},
 		Engine:          config.Engine{Host: "unix:///var/run/docker.sock"},
@@ -89,6 +90,23 @@ func empty(t *testing.T) string {
 	return file
 }
 
+// Where nothing is said, people are told where it listens, if that is an address.
+func TestAdvertisedByDefault(t *testing.T) {
+	secured := []string{"--listen-unix=", "--listen-tls-cert=/c", "--listen-tls-key=/k", "--listen-token-file=/t"}
+	for want, args := range map[string][]string{
+		"unix:///s/b.sock":         {"--listen-unix=/s/b.sock"},
+		"https://rack.example:844": append([]string{"--listen-tcp=rack.example:844"}, secured...),
+		"https://[::1]:844":        append([]string{"--listen-tcp=[::1]:844"}, secured...),
+		"":                         append([]string{"--listen-tcp=0.0.0.0:844"}, secured...),
+		"https://x":                append([]string{"--listen-tcp=:0", "--advertise=https://x"}, secured...),
+	} {
+		c, _, _, err := load(t, "", nil, args...)
+		if err != nil || c.Advertise != want {
+			t.Errorf("%v: %q, %v; want %q", args, c.Advertise, err, want)
+		}
+	}
+}
+
 // Each source is put over the one before, and the origin says which won.
 func TestPrecedence(t *testing.T) {
 	text := "log:\n  level: warn\n  format: text\nconcurrency: 7\nterraform:\n  warm: false\n  timeout: 2m\nnetwork:\n  spare: 0\n"
@@ -123,7 +141,7 @@ func TestEverySourceSetsEveryKey(t *testing.T) {
 	values := map[string]string{
 		"state_dir": "/s", "driver": "fake", "listen.unix": "/u.sock", "listen.tcp": "127.0.0.1:0",
 		"listen.tls_cert": "/c.pem", "listen.tls_key": "/k.pem", "listen.token_file": "/t", "listen.allowed_hosts": "a.example,b.example",
-		"database": "sqlite:///d.db", "blueprints": "/b1,/b2", "organisation": "/o.yaml", "pools": "/p.yaml", "hosts": "/h.yaml",
+		"advertise": "https://rack-1.example:8443", "database": "sqlite:///d.db", "blueprints": "/b1,/b2", "organisation": "/o.yaml", "pools": "/p.yaml", "hosts": "/h.yaml",
 		"timing.work_lease": "20s", "timing.sweep": "1m", "timing.orphan_grace": "2m",
 		"terraform.binary": "/tf", "terraform.cli_config": "/rc", "terraform.mirror": "/m", "terraform.warm": "false", "terraform.timeout": "1m",
 		"engine.host": "tcp://127.0.0.1:2375", "network.isolation": "off", "network.pool": "10.9.0.0/24",

@@ -88,6 +88,9 @@ func load(flags *pflag.FlagSet, env []string, file string, euid int) (Config, Or
 		if config.Database == "" {
 			config.Database = "sqlite://" + filepath.Join(config.StateDir, "bothy.db")
 		}
+		if config.Advertise == "" {
+			config.Advertise = config.Listen.address()
+		}
 		l.validate(config)
 	}
 	if len(l.problems) > 0 {

@@ -66,6 +66,12 @@ func TestRefused(t *testing.T) {
 		{name: "a port too high", text: secured, args: []string{"--listen-tcp=localhost:65536"}, want: []string{"listen.tcp", "from 0 to 65535"}},
 		{name: "a URL for a host name", text: secured + "  allowed_hosts: [\"https://x\"]\n", args: []string{"--listen-tcp=localhost:1"}, want: []string{"listen.allowed_hosts", "https://x"}},
 		{name: "a relative database", args: []string{"--database=sqlite://bothy.db"}, want: []string{"database", "sqlite:///absolute/path"}},
+		{name: "an address without a scheme", args: []string{"--advertise=rack-1:8443"}, want: []string{"advertise", "flag --advertise", "unix:///path nor https://host:port"}},
+		{name: "an address in plain text", args: []string{"--advertise=http://rack-1:8443"}, want: []string{"advertise", "https://host:port"}},
+		{name: "an address of a page", args: []string{"--advertise=https://rack-1/bothy"}, want: []string{"advertise", "https://host:port"}},
+		{name: "an address with a password", args: []string{"--advertise=https://a:b@rack-1"}, want: []string{"advertise", "https://host:port"}},
+		{name: "an address that a shell would read", args: []string{"--advertise=unix:///a b"}, want: []string{"advertise", "unix:///path"}},
+		{name: "an address of no absolute path", args: []string{"--advertise=unix://run/b.sock"}, want: []string{"advertise", "unix:///path"}},
 		{name: "an engine on the network", env: []string{"DOCKER_HOST=tcp://10.0.0.1:2375"}, want: []string{"engine.host", "environment DOCKER_HOST", "loopback"}},
 		{name: "an engine by ssh", args: []string{"--engine-host=ssh://x"}, want: []string{"engine.host", "unix:///path"}},
 	} {

@@ -31,6 +31,9 @@ func (l *loader) validate(c Config) {
 			l.wrong("listen.allowed_hosts", fmt.Errorf("%q is not a host name without scheme and port", host))
 		}
 	}
+	if c.Advertise != "" {
+		l.check("advertise", checkAdvertised(c.Advertise))
+	}
 	l.check("database", checkDatabase(c.Database))
 	l.check("engine.host", CheckEngine(c.Engine.Host))
 	l.check("network.pool", checkRange(c.Network.Pool, slotBits))
@@ -100,6 +103,32 @@ func checkAddress(address string) error {
 		return fmt.Errorf("%q is not host:port", address)
 	}
 	return nil
+}
+
+// address is where people reach the API as far as that can be told from where it listens; "" when it cannot.
+func (c Listen) address() string {
+	if c.Unix != "" {
+		return (&url.URL{Scheme: "unix", Path: c.Unix}).String()
+	}
+	host, port, err := net.SplitHostPort(c.TCP)
+	ip, _ := netip.ParseAddr(host)
+	if err != nil || host == "" || port == "0" || ip.IsUnspecified() {
+		return ""
+	}
+	return "https://" + c.TCP
+}
+
+// checkAdvertised takes what the command line's --host takes.
+func checkAdvertised(address string) error {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil || strings.ContainsAny(address, " \t'\"`$\\"):
+	case u.Scheme == "unix" && u.Host == "" && filepath.IsAbs(u.Path) && len(u.Path) <= maxSocketPath:
+		return nil
+	case u.Scheme == "https" && u.Hostname() != "" && u.User == nil && (u.Path == "" || u.Path == "/") && u.RawQuery == "" && u.Fragment == "":
+		return nil
+	}
+	return fmt.Errorf("%q is neither unix:///path nor https://host:port", address)
 }
 
 // audience says who could reach an address.

@@ -132,8 +132,8 @@ func (b *bench) newEngine(worker string, change ...func(*engine.Config)) *engine
 func (b *bench) run() *bench {
 	b.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- b.engine.Run(ctx, 5*time.Second) }()
+	done, e := make(chan error, 1), b.engine
+	go func() { done <- e.Run(ctx, 5*time.Second) }()
 	b.stop = sync.OnceFunc(func() {
 		cancel()
 		select {

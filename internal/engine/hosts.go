@@ -126,8 +126,68 @@ func (e *Engine) host(name string) (*Host, error) {
 	if h := e.hosts.byName[name]; h != nil {
 		return h, nil
 	}
-	return nil, fleet.Errorf(fleet.CodeUnavailable, "the host %q is not one that this daemon can reach", name).
-		WithHint("ask the daemon that serves it, or declare it here too: bothy host ls")
+	return nil, unreachable(name).WithHint("ask the daemon that serves it, or declare it here too: bothy host ls")
+}
+
+func unreachable(name string) *fleet.Error {
+	return fleet.Errorf(fleet.CodeUnavailable, "the host %q is not one that this daemon can reach", name)
+}
+
+// hostFor gives the host that an environment stands on, to somebody who wants to use it. Code unavailable: only another
+// daemon can reach it, which is named.
+func (e *Engine) hostFor(ctx context.Context, env fleet.Environment) (*Host, error) {
+	if h := e.hosts.byName[env.Host]; h != nil {
+		return h, nil
+	}
+	row, err := e.hostRow(ctx, env.Host)
+	if err != nil {
+		return nil, err
+	}
+	switch err := unreachable(env.Host); {
+	case !row.Served(e.Now()):
+		return nil, err.WithHint("no running daemon serves it now, nothing is lost; the platform team sees it with: bothy host ls")
+	case row.Address == "":
+		return nil, err.WithHint("ask the daemon that serves it, or declare it here too: bothy host ls")
+	default:
+		return nil, err.WithHint("ask the daemon that serves it%s: bothy --host %s exec %s -- COMMAND; cp, shell and logs alike",
+			e.aboutAddress(row.Address), row.Address, env.Name)
+	}
+}
+
+// aboutAddress says what is to be known of another daemon's address.
+func (e *Engine) aboutAddress(address string) string {
+	switch {
+	case address == e.cfg.Advertise:
+		return " (it gives people the same address as this one: set advertise, to a different one for each)"
+	case strings.HasPrefix(address, "unix:"):
+		return ", on its machine"
+	}
+	return ""
+}
+
+// hostRow reads a host; one that is not known has a name only.
+func (e *Engine) hostRow(ctx context.Context, name string) (fleet.Host, error) {
+	rows, err := e.store.Hosts(ctx)
+	if err != nil {
+		return fleet.Host{}, err
+	}
+	if i := slices.IndexFunc(rows, func(h fleet.Host) bool { return h.Name == name }); i >= 0 {
+		return rows[i], nil
+	}
+	return fleet.Host{Name: name}, nil
+}
+
+// Elsewhere gives where people reach the daemon that serves a host which this one cannot reach: commands, copies and the
+// sandbox's own output go there. It is empty when this daemon can reach the host, and when no address is known.
+func (e *Engine) Elsewhere(ctx context.Context, host string) string {
+	if host == "" || e.hosts.byName[host] != nil {
+		return ""
+	}
+	row, err := e.hostRow(ctx, host)
+	if err != nil {
+		return "" // Whoever uses the environment is told all the same.
+	}
+	return row.Address
 }
 
 // serves reports whether this daemon is the one that acts on a host now.

@@ -2,12 +2,14 @@ package engine_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/bothy-env/bothy/internal/engine"
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/provisioner"
 )
 
 // elsewhere makes another daemon, at an address, hold host r2 for the usual time.
@@ -126,4 +128,82 @@ func TestCleanStopShows(t *testing.T) {
 	if err != nil || why.Cause != "it stands on host local, which no running daemon serves now" {
 		t.Errorf("why: %q, %v", why.Cause, err)
 	}
+}
+
+// TestHostOfAnotherDaemon: what lands on a host that only another daemon can reach is used through that daemon, and this
+// one says where that is.
+func TestHostOfAnotherDaemon(t *testing.T) {
+	const address = "https://two.example:8443"
+	b := setup(t, func(c *engine.Config) { c.Advertise = "unix:///run/one.sock" }).run().served()
+	first := b.engine
+	if _, err := first.DrainHost(t.Context(), platform, "local", true); err != nil {
+		t.Fatal(err)
+	}
+	advertise := func(address string) func(*engine.Config) {
+		return func(c *engine.Config) { c.Hosts[0].Name, c.Advertise = "r2", address }
+	}
+	b.engine = b.newEngine("daemon-2.a", advertise(address))
+	b.run()
+	second, stopSecond := b.engine, b.stop
+	b.engine = first
+	env := b.acquire()
+	reached := func(state fleet.State) func() bool { // the engines do not hear of each other's changes at once
+		return func() (is bool) {
+			got, err := b.db.Get(t.Context(), env.ID)
+			env = got
+			return err == nil && got.State == state
+		}
+	}
+	waitUntil(t, "it is handed over", reached(fleet.Leased))
+	if env.Host != "r2" || b.status("r2").Address != address || first.Elsewhere(t.Context(), "r2") != address || first.Elsewhere(t.Context(), "local") != "" {
+		t.Fatalf("it stands on %s, which is %+v", env.Host, b.status("r2"))
+	}
+
+	refusal := func() string {
+		t.Helper()
+		_, execErr := first.Exec(context.Background(), ann, env.ID, provisioner.ExecRequest{Command: []string{"true"}}, provisioner.Streams{})
+		wantCode(t, execErr, fleet.CodeUnavailable)
+		for name, err := range map[string]error{
+			"copy in":  first.CopyTo(context.Background(), ann, env.ID, "", "", strings.NewReader("")),
+			"copy out": func() error { _, err := first.CopyFrom(context.Background(), ann, env.ID, "/x", ""); return err }(),
+			"logs":     first.Logs(context.Background(), ann, env.ID, time.Time{}, false, func(fleet.LogLine) error { return nil }),
+		} {
+			if hintOf(err) != hintOf(execErr) {
+				t.Errorf("%s: %v (%s)", name, err, hintOf(err))
+			}
+		}
+		return hintOf(execErr)
+	}
+	if got, want := refusal(), "ask the daemon that serves it: bothy --host "+address+" exec "+env.Name+" -- COMMAND; cp, shell and logs alike"; got != want {
+		t.Errorf("hint %q, want %q", got, want)
+	}
+	if why, err := first.Why(t.Context(), ann, env.ID); err != nil || !strings.Contains(why.Next, "bothy --host "+address+" shell "+env.Name) {
+		t.Errorf("why: %q, %v", why.Next, err)
+	}
+	if _, err := second.Exec(t.Context(), ann, env.ID, provisioner.ExecRequest{Command: []string{"true"}}, provisioner.Streams{}); err != nil {
+		t.Errorf("through its own daemon: %v", err)
+	}
+
+	stopSecond()
+	if got := refusal(); !strings.HasPrefix(got, "no running daemon serves it now") {
+		t.Errorf("once that daemon has stopped, the hint is %q", got)
+	}
+	b.engine = b.newEngine("daemon-2.b", advertise("unix:///run/one.sock"))
+	b.run()
+	waitUntil(t, "it is served again", func() bool { return b.status("r2").Served })
+	if got := refusal(); !strings.Contains(got, "set advertise") {
+		t.Errorf("where both have one address, the hint is %q", got)
+	}
+	// What needs no host goes through any daemon.
+	if _, err := first.Release(t.Context(), ann, env.ID); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, "it is gone", reached(fleet.Destroyed))
+}
+
+func hintOf(err error) string {
+	if e, ok := errors.AsType[*fleet.Error](err); ok {
+		return e.Hint
+	}
+	return ""
 }

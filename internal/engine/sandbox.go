@@ -87,7 +87,7 @@ func (e *Engine) usable(ctx context.Context, who fleet.Identity, nameOrID string
 		return env, nil, fleet.Errorf(fleet.CodePolicy, "blueprint %s does not let commands run as user %q", env.Blueprint, *user).
 			WithHint("allowed: %s", strings.Join(env.Users, ", "))
 	}
-	h, err := e.host(env.Host)
+	h, err := e.hostFor(ctx, env)
 	return env, h, err
 }
 

@@ -146,7 +146,7 @@ func (e *Engine) Logs(ctx context.Context, who fleet.Identity, nameOrID string, 
 }
 
 func (e *Engine) sandboxLog(ctx context.Context, env fleet.Environment, since time.Time, follow bool, write func(fleet.LogLine) error) error {
-	h, err := e.host(env.Host)
+	h, err := e.hostFor(ctx, env)
 	if err != nil {
 		return err
 	}

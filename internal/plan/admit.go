@@ -12,7 +12,7 @@ const (
 	whyFull = "all hosts are full"
 	// whyRestFull is said beside what keeps the other hosts from being used.
 	whyRestFull = "all hosts that can be used are full"
-	whyKept = "the room that is left is kept for a larger request that comes before"
+	whyKept     = "the room that is left is kept for a larger request that comes before"
 )
 
 // reservation is the room that is kept for the first request that waits for leases to end.

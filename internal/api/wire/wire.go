@@ -17,13 +17,15 @@ type Environment struct {
 	// Pool stays when it is claimed.
 	Pool string `json:"pool,omitempty" doc:"Pool that it was made for" example:"builders"`
 	// Claimed says that a warm one was taken, so that no Terraform ran for the request.
-	Claimed   bool           `json:"claimed" doc:"It was kept warm by a pool, and was taken"`
-	Cold      string         `json:"cold,omitempty" doc:"Why no warm one was taken, in one sentence"`
-	Queue     *Queue         `json:"queue,omitempty" doc:"Its place among those that wait for capacity; absent when it does not wait"`
-	Host      string         `json:"host,omitempty" doc:"Engine host that it is on"`
-	Blueprint BlueprintRef   `json:"blueprint" doc:"The exact blueprint it was made from"`
-	Size      Size           `json:"size" doc:"Its limits and price, as they were at admission"`
-	Inputs    map[string]any `json:"inputs,omitempty" doc:"The blueprint's inputs"`
+	Claimed bool   `json:"claimed" doc:"It was kept warm by a pool, and was taken"`
+	Cold    string `json:"cold,omitempty" doc:"Why no warm one was taken, in one sentence"`
+	Queue   *Queue `json:"queue,omitempty" doc:"Its place among those that wait for capacity; absent when it does not wait"`
+	Host    string `json:"host,omitempty" doc:"Engine host that it is on"`
+	// DaemonAddress is left out of lists.
+	DaemonAddress string         `json:"daemon_address,omitempty" doc:"Address of the daemon that commands, copies and logs are to be asked of; absent when the one that was asked can do it"`
+	Blueprint     BlueprintRef   `json:"blueprint" doc:"The exact blueprint it was made from"`
+	Size          Size           `json:"size" doc:"Its limits and price, as they were at admission"`
+	Inputs        map[string]any `json:"inputs,omitempty" doc:"The blueprint's inputs"`
 	// Vars are shown to who may use the environment; they are no place for secrets.
 	Vars      map[string]string `json:"vars,omitempty" doc:"Variables of every command inside"`
 	Secrets   []string          `json:"secrets,omitempty" doc:"Names of the files in the secrets folder"`

@@ -17,6 +17,13 @@ import (
 func (s *Server) put(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	refused, held := s.refused(w, true), s.holdPut
+	if env := s.find(r.PathValue("env")); !refused && env != nil && env.DaemonAddress != "" {
+		refused = true
+		problem(w, wire.Problem{
+			Title: "Service Unavailable", Status: http.StatusServiceUnavailable, Code: wire.CodeUnavailable,
+			Detail: `the host "` + env.Host + `" is not one that this daemon can reach`, Hint: "ask " + env.DaemonAddress,
+		})
+	}
 	s.mu.Unlock()
 	if refused {
 		return

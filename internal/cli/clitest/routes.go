@@ -147,8 +147,11 @@ func (s *Server) provision(env *environment, fate string) {
 		return
 	}
 	switch fate {
-	case "", "ready", "queued", "warm":
+	case "", "ready", "queued", "warm", "elsewhere":
 		env.hand()
+		if fate == "elsewhere" {
+			env.Host, env.DaemonAddress = "rack2", "https://rack2.example:8443"
+		}
 		s.change(env, "lease.started", "handed over")
 	case "stuck":
 	default:

@@ -97,8 +97,8 @@ func (s *Server) Refuse(p wire.Problem) {
 }
 
 // Fate says what becomes of the environments that are asked for from now on: "" or "ready", "warm" (taken from a pool),
-// "queued" (after a wait for capacity), "stuck" (until Finish), "unanswered" (recorded, and the request is left waiting), or a
-// sentence that they fail with; quotes may be "refused", too.
+// "queued" (after a wait for capacity), "elsewhere" (on a host that another daemon serves), "stuck" (until Finish), "unanswered"
+// (recorded, and the request is left waiting), or a sentence that they fail with; quotes may be "refused", too.
 func (s *Server) Fate(fate string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -79,6 +79,7 @@ func showRows(f *cmdutil.Factory, env wire.Environment) [][]string {
 	add("Pool", format.Clean(env.Pool))
 	add("New", format.Clean(env.Cold))
 	add("Host", format.Clean(env.Host))
+	add("Use it at", format.Clean(env.DaemonAddress))
 	add("Blueprint", blueprintName(env))
 	add("Digest", env.Blueprint.Digest)
 	add("Size", fmt.Sprintf("%s: %g CPUs, %d MiB memory, %d processes", format.Clean(env.Size.Name), env.Size.CPUs, env.Size.MemoryMiB, env.Size.Pids))

@@ -50,3 +50,11 @@ func stateColor(state string) string {
 	}
 	return iostreams.Yellow
 }
+
+// at begins a command that uses an environment: it is asked of the daemon that can reach its host.
+func at(env wire.Environment) string {
+	if env.DaemonAddress == "" {
+		return "bothy"
+	}
+	return "bothy --host " + format.Clean(env.DaemonAddress)
+}

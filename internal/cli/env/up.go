@@ -259,8 +259,11 @@ func summary(w io.Writer, f *cmdutil.Factory, env wire.Environment, want wanted,
 	}
 	fmt.Fprintf(w, "\n%s is ready: %s, %s%s\n\n", f.IO.Paint(iostreams.Bold, name), blueprintName(env), env.Size.Name, warm)
 	rows := [][]string{
-		{"  shell", "bothy shell " + name},
-		{"  run", "bothy exec " + name + " -- make"},
+		{"  shell", at(env) + " shell " + name},
+		{"  run", at(env) + " exec " + name + " -- make"},
+	}
+	if env.DaemonAddress != "" {
+		rows = append(rows, []string{"  at", "another daemon serves its host " + format.Clean(env.Host) + ": shell, exec, cp and logs are asked of it, with --host as above"})
 	}
 	if want.tree != nil {
 		rows = append(rows, []string{"  source", fmt.Sprintf("%s, %s, in %s", format.Count(want.tree.Files, "file"), format.Bytes(want.tree.Bytes), env.Workspace)})

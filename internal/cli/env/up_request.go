@@ -309,7 +309,7 @@ func uploadFailed(err error, env wire.Environment, tree *source.Tree) error {
 
 // copyCommand is the command line that copies what is in the tree's folder.
 func copyCommand(env wire.Environment, tree *source.Tree) string {
-	return fmt.Sprintf("bothy cp %s %s:", format.Word(tree.Dir+"/."), env.Name)
+	return fmt.Sprintf("%s cp %s %s:", at(env), format.Word(tree.Dir+"/."), env.Name)
 }
 
 // copyDiffers says what that copies and up does not.

@@ -18,8 +18,8 @@ import (
 // NewCmdLs makes `bothy host ls`.
 func NewCmdLs(f *cmdutil.Factory) *cobra.Command {
 	return cmdutil.Ls(&cobra.Command{
-		Short:   "List the engine hosts, with what is used of them",
-		Long:    "List the engine hosts, with what is used of what they can hold. What stood on a lost one is named below it. " +
+		Short: "List the engine hosts, with what is used of them",
+		Long: "List the engine hosts, with what is used of what they can hold. What stood on a lost one is named below it. " +
 			"One that is not served has no running daemon now. SERVED AT is where its daemon is reached, or was last: bothy --host ADDRESS.",
 		Example: "  bothy host ls",
 	}, func(ctx context.Context) error {
