@@ -47,7 +47,7 @@ type Config struct {
 	Database string `key:"database" help:"where the records are: sqlite:///absolute/path, or postgres://user@host/name, which many daemons may share; default: bothy.db in state_dir"`
 	// Organisation, Pools and Hosts are files that the platform team keeps; "" for none.
 	Organisation string `key:"organisation" kind:"path" help:"file of tenants, teams, members, roles and weights; empty: everybody is of one team"`
-	Pools        string `key:"pools" kind:"path" help:"file of pools to keep warm, read at start and whenever it changes; empty: only those of bothy pool set"`
+	Pools        string `key:"pools" kind:"path" help:"file of pools to keep warm, read at start and whenever it changes, by the one daemon of the database that plans: give all the same; empty: only those of bothy pool set"`
 	Hosts        string `key:"hosts" kind:"path" help:"file of the engine hosts that this daemon can reach; empty: the one of engine.host, called local"`
 	// Blueprints are folders to load besides the built-in ones.
 	Blueprints []string `key:"blueprints" kind:"path" help:"folders of blueprints to offer besides the built-in ones"`

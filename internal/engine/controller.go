@@ -12,7 +12,7 @@ import (
 // and at least every Tick.
 func (e *Engine) control(ctx context.Context) {
 	var leader leadership
-	defer leader.end()
+	defer leader.end(e)
 	var c controller
 	loop(ctx, e.planNudge, rested(ctx, func() time.Duration {
 		if leads, err := leader.lead(ctx, e); err != nil || !leads {

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
@@ -105,6 +106,8 @@ type Engine struct {
 	stages    stages
 	creates   createTimes
 	poolFile  poolFile
+	// plans says that this daemon's controller is the one that plans.
+	plans     atomic.Bool
 	orphans   *orphanage
 	meters    meters
 	marks     savedMarks

@@ -17,6 +17,7 @@ func (l *leadership) lead(ctx context.Context, e *Engine) (bool, error) {
 		select {
 		case <-l.lost: // nil, so never, where there is only one daemon
 			l.resign = nil
+			e.plans.Store(false)
 		default:
 			return true, nil
 		}
@@ -29,12 +30,14 @@ func (l *leadership) lead(ctx context.Context, e *Engine) (bool, error) {
 		e.logger.Info("this daemon plans now")
 	}
 	l.lost, l.resign = lost, resign
+	e.plans.Store(true)
 	return true, nil
 }
 
 // end lets another daemon plan.
-func (l *leadership) end() {
+func (l *leadership) end(e *Engine) {
 	if l.resign != nil {
+		e.plans.Store(false)
 		l.resign()
 		l.resign = nil
 	}

@@ -63,6 +63,13 @@ func (e *Engine) checkPools(ctx context.Context) Check {
 		check.Status, check.Message, check.Hint = Warning, wrong, "mend the file of pools; the daemon reads it again by itself"
 		return check
 	}
+	if e.cfg.Pools != nil && !e.plans.Load() {
+		if differs := e.poolFileDiffers(ctx); differs != "" {
+			check.Status, check.Message = Warning, "this daemon does not plan now, so its file of pools is not followed: "+differs
+			check.Hint = "give every daemon of the database the same file of pools, or none; the one that plans follows its own"
+			return check
+		}
+	}
 	pools, err := e.pricedPools(ctx)
 	if err != nil {
 		check.Status, check.Message, check.Hint = Warning, "the pools cannot be read: "+err.Error(), "see the check of the store"
@@ -82,6 +89,41 @@ func (e *Engine) checkPools(ctx context.Context) Check {
 		return check
 	}
 	return e.checkRollovers(ctx, pools, check)
+}
+
+// poolFileDiffers says in what the pools are not as this daemon's file has them; empty when they are.
+func (e *Engine) poolFileDiffers(ctx context.Context) string {
+	wanted, err := e.cfg.Pools()
+	if err != nil {
+		return "it is wrong: " + err.Error()
+	}
+	kept, err := e.store.Pools(ctx)
+	if err != nil {
+		return "the pools cannot be read: " + err.Error()
+	}
+	before := map[string]fleet.Pool{}
+	for _, p := range kept {
+		before[p.Name] = p
+	}
+	for _, p := range wanted {
+		p.FromFile = true
+		old, there := before[p.Name]
+		delete(before, p.Name)
+		switch err := e.checkPool(&p); {
+		case err != nil:
+			return err.Error()
+		case !there:
+			return fmt.Sprintf("there is no pool %s", p.Name)
+		case !e.same(old, p):
+			return fmt.Sprintf("pool %s is not as it says", p.Name)
+		}
+	}
+	for _, p := range kept {
+		if old, left := before[p.Name]; left && old.FromFile {
+			return fmt.Sprintf("it does not name pool %s, which another file does", p.Name)
+		}
+	}
+	return ""
 }
 
 // actorFile is the actor of what the platform team's file says.

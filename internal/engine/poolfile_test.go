@@ -99,3 +99,81 @@ func TestSettingAPoolTwiceWritesOnce(t *testing.T) {
 		t.Errorf("it is %+v (%v), want it written once", p, err)
 	}
 }
+
+// TestFileOfADaemonThatDoesNotPlan: its file is not followed, and doctor says so as long as that makes a difference.
+func TestFileOfADaemonThatDoesNotPlan(t *testing.T) {
+	file := []fleet.Pool{{Name: "builders", Blueprint: "build", Target: 1}}
+	var wrong error
+	b := setup(t, func(c *engine.Config) { c.Pools = func() ([]fleet.Pool, error) { return file, wrong } })
+	leader := b.newEngine("daemon-2.a")
+	expect := func(status, message string) {
+		t.Helper()
+		if c := b.check("pools"); c.Status != status || !strings.Contains(c.Message, message) || (c.Hint == "") != (status == engine.OK) {
+			t.Errorf("the check is %+v, want %s: %s", c, status, message)
+		}
+	}
+	follow := func(pools ...fleet.Pool) {
+		t.Helper()
+		if err := leader.ApplyPools(t.Context(), pools); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect(engine.Warning, "this daemon does not plan now, so its file of pools is not followed: there is no pool builders")
+	follow(fleet.Pool{Name: "builders", Blueprint: "build", Target: 2})
+	expect(engine.Warning, "pool builders is not as it says")
+	follow(file[0], fleet.Pool{Name: "more", Blueprint: "build"})
+	expect(engine.Warning, "it does not name pool more, which another file does")
+	follow(file...)
+	expect(engine.OK, "all pools work")
+	wrong = fmt.Errorf("pools.yaml:1:1: got nothing")
+	expect(engine.Warning, "it is wrong: pools.yaml:1:1")
+	wrong = nil
+	file = nil
+	expect(engine.Warning, "it does not name pool builders")
+	b.run()
+	waitUntil(t, "this daemon plans, and follows its file", func() bool {
+		pools, err := b.db.Pools(t.Context())
+		return err == nil && len(pools) == 0 && b.check("pools").Status == engine.OK
+	})
+	b.stop()
+	file = []fleet.Pool{{Name: "builders", Blueprint: "build", Target: 1}}
+	// What it held is over with its run.
+	for _, c := range b.engine.Checks(context.Background()) {
+		if c.Name == "pools" && c.Status != engine.Warning {
+			t.Errorf("once it does not plan any more, the check is %+v", c)
+		}
+	}
+}
+
+// TestPoolsOfAFileThatIsGone may be changed and removed by hand at a daemon that has no file, and the record says where they were from.
+func TestPoolsOfAFileThatIsGone(t *testing.T) {
+	b := setup(t)
+	file := []fleet.Pool{{Name: "builders", Blueprint: "build", Target: 2}, {Name: "testers", Blueprint: "build", Target: 1}}
+	if err := b.engine.ApplyPools(t.Context(), file); err != nil {
+		t.Fatal(err)
+	}
+	_, err := b.engine.SetPool(t.Context(), ann, file[0])
+	wantCode(t, err, fleet.CodePolicy)
+	for range 2 {
+		b.pool("builders", 1)
+	}
+	if p, err := b.db.Pool(t.Context(), "builders"); err != nil || p.FromFile || p.Target != 1 {
+		t.Errorf("it is %+v (%v), want it as it was set by hand", p, err)
+	}
+	if err := b.engine.RemovePool(t.Context(), platform, "testers"); err != nil {
+		t.Fatal(err)
+	}
+	var said []string
+	for _, pool := range []string{"builders", "testers"} {
+		events, err := b.engine.Events(t.Context(), platform, engine.EventQuery{Pool: pool, Limit: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range events[1:] {
+			said = append(said, fmt.Sprint(e.Kind, " ", strings.Contains(e.Message, "it was kept by a file")))
+		}
+	}
+	if got := strings.Join(said, ", "); got != "pool.set true, pool.set false, pool.removed true" {
+		t.Errorf("the record has %s", got)
+	}
+}

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
@@ -146,7 +147,7 @@ func poolStatus(p resolved, envs []fleet.Environment, who fleet.Identity, now ti
 
 // SetPool makes a pool or changes it. One that is held stays so.
 //
-// Errors: policy (not the platform role), invalid, not_found (no such blueprint), conflict (the pool is kept by a file).
+// Errors: policy (not the platform role), invalid, not_found (no such blueprint), conflict (the pool is kept by this daemon's file).
 func (e *Engine) SetPool(ctx context.Context, who fleet.Identity, pool fleet.Pool) (PoolStatus, error) {
 	if err := platformOnly(who, "set pools"); err != nil {
 		return PoolStatus{}, err
@@ -155,11 +156,11 @@ func (e *Engine) SetPool(ctx context.Context, who fleet.Identity, pool fleet.Poo
 	if err != nil && fleet.CodeOf(err) != fleet.CodeNotFound {
 		return PoolStatus{}, err
 	}
-	if old.FromFile {
+	if e.kept(old) {
 		return PoolStatus{}, keptByFile(old.Name)
 	}
 	pool.FromFile = false
-	kept, err := e.writePool(ctx, pool, who.User)
+	kept, err := e.writePool(ctx, pool, who.User, orphaned(old)...)
 	if err != nil {
 		return PoolStatus{}, err
 	}
@@ -167,24 +168,37 @@ func (e *Engine) SetPool(ctx context.Context, who fleet.Identity, pool fleet.Poo
 	return e.statusOf(ctx, who, kept)
 }
 
+// kept reports whether this daemon's file of pools keeps a pool. One that a file once kept, and that this daemon has none
+// for, is anybody's of the platform to set and remove.
+func (e *Engine) kept(p fleet.Pool) bool { return p.FromFile && e.cfg.Pools != nil }
+
+// orphaned is what the record adds when a pool is taken out of a file's hands.
+func orphaned(old fleet.Pool) []string {
+	if !old.FromFile {
+		return nil
+	}
+	return []string{"it was kept by a file, which this daemon does not have"}
+}
+
 func keptByFile(name string) error {
 	return fleet.Errorf(fleet.CodeConflict, "pool %s is kept by the platform team's file", name).
 		WithHint("change the file; the daemon follows it within seconds")
 }
 
-// writePool checks a pool and keeps it.
-func (e *Engine) writePool(ctx context.Context, pool fleet.Pool, actor string) (fleet.Pool, error) {
+// writePool checks a pool and keeps it; the record has the notes, too.
+func (e *Engine) writePool(ctx context.Context, pool fleet.Pool, actor string, notes ...string) (fleet.Pool, error) {
 	if err := e.checkPool(&pool); err != nil {
 		return pool, err
 	}
 	pool.UpdatedAt, pool.UpdatedBy = e.Now(), actor
-	return e.store.SetPool(ctx, pool, e.poolEvent(pool.Name, actor, "pool.set", "%d of %s %s, between %d and %d, %d more while it is renewed",
-		pool.Target, pool.Blueprint, pool.Size, pool.Min, pool.Max, pool.Surge))
+	said := fmt.Sprintf("%d of %s %s, between %d and %d, %d more while it is renewed",
+		pool.Target, pool.Blueprint, pool.Size, pool.Min, pool.Max, pool.Surge)
+	return e.store.SetPool(ctx, pool, e.poolEvent(pool.Name, actor, "pool.set", "%s", strings.Join(append([]string{said}, notes...), "; ")))
 }
 
 // RemovePool forgets a pool. Its warm members are destroyed, those that were claimed live on.
 //
-// Errors: policy (not the platform role), not_found, conflict (the pool is kept by a file).
+// Errors: policy (not the platform role), not_found, conflict (the pool is kept by this daemon's file).
 func (e *Engine) RemovePool(ctx context.Context, who fleet.Identity, name string) error {
 	if err := platformOnly(who, "remove pools"); err != nil {
 		return err
@@ -193,10 +207,11 @@ func (e *Engine) RemovePool(ctx context.Context, who fleet.Identity, name string
 	if err != nil {
 		return err
 	}
-	if pool.FromFile {
+	if e.kept(pool) {
 		return keptByFile(name)
 	}
-	if err := e.store.RemovePool(ctx, name, e.poolEvent(name, who.User, "pool.removed", "%s removed it", who.User)); err != nil {
+	said := strings.Join(append([]string{who.User + " removed it"}, orphaned(pool)...), "; ")
+	if err := e.store.RemovePool(ctx, name, e.poolEvent(name, who.User, "pool.removed", "%s", said)); err != nil {
 		return err
 	}
 	nudge(e.planNudge)
