@@ -78,7 +78,7 @@ func daemon(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		server.Refuse(wire.Problem{Title: "Refused", Status: status, Code: rest[1], Detail: rest[2], Hint: rest[3]})
 	case verb == "check" && len(rest) == 3:
-		server.Check(wire.Check{Name: rest[0], Status: rest[1], Message: rest[2], Hint: "look"})
+		server.Check(wire.Check{Name: rest[0], Status: rest[1], Message: strings.ReplaceAll(rest[2], `\n`, "\n"), Hint: "look"})
 	case verb == "hold" && len(rest) == 2:
 		server.HoldPool(rest[0], rest[1])
 	case verb == "stuck" && len(rest) == 3:

@@ -51,6 +51,7 @@ func run(ctx context.Context, cfg config.Config, logger *slog.Logger) (err error
 	if err != nil {
 		return err
 	}
+	people.LogTo(logger)
 	catalogue, err := openBlueprints(cfg, dir, logger)
 	if err != nil {
 		return err

@@ -2,9 +2,11 @@ package auth
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/freshfile"
@@ -17,6 +19,11 @@ const NoUID = -1
 // again when it changes; while it is wrong, what it said before holds, so that a typo locks nobody out.
 type Directory struct {
 	file *freshfile.File[organisation] // nil: everybody is of one team
+
+	mu sync.Mutex
+	// log is told when the file turns wrong and when it is right again; nil for nobody. wrong is what was told last.
+	log   *slog.Logger
+	wrong string
 }
 
 // OpenDirectory reads the platform team's file. It must belong to this user or root, and nobody else may
@@ -35,6 +42,34 @@ func OpenDirectory(path string) (*Directory, error) {
 	return d, nil
 }
 
+// LogTo says where it is logged, once each, that the file turned wrong and that it is right again. It is seen when
+// somebody asks for something.
+func (d *Directory) LogTo(log *slog.Logger) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.log = log
+}
+
+// read gives what the file said when it was last right, and what is wrong with it now.
+func (d *Directory) read() (organisation, error) {
+	org, err := d.file.Get()
+	wrong := ""
+	if err != nil {
+		wrong = err.Error()
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.log != nil && wrong != d.wrong {
+		if wrong != "" {
+			d.log.Error("the organisation file is wrong; the last good one holds", "file", d.file.Path(), "error", err)
+		} else {
+			d.log.Info("the organisation file is right again, and holds", "file", d.file.Path())
+		}
+		d.wrong = wrong
+	}
+	return org, err
+}
+
 // Identify gives who a user is, for a request on behalf of a team of theirs ("" for their first).
 //
 // Errors: policy (in no team, or not in that one).
@@ -42,7 +77,7 @@ func (d *Directory) Identify(user string, uid int, team string) (fleet.Identity,
 	if d.file == nil {
 		return alone(user, uid, team)
 	}
-	org, _ := d.file.Get() // a wrong one is told by Err
+	org, _ := d.read() // a wrong one is told by Err
 	m, ok := org.members[user]
 	if !ok {
 		return fleet.Identity{}, fleet.Errorf(fleet.CodePolicy, "%s is in no team here", user).
@@ -82,7 +117,7 @@ func (d *Directory) Weights() []fleet.Weight {
 	if d.file == nil {
 		return nil
 	}
-	org, _ := d.file.Get() // a wrong one is told by Err
+	org, _ := d.read() // a wrong one is told by Err
 	return org.weights
 }
 
@@ -91,7 +126,7 @@ func (d *Directory) Err() error {
 	if d.file == nil {
 		return nil
 	}
-	if _, err := d.file.Get(); err != nil {
+	if _, err := d.read(); err != nil {
 		return fmt.Errorf("read organisation file: %w", err)
 	}
 	return nil

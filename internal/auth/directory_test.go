@@ -1,7 +1,9 @@
 package auth_test
 
 import (
+	"bytes"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -152,6 +154,44 @@ func TestAWrongFileLeavesTheLastGoodOneInForce(t *testing.T) {
 			t.Errorf("%s: %v, want %q", step.name, err, step.err)
 		}
 	}
+}
+
+// Each turn of the file is logged once, whoever sees it first and however often it is asked.
+func TestTheFilesTurnsAreLoggedOnce(t *testing.T) {
+	d, path := open(t, organisation)
+	var log bytes.Buffer
+	d.LogTo(slog.New(slog.NewTextHandler(&log, nil)))
+	ask := func(want ...string) {
+		t.Helper()
+		for range 3 {
+			_, _ = d.Identify("ada", auth.NoUID, "")
+			d.Weights()
+			_ = d.Err()
+		}
+		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+		log.Reset()
+		if len(want) == 0 {
+			want = []string{""}
+		}
+		for i, w := range want {
+			if len(lines) != len(want) || !strings.Contains(lines[i], w) {
+				t.Errorf("logged %q, want %q", lines, want)
+			}
+		}
+	}
+	ask()
+	put(t, path, "version: 2\n")
+	ask("level=ERROR msg=\"the organisation file is wrong; the last good one holds\"")
+	ask()
+	put(t, path, "version: 3\n")
+	ask("got 3")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	ask("no such file")
+	put(t, path, organisation)
+	ask("level=INFO msg=\"the organisation file is right again, and holds\"")
+	ask()
 }
 
 func TestAWrongFileIsAnErrorAtTheStart(t *testing.T) {

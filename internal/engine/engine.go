@@ -107,10 +107,10 @@ type Engine struct {
 	creates   createTimes
 	poolFile  poolFile
 	// plans says that this daemon's controller is the one that plans.
-	plans     atomic.Bool
-	orphans   *orphanage
-	meters    meters
-	marks     savedMarks
+	plans   atomic.Bool
+	orphans *orphanage
+	meters  meters
+	marks   savedMarks
 
 	planNudge chan struct{}
 	workNudge chan struct{}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -135,9 +136,13 @@ func checks(w io.Writer, f *cmdutil.Factory, health wire.Health) error {
 	}
 	var rows [][]string
 	for _, c := range health.Checks {
-		rows = append(rows, []string{marks[c.Status], format.Clean(c.Name), format.Clean(c.Message)})
+		first := []string{marks[c.Status], format.Clean(c.Name)}
+		for _, line := range strings.Split(strings.TrimSpace(c.Message), "\n") { // a wrong file has a line for each place
+			rows = append(rows, append(first, format.Clean(line)))
+			first = []string{"", ""}
+		}
 		if c.Hint != "" {
-			rows = append(rows, []string{"", "", "next: " + format.Clean(c.Hint)})
+			rows = append(rows, []string{"", "", "next: " + format.Clean(strings.ReplaceAll(c.Hint, "\n", "; "))})
 		}
 	}
 	return format.Table(w, rows)
