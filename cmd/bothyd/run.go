@@ -145,7 +145,7 @@ func serve(ctx context.Context, cfg config.Config, eng *engine.Engine, server *a
 
 func newServer(cfg config.Config, eng *engine.Engine, people *auth.Directory, logger *slog.Logger) (*api.Server, error) {
 	return api.New(api.Config{
-		Socket: cfg.Listen.Unix, TCP: cfg.Listen.TCP, TLSCert: cfg.Listen.TLSCert, TLSKey: cfg.Listen.TLSKey,
+		Socket: cfg.Listen.Unix, SocketGroup: cfg.Listen.UnixGroup, TCP: cfg.Listen.TCP, TLSCert: cfg.Listen.TLSCert, TLSKey: cfg.Listen.TLSKey,
 		TokenFile: cfg.Listen.TokenFile, AllowedHosts: cfg.Listen.AllowedHosts, Version: version, People: people, Logger: logger,
 	}, eng)
 }

@@ -22,7 +22,7 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
-// socketListener is a unix socket that only its owner may use, held under a lock so that no other daemon takes it over.
+// socketListener is a unix socket that only its owner, and a group that was named, may use, held under a lock so that no other daemon takes it over.
 type socketListener struct {
 	net.Listener
 	lock *os.File
@@ -37,27 +37,28 @@ func (l *socketListener) Close() error {
 	return errors.Join(err, l.lock.Close())
 }
 
-// listenUnix makes the socket. Its folder is made 0700 when it is not there.
+// listenUnix makes the socket, for its owner and, when there is one, a group. Its folder is made when it is not there, for
+// the same to pass through.
 // A socket that was left over is replaced; one that somebody answers at is not.
-func listenUnix(path string) (net.Listener, error) {
+func listenUnix(path string, members *group) (net.Listener, error) {
 	if len(path) > 107 {
 		return nil, fmt.Errorf("listen on socket: path %s has %d bytes, and 107 are the most", path, len(path))
 	}
-	if err := secureFolder(filepath.Dir(path)); err != nil {
+	if err := secureFolder(filepath.Dir(path), members); err != nil {
 		return nil, fmt.Errorf("listen on socket: %w", err)
 	}
 	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock socket: %w", err)
 	}
-	ln, err := bindUnix(path, lock)
+	ln, err := bindUnix(path, lock, members)
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
 	return &socketListener{ln, lock}, nil
 }
 
-func bindUnix(path string, lock *os.File) (net.Listener, error) {
+func bindUnix(path string, lock *os.File, members *group) (net.Listener, error) {
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, fmt.Errorf("listen on socket %s: another bothyd has it; stop it, or choose another socket with --listen-unix", path)
@@ -82,15 +83,24 @@ func bindUnix(path string, lock *os.File) (net.Listener, error) {
 	if err := os.Chmod(path, 0o600); err != nil {
 		return nil, errors.Join(fmt.Errorf("close socket to others: %w", err), ln.Close())
 	}
+	if members != nil {
+		if err := members.letIn(path); err != nil {
+			return nil, errors.Join(err, ln.Close())
+		}
+	}
 	return ln, nil
 }
 
-// secureFolder refuses a folder in which somebody else could put a socket in place of ours.
-func secureFolder(dir string) error {
+// secureFolder refuses a folder in which somebody else could put a socket in place of ours, or where members cannot come.
+func secureFolder(dir string, members *group) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	mkdir := func(dir string) error { return os.Mkdir(dir, 0o700) }
+	if members != nil {
+		mkdir = members.makeFolder
+	}
+	if err := mkdir(dir); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	info, err := os.Stat(dir)
@@ -105,6 +115,9 @@ func secureFolder(dir string) error {
 	}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Geteuid() && st.Uid != 0 {
 		return fmt.Errorf("folder %s belongs to user id %d", dir, st.Uid)
+	}
+	if members != nil {
+		return members.reaches(dir)
 	}
 	return nil
 }

@@ -28,6 +28,8 @@ const healthPath = "/healthz"
 type Config struct {
 	// Socket is the unix socket's path; empty for none. Its users are identified by the kernel.
 	Socket string
+	// SocketGroup is a group of this machine whose members may use the socket, too; empty for its owner alone.
+	SocketGroup string
 	// TCP is host:port to listen at with TLS; empty for none. All its users need a token.
 	TCP, TLSCert, TLSKey, TokenFile string
 	// AllowedHosts are names that requests over TCP may be addressed to, beside TCP's own
@@ -74,7 +76,9 @@ type Server struct {
 	tls    *tls.Config
 	tokens *auth.Tokens
 	people *auth.Directory
-	doors  []*listener
+	// members may use the socket beside its owner; nil for nobody.
+	members *group
+	doors   []*listener
 }
 
 // listener is one open way in.
@@ -98,11 +102,14 @@ func New(cfg Config, engine Engine) (*Server, error) {
 	s.cfg.IdleTimeout = cmp.Or(cfg.IdleTimeout, 2*time.Minute)
 	s.cfg.StallTimeout = cmp.Or(cfg.StallTimeout, time.Minute)
 	s.streams.most = cmp.Or(cfg.MaxStreams, 64)
+	var err error
+	if s.members, err = groupNamed(cfg.SocketGroup); err != nil {
+		return nil, fmt.Errorf("make API server: %w", err)
+	}
 	if cfg.TCP != "" {
 		if cfg.TLSCert == "" || cfg.TLSKey == "" || cfg.TokenFile == "" {
 			return nil, errors.New("make API server: TCP needs a TLS certificate, its key and a token file")
 		}
-		var err error
 		if s.tls, err = loadTLS(cfg.TLSCert, cfg.TLSKey); err != nil {
 			return nil, fmt.Errorf("make API server: %w", err)
 		}
@@ -111,7 +118,6 @@ func New(cfg Config, engine Engine) (*Server, error) {
 		}
 	}
 	if s.people == nil {
-		var err error
 		if s.people, err = auth.OpenDirectory(""); err != nil {
 			return nil, fmt.Errorf("make API server: %w", err)
 		}
@@ -125,7 +131,7 @@ func New(cfg Config, engine Engine) (*Server, error) {
 // Listen opens the listeners. After it, requests are taken; they are answered once Serve runs.
 func (s *Server) Listen() error {
 	if s.cfg.Socket != "" {
-		ln, err := listenUnix(s.cfg.Socket)
+		ln, err := listenUnix(s.cfg.Socket, s.members)
 		if err != nil {
 			return err
 		}

@@ -5,11 +5,17 @@ import (
 	"errors"
 	"net"
 	"os"
+	"os/user"
 	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/bothy-env/bothy/internal/api"
 	"github.com/bothy-env/bothy/internal/api/wire"
@@ -291,5 +297,93 @@ func TestServeEndsWithItsContext(t *testing.T) {
 	cancel()
 	if err := receive(t, "end of serve", served); !errors.Is(err, context.Canceled) {
 		t.Errorf("serve: %v", err)
+	}
+}
+
+// someGroup is a group of this machine that this process is not in.
+func someGroup(t *testing.T) (name string, gid int) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("only root may give a socket to any group")
+	}
+	own, err := os.Getgroups()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for gid := 1; gid < 100; gid++ {
+		if g, err := user.LookupGroupId(strconv.Itoa(gid)); err == nil && !slices.Contains(own, gid) {
+			return g.Name, gid
+		}
+	}
+	t.Skip("there is no group to try it with")
+	return "", 0
+}
+
+// connectAs connects to a socket with the rights of nobody in a group.
+func connectAs(t *testing.T, gid int, path string) error {
+	t.Helper()
+	result := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never let go: the thread ends with the goroutine, and its rights with it
+		result <- func() error {
+			if _, err := unix.SetfsgidRetGid(gid); err != nil {
+				return err
+			}
+			if _, err := unix.SetfsuidRetUid(65534); err != nil {
+				return err
+			}
+			fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+			if err != nil {
+				return err
+			}
+			return errors.Join(unix.Connect(fd, &unix.SockaddrUnix{Name: path}), unix.Close(fd))
+		}()
+	}()
+	return <-result
+}
+
+func TestTheSocketIsOpenToItsGroup(t *testing.T) {
+	name, gid := someGroup(t)
+	defer syscall.Umask(syscall.Umask(0o077)) // A strict mask must not close it.
+	r := start(t, newDouble(), func(c *api.Config) {
+		c.SocketGroup = name
+		if err := os.Chmod(filepath.Dir(filepath.Dir(c.Socket)), 0o711); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if m := mode(t, r.socket); m != os.ModeSocket|0o660 {
+		t.Errorf("socket has mode %v", m)
+	}
+	if m := mode(t, filepath.Dir(r.socket)); m != os.ModeDir|0o710 {
+		t.Errorf("its folder has mode %v", m)
+	}
+	if err := connectAs(t, gid, r.socket); err != nil {
+		t.Errorf("a member of the group: %v", err)
+	}
+	if err := connectAs(t, 65534, r.socket); !errors.Is(err, unix.EACCES) {
+		t.Errorf("somebody else: %v", err)
+	}
+	// A folder that was made by an earlier start is taken again.
+	if err := listenAt(t, filepath.Join(filepath.Dir(r.socket), "second")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAGroupThatCannotUseTheSocketIsToldAtTheStart(t *testing.T) {
+	name, _ := someGroup(t)
+	if _, err := api.New(api.Config{Socket: "/x", SocketGroup: "no-such-group"}, newDouble()); err == nil ||
+		!strings.Contains(err.Error(), `listen.unix_group: there is no group "no-such-group"`) {
+		t.Errorf("a group that is not there: %v", err)
+	}
+	dir := shortDir(t) // 0700
+	s, err := api.New(api.Config{Socket: filepath.Join(dir, "run", "s"), SocketGroup: name}, newDouble())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Listen(); err == nil || !strings.Contains(err.Error(), "folder "+dir+" has mode 0700") || !strings.Contains(err.Error(), "listen.unix_group") {
+		t.Errorf("below a folder that is closed to it: %v", err)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "run", "s")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a socket was left: %v", err)
 	}
 }

@@ -168,7 +168,7 @@ func TestASocketWithoutRightsIsToldApart(t *testing.T) {
 		// Root may open everything, so nobody asks.
 		said = asNobody(t, dir, host)
 	}
-	for _, want := range []string{"no_rights", "may not be used by you", "run as that user"} {
+	for _, want := range []string{"no_rights", "may not be used by you", "run as that user", "listen.unix_group"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("%q does not contain %q", said, want)
 		}

@@ -113,7 +113,7 @@ func (c *Client) lost(ctx context.Context, err error) error {
 		u.Hint = "start bothyd, or give its address with --host or BOTHY_HOST"
 	case NoRights:
 		u.Sentence = fmt.Sprintf("the socket %s may not be used by you (user id %d)", where, os.Geteuid())
-		u.Hint = "it belongs to the user who runs bothyd" + c.owner() + ": run as that user, or ask them for a token and use --host https://..."
+		u.Hint = "it belongs to the user who runs bothyd" + c.owner() + ": run as that user, or ask them to let a group of yours in with listen.unix_group, or for a token and use --host https://..."
 	case Refused:
 		u.Sentence = fmt.Sprintf("nobody answers at %s", where)
 		u.Hint = "check the address and that bothyd is running there"

@@ -70,7 +70,9 @@ type Config struct {
 // Listen is where the API is served: a unix socket, TCP with TLS and tokens, or both.
 type Listen struct {
 	// Unix is the socket's path; "" for none.
-	Unix string `key:"unix" kind:"path" help:"path of the API's unix socket, which only its owner may use; empty for none"`
+	Unix string `key:"unix" kind:"path" help:"path of the API's unix socket, which only its owner and listen.unix_group may use; empty for none"`
+	// UnixGroup is a group of this machine whose members may use the socket; "" for its owner alone.
+	UnixGroup string `key:"unix_group" help:"group of this machine whose members may use listen.unix, too, which is then of mode 0660; empty: its owner alone, 0600"`
 	// TCP is host:port; "" for none.
 	TCP string `key:"tcp" help:"host:port to serve the API at, always with TLS and tokens; empty for none"`
 	// TLSCert and TLSKey are PEM files.

@@ -139,7 +139,7 @@ func TestPrecedence(t *testing.T) {
 // Every key can be set from every source, with the same result.
 func TestEverySourceSetsEveryKey(t *testing.T) {
 	values := map[string]string{
-		"state_dir": "/s", "driver": "fake", "listen.unix": "/u.sock", "listen.tcp": "127.0.0.1:0",
+		"state_dir": "/s", "driver": "fake", "listen.unix": "/u.sock", "listen.unix_group": "builders", "listen.tcp": "127.0.0.1:0",
 		"listen.tls_cert": "/c.pem", "listen.tls_key": "/k.pem", "listen.token_file": "/t", "listen.allowed_hosts": "a.example,b.example",
 		"advertise": "https://rack-1.example:8443", "database": "sqlite:///d.db", "blueprints": "/b1,/b2", "organisation": "/o.yaml", "pools": "/p.yaml", "hosts": "/h.yaml",
 		"timing.work_lease": "20s", "timing.sweep": "1m", "timing.orphan_grace": "2m",

@@ -58,6 +58,7 @@ func TestRefused(t *testing.T) {
 		{name: "an IPv6 range", args: []string{"--network-pool=fd00::/64"}, want: []string{"network.pool", "IPv4"}},
 		{name: "a socket's path too long", args: []string{"--listen-unix=/" + strings.Repeat("x", 107)}, want: []string{"listen.unix", "108 bytes", "107"}},
 		{name: "nowhere to listen", args: []string{"--listen-unix="}, want: []string{"listen.unix", "flag --listen-unix", "listen.tcp"}},
+		{name: "a group without a socket", text: secured, args: []string{"--listen-unix=", "--listen-tcp=localhost:1", "--listen-unix-group=dev"}, want: []string{"listen.unix_group", "listen.unix is not"}},
 		{name: "plain TCP for all", args: []string{"--listen-tcp=:8443"}, want: []string{"listen.tcp", "the network, in plain text", "listen.tls_cert, listen.tls_key, listen.token_file"}},
 		{name: "plain TCP on loopback", args: []string{"--listen-tcp=127.0.0.1:8443"}, want: []string{"listen.tcp", "every user of this machine", "listen.tls_cert"}},
 		{name: "TCP without tokens", args: []string{"--listen-tcp=localhost:1", "--listen-tls-cert=/c", "--listen-tls-key=/k"}, want: []string{"listen.tcp", "set listen.token_file as well"}},

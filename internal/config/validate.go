@@ -25,6 +25,9 @@ func (l *loader) validate(c Config) {
 		l.wrong("state_dir", fmt.Errorf("%w: without HOME there is no default", errEmpty))
 	}
 	l.check("listen.unix", checkSocket(c.Listen))
+	if c.Listen.UnixGroup != "" && c.Listen.Unix == "" {
+		l.wrong("listen.unix_group", errors.New("it is set, but listen.unix is not, which alone uses it"))
+	}
 	l.checkTCP(c.Listen)
 	for _, host := range c.Listen.AllowedHosts {
 		if strings.ContainsAny(host, "/: ") {

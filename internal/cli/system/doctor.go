@@ -90,9 +90,12 @@ func socketCheck(host string) (wire.Check, bool) {
 		check.Message = fmt.Sprintf("%s, rights %#o", u.Path, info.Mode().Perm())
 		if st, ok := info.Sys().(*syscall.Stat_t); ok {
 			check.Message += fmt.Sprintf(", of user id %d (you: %d)", st.Uid, os.Geteuid())
+			if info.Mode().Perm()&0o070 != 0 { // as listen.unix_group makes it
+				check.Message += fmt.Sprintf(", for group id %d too", st.Gid)
+			}
 		}
-		if info.Mode().Perm()&0o077 != 0 {
-			check.Status, check.Hint = "warning", "Others than its owner may use the daemon: chmod 600 "+u.Path
+		if info.Mode().Perm()&0o007 != 0 {
+			check.Status, check.Hint = "warning", "Everybody may use the daemon: chmod 600 "+u.Path
 		}
 	}
 	return check, true
