@@ -102,7 +102,7 @@ func TestSettingAPoolTwiceWritesOnce(t *testing.T) {
 
 // TestFileOfADaemonThatDoesNotPlan: its file is not followed, and doctor says so as long as that makes a difference.
 func TestFileOfADaemonThatDoesNotPlan(t *testing.T) {
-	file := []fleet.Pool{{Name: "builders", Blueprint: "build", Target: 1}}
+	file := []fleet.Pool{{Name: "builders", Blueprint: "build", Target: 1, Max: 1}}
 	var wrong error
 	b := setup(t, func(c *engine.Config) { c.Pools = func() ([]fleet.Pool, error) { return file, wrong } })
 	leader := b.newEngine("daemon-2.a")
@@ -119,7 +119,7 @@ func TestFileOfADaemonThatDoesNotPlan(t *testing.T) {
 		}
 	}
 	expect(engine.Warning, "this daemon does not plan now, so its file of pools is not followed: there is no pool builders")
-	follow(fleet.Pool{Name: "builders", Blueprint: "build", Target: 2})
+	follow(fleet.Pool{Name: "builders", Blueprint: "build", Target: 2, Max: 2})
 	expect(engine.Warning, "pool builders is not as it says")
 	follow(file[0], fleet.Pool{Name: "more", Blueprint: "build"})
 	expect(engine.Warning, "it does not name pool more, which another file does")
@@ -136,7 +136,7 @@ func TestFileOfADaemonThatDoesNotPlan(t *testing.T) {
 		return err == nil && len(pools) == 0 && b.check("pools").Status == engine.OK
 	})
 	b.stop()
-	file = []fleet.Pool{{Name: "builders", Blueprint: "build", Target: 1}}
+	file = []fleet.Pool{{Name: "builders", Blueprint: "build", Target: 1, Max: 1}}
 	// What it held is over with its run.
 	for _, c := range b.engine.Checks(context.Background()) {
 		if c.Name == "pools" && c.Status != engine.Warning {
@@ -148,7 +148,7 @@ func TestFileOfADaemonThatDoesNotPlan(t *testing.T) {
 // TestPoolsOfAFileThatIsGone may be changed and removed by hand at a daemon that has no file, and the record says where they were from.
 func TestPoolsOfAFileThatIsGone(t *testing.T) {
 	b := setup(t)
-	file := []fleet.Pool{{Name: "builders", Blueprint: "build", Target: 2}, {Name: "testers", Blueprint: "build", Target: 1}}
+	file := []fleet.Pool{{Name: "builders", Blueprint: "build", Target: 2, Max: 2}, {Name: "testers", Blueprint: "build", Target: 1, Max: 1}}
 	if err := b.engine.ApplyPools(t.Context(), file); err != nil {
 		t.Fatal(err)
 	}
