@@ -32,7 +32,7 @@ func environment(e fleet.Environment, now time.Time) wire.Environment {
 			AccruedMicros: ledger.Accrued(e, now), AtExpiryMicros: ledger.AtExpiry(e, now), HeldMicros: e.HeldMicros,
 		},
 		CreatedAt: e.CreatedAt.UTC(), ReadyAt: when(e.ReadyAt), DestroyedAt: when(e.DestroyedAt),
-		Attempts: e.Work.Attempts, Revision: e.Revision,
+		Attempts: engine.FailedTries(e), Revision: e.Revision,
 	}
 	if e.Lease.Idle > 0 && e.State == fleet.Leased {
 		w.Lease.IdleEnd = when(e.Lease.Ends())

@@ -34,8 +34,12 @@ func (e *Engine) Checks(ctx context.Context) []Check {
 	}
 	for _, h := range e.hosts.all() {
 		checks = append(checks,
-			e.check(ctx, e.hosts.checkName("docker", h), "the Docker engine answers", h.Runtime.Ready),
-			e.check(ctx, e.hosts.checkName("terraform", h), "Terraform can be run", h.Driver.Ready))
+			e.check(ctx, e.hosts.checkName("docker", h), "the Docker engine answers", h.Runtime.Ready))
+		terraform := e.check(ctx, e.hosts.checkName("terraform", h), "Terraform can be run", h.Driver.Ready)
+		checks = append(checks, terraform)
+		if terraform.Status == OK { // else its cause is the blueprints' too
+			checks = append(checks, e.checkBlueprints(h))
+		}
 	}
 	checks = append(checks, e.checkHosts(ctx), e.checkClock(ctx), e.checkBrake(ctx), e.checkPools(ctx))
 	checks = append(checks, e.checkSafeMode(ctx), e.checkForged())

@@ -118,7 +118,7 @@ func (e *Engine) provision(ctx context.Context, env *fleet.Environment, log *pro
 		return err
 	}
 	log.step("prepare", "preparing blueprint %s", env.Blueprint)
-	if err := h.Driver.Prepare(ctx, spec.Blueprint); err != nil {
+	if err := e.prepare(ctx, h, spec.Blueprint, env.Work.LastError == ""); err != nil {
 		return err
 	}
 	if spec.Sandbox.Image, err = h.Runtime.ResolveImage(ctx, env.Image); err != nil {

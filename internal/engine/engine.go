@@ -101,6 +101,9 @@ type Engine struct {
 	offers   sharedRead[offer]
 	watchers watchers
 	running  running
+	tries    tries
+	// preparations tell which blueprints are not ready.
+	preparations preparations
 	// unwritten are the networks that were reserved and are in no row yet.
 	unwritten sync.Map
 	stages    stages
@@ -117,6 +120,9 @@ type Engine struct {
 	// holdNudge asks to hold hosts and to look whether they can be used, warmNudge to look at what is warm on them.
 	holdNudge chan struct{}
 	warmNudge chan struct{}
+	// prepareNudge asks to get blueprints ready again, backNudge to try again what waited for something that is back.
+	prepareNudge chan struct{}
+	backNudge    chan struct{}
 }
 
 // New checks the configuration and derives keys. It starts nothing.
@@ -150,6 +156,7 @@ func New(cfg Config) (*Engine, error) {
 		logger: cfg.Logger, labels: labels, sealer: sealer,
 		planNudge: make(chan struct{}, 1), workNudge: make(chan struct{}, 1),
 		holdNudge: make(chan struct{}, 1), warmNudge: make(chan struct{}, 1),
+		prepareNudge: make(chan struct{}, 1), backNudge: make(chan struct{}, 1),
 	}
 	if e.receiptKey, err = newReceiptKey(cfg.Secret); err != nil {
 		return nil, fmt.Errorf("make engine: %w", err)
@@ -195,6 +202,7 @@ func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
 	loops.Go(func() { e.stageLoop(ctx) })
 	loops.Go(func() { e.wakeLoop(ctx) })
 	loops.Go(func() { e.prepareAhead(ctx) })
+	loops.Go(func() { e.tryAgainWhenBack(ctx) })
 	<-ctx.Done()
 	loops.Wait()
 
@@ -230,22 +238,6 @@ func (e *Engine) begin(ctx context.Context) error {
 		return fmt.Errorf("recover: %w", err)
 	}
 	return nil
-}
-
-// prepareAhead gets the blueprints ready before anybody asks, so that the first
-// request is as quick as the next. What fails here fails again, and is told, when it is needed.
-func (e *Engine) prepareAhead(ctx context.Context) {
-	for _, h := range e.hosts.all() {
-		for _, bp := range e.blueprints.List() {
-			err := h.Driver.Prepare(ctx, driverBlueprint(bp.Ref, bp.Dir))
-			if ctx.Err() != nil {
-				return
-			}
-			if err != nil {
-				e.logger.Warn("a blueprint is not ready", "blueprint", bp.Ref, "host", h.Name, "error", err)
-			}
-		}
-	}
 }
 
 // wakeLoop passes on what other daemons have changed.

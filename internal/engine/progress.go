@@ -18,10 +18,14 @@ type progress struct {
 	env   fleet.Environment
 	lines chan provisioner.Event
 	wg    sync.WaitGroup
+
+	// again says that the try follows one that found something away, and has told nothing new yet; what it told is in held.
+	again bool
+	held  []provisioner.Event
 }
 
 func (e *Engine) newProgress(ctx context.Context, env fleet.Environment) *progress {
-	p := &progress{e: e, env: env, lines: make(chan provisioner.Event, 256)}
+	p := &progress{e: e, env: env, lines: make(chan provisioner.Event, 256), again: e.tries.repeats(env.ID)}
 	p.wg.Go(func() { p.write(context.WithoutCancel(ctx)) })
 	return p
 }
@@ -60,10 +64,29 @@ func (p *progress) write(ctx context.Context) {
 				break collect
 			}
 		}
+		if batch = p.news(batch); len(batch) == 0 {
+			continue
+		}
 		if err := p.store(ctx, batch); err != nil {
 			p.e.logger.Warn("writing an environment's log failed", "environment", p.env.Name, "error", err)
 		}
 	}
+}
+
+// news keeps back what a try repeats of those before it, as long as it gets no further than they did: a registry that
+// is away for a night is not to fill the record.
+func (p *progress) news(batch []provisioner.Event) []provisioner.Event {
+	var news []provisioner.Event
+	for _, ev := range batch {
+		told := p.e.tries.tell(p.env.ID, ev.Message)
+		if p.again && (told || ev.Phase == "rescue") && !ev.ResourceCreated { // that it is a try anew is no news by itself
+			p.held = append(p.held, ev)
+			continue
+		}
+		news = append(append(news, p.held...), ev)
+		p.held, p.again = nil, false
+	}
+	return news
 }
 
 func (p *progress) store(ctx context.Context, batch []provisioner.Event) error {

@@ -22,6 +22,8 @@ type readiness struct {
 
 	// down says that the last answer was a bad one; whoever reads it does not wait for the next.
 	down atomic.Bool
+	// ups counts how often the host, or a blueprint on it, became ready again.
+	ups atomic.Int64
 
 	mu    sync.Mutex
 	asked time.Time
@@ -54,8 +56,17 @@ func (r *readiness) reason(ctx context.Context) string {
 		r.e.logger.Warn("environments cannot be made now; requests wait", "host", r.host.Name, "cause", r.why)
 	case before != "" && r.why == "":
 		r.e.logger.Info("environments can be made again", "host", r.host.Name)
+		r.back()
 	}
 	return r.why
+}
+
+// back notes that environments may be made again: what waited for it is tried at once.
+func (r *readiness) back() {
+	r.ups.Add(1)
+	nudge(r.e.prepareNudge)
+	nudge(r.e.backNudge)
+	nudge(r.e.holdNudge) // which writes it down
 }
 
 // forget makes the next reason ask afresh.

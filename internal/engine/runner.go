@@ -144,7 +144,9 @@ func (e *Engine) start(workCtx context.Context, env fleet.Environment) {
 			before.cancel(errFencedOff)
 			<-before.done
 		}
+		e.tries.begin(env, e.hosts.ready[env.Host].ups.Load())
 		e.work(ctx, env)
+		e.tries.end(env.ID)
 		close(beat)
 		wg.Wait()
 	}()
@@ -232,7 +234,7 @@ func (e *Engine) yield(ctx context.Context, env fleet.Environment, cause error) 
 	unavailable := provisioner.IsUnavailable(cause)
 	wait := backoff(env.Work.Attempts)
 	if unavailable {
-		wait = awayRetry
+		wait = e.tries.putOff(env)
 		e.hosts.ready[env.Host].forget()
 		nudge(e.holdNudge) // whether the host is away is found out, and noted, at once
 	}
@@ -244,9 +246,14 @@ func (e *Engine) yield(ctx context.Context, env fleet.Environment, cause error) 
 		}
 		sentence := provisioner.Sentence(cause)
 		changed := row.Work.LastError != sentence
-		row.Work.LastError = sentence
+		if unavailable && row.Work.LastError != "" {
+			changed = !sameCause(row.Work.LastError, sentence)
+		}
+		if changed {
+			row.Work.LastError = sentence
+		}
 		row.Work.NotBefore = now.Add(wait)
-		row.Reason = "tried again soon: " + sentence
+		row.Reason = "tried again soon: " + row.Work.LastError
 		if unavailable {
 			// The engine being away is nobody's failed try, and takes nothing from the time to get ready.
 			if !row.Work.Deadline.IsZero() {
@@ -262,12 +269,9 @@ func (e *Engine) yield(ctx context.Context, env fleet.Environment, cause error) 
 			e.event(row, actorSelf, string(row.Work.Action)+".retry", "%s did not succeed and is tried again: %s", row.Work.Action, sentence),
 		}}, nil
 	})
+	nudge(e.backNudge)
 	time.AfterFunc(wait, func() { nudge(e.workNudge) })
 }
-
-// awayRetry is the wait before another try while the engine or Terraform is
-// away: short, so that its return is soon noticed.
-const awayRetry = 2 * time.Second
 
 // backoff is the wait before another try, doubling from 1 s to 30 s.
 func backoff(failed int) time.Duration {

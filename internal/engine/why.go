@@ -62,7 +62,7 @@ func cause(env fleet.Environment, now time.Time) (sentence, next string) {
 		return causeOfWaiting(env), "it goes on by itself; to stop waiting: bothy down " + env.Name
 	case fleet.Provisioning:
 		if env.Work.LastError != "" {
-			return fmt.Sprintf("making it did not succeed and is tried again, try %d: %s", env.Work.Attempts+1, env.Work.LastError), "the whole log: bothy logs " + env.Name
+			return causeOfMaking(env)
 		}
 		return "it is being made on host " + env.Host + coldly(env), "watch it: bothy logs -f " + env.Name
 	case fleet.Warm:
@@ -73,7 +73,11 @@ func cause(env fleet.Environment, now time.Time) (sentence, next string) {
 		return failure(env)
 	case fleet.Destroying:
 		if env.Work.LastError != "" {
-			return fmt.Sprintf("taking it away did not succeed and is tried again, try %d: %s", env.Work.Attempts+1, env.Work.LastError),
+			again := "" // tries that found something away are not counted
+			if env.Work.Attempts > 0 {
+				again = fmt.Sprintf(", try %d", env.Work.Attempts+1)
+			}
+			return fmt.Sprintf("taking it away did not succeed and is tried again%s: %s", again, env.Work.LastError),
 				"it counts in quotas until it is gone; ask your platform team if this lasts, with: bothy logs " + env.Name
 		}
 		if env.Failure != nil {
@@ -85,6 +89,28 @@ func cause(env fleet.Environment, now time.Time) (sentence, next string) {
 		return failure(env)
 	}
 	return "it is gone since " + env.DestroyedAt.Format(time.RFC3339), "what was checked: bothy receipt " + env.Name
+}
+
+// FailedTries is how many tries of an environment's present work did not succeed, those included that found something
+// away and cost it nothing; of a destroy those are not known.
+func FailedTries(env fleet.Environment) int {
+	if env.Work.Action != fleet.Create || env.Work.LastError == "" {
+		return env.Work.Attempts
+	}
+	tries := int(env.Work.Generation) // it rises with each
+	if env.Work.Worker != "" {
+		tries-- // the one that runs
+	}
+	return tries
+}
+
+func causeOfMaking(env fleet.Environment) (sentence, next string) {
+	next = "the whole log: bothy logs " + env.Name
+	if env.Work.Attempts == 0 {
+		// No try counted, so what failed was nothing of its own.
+		next = "it goes on by itself once that is mended; the platform team sees it with: bothy doctor"
+	}
+	return fmt.Sprintf("making it did not succeed and is tried again, try %d: %s", FailedTries(env)+1, env.Work.LastError), next
 }
 
 func coldly(env fleet.Environment) string {
@@ -112,7 +138,7 @@ func causeOfLeased(env fleet.Environment, now time.Time) (sentence, next string)
 	case env.Lease.Expired(now):
 		return "its lease ended at " + env.Lease.Ends().Format(time.RFC3339) + "; it is taken away next", "for another one: bothy up"
 	case env.Lease.Warned:
-		return "it is ready for use, and under a tenth of its lease is left", "for more time: bothy extend " + env.Name
+		return "it is ready for use, and under a tenth of its lease is left", "for more time: bothy extend --by 30m " + env.Name
 	}
 	return "it is ready for use until " + env.Lease.Ends().Format(time.RFC3339) + coldly(env), "use it: bothy shell " + env.Name
 }

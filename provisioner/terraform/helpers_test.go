@@ -112,7 +112,7 @@ func eventually(t *testing.T, what string, cond func() bool) {
 	}
 }
 
-// wantError checks class and sentence.
+// wantError checks class and sentence; a sentence with $ at its end must end there.
 func wantError(t *testing.T, err error, class provisioner.Class, unavailable bool, sentence string) {
 	t.Helper()
 	if got := provisioner.ClassOf(err); got != class {
@@ -121,7 +121,8 @@ func wantError(t *testing.T, err error, class provisioner.Class, unavailable boo
 	if got := provisioner.IsUnavailable(err); got != unavailable {
 		t.Errorf("unavailable %v, want %v: %v", got, unavailable, err)
 	}
-	if got := provisioner.Sentence(err); !strings.Contains(got, sentence) {
+	sentence, ends := strings.CutSuffix(sentence, "$")
+	if got := provisioner.Sentence(err); !strings.Contains(got, sentence) || ends && !strings.HasSuffix(got, sentence) {
 		t.Errorf("sentence %q, want one with %q", got, sentence)
 	}
 }

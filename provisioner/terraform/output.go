@@ -3,6 +3,7 @@ package terraform
 import (
 	"bytes"
 	"encoding/json"
+	"regexp"
 	"strings"
 	"time"
 
@@ -87,11 +88,15 @@ func keepLast(list []string, line []byte) []string {
 	return list
 }
 
+// advice is what Terraform tells people to run at the end of a diagnostic. Whoever reads it here cannot: the folder is bothy's own.
+var advice = regexp.MustCompile(`\s+(To|You can) [^:]{1,200}\brun(ning)?( the following command)?:\s*terraform [a-z][a-z -]*\s*$`)
+
 func (d diagnostic) sentence() string {
-	if d.Detail == "" {
+	detail := advice.ReplaceAllString(d.Detail, "")
+	if detail == "" {
 		return oneLine(d.Summary, 600)
 	}
-	return oneLine(strings.TrimSuffix(strings.TrimSpace(d.Summary), ".")+": "+d.Detail, 600)
+	return oneLine(strings.TrimSuffix(strings.TrimSpace(d.Summary), ".")+": "+detail, 600)
 }
 
 // oneLine folds white space and control characters and cuts a text at about limit bytes.

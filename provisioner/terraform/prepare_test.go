@@ -183,6 +183,14 @@ func TestPrepareRefuses(t *testing.T) {
 			name: "a registry that is away", class: provisioner.Transient, unavailable: true, sentence: "could not connect to registry.example",
 			script: script{Init: "stderr", Says: "Error: Failed to query available provider packages\n\ncould not connect to registry.example: i/o timeout"},
 		},
+		{
+			name: "advice that is of no use", class: provisioner.Transient, unavailable: true,
+			sentence: "Failed to query available provider packages: Could not retrieve the list of available versions for provider " +
+				"bothy/fake: could not connect to registry.example: no such host$",
+			script: script{Init: "stderr", Says: "╷\n│ Error: Failed to query available provider packages\n│ \n│ Could not retrieve the list of available versions for provider\n" +
+				"│ bothy/fake: could not connect to registry.example: no such host\n│ \n" +
+				"│ To see which modules are currently depending on bothy/fake and what versions\n│ are specified, run the following command:\n│     terraform providers\n╵"},
+		},
 		{name: "a backend", script: script{Init: "backend"}, class: provisioner.Permanent, sentence: "backend"},
 		{
 			name: "another provider than the lock file's", files: map[string]string{"main.tf": "", ".terraform.lock.hcl": "# pinned\n"},

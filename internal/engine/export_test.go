@@ -1,0 +1,4 @@
+package engine
+
+// LookAtHosts asks a running engine to look at once whether its hosts can be used.
+func (e *Engine) LookAtHosts() { nudge(e.holdNudge) }

@@ -1,0 +1,193 @@
+package engine
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store"
+)
+
+// tries are what this process remembers of work on environments: of that which runs, and of that which waits for
+// something that is away. A process that forgot it tries sooner and tells a line twice.
+type tries struct {
+	mu sync.Mutex
+	of map[string]*try
+}
+
+type try struct {
+	env fleet.Environment
+	// ups is how often its host had come back when the try began.
+	ups int64
+	// away counts the tries in a row that found something away, streak those since it last came back.
+	away, streak int
+	// waiting says that none runs now, and that the next is put off.
+	waiting bool
+	told    map[string]bool
+}
+
+// maxTold bounds the lines that are remembered of one environment.
+const maxTold = 200
+
+// begin notes that a try begins.
+func (t *tries) begin(env fleet.Environment, ups int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.of == nil {
+		t.of = map[string]*try{}
+	}
+	known := t.of[env.ID]
+	if known == nil || known.env.Work.Action != env.Work.Action {
+		known = &try{told: map[string]bool{}}
+		t.of[env.ID] = known
+	}
+	known.env, known.ups, known.waiting = env, ups, false
+}
+
+// putOff notes that a try found something away, and gives how long the next is put off.
+func (t *tries) putOff(env fleet.Environment) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	known := t.of[env.ID]
+	if known == nil { // not the runner's, as a claim's is not
+		return awayRetry
+	}
+	known.waiting = true
+	known.away++
+	known.streak++
+	return min(awayRetry<<min(known.streak-1, 10), longestAwayRetry)
+}
+
+// end forgets a try that nothing is to follow.
+func (t *tries) end(id string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if known := t.of[id]; known != nil && !known.waiting {
+		delete(t.of, id)
+	}
+}
+
+// repeats reports whether the try that runs follows one that found something away.
+func (t *tries) repeats(id string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.of[id] != nil && t.of[id].away > 0
+}
+
+// tell notes a line of an environment's log, and reports whether it was told before.
+func (t *tries) tell(id, line string) (before bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	known := t.of[id]
+	if known == nil {
+		return false
+	}
+	before = known.told[line]
+	if len(known.told) < maxTold {
+		known.told[line] = true
+	}
+	return before
+}
+
+// waiting lists the environments whose next try is put off.
+func (t *tries) waiting() []try {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var all []try
+	for _, known := range t.of {
+		if known.waiting {
+			all = append(all, *known)
+		}
+	}
+	return all
+}
+
+// broughtForward notes that what a try waited for is back.
+func (t *tries) broughtForward(was try, ups int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if known := t.of[was.env.ID]; known != nil && known.env.Work.Generation == was.env.Work.Generation {
+		known.ups, known.streak = ups, 0
+	}
+}
+
+// forget drops what another daemon has taken up.
+func (t *tries) forget(was try) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if known := t.of[was.env.ID]; known != nil && known.waiting && known.env.Work.Generation == was.env.Work.Generation {
+		delete(t.of, was.env.ID)
+	}
+}
+
+const (
+	// awayRetry is the wait before another try while the engine or Terraform is away. It doubles up to
+	// longestAwayRetry, as long as neither the host nor its blueprint is seen to come back.
+	awayRetry        = 2 * time.Second
+	longestAwayRetry = 30 * time.Second
+)
+
+// tryAgainWhenBack brings forward the tries that wait for what has come back, until ctx ends.
+func (e *Engine) tryAgainWhenBack(ctx context.Context) {
+	loop(ctx, e.backNudge, func() time.Duration {
+		waiting := e.tries.waiting()
+		for _, t := range waiting {
+			if !e.serves(t.env.Host) {
+				e.tries.forget(t) // another daemon makes it
+				continue
+			}
+			host := e.hosts.ready[t.env.Host]
+			if host.down.Load() {
+				host.reason(ctx) // so that its return is noticed at once
+			}
+			ups := host.ups.Load()
+			if ups == t.ups {
+				continue
+			}
+			if err := e.bringForward(ctx, t, ups); err != nil && ctx.Err() == nil {
+				e.logger.Warn("bringing a try forward failed; it is made when it is due", "environment", t.env.Name, "error", err)
+			}
+		}
+		if len(waiting) == 0 {
+			return time.Hour // whatever begins to wait wakes this
+		}
+		return min(awayRetry, e.cfg.Tick)
+	})
+}
+
+func (e *Engine) bringForward(ctx context.Context, t try, ups int64) error {
+	now := e.Now()
+	row, err := e.change(ctx, t.env.ID, store.Expect{}, func(row *fleet.Environment) (store.Writes, error) {
+		if row.Work.Generation == t.env.Work.Generation && row.Work.Worker == "" && now.Before(row.Work.NotBefore) {
+			row.Work.NotBefore = now
+		}
+		return store.Writes{}, nil
+	})
+	if err != nil {
+		return err
+	}
+	if row.Work.Generation != t.env.Work.Generation || row.Work.Action != t.env.Work.Action {
+		e.tries.forget(t)
+		return nil
+	}
+	if row.Work.Worker != "" {
+		return nil // it is not put off yet; the next look does it
+	}
+	e.tries.broughtForward(t, ups)
+	nudge(e.workNudge)
+	return nil
+}
+
+// sameCause reports whether two sentences differ in numbers at most: those of ports and times are others at each try.
+func sameCause(a, b string) bool {
+	return strings.Map(unlessDigit, a) == strings.Map(unlessDigit, b)
+}
+
+func unlessDigit(r rune) rune {
+	if r >= '0' && r <= '9' {
+		return -1
+	}
+	return r
+}
