@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -10,6 +11,7 @@ import (
 	"github.com/bothy-env/bothy/internal/config"
 	"github.com/bothy-env/bothy/internal/engine"
 	"github.com/bothy-env/bothy/provisioner"
+	"github.com/bothy-env/bothy/provisioner/docker"
 )
 
 // leastFree is the room under which the state directory counts as filling up, in bytes.
@@ -52,10 +54,18 @@ type isolator interface {
 
 func isolationCheck(r isolator) func(context.Context) engine.Check {
 	return func(ctx context.Context) engine.Check {
-		if err := r.Isolation(ctx); err != nil {
+		err := r.Isolation(ctx)
+		switch {
+		case errors.Is(err, docker.ErrIsolationOff):
 			return engine.Check{
 				Name: "isolation", Status: engine.Warning, Message: provisioner.Sentence(err),
-				Hint: "run bothyd with the right to set firewall rules, or set network.isolation to off and know what that means",
+				Hint: "if that is not meant, set network.isolation to enforce",
+			}
+		case err != nil:
+			// It is asked for and cannot be had, so no environment gets a network.
+			return engine.Check{
+				Name: "isolation", Status: engine.Down, Message: provisioner.Sentence(err),
+				Hint: "until then no environment is made; run bothyd with the right to set firewall rules, or set network.isolation to off and know what that means",
 			}
 		}
 		return engine.Check{Name: "isolation", Status: engine.OK, Message: "sandboxes cannot reach the host, private networks or each other"}
