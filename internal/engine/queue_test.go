@@ -331,6 +331,10 @@ func TestLeaseThatIsLowIsTold(t *testing.T) {
 	}
 	b.until(env.ID, "warned", func(e fleet.Environment) bool { return e.Lease.Warned })
 	waitUntil(t, "told once", func() bool { return strings.Count(b.events(env.ID), "lease.low") == 1 })
+	why, err := b.engine.Why(t.Context(), ann, env.ID)
+	if want := "for more time: bothy extend " + env.Name + " --by 30m"; err != nil || why.Next != want {
+		t.Errorf("next %q, %v; want %q", why.Next, err, want)
+	}
 }
 
 // TestPromiseBrake: after a long time without any plan, leases end slowly, and a person may let them go.

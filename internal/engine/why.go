@@ -138,7 +138,7 @@ func causeOfLeased(env fleet.Environment, now time.Time) (sentence, next string)
 	case env.Lease.Expired(now):
 		return "its lease ended at " + env.Lease.Ends().Format(time.RFC3339) + "; it is taken away next", "for another one: bothy up"
 	case env.Lease.Warned:
-		return "it is ready for use, and under a tenth of its lease is left", "for more time: bothy extend --by 30m " + env.Name
+		return "it is ready for use, and under a tenth of its lease is left", "for more time: bothy extend " + env.Name + " --by 30m"
 	}
 	return "it is ready for use until " + env.Lease.Ends().Format(time.RFC3339) + coldly(env), "use it: bothy shell " + env.Name
 }
