@@ -142,6 +142,17 @@ func TestAnotherDaemonsEnvironmentNamesThatDaemon(t *testing.T) {
 	}
 }
 
+// TestFailedTriesOfACreate: those that found something away count, which cost it nothing; the one that runs does not.
+func TestFailedTriesOfACreate(t *testing.T) {
+	env := leased("otter")
+	env.State, env.Work = fleet.Provisioning, fleet.Work{Action: fleet.Create, Generation: 5, Worker: "d.p", LastError: "no registry"}
+	r := start(t, newDouble().add(env))
+	got, err := r.client().Get(limited(t), "otter")
+	if err != nil || got.Attempts != 4 {
+		t.Errorf("%d failed tries, %v; want 4", got.Attempts, err)
+	}
+}
+
 func TestLeaseAndCostFitTheState(t *testing.T) {
 	for _, c := range []struct {
 		name         string
@@ -163,6 +174,7 @@ func TestLeaseAndCostFitTheState(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			env := leased("otter")
+			env.HeldMicros = 20_000
 			c.change(&env)
 			r := start(t, newDouble().add(env))
 			got, err := r.client().Get(limited(t), "otter")
@@ -171,6 +183,9 @@ func TestLeaseAndCostFitTheState(t *testing.T) {
 			}
 			if got.Lease.LeftSeconds != c.left || got.Lease.Warning != c.warning {
 				t.Errorf("lease %+v, want %d s left, warning %v", got.Lease, c.left, c.warning)
+			}
+			if held := got.Cost.HeldMicros; (held == 0) != (env.State == fleet.Destroyed) {
+				t.Errorf("%d are held while it is %s; all are until it is gone, and none after that", held, env.State)
 			}
 			if got.Cost.AccruedMicros != c.cost || got.Cost.AtExpiryMicros != c.expiry {
 				t.Errorf("cost %+v, want %d and %d at expiry", got.Cost, c.cost, c.expiry)

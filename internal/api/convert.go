@@ -45,6 +45,8 @@ func environment(e fleet.Environment, now time.Time) wire.Environment {
 		// A lease that is over has nothing left and nothing to warn of.
 		w.Lease.LeftSeconds, w.Lease.Warning = 0, false
 		w.Cost.AtExpiryMicros = w.Cost.AccruedMicros
+		// The row keeps the number; what it held counts no more once it is proven gone.
+		w.Cost.HeldMicros = 0
 	case fleet.Failed, fleet.Destroying:
 		w.Lease.Warning = false
 		w.Cost.AtExpiryMicros = w.Cost.AccruedMicros
