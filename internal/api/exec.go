@@ -153,7 +153,7 @@ func (x *execution) start(wait time.Duration) (wire.ExecStart, error) {
 	}
 	kind, msg, err := x.conn.ReadMessage()
 	if err != nil {
-		return start, problem(fleet.CodeInvalid, "", "no word came of what to run")
+		return start, problem(fleet.CodeInvalid, "say it in the first message, an ExecStart: see /openapi.json", "no word came of what to run")
 	}
 	if kind != websocket.TextMessage {
 		return start, problem(fleet.CodeInvalid, "check that bothy and bothyd are of one version", "the first message must be text: what to run, as JSON")

@@ -1,11 +1,14 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"path"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -64,10 +67,10 @@ func (s *Server) copyTo(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	case body.err != nil:
 		return problem(fleet.CodeInvalid, "the folder may hold a part of it; copy again", "the copy broke off: %s", body.reason())
 	case err != nil && body.begun:
-		body.refuse(w, r, s.ended(ctx, err))
+		body.refuse(w, r, s.ended(ctx, s.notThere(ctx, env, dir, err)))
 		return nil
 	case err != nil:
-		return err
+		return s.notThere(ctx, env, dir, err)
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
@@ -115,10 +118,10 @@ func (u *upload) reason() string {
 	return "the connection ended"
 }
 
-func (s *Server) copyFrom(ctx context.Context, w http.ResponseWriter, env, path, user string) error {
-	tar, err := s.engine.CopyFrom(ctx, caller(ctx), env, path, user)
+func (s *Server) copyFrom(ctx context.Context, w http.ResponseWriter, env, file, user string) error {
+	tar, err := s.engine.CopyFrom(ctx, caller(ctx), env, file, user)
 	if err != nil {
-		return err
+		return s.notThere(ctx, env, file, err)
 	}
 	defer tar.Close()
 	defer context.AfterFunc(ctx, func() { _ = tar.Close() })() // Ends a Read that is under way.
@@ -132,6 +135,32 @@ func (s *Server) copyFrom(ctx context.Context, w http.ResponseWriter, env, path,
 		panic(http.ErrAbortHandler)
 	}
 	return nil
+}
+
+// notThere adds to an error about a file that is not there how to see which are.
+func (s *Server) notThere(ctx context.Context, env, file string, err error) error {
+	e, ok := errors.AsType[*fleet.Error](err)
+	if !ok || e.Code != fleet.CodeNotFound || e.Hint != "" {
+		return err
+	}
+	row, findErr := s.engine.Find(ctx, caller(ctx), env)
+	if findErr != nil {
+		return err // it is the environment that is not there
+	}
+	// What is asked for is not there, so what holds it is looked at; the hint is only shown, and run by whoever likes it.
+	folder := path.Dir(cmp.Or(file, row.Workspace))
+	hinted := *e
+	return hinted.WithHint("see what there is: bothy exec %s -- ls -a %s", row.Name, quoted(folder))
+}
+
+// quoted is a word as a shell takes it.
+func quoted(word string) string {
+	if strings.IndexFunc(word, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("/._-+=:@%", r)
+	}) < 0 {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 // flushing sends what it is given at once: the next part may be long in coming.

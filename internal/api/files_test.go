@@ -53,6 +53,25 @@ func TestAnUploadStreamsThroughToTheEngine(t *testing.T) {
 	}
 }
 
+// TestAFileThatIsNotThereTellsHowToLook: it is the file that is missing, not the environment.
+func TestAFileThatIsNotThereTellsHowToLook(t *testing.T) {
+	missing := fleet.Errorf(fleet.CodeNotFound, "it is not there in the sandbox")
+	d := newDouble().add(leased("otter"))
+	d.copyFrom = func(context.Context, string, string) (io.ReadCloser, error) { return nil, missing }
+	d.copyTo = func(context.Context, string, string, io.Reader) error { return missing }
+	r := start(t, d)
+	for _, c := range []struct{ method, path, hint string }{
+		{"GET", "/workspace/out.txt", "see what there is: bothy exec otter -- ls -a /workspace"},
+		{"GET", "/my%20work/it's/x", `see what there is: bothy exec otter -- ls -a '/my work/it'\''s'`},
+		{"PUT", "/srv/new", "see what there is: bothy exec otter -- ls -a /srv"},
+	} {
+		resp, body := r.raw(c.method, "/v1/environments/otter/files?path="+c.path, strings.NewReader("tar"))
+		if p := problemIn(t, resp, body); resp.StatusCode != 404 || p.Hint != c.hint {
+			t.Errorf("%s %s: %d, hint %q, want %q", c.method, c.path, resp.StatusCode, p.Hint, c.hint)
+		}
+	}
+}
+
 func TestAnUploadThatIsTooLargeIsRefused(t *testing.T) {
 	d := newDouble()
 	d.copyTo = func(_ context.Context, _, _ string, tar io.Reader) error {

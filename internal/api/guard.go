@@ -25,7 +25,7 @@ type door struct {
 // ServeHTTP lets a request in, or says why not. What is refused here costs nothing and reads no body.
 func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := d.server
-	info := &request{id: fmt.Sprintf("%x-%x", os.Getpid(), s.requests.Add(1))}
+	info := &request{id: fmt.Sprintf("%x-%x", os.Getpid(), s.requests.Add(1)), path: r.URL.Path}
 	info.log = s.log.With("request", info.id, "method", r.Method, "path", r.URL.Path)
 	r = r.WithContext(withRequest(r.Context(), info))
 	rec := &recorder{ResponseWriter: w}

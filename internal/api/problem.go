@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -75,7 +76,11 @@ func problemOf(ctx context.Context, err error) *wire.Problem {
 	}
 	if e, ok := errors.AsType[*fleet.Error](err); ok && e.Code != fleet.CodeInternal {
 		requestOf(ctx).log.Debug("request refused", "code", e.Code, "error", err, "cause", e.Err)
-		return problem(e.Code, e.Hint, "%s", e.Sentence)
+		hint := e.Hint
+		if hint == "" && e.Code == fleet.CodeNotFound {
+			hint = whereToLook(requestOf(ctx).path)
+		}
+		return problem(e.Code, hint, "%s", e.Sentence)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return problem(fleet.CodeUnavailable, "try again; see: bothy doctor", "bothyd could not answer in time")
@@ -87,6 +92,29 @@ func problemOf(ctx context.Context, err error) *wire.Problem {
 	}
 	r.log.Log(ctx, level, "request failed", "error", err)
 	return problem(fleet.CodeInternal, fmt.Sprintf("see bothyd's log for request %s", r.id), "a fault of bothy's own; it was logged")
+}
+
+// lists are what shows what there is, by the path of what is not.
+var lists = []struct{ path, hint string }{
+	{"/v1/environments/", "see those there are: bothy ls --all"},
+	{"/v1/events", "see those there are: bothy ls --all"},
+	{"/v1/pools/", "see those there are: bothy pool ls"},
+	{"/v1/hosts/", "see those there are: bothy host ls"},
+	{"/v1/quotas/", "see those that are set: bothy quota ls"},
+	{"/v1/environments", "see the blueprints there are: bothy blueprint ls"},
+	{"/v1/quote", "see the blueprints there are: bothy blueprint ls"},
+	{"/v1/blueprints/", "see those there are: bothy blueprint ls"},
+	{"/v1/rates/", "see the blueprints there are: bothy blueprint ls"},
+}
+
+// whereToLook is the hint of an error that says that something is not there and has none of its own.
+func whereToLook(path string) string {
+	for _, l := range lists {
+		if strings.HasPrefix(path, l.path) {
+			return l.hint
+		}
+	}
+	return ""
 }
 
 // fail answers with err as a problem.
@@ -118,7 +146,7 @@ func init() {
 			return humaProblem(status, msg, errs)
 		}
 		if readFailed(msg) {
-			return problem(fleet.CodeInvalid, "", "the request's body broke off")
+			return problem(fleet.CodeInvalid, "send it again", "the request's body broke off")
 		}
 		err := errors.Join(errs...)
 		if err == nil {

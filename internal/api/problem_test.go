@@ -154,6 +154,40 @@ func TestWhatTheRouterAndTheValidatorRefuseIsAProblemToo(t *testing.T) {
 	}
 }
 
+// TestWhatIsNotThereTellsWhereToLook: an error without a hint of its own gets that of its path; its own comes first.
+func TestWhatIsNotThereTellsWhereToLook(t *testing.T) {
+	d := newDouble()
+	r := start(t, d)
+	for _, c := range []struct{ method, path, body, hint string }{
+		{"GET", "/v1/environments/nope", "", "bothy ls --all"},
+		{"GET", "/v1/environments/nope/why", "", "bothy ls --all"},
+		{"DELETE", "/v1/environments/nope", "", "bothy ls --all"},
+		{"GET", "/v1/environments/nope/logs", "", "bothy ls --all"},
+		{"GET", "/v1/environments/nope/files?path=/a", "", "bothy ls --all"},
+		{"PUT", "/v1/environments/nope/files?path=/a", "tar", "bothy ls --all"},
+		{"GET", "/v1/events?environment=nope", "", "bothy ls --all"},
+		{"POST", "/v1/environments", `{"blueprint":"nope"}`, "bothy blueprint ls"},
+		{"POST", "/v1/quote", `{"blueprint":"nope"}`, "bothy blueprint ls"},
+		{"GET", "/v1/blueprints/nope", "", "bothy blueprint ls"},
+		{"PUT", "/v1/rates/nope/small", `{"micros_per_hour":1,"currency":"USD"}`, "bothy blueprint ls"},
+		{"GET", "/v1/pools/nope", "", "bothy pool ls"},
+		{"GET", "/v1/quotas/default%2Fteam%2Fnope", "", "bothy quota ls"},
+		{"POST", "/v1/hosts/nope/drain", "", "bothy host ls"},
+	} {
+		d.fail = fleet.Errorf(fleet.CodeNotFound, "it is not there")
+		resp, body := r.raw(c.method, c.path, strings.NewReader(c.body), "Content-Type", "application/json")
+		p := problemIn(t, resp, body)
+		if resp.StatusCode != http.StatusNotFound || !strings.Contains(p.Hint, c.hint) {
+			t.Errorf("%s %s: %d, hint %q; want one with %q: %s", c.method, c.path, resp.StatusCode, p.Hint, c.hint, body)
+		}
+		d.fail = fleet.Errorf(fleet.CodeNotFound, "it is not there").WithHint("its own")
+		resp, body = r.raw(c.method, c.path, strings.NewReader(c.body), "Content-Type", "application/json")
+		if p := problemIn(t, resp, body); c.path != "/v1/blueprints/nope" && p.Hint != "its own" {
+			t.Errorf("%s %s: hint %q, want its own", c.method, c.path, p.Hint)
+		}
+	}
+}
+
 func TestABodyTooLargeIsRefused(t *testing.T) {
 	r := start(t, newDouble())
 	resp, body := r.raw("POST", "/v1/environments", io.MultiReader(strings.NewReader(`{"name":"`), strings.NewReader(strings.Repeat("x", 2<<20)), strings.NewReader(`"}`)))

@@ -19,6 +19,8 @@ var realTime = time.Now //nolint:forbidigo // deadlines on sockets are set on th
 type request struct {
 	// id finds the request in the log.
 	id string
+	// path is what was asked for.
+	path string
 	// peer is who the listener authenticated, who is what they may do.
 	peer peer
 	who  fleet.Identity
