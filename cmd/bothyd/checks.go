@@ -65,7 +65,7 @@ func isolationCheck(r isolator) func(context.Context) engine.Check {
 			// It is asked for and cannot be had, so no environment gets a network.
 			return engine.Check{
 				Name: "isolation", Status: engine.Down, Message: provisioner.Sentence(err),
-				Hint: "until then no environment is made; run bothyd with the right to set firewall rules, or set network.isolation to off and know what that means",
+				Hint: "no environment is made until this is mended: run bothyd with the right to set firewall rules, or set network.isolation to off and know what that means",
 			}
 		}
 		return engine.Check{Name: "isolation", Status: engine.OK, Message: "sandboxes cannot reach the host, private networks or each other"}

@@ -139,6 +139,24 @@ func TestTriedAtOnceWhenTheHostIsBack(t *testing.T) {
 	waitUntil(t, "the host is up", down(false))
 }
 
+// TestTriedAtOnceAfterARestart: a new process does not wait for what the one before it found.
+func TestTriedAtOnceAfterARestart(t *testing.T) {
+	b := setup(t, unending).run()
+	in := b.inject(away(fake.OpCreate, "the engine went away"))
+	env := b.acquire()
+	for range 4 {
+		b.clock.advance(b.putOff(env.ID))
+	}
+	b.putOff(env.ID)
+	b.stop()
+	if err := in.Lift(); err != nil {
+		t.Fatal(err)
+	}
+	b.engine = b.newEngine("daemon-1.b", unending)
+	b.run()
+	b.untilState(env.ID, fleet.Leased)
+}
+
 // TestBlueprintNotReady: a provider that cannot be had is told by the checks, tried again by itself, and waited for.
 func TestBlueprintNotReady(t *testing.T) {
 	b := setup(t, unending)

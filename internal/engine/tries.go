@@ -131,6 +131,9 @@ const (
 
 // tryAgainWhenBack brings forward the tries that wait for what has come back, until ctx ends.
 func (e *Engine) tryAgainWhenBack(ctx context.Context) {
+	if err := e.tryAgainAtStart(ctx); err != nil && ctx.Err() == nil {
+		e.logger.Warn("bringing tries forward failed; they are made when they are due", "error", err)
+	}
 	loop(ctx, e.backNudge, func() time.Duration {
 		waiting := e.tries.waiting()
 		for _, t := range waiting {
@@ -155,6 +158,25 @@ func (e *Engine) tryAgainWhenBack(ctx context.Context) {
 		}
 		return min(awayRetry, e.cfg.Tick)
 	})
+}
+
+// tryAgainAtStart brings forward what an earlier process put off: what was away then may be back.
+func (e *Engine) tryAgainAtStart(ctx context.Context) error {
+	live, err := e.store.Live(ctx)
+	if err != nil {
+		return err
+	}
+	now := e.Now()
+	for _, env := range live {
+		w := env.Work
+		if w.Worker != "" || w.LastError == "" || w.Attempts > 0 || !now.Before(w.NotBefore) || !e.serves(env.Host) {
+			continue
+		}
+		if err := e.bringForward(ctx, try{env: env}, 0); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (e *Engine) bringForward(ctx context.Context, t try, ups int64) error {
