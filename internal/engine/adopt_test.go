@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner"
+	"github.com/bothy-env/bothy/provisioner/fake"
 )
 
 // twoSizes adds to the blueprint a size that is not its default.
@@ -151,4 +153,59 @@ func TestLabelsOfAPoolNameNobody(t *testing.T) {
 			t.Errorf("its labels are %v", l)
 		}
 	}
+}
+
+// TestSweepBesideAnAdoption: a sweep that began before an orphan was adopted, and waits until it is, knows of it. It once went by
+// the rows of before, and took the network away from under what was adopted.
+func TestSweepBesideAnAdoption(t *testing.T) {
+	kept := &marks{events: 1000, receipts: 10}
+	asked := make(chan struct{}, 100)
+	b, sandbox := lostDatabase(t, patient, func(c *engine.Config) {
+		c.Marks, c.SweepEvery = &tellingMarks{kept, asked}, time.Hour
+	})
+	b.run().served()
+	waitUntil(t, "the only sweep of its own is over", func() bool { return b.world.Calls(fake.OpReconcile) > 0 })
+	hang := b.inject(fake.Hang(fake.OpInventory, fake.Before))
+	adopted, swept := make(chan error, 1), make(chan error, 1)
+	go func() {
+		_, err := b.engine.AdoptOrphans(t.Context(), platform, nil)
+		adopted <- err
+	}()
+	b.reached(hang)
+	if err := b.db.SetSetting(t.Context(), "safe-mode", ""); err != nil { // so that the sweep asks for the marks, just before it reads
+		t.Fatal(err)
+	}
+	if err := kept.Save(0, 0); err != nil {
+		t.Fatal(err)
+	}
+	for len(asked) > 0 {
+		<-asked
+	}
+	go func() { swept <- b.engine.SweepOnce(t.Context()) }()
+	<-asked
+	for range 20 { // time enough for a sweep that reads too early
+		if _, err := b.db.Live(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := hang.Lift(); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(<-adopted, <-swept); err != nil {
+		t.Fatal(err)
+	}
+	if !b.there(networkOf(b, sandbox)) {
+		t.Error("its network was taken away from under it")
+	}
+}
+
+// tellingMarks tell when somebody asks for them.
+type tellingMarks struct {
+	*marks
+	asked chan struct{}
+}
+
+func (m *tellingMarks) Load() (events, receipts int64, err error) {
+	m.asked <- struct{}{}
+	return m.marks.Load()
 }

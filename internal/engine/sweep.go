@@ -35,18 +35,13 @@ func (e *Engine) sweepOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Rows before lists: what is ready by its row was there before the list was made, so it must be in it.
-	envs, err := e.store.Live(ctx)
-	if err != nil {
-		return err
-	}
 	errs := make([]error, len(hosts))
 	var wg sync.WaitGroup
 	for i, h := range hosts {
 		wg.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
 			defer cancel()
-			if err := e.sweepHost(ctx, h, on(h, envs)); err != nil {
+			if err := e.sweepHost(ctx, h); err != nil {
 				errs[i] = fmt.Errorf("sweep host %s: %w", h.Name, err)
 			}
 		})
@@ -67,8 +62,15 @@ func on(h *Host, envs []fleet.Environment) map[string]fleet.Environment {
 }
 
 // sweepHost looks at everything of ours on one host. Each part is done whatever becomes of the others.
-func (e *Engine) sweepHost(ctx context.Context, h *Host, envs map[string]fleet.Environment) error {
+func (e *Engine) sweepHost(ctx context.Context, h *Host) error {
 	defer e.orphans.decide(h.Name)()
+	// Rows before lists: what is ready by its row was there before the list was made, so it must be in it. And not before the
+	// lock: what is adopted meanwhile must be among them, or its network would count as nobody's.
+	live, err := e.store.Live(ctx)
+	if err != nil {
+		return err
+	}
+	envs := on(h, live)
 	seen, err := e.look(ctx, h, envs)
 	if err != nil {
 		return err
