@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	ossignal "os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -144,6 +145,10 @@ func TestInterruptingDownSaysThatItGoesOn(t *testing.T) {
 func TestExecPassesSignalsOn(t *testing.T) {
 	for name, signal := range map[string]syscall.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "QUIT": syscall.SIGQUIT} {
 		t.Run(name, func(t *testing.T) {
+			// What is started here must not inherit that a signal is ignored, as under nohup: a shell cannot trap such.
+			caught := make(chan os.Signal, 1)
+			ossignal.Notify(caught, signal)
+			defer ossignal.Stop(caught)
 			server := startServer(t)
 			if err := server.Add("web", "leased"); err != nil {
 				t.Fatal(err)
