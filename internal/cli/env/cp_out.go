@@ -34,7 +34,7 @@ type Copied struct {
 
 func (x *copier) done(c Copied) error {
 	return x.opts.Factory.Print(c, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "%d files, %s -> %s\n", c.Files, format.Bytes(c.Bytes), format.Clean(c.Path))
+		_, err := fmt.Fprintf(w, "%s, %s -> %s\n", format.Count(c.Files, "file"), format.Bytes(c.Bytes), format.Clean(c.Path))
 		return err
 	})
 }
