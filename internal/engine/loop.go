@@ -22,16 +22,22 @@ func loop(ctx context.Context, wake <-chan struct{}, once func() time.Duration) 
 	}
 }
 
-// beat is the clock's multiple of time at which is done what need not be to the second: a process that wakes up once
-// for all of it takes less of the machine than one that wakes up for each.
-const beat = 5 * time.Second
+// beat is the clock's multiple of time at which is done what need not be to the second, and bar that of what is done
+// seldom: a process that wakes up once for all of it takes less of the machine than one that wakes up for each.
+const (
+	beat = 5 * time.Second
+	bar  = 15 * time.Second
+)
 
-// onBeat makes a wait of a beat or more end on the last beat within it.
+// onBeat makes a wait of a beat or more end on the last beat within it, one of a bar or more on the last bar.
 func onBeat(now time.Time, wait time.Duration) time.Duration {
-	if wait < beat {
+	switch {
+	case wait < beat:
 		return wait
+	case wait < bar:
+		return now.Add(wait).Truncate(beat).Sub(now)
 	}
-	return now.Add(wait).Truncate(beat).Sub(now)
+	return now.Add(wait).Truncate(bar).Sub(now)
 }
 
 // restShare and mostRest bound what planning takes. A plan reads every environment, and each claim asks for a plan.

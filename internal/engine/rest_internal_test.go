@@ -69,7 +69,8 @@ func TestLoopsWakeUpTogether(t *testing.T) {
 	at := time.Date(2026, 5, 6, 7, 8, 11, 0, time.UTC) // a second after a beat
 	for wait, want := range map[time.Duration]time.Duration{
 		0: 0, time.Millisecond: time.Millisecond, beat - 1: beat - 1, // due soon
-		beat: 4 * time.Second, 8 * time.Second: 4 * time.Second, 9 * time.Second: 9 * time.Second, 30 * time.Second: 29 * time.Second,
+		beat: 4 * time.Second, 8 * time.Second: 4 * time.Second, 9 * time.Second: 9 * time.Second, bar - 1: 14 * time.Second,
+		bar: 4 * time.Second, 19 * time.Second: 19 * time.Second, 30 * time.Second: 19 * time.Second, 34 * time.Second: 34 * time.Second,
 	} {
 		if got := onBeat(at, wait); got != want {
 			t.Errorf("asked to wait for %s it waits for %s, want %s", wait, got, want)
