@@ -41,11 +41,7 @@ func (b *bench) emptied(change ...func(*engine.Config)) *bench {
 // adoptedEvent gives what the record says of an adoption.
 func (b *bench) adoptedEvent(id string) string {
 	b.t.Helper()
-	events, err := b.db.EventsBy(b.t.Context(), store.EventFilter{Limit: store.MaxLimit})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	for _, ev := range events {
+	for _, ev := range b.record() {
 		if ev.Kind == "orphan.adopted" && ev.EnvironmentID == id {
 			return ev.Message
 		}

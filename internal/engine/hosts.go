@@ -126,11 +126,12 @@ func (e *Engine) host(name string) (*Host, error) {
 	if h := e.hosts.byName[name]; h != nil {
 		return h, nil
 	}
-	return nil, unreachable(name).WithHint("ask the daemon that serves it, or declare it here too: bothy host ls")
+	return nil, unreachable(name)
 }
 
 func unreachable(name string) *fleet.Error {
-	return fleet.Errorf(fleet.CodeUnavailable, "the host %q is not one that this daemon can reach", name)
+	return fleet.Errorf(fleet.CodeUnavailable, "the host %q is not one that this daemon can reach", name).
+		WithHint("ask the daemon that serves it, or declare it here too: bothy host ls")
 }
 
 // hostFor gives the host that an environment stands on, to somebody who wants to use it. Code unavailable: only another
@@ -147,7 +148,7 @@ func (e *Engine) hostFor(ctx context.Context, env fleet.Environment) (*Host, err
 	case !row.Served(e.Now()):
 		return nil, err.WithHint("no running daemon serves it now, nothing is lost; the platform team sees it with: bothy host ls")
 	case row.Address == "":
-		return nil, err.WithHint("ask the daemon that serves it, or declare it here too: bothy host ls")
+		return nil, err
 	default:
 		return nil, err.WithHint("ask the daemon that serves it%s: bothy --host %s exec %s -- COMMAND; cp, shell and logs alike",
 			e.aboutAddress(row.Address), row.Address, env.Name)

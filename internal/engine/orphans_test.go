@@ -67,15 +67,21 @@ func (b *bench) orphans() engine.OrphanReport {
 	return report
 }
 
-// recorded counts the entries of a kind in the whole record.
-func (b *bench) recorded(kind string) int {
+// record is all of it.
+func (b *bench) record() []fleet.Event {
 	b.t.Helper()
 	events, err := b.db.EventsBy(b.t.Context(), store.EventFilter{Limit: store.MaxLimit})
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	return events
+}
+
+// recorded counts the entries of a kind in the whole record.
+func (b *bench) recorded(kind string) int {
+	b.t.Helper()
 	n := 0
-	for _, ev := range events {
+	for _, ev := range b.record() {
 		if ev.Kind == kind {
 			n++
 		}

@@ -101,6 +101,33 @@ func (e *Engine) poolFileDiffers(ctx context.Context) string {
 	if err != nil {
 		return "the pools cannot be read: " + err.Error()
 	}
+	named, gone := e.compareFile(kept, wanted)
+	for _, p := range named {
+		switch {
+		case p.err != nil:
+			return p.err.Error()
+		case !p.there:
+			return fmt.Sprintf("there is no pool %s", p.Name)
+		case !p.same:
+			return fmt.Sprintf("pool %s is not as it says", p.Name)
+		}
+	}
+	if len(gone) > 0 {
+		return fmt.Sprintf("it does not name pool %s, which another file does", gone[0].Name)
+	}
+	return ""
+}
+
+// filePool is a pool that a file names: whether one of its name is there, and the same, and what is wrong with it.
+type filePool struct {
+	fleet.Pool
+	there, same bool
+	err         error
+}
+
+// compareFile compares the pools that a file names with those that are kept. gone are those of a file that it does not name, in
+// the order in which they are kept.
+func (e *Engine) compareFile(kept, wanted []fleet.Pool) (named []filePool, gone []fleet.Pool) {
 	before := map[string]fleet.Pool{}
 	for _, p := range kept {
 		before[p.Name] = p
@@ -109,21 +136,15 @@ func (e *Engine) poolFileDiffers(ctx context.Context) string {
 		p.FromFile = true
 		old, there := before[p.Name]
 		delete(before, p.Name)
-		switch err := e.checkPool(&p); {
-		case err != nil:
-			return err.Error()
-		case !there:
-			return fmt.Sprintf("there is no pool %s", p.Name)
-		case !e.same(old, p):
-			return fmt.Sprintf("pool %s is not as it says", p.Name)
-		}
+		err := e.checkPool(&p)
+		named = append(named, filePool{Pool: p, there: there, same: err == nil && there && e.same(old, p), err: err})
 	}
 	for _, p := range kept {
-		if old, left := before[p.Name]; left && old.FromFile {
-			return fmt.Sprintf("it does not name pool %s, which another file does", p.Name)
+		if _, left := before[p.Name]; left && p.FromFile {
+			gone = append(gone, p)
 		}
 	}
-	return ""
+	return named, gone
 }
 
 // actorFile is the actor of what the platform team's file says.
@@ -137,30 +158,19 @@ func (e *Engine) ApplyPools(ctx context.Context, pools []fleet.Pool) error {
 	if err != nil {
 		return err
 	}
-	before := map[string]fleet.Pool{}
-	for _, p := range kept {
-		before[p.Name] = p
-	}
+	named, gone := e.compareFile(kept, pools)
 	var errs []error
-	for _, p := range pools {
-		p.FromFile = true
-		old, there := before[p.Name]
-		delete(before, p.Name)
-		if err := e.checkPool(&p); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		if there && e.same(old, p) {
-			continue
-		}
-		if _, err := e.writePool(ctx, p, actorFile); err != nil {
-			errs = append(errs, err)
+	for _, p := range named {
+		switch {
+		case p.err != nil:
+			errs = append(errs, p.err)
+		case !p.same:
+			if _, err := e.writePool(ctx, p.Pool, actorFile); err != nil {
+				errs = append(errs, err)
+			}
 		}
 	}
-	for _, old := range before {
-		if !old.FromFile {
-			continue
-		}
+	for _, old := range gone {
 		if err := e.store.RemovePool(ctx, old.Name, e.poolEvent(old.Name, actorFile, "pool.removed", "the file does not name it any more")); err != nil {
 			errs = append(errs, err)
 		}

@@ -56,7 +56,7 @@ func untilPrepared(p preparation) time.Duration {
 	if provisioner.IsUnavailable(p.err) {
 		longest = longestAwayRetry
 	}
-	return min(awayRetry<<min(p.failed-1, 10), longest)
+	return doubled(awayRetry, p.failed-1, longest)
 }
 
 func (p *preparations) at(host, digest string) preparation {

@@ -58,11 +58,7 @@ const forecastID = "forecast"
 // forecast plans with the request as if it had been admitted.
 func (e *Engine) forecast(ctx context.Context, w *wish, now time.Time) (forecast, error) {
 	f := forecast{now: now}
-	around, err := e.around(ctx, now)
-	if err != nil {
-		return f, err
-	}
-	s, err := e.snapshot(ctx, around)
+	s, err := e.snapshotAt(ctx, now)
 	if err != nil {
 		return f, err
 	}

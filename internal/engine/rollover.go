@@ -30,11 +30,7 @@ func (e *Engine) stuckPools(ctx context.Context, pools []resolved, envs []fleet.
 		return nil, nil
 	}
 	now := e.Now()
-	around, err := e.around(ctx, now)
-	if err != nil {
-		return nil, err
-	}
-	s, err := e.snapshot(ctx, around)
+	s, err := e.snapshotAt(ctx, now)
 	if err != nil {
 		return nil, err
 	}

@@ -274,6 +274,9 @@ func (e *Engine) yield(ctx context.Context, env fleet.Environment, cause error) 
 }
 
 // backoff is the wait before another try, doubling from 1 s to 30 s.
-func backoff(failed int) time.Duration {
-	return min(time.Second<<min(max(failed, 0), 10), 30*time.Second)
+func backoff(failed int) time.Duration { return doubled(time.Second, failed, 30*time.Second) }
+
+// doubled is a wait that doubles so many times, up to the longest.
+func doubled(first time.Duration, times int, longest time.Duration) time.Duration {
+	return min(first<<min(max(times, 0), 10), longest)
 }

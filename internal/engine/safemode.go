@@ -33,15 +33,8 @@ func (s safety) leased(env *fleet.Environment, at time.Time) bool {
 	return env.State == fleet.Leased && (!env.Lease.Expired(at) || s.doubts(env))
 }
 
-func (e *Engine) safety(ctx context.Context) (s safety, err error) {
-	text, err := e.store.Setting(ctx, settingSafe)
-	if err != nil || text == "" {
-		return s, err
-	}
-	if err := json.Unmarshal([]byte(text), &s); err != nil {
-		return s, fmt.Errorf("read whether the database can be believed: %w", err)
-	}
-	return s, nil
+func (e *Engine) safety(ctx context.Context) (safety, error) {
+	return setting[safety](ctx, e, settingSafe, "whether the database can be believed")
 }
 
 // doubted is what work on an environment is told that safe mode leaves alone.

@@ -68,6 +68,15 @@ func (a surroundings) text(now time.Time) string {
 	return b.String()
 }
 
+// snapshotAt reads all that a plan needs that is made beside the controller's.
+func (e *Engine) snapshotAt(ctx context.Context, now time.Time) (plan.Snapshot, error) {
+	around, err := e.around(ctx, now)
+	if err != nil {
+		return plan.Snapshot{}, err
+	}
+	return e.snapshot(ctx, around)
+}
+
 // snapshot reads the environments and puts everything together for one plan.
 func (e *Engine) snapshot(ctx context.Context, a surroundings) (plan.Snapshot, error) {
 	envs, err := e.store.Live(ctx)
@@ -90,15 +99,20 @@ func (e *Engine) snapshot(ctx context.Context, a surroundings) (plan.Snapshot, e
 // settingBrake is the brake as the last plan left it, in JSON; empty when it is off.
 const settingBrake = "brake"
 
-func (e *Engine) brake(ctx context.Context) (b fleet.Brake, err error) {
-	text, err := e.store.Setting(ctx, settingBrake)
+func (e *Engine) brake(ctx context.Context) (fleet.Brake, error) {
+	return setting[fleet.Brake](ctx, e, settingBrake, "the brake")
+}
+
+// setting reads a setting that is kept in JSON; an empty one is the zero value.
+func setting[T any](ctx context.Context, e *Engine, name, what string) (value T, err error) {
+	text, err := e.store.Setting(ctx, name)
 	if err != nil || text == "" {
-		return b, err
+		return value, err
 	}
-	if err := json.Unmarshal([]byte(text), &b); err != nil {
-		return b, fmt.Errorf("read the brake: %w", err)
+	if err := json.Unmarshal([]byte(text), &value); err != nil {
+		return value, fmt.Errorf("read %s: %w", what, err)
 	}
-	return b, nil
+	return value, nil
 }
 
 // keptTimes is how many creates of a blueprint digest an expected time is taken from.

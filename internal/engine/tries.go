@@ -57,7 +57,7 @@ func (t *tries) putOff(env fleet.Environment) time.Duration {
 	known.waiting = true
 	known.away++
 	known.streak++
-	return min(awayRetry<<min(known.streak-1, 10), longestAwayRetry)
+	return doubled(awayRetry, known.streak-1, longestAwayRetry)
 }
 
 // end forgets a try that nothing is to follow.

@@ -175,7 +175,7 @@ func (e *Engine) blameHost(ctx context.Context, env fleet.Environment, why *Why)
 	case hosts[i].Down != "":
 		why.Cause = fmt.Sprintf("it stands on host %s, which cannot be used now: %s", env.Host, hosts[i].Down)
 	default:
-		if address := e.Elsewhere(ctx, env.Host); address != "" && env.State == fleet.Leased {
+		if address := hosts[i].Address; address != "" && e.hosts.byName[env.Host] == nil && env.State == fleet.Leased {
 			why.Next = fmt.Sprintf("use it at the daemon that serves its host%s: bothy --host %s shell %s", e.aboutAddress(address), address, env.Name)
 		}
 		return nil

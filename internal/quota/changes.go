@@ -32,7 +32,7 @@ func texts(l fleet.Limits) []limitText {
 		if n == nil {
 			return limitText{of.what, none}
 		}
-		return limitText{of.what, (&Refusal{Unit: of.unit}).Text(*n)}
+		return limitText{of.what, amountText(*n, of.unit, of.currency)}
 	}
 	longest := none
 	if l.MaxTTL != nil {

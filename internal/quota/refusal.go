@@ -37,10 +37,12 @@ const (
 )
 
 // Text writes an amount in the refusal's unit as its sentence does.
-func (r *Refusal) Text(amount int64) string {
-	switch r.Unit {
+func (r *Refusal) Text(amount int64) string { return amountText(amount, r.Unit, r.Currency) }
+
+func amountText(amount int64, unit, currency string) string {
+	switch unit {
 	case UnitMicros:
-		return Money(amount, r.Currency)
+		return Money(amount, currency)
 	case UnitSeconds:
 		return seconds(amount)
 	case UnitMilliCPUs:
