@@ -171,7 +171,8 @@ func (k *keeper) settle(known []slot, found map[string]network.Summary, live []s
 	for _, reserved := range live {
 		name := slotOf(reserved)
 		isLive[name] = true
-		if _, exists := found[name]; exists {
+		// A spare one of that name was made after its row was read: nobody has it.
+		if _, exists := found[name]; exists && !keep[name] {
 			k.held[name] = 0
 		}
 	}

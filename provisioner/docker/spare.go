@@ -98,7 +98,10 @@ func (k *keeper) fill(ctx context.Context) error {
 		if enough {
 			return nil
 		}
-		if _, err := k.create(ctx, func(s slot) { k.spare = append(k.spare, s) }); err != nil {
+		if _, err := k.create(ctx, func(s slot) {
+			delete(k.held, s.name) // of one of that name that is gone: a sweep may have read its row before
+			k.spare = append(k.spare, s)
+		}); err != nil {
 			return err
 		}
 	}
