@@ -1,9 +1,11 @@
 package chaos_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,9 +34,13 @@ type daemon struct {
 	stopped bool
 	// bounced: the present process was asked to stop, for another one to be started.
 	bounced bool
-	kills   int
-	failed  error
-	ended   chan struct{}
+	// cut: the present process was killed while it stopped, or was asked to stop before it had begun.
+	cut bool
+	// logged is how long the log was before the present process.
+	logged int64
+	kills  int
+	failed error
+	ended  chan struct{}
 }
 
 // newDaemon prepares a daemon with a state directory of its own.
@@ -88,6 +94,9 @@ func (d *daemon) launch(orders string) (*exec.Cmd, error) {
 		return nil, err
 	}
 	defer log.Close()
+	if d.logged, err = log.Seek(0, io.SeekEnd); err != nil {
+		return nil, err
+	}
 	cmd := exec.Command(filepath.Join(binDir, "bothyd"), d.args...)
 	cmd.Env = append(rig.CleanEnv(),
 		"BOTHY_CONFIG="+os.DevNull, "CHAOS_KILLPOINTS="+orders, "CHAOS_CLOCK_OFFSET="+d.clockFile(), "CHAOS_GOROUTINES="+d.goroutinesFile())
@@ -109,7 +118,11 @@ func (d *daemon) again(cmd *exec.Cmd, err error) bool {
 	switch {
 	case status.Signaled() && status.Signal() == syscall.SIGKILL:
 		d.kills++
-		d.bounced = false
+		d.bounced, d.cut = false, d.stopped
+		return !d.stopped
+	case (d.bounced || d.stopped) && (err == nil || status.Signal() == syscall.SIGTERM) && !d.begun():
+		// It had just been started in place of one that was killed, and did not hear the signal yet: no stop of a daemon.
+		d.bounced, d.cut = false, d.stopped
 		return !d.stopped
 	case d.bounced && err == nil:
 		d.bounced = false
@@ -118,6 +131,12 @@ func (d *daemon) again(cmd *exec.Cmd, err error) bool {
 		d.failed = fmt.Errorf("bothyd %s ended by itself: %v", d.name, cmd.ProcessState)
 	}
 	return false
+}
+
+// begun reports whether the present process came as far as to say that it starts.
+func (d *daemon) begun() bool {
+	log, err := os.ReadFile(d.logFile())
+	return err == nil && bytes.Contains(log[d.logged:], []byte("bothyd starts"))
 }
 
 func (d *daemon) fail(err error) {
@@ -170,8 +189,35 @@ func (d *daemon) bounce(ctx context.Context) error {
 	})
 }
 
-// stop ends the daemon for good, cleanly when it can.
+// stop ends the daemon for good, cleanly when it can. One that is killed while it stops leaves what the next process
+// takes away, so there is a next one.
 func (d *daemon) stop() error {
+	for {
+		if err := d.stopOnce(); !d.cut {
+			return err
+		}
+		d.cut, d.stopped, d.ended = false, false, make(chan struct{})
+		go d.keep("")
+		if err := d.answers(context.Background()); err != nil {
+			return errors.Join(err, d.stopOnce())
+		}
+	}
+}
+
+// answers waits until the daemon answers, or has ended.
+func (d *daemon) answers(ctx context.Context) error {
+	return retry(ctx, "bothyd answers", func() error {
+		_, err := d.client.Version(ctx)
+		select {
+		case <-d.ended:
+			return d.failed
+		default:
+			return err
+		}
+	})
+}
+
+func (d *daemon) stopOnce() error {
 	d.mu.Lock()
 	d.stopped = true
 	d.mu.Unlock()

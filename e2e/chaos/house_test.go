@@ -140,21 +140,15 @@ func (h *house) open(ctx context.Context, orders string) error {
 		orders = ""
 	}
 	for _, d := range h.daemons {
-		err := retry(ctx, "bothyd answers", func() error {
-			v, err := d.client.Version(ctx)
-			h.instance = v.Instance
-			select {
-			case <-d.ended:
-				return d.failed
-			default:
-				return err
-			}
-		})
-		if err != nil {
+		if err := d.answers(ctx); err != nil {
 			return fmt.Errorf("%w\n%s", err, d.lastLog())
 		}
 	}
-	return nil
+	return h.ask(ctx, "read the installation's id", func(c *client.Client) error {
+		v, err := c.Version(ctx)
+		h.instance = v.Instance
+		return err
+	})
 }
 
 // close stops the daemons and removes everything.
