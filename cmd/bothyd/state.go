@@ -135,5 +135,32 @@ func (d *stateDir) Load() (events, receipts int64, err error) {
 
 // Save keeps how far the database's records are.
 func (d *stateDir) Save(events, receipts int64) error {
-	return d.replace("marks", "how far the records are", fmt.Appendf(nil, "%d %d\n", events, receipts))
+	return d.replace("marks", whatMarks, marksText(events, receipts))
+}
+
+// Note writes over what is kept, without a wait for the disk: the text is always as long, and far less than what a disk writes whole.
+func (d *stateDir) Note(events, receipts int64) error {
+	text := marksText(events, receipts)
+	f, err := os.OpenFile(d.join("marks"), os.O_WRONLY, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return d.Save(events, receipts)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", whatMarks, err)
+	}
+	if info, err := f.Stat(); err != nil || info.Size() != int64(len(text)) { // an earlier version's
+		return errors.Join(err, f.Close(), d.Save(events, receipts))
+	}
+	killpoint.Reach("file", "marks", killpoint.Before)
+	defer killpoint.Reach("file", "marks", killpoint.After)
+	if err := errors.Join(writeString(f, string(text)), f.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", whatMarks, err)
+	}
+	return nil
+}
+
+const whatMarks = "how far the records are"
+
+func marksText(events, receipts int64) []byte {
+	return fmt.Appendf(nil, "%19d %19d\n", events, receipts)
 }

@@ -45,6 +45,9 @@ func beginLease(env *fleet.Environment, now time.Time) {
 // the last one stands on a host that another daemon serves.
 func (e *Engine) handOverClaim(ctx context.Context, w *wish, env fleet.Environment) (fleet.Environment, error) {
 	for try := 1; env.State == fleet.Leased && env.Work.Worker == e.cfg.Worker; try++ {
+		if err := e.noteMarks(ctx); err != nil {
+			return env, fmt.Errorf("hand over: %w", err)
+		}
 		cause := e.personalise(ctx, env, secretFiles(w.secrets))
 		if cause == nil {
 			return e.recordHandOver(ctx, env)

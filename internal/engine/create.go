@@ -284,6 +284,7 @@ func (e *Engine) handOver(ctx context.Context, env fleet.Environment) {
 		}
 		return e.recordLeased(row, now), nil
 	})
+	e.noteGiven(ctx)
 	if made && forPool(env) {
 		e.noteMade(ctx, env.Pool, "")
 	}

@@ -76,13 +76,6 @@ type Config struct {
 	ExtraChecks []func(context.Context) Check
 }
 
-// Marks remembers, outside of the database, how far its records were.
-type Marks interface {
-	// Load gives the numbers that were saved last, zeros when none were.
-	Load() (events, receipts int64, err error)
-	Save(events, receipts int64) error
-}
-
 // Engine acts on environments. Make one with New, then Run it.
 type Engine struct {
 	cfg        Config
@@ -98,7 +91,9 @@ type Engine struct {
 	// receiptKey signs receipts.
 	receiptKey ed25519.PrivateKey
 	// offers are read once for all requests that come at the same time.
-	offers   sharedRead[offer]
+	offers sharedRead[offer]
+	// ends are read once for all that note them at the same time.
+	ends     sharedRead[recordsEnd]
 	watchers watchers
 	running  running
 	tries    tries
@@ -113,7 +108,7 @@ type Engine struct {
 	plans   atomic.Bool
 	orphans *orphanage
 	meters  meters
-	marks   savedMarks
+	marks   keptMarks
 
 	planNudge chan struct{}
 	workNudge chan struct{}
@@ -168,7 +163,8 @@ func New(cfg Config) (*Engine, error) {
 		return nil, fmt.Errorf("make engine: %w", err)
 	}
 	e.orphans = newOrphanage(e.hosts.names)
-	e.offers.read = e.readOffer
+	e.offers.read = e.lookAndReadOffer
+	e.ends.read = e.readRecordsEnd
 	return e, nil
 }
 

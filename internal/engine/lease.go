@@ -38,6 +38,7 @@ func (e *Engine) Extend(ctx context.Context, who fleet.Identity, nameOrID string
 	})
 	switch {
 	case err == nil:
+		e.noteGiven(ctx)
 		nudge(e.planNudge)
 	case refusal != nil:
 		err = e.tellHolders(ctx, refusal, asked, err)

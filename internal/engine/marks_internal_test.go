@@ -12,6 +12,8 @@ type memory struct{ events, receipts int64 }
 
 func (m *memory) Load() (events, receipts int64, err error) { return m.events, m.receipts, nil }
 
+func (m *memory) Note(events, receipts int64) error { return m.Save(events, receipts) }
+
 func (m *memory) Save(events, receipts int64) error {
 	m.events, m.receipts = events, receipts
 	return nil
@@ -26,7 +28,7 @@ func TestMarksGoBackInSafeModeOnly(t *testing.T) {
 	}
 	defer db.Close()
 	kept := &memory{events: 7, receipts: 2}
-	e := &Engine{cfg: Config{Marks: kept}, store: db, marks: savedMarks{events: 7, receipts: 2}}
+	e := &Engine{cfg: Config{Marks: kept}, store: db, marks: keptMarks{recordsEnd: recordsEnd{7, 2}, saved: true}}
 	if err := e.saveMarks(t.Context(), safety{}); err != nil || *kept != (memory{7, 2}) {
 		t.Errorf("kept %+v, %v", *kept, err)
 	}

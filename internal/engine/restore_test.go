@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -150,6 +151,72 @@ func TestDatabaseRestoredUnderARunningDaemon(t *testing.T) {
 	}
 	if !b.orphans().Safe || !b.there(unknown.ID) {
 		t.Errorf("safe: %t, what is unknown is there: %t", b.orphans().Safe, b.there(unknown.ID))
+	}
+}
+
+// TestMarksComeBeforeWhatIsGiven: a claim, an extension, a hand-over and a receipt are in the marks at once and not at the next
+// sweep, so that a database that was saved just before them, and restored, is seen to be behind; a claim's are before
+// anything of its holder is in the sandbox.
+func TestMarksComeBeforeWhatIsGiven(t *testing.T) {
+	kept := &marks{}
+	b := setup(t, func(c *engine.Config) { c.Marks, c.SweepEvery = kept, time.Hour }).run()
+	waitUntil(t, "the only sweep is over", func() bool { return b.world.Calls(fake.OpReconcile) > 0 })
+	in := func(id, kind string) bool {
+		t.Helper()
+		events, err := b.db.Events(t.Context(), id, 0, 100)
+		known, _, _ := kept.Load()
+		at := slices.IndexFunc(events, func(e fleet.Event) bool { return e.Kind == kind })
+		if err != nil || at < 0 {
+			t.Fatalf("no event %s among %+v, %v", kind, events, err)
+		}
+		return known >= events[at].Seq
+	}
+	cold := b.untilState(b.acquire(func(r *engine.Request) { r.NoPool = true }).ID, fleet.Leased)
+	waitUntil(t, "the hand-over is in the marks", func() bool { return in(cold.ID, "environment.ready") })
+	if _, err := b.engine.Extend(t.Context(), ann, cold.ID, time.Minute); err != nil || !in(cold.ID, "lease.extended") {
+		t.Errorf("extended (%v), and the marks do not know", err)
+	}
+	b.release(cold.ID)
+	waitUntil(t, "the receipt is in the marks", func() bool { _, receipts, _ := kept.Load(); return receipts == 1 })
+
+	b.pool("builders", 1)
+	warm := b.untilWarm(1)[0]
+	hang := b.inject(fake.Hang(fake.OpDeliver, fake.Before))
+	var got engine.Acquired
+	claimed := make(chan error)
+	go func() {
+		var err error
+		got, err = b.request()
+		claimed <- err
+	}()
+	b.reached(hang)
+	if !in(warm.ID, "environment.claimed") {
+		t.Error("secrets are delivered, and the marks do not know of the claim")
+	}
+	if err := hang.Lift(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-claimed; err != nil || got.Env.ID != warm.ID {
+		t.Errorf("claimed %s, %v; want %s", got.Env.ID, err, warm.ID)
+	}
+}
+
+// TestNothingWarmFromARestoredDatabase: it is seen before a claim, also between two sweeps of a daemon that runs.
+func TestNothingWarmFromARestoredDatabase(t *testing.T) {
+	kept := &marks{}
+	b := setup(t, func(c *engine.Config) { c.Marks, c.SweepEvery = kept, time.Hour }).run()
+	b.pool("builders", 1)
+	warm := b.untilWarm(1)[0]
+	b.clock.advance(time.Minute)
+	if err := kept.Save(1000, 10); err != nil { // the daemon has seen more than the database now knows
+		t.Fatal(err)
+	}
+	got, err := b.request()
+	if err != nil || got.Env.ID == warm.ID || !b.orphans().Safe {
+		t.Errorf("given %s (%v), safe: %t; want another than %s, and safe mode", got.Env.ID, err, b.orphans().Safe, warm.ID)
+	}
+	if row := b.get(warm.ID); row.State != fleet.Warm || !b.there(row.SandboxID) {
+		t.Errorf("what may be in use is %s", row.State)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
@@ -108,70 +107,6 @@ func (e *Engine) setBack(ctx context.Context) (string, error) {
 	}
 	return e.behind(ctx)
 }
-
-// behind tells how the database's records end before what this daemon has seen; "" when they do not.
-func (e *Engine) behind(ctx context.Context) (string, error) {
-	if e.cfg.Marks == nil {
-		return "", nil
-	}
-	knownEvents, knownReceipts, err := e.cfg.Marks.Load()
-	if err != nil {
-		return "", err
-	}
-	events, receipts, err := e.store.Marks(ctx)
-	if err != nil {
-		return "", err
-	}
-	if events < knownEvents || receipts < knownReceipts {
-		return fmt.Sprintf("the database was lost or restored: it ends at event %d and receipt %d, this daemon has seen event %d and receipt %d",
-			events, receipts, knownEvents, knownReceipts), nil
-	}
-	return "", nil
-}
-
-// savedMarks are what this process saved last.
-type savedMarks struct {
-	mu               sync.Mutex
-	events, receipts int64
-}
-
-// saveMarks keeps how far the records are, outside of the database. In safe mode alone they may go back.
-func (e *Engine) saveMarks(ctx context.Context, s safety) error {
-	if e.cfg.Marks == nil {
-		return nil
-	}
-	events, receipts, err := e.store.Marks(ctx)
-	if err != nil {
-		return err
-	}
-	e.marks.mu.Lock()
-	defer e.marks.mu.Unlock()
-	behind := events < e.marks.events || receipts < e.marks.receipts
-	if e.marks.events == events && e.marks.receipts == receipts || behind && s.Reason == "" {
-		return nil
-	}
-	if err := e.cfg.Marks.Save(events, receipts); err != nil {
-		return err
-	}
-	e.marks.events, e.marks.receipts = events, receipts
-	return nil
-}
-
-// leaveMarks saves the marks once more at the end of ctx, so that nothing of what was done since the last sweep is missed.
-func (e *Engine) leaveMarks(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveFor)
-	defer cancel()
-	s, err := e.lookBehind(ctx)
-	if err == nil {
-		err = e.saveMarks(ctx, s)
-	}
-	if err != nil {
-		e.logger.Warn("how far the records are could not be kept; should the database be restored, safe mode may come late", "error", err)
-	}
-}
-
-// leaveFor bounds each of the last writes of a daemon that stops.
-const leaveFor = 5 * time.Second
 
 // endSafeMode ends safe mode once nothing is left to decide on.
 func (e *Engine) endSafeMode(ctx context.Context, who fleet.Identity) error {

@@ -25,6 +25,8 @@ func (m *marks) Load() (events, receipts int64, err error) {
 	return m.events, m.receipts, nil
 }
 
+func (m *marks) Note(events, receipts int64) error { return m.Save(events, receipts) }
+
 func (m *marks) Save(events, receipts int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
