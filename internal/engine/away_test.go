@@ -157,6 +157,30 @@ func TestTriedAtOnceAfterARestart(t *testing.T) {
 	b.untilState(env.ID, fleet.Leased)
 }
 
+// TestDestroyedWithoutTerraform: a provider that cannot be had keeps nothing alive, as the engine can be asked itself.
+func TestDestroyedWithoutTerraform(t *testing.T) {
+	b := setup(t, unending).run()
+	env := b.untilState(b.acquire().ID, fleet.Leased)
+	b.inject(away(fake.OpDestroy, "the provider cannot be had"))
+	if _, err := b.engine.Release(t.Context(), ann, env.ID); err != nil {
+		t.Fatal(err)
+	}
+	var waited time.Duration
+	for range 6 {
+		wait := b.putOff(env.ID)
+		if !b.there(env.SandboxID) {
+			t.Fatalf("after %s it is gone, and Terraform was not waited for", waited)
+		}
+		waited += wait
+		b.clock.advance(wait)
+	}
+	b.untilGone(env.ID)
+	b.nothingLeft()
+	if waited != 90*time.Second || !lists(b.proof(env.ID), "container", env.SandboxID) {
+		t.Errorf("waited %s, and the receipt says %+v", waited, b.proof(env.ID))
+	}
+}
+
 // TestBlueprintNotReady: a provider that cannot be had is told by the checks, tried again by itself, and waited for.
 func TestBlueprintNotReady(t *testing.T) {
 	b := setup(t, unending)

@@ -44,9 +44,22 @@ func (e *Engine) destroy(ctx context.Context, env fleet.Environment) {
 	}
 }
 
-// driverTries is how many tries to destroy wait for the driver to succeed.
-// After them the sweep by label alone must do: everything a blueprint can make carries our labels.
-const driverTries = 2
+const (
+	// driverTries is how many tries to destroy wait for the driver to succeed. After them the sweep
+	// by label alone must do: everything a blueprint can make carries our labels.
+	driverTries = 2
+	// driverAwayTries is the same for a driver that is away, as Terraform without its provider: a minute and a half, after
+	// which the engine, which answers, need not wait for it.
+	driverAwayTries = 6
+)
+
+// goesWithout reports whether the driver has failed often enough to take an environment away without it.
+func (e *Engine) goesWithout(env fleet.Environment, failed error) bool {
+	if provisioner.IsUnavailable(failed) {
+		return e.tries.foundAway(env.ID) >= driverAwayTries
+	}
+	return env.Work.Attempts >= driverTries
+}
 
 // clean removes everything that an earlier try to create left, and returns nil only when nothing was found any more.
 func (e *Engine) clean(ctx context.Context, env fleet.Environment, log *progress) error {
@@ -68,7 +81,7 @@ func (e *Engine) takeAway(ctx context.Context, env fleet.Environment, log *progr
 		return nil, err
 	}
 	if err := e.driverDestroy(ctx, h, env, log); err != nil {
-		if ctx.Err() != nil || provisioner.IsUnavailable(err) || env.Work.Attempts < driverTries {
+		if ctx.Err() != nil || !e.goesWithout(env, err) {
 			return nil, err
 		}
 		log.step("sweep", "Terraform could not destroy it (%s); it is removed by label instead", provisioner.Sentence(err))

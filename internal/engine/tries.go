@@ -69,11 +69,19 @@ func (t *tries) end(id string) {
 	}
 }
 
-// repeats reports whether the try that runs follows one that found something away.
-func (t *tries) repeats(id string) bool {
+// foundAway is how many tries before the one that runs, in a row, found something away.
+func (t *tries) foundAway(id string) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.of[id] != nil && t.of[id].away > 0
+	if known := t.of[id]; known != nil {
+		return known.away
+	}
+	return 0
+}
+
+// repeats reports whether the try that runs follows one that found something away.
+func (t *tries) repeats(id string) bool {
+	return t.foundAway(id) > 0
 }
 
 // tell notes a line of an environment's log, and reports whether it was told before.
