@@ -85,6 +85,14 @@ func (e *Engine) Release(ctx context.Context, who fleet.Identity, nameOrID strin
 	if err != nil {
 		return fleet.Environment{}, err
 	}
+	stuck, _, err := e.stuckOnHost(ctx, env)
+	if err != nil {
+		return fleet.Environment{}, err
+	}
+	reason := "released by " + who.User
+	if stuck != "" {
+		reason += "; taken away once its host is back: it stands on " + stuck
+	}
 	now := e.Now()
 	env, err = e.change(ctx, env.ID, store.Expect{}, func(env *fleet.Environment) (store.Writes, error) {
 		switch env.State {
@@ -96,7 +104,7 @@ func (e *Engine) Release(ctx context.Context, who fleet.Identity, nameOrID strin
 			writes.Events[0].Actor = who.User
 			return writes, nil
 		}
-		beginDestroy(env, "released by "+who.User)
+		beginDestroy(env, reason)
 		return store.Writes{Events: []fleet.Event{e.event(env, who.User, "environment.released", "%s gave it back", who.User)}}, nil
 	})
 	if err != nil {

@@ -66,7 +66,8 @@ func (e *Engine) checkHosts(ctx context.Context) Check {
 	}
 	if len(wrong) > 0 {
 		check.Status, check.Message = Warning, strings.Join(wrong, "; ")
-		check.Hint = "start a daemon that declares it; see: bothy host ls. One that is gone for good, with nothing on it: bothy host drain HOST"
+		check.Hint = "start a daemon that declares it; see: bothy host ls. One that is gone for good, with nothing on it: bothy host drain HOST; " +
+			"with something on it: declare its name for another engine, where that is found missing"
 	}
 	return check
 }

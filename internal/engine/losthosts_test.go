@@ -10,6 +10,7 @@ import (
 	"github.com/bothy-env/bothy/internal/engine"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/provisioner"
+	"github.com/bothy-env/bothy/provisioner/fake"
 )
 
 // elsewhere makes another daemon, at an address, hold host r2 for the usual time.
@@ -128,6 +129,11 @@ func TestCleanStopShows(t *testing.T) {
 	if err != nil || why.Cause != "it stands on host local, which no running daemon serves now" {
 		t.Errorf("why: %q, %v", why.Cause, err)
 	}
+	gone, err := b.engine.Release(context.Background(), ann, env.ID)
+	const reason = "released by ann; taken away once its host is back: it stands on host local, which no running daemon serves now"
+	if err != nil || gone.State != fleet.Destroying || gone.Reason != reason {
+		t.Errorf("given back it is %s, %q, %v", gone.State, gone.Reason, err)
+	}
 }
 
 // TestHostOfAnotherDaemon: what lands on a host that only another daemon can reach is used through that daemon, and this
@@ -206,4 +212,56 @@ func hintOf(err error) string {
 		return e.Hint
 	}
 	return ""
+}
+
+// TestHostIsReplaced: a host that is gone for good holds what stood on it for ever, as nobody can look. When its name is
+// given to another engine, that is found missing, ends with a receipt and frees its quota; should the old engine come back under
+// another name, what is left on it goes.
+func TestHostIsReplaced(t *testing.T) {
+	b := setup(t, unending).run()
+	used := b.untilState(b.acquire().ID, fleet.Leased)
+	going := b.untilState(b.acquire(func(r *engine.Request) { r.Name = "going" }).ID, fleet.Leased)
+	b.stop()
+	if _, err := b.engine.Release(context.Background(), ann, going.ID); err != nil {
+		t.Fatal(err)
+	}
+	old := b.world
+	key, err := engine.LabelKey(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.world = fake.New(fake.Options{Now: b.clock.Now, Key: key, Instance: instance})
+	b.clock.advance(2 * fleet.LostAfter)
+	b.engine = b.newEngine("daemon-2.a", unending)
+	b.run()
+	for _, env := range []fleet.Environment{used, going} {
+		b.untilGone(env.ID)
+		if body := b.proof(env.ID); !lists(body, "container", env.SandboxID) {
+			t.Errorf("the receipt of %s lists %+v", env.Name, body.Resources)
+		}
+	}
+	usage, err := b.db.UsageOf(t.Context(), used.Scopes(), used.CreatedAt)
+	if err != nil || usage[0].Usage.Environments != 0 {
+		t.Errorf("%+v counts, %v; want nothing", usage[0].Usage, err)
+	}
+	b.stop()
+
+	if len(listed(t, old)) == 0 {
+		t.Fatal("nothing is left on the old engine, and the rest of the test shows nothing")
+	}
+	b.engine = b.newEngine("daemon-2.b", unending, func(c *engine.Config) {
+		runtime := old.Runtime()
+		c.Hosts = append(c.Hosts, engine.Host{Name: "old", Driver: old.Driver(), Runtime: runtime, Networks: runtime})
+	})
+	b.run()
+	waitUntil(t, "the old engine is clean", func() bool { return len(listed(t, old)) == 0 })
+}
+
+func listed(t *testing.T, w *fake.World) []provisioner.Found {
+	t.Helper()
+	all, err := w.Runtime().Inventory(t.Context(), instance)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
 }

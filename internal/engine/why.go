@@ -156,30 +156,41 @@ func failure(env fleet.Environment) (sentence, next string) {
 
 // blameHost replaces the cause when it is the host that keeps an environment from going on.
 func (e *Engine) blameHost(ctx context.Context, env fleet.Environment, why *Why) error {
+	stuck, address, err := e.stuckOnHost(ctx, env)
+	switch {
+	case err != nil:
+		return err
+	case stuck != "":
+		why.Cause, why.Next = "it stands on "+stuck, "nothing is lost; it goes on when the host is back. The platform team sees it with: bothy host ls"
+	case address != "" && env.State == fleet.Leased:
+		why.Next = fmt.Sprintf("use it at the daemon that serves its host%s: bothy --host %s shell %s", e.aboutAddress(address), address, env.Name)
+	}
+	return nil
+}
+
+// stuckOnHost tells how an environment's host keeps it from going on; "" when it does not, and then the address
+// of the other daemon that serves it, if there is one.
+func (e *Engine) stuckOnHost(ctx context.Context, env fleet.Environment) (stuck, address string, err error) {
 	if env.Host == "" || !env.State.Live() {
-		return nil
+		return "", "", nil
 	}
 	hosts, err := e.store.Hosts(ctx)
 	if err != nil {
-		return err
+		return "", "", err
 	}
 	i := slices.IndexFunc(hosts, func(h fleet.Host) bool { return h.Name == env.Host })
 	now := e.Now()
 	switch {
 	case i < 0:
-		why.Cause = "it stands on host " + env.Host + ", which is not known any more"
+		return "host " + env.Host + ", which is not known any more", "", nil
 	case hosts[i].Lost(now):
-		why.Cause = fmt.Sprintf("it stands on host %s, which no daemon has served since %s", env.Host, hosts[i].SeenAt.Format(time.RFC3339))
+		return fmt.Sprintf("host %s, which no daemon has served since %s", env.Host, hosts[i].SeenAt.Format(time.RFC3339)), "", nil
 	case !hosts[i].Served(now):
-		why.Cause = fmt.Sprintf("it stands on host %s, which no running daemon serves now", env.Host)
+		return fmt.Sprintf("host %s, which no running daemon serves now", env.Host), "", nil
 	case hosts[i].Down != "":
-		why.Cause = fmt.Sprintf("it stands on host %s, which cannot be used now: %s", env.Host, hosts[i].Down)
-	default:
-		if address := hosts[i].Address; address != "" && e.hosts.byName[env.Host] == nil && env.State == fleet.Leased {
-			why.Next = fmt.Sprintf("use it at the daemon that serves its host%s: bothy --host %s shell %s", e.aboutAddress(address), address, env.Name)
-		}
-		return nil
+		return fmt.Sprintf("host %s, which cannot be used now: %s", env.Host, hosts[i].Down), "", nil
+	case e.hosts.byName[env.Host] == nil:
+		return "", hosts[i].Address, nil
 	}
-	why.Next = "nothing is lost; it goes on when the host is back. The platform team sees it with: bothy host ls"
-	return nil
+	return "", "", nil
 }
