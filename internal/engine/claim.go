@@ -45,7 +45,7 @@ func beginLease(env *fleet.Environment, now time.Time) {
 // the last one stands on a host that another daemon serves.
 func (e *Engine) handOverClaim(ctx context.Context, w *wish, env fleet.Environment) (fleet.Environment, error) {
 	for try := 1; env.State == fleet.Leased && env.Work.Worker == e.cfg.Worker; try++ {
-		if err := e.noteMarks(ctx); err != nil {
+		if err := e.noteMarks(); err != nil {
 			return env, fmt.Errorf("hand over: %w", err)
 		}
 		cause := e.personalise(ctx, env, secretFiles(w.secrets))
@@ -182,6 +182,11 @@ func (e *Engine) abandon(ctx context.Context, w *wish, row fleet.Environment) (f
 func (e *Engine) personaliseLate(ctx context.Context, env fleet.Environment) {
 	secrets, err := e.keptSecrets(ctx, env)
 	if err != nil {
+		e.yield(ctx, env, fmt.Errorf("hand over: %w", err))
+		return
+	}
+	// Another daemon may have recorded the claim, or this one without an answer.
+	if _, err := e.lookAndMark(ctx); err != nil {
 		e.yield(ctx, env, fmt.Errorf("hand over: %w", err))
 		return
 	}

@@ -48,14 +48,11 @@ func (e *Engine) create(ctx context.Context, env fleet.Environment) {
 // mayCreate keeps the marks ahead of all that exists, so that a database which does not know of it is seen to be behind. It
 // refuses to rescue what safe mode doubts: that may have become somebody's.
 func (e *Engine) mayCreate(ctx context.Context, env *fleet.Environment) error {
-	s, err := e.lookBehind(ctx)
-	if err != nil {
-		return err
+	s, err := e.lookAndMark(ctx)
+	if err == nil && s.doubts(env) {
+		err = s.doubted()
 	}
-	if s.doubts(env) {
-		return s.doubted()
-	}
-	return e.saveMarks(ctx, s)
+	return err
 }
 
 // storeAway makes of an error of the store that passes by itself (a database that was restarted, a full disk) one that
@@ -284,7 +281,7 @@ func (e *Engine) handOver(ctx context.Context, env fleet.Environment) {
 		}
 		return e.recordLeased(row, now), nil
 	})
-	e.noteGiven(ctx)
+	e.noteGiven()
 	if made && forPool(env) {
 		e.noteMade(ctx, env.Pool, "")
 	}

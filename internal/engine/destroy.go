@@ -232,7 +232,7 @@ func (e *Engine) recordDestroyed(ctx context.Context, env fleet.Environment, p p
 			Receipt: e.sign(p.body(e.receiptBody(*row), final)),
 		}, nil
 	})
-	e.noteGiven(ctx) // the receipt
+	e.noteGiven() // the receipt
 	if err := e.store.DropStates(context.WithoutCancel(ctx), env.ID); err != nil {
 		e.logger.Warn("dropping states failed", "environment", env.Name, "error", err)
 	}

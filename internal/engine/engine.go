@@ -91,9 +91,7 @@ type Engine struct {
 	// receiptKey signs receipts.
 	receiptKey ed25519.PrivateKey
 	// offers are read once for all requests that come at the same time.
-	offers sharedRead[offer]
-	// ends are read once for all that note them at the same time.
-	ends     sharedRead[recordsEnd]
+	offers   sharedRead[offer]
 	watchers watchers
 	running  running
 	tries    tries
@@ -163,8 +161,7 @@ func New(cfg Config) (*Engine, error) {
 		return nil, fmt.Errorf("make engine: %w", err)
 	}
 	e.orphans = newOrphanage(e.hosts.names)
-	e.offers.read = e.lookAndReadOffer
-	e.ends.read = e.readRecordsEnd
+	e.offers.read = e.readOffer
 	return e, nil
 }
 

@@ -38,7 +38,7 @@ func (e *Engine) Extend(ctx context.Context, who fleet.Identity, nameOrID string
 	})
 	switch {
 	case err == nil:
-		e.noteGiven(ctx)
+		e.noteGiven()
 		nudge(e.planNudge)
 	case refusal != nil:
 		err = e.tellHolders(ctx, refusal, asked, err)

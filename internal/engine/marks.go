@@ -29,35 +29,33 @@ type keptMarks struct {
 	saved bool
 }
 
-func (e *Engine) readRecordsEnd(ctx context.Context) (end recordsEnd, err error) {
-	end.events, end.receipts, err = e.store.Marks(ctx)
-	return end, err
-}
-
 // behind tells how the database's records end before what this daemon has seen; "" when they do not.
 func (e *Engine) behind(ctx context.Context) (string, error) {
-	if e.cfg.Marks == nil {
-		return "", nil
-	}
-	knownEvents, knownReceipts, err := e.loadMarks()
+	known, err := e.knownEnd()
 	if err != nil {
 		return "", err
 	}
-	end, err := e.readRecordsEnd(ctx)
+	events, receipts, err := e.store.Marks(ctx)
 	if err != nil {
 		return "", err
 	}
-	if end.events < knownEvents || end.receipts < knownReceipts {
+	if events < known.events || receipts < known.receipts {
 		return fmt.Sprintf("the database was lost or restored: it ends at event %d and receipt %d, this daemon has seen event %d and receipt %d",
-			end.events, end.receipts, knownEvents, knownReceipts), nil
+			events, receipts, known.events, known.receipts), nil
 	}
 	return "", nil
 }
 
-func (e *Engine) loadMarks() (events, receipts int64, err error) {
+// knownEnd is how far this daemon knows the records to be.
+func (e *Engine) knownEnd() (end recordsEnd, err error) {
+	end.events, end.receipts = e.store.Seen()
+	if e.cfg.Marks == nil {
+		return end, nil
+	}
 	e.marks.mu.Lock()
 	defer e.marks.mu.Unlock()
-	return e.cfg.Marks.Load()
+	events, receipts, err := e.cfg.Marks.Load()
+	return recordsEnd{max(end.events, events), max(end.receipts, receipts)}, err
 }
 
 // saveMarks keeps how far the records are for good. In safe mode alone they may go back.
@@ -65,29 +63,26 @@ func (e *Engine) saveMarks(ctx context.Context, s safety) error {
 	if e.cfg.Marks == nil {
 		return nil
 	}
-	end, err := e.readRecordsEnd(ctx)
+	events, receipts, err := e.store.Marks(ctx)
 	if err != nil {
 		return err
 	}
-	return e.marks.keep(end, s.Reason != "", true, e.cfg.Marks.Save)
+	return e.marks.keep(recordsEnd{events, receipts}, s.Reason != "", true, e.cfg.Marks.Save)
 }
 
-// noteMarks keeps how far the records are once something was given to somebody: a database that does not know of it must be seen
-// to be behind, also when the daemon dies at once.
-func (e *Engine) noteMarks(ctx context.Context) error {
+// noteMarks keeps how far this process has written the records, once it has given something to somebody: a database that does not
+// know of it must be seen to be behind, also when the daemon dies at once.
+func (e *Engine) noteMarks() error {
 	if e.cfg.Marks == nil {
 		return nil
 	}
-	end, err := e.ends.get(context.WithoutCancel(ctx))
-	if err != nil {
-		return err
-	}
-	return e.marks.keep(end, false, false, e.cfg.Marks.Note)
+	events, receipts := e.store.Seen()
+	return e.marks.keep(recordsEnd{events, receipts}, false, false, e.cfg.Marks.Note)
 }
 
 // noteGiven is noteMarks after what cannot be taken back any more.
-func (e *Engine) noteGiven(ctx context.Context) {
-	if err := e.noteMarks(ctx); err != nil {
+func (e *Engine) noteGiven() {
+	if err := e.noteMarks(); err != nil {
 		e.logger.Warn(marksNotKept, "error", err)
 	}
 }
@@ -98,8 +93,10 @@ const marksNotKept = "how far the records are could not be kept; should the data
 func (k *keptMarks) keep(end recordsEnd, mayGoBack, save bool, write func(events, receipts int64) error) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	behind := end.events < k.events || end.receipts < k.receipts
-	if behind && !mayGoBack || end == k.recordsEnd && (k.saved || !save) {
+	if !mayGoBack {
+		end = recordsEnd{max(end.events, k.events), max(end.receipts, k.receipts)}
+	}
+	if end == k.recordsEnd && (k.saved || !save) {
 		return nil
 	}
 	if err := write(end.events, end.receipts); err != nil {
@@ -109,15 +106,20 @@ func (k *keptMarks) keep(end recordsEnd, mayGoBack, save bool, write func(events
 	return nil
 }
 
+// lookAndMark looks whether the database can be believed, and saves how far its records are.
+func (e *Engine) lookAndMark(ctx context.Context) (safety, error) {
+	s, err := e.lookBehind(ctx)
+	if err != nil {
+		return s, err
+	}
+	return s, e.saveMarks(ctx, s)
+}
+
 // leaveMarks saves the marks once more at the end of ctx, so that nothing of what was done since the last sweep is missed.
 func (e *Engine) leaveMarks(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveFor)
 	defer cancel()
-	s, err := e.lookBehind(ctx)
-	if err == nil {
-		err = e.saveMarks(ctx, s)
-	}
-	if err != nil {
+	if _, err := e.lookAndMark(ctx); err != nil {
 		e.logger.Warn(marksNotKept, "error", err)
 	}
 }

@@ -40,14 +40,6 @@ type offer struct {
 	pools []fleet.Pool
 }
 
-// lookAndReadOffer looks first whether the database can be believed, as what is warm may be handed out after it.
-func (e *Engine) lookAndReadOffer(ctx context.Context) (offer, error) {
-	if _, err := e.lookBehind(ctx); err != nil {
-		return offer{}, err
-	}
-	return e.readOffer(ctx)
-}
-
 func (e *Engine) readOffer(ctx context.Context) (o offer, err error) {
 	if o.rates, err = e.store.Rates(ctx); err != nil {
 		return o, err

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"database/sql"
 	"os"
 	"slices"
 	"strings"
@@ -201,23 +202,33 @@ func TestMarksComeBeforeWhatIsGiven(t *testing.T) {
 	}
 }
 
-// TestNothingWarmFromARestoredDatabase: it is seen before a claim, also between two sweeps of a daemon that runs.
+// TestNothingWarmFromARestoredDatabase: a database that was restored under a daemon that runs is noticed by the transaction of
+// the first claim, which is given something else.
 func TestNothingWarmFromARestoredDatabase(t *testing.T) {
-	kept := &marks{}
-	b := setup(t, func(c *engine.Config) { c.Marks, c.SweepEvery = kept, time.Hour }).run()
+	b := setup(t, func(c *engine.Config) { c.SweepEvery = time.Hour }).run()
 	b.pool("builders", 1)
 	warm := b.untilWarm(1)[0]
+	waitUntil(t, "the only sweep is over", func() bool { return b.world.Calls(fake.OpReconcile) > 0 })
 	b.clock.advance(time.Minute)
-	if err := kept.Save(1000, 10); err != nil { // the daemon has seen more than the database now knows
+	db, err := sql.Open("sqlite", strings.TrimPrefix(b.dsn, "sqlite://"))
+	if err != nil {
 		t.Fatal(err)
+	}
+	defer db.Close()
+	// What a restored one would hold less.
+	for _, statement := range []string{"PRAGMA busy_timeout = 10000", "DELETE FROM events WHERE seq > 1", "UPDATE counters SET value = 1 WHERE name = 'events'"} {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
 	}
 	got, err := b.request()
 	if err != nil || got.Env.ID == warm.ID || !b.orphans().Safe {
-		t.Errorf("given %s (%v), safe: %t; want another than %s, and safe mode", got.Env.ID, err, b.orphans().Safe, warm.ID)
+		t.Fatalf("given %s (%v), safe: %t; want another than %s, and safe mode", got.Env.ID, err, b.orphans().Safe, warm.ID)
 	}
 	if row := b.get(warm.ID); row.State != fleet.Warm || !b.there(row.SandboxID) {
 		t.Errorf("what may be in use is %s", row.State)
 	}
+	b.untilState(got.Env.ID, fleet.Leased) // what is asked for in safe mode is made
 }
 
 // TestMarksComeBeforeWhatExists: a database that does not know of a sandbox is always behind the marks, also when it is

@@ -68,6 +68,9 @@ func (e *Engine) beginSafely(ctx context.Context) error {
 // restored under them.
 func (e *Engine) lookBehind(ctx context.Context) (safety, error) {
 	s, err := e.safety(ctx)
+	if s.Reason != "" {
+		e.store.ForgetSeen() // another daemon may have turned it on
+	}
 	if err != nil || s.Reason != "" {
 		return s, err
 	}
@@ -92,6 +95,7 @@ func (e *Engine) enterSafeMode(ctx context.Context, reason string) (safety, erro
 	if err := e.store.SetSetting(ctx, settingSafe, string(text)); err != nil {
 		return s, err
 	}
+	e.store.ForgetSeen()
 	e.tellSafe(s)
 	return s, e.store.AppendEvents(ctx, fleet.Event{At: s.Since, Actor: actorSelf, Kind: "safe-mode.on", Message: reason})
 }

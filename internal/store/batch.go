@@ -69,13 +69,18 @@ func (b *batch) flush(ctx context.Context, tx *txn) error {
 		}
 		all = append(all, statements...)
 	}
+	if len(b.events) > 0 {
+		all = append(all, statement{text: "SELECT value FROM counters WHERE name = '" + eventsCounter + "'", into: []any{&tx.events}})
+	}
 	if err := tx.execAll(ctx, all); err != nil {
 		return err
 	}
 	for _, r := range b.receipts {
-		if err := appendReceipt(ctx, tx, r.of, r.sign); err != nil {
+		seq, err := appendReceipt(ctx, tx, r.of, r.sign)
+		if err != nil {
 			return err
 		}
+		tx.receipts = seq
 	}
 	return nil
 }

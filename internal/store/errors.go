@@ -13,6 +13,9 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
+// ErrSetBack says that the database ends before what this process has recorded in it, so it was restored meanwhile. It carries CodeUnavailable.
+var ErrSetBack = errors.New("the database was restored to an earlier time")
+
 // The ways in which a write comes too late; all carry CodeConflict.
 var (
 	// ErrNameTaken: a live environment of the tenant has the name.

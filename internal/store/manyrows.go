@@ -40,7 +40,7 @@ func (t *txn) forRows(rows [][]any, text func(source string) string) ([]statemen
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, statement{text(source), args})
+		all = append(all, statement{text: text(source), args: args})
 		rows = rows[n:]
 	}
 	return all, nil

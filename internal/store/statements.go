@@ -21,6 +21,8 @@ type txn struct {
 	arrays bool
 	// conn is PostgreSQL's, which can be told more than one statement at once; else nil.
 	conn *sql.Conn
+	// events and receipts are the numbers of the last ones that it adds, 0 for none.
+	events, receipts int64
 	// standing is what is known of the limits of all that share the transaction; nil for one alone.
 	standing *standing
 }
@@ -100,13 +102,15 @@ func (s *statements) close() error {
 type statement struct {
 	text string
 	args []any
+	// into is where the one row that it gives goes; nil for one that gives none.
+	into []any
 }
 
 // execAll runs statements in order, until one fails. PostgreSQL is sent all of them and waited for once.
 func (t *txn) execAll(ctx context.Context, all []statement) error {
 	if t.conn == nil || len(all) < 2 {
 		for _, s := range all {
-			if _, err := t.ExecContext(ctx, s.text, s.args...); err != nil {
+			if err := t.execOne(ctx, s); err != nil {
 				return err
 			}
 		}
@@ -115,10 +119,21 @@ func (t *txn) execAll(ctx context.Context, all []statement) error {
 	return t.conn.Raw(func(driver any) error {
 		var b pgx.Batch
 		for _, s := range all {
-			b.Queue(s.text, s.args...)
+			q := b.Queue(s.text, s.args...)
+			if s.into != nil {
+				q.QueryRow(func(row pgx.Row) error { return row.Scan(s.into...) })
+			}
 		}
 		return driver.(*stdlib.Conn).Conn().SendBatch(ctx, &b).Close()
 	})
+}
+
+func (t *txn) execOne(ctx context.Context, s statement) error {
+	if s.into != nil {
+		return t.QueryRowContext(ctx, s.text, s.args...).Scan(s.into...)
+	}
+	_, err := t.ExecContext(ctx, s.text, s.args...)
+	return err
 }
 
 // ExecContext runs a statement.

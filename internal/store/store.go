@@ -29,6 +29,8 @@ type Store struct {
 	pg *postgres
 	// writes that come at the same time share a transaction.
 	writes together
+	// seen is how far this process knows the records to be.
+	seen highest
 }
 
 // Open opens the database that dsn names and brings its schema up to date. dsn is

@@ -57,6 +57,7 @@ const (
 
 // tryTx is one try, and what to do when it fails.
 func (s *Store) tryTx(ctx context.Context, doing string, fn func(*txn) error) (then next, err error) {
+	events, receipts := s.Seen()
 	tx, err := s.begin(ctx)
 	if err != nil {
 		return s.mayTryAgain(ctx, err), s.fault(ctx, doing, err)
@@ -65,8 +66,12 @@ func (s *Store) tryTx(ctx context.Context, doing string, fn func(*txn) error) (t
 	if err := fn(tx); err != nil {
 		return s.mayTryAgain(ctx, err), s.fault(ctx, doing, err)
 	}
+	if tx.events > 0 && tx.events <= events || tx.receipts > 0 && tx.receipts <= receipts {
+		return giveUp, setBack(doing)
+	}
 	killpoint.Reach("store", doing, killpoint.Before)
 	if err = tx.Commit(); err == nil {
+		s.seen.advance(tx.events, tx.receipts)
 		killpoint.Reach("store", doing, killpoint.After)
 		s.statements.prepare(ctx)
 		return giveUp, nil
