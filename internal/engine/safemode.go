@@ -140,7 +140,7 @@ func (e *Engine) checkSafeMode(ctx context.Context) Check {
 	case s.Reason != "":
 		return Check{
 			Name: "safe-mode", Status: Warning, Message: s.Reason + "; nothing unknown is removed, and what is older is left as it is",
-			Hint: "see what is unknown: bothy orphans; then bothy orphans adopt or bothy orphans purge",
+			Hint: "see what is unknown: bothy orphans; then bothy orphans adopt --all, or bothy orphans purge",
 		}
 	}
 	return Check{Name: "safe-mode", Status: OK, Message: "the database is the one that this daemon knows"}

@@ -53,6 +53,9 @@ func printReport(f *cmdutil.Factory) func(io.Writer, wire.OrphanReport) error {
 		}
 		if len(report.Orphans) == 0 {
 			fmt.Fprintln(w, "Nothing is unknown.")
+			if report.Safe {
+				fmt.Fprintln(w, "When you have seen what there is (bothy ls --all), end safe mode with: bothy orphans adopt --all")
+			}
 			return nil
 		}
 		rows := [][]string{{"ENVIRONMENT", "KIND", "NAME", "HOST", "FIRST SEEN", "SEEN"}}

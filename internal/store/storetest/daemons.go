@@ -23,7 +23,12 @@ func Daemons(t *testing.T, database func(t testing.TB) string) {
 	t.Run("hosts once", func(t *testing.T) { sharedHostsOnce(t, two(t)) })
 	t.Run("one claimant of 1,000", func(t *testing.T) { d := two(t); oneClaimant(t, d[:]...) })
 	t.Run("two claimants do not wait for each other", func(t *testing.T) { twoAtOnce(t, two(t)) })
-	t.Run("200 requests for 10 slots", func(t *testing.T) { d := two(t); tenSlots(t, d[:]...) })
+	t.Run("200 requests for 10 slots", func(t *testing.T) {
+		// As requests share transactions, few of a round meet: one round alone misses a lock that is not there half of the time.
+		for round := range 8 {
+			t.Run(fmt.Sprint(round), func(t *testing.T) { d := two(t); tenSlots(t, d[:]...) })
+		}
+	})
 	t.Run("changes add up", func(t *testing.T) { sharedChanges(t, two(t)) })
 	t.Run("lead", func(t *testing.T) { sharedLead(t, two(t)) })
 	t.Run("wakes", func(t *testing.T) { sharedWakes(t, two(t)) })
