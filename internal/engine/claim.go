@@ -181,12 +181,11 @@ func (e *Engine) abandon(ctx context.Context, w *wish, row fleet.Environment) (f
 // personaliseLate does what a claim's own process did not get to, or what is for this daemon to do as it serves the host.
 func (e *Engine) personaliseLate(ctx context.Context, env fleet.Environment) {
 	secrets, err := e.keptSecrets(ctx, env)
-	if err != nil {
-		e.yield(ctx, env, fmt.Errorf("hand over: %w", err))
-		return
+	if err == nil {
+		// Another daemon may have recorded the claim, or this one without an answer.
+		_, err = e.lookAndMark(ctx)
 	}
-	// Another daemon may have recorded the claim, or this one without an answer.
-	if _, err := e.lookAndMark(ctx); err != nil {
+	if err != nil {
 		e.yield(ctx, env, fmt.Errorf("hand over: %w", err))
 		return
 	}

@@ -76,11 +76,9 @@ func (b *batch) flush(ctx context.Context, tx *txn) error {
 		return err
 	}
 	for _, r := range b.receipts {
-		seq, err := appendReceipt(ctx, tx, r.of, r.sign)
-		if err != nil {
+		if err := appendReceipt(ctx, tx, r.of, r.sign); err != nil {
 			return err
 		}
-		tx.receipts = seq
 	}
 	return nil
 }

@@ -41,26 +41,27 @@ func (s *Store) Receipts(ctx context.Context, after int64, limit int) ([]fleet.R
 	return receipts, s.fault(ctx, "read receipts", err)
 }
 
-// appendReceipt adds the next link of the chain, and gives its number. The counter's lock keeps others from adding one meanwhile.
-func appendReceipt(ctx context.Context, tx *txn, id string, sign func(fleet.Receipt) (fleet.Receipt, error)) (seq int64, err error) {
-	seq, err = number(ctx, tx, receiptsCounter)
+// appendReceipt adds the next link of the chain. The counter's lock keeps others from adding one meanwhile.
+func appendReceipt(ctx context.Context, tx *txn, id string, sign func(fleet.Receipt) (fleet.Receipt, error)) error {
+	seq, err := number(ctx, tx, receiptsCounter)
 	if err != nil {
-		return 0, err
+		return err
 	}
+	tx.receipts = seq
 	next := fleet.Receipt{Seq: seq, EnvironmentID: id, PrevHash: firstPrevHash}
 	if seq > 1 {
 		if err := tx.QueryRowContext(ctx, "SELECT hash FROM receipts WHERE seq = $1", seq-1).Scan(&next.PrevHash); err != nil {
-			return 0, err
+			return err
 		}
 	}
 	r, err := sign(next)
 	if err != nil {
-		return 0, passed{err}
+		return passed{err}
 	}
 	if r.Seq != next.Seq || r.PrevHash != next.PrevHash || r.EnvironmentID != id || r.Hash == "" {
-		return 0, fleet.Errorf(fleet.CodeInternal, "sign receipt of environment %s: it does not follow the one before", id)
+		return fleet.Errorf(fleet.CodeInternal, "sign receipt of environment %s: it does not follow the one before", id)
 	}
 	_, err = tx.ExecContext(ctx, "INSERT INTO receipts ("+receiptColumns+") VALUES ("+placeholders(1, 7)+")",
 		r.Seq, id, micros(r.At), r.Body, r.PrevHash, r.Hash, r.Signature)
-	return seq, err
+	return err
 }
