@@ -9,7 +9,7 @@ export BOTHY_BIN := $(CURDIR)/bin
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
 
 .PHONY: demo
 demo: setup ## from a bare machine to a real build in an environment, and gone again
@@ -47,6 +47,15 @@ race: ## short tests under the race detector
 .PHONY: chaos
 chaos: setup ## end daemons at every kill point, race and starve them, the long form: hours
 	@go test ./e2e/chaos -v -long -timeout 6h
+
+.PHONY: e2e-engines
+e2e-engines: setup ## suites and demo with newer Docker engines, as root; ENGINES='-releases forky'
+	@$(setup) roots
+	@go build -o bin/bothy-demo ./e2e/demo && go build -o bin/bothy-engines ./e2e/engines && exec bin/bothy-engines $(ENGINES)
+
+.PHONY: e2e-vm
+e2e-vm: ## a whole Debian 13 with cgroup v2 and systemd in QEMU, as root: long
+	@.setup/vm.sh
 
 DURATION ?= 10m
 .PHONY: soak

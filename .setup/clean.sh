@@ -24,6 +24,8 @@ clean_cache() {
   for name in bin logs mirror stamps templates tmp tools sources.list terraform.rc .lock; do
     [[ ! -e "$cache/$name" ]] || { chmod -R u+w "$cache/$name"; rm -rf "${cache:?}/$name"; }
   done
+  # Their files are root's, as they are in a release.
+  for name in engines vm; do [[ ! -e "$cache/$name" ]] || as_root rm -rf "${cache:?}/$name"; done
   rmdir "$cache" 2>/dev/null || note "$cache holds other things and stays"
   ok "$cache"
 }

@@ -31,10 +31,15 @@ elapsed() { local s=$((SECONDS - $1)); if ((s < 60)); then echo "${s} s"; else e
 # fail CAUSE [NEXT COMMAND]: the sentence that the exit below prints.
 fail() { cause="$1" next="${2:-}"; exit 1; }
 
-child=''
+child='' tracks=()
 at_exit() {
   local rc=$?
   trap '' INT TERM HUP
+  if ((${#tracks[@]})); then
+    # Each ends what it has begun.
+    kill -TERM "${tracks[@]}" 2>/dev/null || true
+    wait "${tracks[@]}" || true
+  fi
   if [[ -n "$child" ]]; then
     # All of the group, and until it is gone: mmdebstrap, for one, cleans up behind itself.
     local until=$((SECONDS + 30))
@@ -79,6 +84,31 @@ logged() {
   wait "$child" || rc=$?
   child=''
   ((rc == 0)) || fail "$why"
+}
+
+# side_by_side 'STEP...'...: the steps of each track in order, the tracks at the same time. Every line names its step, and every step
+# has a log of its own. One that fails lets the others finish: what they made stays.
+side_by_side() {
+  local track rc=0 failed=0
+  for track in "$@"; do
+    (
+      trap at_exit EXIT
+      trap 'exit 130' INT
+      trap 'exit 143' TERM HUP
+      tracks=()
+      for name in $track; do "step_$name"; done
+    ) &
+    tracks+=("$!")
+  done
+  for track in "${tracks[@]}"; do
+    rc=0
+    wait "$track" || rc=$?
+    ((rc == 0)) || failed=$rc
+  done
+  tracks=()
+  ((failed == 0)) && return
+  step=setup
+  fail 'not everything is there: see above' 'put right what is said above, then run: make setup'
 }
 
 # Only one setup at a time per cache folder; children hold it too, so that a killed run's

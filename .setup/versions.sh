@@ -10,3 +10,9 @@ TERRAFORM_MINIMUM=1.4.0
 
 # The Debian release that sandbox images are made of.
 BASE_SUITE=bookworm
+
+# The Debian releases whose Docker engines make e2e-engines tries: 26 and 28 when this was written.
+ENGINE_RELEASES='trixie forky'
+
+# The Debian release that make e2e-vm boots, with systemd and cgroup v2.
+VM_RELEASE=trixie

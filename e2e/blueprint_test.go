@@ -14,8 +14,19 @@ func TestContainerExitsAtOnce(t *testing.T) {
 	needsEngine(t)
 	t.Parallel()
 	d := start(t, "--blueprints", testBlueprints(t))
-	d.bothy("up", "--source", "none", "--blueprint", "exits", "--name", "brief").want(t, 1, "exit", "bothy logs brief")
-	env := d.untilState("brief", "destroyed")
+	up := func(name string) result {
+		return d.bothy("up", "--source", "none", "--blueprint", "exits", "--name", name)
+	}
+	name := "brief"
+	got := up(name)
+	for try := 1; got.code == 0 && try < 5; try++ {
+		// On a busy machine it may end only after it was looked at: then it is found lost later, which is tested elsewhere.
+		d.bothy("down", name).want(t, 0)
+		name += "r"
+		got = up(name)
+	}
+	got.want(t, 1, "exit", "bothy logs "+name)
+	env := d.untilState(name, "destroyed")
 	t.Logf("failure: %+v", env.Failure)
 	if env.Failure == nil || !strings.Contains(env.Failure.Sentence, "exit") {
 		t.Errorf("failure %+v, want it to tell that the sandbox exited", env.Failure)

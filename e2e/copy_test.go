@@ -4,17 +4,68 @@ import (
 	"archive/tar"
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/bothy-env/bothy/internal/api/wire"
 	"github.com/bothy-env/bothy/internal/client"
 )
+
+// TestHonestCopies: what is copied is what there was, or the difference is told: times to the nanosecond, modes of shared folders,
+// files that cannot be read, patterns, links.
+func TestHonestCopies(t *testing.T) {
+	needsEngine(t)
+	t.Parallel()
+	d := start(t)
+	src := t.TempDir()
+	order := map[string]time.Time{"out.txt": time.Unix(1790000000, 200000000), "in.txt": time.Unix(1790000000, 400000000), "Makefile": time.Unix(1790000000, 700000001)}
+	for name, at := range order {
+		write(t, filepath.Join(src, name), name)
+		if err := os.Chtimes(filepath.Join(src, name), at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shared := filepath.Join(src, "shared")
+	if err := errors.Join(os.Mkdir(shared, 0o777), os.Chmod(shared, 0o777|fs.ModeSticky), os.Symlink("/usr/share/zoneinfo/UTC", filepath.Join(src, "localtime"))); err != nil {
+		t.Fatal(err)
+	}
+	d.bothy("up", "--source", src, "--name", "web").want(t, 0)
+	d.bothyIn(src, nil, "cp", "./.", "web:again").want(t, 0)
+	for _, at := range []string{"", "again/"} {
+		for name, want := range order {
+			d.bothy("exec", "web", "--", "stat", "-c", "%.9Y", at+name).want(t, 0, fmt.Sprintf("%d.%09d", want.Unix(), want.Nanosecond()))
+		}
+		d.bothy("exec", "web", "--", "stat", "-c", "%a", at+"shared").want(t, 0, "1777")
+		d.bothy("exec", "web", "--", "readlink", at+"localtime").want(t, 0, "/usr/share/zoneinfo/UTC")
+	}
+	back := t.TempDir()
+	d.bothy("cp", "web:again/*", back).want(t, 0)
+	d.bothy("cp", "web:again/in.txt", filepath.Join(back, "alone")).want(t, 0)
+	order["alone"] = order["in.txt"]
+	for name, want := range order {
+		if info, err := os.Stat(filepath.Join(back, name)); err != nil || !info.ModTime().Equal(want) {
+			t.Errorf("%s came back with %v, %v, want %s", name, info, err, want)
+		}
+	}
+	if info, err := os.Stat(filepath.Join(back, "shared")); err != nil || info.Mode()&fs.ModeSticky == 0 {
+		t.Errorf("the shared folder came back as %v, %v", info, err)
+	}
+
+	d.bothy("exec", "web", "--", "sh", "-c", "mkdir -p ur/sub; echo 1 >ur/1; echo 2 >ur/2; echo s >ur/sub/s; chmod 0 ur/2 ur/sub; ln -s ur lur").want(t, 0)
+	d.bothy("cp", "web:ur", filepath.Join(back, "ur")).want(t, 1, "ur/2", "ur/sub", "Permission denied", "1 file")
+	d.bothy("cp", "web:ur/2", filepath.Join(back, "two")).want(t, 1, "Permission denied")
+	d.bothy("cp", "web:/etc", filepath.Join(back, "etc")).want(t, 1, "shadow", "Permission denied")
+	d.bothy("exec", "web", "--", "sh", "-c", "chmod 644 ur/2; rmdir ur/sub 2>/dev/null; chmod 755 ur/sub").want(t, 0)
+	d.bothy("cp", "web:lur", filepath.Join(back, "followed")).want(t, 0, "3 files")
+	d.bothy("down", "web").want(t, 0)
+}
 
 // TestHostileCopies: whatever is at either side, nothing is written outside of the target, no link is followed out of it, no
 // device is read or made; each refusal names what it refused.
@@ -46,8 +97,8 @@ func copyIn(t *testing.T, d *daemon) {
 		if err := errors.Join(os.Mkdir(filepath.Join(tree, "sub"), 0o700), os.Symlink(link, filepath.Join(tree, "link"))); err != nil {
 			t.Fatal(err)
 		}
-		d.bothyIn(dir, nil, "cp", tree, "web:tree").want(t, 2, "link")
-		d.bothy("exec", "web", "--", "test", "-e", "/workspace/tree").want(t, 1)
+		d.bothyIn(dir, nil, "cp", tree, "web:links").want(t, 0)
+		d.bothy("exec", "web", "--", "sh", "-c", "readlink /workspace/links/link; cat /workspace/links/link; rm -r /workspace/links").want(t, 0, link)
 	}
 
 	d.bothyIn(dir, nil, "cp", "/dev/zero", "web:zero").want(t, 2, "/dev/zero")
@@ -57,7 +108,7 @@ func copyIn(t *testing.T, d *daemon) {
 	}
 	write(t, filepath.Join(dir, "tree", "file"), "content")
 	d.bothyIn(dir, nil, "cp", pipe, "web:pipe").want(t, 2, pipe) // and does not wait for a writer
-	d.bothyIn(dir, nil, "cp", "tree", "web:").want(t, 0, "not copied: pipe")
+	d.bothyIn(dir, nil, "cp", "tree", "web:").want(t, 0, "not copied, because they are no files, folders or links: pipe")
 	d.bothy("exec", "web", "--", "ls", "/workspace/tree").want(t, 0, "file")
 	d.bothy("exec", "web", "--", "test", "-e", "/workspace/tree/pipe").want(t, 1)
 }

@@ -63,9 +63,7 @@ func TestEngineAwayAtStart(t *testing.T) {
 	d.bothy("ls").want(t, 0, "early", "leased")
 	d.bothy("exec", "early", "--", "true").want(t, 1, "bothy doctor")
 	d.bothy("cp", "early:/etc/hostname", "-").want(t, 1, "bothy doctor")
-	if c := d.check("docker"); c.Status != "failed" {
-		t.Errorf("doctor says of an engine that is away: %+v", c)
-	}
+	d.eventually("doctor tells that the engine is away", func() bool { return d.check("docker").Status == "failed" })
 	p.open()
 	d.bothy("exec", "early", "--", "true").want(t, 0)
 	d.eventually("doctor is content", func() bool { return d.check("docker").Status == "ok" })
@@ -127,6 +125,7 @@ func TestEngineCutOffDuringDestroy(t *testing.T) {
 	d.eventually("the command runs", func() bool {
 		return d.bothy("exec", "cut", "--", "sh", "-c", "ps -e -o args= | grep -q '[s]leep 300'").code == 0
 	})
+	held.arm()
 	env, err := d.client.Release(t.Context(), "cut")
 	if err != nil {
 		t.Fatal(err)
@@ -149,6 +148,41 @@ func TestEngineCutOffDuringDestroy(t *testing.T) {
 	back := time.Now()
 	d.untilState(env.ID, "destroyed")
 	t.Logf("gone %.1f s after the engine was back", time.Since(back).Seconds())
+	if left := sandboxes(t, d.instance); len(left) != 0 {
+		t.Errorf("left at the engine: %+v", left)
+	}
+}
+
+// TestNoReceiptBeforeALateCreate: a busy engine takes a create up 20 s late, whose client has long gone as its environment was
+// given back. No receipt says before that nothing is left, and the one that comes tells of the container.
+func TestNoReceiptBeforeALateCreate(t *testing.T) {
+	needsEngine(t)
+	t.Parallel()
+	p := newProxy(t)
+	held := p.holdRequest("/containers/create")
+	d := p.start("--network-spare=0")
+	env := d.create(wire.CreateRequest{Name: "late"})
+	held.wait(t)
+	if _, err := d.client.Release(t.Context(), env.ID); err != nil {
+		t.Fatal(err)
+	}
+	handedOn := time.Now().Add(20 * time.Second)
+	for time.Now().Before(handedOn) {
+		if env, err := d.get(env.ID); err != nil || env.State == "destroyed" {
+			t.Fatalf("it is %s (%v) while its create is on the way", env.State, err)
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	t.Logf("reason: %s", d.untilReason(env.ID).Reason)
+	held.letGo()
+	d.untilState(env.ID, "destroyed")
+	receipt, err := d.client.Receipt(t.Context(), env.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(receipt.Body), `"kind":"container"`) {
+		t.Errorf("the receipt does not tell of the container: %s", receipt.Body)
+	}
 	if left := sandboxes(t, d.instance); len(left) != 0 {
 		t.Errorf("left at the engine: %+v", left)
 	}

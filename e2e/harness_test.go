@@ -15,7 +15,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -23,6 +22,8 @@ import (
 	"github.com/bothy-env/bothy/e2e/rig"
 	"github.com/bothy-env/bothy/internal/api/wire"
 	"github.com/bothy-env/bothy/internal/client"
+	"github.com/bothy-env/bothy/internal/store/storetest/pgtest"
+	"github.com/bothy-env/bothy/provisioner/terraform"
 )
 
 const (
@@ -43,7 +44,7 @@ func TestMain(m *testing.M) {
 			fmt.Fprintf(os.Stderr, "build the binaries: %v\n%s", err, out)
 			return 1
 		}
-		return m.Run()
+		return pgtest.Main(m)
 	}))
 }
 
@@ -59,9 +60,10 @@ type daemon struct {
 	t        *testing.T
 	dir      string
 	args     []string
+	env      []string // more of the daemon's environment
 	cmd      *exec.Cmd
 	done     chan struct{}
-	log      *syncBuffer
+	log      *rig.Buffer
 	client   *client.Client
 	instance string
 }
@@ -77,7 +79,7 @@ func start(t *testing.T, args ...string) *daemon {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &daemon{t: t, dir: dir, args: args, log: &syncBuffer{}}
+	d := &daemon{t: t, dir: dir, args: args, log: &rig.Buffer{}}
 	t.Cleanup(d.cleanup)
 	c, err := client.New(client.Options{Host: d.host()})
 	if err != nil {
@@ -95,7 +97,7 @@ func (d *daemon) command(extra ...string) *exec.Cmd {
 		"--state-dir", d.state(), "--listen-unix", filepath.Join(d.dir, "s", "bothyd.sock"), "--log-format", "text",
 	}, d.args...)
 	cmd := exec.Command(filepath.Join(binDir, "bothyd"), append(args, extra...)...)
-	cmd.Env = rig.CleanEnv()
+	cmd.Env = append(rig.CleanEnv(), d.env...)
 	if testing.Short() {
 		// Not even where one runs: or a short test comes to need it, and fails only where there is none.
 		cmd.Env = append(cmd.Env, "BOTHY_ENGINE_HOST=unix://"+filepath.Join(d.dir, "no-engine.sock"))
@@ -106,8 +108,15 @@ func (d *daemon) command(extra ...string) *exec.Cmd {
 // launch starts the process and waits until it answers.
 func (d *daemon) launch(extra ...string) {
 	d.t.Helper()
-	d.cmd = d.command(extra...)
-	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
+	cmd := d.command(extra...)
+	cmd.Stdout, cmd.Stderr = d.log, d.log
+	d.launchAs(cmd)
+}
+
+// launchAs is launch for a command whose streams are set.
+func (d *daemon) launchAs(cmd *exec.Cmd) {
+	d.t.Helper()
+	d.cmd = cmd
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := d.cmd.Start(); err != nil {
 		d.t.Fatal(err)
@@ -201,7 +210,7 @@ func (d *daemon) giveBack() {
 		_, err := d.client.Version(context.Background())
 		return err == nil
 	})
-	if r := d.bothy("down", "--all", "--yes"); r.code != 0 {
+	if r := d.bothy("down", "--all-tenants", "--yes", "--as-platform", "end of the test"); r.code != 0 {
 		d.t.Logf("clean up: %s", r)
 	}
 }
@@ -385,8 +394,13 @@ func list(kind, instance string) ([]dockerObject, error) {
 	}
 	filter := url.QueryEscape(fmt.Sprintf(`{"label":["bothy.instance=%s"]}`, instance))
 	path := "/containers/json?all=true&filters="
-	if kind == "network" {
+	switch kind {
+	case "network":
 		path = "/networks?filters="
+	case "volume":
+		var all struct{ Volumes []dockerObject }
+		err := engineCall(http.MethodGet, "/volumes?filters="+filter, &all)
+		return all.Volumes, err
 	}
 	var out []dockerObject
 	err := engineCall(http.MethodGet, path+filter, &out)
@@ -437,24 +451,12 @@ func sweepInstance(t *testing.T, instance string) {
 			t.Errorf("clean up: %v", err)
 		}
 	}
-}
-
-// syncBuffer is a buffer that a process writes to while a test reads it.
-type syncBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
+	for _, o := range remains(t, "volume", instance) {
+		t.Logf("removing leftover volume %s", o.Name)
+		if err := engineCall(http.MethodDelete, "/volumes/"+o.Name, nil); err != nil {
+			t.Errorf("clean up: %v", err)
+		}
+	}
 }
 
 // script writes an executable shell script.
@@ -470,21 +472,9 @@ func script(t *testing.T, text string) string {
 // realTerraform is the program that wrapper scripts run.
 func realTerraform(t *testing.T) string {
 	t.Helper()
-	for _, name := range []string{"terraform", "tofu", filepath.Join(cacheDir(), "bin", "tofu")} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
+	for _, path := range terraform.Candidates("", filepath.Join(rig.CacheDir(), "bin")) {
+		return path
 	}
 	t.Fatal("neither terraform nor tofu is there; run: make setup")
 	return ""
-}
-
-func cacheDir() string {
-	if dir := os.Getenv("BOTHY_CACHE"); dir != "" {
-		return dir
-	}
-	if dir := os.Getenv("XDG_CACHE_HOME"); dir != "" {
-		return filepath.Join(dir, "bothy")
-	}
-	return filepath.Join(os.Getenv("HOME"), ".cache", "bothy")
 }

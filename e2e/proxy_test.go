@@ -158,21 +158,21 @@ type heldRequest struct {
 	come, gone sync.Once
 	reached    chan struct{}
 	release    chan struct{}
+	armed      atomic.Bool
 }
 
 // sandboxCreate is a request that makes a sandbox, not the holder of a network.
 var sandboxCreate = regexp.MustCompile(`/containers/create\?name=bothy-[a-z0-9]+-[a-z0-9]{16}[ &]`)
 
-// holdRequest goes before the daemon's start.
+// holdRequest goes before the daemon's start. A DELETE is not held before arm.
 func (p *proxy) holdRequest(text string) *heldRequest {
 	h := &heldRequest{text: text, reached: make(chan struct{}), release: make(chan struct{})}
-	var begun atomic.Bool
 	p.sees = func(request []byte) {
 		// What comes before a sandbox is made is about the network that it will join.
-		if made := sandboxCreate.Match(request); made || strings.HasPrefix(h.text, "DELETE") {
-			begun.Store(true)
+		if sandboxCreate.Match(request) && !strings.HasPrefix(h.text, "DELETE") {
+			h.arm()
 		}
-		if begun.Load() && strings.Contains(string(request), h.text) {
+		if h.armed.Load() && strings.Contains(string(request), h.text) {
 			h.come.Do(func() {
 				close(h.reached)
 				<-h.release
@@ -182,6 +182,9 @@ func (p *proxy) holdRequest(text string) *heldRequest {
 	p.held = h
 	return h
 }
+
+// arm has the next request with the text held: bothyd also removes things that are not the test's.
+func (h *heldRequest) arm() { h.armed.Store(true) }
 
 func (h *heldRequest) letGo() { h.gone.Do(func() { close(h.release) }) }
 

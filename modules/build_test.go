@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/bothy-env/bothy/provisioner/terraform"
 )
 
 // hostConfig is the part of a container's settings that keeps it apart from the machine.
@@ -148,10 +150,8 @@ func newBench(t *testing.T) *bench {
 		must(t, err)
 		cache = filepath.Join(base, "bothy")
 	}
-	for _, name := range []string{"terraform", "tofu", filepath.Join(cache, "bin", "tofu")} {
-		if path, err := exec.LookPath(name); err == nil && b.binary == "" {
-			b.binary = path
-		}
+	if found := terraform.Candidates("", filepath.Join(cache, "bin")); len(found) > 0 {
+		b.binary = found[0]
 	}
 	mirror := filepath.Join(cache, "mirror")
 	_, mirrorErr := os.Stat(mirror)
@@ -188,7 +188,11 @@ func (b *bench) apply(t *testing.T, root bool, labels map[string]string) string 
 	values, err := json.Marshal(map[string]any{"shm_mib": 32, "bothy": map[string]any{
 		"instance": "test", "environment": "env1", "name": b.name, "size": "small", "cpus": 1.5, "memory_mib": 512, "pids": 64,
 		"image": b.docker(t, "image", "inspect", "-f", "{{.Id}}", "bothy/build"), "network": b.name, "root": root, "labels": labels,
-		"engine": engineHost(),
+		"engine":        engineHost(),
+		"security_opts": []string{"no-new-privileges:true"},
+		"ulimits": []map[string]any{
+			{"name": "core", "soft": 0, "hard": 0}, {"name": "nofile", "soft": 4096, "hard": 16384},
+		},
 	}})
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(b.dir, "bothy.auto.tfvars.json"), values, 0o600))

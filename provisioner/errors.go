@@ -28,6 +28,16 @@ const (
 	Cancelled Class = "cancelled"
 )
 
+// ErrProcesses is the cause of an error of class Quota: a sandbox has as many processes as it may.
+var ErrProcesses = errors.New("as many processes as the sandbox may have")
+
+// ErrStillRuns is a cause of an error of class Cancelled: the command could not be ended yet, and may still run.
+var ErrStillRuns = errors.New("the command may still run")
+
+// ErrUnprepared is what Driver.Destroy wraps when it lacks what it would have to fetch or make first (its blueprint's
+// providers). A destroy waits for no such thing: what the driver made is to be removed by label.
+var ErrUnprepared = errors.New("the driver has nothing ready to destroy it with")
+
 // Error is what implementations return.
 type Error struct {
 	Class Class
@@ -35,7 +45,8 @@ type Error struct {
 	Op string
 	// Sentence tells a person the cause, in one sentence, without Terraform's or Docker's whole output.
 	Sentence string
-	// Unavailable says that the engine or tool behind is away (a Transient that says nothing about the request).
+	// Unavailable says that the engine or tool behind is away, or has no room now (a Transient or Quota that says
+	// nothing about the request): the request waits.
 	Unavailable bool
 	// Err is the cause; it may be nil.
 	Err error

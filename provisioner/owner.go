@@ -29,12 +29,14 @@ const (
 	LabelTeam        = "bothy.team"
 	LabelProject     = "bothy.project"
 	LabelPullRequest = "bothy.pull-request"
+	// LabelMark is on what a Marker keeps, and on nothing else.
+	LabelMark = "bothy.mark"
 )
 
 var (
 	// always are the labels that every resource carries, sometimes those that are left out when empty; in the MAC's order.
 	always    = []string{LabelInstance, LabelEnvironment, LabelGeneration, LabelBlueprint, LabelOwner, LabelCreated}
-	sometimes = []string{LabelSize, LabelTenant, LabelTeam, LabelProject, LabelPullRequest}
+	sometimes = []string{LabelSize, LabelTenant, LabelTeam, LabelProject, LabelPullRequest, LabelMark}
 )
 
 // Owner says whose a resource is.
@@ -55,6 +57,8 @@ type Owner struct {
 	Size string
 	// Tenant and Team are those of the user, Project and PullRequest what it is for; empty for what is made for a pool.
 	Tenant, Team, Project, PullRequest string
+	// Mark is what a Marker keeps; empty for everything else.
+	Mark string
 }
 
 // ResourceName is the name of an environment's resource at the provider:
@@ -78,6 +82,7 @@ func (k Key) Labels(o Owner) map[string]string {
 	}
 	for name, value := range map[string]string{
 		LabelSize: o.Size, LabelTenant: o.Tenant, LabelTeam: o.Team, LabelProject: o.Project, LabelPullRequest: o.PullRequest,
+		LabelMark: o.Mark,
 	} {
 		if value != "" {
 			l[name] = value

@@ -21,6 +21,8 @@ type Blueprint struct {
 	Digest string
 	// Dir is the absolute path of a read-only folder with its *.tf files.
 	Dir string
+	// Trusted says that the platform lets this digest go beyond the bounds of a sandbox.
+	Trusted bool
 }
 
 // Spec is everything a Driver needs to make one environment. It is built from
@@ -52,6 +54,12 @@ type Sandbox struct {
 	Image string
 	// Network is the name of the network that the sandbox joins.
 	Network string
+	// Engine is where the driver's provider reaches the engine: the socket of this environment's broker,
+	// "unix:///path". "" is the driver's own setting.
+	Engine string
+	// SecurityOpts and Ulimits are what the runtime wants every sandbox to be made with; see Broker.Harden.
+	SecurityOpts []string
+	Ulimits      []Ulimit
 	// Root is whether root may be used inside, so that the blueprint may grant
 	// the capabilities that installing packages needs.
 	Root bool
@@ -107,7 +115,8 @@ type Driver interface {
 	// caller destroys and sweeps. Create never repairs or adopts leftovers: one it meets gives class Conflict.
 	Create(ctx context.Context, spec Spec, observe Observer) (Handle, error)
 	// Destroy removes what state and the driver's own working files know of
-	// the environment, and then the working files. state may be nil or stale. Destroying what is gone is success.
+	// the environment, and then the working files. state may be nil or stale. Destroying what is gone is success. It fetches
+	// nothing: see ErrUnprepared.
 	Destroy(ctx context.Context, spec Spec, state []byte, observe Observer) error
 }
 
@@ -120,9 +129,27 @@ type Status struct {
 	// ExitCode and Error are set when it has stopped by itself.
 	ExitCode int
 	Error    string
-	// StartedAt is when it last started.
-	StartedAt time.Time
+	// OutOfMemory says that it was killed because it reached its memory limit.
+	OutOfMemory bool
+	// StartedAt is when it last started, EndedAt when it ended; zero while it runs, and when the runtime does not know.
+	StartedAt, EndedAt time.Time
 }
+
+// Ended reports whether the sandbox has stopped. A frozen one has not.
+func (s Status) Ended() bool { return !s.Running && !s.Paused }
+
+// State is what a container was doing when it was listed.
+type State string
+
+// The states of a listed container. Unknown is that of other kinds.
+const (
+	StateUnknown State = ""
+	StateCreated State = "created"
+	StateRunning State = "running"
+	StatePaused  State = "paused"
+	// StateEnded: Runtime.Inspect tells its exit code and when that was.
+	StateEnded State = "ended"
+)
 
 // Found is one resource found at the provider by label, whatever its kind.
 type Found struct {
@@ -136,7 +163,47 @@ type Found struct {
 	Network string
 	// CreatedAt is the provider's time of creation; zero when it tells none.
 	CreatedAt time.Time
+	// State is what a container was doing.
+	State State
+	// OutOfMemory says, in what Watcher.Watch tells alone, that a process inside was ended for want of memory just now.
+	OutOfMemory bool
 }
+
+// CopyNoteKind is what became of a file that was copied out.
+type CopyNoteKind string
+
+// Kinds of notes.
+const (
+	// CopyChanged was written to while it was read.
+	CopyChanged CopyNoteKind = "changed"
+	// CopyShrank was cut while it was read, and filled up with zeros.
+	CopyShrank CopyNoteKind = "shrank"
+	// CopyGone was removed before it was read.
+	CopyGone CopyNoteKind = "gone"
+	// CopySocket is a socket, which has no place in an archive.
+	CopySocket CopyNoteKind = "socket"
+)
+
+// CopyNote is one file that was copied out, or left out, otherwise than it was in the sandbox. Its path is the sandbox's text.
+type CopyNote struct {
+	Path string
+	Kind CopyNoteKind
+}
+
+// CopyNotes are the first of a copy's notes, and how many there are.
+type CopyNotes struct {
+	First []CopyNote
+	Count int
+}
+
+// NotedCopy is what a reader of Runtime.CopyFrom may be: after io.EOF its notes are all there.
+type NotedCopy interface {
+	Notes() CopyNotes
+}
+
+// Limited is a tar stream that says how many bytes its files may have in all, holes included: a few bytes can stand for a hole of
+// any size.
+type Limited interface{ Limit() int64 }
 
 // Runtime acts inside sandboxes and finds what exists. id is Handle.ID.
 type Runtime interface {
@@ -150,11 +217,13 @@ type Runtime interface {
 	// the command inside too. The error is about bothy's side, never the command's failure.
 	Exec(ctx context.Context, id string, req ExecRequest, streams Streams) (int, error)
 	// CopyTo unpacks a tar stream into folder dir (which exists), owned by user.
-	// Entries that would land outside dir, devices, and links that point out are refused with class Permanent;
-	// what user may not write gives Denied.
+	// Entries that would land outside dir, or behind a link of the stream, and devices are refused with class Permanent;
+	// what user may not write gives Denied. Links may lead anywhere: they are made and never followed. Times are kept to
+	// the nanosecond, set-id bits of files are dropped, and setgid and sticky bits of folders kept.
+	// A file with holes in PAX format 0.1 keeps them where the sandbox's tar can. tar may be Limited.
 	CopyTo(ctx context.Context, id, dir, user string, tar io.Reader) error
-	// CopyFrom gives path (a file or a folder) as a tar stream whose first entry is its base name, read
-	// with the rights of user. NotFound when it is not there; Denied, from the call or from the
+	// CopyFrom gives path (a file or a folder, or a link to one, which is followed) as a tar stream whose first entry is its
+	// base name, read with the rights of user. The reader may be a NotedCopy. NotFound when it is not there; Denied, from the call or from the
 	// last Read, when user may not read all of it.
 	CopyFrom(ctx context.Context, id, path, user string) (io.ReadCloser, error)
 	// Logs writes the sandbox's own output; with Follow until it ends or ctx does.
@@ -177,7 +246,23 @@ type ExecRequest struct {
 	Env []string
 	// TTY asks for a terminal: stdout and stderr then are one stream (stdout).
 	TTY bool
+	// Detach has the command run on by itself, with empty input and its output in a file of the sandbox: Exec returns once it
+	// has begun, and its output is a Detached's line.
+	Detach bool
+	// Size is the terminal's size from the command's first moment on; zero for the provider's own.
+	Size Size
 }
+
+// Detached is a command that runs on by itself.
+type Detached struct {
+	// Process is the id, inside, of the process group that it and what it starts belong to.
+	Process int `json:"process"`
+	// Output is the file inside that holds its output and, when it has ended, a last line with its exit code.
+	Output string `json:"output"`
+}
+
+// DetachedOutput is what the name of such a file begins with.
+const DetachedOutput = "/tmp/bothy-exec-"
 
 // Streams connects a command to its caller. Nil members are not connected.
 type Streams struct {

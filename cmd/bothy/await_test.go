@@ -10,7 +10,7 @@ import (
 )
 
 // patience is how long a condition may take on a busy machine.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // await FILE TEXT waits until a file holds a text.
 func await(ts *testscript.TestScript, neg bool, args []string) {

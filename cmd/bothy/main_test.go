@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -67,6 +68,12 @@ func daemon(ts *testscript.TestScript, neg bool, args []string) {
 	switch verb, rest := args[0], args[1:]; {
 	case verb == "add" && len(rest) == 2:
 		ts.Check(server.Add(rest[0], rest[1]))
+	case verb == "give" && len(rest) == 2:
+		ts.Check(server.Give(rest[0], rest[1]))
+	case verb == "because" && len(rest) == 1:
+		if got := server.Because(); got != rest[0] {
+			ts.Fatalf("daemon because: the last request said %q, want %q", got, rest[0])
+		}
 	case verb == "fate" && len(rest) == 1:
 		server.Fate(rest[0])
 	case verb == "finish" && len(rest) == 1:
@@ -85,6 +92,14 @@ func daemon(ts *testscript.TestScript, neg bool, args []string) {
 		server.StickPool(rest[0], rest[1], rest[2])
 	case verb == "cut" && len(rest) == 0:
 		server.CutNext()
+	case verb == "tear" && len(rest) == 2:
+		server.TearCopy(wire.Problem{Title: "Torn", Code: rest[0], Detail: rest[1]})
+	case verb == "note" && len(rest) == 2:
+		server.NoteCopy(rest[0], rest[1])
+	case verb == "limit" && len(rest) == 1:
+		bytes, err := strconv.ParseInt(rest[0], 10, 64)
+		ts.Check(err)
+		server.LimitCopies(bytes)
 	case verb == "noshell" && len(rest) == 0:
 		server.NoShell()
 	case verb == "stop" && len(rest) == 0:

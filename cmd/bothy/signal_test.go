@@ -11,29 +11,45 @@ import (
 	"testing"
 )
 
+// TestInterruptingUpLosesNothing: the request goes on, what became of the source is said, and machines are told the name.
 func TestInterruptingUpLosesNothing(t *testing.T) {
-	server := startServer(t)
-	server.Fate("stuck")
-	cmd := bothy(t, server, "up", "--name", "web")
-	var stdout, stderr buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	start(t, cmd)
-	awaitText(t, &stderr, "creating")
-	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
-		t.Fatal(err)
-	}
-	if code := finish(t, cmd); code != 130 {
-		t.Errorf("exit code = %d, want 130", code)
-	}
-	if want := "The request goes on: see it with bothy show web; to drop it: bothy down web"; !strings.Contains(stderr.String(), want) {
-		t.Errorf("stderr = %q, want %q in it", &stderr, want)
-	}
-	if stdout.String() != "" {
-		t.Errorf("stdout = %q, want nothing", &stdout)
-	}
-	// It goes on indeed.
-	if err := server.Finish("web"); err != nil {
-		t.Error(err)
+	for name, c := range map[string]struct {
+		args   []string
+		want   string
+		stdout string
+	}{
+		"no source": {[]string{"--source", "none"}, "Stopped waiting; the request for web continues\nnext: bothy show web    shows it\n  bothy down web    cancels it\n", ""},
+		"a source": {[]string{"--source", "."}, "Stopped waiting; the request for web continues, and the source was not copied\nnext: bothy show web    shows it\n" +
+			"  bothy down web    cancels it\n  bothy cp DIR/. web:    copies the source, once it is ready\n", ""},
+		"for machines": {[]string{"--source", ".", "-o", "json"}, `"detail":"Stopped waiting; the request for web continues, and the source was not copied"`, `"name": "web"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := startServer(t)
+			server.Fate("stuck")
+			cmd := bothy(t, server, append([]string{"up", "--name", "web"}, c.args...)...)
+			var stdout, stderr buffer
+			cmd.Stdout, cmd.Stderr = &stdout, &stderr
+			start(t, cmd)
+			if err := until(func() bool { return server.Watched("web") }); err != nil {
+				t.Fatalf("await that up waits: %v; stderr:\n%s", err, &stderr)
+			}
+			if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+				t.Fatal(err)
+			}
+			if code := finish(t, cmd); code != 130 {
+				t.Errorf("exit code = %d, want 130", code)
+			}
+			if want := strings.ReplaceAll(c.want, "DIR", cmd.Dir); !strings.Contains(stderr.String(), want) {
+				t.Errorf("stderr = %q, want %q in it", &stderr, want)
+			}
+			if got := stdout.String(); !strings.Contains(got, c.stdout) || c.stdout == "" && got != "" {
+				t.Errorf("stdout = %q, want %q", got, c.stdout)
+			}
+			// It goes on indeed.
+			if err := server.Finish("web"); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

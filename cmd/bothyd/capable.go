@@ -10,8 +10,10 @@ type capable interface {
 	provisioner.Runtime
 	provisioner.NetworkKeeper
 	provisioner.Stager
+	provisioner.Marker
 	provisioner.Pauser
 	provisioner.Meter
+	provisioner.Killer
 }
 
 // equip gives a host the parts that act on it.

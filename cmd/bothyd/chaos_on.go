@@ -64,6 +64,54 @@ func (d watchedDriver) Destroy(ctx context.Context, spec provisioner.Spec, state
 	return between("driver", "destroy", func() error { return d.inner.Destroy(ctx, spec, state, observe) })
 }
 
+func (d watchedDriver) Settled(ctx context.Context, spec provisioner.Spec) error {
+	settler, ok := d.inner.(provisioner.Settler)
+	if !ok {
+		return nil
+	}
+	return between("driver", "settled", func() error { return settler.Settled(ctx, spec) })
+}
+
+func (d watchedDriver) Kept(ctx context.Context) ([]string, error) {
+	keeper, ok := d.inner.(provisioner.Keeper)
+	if !ok {
+		return nil, nil
+	}
+	return valueBetween("driver", "kept", func() ([]string, error) { return keeper.Kept(ctx) })
+}
+
+func (d watchedDriver) Discard(ctx context.Context, environment string) error {
+	keeper, ok := d.inner.(provisioner.Keeper)
+	if !ok {
+		return nil
+	}
+	return between("driver", "discard", func() error { return keeper.Discard(ctx, environment) })
+}
+
+func (d watchedDriver) Tidy(ctx context.Context, known func(digest string) bool) error {
+	tidier, ok := d.inner.(provisioner.Tidier)
+	if !ok {
+		return nil
+	}
+	return between("driver", "tidy", func() error { return tidier.Tidy(ctx, known) })
+}
+
+func (r watchedRuntime) Kept(ctx context.Context) ([]string, error) {
+	keeper, ok := r.inner.(provisioner.Keeper)
+	if !ok {
+		return nil, nil
+	}
+	return valueBetween("runtime", "kept", func() ([]string, error) { return keeper.Kept(ctx) })
+}
+
+func (r watchedRuntime) Discard(ctx context.Context, environment string) error {
+	keeper, ok := r.inner.(provisioner.Keeper)
+	if !ok {
+		return nil
+	}
+	return between("runtime", "discard", func() error { return keeper.Discard(ctx, environment) })
+}
+
 func (r watchedRuntime) Ready(ctx context.Context) error {
 	return between("runtime", "ready", func() error { return r.inner.Ready(ctx) })
 }
@@ -100,12 +148,48 @@ func (r watchedRuntime) Remove(ctx context.Context, f provisioner.Found) error {
 	return between("runtime", "remove", func() error { return r.inner.Remove(ctx, f) })
 }
 
+func (r watchedRuntime) CanKill() error { return r.inner.CanKill() }
+
+func (r watchedRuntime) Kill(ctx context.Context, f provisioner.Found) (int, error) {
+	return valueBetween("runtime", "kill", func() (int, error) { return r.inner.Kill(ctx, f) })
+}
+
 func (r watchedRuntime) LimitPids(ctx context.Context, id string, pids int64) error {
 	limiter, ok := r.inner.(provisioner.Limiter)
 	if !ok {
 		return nil // as the engine does with a runtime that is none
 	}
 	return between("runtime", "limit-pids", func() error { return limiter.LimitPids(ctx, id, pids) })
+}
+
+func (r watchedRuntime) CPUTime(ctx context.Context, id string) (time.Duration, error) {
+	gauge, ok := r.inner.(provisioner.Gauge)
+	if !ok {
+		return 0, nil
+	}
+	return valueBetween("runtime", "cpu-time", func() (time.Duration, error) { return gauge.CPUTime(ctx, id) })
+}
+
+func (r watchedRuntime) ForksRefused(ctx context.Context, id string) (int64, error) {
+	if gauge, ok := r.inner.(provisioner.Gauge); ok {
+		return gauge.ForksRefused(ctx, id)
+	}
+	return -1, nil
+}
+
+func (r watchedRuntime) Usage(ctx context.Context, id string) (provisioner.Usage, error) {
+	surveyor, ok := r.inner.(provisioner.Surveyor)
+	if !ok {
+		return provisioner.Unknown(), nil
+	}
+	return valueBetween("runtime", "usage", func() (provisioner.Usage, error) { return surveyor.Usage(ctx, id) })
+}
+
+func (r watchedRuntime) OOMKills(ctx context.Context, id string) (int64, error) {
+	if gauge, ok := r.inner.(provisioner.Gauge); ok {
+		return gauge.OOMKills(ctx, id)
+	}
+	return -1, nil
 }
 
 func (r watchedRuntime) Reserve(ctx context.Context, owner provisioner.Owner) (string, error) {
@@ -136,6 +220,14 @@ func (r watchedRuntime) Traffic(ctx context.Context, id string) (int64, error) {
 	return valueBetween("runtime", "traffic", func() (int64, error) { return r.inner.Traffic(ctx, id) })
 }
 
+func (r watchedRuntime) Mark(ctx context.Context, name string, labels map[string]string) error {
+	return between("runtime", "mark", func() error { return r.inner.Mark(ctx, name, labels) })
+}
+
+func (r watchedRuntime) Unmark(ctx context.Context, name string) error {
+	return between("runtime", "unmark", func() error { return r.inner.Unmark(ctx, name) })
+}
+
 func (r watchedRuntime) Stage(ctx context.Context, id, user string) (provisioner.Stage, error) {
 	return valueBetween("runtime", "stage", func() (provisioner.Stage, error) {
 		stage, err := r.inner.Stage(ctx, id, user)
@@ -152,6 +244,12 @@ type watchedStage struct{ inner provisioner.Stage }
 func (s watchedStage) Deliver(ctx context.Context, files []provisioner.File) error {
 	return between("stage", "deliver", func() error { return s.inner.Deliver(ctx, files) })
 }
+
+func (s watchedStage) Claim(ctx context.Context, claim string, files []provisioner.File) error {
+	return between("stage", "deliver", func() error { return s.inner.Claim(ctx, claim, files) })
+}
+
+func (s watchedStage) Used() bool { return s.inner.Used() }
 
 func (s watchedStage) Close() error {
 	return between("stage", "close", s.inner.Close)

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/bothy-env/bothy/internal/auth"
+	"github.com/bothy-env/bothy/internal/blueprint"
 	"github.com/bothy-env/bothy/internal/config"
 	"github.com/bothy-env/bothy/internal/engine"
 	"github.com/bothy-env/bothy/provisioner"
@@ -47,14 +50,66 @@ func peopleCheck(cfg config.Config, people *auth.Directory) func(context.Context
 	}
 }
 
+// foldersCheck tells of blueprint folders that are not offered, and of built-in blueprints that a folder replaces.
+func foldersCheck(catalogue *blueprint.Catalogue) func(context.Context) engine.Check {
+	return func(context.Context) engine.Check {
+		c := engine.Check{Name: "catalogue", Status: engine.OK, Message: "every configured blueprint is offered"}
+		if refused := catalogue.Refused(); len(refused) > 0 {
+			first, _, _ := strings.Cut(refused[0].Err.Error(), "\n")
+			c.Status, c.Message = engine.Warning, first
+			if more := len(refused) - 1; more > 0 {
+				c.Message += fmt.Sprintf(" (and %d more folders)", more)
+			}
+			c.Hint = "correct it and restart bothyd; the log names every wrong place, and so does: bothy blueprint check DIR"
+			return c
+		}
+		for i, o := range catalogue.Overridden() {
+			if i == 0 {
+				c.Message += "; blueprint_overrides replaces"
+			}
+			c.Message += fmt.Sprintf(" %s by %s", o.Name, o.Folder)
+		}
+		for _, bp := range catalogue.List() {
+			if bp.Trusted {
+				c.Status = engine.Warning
+				c.Message += fmt.Sprintf("; %s (%s) may go beyond the bounds of a sandbox", bp.Ref, bp.Ref.Digest)
+				c.Hint = "this is what trusted_blueprints says; take the digest out of it once nobody needs it"
+			}
+		}
+		return c
+	}
+}
+
+// able is the part of the runtime that knows what its engine can do.
+type able interface {
+	Capabilities(ctx context.Context) (docker.Capabilities, error)
+}
+
+// engineCheck tells which engine answers, and what it can do. What it lacks, the check docker tells.
+func engineCheck(a able) func(context.Context) engine.Check {
+	return func(ctx context.Context) engine.Check {
+		can, err := a.Capabilities(ctx)
+		if err != nil {
+			return engine.Check{
+				Name: "engine", Status: engine.Warning, Message: "it is not known what the engine can do: " + provisioner.Sentence(err),
+				Hint: "start the engine, or set engine.host to its socket",
+			}
+		}
+		return engine.Check{Name: "engine", Status: engine.OK, Message: can.String()}
+	}
+}
+
 // isolator is the part of the runtime that knows whether sandboxes are cut off from private networks.
 type isolator interface {
-	Isolation(ctx context.Context) error
+	Isolated(ctx context.Context, within time.Duration) error
 }
+
+// isolatedWithin is the age up to which a finding of the sweeps about the firewall is believed, which look every timing.sweep.
+const isolatedWithin = time.Minute
 
 func isolationCheck(r isolator) func(context.Context) engine.Check {
 	return func(ctx context.Context) engine.Check {
-		err := r.Isolation(ctx)
+		err := r.Isolated(ctx, isolatedWithin)
 		switch {
 		case errors.Is(err, docker.ErrIsolationOff):
 			return engine.Check{
@@ -69,5 +124,69 @@ func isolationCheck(r isolator) func(context.Context) engine.Check {
 			}
 		}
 		return engine.Check{Name: "isolation", Status: engine.OK, Message: "sandboxes cannot reach the host, private networks or each other"}
+	}
+}
+
+// limiter is the part of the runtime that knows what bounds sandboxes on the engine's machine.
+type limiter interface {
+	Shortages(ctx context.Context) ([]docker.Shortage, error)
+}
+
+// limitsCheck tells what a sandbox can take from others, and who does.
+func limitsCheck(r limiter) func(context.Context) engine.Check {
+	return func(ctx context.Context) engine.Check {
+		c := engine.Check{Name: "limits", Status: engine.OK, Message: "system calls are filtered, and the machine has room for what sandboxes share"}
+		found, err := r.Shortages(ctx)
+		if err != nil {
+			c.Status, c.Message = engine.Warning, "it is not known what bounds sandboxes: "+provisioner.Sentence(err)
+			return c
+		}
+		if len(found) == 0 {
+			return c
+		}
+		var messages, hints []string
+		for _, s := range found {
+			messages, hints = append(messages, s.Message), append(hints, s.Hint)
+		}
+		c.Status, c.Message, c.Hint = engine.Warning, strings.Join(messages, "\n"), strings.Join(hints, "\n")
+		return c
+	}
+}
+
+// killer is the part of the runtime that knows whether it can kill from the engine's machine.
+type killer interface {
+	CanKill() error
+}
+
+// removalCheck tells whether a sandbox can always be taken away: some of what code inside can do keeps the engine
+// waiting, and only a kill from the host ends that.
+func removalCheck(k killer) func(context.Context) engine.Check {
+	return func(context.Context) engine.Check {
+		if err := k.CanKill(); err != nil {
+			return engine.Check{
+				Name: "removal", Status: engine.Warning, Message: provisioner.Sentence(err),
+				Hint: "run bothyd as root on the engine's machine",
+			}
+		}
+		return engine.Check{Name: "removal", Status: engine.OK, Message: "a sandbox that blocks the engine can be killed from the host"}
+	}
+}
+
+// confined is the part of the driver that knows how Terraform is boxed.
+type confined interface {
+	Confinement(ctx context.Context) (mode, missing string)
+}
+
+func confinementCheck(d confined) func(context.Context) engine.Check {
+	return func(ctx context.Context) engine.Check {
+		mode, missing := d.Confinement(ctx)
+		if missing != "" {
+			// With enforce and no whole box the driver is not ready, which its own check tells.
+			return engine.Check{
+				Name: "confinement", Status: engine.Warning, Message: fmt.Sprintf("Terraform is not wholly confined (%s): %s", mode, missing),
+				Hint: "install bubblewrap and allow user namespaces, or trust whoever writes blueprints as you trust this daemon's user",
+			}
+		}
+		return engine.Check{Name: "confinement", Status: engine.OK, Message: fmt.Sprintf("Terraform and its providers reach their own files and sockets only (%s)", mode)}
 	}
 }

@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -15,12 +18,15 @@ import (
 	"github.com/bothy-env/bothy/provisioner/docker"
 	"github.com/bothy-env/bothy/provisioner/fake"
 	"github.com/bothy-env/bothy/provisioner/terraform"
+	"github.com/bothy-env/bothy/provisioner/terraform/confine"
 )
 
 // providers are the engine hosts with the parts that make and run environments on them.
 type providers struct {
 	hosts  []engine.Host
 	checks []func(context.Context) engine.Check
+	// costly are those that take a while to find out.
+	costly []func(context.Context) engine.Check
 	closes []func(context.Context) error
 }
 
@@ -82,8 +88,9 @@ func openDocker(cfg config.Config, dir *stateDir, instance string, key provision
 	if spare == 0 {
 		spare = -1 // none; 0 would be the runtime's own default
 	}
+	at := dir.foldersOf(host.Name)
 	runtime, err := docker.New(docker.Config{
-		Host: host.Endpoint, Instance: instance, Key: key, Logger: logger,
+		Host: host.Endpoint, Instance: instance, Key: key, Logger: logger, Sockets: at.sockets, Etcs: at.etcs,
 		Network: docker.NetworkConfig{
 			Isolation: cfg.Network.Isolation, Pool: cfg.Network.Pool, Allow: cfg.Network.Allow, Spare: spare,
 		},
@@ -92,21 +99,34 @@ func openDocker(cfg config.Config, dir *stateDir, instance string, key provision
 		return fmt.Errorf("set up Docker: %w", err)
 	}
 	p.closes = append(p.closes, runtime.Close)
-	p.checks = append(p.checks, isolationCheck(runtime))
-	work := dir.join("terraform")
-	if host.Name != localHost {
-		work = dir.join("hosts", host.Name, "terraform")
-	}
+	p.checks = append(p.checks, engineCheck(runtime), isolationCheck(runtime), removalCheck(runtime))
+	p.costly = append(p.costly, limitsCheck(runtime))
 	driver, err := terraform.New(terraform.Config{
 		Binary: cfg.Terraform.Binary, BinDir: filepath.Join(filepath.Dir(cfg.Terraform.Mirror), "bin"),
-		Mirror: cfg.Terraform.Mirror, CLIConfig: cfg.Terraform.CLIConfig, Warm: cfg.Terraform.Warm, Timeout: cfg.Terraform.Timeout,
-		WorkDir: work, EngineHost: host.Endpoint, Logger: logger,
+		Mirror: cfg.Terraform.Mirror, CLIConfig: cfg.Terraform.CLIConfig, Confinement: confine.Policy(cfg.Terraform.Confinement),
+		Warm: cfg.Terraform.Warm, Timeout: cfg.Terraform.Timeout,
+		WorkDir: at.work, EngineHost: host.Endpoint, EngineSockets: at.sockets, Logger: logger,
 	})
 	if err != nil {
 		return fmt.Errorf("set up Terraform: %w", err)
 	}
+	p.checks = append(p.checks, confinementCheck(driver))
 	// Before the runtime: what it still runs may need the networks.
 	p.closes = append([]func(context.Context) error{driver.Close}, p.closes...)
 	equip(host, driver, runtime)
+	host.Broker = runtime.Broker()
 	return nil
+}
+
+// longestSocketFolder leaves room for a socket's name: a socket's path ends at 108 bytes.
+const longestSocketFolder = 70
+
+// socketFolder gives a folder for sockets: the one that is wanted, or one in the folder for temporary files when that is too deep,
+// under a name of its own that a later process finds again.
+func socketFolder(wanted string) string {
+	if len(wanted) <= longestSocketFolder {
+		return wanted
+	}
+	sum := sha256.Sum256([]byte(wanted))
+	return filepath.Join("/tmp", fmt.Sprintf("bothyd-%d-%s", os.Getuid(), hex.EncodeToString(sum[:6])))
 }

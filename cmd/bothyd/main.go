@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"text/tabwriter"
+	_ "time/tzdata" // zones of schedules, also where the machine has none
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -28,13 +29,25 @@ const gcPercent = 200
 
 func main() {
 	debug.SetGCPercent(gcPercent)
-	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+	ctx, stop := signals()
 	err := newCommand().ExecuteContext(ctx)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bothyd:", err)
 		os.Exit(1)
 	}
+}
+
+// signals gives a context that a signal to stop ends. A terminal that is closed stops the daemon too, unless it was started
+// to outlive it (nohup). Whoever read the log may leave: that must not end leases' only keeper.
+func signals() (context.Context, context.CancelFunc) {
+	// Ignoring it would be handed down to Terraform and the host's programs, a handler is not.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
+	stops := []os.Signal{unix.SIGINT, unix.SIGTERM}
+	if !signal.Ignored(unix.SIGHUP) {
+		stops = append(stops, unix.SIGHUP)
+	}
+	return signal.NotifyContext(context.Background(), stops...)
 }
 
 func newCommand() *cobra.Command {
@@ -80,7 +93,7 @@ func newCommand() *cobra.Command {
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, "--"+f.Name) })
 		return config.UnknownFlag("--"+unknown.GetSpecifiedName(), known)
 	})
-	cmd.AddCommand(newConfigCommand(&file))
+	cmd.AddCommand(newConfigCommand(&file), newBackupCommand(&file), newRestoreCommand(&file))
 	return cmd
 }
 

@@ -30,20 +30,23 @@ func run(ctx context.Context, cfg config.Config, logger *slog.Logger) (err error
 	}
 	defer func() { err = errors.Join(err, dir.close()) }()
 
-	secret, err := dir.secret()
-	if err != nil {
-		return err
-	}
-	db, err := store.Open(ctx, cfg.Database)
+	db, err := openStore(ctx, cfg.Database, dir)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	instance, known, err := identify(ctx, db, dir)
+	instance, secret, err := identify(ctx, db, dir)
 	if err != nil {
 		return err
 	}
-	daemon, err := dir.daemon()
+	restored, err := dir.restored()
+	if err != nil {
+		return err
+	}
+	for _, what := range dir.mended {
+		logger.Warn("something in the state directory was put right", "what", what)
+	}
+	id, err := takeIdentity(ctx, db, dir, logger)
 	if err != nil {
 		return err
 	}
@@ -66,12 +69,22 @@ func run(ctx context.Context, cfg config.Config, logger *slog.Logger) (err error
 		err = errors.Join(err, prov.close(closeCtx))
 	}()
 
+	left, err := leftHosts(dir, prov.hosts)
+	if err != nil {
+		return err
+	}
+
 	eng, err := engine.New(engine.Config{
 		Store: db, Blueprints: catalogue, Hosts: prov.hosts,
-		Instance: instance, KnownInstance: known, Marks: dir, Advertise: cfg.Advertise, Worker: daemon + "." + engine.NewID(), Secret: secret, Logger: logger,
+		Instance: instance, Marks: dir, Restored: restored, Began: func() error { return dir.began(instance) },
+		Advertise: cfg.Advertise, Secret: secret, Logger: logger,
+		Worker: id.worker, Ended: id.ended, Twin: id.twin, NewID: func() error { _, err := dir.renewDaemon(); return err },
+		Variables:   cfg.Sandbox.Variables(),
 		Concurrency: cfg.Concurrency, WorkLease: cfg.Timing.WorkLease, SweepEvery: cfg.Timing.Sweep, OrphanGrace: cfg.Timing.OrphanGrace,
-		Weights: people.Weights, Pools: poolsOf(cfg), Wall: machineClock(),
-		ExtraChecks: append(prov.checks, diskCheck(dir.path), peopleCheck(cfg, people)),
+		Retention: engine.Retention(cfg.Retention),
+		Weights:   people.Weights, Pools: poolsOf(cfg), Wall: machineClock(), AcceptClock: cfg.Timing.Clock == "machine",
+		ExtraChecks: append(prov.checks, diskCheck(dir.path), peopleCheck(cfg, people), foldersCheck(catalogue)), CostlyChecks: prov.costly,
+		Left: left,
 	})
 	if err != nil {
 		return err
@@ -93,21 +106,67 @@ func poolsOf(cfg config.Config) func() ([]fleet.Pool, error) {
 	return poolfile.Open(cfg.Pools).Pools
 }
 
-// identify gives the installation's id, and the one that the state directory remembers. A database
-// that has none yet, though the directory remembers one, was lost: it gets the same again, so that
-// what exists is still known as ours.
-func identify(ctx context.Context, db *store.Store, dir *stateDir) (instance, known string, err error) {
-	if known, err = dir.installation(); err != nil {
-		return "", "", err
+// openStore opens the database of a state directory. Nothing is written in the folder or the database, no migration either, before
+// both were found to belong to the other.
+func openStore(ctx context.Context, database string, dir *stateDir) (*store.Store, error) {
+	return store.Open(ctx, database, func(ctx context.Context, found *store.Found) error {
+		known, err := dir.installation()
+		if err != nil {
+			return err
+		}
+		secret, _, err := dir.foundSecret(mayMakeKey(ctx, found, known))
+		if err != nil {
+			return err
+		}
+		if secret != nil {
+			if err := engine.FitsKey(ctx, found, secret); err != nil {
+				return err
+			}
+		}
+		return dir.sameInstallation(known, found.Instance)
+	})
+}
+
+// mayMakeKey reports whether an installation can have no key yet: neither its folder nor its database knows of one.
+func mayMakeKey(ctx context.Context, db engine.Settings, known string) func() (bool, error) {
+	return func() (bool, error) {
+		used, err := engine.HasKey(ctx, db)
+		return known == "" && !used, err
+	}
+}
+
+// sameInstallation refuses a database of another installation than the folder's. Of one of them nothing may be known yet.
+func (d *stateDir) sameInstallation(known, instance string) error {
+	if known == "" || instance == "" || known == instance {
+		return nil
+	}
+	return fleet.Errorf(fleet.CodeInvalid, "the state directory %s is of the installation %s, and the database of %s", d.path, known, instance).
+		WithHint("use the database of %s; or, to let this daemon join %s, remove the file %s", known, instance, d.join("instance"))
+}
+
+// identify gives the installation's id and key. What openStore has checked may have come to be since. A database that has no id yet, though the directory remembers one, was lost: it gets
+// the same again, so that what exists is still known as ours. A directory of another installation is refused: its note is wrong,
+// or the database's address is, and neither is a reason to disturb the other daemons of that database.
+func identify(ctx context.Context, db *store.Store, dir *stateDir) (instance string, secret []byte, err error) {
+	known, err := dir.installation()
+	if err != nil {
+		return "", nil, err
+	}
+	secret, err = dir.secret(mayMakeKey(ctx, db, known))
+	if err != nil {
+		return "", nil, err
+	}
+	if err := engine.CheckKey(ctx, db, secret); err != nil {
+		return "", nil, err
 	}
 	candidate := known
 	if candidate == "" {
 		candidate = engine.NewID()
 	}
-	if instance, err = db.Instance(ctx, candidate); err != nil || instance == known {
-		return instance, known, err
+	if instance, err = db.Instance(ctx, candidate); err != nil {
+		return "", nil, err
 	}
-	return instance, known, dir.replace("instance", "the installation's id", []byte(instance))
+	return instance, secret, dir.sameInstallation(known, instance)
 }
 
 // requestGrace is how long requests that are being answered have when the daemon stops.
@@ -146,7 +205,7 @@ func serve(ctx context.Context, cfg config.Config, eng *engine.Engine, server *a
 func newServer(cfg config.Config, eng *engine.Engine, people *auth.Directory, logger *slog.Logger) (*api.Server, error) {
 	return api.New(api.Config{
 		Socket: cfg.Listen.Unix, SocketGroup: cfg.Listen.UnixGroup, TCP: cfg.Listen.TCP, TLSCert: cfg.Listen.TLSCert, TLSKey: cfg.Listen.TLSKey,
-		TokenFile: cfg.Listen.TokenFile, AllowedHosts: cfg.Listen.AllowedHosts, Version: version, People: people, Logger: logger,
+		TokenFile: cfg.Listen.TokenFile, AllowedHosts: cfg.Listen.AllowedHosts, MaxUpload: int64(cfg.MaxCopyMiB) << 20, MaxStreams: cfg.MaxStreams, Version: version, People: people, Logger: logger,
 	}, eng)
 }
 
@@ -167,11 +226,21 @@ func openBlueprints(cfg config.Config, dir *stateDir, logger *slog.Logger) (*blu
 	for _, e := range entries {
 		folders = append(folders, dir.join("builtin", e.Name()))
 	}
-	catalogue, err := blueprint.Open(append(folders, cfg.Blueprints...), dir.join("blueprints"))
-	if catalogue != nil && err != nil {
-		// One wrong blueprint is not offered; it must not keep leases of the others from ending.
-		logger.Error("some blueprints are not offered", "error", err)
-		err = nil
+	catalogue, err := blueprint.Open(blueprint.Sources{Builtin: folders, Folders: cfg.Blueprints, Overrides: cfg.BlueprintOverrides, Trusted: cfg.TrustedBlueprints}, dir.join("blueprints"))
+	if err != nil {
+		return nil, err
 	}
-	return catalogue, err
+	// One wrong blueprint is not offered; it must not keep leases of the others from ending.
+	for _, r := range catalogue.Refused() {
+		logger.Error("a blueprint is not offered", "folder", r.Folder, "error", r.Err)
+	}
+	for _, o := range catalogue.Overridden() {
+		logger.Warn("a folder replaces a built-in blueprint", "blueprint", o.Name, "folder", o.Folder)
+	}
+	for _, bp := range catalogue.List() {
+		if bp.Trusted {
+			logger.Warn("a blueprint may go beyond the bounds of a sandbox", "blueprint", bp.Ref, "digest", bp.Ref.Digest)
+		}
+	}
+	return catalogue, nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/killpoint"
 )
 
@@ -19,6 +21,8 @@ import (
 type stateDir struct {
 	path string
 	lock *os.File
+	// mended is what was found amiss and put right, for the log.
+	mended []string
 }
 
 // openStateDir makes the folder when it is missing and takes its lock. The
@@ -48,7 +52,11 @@ func openStateDir(path string) (*stateDir, error) {
 	if err := errors.Join(f.Truncate(0), writeString(f, strconv.Itoa(os.Getpid())+"\n")); err != nil {
 		return nil, errors.Join(fmt.Errorf("write lock: %w", err), f.Close())
 	}
-	return &stateDir{path: path, lock: f}, nil
+	d := &stateDir{path: path, lock: f}
+	if err := d.tidy(); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return d, nil
 }
 
 func writeString(f *os.File, s string) error {
@@ -63,15 +71,55 @@ func (d *stateDir) join(names ...string) string {
 // close gives the lock back; the file stays, so that no two daemons lock different ones.
 func (d *stateDir) close() error { return d.lock.Close() }
 
-// secret reads the installation's master key, and makes it on the first start.
-func (d *stateDir) secret() ([]byte, error) {
-	return d.keep("key", "the installation's key", engine.NewSecret)
+// secret reads the installation's master key. mayMake says that the installation has none yet: a new one in place of one that was
+// lost would open nothing, and whoever looks for the lost one would take it for that.
+func (d *stateDir) secret(mayMake func() (bool, error)) ([]byte, error) {
+	there, mode, err := d.foundSecret(mayMake)
+	if err != nil {
+		return nil, err
+	}
+	if there != nil && mode != 0o600 {
+		if err := os.Chmod(d.join(keyFile), 0o600); err != nil {
+			return nil, fmt.Errorf("close the installation's key to others: %w", err)
+		}
+		d.mended = append(d.mended, fmt.Sprintf("the key had mode %04o; it has 0600 now", mode))
+	}
+	key, err := d.keep(keyFile, "the installation's key", engine.NewSecret)
+	if err != nil {
+		return nil, err
+	}
+	return engine.ParseSecret(key)
 }
 
-// daemon is the id of whatever process serves this state directory: a later one takes over at once what an earlier one held.
+// foundSecret reads the master key and changes nothing. It is nil where there is none, which is an error unless one may be made.
+func (d *stateDir) foundSecret(mayMake func() (bool, error)) (secret []byte, mode fs.FileMode, err error) {
+	path := d.join(keyFile)
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		may, err := mayMake()
+		if err == nil && !may {
+			err = fleet.Errorf(fleet.CodeInvalid, "the installation's key is missing: %s", path).
+				WithHint("put it back from a backup, or from the state directory of another daemon that uses this database")
+		}
+		return nil, 0, err
+	case err != nil:
+		return nil, 0, fmt.Errorf("read the installation's key: %w", err)
+	case !info.Mode().IsRegular():
+		return nil, 0, fleet.Errorf(fleet.CodeInvalid, "the installation's key %s is no regular file", path)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, 0, fmt.Errorf("read the installation's key: %w", err)
+	}
+	secret, err = engine.ParseSecret(text)
+	return secret, info.Mode().Perm(), err
+}
+
+// daemon is the id of whatever process serves this state directory; see takeIdentity.
 func (d *stateDir) daemon() (string, error) {
 	id, err := d.keep("daemon", "the daemon's id", func() []byte { return []byte(engine.NewID()) })
-	return string(id), err
+	return strings.TrimSpace(string(id)), err
 }
 
 // keep reads a small file, and makes it when it is missing. It is written whole under another name
@@ -108,14 +156,22 @@ func (d *stateDir) replace(file, what string, content []byte) error {
 
 // installation is the instance that this state directory has served last, "" for none.
 func (d *stateDir) installation() (string, error) {
-	id, err := os.ReadFile(d.join("instance"))
+	text, err := os.ReadFile(d.join("instance"))
 	if errors.Is(err, os.ErrNotExist) {
 		return "", nil
 	}
 	if err != nil {
 		return "", fmt.Errorf("read the installation's id: %w", err)
 	}
-	return string(id), nil
+	return strings.TrimSpace(string(text)), nil
+}
+
+// remember notes the installation that the folder is of.
+func (d *stateDir) remember(instance string) error {
+	if known, err := d.installation(); err != nil || known == instance {
+		return err
+	}
+	return d.replace("instance", "the installation's id", []byte(instance))
 }
 
 // Load gives how far the database's records were when they were saved last; it makes stateDir an engine.Marks.

@@ -46,7 +46,7 @@ func TestPlanHasItsGoal(t *testing.T) {
 		if err := b.tick(t.Context(), database, 100, largest); err != nil {
 			t.Fatal(err)
 		}
-		if len(b.rows) != 2 || b.rows[1].name != "growth/plan-100" || b.rows[1].goal != want || len(b.rows[1].ours) != 3 {
+		if len(b.rows) != 3 || b.rows[1].name != "growth/plan-100" || b.rows[1].goal != want || len(b.rows[1].ours) != 3 {
 			t.Errorf("largest %v: rows %+v, want the plan's with the goal %+v", largest, b.rows, want)
 		}
 	}

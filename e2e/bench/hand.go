@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
 
 	"github.com/bothy-env/bothy/e2e/rig"
 	"github.com/bothy-env/bothy/modules"
+	"github.com/bothy-env/bothy/provisioner/terraform"
 )
 
 // byHand does what bothy does, the way a person would: a fresh folder, `terraform init && terraform apply`,
@@ -47,7 +47,7 @@ func newByHand(ctx context.Context, b *bench) (*byHand, error) {
 		return nil, err
 	}
 	// The same mirror that bothyd takes its providers from.
-	config, mirror := "", filepath.Join(cacheDir(), "mirror")
+	config, mirror := "", filepath.Join(rig.CacheDir(), "mirror")
 	if _, err := os.Stat(mirror); err == nil {
 		config = fmt.Sprintf("provider_installation {\n  filesystem_mirror {\n    path = %q\n  }\n}\n", mirror)
 	}
@@ -61,22 +61,10 @@ func (h *byHand) config() string { return filepath.Join(h.dir, "terraform.rc") }
 
 // findTerraform gives the one that bothyd takes.
 func findTerraform() (string, error) {
-	for _, name := range []string{"terraform", "tofu", filepath.Join(cacheDir(), "bin", "tofu"), filepath.Join(cacheDir(), "bin", "terraform")} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path, nil
-		}
+	for _, path := range terraform.Candidates("", filepath.Join(rig.CacheDir(), "bin")) {
+		return path, nil
 	}
 	return "", errors.New("neither terraform nor tofu is there; run: make setup")
-}
-
-// cacheDir is where setup puts what it makes.
-func cacheDir() string {
-	for _, dir := range []string{os.Getenv("BOTHY_CACHE"), filepath.Join(os.Getenv("XDG_CACHE_HOME"), "bothy")} {
-		if filepath.IsAbs(dir) {
-			return dir
-		}
-	}
-	return filepath.Join(os.Getenv("HOME"), ".cache", "bothy")
 }
 
 // project makes a fresh folder with the module and the values of one small environment.
@@ -109,6 +97,7 @@ func (h *byHand) project() (string, error) {
 		"bothy": map[string]any{
 			"instance": h.network, "environment": name, "name": name, "size": "small", "cpus": 1, "memory_mib": 1024, "pids": 512,
 			"image": h.image, "network": h.network, "root": true, "labels": labels, "engine": h.engine,
+			"security_opts": []string{"no-new-privileges:true"}, "ulimits": []any{},
 		},
 		"shm_mib": 64,
 	})

@@ -21,11 +21,13 @@ func (b *bench) sections() []section {
 	list := fmt.Sprintf("ls-%d", b.fleet)
 	all := []section{
 		{lifecycle, b.lifecycle},
+		{[]string{"broker", "broker/calls", "broker/memory"}, b.broker},
 		{[]string{"exec", "exec/client"}, b.exec},
 		{[]string{list, list + "/client", "version"}, b.list},
 		{[]string{"idle-memory", "idle-cpu", "idle-providers", "idle-memory/fleet", "idle-cpu/fleet"}, b.idle},
 		{[]string{"warm-claim", "first-command"}, func(ctx context.Context) error { return b.claim(ctx, false) }},
 		{[]string{"warm-claim/paused", "first-command/paused"}, func(ctx context.Context) error { return b.claim(ctx, true) }},
+		{[]string{"exec/load", "warm-claim/load", "lease-end/load"}, b.load},
 		{[]string{b.manyOf("refill")}, b.refill},
 		{[]string{"recovery"}, b.recovery},
 		{[]string{"claims/sqlite", "claims/store-sqlite"}, b.claimsSQLite},
@@ -47,6 +49,7 @@ func growthRows(size int) []string {
 	return []string{
 		fmt.Sprintf("growth/claim-%d", size), fmt.Sprintf("growth/admit-%d", size),
 		fmt.Sprintf("growth/tick-%d", size), fmt.Sprintf("growth/plan-%d", size),
+		fmt.Sprintf("growth/rest-%d", size),
 	}
 }
 

@@ -43,7 +43,7 @@ func (d *daemon) awaitWarm(ctx context.Context, count int) error {
 // awaitFrozen returns when all that are warm are frozen.
 func (d *daemon) awaitFrozen(ctx context.Context) error {
 	return await(ctx, "the warm ones are frozen", func() (bool, error) {
-		warm, err := d.client.List(ctx, client.ListOptions{States: []string{"warm"}})
+		warm, err := d.client.List(ctx, client.ListOptions{AllTenants: true, States: []string{"warm"}})
 		for _, env := range warm {
 			if !env.Paused {
 				return false, err

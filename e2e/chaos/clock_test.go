@@ -1,6 +1,7 @@
 package chaos_test
 
 import (
+	"context"
 	"fmt"
 	"syscall"
 	"testing"
@@ -37,7 +38,7 @@ func TestClockJumps(t *testing.T) {
 			if err := s.untilStates(t.Context(), "ends", fleet.Destroyed); err != nil {
 				t.Fatal(err)
 			}
-			if took := time.Since(began); took < 3*time.Second || took > 3*time.Second+15*time.Second {
+			if took := time.Since(began); took < 3*time.Second || took > 3*time.Second+time.Minute {
 				t.Errorf("a lease of 3 s lasted %s", took)
 			}
 			after, err := h.store.Get(t.Context(), before.ID)
@@ -52,8 +53,8 @@ func TestClockJumps(t *testing.T) {
 	}
 }
 
-// TestClockJumpWhileDown: the daemon comes back to a clock that is a day ahead, and all leases are overdue by it. The
-// brake stops at a quarter of them.
+// TestClockJumpWhileDown: the daemon comes back to a clock that is a day ahead. Within one start of the machine it knows better.
+// After another start it cannot, all leases are overdue, and the brake stops at a quarter of them.
 func TestClockJumpWhileDown(t *testing.T) {
 	t.Parallel()
 	h := mustHouse(t, setup{daemons: 1})
@@ -77,8 +78,20 @@ func TestClockJumpWhileDown(t *testing.T) {
 	if err := d.signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
+	if err := h.laterPlan(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if live, err := h.live(t.Context()); err != nil || len(live) != fleetSize {
+		t.Fatalf("%d of %d are left by a clock that is ahead (%v)", len(live), fleetSize, err)
+	}
+	err := d.killThen(func() error {
+		return h.store.SetSetting(t.Context(), "plan.clock", fmt.Sprintf(`{"at":%q,"boot":"another"}`, time.Now().UTC().Format(time.RFC3339Nano)))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	left := 0
-	err := until(t.Context(), "the brake has let a quarter go", func() (bool, string, error) {
+	err = until(t.Context(), "the brake has let a quarter go", func() (bool, string, error) {
 		live, err := h.live(t.Context())
 		left = len(live)
 		return err == nil && left <= fleetSize-quarter, describe(live), err
@@ -87,15 +100,7 @@ func TestClockJumpWhileDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Without the brake, the plans until a later one is noted would let more go.
-	noted, err := h.store.Setting(t.Context(), "plan.last")
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = until(t.Context(), "a later plan is noted", func() (bool, string, error) {
-		later, err := h.store.Setting(t.Context(), "plan.last")
-		return err == nil && later > noted, later, err
-	})
-	if err != nil {
+	if err := h.laterPlan(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	live, err := h.live(t.Context())
@@ -111,4 +116,16 @@ func TestClockJumpWhileDown(t *testing.T) {
 		}
 	}
 	h.wantHistories(t)
+}
+
+// laterPlan waits until a plan is noted that was made after this call.
+func (h *house) laterPlan(ctx context.Context) error {
+	noted, err := h.store.Setting(ctx, "plan.last")
+	if err != nil {
+		return err
+	}
+	return until(ctx, "a later plan is noted", func() (bool, string, error) {
+		later, err := h.store.Setting(ctx, "plan.last")
+		return err == nil && later > noted, later, err
+	})
 }

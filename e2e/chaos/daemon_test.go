@@ -39,8 +39,12 @@ type daemon struct {
 	// logged is how long the log was before the present process.
 	logged int64
 	kills  int
-	failed error
-	ended  chan struct{}
+	// persists says that a process that ends with an error, as one that finds no database at its start does, is followed by
+	// another; failedStarts are when that was.
+	persists     bool
+	failedStarts []time.Time
+	failed       error
+	ended        chan struct{}
 }
 
 // newDaemon prepares a daemon with a state directory of its own.
@@ -73,8 +77,12 @@ func (d *daemon) keep(orders string) {
 			return // stopped meanwhile
 		}
 		err = cmd.Wait()
-		if !d.again(cmd, err) {
+		failed := d.startFailed(cmd)
+		if !failed && !d.again(cmd, err) {
 			return
+		}
+		if failed {
+			time.Sleep(restartAfter)
 		}
 		orders = ""
 	}
@@ -107,6 +115,21 @@ func (d *daemon) launch(orders string) (*exec.Cmd, error) {
 	}
 	d.cmd = cmd
 	return cmd, nil
+}
+
+// restartAfter is how long a service manager waits after a start that failed.
+const restartAfter = 100 * time.Millisecond
+
+// startFailed reports whether a process ended with an error, in order and not by a panic, and is to be followed by another.
+func (d *daemon) startFailed(cmd *exec.Cmd) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.persists || d.stopped || cmd.ProcessState.ExitCode() != 1 {
+		return false
+	}
+	d.cmd = nil
+	d.failedStarts = append(d.failedStarts, time.Now())
+	return true
 }
 
 // again reports whether the daemon is to be started once more, and notes how it ended.

@@ -2,6 +2,7 @@ package chaos_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"syscall"
@@ -103,29 +104,30 @@ func (h *house) worker(t *testing.T, worker string) *daemon {
 // freeze stops a daemon, but never while it holds the lock of the provider's folder, which would stop everybody.
 func (h *house) freeze(t *testing.T, d *daemon) {
 	t.Helper()
+	if err := d.stopOutside(h.world); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// stopOutside is freeze for what is no test's own goroutine, or has no house.
+func (d *daemon) stopOutside(world *fake.World) error {
 	for range 20 {
 		if err := d.signal(syscall.SIGSTOP); err != nil {
-			t.Fatal(err)
+			return err
 		}
 		looked := make(chan error, 1)
 		go func() {
-			_, err := h.world.All()
+			_, err := world.All()
 			looked <- err
 		}()
 		select {
 		case err := <-looked:
-			if err != nil {
-				t.Fatal(err)
-			}
-			return
+			return err
 		case <-time.After(500 * time.Millisecond):
-			if err := d.signal(syscall.SIGCONT); err != nil {
-				t.Fatal(err)
-			}
-			if err := <-looked; err != nil {
-				t.Fatal(err)
+			if err := errors.Join(d.signal(syscall.SIGCONT), <-looked); err != nil {
+				return err
 			}
 		}
 	}
-	t.Fatal("the daemon held the provider's lock twenty times")
+	return fmt.Errorf("bothyd %s held the provider's lock twenty times", d.name)
 }

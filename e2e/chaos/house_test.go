@@ -41,6 +41,8 @@ type house struct {
 	daemons []*daemon
 	// instance is in the labels of all that is made.
 	instance string
+	// disk is where a disk is mounted that can be full; "" for none.
+	disk string
 	// next is the daemon that is asked next.
 	next int
 }
@@ -55,7 +57,9 @@ type setup struct {
 	capacity int
 	// real makes environments with Docker and Terraform.
 	real bool
-	args []string
+	// smallDisk has the first daemon's state, and SQLite's database in it, on a disk that can be full.
+	smallDisk bool
+	args      []string
 }
 
 // newHouse makes an installation whose daemons do not run yet.
@@ -75,11 +79,16 @@ func newHouse(t *testing.T, o setup) (h *house, err error) {
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, os.RemoveAll(h.dir))
+			err = errors.Join(err, h.unmountDisk(), os.RemoveAll(h.dir))
 		}
 	}()
+	if o.smallDisk {
+		if err := h.mountDisk(t); err != nil {
+			return nil, err
+		}
+	}
 	if h.dsn == "" {
-		h.dsn = "sqlite://" + filepath.Join(h.dir, "bothy.db")
+		h.dsn = "sqlite://" + filepath.Join(cmp.Or(h.disk, h.dir), "bothy.db")
 	}
 	if h.witness, err = openWitness(ctx, h.dsn); err != nil {
 		return nil, err
@@ -158,7 +167,7 @@ func (h *house) close() error {
 		errs = append(errs, d.stop())
 		d.client.Close()
 	}
-	return errors.Join(append(errs, h.sweep(context.Background()), h.store.Close(), h.witness.close(), os.RemoveAll(h.dir))...)
+	return errors.Join(append(errs, h.sweep(context.Background()), h.store.Close(), h.witness.close(), h.unmountDisk(), os.RemoveAll(h.dir))...)
 }
 
 // releaseAll gives back everything that somebody holds.
@@ -194,6 +203,16 @@ func (h *house) killed() (n int) {
 		n += d.killed()
 	}
 	return n
+}
+
+// failedStarts are when daemons ended with an error.
+func (h *house) failedStarts() (all []time.Time) {
+	for _, d := range h.daemons {
+		d.mu.Lock()
+		all = append(all, d.failedStarts...)
+		d.mu.Unlock()
+	}
+	return all
 }
 
 // ask makes a call, on one daemon after the other, until one has answered it.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/bothy-env/bothy/internal/client"
 	"github.com/bothy-env/bothy/internal/fleet"
@@ -84,6 +85,8 @@ func (h *house) disorder(ctx context.Context) (string, error) {
 		switch {
 		case h.real && f.Labels[provisioner.LabelEnvironment] == "":
 			// It is kept ready for whoever comes, and goes with the daemon.
+		case f.Labels[provisioner.LabelMark] != "":
+			// Evidence of how far the records are; it goes with the last environment.
 		case f.Kind == "network" && !networks[f.Name], f.Kind != "network" && !ids[f.Labels[provisioner.LabelEnvironment]]:
 			return fmt.Sprintf("%s %s of environment %q exists and belongs to nobody", f.Kind, f.Name, f.Labels[provisioner.LabelEnvironment]), nil
 		case f.Kind == "container":
@@ -127,7 +130,9 @@ func (h *house) checkLedger(ctx context.Context) (wrong []string, err error) {
 
 // tiles says what is wrong with one environment's entries; "" when nothing is.
 func tiles(env fleet.Environment, entries []ledger.Entry) string {
-	at, sum, held := env.BilledFrom, int64(0), int64(0)
+	var at time.Time
+	var covered time.Duration
+	var sum, held, leased int64
 	for _, e := range entries {
 		switch {
 		case e.Debit == ledger.AccountHeld:
@@ -136,18 +141,25 @@ func tiles(env fleet.Environment, entries []ledger.Entry) string {
 		case e.Credit == ledger.AccountHeld:
 			held -= e.AmountMicros
 			continue
-		case !e.From.Equal(at) || e.Until.Before(e.From):
+		case e.From.Before(at) || !e.Until.After(e.From):
 			return fmt.Sprintf("an entry is from %s until %s, the one before ended %s", e.From, e.Until, at)
+		case e.Debit == ledger.AccountLeased:
+			leased += e.AmountMicros
 		}
-		at, sum = e.Until, sum+e.AmountMicros
+		at, sum, covered = e.Until, sum+e.AmountMicros, covered+e.Until.Sub(e.From)
 	}
+	there := env.BilledBefore + env.BilledUntil.Sub(env.BilledFrom)
 	switch {
-	case !at.Equal(env.BookedUntil) && !env.BilledFrom.IsZero() && !env.BookedUntil.IsZero():
+	case !at.Equal(env.BookedUntil) && !env.BookedUntil.IsZero():
 		return fmt.Sprintf("entries end %s, its time is booked until %s", at, env.BookedUntil)
-	case env.State == fleet.Destroyed && !at.Equal(env.BilledUntil):
+	case env.State == fleet.Destroyed && at.After(env.BilledUntil):
 		return fmt.Sprintf("entries end %s, and its last resource went %s", at, env.BilledUntil)
-	case sum != ledger.Charge(env.Size.RateMicros, env.BilledFrom, at):
-		return fmt.Sprintf("%d is booked, its time costs %d", sum, ledger.Charge(env.Size.RateMicros, env.BilledFrom, at))
+	case env.State == fleet.Destroyed && covered != there:
+		return fmt.Sprintf("entries cover %s, it had something for %s", covered, there)
+	case sum != ledger.Charge(env.Size.RateMicros, at, at.Add(covered)):
+		return fmt.Sprintf("%d is booked, its time costs %d", sum, ledger.Charge(env.Size.RateMicros, at, at.Add(covered)))
+	case env.Tenant != "" && leased > env.HeldMicros:
+		return fmt.Sprintf("its lease cost %d, and %d was held", leased, env.HeldMicros)
 	case env.State == fleet.Destroyed && held != 0:
 		return fmt.Sprintf("%d is still held for what is gone", held)
 	case env.State != fleet.Destroyed && held != env.HeldMicros:

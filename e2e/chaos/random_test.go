@@ -68,12 +68,17 @@ type load struct {
 
 // startLoad runs clients until end. What each does is drawn by its own seed.
 func startLoad(ctx context.Context, h *house, clients int, chance *rand.Rand) *load {
+	return startClients(ctx, h, clients, 0, chance)
+}
+
+// startClients is startLoad with clients that wait for an environment only so long.
+func startClients(ctx context.Context, h *house, clients int, givesUp time.Duration, chance *rand.Rand) *load {
 	ctx, stop := context.WithCancel(ctx)
 	l := &load{stop: stop}
 	for n := range clients {
 		// Each has a house of its own to count the daemons by; all else is shared.
 		own := *h
-		s := &script{h: &own}
+		s := &script{h: &own, givesUp: givesUp}
 		l.scripts = append(l.scripts, s)
 		draws := rand.New(rand.NewPCG(chance.Uint64(), 0)) //nolint:gosec // chance that can be repeated is what is wanted
 		l.workers.Go(func() {
@@ -103,10 +108,16 @@ func (s *script) visit(ctx context.Context, chance *rand.Rand, name string) erro
 	o := s.orders[len(s.orders)-1]
 	switch chance.IntN(3) {
 	case 0: // left to its lease
-		return nil
+		if s.givesUp == 0 {
+			return nil
+		}
+		// Where little gets done, what is asked for and left would pile up.
+		if usable, err := s.untilUsable(ctx, name); usable || err != nil {
+			return err
+		}
 	case 1: // given back before it is ready
 	default:
-		if err := s.untilStates(ctx, name, fleet.Leased, fleet.Failed, fleet.Destroying, fleet.Destroyed); err != nil {
+		if _, err := s.untilUsable(ctx, name); err != nil {
 			return err
 		}
 	}
@@ -114,6 +125,20 @@ func (s *script) visit(ctx context.Context, chance *rand.Rand, name string) erro
 		_, err := c.Release(ctx, o.id)
 		return err
 	})
+}
+
+// untilUsable waits until a request has come to something, or its client gives up.
+func (s *script) untilUsable(ctx context.Context, name string) (usable bool, err error) {
+	waiting, cancel := ctx, context.CancelFunc(func() {})
+	if s.givesUp > 0 {
+		waiting, cancel = context.WithTimeout(ctx, s.givesUp)
+	}
+	defer cancel()
+	err = s.untilStates(waiting, name, fleet.Leased, fleet.Failed, fleet.Destroying, fleet.Destroyed)
+	if waiting.Err() != nil && ctx.Err() == nil {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // end stops the clients and gives their orders to s.

@@ -26,6 +26,8 @@ type order struct {
 type script struct {
 	h      *house
 	orders []*order
+	// givesUp is how long a client waits for what it was promised; 0 for as long as anything may take.
+	givesUp time.Duration
 }
 
 // step is one thing that happens.

@@ -98,11 +98,11 @@ func (s *stage) takeDown(ctx context.Context) error {
 		return nil // it never got ready, so nothing was asked of it
 	}
 	s.dir = s.run.Temp // a project may not be there yet
-	names, err := s.do(ctx, command{argv: []string{"bothy", "ls", "--quiet"}, silent: true})
+	names, err := s.do(ctx, command{argv: []string{"bothy", "ls", "--all-tenants", "--quiet"}, silent: true})
 	if err != nil || strings.TrimSpace(names) == "" {
 		return err
 	}
-	_, err = s.bothy(ctx, "down", "--all", "--yes")
+	_, err = s.bothy(ctx, "down", "--all-tenants", "--yes", "--as-platform", "end of the demo")
 	return err
 }
 

@@ -62,8 +62,23 @@ func run(ctx context.Context, only string) (err error) {
 			return ctx.Err()
 		}
 		verdicts = append(verdicts, v)
+		result, by := v.result()
+		fmt.Fprintf(os.Stderr, "  %s: %s\n", result, by) // should the rest never be reached
 	}
 	return report(verdicts)
+}
+
+const killed = "killed"
+
+// result says what came of it, and by what.
+func (v verdict) result() (result, by string) {
+	switch {
+	case v.err != nil:
+		return "not tried", strings.SplitN(v.err.Error(), "\n", 2)[0]
+	case v.killedBy == "":
+		return "SURVIVED", "-"
+	}
+	return killed, v.killedBy
 }
 
 // report prints the table, and is an error unless every mutation was killed.
@@ -72,17 +87,11 @@ func report(verdicts []verdict) error {
 	fmt.Fprintln(w, "REMOVED\tRESULT\tBY\tSECONDS")
 	survived := 0
 	for _, v := range verdicts {
-		result := "killed"
-		switch {
-		case v.err != nil:
-			result, v.killedBy = "not tried", strings.SplitN(v.err.Error(), "\n", 2)[0]
-		case v.killedBy == "":
-			result, v.killedBy = "SURVIVED", "-"
-		}
-		if result != "killed" {
+		result, by := v.result()
+		if result != killed {
 			survived++
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%.0f\n", v.name, result, v.killedBy, v.took.Seconds())
+		fmt.Fprintf(w, "%s\t%s\t%s\t%.0f\n", v.name, result, by, v.took.Seconds())
 	}
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("print the table: %w", err)

@@ -4,8 +4,19 @@ package rig
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 )
+
+// CacheDir is where setup puts what it makes: providers in mirror, a Terraform in bin, roots of other engines in engines.
+func CacheDir() string {
+	for _, dir := range []string{os.Getenv("BOTHY_CACHE"), filepath.Join(os.Getenv("XDG_CACHE_HOME"), "bothy")} {
+		if filepath.IsAbs(dir) {
+			return dir
+		}
+	}
+	return filepath.Join(os.Getenv("HOME"), ".cache", "bothy")
+}
 
 // CleanEnv is this process's environment without settings of bothy or Terraform, except for the cache that setup made.
 func CleanEnv() []string {

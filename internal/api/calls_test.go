@@ -31,14 +31,14 @@ func me(t *testing.T) string {
 // myself is the identity of who runs the test, where there is no file of tenants.
 func myself(t *testing.T) fleet.Identity {
 	t.Helper()
-	return fleet.Identity{User: me(t), Tenant: "default", Team: "default", Teams: []string{"default"}, Role: fleet.RolePlatform}
+	return fleet.Identity{User: me(t), Tenant: "default", Team: "default", Teams: []string{"default"}, Role: fleet.RolePlatform, Share: fleet.ShareNobody}
 }
 
 func TestCreateHandsTheWholeRequestToTheEngine(t *testing.T) {
 	r := start(t, newDouble())
 	ttl := int64(90)
 	env, existed, err := r.client().Create(limited(t), wire.CreateRequest{
-		Blueprint: "build@1.0.0", Size: "small", Name: "otter", Project: "shop", TTLSeconds: &ttl,
+		Blueprint: "build@1.0.0", Size: "small", Name: "otter", Share: "team", Project: "shop", TTLSeconds: &ttl,
 		Inputs: map[string]any{"shm_mib": 32, "on": true, "word": "x"},
 	}, "key-1")
 	if err != nil || existed {
@@ -49,7 +49,7 @@ func TestCreateHandsTheWholeRequestToTheEngine(t *testing.T) {
 	}
 	span := 90 * time.Second
 	want := engine.Request{
-		Who: myself(t), Project: "shop", Blueprint: "build@1.0.0", Size: "small", Name: "otter", TTL: &span, IdempotencyKey: "key-1",
+		Who: myself(t), Project: "shop", Blueprint: "build@1.0.0", Size: "small", Name: "otter", Share: fleet.ShareTeam, TTL: &span, IdempotencyKey: "key-1",
 		Inputs: map[string]any{"shm_mib": 32.0, "on": true, "word": "x"},
 	}
 	if diff := cmp.Diff([]engine.Request{want}, r.engine.requests); diff != "" {
@@ -98,7 +98,7 @@ func TestAnEnvironmentIsToldWhole(t *testing.T) {
 	}
 	begin, end := noon.Add(-30*time.Minute), noon.Add(30*time.Minute)
 	want := wire.Environment{
-		ID: "id-otter", Name: "otter", Tenant: "default", Team: "default", Owner: "ada", Project: "shop",
+		ID: "id-otter", Name: "otter", Tenant: "default", Team: "default", Owner: "ada", Share: "tenant", MayUse: true, Project: "shop",
 		Blueprint: wire.BlueprintRef{Name: "build", Version: "1.0.0", Digest: "sha256:00"},
 		Size:      wire.Size{Name: "small", CPUs: 1, MemoryMiB: 1024, Pids: 512, RateMicrosPerHour: 3_600_000, Currency: "USD"},
 		Inputs:    map[string]any{"shm_mib": 64.0}, State: "leased", Reason: "in use",
@@ -212,7 +212,7 @@ func TestListFollowsThePagesAndPassesTheFilter(t *testing.T) {
 	if diff := cmp.Diff([]string{"a", "b", "c"}, page(client.ListOptions{All: true, States: []string{"leased", "failed"}, Owner: "o", Project: "p", Blueprint: "b"})); diff != "" {
 		t.Errorf("all (-want +got):\n%s", diff)
 	}
-	want := engine.Filter{IncludeGone: true, States: []fleet.State{fleet.Leased, fleet.Failed}, Owner: "o", Project: "p", Blueprint: "b", Limit: 1000}
+	want := engine.Selection{Filter: engine.Filter{IncludeGone: true, States: []fleet.State{fleet.Leased, fleet.Failed}, Owner: "o", Project: "p", Blueprint: "b", Limit: 1000}}
 	if diff := cmp.Diff(want, r.engine.filters[0]); diff != "" {
 		t.Errorf("filter (-want +got):\n%s", diff)
 	}
@@ -264,7 +264,7 @@ func TestEventsBlueprintsAndVersion(t *testing.T) {
 	if _, err := c.Blueprint(limited(t), "biuld"); client.CodeOf(err) != wire.CodeNotFound {
 		t.Errorf("unknown blueprint: %v", err)
 	}
-	if v, err := c.Version(limited(t)); err != nil || v != (wire.Version{Version: "test", Instance: "inst1"}) {
+	if v, err := c.Version(limited(t)); err != nil || v != (wire.Version{Version: "test", Instance: "inst1", MaxCopyBytes: 2 << 30}) {
 		t.Errorf("version %+v, %v", v, err)
 	}
 }

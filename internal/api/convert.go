@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/bothy-env/bothy/internal/api/wire"
@@ -11,10 +12,11 @@ import (
 	"github.com/bothy-env/bothy/internal/ledger"
 )
 
-// environment is an environment as the wire has it, at a moment.
-func environment(e fleet.Environment, now time.Time) wire.Environment {
+// environment is an environment as the wire has it, at a moment. Who may not use it sees that it is there, how it is and what
+// it costs; what went into it is for those who may.
+func environment(who fleet.Identity, e fleet.Environment, now time.Time) wire.Environment {
 	w := wire.Environment{
-		ID: e.ID, Name: e.Name, Tenant: e.Tenant, Team: e.Team, Owner: e.Owner, Project: e.Project, PullRequest: e.PullRequest,
+		ID: e.ID, Name: e.Name, Tenant: e.Tenant, Team: e.Team, Owner: e.Owner, Share: string(e.Share), MayUse: who.Uses(&e) || who.Overrides(), Project: e.Project, PullRequest: e.PullRequest,
 		Pool: e.Pool, Claimed: e.Pool != "" && e.Tenant != "", Cold: e.Cold, Queue: queue(e), Host: e.Host,
 		Blueprint: blueprintRef(e.Blueprint),
 		Size:      size(e.Size), Inputs: e.Inputs,
@@ -33,6 +35,9 @@ func environment(e fleet.Environment, now time.Time) wire.Environment {
 		},
 		CreatedAt: e.CreatedAt.UTC(), ReadyAt: when(e.ReadyAt), DestroyedAt: when(e.DestroyedAt),
 		Attempts: engine.FailedTries(e), Revision: e.Revision,
+	}
+	if !w.MayUse {
+		w.Inputs, w.Vars, w.Secrets = nil, nil, nil
 	}
 	if e.Lease.Idle > 0 && e.State == fleet.Leased {
 		w.Lease.IdleEnd = when(e.Lease.Ends())
@@ -56,11 +61,21 @@ func environment(e fleet.Environment, now time.Time) wire.Environment {
 
 // one is an answer about a single environment: it also says which daemon to ask for what this one cannot do.
 func (s *Server) one(ctx context.Context, e fleet.Environment) wire.Environment {
-	w := environment(e, s.engine.Now())
+	w := environment(caller(ctx), e, s.engine.Now())
 	if e.State == fleet.Leased {
 		w.DaemonAddress = s.engine.Elsewhere(ctx, e.Host)
 	}
 	return w
+}
+
+// withSource adds what was copied to an environment's workspace.
+func (s *Server) withSource(ctx context.Context, e fleet.Environment, w wire.Environment) (wire.Environment, error) {
+	source, err := s.engine.Source(ctx, e)
+	if err != nil || source.State == fleet.SourceUnknown {
+		return w, err
+	}
+	w.Source = &wire.Source{State: string(source.State), By: source.By, At: when(source.At)}
+	return w, nil
 }
 
 // queue is where a request waits, nil when it does not.
@@ -97,7 +112,7 @@ func blueprint(b fleet.Blueprint) wire.Blueprint {
 		Name: b.Ref.Name, Version: b.Ref.Version, Digest: b.Ref.Digest,
 		Description: b.Description, Image: b.Image, Users: list(b.Users), Workspace: b.Workspace,
 		DefaultTTLSeconds: int64(b.DefaultTTL / time.Second), MaxTTLSeconds: int64(b.MaxTTL / time.Second),
-		Sizes: each(b.Sizes, size), DefaultSize: b.DefaultSize, Inputs: each(b.Inputs, input),
+		Sizes: each(b.Sizes, size), DefaultSize: b.DefaultSize, Inputs: each(b.Inputs, input), Trusted: b.Trusted,
 	}
 }
 
@@ -108,9 +123,34 @@ func input(i fleet.Input) wire.Input {
 	}
 }
 
+// health is what is found of the daemon. Causes name files of the daemon's machine and what belongs to other tenants, so
+// only the platform role is told them.
+func (s *Server) health(ctx context.Context) wire.Health {
+	checks := s.engine.Checks(ctx)
+	if s.cert != nil {
+		checks = append(slices.Clone(checks), checkCertificate(s.cert, realTime()))
+	}
+	h := health(checks)
+	if caller(ctx).Platform() {
+		return h
+	}
+	for i, c := range h.Checks {
+		c.Message, c.Hint = "as it should be", ""
+		switch c.Status {
+		case engine.OK:
+		case engine.Warning:
+			c.Message, c.Hint = "it needs attention", "the platform team sees the cause: bothy doctor"
+		default:
+			c.Message, c.Hint = "it does not work", "the platform team sees the cause: bothy doctor"
+		}
+		h.Checks[i] = c
+	}
+	return h
+}
+
 func health(checks []engine.Check) wire.Health {
 	h := wire.Health{Ready: true, Checks: each(checks, func(c engine.Check) wire.Check {
-		return wire.Check{Name: c.Name, Status: c.Status, Message: c.Message, Hint: c.Hint}
+		return wire.Check{Name: c.Name, Status: c.Status, Message: c.Message, Hint: c.Hint, AgeSeconds: int64(max(c.Age, 0) / time.Second)}
 	})}
 	for _, c := range h.Checks {
 		if c.Status != engine.OK && c.Status != engine.Warning {

@@ -259,7 +259,7 @@ func TestAnIdempotencyKeyHasALimit(t *testing.T) {
 	r := start(t, newDouble())
 	resp, body := r.raw("POST", "/v1/environments", strings.NewReader("{}"), "Idempotency-Key", strings.Repeat("k", 201))
 	p := problemIn(t, resp, body)
-	if diff := cmp.Diff([]wire.ProblemPlace{{Location: "header.Idempotency-Key", Message: "expected length <= 200", Value: strings.Repeat("k", 200) + "..."}}, p.Errors); diff != "" {
+	if diff := cmp.Diff([]wire.ProblemPlace{{Location: "header.Idempotency-Key", Message: "expected length <= 200"}}, p.Errors); diff != "" {
 		t.Errorf("places (-want +got):\n%s", diff)
 	}
 }

@@ -18,14 +18,15 @@ var _ api.Engine = (*double)(nil)
 // The real engine is what the routes are made for.
 var _ api.Engine = (*engine.Engine)(nil)
 
-// double is an engine in memory. What a test does not set answers plainly.
+// double is an engine in memory. What a test does not set answers plainly. Whose anything is it does not ask: the real engine is
+// asked that, by the matrix.
 type double struct {
 	mu   sync.Mutex
 	envs map[string]fleet.Environment
 	keys map[string]string
 	// requests and actors are what came in.
 	requests []engine.Request
-	filters  []engine.Filter
+	filters  []engine.Selection
 	queries  []engine.EventQuery
 	actors   []string
 	// calls are all, by name, with what was handed over beside the identity.
@@ -36,9 +37,14 @@ type double struct {
 	watch    func(ctx context.Context, name string, after int64, update func(fleet.Environment, []fleet.Event) error) error
 	logs     func(ctx context.Context, name string, since time.Time, follow bool, write func(fleet.LogLine) error) error
 	exec     func(ctx context.Context, req provisioner.ExecRequest, streams provisioner.Streams) (int, error)
+	ends     *fleet.ExecEnd // how each command ends, when set
 	copyTo   func(ctx context.Context, dir, user string, tar io.Reader) error
 	copyFrom func(ctx context.Context, path, user string) (io.ReadCloser, error)
+	source   fleet.Source
 	checks   []engine.Check
+	mayUse   func(who fleet.Identity) error
+	// watchEvents, when set, follows the record in place of giving five events.
+	watchEvents func(ctx context.Context) error
 }
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -49,7 +55,7 @@ func newDouble() *double {
 
 func leased(name string) fleet.Environment {
 	return fleet.Environment{
-		ID: "id-" + name, Name: name, Tenant: fleet.DefaultTenant, Team: fleet.DefaultTeam, Owner: "ada", State: fleet.Leased, Users: []string{"dev", "root"}, Workspace: "/workspace",
+		ID: "id-" + name, Name: name, Tenant: fleet.DefaultTenant, Team: fleet.DefaultTeam, Owner: "ada", Share: fleet.ShareTenant, State: fleet.Leased, Users: []string{"dev", "root"}, Workspace: "/workspace",
 		Blueprint: fleet.BlueprintRef{Name: "build", Version: "1.0.0", Digest: "sha256:00"},
 		Size:      fleet.Size{Name: "small", CPUs: 1, MemoryMiB: 1024, Pids: 512, RateMicros: 3_600_000, Currency: "USD"},
 		Inputs:    map[string]any{"shm_mib": int64(64)},
@@ -84,16 +90,7 @@ func (d *double) Acquire(_ context.Context, req engine.Request) (engine.Acquired
 	return engine.Acquired{Env: env}, nil
 }
 
-func visible(who fleet.Identity, e fleet.Environment) bool {
-	return who.User != "" && (who.Sees() == "" || who.Sees() == e.Tenant)
-}
-
-func hidden(name string) error {
-	return fleet.Errorf(fleet.CodeNotFound, "no environment %q", name).WithHint("see: bothy ls")
-}
-
-// Find keeps tenants apart, as the real engine does.
-func (d *double) Find(ctx context.Context, who fleet.Identity, name string) (fleet.Environment, error) {
+func (d *double) Find(ctx context.Context, _ fleet.Identity, name string) (fleet.Environment, error) {
 	if d.find != nil {
 		return d.find(ctx, name)
 	}
@@ -102,22 +99,22 @@ func (d *double) Find(ctx context.Context, who fleet.Identity, name string) (fle
 	if d.fail != nil {
 		return fleet.Environment{}, d.fail
 	}
-	env, ok := d.envs[name]
-	if !ok || !visible(who, env) {
-		return env, hidden(name)
+	ref := fleet.ParseReference(name)
+	for _, env := range d.envs {
+		if env.ID == cmp.Or(ref.ID, ref.Word) || (ref.ID == "" && env.Name == ref.Word) {
+			return env, nil
+		}
 	}
-	return env, nil
+	return fleet.Environment{}, fleet.Errorf(fleet.CodeNotFound, "no environment %q", name).WithHint("see: bothy ls")
 }
 
-func (d *double) List(_ context.Context, who fleet.Identity, f engine.Filter) ([]fleet.Environment, string, error) {
+func (d *double) List(_ context.Context, _ fleet.Identity, f engine.Selection) ([]fleet.Environment, string, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.filters = append(d.filters, f)
 	var all []fleet.Environment
 	for _, e := range d.envs {
-		if visible(who, e) {
-			all = append(all, e)
-		}
+		all = append(all, e)
 	}
 	// Pages of one, by the name that the cursor holds.
 	var page *fleet.Environment
@@ -188,47 +185,54 @@ func (d *double) Watch(ctx context.Context, who fleet.Identity, name string, aft
 	return update(env, nil)
 }
 
-// foreign is the error of another tenant's environment; one that was never added is nobody's.
-func (d *double) foreign(who fleet.Identity, name string) error {
-	d.mu.Lock()
-	env, ok := d.envs[name]
-	d.mu.Unlock()
-	if ok && !visible(who, env) {
-		return hidden(name)
+// MayUse notes that it was asked; mayUse answers, when set.
+func (d *double) MayUse(ctx context.Context, who fleet.Identity, name string) error {
+	if d.mayUse != nil {
+		return d.mayUse(who)
 	}
-	return nil
+	_, err := d.Find(ctx, who, name)
+	return err
 }
 
-func (d *double) Logs(ctx context.Context, who fleet.Identity, name string, since time.Time, follow bool, write func(fleet.LogLine) error) error {
-	if err := d.foreign(who, name); err != nil {
-		return err
-	}
+func (d *double) Share(_ context.Context, who fleet.Identity, name string, share fleet.Share) (fleet.Environment, error) {
+	return d.act(who, name, func(e *fleet.Environment) { e.Share = share })
+}
+
+func (d *double) Logs(ctx context.Context, _ fleet.Identity, name string, since time.Time, follow bool, write func(fleet.LogLine) error) error {
 	if d.logs != nil {
 		return d.logs(ctx, name, since, follow, write)
 	}
 	return nil
 }
 
-func (d *double) Exec(ctx context.Context, who fleet.Identity, name string, req provisioner.ExecRequest, streams provisioner.Streams) (int, error) {
+func (d *double) Exec(ctx context.Context, who fleet.Identity, _ string, req provisioner.ExecRequest, streams provisioner.Streams) (fleet.ExecEnd, error) {
 	d.mu.Lock()
 	d.actors = append(d.actors, who.User)
 	d.mu.Unlock()
-	if err := cmp.Or(d.fail, d.foreign(who, name)); err != nil {
-		return 0, err
+	if d.fail != nil {
+		return fleet.ExecEnd{}, d.fail
 	}
-	return d.exec(ctx, req, streams)
+	if d.ends != nil {
+		return *d.ends, nil
+	}
+	code, err := d.exec(ctx, req, streams)
+	return fleet.ExecEnd{Code: code}, err
 }
 
-func (d *double) CopyTo(ctx context.Context, who fleet.Identity, name, dir, user string, tar io.Reader) error {
-	if err := cmp.Or(d.fail, d.foreign(who, name)); err != nil {
-		return err
+func (d *double) CopyTo(ctx context.Context, _ fleet.Identity, _, dir, user string, tar io.Reader) error {
+	if d.fail != nil {
+		return d.fail
 	}
 	return d.copyTo(ctx, dir, user, tar)
 }
 
-func (d *double) CopyFrom(ctx context.Context, who fleet.Identity, name, path, user string) (io.ReadCloser, error) {
-	if err := cmp.Or(d.fail, d.foreign(who, name)); err != nil {
-		return nil, err
+func (d *double) Source(context.Context, fleet.Environment) (fleet.Source, error) {
+	return d.source, d.fail
+}
+
+func (d *double) CopyFrom(ctx context.Context, _ fleet.Identity, _, path, user string) (io.ReadCloser, error) {
+	if d.fail != nil {
+		return nil, d.fail
 	}
 	return d.copyFrom(ctx, path, user)
 }

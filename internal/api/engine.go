@@ -18,18 +18,25 @@ type Engine interface {
 	Acquire(ctx context.Context, req engine.Request) (engine.Acquired, error)
 	Quote(ctx context.Context, req engine.Request) (engine.Quote, error)
 	Find(ctx context.Context, who fleet.Identity, nameOrID string) (fleet.Environment, error)
-	List(ctx context.Context, who fleet.Identity, f engine.Filter) (envs []fleet.Environment, next string, err error)
+	List(ctx context.Context, who fleet.Identity, s engine.Selection) (envs []fleet.Environment, next string, err error)
 	Extend(ctx context.Context, who fleet.Identity, nameOrID string, by time.Duration) (fleet.Environment, error)
 	Release(ctx context.Context, who fleet.Identity, nameOrID string) (fleet.Environment, error)
 	Touch(ctx context.Context, who fleet.Identity, nameOrID string) (fleet.Environment, error)
+	Share(ctx context.Context, who fleet.Identity, nameOrID string, share fleet.Share) (fleet.Environment, error)
+	// MayUse tells by its error why somebody may not use an environment now.
+	MayUse(ctx context.Context, who fleet.Identity, nameOrID string) error
+	// Usage tells what an environment uses; it takes about a second at most.
+	Usage(ctx context.Context, env fleet.Environment) provisioner.Usage
 	Why(ctx context.Context, who fleet.Identity, nameOrID string) (engine.Why, error)
 	Events(ctx context.Context, who fleet.Identity, q engine.EventQuery) ([]fleet.Event, error)
 	WatchEvents(ctx context.Context, who fleet.Identity, q engine.EventQuery, write func([]fleet.Event) error) error
 	Watch(ctx context.Context, who fleet.Identity, nameOrID string, after int64, update func(fleet.Environment, []fleet.Event) error) error
 	Logs(ctx context.Context, who fleet.Identity, nameOrID string, since time.Time, follow bool, write func(fleet.LogLine) error) error
-	Exec(ctx context.Context, who fleet.Identity, nameOrID string, req provisioner.ExecRequest, streams provisioner.Streams) (int, error)
+	Exec(ctx context.Context, who fleet.Identity, nameOrID string, req provisioner.ExecRequest, streams provisioner.Streams) (fleet.ExecEnd, error)
 	CopyTo(ctx context.Context, who fleet.Identity, nameOrID, dir, user string, tar io.Reader) error
 	CopyFrom(ctx context.Context, who fleet.Identity, nameOrID, path, user string) (io.ReadCloser, error)
+	// Source tells what was copied to an environment's workspace.
+	Source(ctx context.Context, env fleet.Environment) (fleet.Source, error)
 	Blueprints() []fleet.Blueprint
 	Blueprint(name string) (fleet.Blueprint, error)
 	Checks(ctx context.Context) []engine.Check
@@ -52,7 +59,7 @@ type Engine interface {
 	Cost(ctx context.Context, who fleet.Identity, q engine.CostQuery) (engine.CostReport, error)
 
 	Receipt(ctx context.Context, who fleet.Identity, nameOrID string) (fleet.Receipt, error)
-	// Receipts gives those after a number, in order, for the platform role.
+	// Receipts gives those after a number, in order.
 	Receipts(ctx context.Context, who fleet.Identity, after int64, limit int) ([]fleet.Receipt, error)
 	ReceiptKey() []byte
 	Orphans(ctx context.Context, who fleet.Identity) (engine.OrphanReport, error)

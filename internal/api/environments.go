@@ -24,32 +24,35 @@ type createInput struct {
 }
 
 type listInput struct {
-	All       bool     `query:"all" doc:"Those that are gone, too"`
-	State     []string `query:"state,explode" enum:"pending,provisioning,warm,leased,failed,destroying,destroyed" doc:"Only these states; may be repeated"`
-	Team      string   `query:"team" doc:"Only this team's"`
-	Owner     string   `query:"owner" doc:"Only this user's"`
-	Project   string   `query:"project" doc:"Only this project's"`
-	Blueprint string   `query:"blueprint" doc:"Only this blueprint's"`
-	Pool      string   `query:"pool" doc:"Only those that were made for this pool"`
-	Host      string   `query:"host" doc:"Only those on this engine host"`
-	Limit     int      `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Most environments in one page"`
-	Cursor    string   `query:"cursor" maxLength:"500" doc:"The next of the page before"`
+	All        bool     `query:"all" doc:"Those that are gone, too"`
+	State      []string `query:"state,explode" maxItems:"7" enum:"pending,provisioning,warm,leased,failed,destroying,destroyed" doc:"Only these states; may be repeated"`
+	Tenant     string   `query:"tenant" maxLength:"100" doc:"Only this tenant's; default: the caller's own"`
+	AllTenants bool     `query:"all_tenants" doc:"Those of all tenants and those that pools keep warm; needs the platform role"`
+	Mine       bool     `query:"mine" doc:"Only the caller's own"`
+	Team       string   `query:"team" maxLength:"100" doc:"Only this team's"`
+	Owner      string   `query:"owner" maxLength:"100" doc:"Only this user's"`
+	Project    string   `query:"project" maxLength:"200" doc:"Only this project's"`
+	Blueprint  string   `query:"blueprint" maxLength:"100" doc:"Only this blueprint's"`
+	Pool       string   `query:"pool" maxLength:"100" doc:"Only those that were made for this pool"`
+	Host       string   `query:"host" maxLength:"100" doc:"Only those on this engine host"`
+	Limit      int      `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Most environments in one page"`
+	Cursor     string   `query:"cursor" maxLength:"500" doc:"The next of the page before"`
 }
 
-func (in *listInput) filter() engine.Filter {
+func (in *listInput) selection() engine.Selection {
 	f := engine.Filter{
-		IncludeGone: in.All, Team: in.Team, Owner: in.Owner, Project: in.Project, Blueprint: in.Blueprint,
+		IncludeGone: in.All, Tenant: in.Tenant, Team: in.Team, Owner: in.Owner, Project: in.Project, Blueprint: in.Blueprint,
 		Pool: in.Pool, Host: in.Host, Limit: in.Limit, Cursor: in.Cursor,
 	}
 	for _, st := range in.State {
 		f.States = append(f.States, fleet.State(st))
 	}
-	return f
+	return engine.Selection{Filter: f, AllTenants: in.AllTenants, Mine: in.Mine}
 }
 
 func (s *Server) environmentRoutes(api huma.API) {
 	asking := errorStatuses(http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusTooManyRequests)
-	huma.Register(api, huma.Operation{
+	register(s, api, member, huma.Operation{
 		OperationID: "create-environment", Method: http.MethodPost, Path: "/v1/environments", Tags: []string{"environments"},
 		Summary: "Ask for an environment",
 		Description: "Answers as soon as the request is recorded; watch it to see it become ready. One that was kept warm is ready at once. " +
@@ -62,7 +65,7 @@ func (s *Server) environmentRoutes(api huma.API) {
 		MaxBodyBytes:  maxBody, BodyReadTimeout: s.cfg.HeaderTimeout,
 	}, s.create)
 
-	act(s, api, huma.Operation{
+	act(s, api, member, huma.Operation{
 		OperationID: "quote", Method: http.MethodPost, Path: "/v1/quote", Tags: []string{"environments"},
 		Summary: "Ask what a request would get and cost", Description: "Nothing is made, held or recorded.", Errors: asking,
 	}, func(ctx context.Context, in *struct{ Body wire.CreateRequest }) (wire.Quote, error) {
@@ -74,39 +77,56 @@ func (s *Server) environmentRoutes(api huma.API) {
 		return quote(q), err
 	})
 
-	get(s, api, huma.Operation{
+	get(s, api, member.butFor("all_tenants", "list the environments of all tenants"), huma.Operation{
 		OperationID: "list-environments", Path: "/v1/environments", Tags: []string{"environments"},
-		Summary: "List environments, newest first", Errors: errorStatuses(),
+		Summary: "List environments, newest first", Description: "Those of the caller's own tenant, for the platform role as well, unless others are asked for. " +
+			"What a caller may not use is listed without its inputs, variables and names of secrets.", Errors: errorStatuses(),
 	}, func(ctx context.Context, in *listInput) (wire.EnvironmentList, error) {
-		envs, next, err := s.engine.List(ctx, caller(ctx), in.filter())
+		envs, next, err := s.engine.List(ctx, caller(ctx), in.selection())
 		now := s.engine.Now()
 		return wire.EnvironmentList{
-			Environments: each(envs, func(e fleet.Environment) wire.Environment { return environment(e, now) }),
+			Environments: each(envs, func(e fleet.Environment) wire.Environment { return environment(caller(ctx), e, now) }),
 			Next:         next,
 		}, err
 	})
 
-	get(s, api, huma.Operation{
+	get(s, api, toSee, huma.Operation{
 		OperationID: "get-environment", Path: "/v1/environments/{env}", Tags: []string{"environments"},
 		Summary: "Show an environment", Errors: errorStatuses(http.StatusNotFound),
-	}, func(ctx context.Context, in *struct{ EnvPath }) (wire.Environment, error) {
+	}, func(ctx context.Context, in *struct {
+		EnvPath
+		Usage bool `query:"usage" doc:"With what it uses now, when it is leased; takes up to a second"`
+	}) (wire.Environment, error) {
 		env, err := s.engine.Find(ctx, caller(ctx), in.Env)
-		return s.one(ctx, env), err
+		if err != nil {
+			return wire.Environment{}, err
+		}
+		w := s.one(ctx, env)
+		if in.Usage && w.MayUse && env.State == fleet.Leased {
+			w.Usage = usage(s.engine.Usage(ctx, env), s.engine.Now())
+		}
+		return s.withSource(ctx, env, w)
 	})
 
-	get(s, api, huma.Operation{
+	get(s, api, toSee, huma.Operation{
 		OperationID: "explain-environment", Path: "/v1/environments/{env}/why", Tags: []string{"environments"},
 		Summary: "Say why an environment is waiting or broken", Errors: errorStatuses(http.StatusNotFound),
 	}, func(ctx context.Context, in *struct{ EnvPath }) (wire.Why, error) {
 		w, err := s.engine.Why(ctx, caller(ctx), in.Env)
-		return why(w, s.engine.Now()), err
+		if err != nil {
+			return wire.Why{}, err
+		}
+		answer := why(caller(ctx), w, s.engine.Now())
+		answer.Environment, err = s.withSource(ctx, w.Env, answer.Environment)
+		return answer, err
 	})
 	s.leaseRoutes(api)
+	s.shareRoute(api)
 }
 
 // leaseRoutes are those that move the end of a lease.
 func (s *Server) leaseRoutes(api huma.API) {
-	act(s, api, huma.Operation{
+	act(s, api, toUse, huma.Operation{
 		OperationID: "extend-environment", Method: http.MethodPost, Path: "/v1/environments/{env}/extend", Tags: []string{"environments"},
 		Summary: "Move the end of a lease", Description: "Never beyond the longest lifetime that the blueprint and the quotas allow.",
 		Errors: errorStatuses(http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests),
@@ -118,7 +138,7 @@ func (s *Server) leaseRoutes(api huma.API) {
 		return s.one(ctx, env), err
 	})
 
-	act(s, api, huma.Operation{
+	act(s, api, toUse, huma.Operation{
 		OperationID: "touch-environment", Method: http.MethodPost, Path: "/v1/environments/{env}/touch", Tags: []string{"environments"},
 		Summary: "Say that an environment is in use", Description: "Only matters to a lease that ends when it is idle. Commands, copies and traffic say it by themselves.",
 		Errors: errorStatuses(http.StatusNotFound, http.StatusConflict),
@@ -127,13 +147,29 @@ func (s *Server) leaseRoutes(api huma.API) {
 		return s.one(ctx, env), err
 	})
 
-	act(s, api, huma.Operation{
+	act(s, api, toUse, huma.Operation{
 		OperationID: "release-environment", Method: http.MethodDelete, Path: "/v1/environments/{env}", Tags: []string{"environments"},
 		Summary:     "Give an environment back",
 		Description: "Accepted in every state, as often as you like. Answers as soon as it is recorded; watch it to see it gone.",
 		Errors:      errorStatuses(http.StatusNotFound), DefaultStatus: http.StatusAccepted,
 	}, func(ctx context.Context, in *struct{ EnvPath }) (wire.Environment, error) {
 		env, err := s.engine.Release(ctx, caller(ctx), in.Env)
+		return s.one(ctx, env), err
+	})
+}
+
+// shareRoute says who may use an environment beside its owner.
+func (s *Server) shareRoute(api huma.API) {
+	act(s, api, toShare, huma.Operation{
+		OperationID: "share-environment", Method: http.MethodPut, Path: "/v1/environments/{env}/share", Tags: []string{"environments"},
+		Summary:     "Set who may use and delete an environment beside its owner",
+		Description: "What others have open ends within 10 s when it is not shared with them any more.",
+		Errors:      errorStatuses(http.StatusBadRequest, http.StatusNotFound, http.StatusConflict),
+	}, func(ctx context.Context, in *struct {
+		EnvPath
+		Body wire.ShareRequest
+	}) (wire.Environment, error) {
+		env, err := s.engine.Share(ctx, caller(ctx), in.Env, fleet.Share(in.Body.With))
 		return s.one(ctx, env), err
 	})
 }
@@ -169,7 +205,7 @@ func (s *Server) request(ctx context.Context, body wire.CreateRequest) (engine.R
 	}
 	return engine.Request{
 		Who: who, Project: body.Project, PullRequest: body.PullRequest,
-		Blueprint: body.Blueprint, Size: body.Size, Name: body.Name,
+		Blueprint: body.Blueprint, Size: body.Size, Name: body.Name, Share: fleet.Share(body.Share),
 		TTL: span(body.TTLSeconds), Idle: span(body.IdleSeconds), QueueTimeout: span(body.QueueTimeoutSeconds),
 		NoQueue: body.NoQueue, NoPool: body.NoPool, Inputs: body.Inputs, Vars: body.Vars, Secrets: body.Secrets,
 	}, nil
@@ -194,9 +230,9 @@ func quote(q engine.Quote) wire.Quote {
 	return w
 }
 
-func why(w engine.Why, now time.Time) wire.Why {
+func why(who fleet.Identity, w engine.Why, now time.Time) wire.Why {
 	return wire.Why{
-		Environment: environment(w.Env, now), Cause: w.Cause, Next: w.Next, Rank: w.Rank, ReadyAt: when(w.ReadyAt),
+		Environment: environment(who, w.Env, now), Cause: w.Cause, Next: w.Next, Rank: w.Rank, ReadyAt: when(w.ReadyAt),
 		Estimates: wire.Estimates{
 			Count: w.Estimates.Count, MedianSeconds: int64(w.Estimates.Median / time.Second), P90Seconds: int64(w.Estimates.P90 / time.Second),
 		},

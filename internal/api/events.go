@@ -13,7 +13,7 @@ import (
 
 // EventFilter is what the routes of the record have in common. It is exported because huma reads exported fields only.
 type EventFilter struct {
-	Environment string `query:"environment" maxLength:"100" doc:"Only this environment's, by name or id"`
+	Environment string `query:"environment" maxLength:"200" doc:"Only this environment's: a name, an id, id:ID or TENANT/NAME"`
 	Pool        string `query:"pool" maxLength:"100" doc:"Only this pool's"`
 	Host        string `query:"host" maxLength:"100" doc:"Only this engine host's"`
 	After       int64  `query:"after" minimum:"0" doc:"Leave out events up to this number"`
@@ -25,19 +25,20 @@ func (f EventFilter) query() engine.EventQuery {
 
 // eventRoutes read the record of every decision.
 func (s *Server) eventRoutes(api huma.API) {
-	get(s, api, huma.Operation{
+	get(s, api, toSee, huma.Operation{
 		OperationID: "list-environment-events", Path: "/v1/environments/{env}/events", Tags: []string{"environments"},
 		Summary: "Read an environment's record, oldest first", Errors: errorStatuses(http.StatusNotFound),
 	}, func(ctx context.Context, in *struct {
 		EnvPath
-		After int64 `query:"after" minimum:"0" doc:"Leave out events up to this number"`
-		Limit int   `query:"limit" minimum:"1" maximum:"1000" default:"1000"`
+		After  int64 `query:"after" minimum:"0" doc:"Leave out events up to this number"`
+		Limit  int   `query:"limit" minimum:"1" maximum:"1000" default:"1000"`
+		Newest bool  `query:"newest" doc:"Of more than the limit give the newest, oldest first all the same"`
 	}) (wire.EventList, error) {
-		es, err := s.engine.Events(ctx, caller(ctx), engine.EventQuery{Environment: in.Env, After: in.After, Limit: in.Limit})
+		es, err := s.engine.Events(ctx, caller(ctx), engine.EventQuery{Environment: in.Env, After: in.After, Limit: in.Limit, Newest: in.Newest})
 		return wire.EventList{Events: events(es)}, err
 	})
 
-	get(s, api, huma.Operation{
+	get(s, api, member, huma.Operation{
 		OperationID: "list-events", Path: "/v1/events", Tags: []string{"environments"},
 		Summary: "Read the record of every decision, oldest first", Errors: errorStatuses(http.StatusNotFound),
 	}, func(ctx context.Context, in *struct {
@@ -51,10 +52,10 @@ func (s *Server) eventRoutes(api huma.API) {
 		return wire.EventList{Events: events(es)}, err
 	})
 
-	huma.Register(api, huma.Operation{
+	register(s, api, member, huma.Operation{
 		OperationID: "follow-events", Method: http.MethodGet, Path: "/v1/events/follow", Tags: []string{"environments"},
 		Summary:     "Follow the record of every decision",
-		Description: "One Event a line, oldest first: those that there are, then each that is added.",
+		Description: "One Event a line, oldest first: those that there are, then each that is added; empty lines while nothing happens.",
 		Responses:   content("Events, one a line", ndjson, schemaOf[wire.Event](api)),
 		Errors:      errorStatuses(http.StatusNotFound, http.StatusTooManyRequests),
 	}, func(_ context.Context, in *EventFilter) (*huma.StreamResponse, error) {
@@ -71,9 +72,10 @@ func (s *Server) followEvents(ctx context.Context, w http.ResponseWriter, q engi
 			return err
 		}
 	}
-	out := &lines{w: w}
+	ctx, out := s.newLines(ctx, w)
+	defer out.close()
 	if err := out.begin(); err != nil {
-		return nil // The client is gone already.
+		return out.end(ctx, s, err)
 	}
 	return out.end(ctx, s, s.engine.WatchEvents(ctx, caller(ctx), q, func(es []fleet.Event) error {
 		for _, e := range es {

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,40 +9,26 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/gorilla/websocket"
 
 	"github.com/bothy-env/bothy/internal/api/wire"
+	"github.com/bothy-env/bothy/internal/api/wire/duplex"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/provisioner"
 )
 
 const (
-	// maxStart bounds that message, in bytes: a command line and its variables.
-	maxStart = 1 << 20
 	// lingerWait is how long the client may take to close after the last word: an exit code, or why a copy is refused.
 	lingerWait = 2 * time.Second
 )
 
-var upgrader = websocket.Upgrader{
-	HandshakeTimeout: 10 * time.Second,
-	ReadBufferSize:   32 << 10,
-	WriteBufferSize:  32 << 10,
-	Subprotocols:     []string{wire.ExecProtocol},
-	// The door has refused every request that carries an Origin already.
-	CheckOrigin: func(*http.Request) bool { return true },
-	Error: func(w http.ResponseWriter, r *http.Request, status int, reason error) {
-		fail(w, r, withStatus(status, codeOfStatus(status), "use bothy exec, or a WebSocket client", reason.Error()))
-	},
-}
-
 func (s *Server) execRoutes(api huma.API) {
-	huma.Register(api, huma.Operation{
+	register(s, api, toUse, huma.Operation{
 		OperationID: "exec", Method: http.MethodGet, Path: "/v1/environments/{env}/exec", Tags: []string{"inside"},
 		Summary: "Run a command in an environment",
 		Description: "A WebSocket of subprotocol " + wire.ExecProtocol + ". The client's first message is text: an ExecStart. After it all messages are binary, and the first byte says what follows.\n\n" +
-			"From the client: 0 input, 1 end of input, 2 an ExecSize, 3 a signal's name (INT, TERM, HUP, QUIT, KILL, USR1, USR2).\n\n" +
+			"From the client: 0 input, 1 end of input, 2 an ExecSize, 3 a signal's name (INT, TERM, HUP, QUIT, KILL, USR1, USR2), 4 end the command and all that it started, 5 the client is about to be stopped and may be silent for an hour, 6 it goes on, 7 nothing: a client that may not read for long, and so not answer pings, shows that it is alive.\n\n" +
 			"From the server: 1 standard output, 2 standard error, 4 credit (4 bytes, big endian: so many more bytes of input may be sent; 262144 may be at first), 3 an ExecResult, the last message.\n\n" +
-			"No message has more than 65536 bytes. Closing the connection ends the command.",
+			"The ExecStart has at most 4194304 bytes, no other message more than 65536. Both sides ping, and the one that hears nothing for 45 seconds closes the connection. Closing the connection ends the command.",
 		Responses: map[string]*huma.Response{
 			"101": {Description: "The WebSocket stands"},
 			// Nothing is sent as such; they are here for whoever makes types of this document.
@@ -60,13 +45,17 @@ func (s *Server) execRoutes(api huma.API) {
 }
 
 func (s *Server) exec(ctx context.Context, w http.ResponseWriter, r *http.Request, env string) error {
-	if !websocket.IsWebSocketUpgrade(r) {
+	if !duplex.IsUpgrade(r) {
 		return withStatus(http.StatusUpgradeRequired, fleet.CodeInvalid, "use bothy exec, or a WebSocket client", "this route is a WebSocket")
 	}
-	if !offers(r, wire.ExecProtocol) {
+	if !duplex.Offers(r, wire.ExecProtocol) {
 		return withStatus(http.StatusBadRequest, fleet.CodeInvalid, "check that bothy and bothyd are of one version", "the subprotocol "+wire.ExecProtocol+" must be asked for")
 	}
-	conn, err := upgrader.Upgrade(w, r, nil)
+	// The door has refused every request that carries an Origin already.
+	conn, err := duplex.Accept(w, r, wire.ExecProtocol, s.cfg.Heartbeat)
+	if refusal, ok := errors.AsType[*duplex.Refusal](err); ok {
+		return withStatus(refusal.Status, codeOfStatus(refusal.Status), "use bothy exec, or a WebSocket client", refusal.Reason)
+	}
 	if err != nil {
 		requestOf(ctx).log.Debug("no WebSocket", "error", err)
 		return nil // It has been answered.
@@ -75,31 +64,44 @@ func (s *Server) exec(ctx context.Context, w http.ResponseWriter, r *http.Reques
 	defer context.AfterFunc(s.killing, func() { _ = conn.Close() })()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	x := newExecution(conn, cancel)
+	x := newExecution(conn, cancel, s.cfg.SuspendFor)
+	over := make(chan struct{})
+	defer close(over)
+	defer context.AfterFunc(ctx, func() {
+		if revoked(ctx) == nil {
+			return
+		}
+		select {
+		case <-over:
+		case <-time.After(2 * lingerWait):
+			_ = conn.Close() // Its client does not read the last word.
+		}
+	})()
 
-	start, err := x.start(s.cfg.HeaderTimeout)
+	start, err := x.start(s.api, s.cfg.HeaderTimeout)
 	if err != nil {
+		defer time.AfterFunc(lingerWait, func() { _ = conn.Close() }).Stop()
+		_ = conn.Flush() // What the WebSocket says by itself of a message that is too big comes first.
 		x.exit(wire.ExecResult{Problem: problemOf(ctx, err)})
+		_ = conn.Flush() // One who takes no answer gets none.
 		return nil
 	}
 	if start.TTY && start.Size != (wire.ExecSize{}) {
 		x.setSize(start.Size)
 	}
+	go conn.Beat(over, nil)
 	reading := make(chan struct{})
 	go func() {
 		defer close(reading)
 		x.receive()
 	}()
-	code, err := s.run(ctx, env, start, x)
+	end, err := s.run(ctx, env, start, x)
 	x.input.discard()
-	result := wire.ExecResult{ExitCode: code}
-	if err != nil {
-		result.Problem = execProblem(ctx, err)
-	}
-	x.exit(result)
+	x.exit(execResult(ctx, end, err))
 	// Closing while the client's input is on its way would destroy the exit code
 	// on its way to the client, so the client closes first.
-	_ = conn.SetReadDeadline(realTime().Add(lingerWait))
+	_ = conn.Flush() // It fails where the reading does.
+	_ = conn.Within(lingerWait)
 	<-reading
 	return nil
 }
@@ -117,7 +119,7 @@ func execProblem(ctx context.Context, err error) *wire.Problem {
 }
 
 // run calls the engine. The connection is out of the HTTP server's hands, so a panic must not get out.
-func (s *Server) run(ctx context.Context, env string, start wire.ExecStart, x *execution) (code int, err error) {
+func (s *Server) run(ctx context.Context, env string, start wire.ExecStart, x *execution) (end fleet.ExecEnd, err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			err = fmt.Errorf("panic in exec: %v\n%s", fault, debug.Stack())
@@ -131,36 +133,27 @@ func (s *Server) run(ctx context.Context, env string, start wire.ExecStart, x *e
 		streams.Stdin = x.input
 	}
 	return s.engine.Exec(ctx, caller(ctx), env, provisioner.ExecRequest{
-		Command: start.Command, User: start.User, Dir: start.Dir, Env: start.Env, TTY: start.TTY,
+		Command: start.Command, User: start.User, Dir: start.Dir, Env: start.Env, TTY: start.TTY, Detach: start.Detach,
+		Size: provisioner.Size{Rows: start.Size.Rows, Cols: start.Size.Cols},
 	}, streams)
 }
 
-func offers(r *http.Request, protocol string) bool {
-	for _, p := range websocket.Subprotocols(r) {
-		if p == protocol {
-			return true
-		}
-	}
-	return false
-}
-
 // start reads what to run; the client must say it within wait.
-func (x *execution) start(wait time.Duration) (wire.ExecStart, error) {
-	var start wire.ExecStart
-	x.conn.SetReadLimit(maxStart)
-	if err := x.conn.SetReadDeadline(realTime().Add(wait)); err != nil {
+func (x *execution) start(api huma.API, wait time.Duration) (start wire.ExecStart, err error) {
+	x.conn.SetReadLimit(wire.ExecMaxStart)
+	if err := x.conn.Within(wait); err != nil {
 		return start, err
 	}
-	kind, msg, err := x.conn.ReadMessage()
+	kind, msg, err := x.conn.Read()
 	if err != nil {
 		return start, problem(fleet.CodeInvalid, "say it in the first message, an ExecStart: see /openapi.json", "no word came of what to run")
 	}
-	if kind != websocket.TextMessage {
+	if kind != duplex.Text {
 		return start, problem(fleet.CodeInvalid, "check that bothy and bothyd are of one version", "the first message must be text: what to run, as JSON")
 	}
-	if err := json.Unmarshal(msg, &start); err != nil {
+	if start, err = decode[wire.ExecStart](api, msg); err != nil {
 		return start, problem(fleet.CodeInvalid, "check that bothy and bothyd are of one version", "the first message is not an ExecStart: %s", err)
 	}
 	x.conn.SetReadLimit(wire.ExecMaxMessage)
-	return start, x.conn.SetReadDeadline(time.Time{})
+	return start, x.conn.Within(0)
 }

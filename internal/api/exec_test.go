@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/google/go-cmp/cmp"
-	"github.com/gorilla/websocket"
 
 	"github.com/bothy-env/bothy/internal/api/wire"
 	"github.com/bothy-env/bothy/internal/client"
@@ -261,46 +261,60 @@ func TestExecTellsWhyItCannotRun(t *testing.T) {
 	contains(t, r.log.String(), "panic in exec: secret")
 }
 
-// speak opens an exec by hand.
-func (r *rig) speak() *websocket.Conn {
+// hand is an exec that is spoken by hand.
+type hand struct {
+	*websocket.Conn
+	ctx context.Context
+	// raw is its connection.
+	raw net.Conn
+}
+
+// speak opens an exec by hand. What is not read of it answers no ping.
+func (r *rig) speak() *hand {
 	r.t.Helper()
-	dialer := websocket.Dialer{Subprotocols: []string{wire.ExecProtocol}, NetDialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", r.socket)
+	h := &hand{ctx: limited(r.t)}
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (conn net.Conn, err error) {
+		h.raw, err = new(net.Dialer).DialContext(ctx, "unix", r.socket)
+		return h.raw, err
 	}}
-	conn, resp, err := dialer.Dial("ws://bothyd/v1/environments/otter/exec", nil)
+	var err error
+	h.Conn, _, err = websocket.Dial(h.ctx, "ws://bothyd/v1/environments/otter/exec",
+		&websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}, Subprotocols: []string{wire.ExecProtocol}})
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	resp.Body.Close()
-	r.t.Cleanup(func() { conn.Close() })
-	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		r.t.Fatal(err)
-	}
-	return conn
+	r.t.Cleanup(func() { _ = h.CloseNow() })
+	return h
+}
+
+func (h *hand) text(msg string) error {
+	return h.Write(h.ctx, websocket.MessageText, []byte(msg))
+}
+
+func (h *hand) binary(kind byte, data string) error {
+	return h.Write(h.ctx, websocket.MessageBinary, append([]byte{kind}, data...))
 }
 
 func TestABreachOfTheExecProtocolEndsItWithAReason(t *testing.T) {
-	begin := []byte(`{"command":["x"],"stdin":true}`)
-	binary := func(kind byte, data string) func(*websocket.Conn) error {
-		return func(c *websocket.Conn) error {
-			return c.WriteMessage(websocket.BinaryMessage, append([]byte{kind}, data...))
-		}
+	const begin = `{"command":["x"],"stdin":true}`
+	binary := func(kind byte, data string) func(*hand) error {
+		return func(c *hand) error { return c.binary(kind, data) }
 	}
 	for _, c := range []struct {
 		name  string
-		first func(*websocket.Conn) error
-		then  func(*websocket.Conn) error
+		first func(*hand) error
+		then  func(*hand) error
 		want  string
 	}{
 		{name: "binary at first", first: binary(0, "x"), want: "first message must be text"},
-		{name: "no JSON at first", first: func(c *websocket.Conn) error { return c.WriteMessage(websocket.TextMessage, []byte("{")) }, want: "not an ExecStart"},
-		{name: "no word at all", first: func(*websocket.Conn) error { return nil }, want: "no word came"},
-		{name: "text later", then: func(c *websocket.Conn) error { return c.WriteMessage(websocket.TextMessage, begin) }, want: "without a kind"},
-		{name: "empty", then: func(c *websocket.Conn) error { return c.WriteMessage(websocket.BinaryMessage, nil) }, want: "without a kind"},
+		{name: "no JSON at first", first: func(c *hand) error { return c.text("{") }, want: "not an ExecStart"},
+		{name: "no word at all", first: func(*hand) error { return nil }, want: "no word came"},
+		{name: "text later", then: func(c *hand) error { return c.text(begin) }, want: "without a kind"},
+		{name: "empty", then: func(c *hand) error { return c.Write(c.ctx, websocket.MessageBinary, nil) }, want: "without a kind"},
 		{name: "unknown kind", then: binary(99, "x"), want: "unknown kind"},
 		{name: "unknown signal", then: binary(wire.ExecSignal, "KABOOM"), want: "unknown signal"},
 		{name: "odd size", then: binary(wire.ExecResize, `{"rows":-1}`), want: "terminal size"},
-		{name: "more than the window", want: "more input than was asked for", then: func(c *websocket.Conn) error {
+		{name: "more than the window", want: "more input than was asked for", then: func(c *hand) error {
 			for range wire.ExecWindow/(32<<10) + 1 {
 				if err := binary(wire.ExecStdin, strings.Repeat("x", 32<<10))(c); err != nil {
 					return err
@@ -318,7 +332,7 @@ func TestABreachOfTheExecProtocolEndsItWithAReason(t *testing.T) {
 			r := start(t, d, func(c *apiConfig) { c.HeaderTimeout = 300 * time.Millisecond })
 			conn := r.speak()
 			if c.first == nil {
-				c.first = func(c *websocket.Conn) error { return c.WriteMessage(websocket.TextMessage, begin) }
+				c.first = func(c *hand) error { return c.text(begin) }
 			}
 			if err := c.first(conn); err != nil {
 				t.Fatal(err)
@@ -328,7 +342,7 @@ func TestABreachOfTheExecProtocolEndsItWithAReason(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			_, msg, err := conn.ReadMessage()
+			_, msg, err := conn.Read(conn.ctx)
 			if err != nil || len(msg) == 0 || msg[0] != wire.ExecExit {
 				t.Fatalf("message %q, %v", msg, err)
 			}

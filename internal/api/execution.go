@@ -4,13 +4,15 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"io"
 	"slices"
 	"sync"
-
-	"github.com/gorilla/websocket"
+	"time"
 
 	"github.com/bothy-env/bothy/internal/api/wire"
+	"github.com/bothy-env/bothy/internal/api/wire/duplex"
+	"github.com/bothy-env/bothy/internal/api/wire/heartbeat"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/provisioner"
 )
@@ -18,28 +20,37 @@ import (
 // execution is the connection's side of one exec: one goroutine receives,
 // many may send, and the command's side never holds up the receiver.
 type execution struct {
-	conn    *websocket.Conn
+	conn    *duplex.Conn
 	cancel  context.CancelCauseFunc
 	input   *inbox
 	resize  chan provisioner.Size
 	signals chan string
+	// suspendFor is how long a client that said that it stops may be silent.
+	suspendFor time.Duration
 
-	sendMu sync.Mutex
+	creditMu sync.Mutex
 	// owed is how much input was read and not yet credited.
 	owed int
 }
 
-func newExecution(conn *websocket.Conn, cancel context.CancelCauseFunc) *execution {
-	x := &execution{conn: conn, cancel: cancel, resize: make(chan provisioner.Size, 1), signals: make(chan string, 16)}
+func newExecution(conn *duplex.Conn, cancel context.CancelCauseFunc, suspendFor time.Duration) *execution {
+	x := &execution{conn: conn, cancel: cancel, suspendFor: suspendFor, resize: make(chan provisioner.Size, 1), signals: make(chan string, 16)}
 	x.input = newInbox(x.credit)
 	return x
 }
 
-// receive takes the client's messages until it is gone, which ends the command.
+// receive takes the client's messages until it is gone, which ends the command. One that was stopped, or whose network is
+// gone, is gone when nothing was heard of it for long.
 func (x *execution) receive() {
 	for {
-		kind, msg, err := x.conn.ReadMessage()
+		kind, msg, err := x.conn.Read()
 		if err != nil {
+			if errors.Is(err, heartbeat.ErrSilent) {
+				_ = x.conn.Close() // Whatever is being written to it never arrives.
+			}
+			if errors.Is(err, duplex.ErrTooBig) {
+				x.sayTooBig()
+			}
 			x.input.end(io.ErrUnexpectedEOF)
 			x.cancel(context.Canceled)
 			return
@@ -52,9 +63,16 @@ func (x *execution) receive() {
 	}
 }
 
+// sayTooBig waits until what the WebSocket says by itself of a message that is too big was handed to the network: the next
+// write, which fails, would take it away.
+func (x *execution) sayTooBig() {
+	defer time.AfterFunc(lingerWait, func() { _ = x.conn.Close() }).Stop()
+	_ = x.conn.Flush() // One who takes no answer gets none.
+}
+
 // take handles one message; a breach of the protocol gives a problem.
-func (x *execution) take(kind int, msg []byte) error {
-	if kind != websocket.BinaryMessage || len(msg) == 0 {
+func (x *execution) take(kind duplex.Kind, msg []byte) error {
+	if kind != duplex.Binary || len(msg) == 0 {
 		return breach("a message without a kind")
 	}
 	data := msg[1:]
@@ -71,6 +89,13 @@ func (x *execution) take(kind int, msg []byte) error {
 			return breach("a terminal size that is none")
 		}
 		x.setSize(size)
+	case wire.ExecStop:
+		return errStopped
+	case wire.ExecSuspend:
+		_ = x.conn.Within(x.suspendFor) // A connection that takes no deadline is broken, and found so by the next read.
+	case wire.ExecAlive: // It was heard.
+	case wire.ExecResume:
+		_ = x.conn.Within(0)
 	case wire.ExecSignal:
 		if !slices.Contains(wire.ExecSignals(), string(data)) {
 			return breach("an unknown signal")
@@ -100,39 +125,23 @@ func (x *execution) setSize(size wire.ExecSize) {
 
 // credit tells the client, in not too many messages, that input was read.
 func (x *execution) credit(n int) {
-	x.sendMu.Lock()
-	defer x.sendMu.Unlock()
+	x.creditMu.Lock()
+	defer x.creditMu.Unlock()
 	if x.owed += n; x.owed < wire.ExecWindow/4 {
 		return
 	}
-	msg := binary.BigEndian.AppendUint32([]byte{wire.ExecCredit}, uint32(x.owed))
+	msg := binary.BigEndian.AppendUint32(nil, uint32(x.owed))
 	x.owed = 0
-	if err := x.conn.WriteMessage(websocket.BinaryMessage, msg); err != nil {
+	if err := x.conn.Write(wire.ExecCredit, msg); err != nil {
 		x.cancel(context.Canceled)
 	}
-}
-
-func (x *execution) send(kind byte, data []byte) error {
-	x.sendMu.Lock()
-	defer x.sendMu.Unlock()
-	w, err := x.conn.NextWriter(websocket.BinaryMessage)
-	if err != nil {
-		return err
-	}
-	if _, err := w.Write([]byte{kind}); err != nil {
-		return err
-	}
-	if _, err := w.Write(data); err != nil {
-		return err
-	}
-	return w.Close()
 }
 
 // exit sends the last message.
 func (x *execution) exit(result wire.ExecResult) {
 	data, err := json.Marshal(result)
 	if err == nil {
-		err = x.send(wire.ExecExit, data)
+		err = x.conn.Write(wire.ExecExit, data)
 	}
 	if err != nil {
 		x.cancel(context.Canceled) // The client is gone; nobody is left to tell.
@@ -149,7 +158,7 @@ type output struct {
 func (o *output) Write(p []byte) (int, error) {
 	for done := 0; done < len(p); {
 		n := min(len(p)-done, wire.ExecMaxMessage-1)
-		if err := o.x.send(o.kind, p[done:done+n]); err != nil {
+		if err := o.x.conn.Write(o.kind, p[done:done+n]); err != nil {
 			o.x.cancel(context.Canceled)
 			return done, errGone
 		}

@@ -13,15 +13,16 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/bothy-env/bothy/internal/api/wire"
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
 func (s *Server) fileRoutes(api huma.API) {
 	binary := &huma.Schema{Type: huma.TypeString, Format: "binary"}
-	huma.Register(api, huma.Operation{
+	register(s, api, toUse, huma.Operation{
 		OperationID: "copy-to", Method: http.MethodPut, Path: "/v1/environments/{env}/files", Tags: []string{"inside"},
 		Summary:     "Unpack a tar stream in an environment",
-		Description: "Entries that would land outside the folder, devices, and links that point out are refused.",
+		Description: "Entries that would land outside the folder or behind a link of the stream, and devices, are refused. Links are made as they are and never followed. Set-id bits of files, owners and extended attributes are dropped.",
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{tarred: {Schema: binary}}},
 		Responses:   map[string]*huma.Response{"204": {Description: "Unpacked"}},
 		Errors:      errorStatuses(http.StatusNotFound, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusTooManyRequests),
@@ -35,33 +36,40 @@ func (s *Server) fileRoutes(api huma.API) {
 		}), nil
 	})
 
-	huma.Register(api, huma.Operation{
+	copied := content("The tar stream", tarred, binary)
+	copied["200"].Content[wire.CopyType] = &huma.MediaType{Schema: binary}
+	register(s, api, toUse, huma.Operation{
 		OperationID: "copy-from", Method: http.MethodGet, Path: "/v1/environments/{env}/files", Tags: []string{"inside"},
-		Summary:     "Read a file or folder of an environment as a tar stream",
-		Description: "The first entry is the path's base name. A stream that breaks off before the end of the answer is not whole.",
-		Responses:   content("The tar stream", tarred, binary),
-		Errors:      errorStatuses(http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests),
+		Summary: "Read a file or folder of an environment as a tar stream",
+		Description: "The first entry is the path's base name. A path that is a link is followed. The stream is made by the sandbox: check its entries before you write them anywhere. " +
+			"With Accept: multipart/mixed the answer has two parts, the tar stream and a JSON record of how it ended, with its length and SHA-256. " +
+			"Without, a stream that breaks off before the end of the answer is not whole.",
+		Responses: copied,
+		Errors:    errorStatuses(http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests),
 	}, func(_ context.Context, in *struct {
 		EnvPath
 		Path string `query:"path" required:"true" minLength:"1" maxLength:"4096" doc:"File or folder" example:"/workspace/out"`
 		User string `query:"user" maxLength:"64" doc:"With whose rights; default: the blueprint's first user"`
 	}) (*huma.StreamResponse, error) {
-		return s.stream(func(ctx context.Context, w http.ResponseWriter, _ *http.Request) error {
-			return s.copyFrom(ctx, w, in.Env, in.Path, in.User)
+		return s.stream(func(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
+			return s.copyFrom(ctx, w, r, in.Env, in.Path, in.User)
 		}), nil
 	})
 }
 
 func (s *Server) copyTo(ctx context.Context, w http.ResponseWriter, r *http.Request, env, dir, user string) error {
-	tooLarge := problem(fleet.CodeTooLarge, "copy in parts, or leave out what is not needed; the limit is set in bothyd's configuration",
-		"the copy has more than %d bytes", s.cfg.MaxUpload)
+	tooLarge := problem(fleet.CodeTooLarge, "copy in parts, leave files out with --exclude, or raise max_copy_mib in bothyd's configuration",
+		"the copy has more than %d MiB, the limit of this daemon", s.cfg.MaxUpload>>20)
 	if r.ContentLength > s.cfg.MaxUpload {
 		return tooLarge
 	}
-	body := &upload{body: http.MaxBytesReader(w, r.Body, s.cfg.MaxUpload), rc: http.NewResponseController(w), stall: s.cfg.StallTimeout}
+	body := &upload{body: http.MaxBytesReader(w, r.Body, s.cfg.MaxUpload), rc: http.NewResponseController(w), stall: s.cfg.StallTimeout, rate: s.cfg.UploadRate, ctx: ctx, now: realTime, most: s.cfg.MaxUpload}
 	err := s.engine.CopyTo(ctx, caller(ctx), env, dir, user, body)
 	var exceeded *http.MaxBytesError
 	switch {
+	case revoked(ctx) != nil:
+		body.refuse(w, r, revoked(ctx))
+		return nil
 	case errors.As(body.err, &exceeded):
 		return tooLarge
 	case body.err != nil:
@@ -82,15 +90,43 @@ type upload struct {
 	body  io.Reader
 	rc    *http.ResponseController
 	stall time.Duration
+	// rate is the least that it brings over stall, in bytes a second. Only the time that it was waited for counts: a slow
+	// sandbox is not the sender's fault. ctx is the request's.
+	rate int64
+	ctx  context.Context
+	now  func() time.Time
+
+	// most is how many bytes the files may have, holes included.
+	most  int64
 	begun bool
 	err   error
+	// waited and came are of the present span of time.
+	waited time.Duration
+	came   int64
 }
+
+// errSlow says that an upload trickles.
+var errSlow = errors.New("too slow")
+
+// Limit makes it a provisioner.Limited.
+func (u *upload) Limit() int64 { return u.most }
 
 func (u *upload) Read(p []byte) (int, error) {
 	// A connection that cannot take deadlines has none.
 	_ = u.rc.SetReadDeadline(realTime().Add(u.stall))
+	if err := u.ctx.Err(); err != nil {
+		return 0, err // Whoever ended it may have set a deadline, which was just put off.
+	}
+	begun := u.now()
 	n, err := u.body.Read(p)
 	u.begun = u.begun || n > 0
+	u.waited, u.came = u.waited+u.now().Sub(begun), u.came+int64(n)
+	if err == nil && u.waited >= u.stall {
+		if float64(u.came) < float64(u.rate)*u.waited.Seconds() {
+			err = errSlow
+		}
+		u.waited, u.came = 0, 0
+	}
 	if err != nil && err != io.EOF {
 		u.err = err
 	}
@@ -115,26 +151,10 @@ func (u *upload) reason() string {
 	if errors.As(u.err, &timeout) && timeout.Timeout() {
 		return fmt.Sprintf("nothing came for %s", u.stall)
 	}
+	if errors.Is(u.err, errSlow) {
+		return fmt.Sprintf("less than %d bytes a second came for %s", u.rate, u.stall)
+	}
 	return "the connection ended"
-}
-
-func (s *Server) copyFrom(ctx context.Context, w http.ResponseWriter, env, file, user string) error {
-	tar, err := s.engine.CopyFrom(ctx, caller(ctx), env, file, user)
-	if err != nil {
-		return s.notThere(ctx, env, file, err)
-	}
-	defer tar.Close()
-	defer context.AfterFunc(ctx, func() { _ = tar.Close() })() // Ends a Read that is under way.
-	w.Header().Set("Content-Type", tarred)
-	w.WriteHeader(http.StatusOK)
-	if _, err := io.CopyBuffer(flushing{w, http.NewResponseController(w)}, tar, make([]byte, 64<<10)); err != nil {
-		if ctx.Err() == nil {
-			requestOf(ctx).log.Error("copy out of environment broke off", "environment", env, "error", err)
-		}
-		// The answer has begun: cutting it off is all that still tells the client.
-		panic(http.ErrAbortHandler)
-	}
-	return nil
 }
 
 // notThere adds to an error about a file that is not there how to see which are.
@@ -161,18 +181,4 @@ func quoted(word string) string {
 		return word
 	}
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-}
-
-// flushing sends what it is given at once: the next part may be long in coming.
-type flushing struct {
-	io.Writer
-	rc *http.ResponseController
-}
-
-func (f flushing) Write(p []byte) (int, error) {
-	n, err := f.Writer.Write(p)
-	if err != nil {
-		return n, err
-	}
-	return n, f.rc.Flush()
 }

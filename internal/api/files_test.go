@@ -1,11 +1,14 @@
 package api_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +16,7 @@ import (
 	"github.com/bothy-env/bothy/internal/api/wire"
 	"github.com/bothy-env/bothy/internal/client"
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/provisioner"
 )
 
 func TestAnUploadStreamsThroughToTheEngine(t *testing.T) {
@@ -87,7 +91,7 @@ func TestAnUploadThatIsTooLargeIsRefused(t *testing.T) {
 	}
 	var e *client.Error
 	err := r.client().CopyTo(limited(t), "otter", "/w", "", bytes.NewReader(make([]byte, 1<<20+1)))
-	if !errors.As(err, &e) || e.Code != wire.CodeTooLarge || e.Status != 413 || e.Hint == "" {
+	if !errors.As(err, &e) || e.Code != wire.CodeTooLarge || e.Status != 413 || !strings.Contains(e.Hint, "max_copy_mib") {
 		t.Errorf("one byte more, sent in chunks: %v", err)
 	}
 	resp, body := r.raw("PUT", "/v1/environments/otter/files?path=/w", bytes.NewReader(make([]byte, 1<<20+1)))
@@ -251,4 +255,98 @@ func (c *closing) Close() error {
 	default:
 	}
 	return c.ReadCloser.Close()
+}
+
+// TestADownloadTellsHowItEnded: the reason of the sandbox's side, not only that something was wrong.
+func TestADownloadTellsHowItEnded(t *testing.T) {
+	d := newDouble()
+	why := fleet.Errorf(fleet.CodeDenied, "reading /out failed: tar: out/b: Cannot open: Permission denied").WithHint("another user")
+	d.copyFrom = func(context.Context, string, string) (io.ReadCloser, error) {
+		return io.NopCloser(io.MultiReader(strings.NewReader(strings.Repeat("x", 100_000)), failing{why})), nil
+	}
+	r := start(t, d)
+	body, err := r.client().CopyFrom(limited(t), "otter", "/out", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	var e *client.Error
+	got, err := io.ReadAll(body)
+	if !errors.As(err, &e) || e.Code != wire.CodeDenied || e.Sentence != why.Sentence || e.Hint != why.Hint || len(got) != 100_000 {
+		t.Errorf("%d bytes, %v; want 100000, %v", len(got), err, why)
+	}
+	if _, again := body.Read(make([]byte, 1)); !errors.Is(again, err) {
+		t.Errorf("read again: %v", again)
+	}
+}
+
+// noted is a copy of which something is to be said.
+type noted struct {
+	io.ReadCloser
+	notes provisioner.CopyNotes
+}
+
+func (n noted) Notes() provisioner.CopyNotes { return n.notes }
+
+// TestADownloadBringsItsNotes: what changed while it was read reaches the client, with how much more did.
+func TestADownloadBringsItsNotes(t *testing.T) {
+	d := newDouble()
+	d.copyFrom = func(context.Context, string, string) (io.ReadCloser, error) {
+		return noted{io.NopCloser(strings.NewReader("x")), provisioner.CopyNotes{First: []provisioner.CopyNote{{Path: "out/log", Kind: provisioner.CopyShrank}}, Count: 7}}, nil
+	}
+	body, err := start(t, d).client().CopyFrom(limited(t), "otter", "/out", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	if _, err := io.ReadAll(body); err != nil {
+		t.Fatal(err)
+	}
+	first, count := body.(interface {
+		Notes() ([]wire.CopyNote, int)
+	}).Notes()
+	if count != 7 || len(first) != 1 || first[0] != (wire.CopyNote{Path: "out/log", Kind: wire.CopyShrank}) {
+		t.Errorf("%v of %d notes", first, count)
+	}
+}
+
+// TestADownloadWithoutARecordIsTheTarAlone: who does not ask for the record gets no parts, and a stream that breaks off when it fails.
+func TestADownloadWithoutARecordIsTheTarAlone(t *testing.T) {
+	d, content := newDouble(), "\r\n--boundary\r\nContent-Type: application/json\r\n\r\n{}\r\n--boundary--\r\n"
+	d.copyFrom = func(_ context.Context, path, _ string) (io.ReadCloser, error) {
+		if path == "/torn" {
+			return io.NopCloser(io.MultiReader(strings.NewReader(content), failing{errors.New("engine away")})), nil
+		}
+		return io.NopCloser(strings.NewReader(content)), nil
+	}
+	r := start(t, d)
+	for _, accept := range []string{"", "*/*", "application/x-tar"} {
+		resp, body := r.raw("GET", "/v1/environments/otter/files?path=/out", nil, "Accept", accept)
+		if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "application/x-tar" || body != content {
+			t.Errorf("Accept %q: %d %s %q", accept, resp.StatusCode, resp.Header.Get("Content-Type"), body)
+		}
+	}
+	// What looks like the end of parts is part of the stream.
+	body, err := r.client().CopyFrom(limited(t), "otter", "/out", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	if got, err := io.ReadAll(body); err != nil || string(got) != content {
+		t.Errorf("got %q, %v", got, err)
+	}
+	conn, err := net.Dial("unix", r.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "GET /v1/environments/otter/files?path=/torn HTTP/1.1\r\nHost: bothyd\r\n\r\n")
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.ReadAll(resp.Body); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("a torn stream ended with %v", err)
+	}
 }

@@ -1,13 +1,15 @@
 package api
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"runtime/debug"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/bothy-env/bothy/internal/api/wire"
 	"github.com/bothy-env/bothy/internal/fleet"
@@ -22,10 +24,13 @@ type door struct {
 	identify func(*http.Request) (peer, error)
 }
 
+// maxQuery bounds a request's query, in bytes: an escaped path of 4096 bytes and more fits.
+const maxQuery = 16 << 10
+
 // ServeHTTP lets a request in, or says why not. What is refused here costs nothing and reads no body.
 func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := d.server
-	info := &request{id: fmt.Sprintf("%x-%x", os.Getpid(), s.requests.Add(1)), path: r.URL.Path}
+	info := &request{id: strings.ToLower(rand.Text()), path: r.URL.Path}
 	info.log = s.log.With("request", info.id, "method", r.Method, "path", r.URL.Path)
 	r = r.WithContext(withRequest(r.Context(), info))
 	rec := &recorder{ResponseWriter: w}
@@ -61,6 +66,9 @@ func (d *door) admit(r *http.Request, info *request) error {
 	if d.hosts != nil && !d.hosts[hostname(r.Host)] {
 		return problem(fleet.CodePolicy, "name it in listen.allowed_hosts if it is right", "this daemon does not answer to the name %q", hostname(r.Host))
 	}
+	if len(r.URL.RawQuery) > maxQuery {
+		return withStatus(http.StatusRequestURITooLong, fleet.CodeInvalid, fmt.Sprintf("a query may have %d bytes", maxQuery), "the query is too long")
+	}
 	if r.URL.Path == healthPath {
 		return nil // Says nothing about anyone.
 	}
@@ -68,8 +76,44 @@ func (d *door) admit(r *http.Request, info *request) error {
 	if info.peer, err = d.identify(r); err != nil {
 		return err
 	}
-	info.who, err = d.server.people.Identify(info.peer.name, info.peer.uid, "")
-	return err
+	because, err := reasonOf(r)
+	if err != nil {
+		return err
+	}
+	if info.who, err = d.server.people.Identify(info.peer.name, info.peer.uid, ""); err != nil {
+		return err
+	}
+	if because != "" && !info.who.Platform() {
+		return platformOnly("use what is not theirs")
+	}
+	info.who.Because = because
+	info.again = func() (fleet.Identity, error) {
+		p, err := d.identify(r)
+		if err != nil {
+			return fleet.Identity{}, err
+		}
+		who, err := d.server.people.Identify(p.name, p.uid, "")
+		who.Because = because
+		return who, err
+	}
+	return nil
+}
+
+// maxReason bounds why somebody uses the platform role, in bytes.
+const maxReason = 200
+
+// reasonOf is why a request uses the platform role on what is not its caller's; "" when it does not.
+func reasonOf(r *http.Request) (string, error) {
+	given := r.Header.Values(wire.AsPlatform)
+	if len(given) == 0 {
+		return "", nil
+	}
+	reason := strings.TrimSpace(given[0])
+	if len(given) > 1 || reason == "" || len(reason) > maxReason || !utf8.ValidString(reason) ||
+		strings.ContainsFunc(reason, func(c rune) bool { return !unicode.IsPrint(c) }) {
+		return "", problem(fleet.CodeInvalid, "say in one line why you use the platform role", "%s is not a reason of 1 to %d bytes of printable text", wire.AsPlatform, maxReason)
+	}
+	return reason, nil
 }
 
 // hostname is the host of a Host header, without its port, as names are compared.

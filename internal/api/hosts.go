@@ -13,9 +13,9 @@ import (
 
 // hostRoutes are about engine hosts, and about the brake that keeps the clock from ending leases in mass.
 func (s *Server) hostRoutes(api huma.API) {
-	get(s, api, huma.Operation{
+	get(s, api, platformTo("see hosts"), huma.Operation{
 		OperationID: "list-hosts", Path: "/v1/hosts", Tags: []string{"platform"},
-		Summary: "List the engine hosts with what stands on them", Description: "Needs the platform role.", Errors: errorStatuses(),
+		Summary: "List the engine hosts with what stands on them", Errors: errorStatuses(),
 	}, func(ctx context.Context, _ *struct{}) (wire.HostList, error) {
 		all, err := s.engine.Hosts(ctx, caller(ctx))
 		return wire.HostList{Hosts: each(all, host)}, err
@@ -23,16 +23,16 @@ func (s *Server) hostRoutes(api huma.API) {
 	s.drainRoute(api, "drain", "Place nothing new on a host", true)
 	s.drainRoute(api, "undrain", "Let a host be used again", false)
 
-	get(s, api, huma.Operation{
+	get(s, api, member, huma.Operation{
 		OperationID: "get-brake", Path: "/v1/brake", Tags: []string{"platform"},
 		Summary: "Say whether leases are kept from ending in mass", Errors: errorStatuses(),
 	}, func(ctx context.Context, _ *struct{}) (wire.Brake, error) {
 		b, err := s.engine.Brake(ctx, caller(ctx))
 		return brake(b), err
 	})
-	act(s, api, huma.Operation{
+	act(s, api, platformTo("release the brake"), huma.Operation{
 		OperationID: "release-brake", Method: http.MethodPost, Path: "/v1/brake/release", Tags: []string{"platform"},
-		Summary: "End what is overdue after all", Description: "Needs the platform role.", Errors: errorStatuses(http.StatusConflict),
+		Summary: "End what is overdue after all", Errors: errorStatuses(http.StatusConflict),
 	}, func(ctx context.Context, _ *struct{}) (wire.Brake, error) {
 		b, err := s.engine.ReleaseBrake(ctx, caller(ctx))
 		return brake(b), err
@@ -40,9 +40,9 @@ func (s *Server) hostRoutes(api huma.API) {
 }
 
 func (s *Server) drainRoute(api huma.API, verb, summary string, drained bool) {
-	act(s, api, huma.Operation{
+	act(s, api, platformTo("drain a host"), huma.Operation{
 		OperationID: verb + "-host", Method: http.MethodPost, Path: "/v1/hosts/{host}/" + verb, Tags: []string{"platform"},
-		Summary: summary, Description: "Needs the platform role. What stands there stays.", Errors: errorStatuses(http.StatusNotFound),
+		Summary: summary, Description: "What stands there stays.", Errors: errorStatuses(http.StatusNotFound),
 	}, func(ctx context.Context, in *struct {
 		Host string `path:"host" minLength:"1" maxLength:"100" doc:"Name of the host" example:"local"`
 	}) (wire.Host, error) {

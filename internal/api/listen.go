@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,43 +21,7 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
-// socketListener is a unix socket that only its owner, and a group that was named, may use, held under a lock so that no other daemon takes it over.
-type socketListener struct {
-	net.Listener
-	lock *os.File
-}
-
-// Close removes the socket and lets the lock go. Only the first call does.
-func (l *socketListener) Close() error {
-	err := l.Listener.Close()
-	if errors.Is(err, net.ErrClosed) {
-		return err
-	}
-	return errors.Join(err, l.lock.Close())
-}
-
-// listenUnix makes the socket, for its owner and, when there is one, a group. Its folder is made when it is not there, for
-// the same to pass through.
-// A socket that was left over is replaced; one that somebody answers at is not.
-func listenUnix(path string, members *group) (net.Listener, error) {
-	if len(path) > 107 {
-		return nil, fmt.Errorf("listen on socket: path %s has %d bytes, and 107 are the most", path, len(path))
-	}
-	if err := secureFolder(filepath.Dir(path), members); err != nil {
-		return nil, fmt.Errorf("listen on socket: %w", err)
-	}
-	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("lock socket: %w", err)
-	}
-	ln, err := bindUnix(path, lock, members)
-	if err != nil {
-		return nil, errors.Join(err, lock.Close())
-	}
-	return &socketListener{ln, lock}, nil
-}
-
-func bindUnix(path string, lock *os.File, members *group) (net.Listener, error) {
+func bindUnix(path string, lock *os.File, members *group) (*net.UnixListener, error) {
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, fmt.Errorf("listen on socket %s: another bothyd has it; stop it, or choose another socket with --listen-unix", path)
@@ -88,7 +51,11 @@ func bindUnix(path string, lock *os.File, members *group) (net.Listener, error) 
 			return nil, errors.Join(err, ln.Close())
 		}
 	}
-	return ln, nil
+	socket, ok := ln.(*net.UnixListener)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("listen on socket: got a %T", ln), ln.Close())
+	}
+	return socket, nil
 }
 
 // secureFolder refuses a folder in which somebody else could put a socket in place of ours, or where members cannot come.
@@ -212,21 +179,4 @@ func (s *Server) identifyToken(r *http.Request) (peer, error) {
 		requestOf(r.Context()).log.Error("token file cannot be used", "file", s.tokens.Path(), "error", errors.Unwrap(err))
 	}
 	return peer{name, auth.NoUID}, err
-}
-
-// loadTLS reads the certificate and refuses a key that everybody may read.
-func loadTLS(certFile, keyFile string) (*tls.Config, error) {
-	info, err := os.Stat(keyFile)
-	if err != nil {
-		return nil, fmt.Errorf("load TLS key: %w", err)
-	}
-	if mode := info.Mode().Perm(); mode&0o007 != 0 {
-		return nil, fmt.Errorf("load TLS key: %s has mode %04o, so everybody may use it: chmod 600 it", keyFile, mode)
-	}
-	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
-	if err != nil {
-		return nil, fmt.Errorf("load TLS certificate: %w", err)
-	}
-	// HTTP/1.1 only: WebSockets need it, and one protocol is one behaviour.
-	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}, nil
 }

@@ -14,7 +14,7 @@ import (
 
 // moneyRoutes are about prices and cost.
 func (s *Server) moneyRoutes(api huma.API) {
-	get(s, api, huma.Operation{
+	get(s, api, member, huma.Operation{
 		OperationID: "list-rates", Path: "/v1/rates", Tags: []string{"money"},
 		Summary: "List the prices that were set", Description: "A size without one costs what its blueprint says.", Errors: errorStatuses(),
 	}, func(ctx context.Context, _ *struct{}) (wire.RateList, error) {
@@ -22,10 +22,10 @@ func (s *Server) moneyRoutes(api huma.API) {
 		return wire.RateList{Rates: each(all, rate)}, err
 	})
 
-	act(s, api, huma.Operation{
+	act(s, api, platformTo("set rates"), huma.Operation{
 		OperationID: "set-rate", Method: http.MethodPut, Path: "/v1/rates/{blueprint}/{size}", Tags: []string{"money"},
 		Summary:     "Set the price of a blueprint's size, from a moment on",
-		Description: "Needs the platform role. What was admitted before keeps its price.",
+		Description: "What was admitted before keeps its price.",
 		Errors:      errorStatuses(http.StatusBadRequest, http.StatusNotFound),
 	}, func(ctx context.Context, in *struct {
 		Blueprint string `path:"blueprint" minLength:"1" maxLength:"100" doc:"Name of the blueprint" example:"build"`
@@ -40,7 +40,7 @@ func (s *Server) moneyRoutes(api huma.API) {
 		return rate(set), err
 	})
 
-	get(s, api, huma.Operation{
+	get(s, api, member, huma.Operation{
 		OperationID: "cost", Path: "/v1/cost", Tags: []string{"money"},
 		Summary: "Sum up cost by group", Description: "Of the caller's tenant; of all for the platform role. What is still running is counted up to now.",
 		Errors: errorStatuses(),

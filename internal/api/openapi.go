@@ -12,7 +12,7 @@ import (
 
 // OpenAPI gives the API's OpenAPI 3.1 document, as it is served at /openapi.json.
 func OpenAPI() []byte {
-	s := &Server{log: slog.Default()}
+	s := &Server{log: slog.Default(), turns: newTurns()}
 	_, api := s.routes()
 	return openAPI(api)
 }

@@ -1,12 +1,9 @@
 package api_test
 
 import (
-	"context"
 	"errors"
-	"io"
 	"math"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +14,6 @@ import (
 	"github.com/bothy-env/bothy/internal/client"
 	"github.com/bothy-env/bothy/internal/engine"
 	"github.com/bothy-env/bothy/internal/fleet"
-	"github.com/bothy-env/bothy/provisioner"
 )
 
 func TestARequestReachesTheEngineWithAllThatItSays(t *testing.T) {
@@ -96,9 +92,12 @@ func TestPoolsQuotasAndRatesReachTheEngineAsTheyWereSet(t *testing.T) {
 	c := r.client()
 	if _, err := c.SetPool(limited(t), "builders", wire.PoolRequest{
 		Blueprint: "build", Size: "small", Inputs: map[string]any{"a": "1"}, Target: 3, Min: 1, Surge: 2, Pause: true,
-		Schedule: []wire.ScheduledTarget{{Days: []string{"mon", "sun"}, From: "08:00", Until: "24:00", Target: 5}, {From: "22:15", Until: "06:00", Target: -1}},
+		Schedule: []wire.ScheduledTarget{{Days: []string{"mon", "sun"}, From: "08:00", Until: "24:00", Target: 5}, {From: "22:15", Until: "06:00", Target: -1}}, Zone: "Europe/Berlin",
 	}); err != nil {
 		t.Fatal(err)
+	}
+	if _, err := c.SetPool(limited(t), "zoned", wire.PoolRequest{Blueprint: "build", Target: 1, Zone: "Europe/Berlin"}); client.CodeOf(err) != wire.CodeInvalid {
+		t.Errorf("a zone without a schedule: %v", err)
 	}
 	if _, err := c.SetPool(limited(t), "big", wire.PoolRequest{Blueprint: "build", Target: math.MaxInt64, Surge: math.MaxInt64, Max: new(int64(-7))}); err != nil {
 		t.Fatal(err)
@@ -114,7 +113,7 @@ func TestPoolsQuotasAndRatesReachTheEngineAsTheyWereSet(t *testing.T) {
 	if diff := cmp.Diff([]any{
 		fleet.Pool{
 			Name: "builders", Blueprint: "build", Size: "small", Inputs: map[string]any{"a": "1"}, Target: 3, Min: 1, Max: 7, Surge: 2, Pause: true,
-			Schedule: []fleet.ScheduledTarget{{Days: []time.Weekday{time.Monday, time.Sunday}, From: 480, Until: 1440, Target: 5}, {From: 1335, Until: 360, Target: -1}},
+			Schedule: []fleet.ScheduledTarget{{Days: []time.Weekday{time.Monday, time.Sunday}, From: 480, Until: 1440, Target: 5, Zone: "Europe/Berlin"}, {From: 1335, Until: 360, Target: -1, Zone: "Europe/Berlin"}},
 		},
 		fleet.Pool{Name: "big", Blueprint: "build", Target: math.MaxInt64, Surge: math.MaxInt64, Max: -7},
 		fleet.Pool{Name: "big", Blueprint: "build", Target: math.MaxInt64, Surge: math.MaxInt64, Max: math.MaxInt64},
@@ -277,23 +276,6 @@ func TestEventsAreSelectedAndFollowed(t *testing.T) {
 	calls := 0
 	if err := c.FollowEvents(limited(t), client.EventOptions{}, func(wire.Event) error { calls++; return stop }); !errors.Is(err, stop) || calls != 1 {
 		t.Errorf("the receiver's error came back as %v after %d calls", err, calls)
-	}
-}
-
-// The matrix asks the route of exec without a WebSocket; this asks with one.
-func TestExecOfAnotherTenantFindsNothing(t *testing.T) {
-	env := leased("otter")
-	env.Tenant = "acme"
-	d := newDouble().add(env)
-	d.exec = func(context.Context, provisioner.ExecRequest, provisioner.Streams) (int, error) { return 7, nil }
-	dir, people := withPeople(t)
-	r := start(t, d, people)
-	for user, want := range map[string]string{"ada": "", "root": "", "bob": wire.CodeNotFound, "mallory": wire.CodePolicy} {
-		c := r.clientOf(client.Options{Host: "https://" + r.server.Addr().String(), Token: user, CAFile: filepath.Join(dir, "cert.pem")})
-		code, err := c.Exec(limited(t), "otter", wire.ExecStart{Command: []string{"x"}}, client.ExecStreams{Stdout: io.Discard, Stderr: io.Discard})
-		if client.CodeOf(err) != want || (want == "" && code != 7) {
-			t.Errorf("%s: exit code %d, %v; want %q", user, code, err, want)
-		}
 	}
 }
 

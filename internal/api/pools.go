@@ -26,40 +26,43 @@ func (s *Server) poolRoutes(api huma.API) {
 	op := func(id, method, path, summary string, errors ...int) huma.Operation {
 		return huma.Operation{OperationID: id, Method: method, Path: path, Tags: []string{"platform"}, Summary: summary, Errors: errorStatuses(errors...)}
 	}
-	get(s, api, op("list-pools", "", "/v1/pools", "List the pools"),
+	get(s, api, member, op("list-pools", "", "/v1/pools", "List the pools"),
 		func(ctx context.Context, _ *struct{}) (wire.PoolList, error) {
 			all, err := s.engine.Pools(ctx, caller(ctx))
 			return wire.PoolList{Pools: each(all, pool)}, err
 		})
 
 	const one = "/v1/pools/{pool}"
-	get(s, api, op("get-pool", "", one, "Show a pool", http.StatusNotFound),
+	get(s, api, member, op("get-pool", "", one, "Show a pool", http.StatusNotFound),
 		func(ctx context.Context, in *struct{ PoolPath }) (wire.Pool, error) {
 			p, err := s.engine.Pool(ctx, caller(ctx), in.Pool)
 			return pool(p), err
 		})
 
 	set := op("set-pool", http.MethodPut, one, "Set a pool, new or not", http.StatusBadRequest, http.StatusNotFound, http.StatusConflict)
-	set.Description = "Needs the platform role. Of two pools that match one request, the first by name that has a warm one gives it."
-	act(s, api, set, func(ctx context.Context, in *struct {
+	set.Description = "Of two pools that match one request, the first by name that has a warm one gives it."
+	act(s, api, platformTo("set pools"), set, func(ctx context.Context, in *struct {
 		PoolPath
 		Body wire.PoolRequest
 	}) (wire.Pool, error) {
+		if in.Body.Zone != "" && len(in.Body.Schedule) == 0 {
+			return wire.Pool{}, problem(fleet.CodeInvalid, "give a schedule as well, or leave the zone out", "pool %s has a time zone and no schedule", in.Pool)
+		}
 		p, err := s.engine.SetPool(ctx, caller(ctx), poolRequest(in.Pool, in.Body))
 		return pool(p), err
 	})
 
 	resume := op("resume-pool", http.MethodPost, one+"/resume", "Let a pool that was held work again", http.StatusNotFound)
-	resume.Description = "Needs the platform role. A pool is held when its members keep failing."
-	act(s, api, resume, func(ctx context.Context, in *struct{ PoolPath }) (wire.Pool, error) {
+	resume.Description = "A pool is held when its members keep failing."
+	act(s, api, platformTo("resume pools"), resume, func(ctx context.Context, in *struct{ PoolPath }) (wire.Pool, error) {
 		p, err := s.engine.ResumePool(ctx, caller(ctx), in.Pool)
 		return pool(p), err
 	})
 
 	remove := op("remove-pool", http.MethodDelete, one, "Remove a pool", http.StatusNotFound, http.StatusConflict)
-	remove.Description = "Needs the platform role. Its warm members go; those that were claimed live on."
+	remove.Description = "Its warm members go; those that were claimed live on."
 	remove.DefaultStatus = http.StatusNoContent
-	huma.Register(api, remove, func(ctx context.Context, in *struct{ PoolPath }) (*struct{}, error) {
+	register(s, api, platformTo("remove pools"), remove, func(ctx context.Context, in *struct{ PoolPath }) (*struct{}, error) {
 		ctx, cancel := s.bounded(ctx)
 		defer cancel()
 		return nil, s.engine.RemovePool(ctx, caller(ctx), in.Pool)
@@ -74,6 +77,7 @@ func poolRequest(name string, r wire.PoolRequest) fleet.Pool {
 	for _, t := range r.Schedule {
 		p.Schedule = append(p.Schedule, fleet.ScheduledTarget{Days: weekdays(t.Days), From: minutes(t.From), Until: minutes(t.Until), Target: int(t.Target)})
 	}
+	p.SetZone(r.Zone)
 	p.Max = p.DefaultMax()
 	if r.Max != nil {
 		p.Max = int(*r.Max)
@@ -84,7 +88,7 @@ func poolRequest(name string, r wire.PoolRequest) fleet.Pool {
 func pool(p engine.PoolStatus) wire.Pool {
 	return wire.Pool{
 		Name: p.Name, Blueprint: p.Blueprint, Size: p.Size, Inputs: p.Inputs,
-		Target: int64(p.Target), Schedule: schedule(p.Schedule), Min: int64(p.Min), Max: int64(p.Max), Surge: int64(p.Surge), Pause: p.Pause,
+		Target: int64(p.Target), Schedule: schedule(p.Schedule), Zone: p.Zone(), Min: int64(p.Min), Max: int64(p.Max), Surge: int64(p.Surge), Pause: p.Pause,
 		Held: p.Held, HeldAt: when(p.HeldAt), Failures: p.Failures, Broken: p.Broken, Stuck: p.Stuck, StuckHint: p.StuckHint, FromFile: p.FromFile,
 		Digest: p.Digest, TargetNow: p.TargetNow, Warm: p.Warm, Stale: p.Stale, Making: p.Making, Leased: p.Leased,
 		UpdatedAt: p.UpdatedAt.UTC(), UpdatedBy: p.UpdatedBy,

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -138,6 +139,7 @@ func fail(w http.ResponseWriter, r *http.Request, err error) {
 // one that uses huma, so they are set once, here.
 func init() {
 	huma.DefaultArrayNullable = false // A list of nothing is [].
+	huma.ValidateStrictCasing = true  // A key has one spelling.
 	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
 		return humaProblem(status, msg, errs)
 	}
@@ -159,19 +161,56 @@ func init() {
 // readFailed recognises huma's answer to a body that cannot be read, which is the sender's doing.
 func readFailed(msg string) bool { return msg == "cannot read request body" }
 
-// echoLimit is the longest wrong value, in bytes, that an answer repeats.
-const echoLimit = 200
+// Bounds of an error's answer, whatever the request was.
+const (
+	// maxPlaces is how many wrong places an answer tells.
+	maxPlaces = 20
+	// echoLimit is the longest wrong value, and the longest place, in bytes, that an answer repeats; sayLimit the longest message.
+	echoLimit = 100
+	sayLimit  = 500
+)
+
+// echoed are the places of a request whose wrong value an answer repeats, beside those of the path and the query. Everything
+// else may hold a secret, or a secret that was put into the wrong place.
+var echoed = regexp.MustCompile(`^body\.(blueprint|size|name|team|share|with|(ttl|idle|queue_timeout|by)_seconds|target|min|max|surge|pause|no_queue|no_pool|all|` +
+	`schedule\[\d+\](\.(days\[\d+\]|from|until|target))?|environments|milli_cpus|memory_mib|seconds_per_day|micros_per_(day|month|hour)|max_ttl_seconds|currency|from)$`)
+
+// echo gives what an answer repeats of a wrong value: short ones of places that hold no secrets.
+func echo(place string, v any) any {
+	if !strings.HasPrefix(place, "query.") && !strings.HasPrefix(place, "path.") && !echoed.MatchString(place) {
+		return nil
+	}
+	switch v := v.(type) {
+	case string:
+		return cut(v, echoLimit)
+	case bool, float64, int, int64:
+		return v
+	}
+	return nil
+}
+
+// cut shortens a text that an answer repeats, by whole letters.
+func cut(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "..."
+}
 
 func humaProblem(status int, msg string, errs []error) *wire.Problem {
-	p := withStatus(status, codeOfStatus(status), "", msg)
+	p := withStatus(status, codeOfStatus(status), "", cut(msg, sayLimit))
+	wrong := 0
 	for _, err := range errs {
 		if err == nil {
 			continue
 		}
-		place := wire.ProblemPlace{Message: err.Error()}
+		if wrong++; wrong > maxPlaces {
+			continue
+		}
+		place := wire.ProblemPlace{Message: cut(err.Error(), sayLimit)}
 		if d, ok := err.(huma.ErrorDetailer); ok {
 			detail := d.ErrorDetail()
-			place = wire.ProblemPlace{Location: detail.Location, Message: detail.Message, Value: short(detail.Value)}
+			place = wire.ProblemPlace{Location: cut(detail.Location, echoLimit), Message: cut(detail.Message, sayLimit), Value: echo(detail.Location, detail.Value)}
 		}
 		p.Errors = append(p.Errors, place)
 	}
@@ -181,7 +220,7 @@ func humaProblem(status int, msg string, errs []error) *wire.Problem {
 		if first.Location != "" {
 			p.Detail = fmt.Sprintf("the request is not valid: %s: %s", first.Location, first.Message)
 		}
-		if more := len(p.Errors) - 1; more > 0 {
+		if more := wrong - 1; more > 0 {
 			p.Detail += fmt.Sprintf(" (and %d more)", more)
 		}
 		p.Hint = "see /openapi.json for what is allowed"
@@ -190,18 +229,4 @@ func humaProblem(status int, msg string, errs []error) *wire.Problem {
 		p.Hint = fmt.Sprintf("a request may have %d bytes", maxBody)
 	}
 	return p
-}
-
-// short keeps a wrong value only if it can be read at a glance.
-func short(v any) any {
-	switch v := v.(type) {
-	case string:
-		if len(v) > echoLimit {
-			return v[:echoLimit] + "..."
-		}
-		return v
-	case bool, float64, int, int64, nil:
-		return v
-	}
-	return nil
 }

@@ -31,7 +31,7 @@ func (p ScopePath) scope() (fleet.Scope, error) {
 
 // quotaRoutes are about limits and what is used of them.
 func (s *Server) quotaRoutes(api huma.API) {
-	get(s, api, huma.Operation{
+	get(s, api, member, huma.Operation{
 		OperationID: "list-quotas", Path: "/v1/quotas", Tags: []string{"platform"},
 		Summary: "List the quotas that are set, with what is used of them", Errors: errorStatuses(),
 	}, func(ctx context.Context, _ *struct{}) (wire.QuotaList, error) {
@@ -40,7 +40,7 @@ func (s *Server) quotaRoutes(api huma.API) {
 	})
 
 	const one = "/v1/quotas/{scope}"
-	get(s, api, huma.Operation{
+	get(s, api, toSee, huma.Operation{
 		OperationID: "get-quota", Path: one, Tags: []string{"platform"},
 		Summary: "Show a scope's limits and what it uses", Errors: errorStatuses(http.StatusNotFound),
 	}, func(ctx context.Context, in *struct{ ScopePath }) (wire.Quota, error) {
@@ -52,10 +52,10 @@ func (s *Server) quotaRoutes(api huma.API) {
 		return quota(q), err
 	})
 
-	act(s, api, huma.Operation{
+	act(s, api, platformTo("set quotas"), huma.Operation{
 		OperationID: "set-quota", Method: http.MethodPut, Path: one, Tags: []string{"platform"},
 		Summary:     "Set a scope's limits",
-		Description: "Needs the platform role. They replace what was set; none at all removes the quota. One below what is used ends nothing, and admits nothing new.",
+		Description: "They replace what was set; none at all removes the quota. One below what is used ends nothing, and admits nothing new.",
 		Errors:      errorStatuses(http.StatusBadRequest, http.StatusNotFound),
 	}, func(ctx context.Context, in *struct {
 		ScopePath

@@ -13,7 +13,7 @@ import (
 
 // receiptRoutes are about the proof that what was made is gone.
 func (s *Server) receiptRoutes(api huma.API) {
-	get(s, api, huma.Operation{
+	get(s, api, toSee, huma.Operation{
 		OperationID: "get-receipt", Path: "/v1/environments/{env}/receipt", Tags: []string{"money"},
 		Summary: "Give the receipt of an environment that is gone", Errors: errorStatuses(http.StatusNotFound, http.StatusConflict),
 	}, func(ctx context.Context, in *struct{ EnvPath }) (wire.Receipt, error) {
@@ -21,10 +21,10 @@ func (s *Server) receiptRoutes(api huma.API) {
 		return receipt(r), err
 	})
 
-	get(s, api, huma.Operation{
+	get(s, api, platformTo("read all receipts"), huma.Operation{
 		OperationID: "list-receipts", Path: "/v1/receipts", Tags: []string{"money"},
 		Summary:     "List all receipts in the order of their chain",
-		Description: "Needs the platform role. The page after the last is empty.", Errors: errorStatuses(),
+		Description: "The page after the last is empty.", Errors: errorStatuses(),
 	}, func(ctx context.Context, in *struct {
 		After int64 `query:"after" minimum:"0" doc:"Leave out receipts up to this number"`
 		Limit int   `query:"limit" minimum:"1" maximum:"1000" default:"100"`
@@ -33,7 +33,7 @@ func (s *Server) receiptRoutes(api huma.API) {
 		return wire.ReceiptList{Receipts: each(all, receipt)}, err
 	})
 
-	get(s, api, huma.Operation{
+	get(s, api, member, huma.Operation{
 		OperationID: "get-receipt-key", Path: "/v1/receipts/key", Tags: []string{"money"},
 		Summary: "Give the key that receipts are verified with", Errors: errorStatuses(),
 	}, func(context.Context, *struct{}) (wire.ReceiptKey, error) {
@@ -50,22 +50,22 @@ func receipt(r fleet.Receipt) wire.Receipt {
 
 // orphanRoutes are about what exists and is unknown to the store.
 func (s *Server) orphanRoutes(api huma.API) {
-	get(s, api, huma.Operation{
+	get(s, api, platformTo("see orphans"), huma.Operation{
 		OperationID: "list-orphans", Path: "/v1/orphans", Tags: []string{"platform"},
-		Summary: "List what exists with our label and is unknown here", Description: "Needs the platform role.", Errors: errorStatuses(),
+		Summary: "List what exists with our label and is unknown here, and what is doubted", Errors: errorStatuses(),
 	}, func(ctx context.Context, _ *struct{}) (wire.OrphanReport, error) {
 		r, err := s.engine.Orphans(ctx, caller(ctx))
 		return orphanReport(r), err
 	})
-	s.orphanDecision(api, "adopt", "Make orphans environments again, leased to whom their label names", Engine.AdoptOrphans)
-	s.orphanDecision(api, "purge", "Remove orphans now", Engine.PurgeOrphans)
+	s.orphanDecision(api, "adopt", "Keep orphans and doubted environments, leased to whom their labels or rows name", Engine.AdoptOrphans)
+	s.orphanDecision(api, "purge", "Remove orphans and doubted environments now", Engine.PurgeOrphans)
 }
 
 // orphanDecision registers a route that decides on some or all orphans. To the engine no ids mean all; here that must be said.
 func (s *Server) orphanDecision(api huma.API, verb, summary string, decide func(Engine, context.Context, fleet.Identity, []string) (engine.OrphanReport, error)) {
-	act(s, api, huma.Operation{
+	act(s, api, platformTo(verb+" orphans"), huma.Operation{
 		OperationID: verb + "-orphans", Method: http.MethodPost, Path: "/v1/orphans/" + verb, Tags: []string{"platform"},
-		Summary: summary, Description: "Needs the platform role. Answers with what is left undecided.",
+		Summary: summary, Description: "Answers with what is left undecided.",
 		Errors: errorStatuses(http.StatusBadRequest, http.StatusNotFound, http.StatusConflict),
 	}, func(ctx context.Context, in *struct{ Body wire.OrphanRequest }) (wire.OrphanReport, error) {
 		if ids := in.Body.Environments; in.Body.All == (len(ids) > 0) {
@@ -82,6 +82,12 @@ func orphanReport(r engine.OrphanReport) wire.OrphanReport {
 		return wire.Orphan{
 			Host: o.Host, Kind: o.Kind, ID: o.ID, Name: o.Name, Environment: o.EnvironmentID, Labels: o.Labels,
 			CreatedAt: when(o.CreatedAt), FirstSeen: o.FirstSeen.UTC(), LastSeen: o.LastSeen.UTC(), Sightings: o.Sightings,
+		}
+	}), Doubted: each(r.Doubted, func(d engine.Doubt) wire.Doubt {
+		env := d.Env
+		return wire.Doubt{
+			Environment: env.ID, Name: env.Name, Tenant: env.Tenant, Owner: env.Owner, Pool: env.Pool, Host: env.Host,
+			State: string(env.State), LeaseEnd: when(env.Lease.End), Known: d.Known,
 		}
 	})}
 }

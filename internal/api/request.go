@@ -25,6 +25,19 @@ type request struct {
 	peer peer
 	who  fleet.Identity
 	log  *slog.Logger
+	// uses is the environment that the request uses, as it was named; "" for a request that uses none.
+	uses string
+	// again says who asks as of now, by the same proof; nil for a request that needs none.
+	again func() (fleet.Identity, error)
+	// turn gives back the turn that a large body was read in; nil without one.
+	turn func()
+}
+
+// bodyDone says that the body was decoded.
+func (r *request) bodyDone() {
+	if r.turn != nil {
+		r.turn()
+	}
 }
 
 type requestKey struct{}

@@ -35,7 +35,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience is how long a test waits for what must come.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // rig is a server on a real socket (and a real TLS listener) over an engine double.
 type rig struct {
@@ -68,7 +68,15 @@ func (b *logBuffer) String() string {
 // start runs a server until the test ends.
 func start(t *testing.T, engine *double, adjust ...func(*api.Config)) *rig {
 	t.Helper()
-	r := &rig{t: t, engine: engine, dir: shortDir(t), log: &logBuffer{}, served: make(chan error, 1)}
+	r := serve(t, engine, adjust...)
+	r.engine = engine
+	return r
+}
+
+// serve is start for any engine.
+func serve(t *testing.T, engine api.Engine, adjust ...func(*api.Config)) *rig {
+	t.Helper()
+	r := &rig{t: t, dir: shortDir(t), log: &logBuffer{}, served: make(chan error, 1)}
 	r.socket = filepath.Join(r.dir, "run", "bothyd.sock")
 	cfg := api.Config{Socket: r.socket, Version: "test", Logger: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	for _, a := range adjust {
@@ -207,13 +215,24 @@ func limited(t *testing.T) context.Context {
 func withTCP(t *testing.T) (dir string, adjust func(*api.Config)) {
 	t.Helper()
 	dir = shortDir(t)
+	certify(t, dir, 1, time.Now().Add(90*24*time.Hour))
+	put(t, dir, "tokens", "# who may\n\n"+tokenLine("eve", "sesame"))
+	return dir, func(c *api.Config) {
+		c.TCP, c.TLSCert, c.TLSKey = "127.0.0.1:0", filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+		c.TokenFile = filepath.Join(dir, "tokens")
+	}
+}
+
+// certify writes a certificate for 127.0.0.1 and its key to dir.
+func certify(t *testing.T, dir string, serial int64, until time.Time) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "bothyd"}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "bothyd"}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-100 * 24 * time.Hour), NotAfter: until,
 		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
@@ -226,11 +245,6 @@ func withTCP(t *testing.T) (dir string, adjust func(*api.Config)) {
 	}
 	put(t, dir, "cert.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
 	put(t, dir, "key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER})))
-	put(t, dir, "tokens", "# who may\n\n"+tokenLine("eve", "sesame"))
-	return dir, func(c *api.Config) {
-		c.TCP, c.TLSCert, c.TLSKey = "127.0.0.1:0", filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-		c.TokenFile = filepath.Join(dir, "tokens")
-	}
 }
 
 func tokenLine(name, token string) string {

@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
 
 	"github.com/bothy-env/bothy/internal/api/wire"
 	"github.com/bothy-env/bothy/internal/fleet"
@@ -23,16 +24,30 @@ const (
 const about = `Bothy keeps build and deploy environments ready and takes them away without a trace.
 
 Over the unix socket the kernel tells who asks; over TCP a bearer token does. What belongs to another tenant
-is not found; what only the platform role may do is refused with policy. Every error is a problem
+is not found; what is there and not the caller's to use is refused with policy. Every error is a problem
 (RFC 9457) with a code for machines, a sentence and often a hint; codes and their statuses:
 invalid 422, not_found 404, conflict 409, quota 429, policy 403, denied 424, unauthenticated 401, too_large 413,
 unavailable 503, provision_failed 502, internal 500. Amounts are millionths of the currency's unit.
+
+An environment is named by id:ID, which is that environment and no other; by its id or name, of which an id wins; or by
+TENANT/NAME. A name means the caller's own tenant, for the platform role as well.
+
+x-bothy-access tells what an operation needs: open; member (of any team); tenant (one thing of a tenant's: everybody else is
+answered that it is not there); use (one environment: its owner, its team or tenant as it is shared, and nobody else of its
+tenant); owner (of one environment); platform. A caller with the platform role who says why in ` + wire.AsPlatform + ` may use what
+is not theirs, which is on record as environment.override.
+
+A JSON body has at most 1 MiB, 10000 brackets, commas and colons, 32 levels and 1000 keys of an object, each given once and
+spelled as here. An error tells at most 20 places. Requests that are no HTTP are answered 400, 417 or 501 as plain text.
+
+Long answers end within 10 s when the caller's token, membership or role does, with "your access was revoked".
 
 Streams are NDJSON: one JSON value a line. One that has to end early says why in its last line, {"problem": ...}.`
 
 // routes builds the router and the OpenAPI document.
 func (s *Server) routes() (chi.Router, huma.API) {
 	router := chi.NewRouter()
+	router.Use(middleware.GetHead)
 	router.NotFound(func(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, problem(fleet.CodeNotFound, "see /openapi.json for what there is", "there is nothing at %s", r.URL.Path))
 	})
@@ -47,6 +62,7 @@ func (s *Server) routes() (chi.Router, huma.API) {
 	// No pages, no links in bodies: the document is served by a route of our own.
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
 	config.CreateHooks = nil
+	config.Formats = map[string]huma.Format{"application/json": strictJSON, "json": strictJSON}
 	config.RejectUnknownQueryParameters = true
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"token": {Type: "http", Scheme: "bearer", Description: "Needed over TCP; over the unix socket the kernel tells who asks."},
@@ -75,6 +91,7 @@ func (s *Server) routes() (chi.Router, huma.API) {
 	s.fileRoutes(api)
 	s.execRoutes(api)
 
+	bound(api)
 	document := openAPI(api)
 	router.Get("/openapi.json", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -102,15 +119,15 @@ func (s *Server) bounded(ctx context.Context) (context.Context, context.CancelFu
 type answer[T any] struct{ Body T }
 
 // get registers a route that only reads.
-func get[I, T any](s *Server, api huma.API, op huma.Operation, handle func(context.Context, *I) (T, error)) {
+func get[I, T any](s *Server, api huma.API, need access, op huma.Operation, handle func(context.Context, *I) (T, error)) {
 	op.Method = http.MethodGet
-	act(s, api, op, handle)
+	act(s, api, need, op, handle)
 }
 
 // act registers a route whose answer is one JSON value.
-func act[I, T any](s *Server, api huma.API, op huma.Operation, handle func(context.Context, *I) (T, error)) {
+func act[I, T any](s *Server, api huma.API, need access, op huma.Operation, handle func(context.Context, *I) (T, error)) {
 	op.MaxBodyBytes, op.BodyReadTimeout = maxBody, s.cfg.HeaderTimeout
-	huma.Register(api, op, func(ctx context.Context, in *I) (*answer[T], error) {
+	register(s, api, need, op, func(ctx context.Context, in *I) (*answer[T], error) {
 		ctx, cancel := s.bounded(ctx)
 		defer cancel()
 		out, err := handle(ctx, in)
@@ -123,7 +140,7 @@ func act[I, T any](s *Server, api huma.API, op huma.Operation, handle func(conte
 
 // EnvPath is the part of every route of one environment. It is exported because huma reads exported fields only.
 type EnvPath struct {
-	Env string `path:"env" minLength:"1" maxLength:"100" example:"calm-otter" doc:"Name or id. A name means the live environment of that name, else the latest gone one"`
+	Env string `path:"env" minLength:"1" maxLength:"200" example:"calm-otter" doc:"id:ID for the environment of that id and no other; or an id or name, of which an id wins. A name means the live environment of that name in the caller's own tenant, else the latest gone one; TENANT/NAME (the slash escaped) one of another tenant, for the platform role"`
 }
 
 // schemaOf gives the reference of a type's schema in the document.
@@ -138,7 +155,7 @@ func content(description, media string, schema *huma.Schema) map[string]*huma.Re
 
 func (s *Server) systemRoutes(api huma.API) {
 	type none struct{}
-	get(s, api, huma.Operation{
+	get(s, api, anybody, huma.Operation{
 		OperationID: "healthz", Path: healthPath, Tags: []string{"system"}, Summary: "Is the daemon alive?",
 		Description: "Always 200 while the daemon answers at all. Needs no token.",
 	}, func(context.Context, *none) (wire.Alive, error) { return wire.Alive{Status: "ok"}, nil })
@@ -149,40 +166,41 @@ func (s *Server) systemRoutes(api huma.API) {
 	}
 	op := huma.Operation{
 		OperationID: "readyz", Method: http.MethodGet, Path: "/readyz", Tags: []string{"system"}, Summary: "Can the daemon work now?",
-		Description: "503 while something that it needs is away; the body says what, either way.",
+		Description: "503 while something that it needs is away; the body says what, either way. The daemon looks every few seconds by itself, and a request " +
+			"reads what it found last. Only the platform role is told the causes.",
 	}
 	op.Responses = map[string]*huma.Response{"503": {Description: "Not ready", Content: map[string]*huma.MediaType{"application/json": {Schema: schemaOf[wire.Health](api)}}}}
 	op.Errors = []int{http.StatusUnauthorized, http.StatusInternalServerError}
-	huma.Register(api, op, func(ctx context.Context, _ *none) (*ready, error) {
+	register(s, api, member, op, func(ctx context.Context, _ *none) (*ready, error) {
 		ctx, cancel := s.bounded(ctx)
 		defer cancel()
-		h := health(s.engine.Checks(ctx))
+		h := s.health(ctx)
 		if !h.Ready {
 			return &ready{http.StatusServiceUnavailable, h}, nil
 		}
 		return &ready{http.StatusOK, h}, nil
 	})
 
-	get(s, api, huma.Operation{
+	get(s, api, member, huma.Operation{
 		OperationID: "version", Path: "/v1/version", Tags: []string{"system"}, Summary: "What is this daemon?",
 	}, func(context.Context, *none) (wire.Version, error) {
-		return wire.Version{Version: s.cfg.Version, Instance: s.engine.Instance()}, nil
+		return wire.Version{Version: s.cfg.Version, Instance: s.engine.Instance(), MaxCopyBytes: s.cfg.MaxUpload}, nil
 	})
-	get(s, api, huma.Operation{
+	get(s, api, member, huma.Operation{
 		OperationID: "doctor", Path: "/v1/doctor", Tags: []string{"system"}, Summary: "What does the daemon find about itself?",
-		Description: "The findings of readyz, always with status 200.",
+		Description: "The findings of readyz, always with status 200. Only the platform role is told the causes.",
 	}, func(ctx context.Context, _ *none) (wire.Health, error) {
-		return health(s.engine.Checks(ctx)), nil
+		return s.health(ctx), nil
 	})
 }
 
 func (s *Server) blueprintRoutes(api huma.API) {
-	get(s, api, huma.Operation{
+	get(s, api, member, huma.Operation{
 		OperationID: "list-blueprints", Path: "/v1/blueprints", Tags: []string{"blueprints"}, Summary: "List the blueprints on offer",
 	}, func(context.Context, *struct{}) (wire.BlueprintList, error) {
 		return wire.BlueprintList{Blueprints: each(s.engine.Blueprints(), blueprint)}, nil
 	})
-	get(s, api, huma.Operation{
+	get(s, api, member, huma.Operation{
 		OperationID: "get-blueprint", Path: "/v1/blueprints/{name}", Tags: []string{"blueprints"}, Summary: "Show one blueprint",
 		Errors: errorStatuses(http.StatusNotFound),
 	}, func(_ context.Context, in *struct {
@@ -200,10 +218,10 @@ func errorStatuses(own ...int) []int {
 
 // streamRoutes are the routes that answer line by line.
 func (s *Server) streamRoutes(api huma.API) {
-	huma.Register(api, huma.Operation{
+	register(s, api, toSee, huma.Operation{
 		OperationID: "watch-environment", Method: http.MethodGet, Path: "/v1/environments/{env}/watch", Tags: []string{"environments"},
 		Summary:     "Follow an environment",
-		Description: "One Update a line: at once, and whenever the environment or its record changes. Ends when it is destroyed.",
+		Description: "One Update a line: at once, and whenever the environment or its record changes; empty lines meanwhile. Ends when it is destroyed.",
 		Responses:   content("Updates, one a line", ndjson, schemaOf[wire.Update](api)),
 		Errors:      errorStatuses(http.StatusNotFound, http.StatusTooManyRequests),
 	}, func(_ context.Context, in *struct {
@@ -211,17 +229,18 @@ func (s *Server) streamRoutes(api huma.API) {
 		After int64 `query:"after" minimum:"0" doc:"Leave out events up to this number"`
 	}) (*huma.StreamResponse, error) {
 		return s.stream(func(ctx context.Context, w http.ResponseWriter, _ *http.Request) error {
-			out := &lines{w: w}
+			ctx, out := s.newLines(ctx, w)
+			defer out.close()
 			return out.end(ctx, s, s.engine.Watch(ctx, caller(ctx), in.Env, in.After, func(e fleet.Environment, es []fleet.Event) error {
 				return out.write(wire.Update{Environment: s.one(ctx, e), Events: events(es)})
 			}))
 		}), nil
 	})
 
-	huma.Register(api, huma.Operation{
+	register(s, api, toUse, huma.Operation{
 		OperationID: "environment-logs", Method: http.MethodGet, Path: "/v1/environments/{env}/logs", Tags: []string{"environments"},
 		Summary:     "Read an environment's log",
-		Description: "One LogLine a line, oldest first: what bothy and Terraform did, and the sandbox's own output. Also of an environment that is gone.",
+		Description: "One LogLine a line, oldest first: what bothy and Terraform did, and the sandbox's own output; empty lines while there is nothing. Also of an environment that is gone.",
 		Responses:   content("Log lines, one a line", ndjson, schemaOf[wire.LogLine](api)),
 		Errors:      errorStatuses(http.StatusNotFound, http.StatusTooManyRequests),
 	}, func(_ context.Context, in *struct {
@@ -230,13 +249,14 @@ func (s *Server) streamRoutes(api huma.API) {
 		Follow bool      `query:"follow" doc:"Go on until the environment is gone"`
 	}) (*huma.StreamResponse, error) {
 		return s.stream(func(ctx context.Context, w http.ResponseWriter, _ *http.Request) error {
-			// A log may be empty for long: the head goes out as soon as the environment is known to exist.
-			if _, err := s.engine.Find(ctx, caller(ctx), in.Env); err != nil {
+			// A log may be empty for long: the head goes out as soon as it is known that there is one for the caller.
+			if err := s.engine.MayUse(ctx, caller(ctx), in.Env); err != nil {
 				return err
 			}
-			out := &lines{w: w}
+			ctx, out := s.newLines(ctx, w)
+			defer out.close()
 			if err := out.begin(); err != nil {
-				return nil // The client is gone already.
+				return out.end(ctx, s, err)
 			}
 			return out.end(ctx, s, s.engine.Logs(ctx, caller(ctx), in.Env, in.Since, in.Follow, func(l fleet.LogLine) error {
 				return out.write(logLine(l))

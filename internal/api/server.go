@@ -10,12 +10,13 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-chi/chi/v5"
 
+	"github.com/bothy-env/bothy/internal/api/wire"
+	"github.com/bothy-env/bothy/internal/api/wire/heartbeat"
 	"github.com/bothy-env/bothy/internal/auth"
 )
 
@@ -50,8 +51,18 @@ type Config struct {
 	// HeaderTimeout bounds reading a request's head (default 10 s), RequestTimeout everything
 	// of a request that does not stream (default 60 s), IdleTimeout the time between requests of a connection (default 2 min).
 	HeaderTimeout, RequestTimeout, IdleTimeout time.Duration
-	// StallTimeout bounds how long an upload may bring nothing (default 60 s).
+	// StallTimeout bounds how long an upload may bring nothing (default 60 s), and is the time over which UploadRate, in bytes
+	// a second (default 1024), is the least that it brings.
 	StallTimeout time.Duration
+	UploadRate   int64
+	// Heartbeat is how often a long answer shows that it is alive, and how long one waits whose client does not (heartbeat.Default).
+	Heartbeat heartbeat.Timing
+	// SuspendFor is how long the command of a client that was suspended with Ctrl-Z is kept without it (wire.ExecSuspendFor).
+	SuspendFor time.Duration
+	// SocketEvery is how often the socket's file is looked at, and made again when it was removed (default 5 s).
+	SocketEvery time.Duration
+	// RecheckEvery is how often the callers of long answers are asked again for their access (default 3 s).
+	RecheckEvery time.Duration
 }
 
 // errStopping is why streams end when the daemon stops.
@@ -65,15 +76,15 @@ type Server struct {
 	router chi.Router
 	api    huma.API
 
-	requests atomic.Int64
-	streams  streams
+	streams streams
+	turns   *turns
 
 	// stopping ends streams; killing ends what does not end by itself.
 	stopping, killing context.Context
 	stop              context.CancelCauseFunc
 	kill              context.CancelFunc
 
-	tls    *tls.Config
+	cert   *auth.Certificate
 	tokens *auth.Tokens
 	people *auth.Directory
 	// members may use the socket beside its owner; nil for nobody.
@@ -92,7 +103,7 @@ func New(cfg Config, engine Engine) (*Server, error) {
 	if cfg.Socket == "" && cfg.TCP == "" {
 		return nil, errors.New("make API server: nothing to listen at: neither socket nor TCP is set")
 	}
-	s := &Server{cfg: cfg, engine: engine, log: cfg.Logger, people: cfg.People}
+	s := &Server{cfg: cfg, engine: engine, log: cfg.Logger, people: cfg.People, turns: newTurns()}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
@@ -101,6 +112,11 @@ func New(cfg Config, engine Engine) (*Server, error) {
 	s.cfg.RequestTimeout = cmp.Or(cfg.RequestTimeout, time.Minute)
 	s.cfg.IdleTimeout = cmp.Or(cfg.IdleTimeout, 2*time.Minute)
 	s.cfg.StallTimeout = cmp.Or(cfg.StallTimeout, time.Minute)
+	s.cfg.UploadRate = cmp.Or(cfg.UploadRate, 1<<10)
+	s.cfg.Heartbeat = cfg.Heartbeat.Or()
+	s.cfg.SuspendFor = cmp.Or(cfg.SuspendFor, wire.ExecSuspendFor)
+	s.cfg.SocketEvery = cmp.Or(cfg.SocketEvery, 5*time.Second)
+	s.cfg.RecheckEvery = cmp.Or(cfg.RecheckEvery, 3*time.Second)
 	s.streams.most = cmp.Or(cfg.MaxStreams, 64)
 	var err error
 	if s.members, err = groupNamed(cfg.SocketGroup); err != nil {
@@ -110,7 +126,7 @@ func New(cfg Config, engine Engine) (*Server, error) {
 		if cfg.TLSCert == "" || cfg.TLSKey == "" || cfg.TokenFile == "" {
 			return nil, errors.New("make API server: TCP needs a TLS certificate, its key and a token file")
 		}
-		if s.tls, err = loadTLS(cfg.TLSCert, cfg.TLSKey); err != nil {
+		if s.cert, err = auth.OpenCertificate(cfg.TLSCert, cfg.TLSKey, s.log); err != nil {
 			return nil, fmt.Errorf("make API server: %w", err)
 		}
 		if s.tokens, err = auth.OpenTokens(cfg.TokenFile); err != nil {
@@ -131,7 +147,7 @@ func New(cfg Config, engine Engine) (*Server, error) {
 // Listen opens the listeners. After it, requests are taken; they are answered once Serve runs.
 func (s *Server) Listen() error {
 	if s.cfg.Socket != "" {
-		ln, err := listenUnix(s.cfg.Socket, s.members)
+		ln, err := listenUnix(s.cfg.Socket, s.members, s.cfg.SocketEvery, s.log)
 		if err != nil {
 			return err
 		}
@@ -142,7 +158,7 @@ func (s *Server) Listen() error {
 		if err != nil {
 			return errors.Join(fmt.Errorf("listen on TCP: %w", err), s.closeListeners())
 		}
-		s.open(tls.NewListener(ln, s.tls), &door{server: s, identify: s.identifyToken, hosts: s.hosts()}, nil)
+		s.open(tls.NewListener(ln, s.cert.Config()), &door{server: s, identify: s.identifyToken, hosts: s.hosts()}, nil)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -169,8 +170,9 @@ func TestStreamsAreCappedPerCaller(t *testing.T) {
 		receive(t, "stream", up)
 	}
 	err := r.client().Watch(ctx, "otter", 0, func(wire.Update) error { return nil })
-	if client.CodeOf(err) != wire.CodeQuota {
-		t.Errorf("the third stream: %v", err)
+	if e, ok := errors.AsType[*client.Error](err); !ok || e.Code != wire.CodeQuota || e.Status != http.StatusTooManyRequests ||
+		!strings.Contains(e.Sentence, "2 streams open") || !strings.Contains(e.Hint, "max_streams") {
+		t.Errorf("the third stream: %#v", err)
 	}
 	// Another caller has room of their own.
 	go watch(r.clientOf(client.Options{Host: "https://" + r.server.Addr().String(), Token: "sesame", CAFile: dir + "/cert.pem"}))

@@ -35,7 +35,7 @@ func OpenDirectory(path string) (*Directory, error) {
 	if path == "" {
 		return &Directory{}, nil
 	}
-	d := &Directory{file: freshfile.New(path, private(noWriting), parseOrganisation)}
+	d := &Directory{file: freshfile.New(path, private(freshfile.NoWriting), parseOrganisation)}
 	if err := d.Err(); err != nil {
 		return nil, err
 	}
@@ -83,16 +83,19 @@ func (d *Directory) Identify(user string, uid int, team string) (fleet.Identity,
 		return fleet.Identity{}, fleet.Errorf(fleet.CodePolicy, "%s is in no team here", user).
 			WithHint("ask the platform team to add you to its file")
 	}
-	who := fleet.Identity{User: user, Tenant: m.tenant, Teams: m.teams, Role: fleet.RoleMember}
+	who := fleet.Identity{User: user, Tenant: m.tenant, Teams: m.teams, Role: fleet.RoleMember, Share: org.shareOf(m.tenant)}
 	if m.platform {
 		who.Role = fleet.RolePlatform
 	}
 	return on(who, team)
 }
 
-// alone is everybody's identity where there is no file.
+// alone is everybody's identity where there is no file. They are in one team because nobody has said who works together, so
+// that what they ask for is shared with nobody.
 func alone(user string, uid int, team string) (fleet.Identity, error) {
-	who := fleet.Identity{User: user, Tenant: fleet.DefaultTenant, Teams: []string{fleet.DefaultTeam}, Role: fleet.RoleMember}
+	who := fleet.Identity{
+		User: user, Tenant: fleet.DefaultTenant, Teams: []string{fleet.DefaultTeam}, Role: fleet.RoleMember, Share: fleet.ShareNobody,
+	}
 	if uid == 0 || uid == os.Geteuid() {
 		who.Role = fleet.RolePlatform
 	}

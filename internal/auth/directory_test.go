@@ -55,11 +55,11 @@ func TestTheFileSaysWhoIsWho(t *testing.T) {
 		user, team string
 		want       fleet.Identity
 	}{
-		{"ada", "", fleet.Identity{User: "ada", Tenant: "acme", Team: "core", Teams: []string{"core"}, Role: fleet.RolePlatform}},
-		{"bob", "", fleet.Identity{User: "bob", Tenant: "acme", Team: "core", Teams: []string{"core", "web"}, Role: fleet.RoleMember}},
-		{"bob", "web", fleet.Identity{User: "bob", Tenant: "acme", Team: "web", Teams: []string{"core", "web"}, Role: fleet.RoleMember}},
-		{"_apt", "", fleet.Identity{User: "_apt", Tenant: "acme", Team: "web", Teams: []string{"web"}, Role: fleet.RoleMember}},
-		{"ada@example.com", "web", fleet.Identity{User: "ada@example.com", Tenant: "zoo", Team: "web", Teams: []string{"web"}, Role: fleet.RoleMember}},
+		{"ada", "", fleet.Identity{User: "ada", Tenant: "acme", Team: "core", Teams: []string{"core"}, Role: fleet.RolePlatform, Share: fleet.ShareTeam}},
+		{"bob", "", fleet.Identity{User: "bob", Tenant: "acme", Team: "core", Teams: []string{"core", "web"}, Role: fleet.RoleMember, Share: fleet.ShareTeam}},
+		{"bob", "web", fleet.Identity{User: "bob", Tenant: "acme", Team: "web", Teams: []string{"core", "web"}, Role: fleet.RoleMember, Share: fleet.ShareTeam}},
+		{"_apt", "", fleet.Identity{User: "_apt", Tenant: "acme", Team: "web", Teams: []string{"web"}, Role: fleet.RoleMember, Share: fleet.ShareTeam}},
+		{"ada@example.com", "web", fleet.Identity{User: "ada@example.com", Tenant: "zoo", Team: "web", Teams: []string{"web"}, Role: fleet.RoleMember, Share: fleet.ShareTeam}},
 	} {
 		// The file alone says it: neither root nor the daemon's own user is more than it says.
 		for _, uid := range []int{auth.NoUID, 0, os.Geteuid(), 4242} {
@@ -72,6 +72,22 @@ func TestTheFileSaysWhoIsWho(t *testing.T) {
 	want := []fleet.Weight{{Tenant: "acme", Team: "core", Weight: 2}, {Tenant: "acme", Team: "web", Weight: 1}, {Tenant: "zoo", Team: "web", Weight: 3}}
 	if diff := cmp.Diff(want, d.Weights()); diff != "" {
 		t.Errorf("weights (-want +got):\n%s", diff)
+	}
+}
+
+// What is shared when a request does not say: what the tenant says, else what the organisation says, else with the team.
+func TestTheFileSaysWithWhomIsSharedByDefault(t *testing.T) {
+	const tenants = "tenants: {a: {teams: {c: {members: [x]}}}, b: {share: tenant, teams: {c: {members: [y]}}}}\n"
+	for head, want := range map[string][2]fleet.Share{
+		"version: 1\n":                {fleet.ShareTeam, fleet.ShareTenant},
+		"version: 1\nshare: nobody\n": {fleet.ShareNobody, fleet.ShareTenant},
+	} {
+		d, _ := open(t, head+tenants)
+		for i, user := range []string{"x", "y"} {
+			if who, err := d.Identify(user, auth.NoUID, ""); err != nil || who.Share != want[i] {
+				t.Errorf("%q: %s shares with %q, want %q (%v)", head, user, who.Share, want[i], err)
+			}
+		}
 	}
 }
 
@@ -104,7 +120,7 @@ func TestWithoutAFileAllAreOneTenantAndTheDaemonsUserIsThePlatform(t *testing.T)
 	}
 	for uid, want := range map[int]fleet.Role{0: fleet.RolePlatform, os.Geteuid(): fleet.RolePlatform, os.Geteuid() + 4242: fleet.RoleMember, auth.NoUID: fleet.RoleMember} {
 		got, err := d.Identify("eve", uid, "")
-		if diff := cmp.Diff(fleet.Identity{User: "eve", Tenant: "default", Team: "default", Teams: []string{"default"}, Role: want}, got); diff != "" || err != nil {
+		if diff := cmp.Diff(fleet.Identity{User: "eve", Tenant: "default", Team: "default", Teams: []string{"default"}, Role: want, Share: fleet.ShareNobody}, got); diff != "" || err != nil {
 			t.Errorf("uid %d: %v (-want +got):\n%s", uid, err, diff)
 		}
 	}
@@ -211,6 +227,8 @@ func TestEveryWrongPlaceIsTold(t *testing.T) {
 		"version: 1\ntenants: {Acme: {teams: {core: {members: []}}}}\n":                             {":2:11: tenants.Acme: got this key, want a tenant's name of up to 63"},
 		"version: 1\ntenants: {a: {teams: {}}}\n":                                                   {":2:22: tenants.a.teams: got a map, want at least one team"},
 		"version: 1\ntenants: {a: {team: {}}}\n":                                                    {`:2:15: tenants.a.team: got an unknown key, want "teams"`, ":2:14: tenants.a.teams: got nothing"},
+		"version: 1\nshare: all\ntenants: {a: {teams: {c: {members: [x]}}}}\n":                      {`:2:8: share: got "all", want nobody, team or tenant`},
+		"version: 1\ntenants: {a: {share: true, teams: {c: {members: [x]}}}}\n":                     {":2:22: tenants.a.share: got true, want nobody, team or tenant"},
 		"version: 1\ntenants: {a: {teams: {c: {weight: 0, members: [x]}}}}\n":                       {":2:35: tenants.a.teams.c.weight: got 0, want a whole number from 1 to 1000"},
 		"version: 1\ntenants: {a: {teams: {c: {weight: 1.5, members: [x]}}}}\n":                     {"weight: got 1.5, want a whole number"},
 		"version: 1\ntenants: {a: {teams: {c: {weight: -1, members: [x]}}}}\n":                      {"weight: got -1, want a whole number"},

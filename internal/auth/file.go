@@ -5,13 +5,8 @@ package auth
 import (
 	"fmt"
 	"os"
-	"syscall"
-)
 
-// The rights that nobody but its owner may have to a file.
-const (
-	noRights  = 0o077
-	noWriting = 0o022
+	"github.com/bothy-env/bothy/internal/freshfile"
 )
 
 // private refuses a file that others have forbidden rights to, or that is somebody else's.
@@ -20,16 +15,6 @@ func private(forbidden os.FileMode) func(os.FileInfo) error {
 		if !info.Mode().IsRegular() {
 			return fmt.Errorf("%s is not a regular file", info.Name())
 		}
-		if mode := info.Mode().Perm(); mode&forbidden != 0 {
-			what := "use"
-			if forbidden == noWriting {
-				what = "change"
-			}
-			return fmt.Errorf("%s has mode %04o, so others may %s it: chmod %03o it", info.Name(), mode, what, 0o666&^forbidden)
-		}
-		if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Geteuid() && st.Uid != 0 {
-			return fmt.Errorf("%s belongs to user id %d", info.Name(), st.Uid)
-		}
-		return nil
+		return freshfile.Guarded(info, forbidden)
 	}
 }

@@ -14,16 +14,22 @@ import (
 //
 //	version: 1
 //	platform: [ada]
+//	share: team
 //	tenants:
 //	  acme:
+//	    share: nobody
 //	    teams:
 //	      core: {weight: 2, members: [ada, bob]}
 //	      web: {members: [cid, bob]}
 //
-// A user is in one tenant; the first team of theirs is the one that they ask for unless they say another.
+// A user is in one tenant; the first team of theirs is the one that they ask for unless they say another. What they ask for is
+// shared as share says, that of the tenant before that of all; with the team where neither is given.
 type organisation struct {
 	members map[string]member
 	weights []fleet.Weight
+	// share is the default of all, shares those of tenants that have one of their own.
+	share  fleet.Share
+	shares map[string]fleet.Share
 }
 
 type member struct {
@@ -40,6 +46,7 @@ const (
 
 	wantUser   = `a user's name of up to 64 of letters, digits and "._@-"`
 	wantWeight = "a whole number from 1 to 1000"
+	wantShare  = "nobody, team or tenant"
 )
 
 var (
@@ -55,7 +62,7 @@ func parseOrganisation(file string, data []byte) (organisation, error) {
 	if err != nil {
 		return organisation{}, err
 	}
-	o := organisation{members: map[string]member{}}
+	o := organisation{members: map[string]member{}, share: fleet.ShareTeam, shares: map[string]fleet.Share{}}
 	o.read(doc.Root)
 	if err := doc.Err(); err != nil {
 		return organisation{}, err
@@ -67,12 +74,15 @@ func parseOrganisation(file string, data []byte) (organisation, error) {
 }
 
 func (o *organisation) read(root *strictyaml.Node) {
-	fields := root.Object("version", "platform", "tenants")
+	fields := root.Object("version", "platform", "share", "tenants")
 	root.Missing(fields, "version", "tenants")
 	if n := fields["version"]; n != nil {
 		if v, ok := n.Int(wantVersion); ok && v != organisationVersion {
 			n.Want("%s", wantVersion)
 		}
+	}
+	if n := fields["share"]; n != nil {
+		o.share = readShare(n)
 	}
 	if n := fields["tenants"]; n != nil {
 		for _, f := range named(n, "tenant") {
@@ -99,14 +109,28 @@ func named(n *strictyaml.Node, what string) []strictyaml.Field {
 }
 
 func (o *organisation) readTenant(tenant string, n *strictyaml.Node) {
-	fields := n.Object("teams")
+	fields := n.Object("share", "teams")
 	n.Missing(fields, "teams")
+	if share := fields["share"]; share != nil {
+		o.shares[tenant] = readShare(share)
+	}
 	if teams := fields["teams"]; teams != nil {
 		for _, f := range named(teams, "team") {
 			o.readTeam(tenant, f.Key, f.Value)
 		}
 	}
 }
+
+func readShare(n *strictyaml.Node) fleet.Share {
+	v, ok := n.Str(wantShare)
+	if ok && !fleet.Share(v).Valid() {
+		n.Want(wantShare)
+	}
+	return fleet.Share(v)
+}
+
+// shareOf is what a tenant's environments are shared with by default.
+func (o *organisation) shareOf(tenant string) fleet.Share { return cmp.Or(o.shares[tenant], o.share) }
 
 func (o *organisation) readTeam(tenant, team string, n *strictyaml.Node) {
 	fields := n.Object("weight", "members")

@@ -31,7 +31,7 @@ var tokenName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$`)
 
 // OpenTokens reads a token file. It must belong to this user or root, and be closed to everyone else (mode 0600).
 func OpenTokens(path string) (*Tokens, error) {
-	t := &Tokens{file: freshfile.New(path, private(noRights), parseTokens)}
+	t := &Tokens{file: freshfile.New(path, private(freshfile.NoRights), parseTokens)}
 	_, err := t.entries()
 	return t, err
 }

@@ -9,6 +9,7 @@ package blueprint
 import (
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/strictyaml"
@@ -17,22 +18,50 @@ import (
 // ManifestName is the file that describes a blueprint.
 const ManifestName = "blueprint.yaml"
 
-// Errors are all wrong places of a blueprint's files: file, line, column, what was found, what is allowed.
-type Errors = strictyaml.Errors
+// Errors are wrong places of a blueprint's files: file, line, column, what was found, what is allowed.
+type (
+	Errors = strictyaml.Errors
+	// Error is one of them.
+	Error = strictyaml.Error
+)
+
+// Refusal is what is wrong with a blueprint's files.
+type Refusal struct {
+	// Errors are the first wrong places, at least one.
+	Errors Errors
+	// More counts the others.
+	More int
+	// Digest is what the files are: the platform may trust it all the same.
+	Digest string
+}
+
+// Error gives a line for each place.
+func (r *Refusal) Error() string {
+	if r.More == 0 {
+		return r.Errors.Error()
+	}
+	return fmt.Sprintf("%s\nand %d more", r.Errors.Error(), r.More)
+}
+
+// Unwrap gives the Errors.
+func (r *Refusal) Unwrap() error { return r.Errors }
 
 // Load reads, checks and digests the blueprint in folder dir, and copies its
 // files to a folder of cacheDir named by the digest. The blueprint's Dir is that
-// copy, which is read-only and never changes. Wrong files give Errors with CodeInvalid.
-func Load(dir, cacheDir string) (fleet.Blueprint, error) {
-	files, err := read(dir)
+// copy, which is read-only and never changes. Wrong files give a Refusal with CodeInvalid.
+func Load(dir, cacheDir string) (fleet.Blueprint, error) { return load(dir, cacheDir, offered) }
+
+// Check is Load without a copy: the blueprint has no Dir. Whose the files are does not matter.
+func Check(dir string) (fleet.Blueprint, error) {
+	_, bp, err := inspect(dir, offered)
+	return bp, err
+}
+
+func load(dir, cacheDir string, on terms) (fleet.Blueprint, error) {
+	files, bp, err := inspect(dir, on)
 	if err != nil {
-		return fleet.Blueprint{}, fmt.Errorf("load blueprint %s: %w", dir, err)
+		return fleet.Blueprint{}, err
 	}
-	bp, err := check(files)
-	if err != nil {
-		return fleet.Blueprint{}, fleet.Errorf(fleet.CodeInvalid, "load blueprint %s: %w", dir, err)
-	}
-	bp.Ref.Digest = files.digest()
 	bp.Dir, err = keep(files, cacheDir)
 	if err != nil {
 		return fleet.Blueprint{}, fmt.Errorf("load blueprint %s: %w", dir, err)
@@ -40,19 +69,33 @@ func Load(dir, cacheDir string) (fleet.Blueprint, error) {
 	return bp, nil
 }
 
-// check gives the blueprint that the files describe, or Errors.
-func check(files fileSet) (fleet.Blueprint, error) {
+func inspect(dir string, on terms) (fileSet, fleet.Blueprint, error) {
+	files, err := read(dir, on)
+	if err != nil {
+		return nil, fleet.Blueprint{}, fmt.Errorf("load blueprint %s: %w", dir, err)
+	}
+	bp, refusal := check(files, slices.Contains(on.trusted, files.digest()))
+	if refusal != nil {
+		refusal.Digest = files.digest()
+		return nil, fleet.Blueprint{}, fleet.Errorf(fleet.CodeInvalid, "load blueprint %s: %w", dir, refusal)
+	}
+	bp.Ref.Digest = files.digest()
+	return files, bp, nil
+}
+
+// check gives the blueprint that the files describe, or a Refusal. Of a trusted one the manifest alone is judged.
+func check(files fileSet, trusted bool) (fleet.Blueprint, *Refusal) {
 	bp, errs := parseManifest(files[ManifestName])
+	if bp.Trusted = trusted; trusted && len(errs) == 0 {
+		return bp, nil
+	}
 	// The Terraform files are looked at either way: a person wants to see everything at once.
-	names := make([]string, len(bp.Inputs))
-	for i, in := range bp.Inputs {
-		names[i] = in.Name
+	wrong, more := checkTerraform(files, bp, errs == nil)
+	if errs = append(errs, wrong...); len(errs) == 0 {
+		return bp, nil
 	}
-	errs = append(errs, checkTerraform(files, names, errs == nil)...)
-	if len(errs) > 0 {
-		return fleet.Blueprint{}, errs
-	}
-	return bp, nil
+	told := min(len(errs), maxErrors)
+	return fleet.Blueprint{}, &Refusal{Errors: errs[:told:told], More: more + len(errs) - told}
 }
 
 // isBlueprint reports whether a folder holds a manifest.

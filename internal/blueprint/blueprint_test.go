@@ -1,7 +1,9 @@
 package blueprint_test
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -35,6 +37,7 @@ inputs:
   ratio: {type: number, default: 2}
   debug: {type: boolean, default: false}
   tag: {type: string, pattern: "v[0-9]+", default: v1, max: 9}
+  shm: {type: integer, default: 64, min: 16, max: 512}
 `
 
 const goodTerraform = `terraform {
@@ -51,10 +54,33 @@ variable "mode" { type = string }
 variable "ratio" { type = number }
 variable "debug" { type = bool }
 variable "tag" { type = string }
+variable "shm" { type = number }
 resource "docker_container" "web" {
   name         = var.bothy.name
   image        = var.bothy.image
   network_mode = var.bothy.network
+  ipc_mode      = "private"
+  cgroupns_mode = "private"
+  init          = true
+  cpu_period    = 100000
+  cpu_quota     = floor(var.bothy.cpus * 100000)
+  memory        = var.bothy.memory_mib
+  memory_swap   = var.bothy.memory_mib
+  security_opts = var.bothy.security_opts
+  log_driver    = "json-file"
+  log_opts      = { max-size = "10m", max-file = "3" }
+  tmpfs         = { "/run/bothy" = "rw,nosuid,nodev,noexec,size=1m,mode=0700,uid=1000,gid=1000" }
+  capabilities {
+    drop = ["ALL"]
+  }
+  dynamic "ulimit" {
+    for_each = var.bothy.ulimits
+    content {
+      name = ulimit.value.name
+      soft = ulimit.value.soft
+      hard = ulimit.value.hard
+    }
+  }
   env          = ["NOTE=${join(",", ["a", "}"])} \" %%{x}"]
   command = [
     "run", # a comment with { and "
@@ -125,6 +151,7 @@ func TestLoadReadsEverything(t *testing.T) {
 			{Name: "ratio", Type: "number", Default: 2.0},
 			{Name: "debug", Type: "boolean", Default: false},
 			{Name: "tag", Type: "string", Pattern: "v[0-9]+", Default: "v1", Max: f(9)},
+			{Name: "shm", Type: "integer", Default: int64(64), Min: f(16), Max: f(512)},
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -136,7 +163,7 @@ func TestLoadReadsEverything(t *testing.T) {
 }
 
 func TestTheBuiltInBlueprintsAreRight(t *testing.T) {
-	c, err := blueprint.Open([]string{"../../modules"}, cache(t))
+	c, err := blueprint.Open(blueprint.Sources{Builtin: []string{"../../modules"}}, cache(t))
 	must(t, err)
 	bp, err := c.Get("build")
 	must(t, err)
@@ -149,7 +176,7 @@ func TestTheBuiltInBlueprintsAreRight(t *testing.T) {
 func TestDigestFollowsContentOnly(t *testing.T) {
 	files := good()
 	files[".terraform.lock.hcl"] = "# locked\n"
-	files["extra.tf"] = "locals {}\n"
+	files["extra.tf"] = "# locals {}\n"
 	store := cache(t)
 	digest := func(change func(dir string)) string {
 		dir := folder(t, files)
@@ -178,7 +205,7 @@ func TestDigestFollowsContentOnly(t *testing.T) {
 	differs("no lock", func(dir string) { must(t, os.Remove(filepath.Join(dir, ".terraform.lock.hcl"))) })
 	differs("content moved to the next file", func(dir string) {
 		must(t, os.WriteFile(filepath.Join(dir, "extra.tf"), []byte(""), 0o644))
-		must(t, os.WriteFile(filepath.Join(dir, ".terraform.lock.hcl"), []byte("# locked\nlocals {}\n"), 0o644))
+		must(t, os.WriteFile(filepath.Join(dir, ".terraform.lock.hcl"), []byte("# locked\n# locals {}\n"), 0o644))
 	})
 	differs("two files", func(dir string) {
 		must(t, os.WriteFile(filepath.Join(dir, "a.tf"), []byte("#"), 0o644))
@@ -202,20 +229,36 @@ func TestLoadRefusesFilesThatAreNotPlain(t *testing.T) {
 		make func(dir string) error
 		want string
 	}{
-		"a link":        {func(d string) error { return os.Symlink("/etc/passwd", d+"/x.tf") }, "x.tf: it is a link"},
-		"a link within": {func(d string) error { return os.Symlink("main.tf", d+"/x.tf") }, "x.tf: it is a link"},
+		"a link":        {func(d string) error { return os.Symlink("/etc/passwd", d+"/x.tf") }, "x.tf:1:1: got a link"},
+		"a link within": {func(d string) error { return os.Symlink("main.tf", d+"/x.tf") }, "x.tf:1:1: got a link"},
 		"the manifest a link": {func(d string) error {
 			return errors.Join(os.Rename(d+"/blueprint.yaml", d+"/b"), os.Symlink("b", d+"/blueprint.yaml"))
-		}, "blueprint.yaml: it is a link"},
-		"a folder":      {func(d string) error { return os.Mkdir(d+"/x.tf", 0o755) }, "x.tf: it is a link, folder"},
-		"a pipe":        {func(d string) error { return syscall.Mkfifo(d+"/x.tf", 0o644) }, "x.tf: it is a link, folder"},
-		"JSON":          {func(d string) error { return os.WriteFile(d+"/x.tf.json", nil, 0o644) }, "x.tf.json: Terraform files must be *.tf"},
-		"OpenTofu only": {func(d string) error { return os.WriteFile(d+"/x.tofu", nil, 0o644) }, "x.tofu: Terraform files must be *.tf"},
-		"values":        {func(d string) error { return os.WriteFile(d+"/a.auto.tfvars", nil, 0o644) }, "a.auto.tfvars: values come from bothy alone"},
-		"values, JSON":  {func(d string) error { return os.WriteFile(d+"/a.tfvars.json", nil, 0o644) }, "a.tfvars.json: values come"},
-		"an odd name":   {func(d string) error { return os.WriteFile(d+"/a b.tf", nil, 0o644) }, "a b.tf: a file's name is made of"},
-		"a big file":    {func(d string) error { return os.WriteFile(d+"/x.tf", make([]byte, 1<<20+1), 0o644) }, "x.tf: more than 1048576 bytes"},
-		"no manifest":   {func(d string) error { return os.Remove(d + "/blueprint.yaml") }, "there is no blueprint.yaml"},
+		}, "blueprint.yaml:1:1: got a link"},
+		"a folder":      {func(d string) error { return os.Mkdir(d+"/x.tf", 0o755) }, "x.tf:1:1: got a link, folder or device"},
+		"a pipe":        {func(d string) error { return syscall.Mkfifo(d+"/x.tf", 0o644) }, "x.tf:1:1: got a link, folder or device"},
+		"JSON":          {func(d string) error { return os.WriteFile(d+"/x.tf.json", nil, 0o644) }, "x.tf.json:1:1: got this file, want Terraform in *.tf files"},
+		"OpenTofu only": {func(d string) error { return os.WriteFile(d+"/x.tofu", nil, 0o644) }, "x.tofu:1:1: got this file, want Terraform in *.tf files"},
+		"values":        {func(d string) error { return os.WriteFile(d+"/a.auto.tfvars", nil, 0o644) }, "a.auto.tfvars:1:1: got this file, want none: values come from bothy alone"},
+		"values, JSON":  {func(d string) error { return os.WriteFile(d+"/a.tfvars.json", nil, 0o644) }, "a.tfvars.json:1:1: got this file, want none: values come"},
+		"an odd name":   {func(d string) error { return os.WriteFile(d+"/a b.tf", nil, 0o644) }, "a b.tf:1:1: got this file, want a name made of"},
+		"a big file":    {func(d string) error { return os.WriteFile(d+"/x.tf", make([]byte, 256<<10+1), 0o644) }, "x.tf:1:1: got more than 262144 bytes"},
+		"big together": {func(d string) error {
+			var errs []error
+			for _, name := range []string{"a", "b", "c", "d", "e"} {
+				errs = append(errs, os.WriteFile(d+"/"+name+".tf", bytes.Repeat([]byte("#\n"), 110<<10), 0o644))
+			}
+			return errors.Join(errs...)
+		}, "e.tf:1:1: got more than 1048576 bytes with the files before it"},
+		"an override":         {func(d string) error { return os.WriteFile(d+"/override.tf", nil, 0o644) }, "override.tf:1:1: got this file, want none: Terraform merges an override"},
+		"an override by name": {func(d string) error { return os.WriteFile(d+"/zz_override.tf", nil, 0o644) }, "zz_override.tf:1:1: got this file, want none"},
+		"a thousand files": {func(d string) error {
+			var errs []error
+			for i := range 1001 {
+				errs = append(errs, os.WriteFile(fmt.Sprintf("%s/%d.txt", d, i), nil, 0o644))
+			}
+			return errors.Join(errs...)
+		}, "more than 1000 entries in the folder"},
+		"no manifest": {func(d string) error { return os.Remove(d + "/blueprint.yaml") }, "there is no blueprint.yaml"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

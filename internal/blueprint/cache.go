@@ -77,7 +77,7 @@ func kept(digest, cacheDir string) (string, error) {
 	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
 		return dir, fleet.Errorf(fleet.CodeNotFound, "no blueprint with digest %s was ever loaded here", digest)
 	}
-	files, err := read(dir)
+	files, err := read(dir, stored)
 	if err == nil && files.digest() == digest {
 		return dir, nil
 	}

@@ -4,11 +4,14 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
 )
@@ -16,62 +19,233 @@ import (
 // Catalogue holds the blueprints on offer. It does not change once opened and is safe for concurrent use.
 type Catalogue struct {
 	blueprints []fleet.Blueprint // by name, newest version first
+	refused    []Refused
+	overridden []Overridden
 	cacheDir   string
+
+	// files are what is offered, by digest, so that a cache that somebody removes is written again. mu is held while it is.
+	mu    sync.Mutex
+	files map[string]fileSet
 }
 
-// Open loads the blueprints of folders; each folder is a blueprint itself or
-// holds blueprints in folders of its own. When some are wrong, the catalogue holds the others and
-// the error tells of all that are wrong, so that the caller may choose; without a usable
-// folder or cache the catalogue is nil. Only one process may use a cacheDir.
-func Open(dirs []string, cacheDir string) (*Catalogue, error) {
+// Sources say where blueprints are. Each folder is a blueprint itself or holds blueprints in folders of its own.
+type Sources struct {
+	// Builtin are folders that this process wrote itself.
+	Builtin []string
+	// Folders are the platform team's: only root and this process's user may be able to write there.
+	Folders []string
+	// Overrides are the names of built-in blueprints that one of Folders may replace.
+	Overrides []string
+	// Trusted are the digests of those in Folders that may go beyond the bounds of a sandbox.
+	Trusted []string
+}
+
+// Refused is a folder that is not offered, and why.
+type Refused struct {
+	Folder string
+	Err    error
+}
+
+// Overridden is a built-in blueprint that a folder replaces.
+type Overridden struct {
+	Name, Folder string
+}
+
+// Bounds of loading all folders.
+const (
+	// maxFolders is how many blueprints one folder may hold.
+	maxFolders = 200
+	// together is how many are loaded at once: each takes up to 30 MB meanwhile.
+	together = 4
+	// loadTime is the longest that one may take, on a disk that does not answer.
+	loadTime = 10 * time.Second
+)
+
+// Open loads the blueprints of folders, side by side. When some are wrong, the catalogue holds the others and Refused
+// tells of them; without a usable folder or cache the catalogue is nil. Only one process may use a cacheDir.
+func Open(from Sources, cacheDir string) (*Catalogue, error) {
+	return open(from, cacheDir, loading{load, loadTime})
+}
+
+// loading is how a folder is loaded, and the longest that it may take; tests have their own.
+type loading struct {
+	load func(dir, cacheDir string, on terms) (fleet.Blueprint, error)
+	most time.Duration
+}
+
+// candidate is a folder with what became of it.
+type candidate struct {
+	folder string
+	on     terms
+	bp     fleet.Blueprint
+	err    error
+}
+
+func open(from Sources, cacheDir string, by loading) (*Catalogue, error) {
 	if err := os.MkdirAll(cacheDir, 0o700); err != nil {
 		return nil, fmt.Errorf("make blueprint cache: %w", err)
 	}
 	if err := sweep(cacheDir); err != nil {
 		return nil, err
 	}
-	c := &Catalogue{cacheDir: cacheDir}
-	var wrong []error
-	for _, dir := range dirs {
-		folders, err := expand(dir)
-		if err != nil {
-			return nil, err
-		}
-		for _, folder := range folders {
-			bp, err := Load(folder, cacheDir)
-			if err == nil {
-				err = c.add(bp, folder)
-			}
+	folders := untrusted
+	folders.trusted = from.Trusted
+	var all []*candidate
+	for _, group := range []struct {
+		dirs []string
+		on   terms
+	}{{from.Builtin, offered}, {from.Folders, folders}} {
+		for _, dir := range group.dirs {
+			found, err := expand(dir, group.on)
 			if err != nil {
-				wrong = append(wrong, err)
+				return nil, err
 			}
+			all = append(all, found...)
 		}
 	}
+	loadAll(all, cacheDir, by)
+	c := &Catalogue{cacheDir: cacheDir}
+	c.offer(all, from.Overrides)
+	c.remember()
 	slices.SortFunc(c.blueprints, func(a, b fleet.Blueprint) int {
 		return cmp.Or(cmp.Compare(a.Ref.Name, b.Ref.Name), -compareVersions(a.Ref.Version, b.Ref.Version))
 	})
-	return c, errors.Join(wrong...)
+	return c, nil
 }
 
-// expand gives the blueprint folders that dir stands for.
-func expand(dir string) ([]string, error) {
-	if isBlueprint(dir) {
-		return []string{dir}, nil
+// loadAll loads folders side by side. One that takes too long is left to itself, and keeps nobody waiting.
+func loadAll(all []*candidate, cacheDir string, by loading) {
+	slots := make(chan struct{}, together)
+	var wg sync.WaitGroup
+	for _, one := range all {
+		if one.err != nil {
+			continue
+		}
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			one.bp, one.err = by.inTime(one.folder, cacheDir, one.on)
+		})
 	}
-	entries, err := os.ReadDir(dir)
+	wg.Wait()
+}
+
+func (by loading) inTime(folder, cacheDir string, on terms) (fleet.Blueprint, error) {
+	type result struct {
+		bp  fleet.Blueprint
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		bp, err := by.load(folder, cacheDir, on)
+		done <- result{bp, err}
+	}()
+	late := time.NewTimer(by.most)
+	defer late.Stop()
+	select {
+	case r := <-done:
+		return r.bp, r.err
+	case <-late.C:
+		return fleet.Blueprint{}, fleet.Errorf(fleet.CodeInvalid, "load blueprint %s: its files were not read and checked within %s", folder, by.most)
+	}
+}
+
+// offer takes what was loaded into the catalogue: built-in blueprints first, whose names are taken.
+func (c *Catalogue) offer(all []*candidate, overrides []string) {
+	builtin := map[string]bool{}
+	for _, one := range all {
+		if one.err == nil && one.on.guard == nil {
+			builtin[one.bp.Ref.Name] = true
+		}
+	}
+	replaced := map[string]bool{}
+	for _, one := range all {
+		if name := one.bp.Ref.Name; one.err == nil && one.on.guard != nil && builtin[name] {
+			if !slices.Contains(overrides, name) {
+				one.err = fleet.Errorf(fleet.CodeInvalid, "load blueprint %s: the name %s is a built-in blueprint's: give it another, or set blueprint_overrides to [%s]", one.folder, name, name)
+				continue
+			}
+			replaced[name] = true
+			c.overridden = append(c.overridden, Overridden{Name: name, Folder: one.folder})
+		}
+	}
+	for _, one := range all {
+		if one.err == nil && (one.on.guard != nil || !replaced[one.bp.Ref.Name]) {
+			one.err = c.add(one.bp, one.folder)
+		}
+		if one.err != nil {
+			c.refused = append(c.refused, Refused{Folder: one.folder, Err: one.err})
+		}
+	}
+	for _, name := range overrides {
+		if !builtin[name] {
+			c.refused = append(c.refused, Refused{Folder: "blueprint_overrides", Err: fleet.Errorf(fleet.CodeInvalid, "no built-in blueprint is called %q", name)})
+		}
+	}
+}
+
+// remember keeps what is offered beside the cache.
+func (c *Catalogue) remember() {
+	c.files = map[string]fileSet{}
+	for _, bp := range c.blueprints {
+		// What cannot be read, or is altered by now, is found out by Dir.
+		if files, err := read(bp.Dir, stored); err == nil && files.digest() == bp.Ref.Digest {
+			c.files[bp.Ref.Digest] = files
+		}
+	}
+}
+
+// Refused tells which folders are not offered, in order.
+func (c *Catalogue) Refused() []Refused { return slices.Clone(c.refused) }
+
+// Overridden tells which built-in blueprints folders replace.
+func (c *Catalogue) Overridden() []Overridden { return slices.Clone(c.overridden) }
+
+// expand gives the blueprint folders that dir stands for; those that are wrong already with their error.
+func expand(dir string, on terms) ([]*candidate, error) {
+	if isBlueprint(dir) {
+		return []*candidate{{folder: dir, on: on}}, nil
+	}
+	folder, err := os.Open(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open blueprint folder: %w", err)
 	}
-	var folders []string
-	for _, e := range entries {
-		if folder := filepath.Join(dir, e.Name()); isBlueprint(folder) {
-			folders = append(folders, folder)
+	entries, err := folder.ReadDir(maxEntries + 1)
+	if err = errors.Join(err, folder.Close()); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("open blueprint folder: %w", err)
+	}
+	slices.SortFunc(entries, func(a, b os.DirEntry) int { return cmp.Compare(a.Name(), b.Name()) })
+	// Whoever may write into the folder around them may put others in their place.
+	var foreign error
+	if on.guard != nil {
+		info, err := os.Lstat(dir)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("open blueprint folder: %w", err)
+		case !info.IsDir():
+			foreign = fleet.Errorf(fleet.CodeInvalid, "%s is a link; name the folder itself", dir)
+		default:
+			foreign = on.guard(info)
 		}
 	}
-	if len(folders) == 0 {
+	var found []*candidate
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		if !isBlueprint(path) {
+			continue
+		}
+		one := &candidate{folder: path, on: on}
+		if foreign != nil {
+			one.err = fleet.Errorf(fleet.CodeInvalid, "load blueprint %s: folder %w; only root and bothyd's user may change what lies there", path, foreign)
+		} else if len(found) >= maxFolders || len(entries) > maxEntries {
+			one.err = fleet.Errorf(fleet.CodeInvalid, "load blueprint %s: more than %d blueprints, or %d entries, in %s", path, maxFolders, maxEntries, dir)
+		}
+		found = append(found, one)
+	}
+	if len(found) == 0 {
 		return nil, fleet.Errorf(fleet.CodeInvalid, "open blueprint folder %s: there is no %s in it or in a folder of it", dir, ManifestName)
 	}
-	return folders, nil
+	return found, nil
 }
 
 // add refuses two contents under one name and version: a blueprint never changes under its version.
@@ -119,10 +293,15 @@ func (c *Catalogue) Get(name string) (fleet.Blueprint, error) {
 // List gives every blueprint, by name, newest version first.
 func (c *Catalogue) List() []fleet.Blueprint { return slices.Clone(c.blueprints) }
 
-// Dir gives the folder of a digest, also of one that is no longer on offer.
+// Dir gives the folder of a digest, also of one that is no longer on offer. One on offer that was removed is written again.
 // CodeNotFound when it was never loaded here; an error when its content was altered.
 func (c *Catalogue) Dir(digest string) (string, error) {
 	dir, err := kept(digest, c.cacheDir)
+	if files, offered := c.files[digest]; offered && fleet.CodeOf(err) == fleet.CodeNotFound {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return keep(files, c.cacheDir)
+	}
 	if err != nil {
 		return "", err
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,13 +23,15 @@ func named(t *testing.T, name, version string) string {
 	return folder(t, files)
 }
 
+func folders(dirs ...string) blueprint.Sources { return blueprint.Sources{Folders: dirs} }
+
 func TestGetTakesTheNewestOrTheExactVersion(t *testing.T) {
 	var dirs []string
 	for _, v := range []string{"1.9.0", "1.10.0", "1.10.0-rc.1", "1.2.0"} {
 		dirs = append(dirs, named(t, "web", v))
 	}
 	dirs = append(dirs, named(t, "build", "0.1.0"), named(t, "web", "1.9.0"))
-	c, err := blueprint.Open(dirs, cache(t))
+	c, err := blueprint.Open(folders(dirs...), cache(t))
 	must(t, err)
 	for name, want := range map[string]string{"web": "web@1.10.0", "web@1.9.0": "web@1.9.0", "web@1.10.0-rc.1": "web@1.10.0-rc.1", "build": "build@0.1.0"} {
 		bp, err := c.Get(name)
@@ -62,15 +65,16 @@ func TestOpenTakesFoldersOfBlueprintsAndTellsOfWrongOnes(t *testing.T) {
 	must(t, os.Rename(named(t, "Bad", "1.0.0"), filepath.Join(top, "b")))
 	must(t, os.Rename(named(t, "c", "1.0.0"), filepath.Join(top, "c")))
 	must(t, os.Mkdir(filepath.Join(top, "images"), 0o755))
-	c, err := blueprint.Open([]string{top}, cache(t))
-	if err == nil || !strings.Contains(err.Error(), filepath.Join(top, "b")) || !strings.Contains(err.Error(), `blueprint.yaml:2:7: name: got "Bad"`) {
-		t.Errorf("the wrong one is told as %v", err)
+	c, err := blueprint.Open(folders(top), cache(t))
+	must(t, err)
+	if r := c.Refused(); len(r) != 1 || r[0].Folder != filepath.Join(top, "b") || !strings.Contains(r[0].Err.Error(), `blueprint.yaml:2:7: name: got "Bad"`) {
+		t.Errorf("the wrong one is told as %v", r)
 	}
 	if c == nil || len(c.List()) != 2 {
 		t.Fatalf("the right ones are not offered: %+v", c)
 	}
 	for _, dir := range []string{filepath.Join(top, "images"), filepath.Join(top, "none")} {
-		if c, err := blueprint.Open([]string{dir}, cache(t)); err == nil || c != nil {
+		if c, err := blueprint.Open(folders(dir), cache(t)); err == nil || c != nil {
 			t.Errorf("%s gives %v, %v", dir, c, err)
 		}
 	}
@@ -79,9 +83,10 @@ func TestOpenTakesFoldersOfBlueprintsAndTellsOfWrongOnes(t *testing.T) {
 func TestOneVersionHasOneContent(t *testing.T) {
 	changed := named(t, "web", "1.0.0")
 	must(t, os.WriteFile(filepath.Join(changed, "more.tf"), []byte("locals {}\n"), 0o644))
-	c, err := blueprint.Open([]string{named(t, "web", "1.0.0"), changed}, cache(t))
-	if err == nil || !strings.Contains(err.Error(), "web@1.0.0 is already there with other content; raise its version") || len(c.List()) != 1 {
-		t.Errorf("got %v", err)
+	c, err := blueprint.Open(folders(named(t, "web", "1.0.0"), changed), cache(t))
+	must(t, err)
+	if r := c.Refused(); len(r) != 1 || !strings.Contains(r[0].Err.Error(), "web@1.0.0 is already there with other content; raise its version") || len(c.List()) != 1 {
+		t.Errorf("got %v", r)
 	}
 }
 
@@ -91,7 +96,7 @@ func TestADigestStaysFoundAfterTheBlueprintChanged(t *testing.T) {
 	old, err := blueprint.Load(dir, store)
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(dir, "more.tf"), []byte("locals {}\n"), 0o644))
-	c, err := blueprint.Open([]string{dir}, store)
+	c, err := blueprint.Open(folders(dir), store)
 	must(t, err)
 	if c.List()[0].Ref.Digest == old.Ref.Digest {
 		t.Fatal("the change did not change the digest")
@@ -130,7 +135,7 @@ func TestTheCacheIsReadOnlyAndHealsItself(t *testing.T) {
 	must(t, os.Remove(filepath.Join(bp.Dir, "main.tf")))
 	must(t, os.WriteFile(filepath.Join(bp.Dir, "main.tf"), []byte("# altered\n"), 0o644))
 	must(t, os.MkdirAll(filepath.Join(store, ".new-left"), 0o755))
-	c, err := blueprint.Open(nil, store)
+	c, err := blueprint.Open(blueprint.Sources{}, store)
 	must(t, err)
 	if _, err := c.Dir(bp.Ref.Digest); err == nil || !strings.Contains(err.Error(), "no longer what its name says") {
 		t.Errorf("altered content gives %v", err)
@@ -168,5 +173,130 @@ func TestLoadsAtOnceShareOneCopy(t *testing.T) {
 	}
 	if entries, err := os.ReadDir(store); err != nil || len(entries) != 1 {
 		t.Errorf("the cache holds %v, %v; want one folder", entries, err)
+	}
+}
+
+// builtins are folders that bothyd wrote, dirs the platform team's.
+func builtins(builtin string, overrides []string, dirs ...string) blueprint.Sources {
+	return blueprint.Sources{Builtin: []string{builtin}, Folders: dirs, Overrides: overrides}
+}
+
+// A folder takes a built-in blueprint's name, and with it everybody's `bothy up`, only when the setting says so.
+func TestABuiltInNameIsTakenOnlyOnPurpose(t *testing.T) {
+	builtin, other := named(t, "build", "1.0.0"), named(t, "build", "99.0.0")
+	c, err := blueprint.Open(builtins(builtin, nil, other), cache(t))
+	must(t, err)
+	if bp, err := c.Get("build"); err != nil || bp.Ref.Version != "1.0.0" {
+		t.Errorf("build is %s, %v", bp.Ref, err)
+	}
+	r := c.Refused()
+	if len(r) != 1 || r[0].Folder != other || !strings.Contains(r[0].Err.Error(), "the name build is a built-in blueprint's: give it another, or set blueprint_overrides to [build]") {
+		t.Errorf("refused: %v", r)
+	}
+	// On purpose it replaces all that is built in of that name, an older version of its own as well.
+	older := named(t, "build", "0.9.0")
+	must(t, os.WriteFile(filepath.Join(older, "more.tf"), []byte("# other content\n"), 0o644))
+	c, err = blueprint.Open(builtins(builtin, []string{"build"}, older), cache(t))
+	must(t, err)
+	if bp, err := c.Get("build"); err != nil || bp.Ref.Version != "0.9.0" || len(c.List()) != 1 || len(c.Refused()) != 0 {
+		t.Errorf("build is %s, %v; there are %d; refused %v", bp.Ref, err, len(c.List()), c.Refused())
+	}
+	if diff := cmp.Diff([]blueprint.Overridden{{Name: "build", Folder: older}}, c.Overridden()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	// One that is wrong replaces nothing, and a name that nothing has is told.
+	must(t, os.WriteFile(filepath.Join(older, "more.tf"), []byte("module \"m\" {}\n"), 0o644))
+	c, err = blueprint.Open(builtins(builtin, []string{"build", "bulid"}, older), cache(t))
+	must(t, err)
+	if bp, err := c.Get("build"); err != nil || bp.Ref.Version != "1.0.0" {
+		t.Errorf("build is %s, %v", bp.Ref, err)
+	}
+	if r := c.Refused(); len(r) != 2 || !strings.Contains(r[1].Err.Error(), `no built-in blueprint is called "bulid"`) {
+		t.Errorf("refused: %v", r)
+	}
+}
+
+// Whoever may write a blueprint says what Terraform does: that is root, or bothyd's user.
+func TestFoldersThatOthersMayChangeAreRefused(t *testing.T) {
+	in := func(change func(top, dir string)) blueprint.Sources {
+		top := t.TempDir()
+		dir := filepath.Join(top, "web")
+		must(t, os.Rename(named(t, "web", "1.0.0"), dir))
+		change(top, dir)
+		return folders(top)
+	}
+	chmod := func(path string, mode os.FileMode) { must(t, os.Chmod(path, mode)) }
+	for name, c := range map[string]struct {
+		from blueprint.Sources
+		want string
+	}{
+		"a folder of mode 777":         {in(func(_, dir string) { chmod(dir, 0o777) }), "folder web has mode 0777, so others may change it: chmod 755 it"},
+		"a folder that a group writes": {in(func(_, dir string) { chmod(dir, 0o775) }), "folder web has mode 0775"},
+		"a file of mode 666":           {in(func(_, dir string) { chmod(dir+"/main.tf", 0o666) }), "main.tf:1:1: got main.tf has mode 0666, so others may change it: chmod 644 it"},
+		"the manifest of mode 620":     {in(func(_, dir string) { chmod(dir+"/blueprint.yaml", 0o620) }), "blueprint.yaml:1:1: got blueprint.yaml has mode 0620"},
+		"the folder around it":         {in(func(top, _ string) { chmod(top, 0o777) }), "may change it: chmod 755 it; only root and bothyd's user may change what lies there"},
+		"a link to a folder": {in(func(top, dir string) {
+			must(t, os.Rename(dir, filepath.Join(top, ".elsewhere")))
+			must(t, os.Symlink(".elsewhere", dir))
+		}), "it is a link or a file; a blueprint is a folder"},
+		"a link as the setting": {in(func(top, dir string) {
+			must(t, os.Rename(dir, filepath.Join(top, ".elsewhere")))
+			must(t, os.Symlink(".elsewhere", dir))
+		}), "it is a link or a file"},
+		"a link as the setting, to folders": {in(func(top, dir string) { must(t, os.Symlink(".", filepath.Join(top, "all"))) }), "is a link; name the folder itself"},
+		"somebody else's": {in(func(_, dir string) {
+			if os.Geteuid() == 0 {
+				must(t, os.Chown(dir, 12345, -1))
+			} else {
+				chmod(dir, 0o777)
+				t.Log("owners cannot be changed here, so only modes are tried: this is not root")
+			}
+		}), map[bool]string{true: "folder web belongs to user id 12345", false: "folder web has mode"}[os.Geteuid() == 0]},
+		"somebody else's file": {in(func(_, dir string) {
+			if os.Geteuid() == 0 {
+				must(t, os.Chown(dir+"/main.tf", 12345, -1))
+			} else {
+				chmod(dir+"/main.tf", 0o666)
+				t.Log("owners cannot be changed here, so only modes are tried: this is not root")
+			}
+		}), map[bool]string{true: "main.tf belongs to user id 12345", false: "main.tf has mode"}[os.Geteuid() == 0]},
+	} {
+		t.Run(name, func(t *testing.T) {
+			from := c.from
+			if name == "a link as the setting" {
+				from = folders(filepath.Join(from.Folders[0], "web"))
+			} else if strings.HasPrefix(name, "a link as") {
+				from = folders(filepath.Join(from.Folders[0], "all"))
+			}
+			catalogue, err := blueprint.Open(from, cache(t))
+			must(t, err)
+			r := catalogue.Refused()
+			if found := slices.ContainsFunc(r, func(r blueprint.Refused) bool { return strings.Contains(r.Err.Error(), c.want) }); !found {
+				t.Errorf("refused: %v, want %s", r, c.want)
+			}
+			if slices.ContainsFunc(catalogue.List(), func(bp fleet.Blueprint) bool { return bp.Ref.Name == "web" }) && name != "a link to a folder" {
+				t.Error("it is offered")
+			}
+		})
+	}
+}
+
+// TestACacheThatVanishedIsWrittenAgain: whoever tidies the machine may remove the folder that blueprints are kept in, and
+// the one that they were loaded from.
+func TestACacheThatVanishedIsWrittenAgain(t *testing.T) {
+	dir, store := named(t, "web", "1.0.0"), cache(t)
+	c, err := blueprint.Open(folders(dir), store)
+	must(t, err)
+	bp := c.List()[0]
+	for _, gone := range []string{bp.Dir, store, dir} {
+		_ = os.Chmod(bp.Dir, 0o700) // it may be gone
+		must(t, os.RemoveAll(gone))
+		got, err := c.Dir(bp.Ref.Digest)
+		if err != nil || got != bp.Dir {
+			t.Fatalf("without %s it is in %s, %v", gone, got, err)
+		}
+		if _, err := os.Stat(filepath.Join(got, "main.tf")); err != nil {
+			t.Errorf("without %s: %v", gone, err)
+		}
 	}
 }

@@ -6,22 +6,43 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"os"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/freshfile"
 )
 
-// Limits of a blueprint's folder.
+// Limits of a blueprint's folder. Everything that is done with the files is linear in them.
 const (
+	maxEntries   = 1000
 	maxFiles     = 100
-	maxFileBytes = 1 << 20
+	maxFileBytes = 256 << 10
+	// maxManifest bounds blueprint.yaml; reading YAML takes several hundred times as many bytes.
+	maxManifest = 64 << 10
+	maxBytes    = 1 << 20
+)
+
+// terms are those on which a folder is read.
+type terms struct {
+	// guard, when not nil, is asked of the folder and of each file, after they were opened.
+	guard func(os.FileInfo) error
+	// fileBytes bounds a file, bytes all together.
+	fileBytes, bytes int
+	// trusted are the digests whose Terraform is not judged.
+	trusted []string
+	// kept is for what an earlier version may have accepted: environments made from it must still be destroyed.
+	kept bool
+}
+
+var (
+	offered   = terms{fileBytes: maxFileBytes, bytes: maxBytes}
+	untrusted = terms{fileBytes: maxFileBytes, bytes: maxBytes, guard: guarded}
+	stored    = terms{fileBytes: 1 << 20, bytes: maxFiles << 20, kept: true}
 )
 
 // lockName is Terraform's record of provider versions and hashes.
@@ -33,41 +54,85 @@ type fileSet map[string][]byte
 
 var plainName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$`)
 
-// read takes blueprint.yaml, the *.tf files and the lock file of a folder.
-// Other files (README, example) are no part of a blueprint. The folder is never left, not by links either.
-func read(dir string) (files fileSet, err error) {
+// read takes blueprint.yaml, the *.tf files and the lock file of a folder. Other files (README, example) are no part
+// of a blueprint. The folder is never left, not by links either.
+func read(dir string, on terms) (files fileSet, err error) {
+	before, err := os.Lstat(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open folder: %w", err)
+	}
+	if !before.IsDir() {
+		return nil, fleet.Errorf(fleet.CodeInvalid, "it is a link or a file; a blueprint is a folder")
+	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open folder: %w", err)
 	}
 	defer func() { err = errors.Join(err, root.Close()) }()
-	entries, err := fs.ReadDir(root.FS(), ".")
+	names, err := list(root, before, on)
 	if err != nil {
-		return nil, fmt.Errorf("list folder: %w", err)
+		return nil, err
 	}
 	files = fileSet{}
-	for _, e := range entries {
-		take, why := concerns(e.Name())
-		if why != "" {
-			return nil, fleet.Errorf(fleet.CodeInvalid, "%s: %s", e.Name(), why)
-		}
-		if !take {
-			continue
-		}
-		if !e.Type().IsRegular() {
-			return nil, fleet.Errorf(fleet.CodeInvalid, "%s: it is a link, folder or device; a blueprint is made of plain files", e.Name())
-		}
-		if files[e.Name()], err = readFile(root, e.Name()); err != nil {
+	left := on.bytes
+	for _, name := range names {
+		if files[name], err = readFile(root, name, left, on); err != nil {
 			return nil, err
 		}
-		if len(files) > maxFiles {
-			return nil, fleet.Errorf(fleet.CodeInvalid, "more than %d files", maxFiles)
-		}
+		left -= len(files[name])
 	}
 	if files[ManifestName] == nil {
 		return nil, fleet.Errorf(fleet.CodeInvalid, "there is no %s", ManifestName)
 	}
 	return files, nil
+}
+
+// list gives the names of the files that make a blueprint, in order. before is the folder as it was found.
+func list(root *os.Root, before os.FileInfo, on terms) (names []string, err error) {
+	folder, err := root.Open(".")
+	if err != nil {
+		return nil, fmt.Errorf("open folder: %w", err)
+	}
+	defer func() { err = errors.Join(err, folder.Close()) }()
+	now, err := folder.Stat()
+	if err != nil || !os.SameFile(before, now) {
+		return nil, errors.Join(fleet.Errorf(fleet.CodeInvalid, "the folder was replaced while it was opened"), err)
+	}
+	if on.guard != nil {
+		if err := on.guard(called{now, before.Name()}); err != nil {
+			return nil, fleet.Errorf(fleet.CodeInvalid, "folder %w; only root and bothyd's user may change a blueprint", err)
+		}
+	}
+	entries, err := folder.ReadDir(maxEntries + 1)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("list folder: %w", err)
+	}
+	if len(entries) > maxEntries {
+		return nil, fleet.Errorf(fleet.CodeInvalid, "more than %d entries in the folder", maxEntries)
+	}
+	for _, e := range entries {
+		take, why := concerns(e.Name())
+		if why != "" && !on.kept {
+			return nil, wrong(e.Name(), "this file", why)
+		}
+		if !take {
+			continue
+		}
+		if !e.Type().IsRegular() {
+			return nil, wrong(e.Name(), "a link, folder or device", "a plain file")
+		}
+		names = append(names, e.Name())
+	}
+	if len(names) > maxFiles {
+		return nil, fleet.Errorf(fleet.CodeInvalid, "more than %d files", maxFiles)
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// wrong is a file that may not be there as it is.
+func wrong(name, found, want string) error {
+	return fleet.Errorf(fleet.CodeInvalid, "%w", &Refusal{Errors: Errors{{File: name, Line: 1, Col: 1, Found: found, Want: want}}})
 }
 
 // concerns reports whether a file is part of a blueprint, or why it may not be there at all.
@@ -76,37 +141,64 @@ func concerns(name string) (take bool, why string) {
 	case name == ManifestName || name == lockName:
 		return true, ""
 	case strings.HasSuffix(name, ".tf.json"), strings.HasSuffix(name, ".tofu"), strings.HasSuffix(name, ".tofu.json"):
-		return false, "Terraform files must be *.tf, which can be checked"
+		return false, "Terraform in *.tf files, which can be checked"
 	case strings.HasSuffix(name, ".tfvars"), strings.HasSuffix(name, ".tfvars.json"):
-		return false, "values come from bothy alone; defaults belong into " + ManifestName
+		return false, "none: values come from bothy alone; defaults belong into " + ManifestName
+	case name == "override.tf", strings.HasSuffix(name, "_override.tf"):
+		return true, "none: Terraform merges an override file over the others; write what it says into them"
 	case strings.HasSuffix(name, ".tf"):
 		if !plainName.MatchString(name) {
-			return false, `a file's name is made of letters, digits, "_", "." and "-"`
+			return false, `a name made of letters, digits, "_", "." and "-"`
 		}
 		return true, ""
 	}
 	return false, ""
 }
 
-func readFile(root *os.Root, name string) (data []byte, err error) {
-	// Without waiting, should it have become a pipe since the listing.
-	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+// called is what is known of a file under another name: an open folder's is ".".
+type called struct {
+	os.FileInfo
+	name string
+}
+
+func (c called) Name() string { return c.name }
+
+// readFile reads a file of up to left bytes.
+func readFile(root *os.Root, name string, left int, on terms) (data []byte, err error) {
+	// Without waiting, should it have become a pipe since the listing, and not through a link.
+	f, err := root.OpenFile(name, os.O_RDONLY|asItIs, 0)
 	if err != nil {
 		return nil, fmt.Errorf("read file: %w", err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, fleet.Errorf(fleet.CodeInvalid, "%s: it is not a plain file", name)
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(wrong(name, "a link, folder or device", "a plain file"), err)
 	}
-	data, err = io.ReadAll(io.LimitReader(f, maxFileBytes+1))
+	if on.guard != nil {
+		if err := on.guard(info); err != nil {
+			return nil, wrong(name, err.Error(), "a file that only root or bothyd's user can change")
+		}
+	}
+	most := on.fileBytes
+	if name == ManifestName && !on.kept {
+		most = maxManifest
+	}
+	data, err = io.ReadAll(io.LimitReader(f, int64(min(left, most))+1))
 	if err != nil {
 		return nil, fmt.Errorf("read file %s: %w", name, err)
 	}
-	if len(data) > maxFileBytes {
-		return nil, fleet.Errorf(fleet.CodeInvalid, "%s: more than %d bytes", name, maxFileBytes)
+	switch {
+	case len(data) > most:
+		return nil, wrong(name, fmt.Sprintf("more than %d bytes", most), "a smaller file")
+	case len(data) > left:
+		return nil, wrong(name, fmt.Sprintf("more than %d bytes with the files before it", on.bytes), "smaller files")
 	}
 	return data, nil
 }
+
+// guarded refuses what others than its owner may write, and what is neither root's nor this process's user's.
+func guarded(info os.FileInfo) error { return freshfile.Guarded(info, freshfile.NoWriting) }
 
 // digest identifies names and contents: each with its length, so that no two
 // sets share one. Modes and times do not count.

@@ -42,7 +42,7 @@ type Process struct {
 
 // Main runs one command line and gives the exit code.
 func Main(p Process) int {
-	f := &cmdutil.Factory{IO: p.IO, Getenv: p.Getenv, Now: p.Now, NewKey: p.NewKey, Version: p.Version}
+	f := &cmdutil.Factory{IO: p.IO.Guarded(), Getenv: p.Getenv, Now: p.Now, NewKey: p.NewKey, Version: p.Version}
 	ctx, stop := withSignals(context.Background())
 	defer stop()
 	root := NewCmdRoot(f)
@@ -126,9 +126,16 @@ Environment variables:
 	flags.StringVar(&f.Host, "host", "", "daemon's `address`, unix:///path or https://host:port (default: BOTHY_HOST, else your own daemon's socket)")
 	flags.StringVar(&f.TokenFile, "token-file", "", "`file` with the token for an https address (default: BOTHY_TOKEN)")
 	flags.StringVar(&f.CAFile, "ca-file", "", "`file` with PEM certificates to trust at an https address (default: the system's)")
+	flags.StringVar(&f.Tenant, "tenant", "", "`name` of the tenant whose environments names refer to (default: your own; others need the platform role)")
+	flags.StringVar(&f.AsPlatform, "as-platform", "", "Use or delete environments that are not yours (platform role); the `reason` goes on record")
+	cobra.CheckErr(root.RegisterFlagCompletionFunc("tenant", cmdutil.NoComplete))
+	cobra.CheckErr(root.RegisterFlagCompletionFunc("as-platform", cmdutil.NoComplete))
 	cobra.CheckErr(root.RegisterFlagCompletionFunc("output", cmdutil.CompleteWords("text", "json")))
 	cobra.CheckErr(root.RegisterFlagCompletionFunc("host", cmdutil.NoComplete))
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		if f.AsPlatform = strings.TrimSpace(f.AsPlatform); f.AsPlatform == "" && flags.Changed("as-platform") {
+			return cmdutil.Usagef("--as-platform: got nothing, want the reason").WithHint(`--as-platform "incident 42"`)
+		}
 		return cmdutil.OneOf("output", f.Output, "text", "json")
 	}
 
@@ -142,7 +149,7 @@ Environment variables:
 	}
 	add(environments,
 		env.NewCmdUp(f, nil), env.NewCmdLs(f, nil), env.NewCmdShow(f, nil), env.NewCmdExec(f, nil), env.NewCmdShell(f, nil),
-		env.NewCmdCp(f, nil), env.NewCmdLogs(f, nil), env.NewCmdExtend(f, nil), env.NewCmdTouch(f, nil), env.NewCmdDown(f, nil),
+		env.NewCmdCp(f, nil), env.NewCmdLogs(f, nil), env.NewCmdExtend(f, nil), env.NewCmdTouch(f, nil), env.NewCmdShare(f, nil), env.NewCmdDown(f, nil),
 		env.NewCmdWhy(f, nil), event.NewCmdEvents(f, nil), cost.NewCmdCost(f, nil), receipt.NewCmdReceipt(f, nil))
 	add(platform,
 		pool.NewCmdPool(f), quota.NewCmdQuota(f), rate.NewCmdRate(f), host.NewCmdHost(f), orphan.NewCmdOrphans(f), brake.NewCmdBrake(f))

@@ -59,8 +59,8 @@ func TestEveryCommandIsDocumented(t *testing.T) {
 		cmd.InheritedFlags().VisitAll(func(f *pflag.Flag) { checkFlag(t, f, help) })
 		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) { checkFlag(t, f, help) })
 	})
-	if count != 49 {
-		t.Errorf("%d commands were looked at, want 49: was one added or lost?", count)
+	if count != 51 {
+		t.Errorf("%d commands were looked at, want 51: was one added or lost?", count)
 	}
 }
 
@@ -133,13 +133,17 @@ func TestUsageErrorsSayWhatToDo(t *testing.T) {
 		{"spec chek", "bothy: there is no command \"bothy spec chek\"\nnext: bothy spec check\n"},
 		{"ls --al", "bothy: bothy ls: unknown flag: --al\nnext: bothy ls --help\n"},
 		{"show a b", "bothy: bothy show: got \"a b\", want the name of one environment\nnext: bothy show --help\n"},
+		{"show ", "bothy: bothy show: got an empty argument, want the name of one environment\nnext: bothy show --help\n"},
+		{"events ", "bothy: bothy events: got an empty argument, want at most one environment\nnext: bothy events --help\n"},
+		{"down a ", "bothy: bothy down: got an empty argument, want names of environments or --all\nnext: bothy ls\n"},
+		{"exec  -- true", "bothy: bothy exec: want the name of one environment, --, and a command\nnext: bothy exec ENV -- make\n"},
 		{"help shwo", "bothy: there is no command \"bothy shwo\"\nnext: bothy show\n"},
 		{"help spec nosuch", "bothy: there is no command \"bothy spec nosuch\"\nnext: bothy spec --help\n"},
 		{"help ls x", "bothy: there is no command \"bothy ls x\"\nnext: bothy ls --help\n"},
 		{"ls --host ftp://x", "bothy: "},
 		{"completion", "bothy: bothy completion: got nothing, want a shell: bash, zsh, fish or powershell\nnext: bothy completion --help\n"},
 	} {
-		code, stdout, stderr := run(strings.Fields(c.args)...)
+		code, stdout, stderr := run(strings.Split(c.args, " ")...)
 		if code != cmdutil.ExitUsage || stdout != "" || !strings.HasPrefix(stderr, c.want) {
 			t.Errorf("bothy %s: code %d, stdout %q, stderr %q, want 2, nothing, %q", c.args, code, stdout, stderr, c.want)
 		}

@@ -4,18 +4,18 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/bothy-env/bothy/internal/api/wire"
 )
 
 // retryWaits are the pauses before the second, third, ... try of an idempotent call whose connection broke.
 var retryWaits = []time.Duration{50 * time.Millisecond, 200 * time.Millisecond, 800 * time.Millisecond}
-
-// maxAnswer bounds an answer that is read whole, in bytes.
-const maxAnswer = 64 << 20
 
 // request is one call of the API.
 type request struct {
@@ -69,21 +69,31 @@ func (c *Client) once(ctx context.Context, r request, out any) (int, error) {
 	if !r.success(resp) {
 		return resp.StatusCode, c.answered(resp)
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
-		return resp.StatusCode, c.lost(ctx, err)
-	}
 	if out == nil {
 		return resp.StatusCode, nil
 	}
-	if err := json.Unmarshal(body, out); err != nil {
-		return resp.StatusCode, c.answered(resp)
+	if !isJSON(resp.Header) {
+		return resp.StatusCode, c.notBothys(resp.StatusCode)
 	}
-	return resp.StatusCode, nil
+	if d, ok := out.(decoder); ok {
+		err = d.decode(resp.Body)
+	} else {
+		err = decodeOne(resp.Body, out)
+	}
+	if err == nil {
+		return resp.StatusCode, nil
+	}
+	if much, ok := errors.AsType[*tooMuch](err); ok {
+		return resp.StatusCode, c.overfull(much, resp.StatusCode)
+	}
+	if errors.Is(err, errNotJSON) {
+		return resp.StatusCode, c.notBothys(resp.StatusCode)
+	}
+	return resp.StatusCode, c.lost(ctx, err)
 }
 
 func (r request) success(resp *http.Response) bool {
-	if slices.Contains(r.okay, resp.StatusCode) && resp.Header.Get("Content-Type") == "application/json" {
+	if slices.Contains(r.okay, resp.StatusCode) && isJSON(resp.Header) {
 		return true
 	}
 	return resp.StatusCode >= 200 && resp.StatusCode < 300
@@ -112,16 +122,19 @@ func (c *Client) newRequest(ctx context.Context, r request) (*http.Request, erro
 	return req, nil
 }
 
-// identify adds who asks.
+// identify adds who asks, and why with the platform role.
 func (c *Client) identify(h http.Header) {
+	if c.because != "" {
+		h.Set(wire.AsPlatform, c.because)
+	}
 	h.Set("User-Agent", c.userAgent)
 	if c.token != "" {
 		h.Set("Authorization", "Bearer "+c.token)
 	}
 }
 
-// open sends r and gives the body of a success, to be read as it comes and closed by the caller.
-func (c *Client) open(ctx context.Context, r request) (io.ReadCloser, error) {
+// send sends r and gives the answer of a success, whose body the caller closes.
+func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	req, err := c.newRequest(ctx, r)
 	if err != nil {
 		return nil, err
@@ -134,5 +147,5 @@ func (c *Client) open(ctx context.Context, r request) (io.ReadCloser, error) {
 		defer resp.Body.Close()
 		return nil, c.answered(resp)
 	}
-	return resp.Body, nil
+	return resp, nil
 }

@@ -132,7 +132,7 @@ func TestWhyADaemonCannotBeReached(t *testing.T) {
 		{"a socket left over", "unix://" + left, client.Refused, "bothyd is not running", "left over"},
 		{"a port nobody listens at", "https://" + free.Addr().String(), client.Refused, "nobody answers", "check the address"},
 		{"something that speaks no TLS", "https://" + garbled.Addr().String(), client.Untrusted, "not trusted", "--ca-file"},
-		{"hung up", cut, client.CutOff, "ended the connection", "try again"},
+		{"hung up", cut, client.CutOff, "was cut before its answer was whole", "try again"},
 		{"silence", silent, client.TimedOut, "did not answer in time", "try again"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -286,7 +286,7 @@ func TestAnAnswerThatIsNotBothysIsSaidToBeSo(t *testing.T) {
 		host, _ := peer(t, act)
 		c := connect(t, client.Options{Host: host})
 		var e *client.Error
-		if _, err := c.Health(t.Context()); !errors.As(err, &e) || e.Code != wire.CodeInternal || !strings.Contains(e.Sentence, "not bothyd's") {
+		if _, err := c.Health(t.Context()); !errors.As(err, &e) || e.Code != wire.CodeInternal || !strings.Contains(e.Sentence, "did not answer like bothyd") {
 			t.Errorf("got %v", err)
 		}
 	}
@@ -318,7 +318,13 @@ func TestWrongOptionsAreRefusedBeforeAnythingIsSent(t *testing.T) {
 			t.Errorf("%+v: %v", o, err)
 		}
 	}
-	if c := connect(t, client.Options{}); c.Host() != client.DefaultHost() || !strings.HasPrefix(c.Host(), "unix:///") {
+	for _, token := range []string{"a\nb", "a\x00", "ü"} {
+		if _, err := client.New(client.Options{Host: "https://x", Token: token}); client.CodeOf(err) != wire.CodeInvalid || !strings.Contains(err.Error(), "token") {
+			t.Errorf("token %q: %v", token, err)
+		}
+	}
+	own, _ := client.DefaultHost(os.Getenv)
+	if c := connect(t, client.Options{}); c.Host() != own || !strings.HasPrefix(c.Host(), "unix:///") {
 		t.Errorf("default host %q", c.Host())
 	}
 }

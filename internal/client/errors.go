@@ -15,8 +15,10 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/bothy-env/bothy/internal/api/wire"
+	"github.com/bothy-env/bothy/internal/api/wire/heartbeat"
 )
 
 // Error is an error as the daemon answered it, or one of the request that was seen before it was sent.
@@ -70,8 +72,12 @@ const (
 	Untrusted Cause = "untrusted"
 	// TimedOut: no answer in time.
 	TimedOut Cause = "timed_out"
+	// Silent: a long answer brought nothing, not even a sign of life.
+	Silent Cause = "silent"
 	// CutOff: the connection broke before the answer was whole.
 	CutOff Cause = "cut_off"
+	// Suspended: the connection broke while this process was stopped, or its machine asleep.
+	Suspended Cause = "suspended"
 	// Other: anything else, such as a host name that does not resolve.
 	Other Cause = "other"
 )
@@ -110,7 +116,10 @@ func (c *Client) lost(ctx context.Context, err error) error {
 	switch u.Cause {
 	case SocketMissing:
 		u.Sentence = fmt.Sprintf("no daemon: the socket %s does not exist", where)
-		u.Hint = "start bothyd, or give its address with --host or BOTHY_HOST"
+		if len(c.looked) > 1 {
+			u.Sentence = "no daemon: there is no socket of yours at any of " + strings.Join(c.looked, ", ")
+		}
+		u.Hint = "start bothyd, or give its address with --host or BOTHY_HOST; one that runs makes a socket that was removed again, within seconds"
 	case NoRights:
 		u.Sentence = fmt.Sprintf("the socket %s may not be used by you (user id %d)", where, os.Geteuid())
 		u.Hint = "it belongs to the user who runs bothyd" + c.owner() + ": run as that user, or ask them to let a group of yours in with listen.unix_group, or for a token and use --host https://..."
@@ -127,19 +136,39 @@ func (c *Client) lost(ctx context.Context, err error) error {
 	case TimedOut:
 		u.Sentence = fmt.Sprintf("the daemon at %s did not answer in time", where)
 		u.Hint = "try again; bothyd's log may say what it waits for"
+	case Silent:
+		u.Sentence = fmt.Sprintf("nothing was heard from the daemon at %s for %s", where, c.heartbeat.Patience)
+		u.Hint = "see whether bothyd still runs" + c.between("that the network, a VPN or a proxy between is up") + ", then try again"
 	case CutOff:
-		u.Sentence = fmt.Sprintf("the daemon at %s ended the connection before its answer was whole", where)
-		u.Hint = "see whether bothyd was stopped or started anew, then try again"
+		u.Sentence = fmt.Sprintf("the connection to the daemon at %s was cut before its answer was whole", where)
+		u.Hint = "see whether bothyd was stopped or started anew, or this program was stopped for long" +
+			c.between("whether a proxy or firewall between ends connections that are idle or long: let it allow both") + "; then try again"
 	default:
 		u.Sentence = fmt.Sprintf("the daemon at %s cannot be reached: %s", where, reason(err))
 		u.Hint = "check the address given with --host or BOTHY_HOST"
 	}
+	u.Hint += c.viaProxy()
+	return u
+}
+
+// suspended makes an error that says what happened of one that a connection was cut off while this process did not run.
+func (c *Client) suspended(d time.Duration, err error) error {
+	u, ok := errors.AsType[*Unreachable](err)
+	if !ok || d == 0 || u.Cause != CutOff && u.Cause != Silent {
+		return err
+	}
+	u.Cause = Suspended
+	u.Sentence = fmt.Sprintf("this program was suspended for %s, and the daemon at %s ends a command whose client is silent for %s: the command was ended",
+		d.Round(time.Second), c.host, c.heartbeat.Patience)
+	u.Hint = "run the command again; bothy exec --detach starts one that does not need its client"
 	return u
 }
 
 func causeOf(err error) Cause {
 	var timeout interface{ Timeout() bool }
 	switch {
+	case errors.Is(err, heartbeat.ErrSilent):
+		return Silent
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR):
 		return SocketMissing
 	case errors.Is(err, fs.ErrPermission):
@@ -154,6 +183,14 @@ func causeOf(err error) Cause {
 		return CutOff
 	}
 	return Other
+}
+
+// between is a further thing to look at where there is a network between; "" at a socket.
+func (c *Client) between(what string) string {
+	if c.socket != "" {
+		return ""
+	}
+	return ", and " + what
 }
 
 // isCutOff reports whether a connection that stood has broken; the same call may be tried again if it is idempotent.
@@ -180,10 +217,16 @@ func (c *Client) owner() string {
 	if err != nil {
 		return ""
 	}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		return fmt.Sprintf(" (user id %d)", st.Uid)
+	if uid, ok := ownerOf(info); ok {
+		return fmt.Sprintf(" (user id %d)", uid)
 	}
 	return ""
+}
+
+// ownedBy reports whether a file is a user's own.
+func ownedBy(info fs.FileInfo, euid int) bool {
+	uid, ok := ownerOf(info)
+	return ok && uid == euid
 }
 
 // reason is the innermost sentence of an error, without the calls around it.
@@ -211,11 +254,16 @@ func (c *Client) answered(resp *http.Response) error {
 	if kind == "application/problem+json" && json.Unmarshal(body, &p) == nil && p.Code != "" {
 		return fromProblem(p)
 	}
+	return c.notBothys(resp.StatusCode)
+}
+
+// notBothys is the error of an answer that bothyd never gives.
+func (c *Client) notBothys(status int) *Error {
 	return &Error{
 		Code:     wire.CodeInternal,
-		Sentence: fmt.Sprintf("%s gave an answer that is not bothyd's (HTTP status %d)", c.host, resp.StatusCode),
-		Hint:     "check the address, and whether a proxy stands between",
-		Status:   resp.StatusCode,
+		Sentence: fmt.Sprintf("%s did not answer like bothyd (HTTP status %d)", c.host, status),
+		Hint:     "check --host, and whether a proxy stands between",
+		Status:   status,
 	}
 }
 

@@ -15,8 +15,7 @@ func (c *Client) Events(ctx context.Context, nameOrID string, after int64, limit
 	if limit > 0 {
 		query.Set("limit", strconv.Itoa(limit))
 	}
-	list, err := read[wire.EventList](ctx, c, query, "v1", "environments", nameOrID, "events")
-	return list.Events, err
+	return readList[wire.Event](ctx, c, "events", mostOf(limit), query, "v1", "environments", nameOrID, "events")
 }
 
 // EventOptions say which entries of the record are wanted; the zero value means all that the caller may see.
@@ -26,9 +25,9 @@ type EventOptions struct {
 	After int64
 }
 
-func (o EventOptions) query() url.Values {
+func (c *Client) eventQuery(o EventOptions) url.Values {
 	query := url.Values{"after": {strconv.FormatInt(o.After, 10)}}
-	for name, value := range map[string]string{"environment": o.Environment, "pool": o.Pool, "host": o.Host} {
+	for name, value := range map[string]string{"environment": c.reference(o.Environment), "pool": o.Pool, "host": o.Host} {
 		if value != "" {
 			query.Set(name, value)
 		}
@@ -38,18 +37,25 @@ func (o EventOptions) query() url.Values {
 
 // NewestEvents gives the newest entries of the record, at most limit, oldest first.
 func (c *Client) NewestEvents(ctx context.Context, o EventOptions, limit int) ([]wire.Event, error) {
-	query := o.query()
+	query := c.eventQuery(o)
 	query.Set("newest", "true")
 	query.Set("limit", strconv.Itoa(limit))
-	list, err := read[wire.EventList](ctx, c, query, "v1", "events")
-	return list.Events, err
+	return readList[wire.Event](ctx, c, "events", mostOf(limit), query, "v1", "events")
+}
+
+// mostOf is the most items that a limit lets an answer have.
+func mostOf(limit int) int {
+	if limit > 0 {
+		return limit
+	}
+	return maxItems
 }
 
 // FollowEvents calls write with each entry of the record, those that there are and those that are
 // added, until ctx ends or write gives an error. A connection that breaks is taken up again where it stood, for some seconds.
 func (c *Client) FollowEvents(ctx context.Context, o EventOptions, write func(wire.Event) error) error {
 	return c.resume(ctx, func(took func(error) error) error {
-		return readLines(ctx, c, c.endpoint(o.query(), "v1", "events", "follow"), func(e wire.Event) error {
+		return readLines(ctx, c, c.endpoint(c.eventQuery(o), "v1", "events", "follow"), func(e wire.Event) error {
 			o.After = max(o.After, e.Seq)
 			return took(write(e))
 		})

@@ -8,14 +8,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/gorilla/websocket"
-
 	"github.com/bothy-env/bothy/internal/api/wire"
+	"github.com/bothy-env/bothy/internal/api/wire/duplex"
 )
 
 // ExecStreams connects a command to its caller. Nil members are not
@@ -30,6 +28,20 @@ type ExecStreams struct {
 	Resize <-chan wire.ExecSize
 	// Signals delivers names out of wire.ExecSignals.
 	Signals <-chan string
+	// Stop, when it is closed, asks the daemon to end the command and all that it started. Exec then goes on until the
+	// daemon has said what became of it.
+	Stop <-chan struct{}
+	// Suspend delivers, true, that this process is about to be stopped, so that the daemon keeps the command without it for
+	// wire.ExecSuspendFor, and, false, that it goes on.
+	Suspend <-chan Suspension
+	// Ended is told how the command ended, before Exec returns; it is not called when the daemon did not say.
+	Ended func(wire.ExecResult)
+}
+
+// Suspension is a change of whether this process runs. Told is closed when the daemon has been told.
+type Suspension struct {
+	Stops bool
+	Told  chan<- struct{}
 }
 
 // Exec runs a command in an environment and gives its exit code (128+n when
@@ -38,6 +50,10 @@ type ExecStreams struct {
 func (c *Client) Exec(ctx context.Context, nameOrID string, start wire.ExecStart, streams ExecStreams) (exitCode int, err error) {
 	if streams.Stdin == nil {
 		start.Stdin = false
+	}
+	first, err := encodeStart(start)
+	if err != nil {
+		return 0, err
 	}
 	conn, err := c.dialExec(ctx, nameOrID)
 	if err != nil {
@@ -56,39 +72,29 @@ func (c *Client) Exec(ctx context.Context, nameOrID string, start wire.ExecStart
 		senders.Wait()
 	}()
 
-	first, err := json.Marshal(start)
-	if err != nil {
-		return 0, fmt.Errorf("encode exec request: %w", err)
-	}
-	if err := x.write(websocket.TextMessage, first); err != nil {
+	if err := conn.WriteText(first); err != nil {
 		return 0, c.lost(ctx, err)
 	}
 	if start.Stdin {
 		go x.sendInput()
 	}
 	senders.Go(x.sendControls)
+	senders.Go(func() { conn.Beat(x.done, func() error { return conn.Write(wire.ExecAlive, nil) }) })
 	return x.receive(ctx)
 }
 
-func (c *Client) dialExec(ctx context.Context, nameOrID string) (*websocket.Conn, error) {
-	dialer := websocket.Dialer{
-		NetDialContext:   c.dial,
-		TLSClientConfig:  c.tls,
-		HandshakeTimeout: 20 * time.Second,
-		Subprotocols:     []string{wire.ExecProtocol},
-		ReadBufferSize:   32 << 10,
-		WriteBufferSize:  32 << 10,
-	}
+func (c *Client) dialExec(ctx context.Context, nameOrID string) (*duplex.Conn, error) {
 	header := http.Header{}
 	c.identify(header)
-	address := "ws" + strings.TrimPrefix(c.endpoint(nil, "v1", "environments", nameOrID, "exec"), "http")
-	conn, resp, err := dialer.DialContext(ctx, address, header)
-	if errors.Is(err, websocket.ErrBadHandshake) && resp != nil {
-		defer resp.Body.Close()
-		return nil, c.answered(resp)
-	}
+	conn, answer, err := duplex.Dial(ctx, c.endpoint(nil, "v1", "environments", nameOrID, "exec"), duplex.Dialing{ //nolint:bodyclose // the answer is given whole and closed
+		Transport: c.http.Transport, Header: header, Protocol: wire.ExecProtocol,
+		Handshake: 20 * time.Second, MaxAnswer: maxOne + 1, Timing: c.heartbeat,
+	})
 	if err != nil {
 		return nil, c.lost(ctx, err)
+	}
+	if answer != nil {
+		return nil, c.answered(answer)
 	}
 	conn.SetReadLimit(wire.ExecMaxMessage)
 	return conn, nil
@@ -97,11 +103,10 @@ func (c *Client) dialExec(ctx context.Context, nameOrID string) (*websocket.Conn
 // execution is one exec under way.
 type execution struct {
 	client  *Client
-	conn    *websocket.Conn
+	conn    *duplex.Conn
 	streams ExecStreams
 	done    chan struct{}
 
-	writeMu  sync.Mutex
 	inputErr atomic.Pointer[error]
 
 	creditMu sync.Mutex
@@ -113,17 +118,17 @@ type execution struct {
 // receive takes the server's messages until the last one.
 func (x *execution) receive(ctx context.Context) (int, error) {
 	for {
-		kind, msg, err := x.conn.ReadMessage()
+		kind, msg, err := x.conn.Read()
 		if inputErr := x.inputErr.Load(); err != nil && inputErr != nil {
 			return 0, fmt.Errorf("read the command's input: %w", *inputErr)
 		}
 		if err != nil {
-			if ce, ok := errors.AsType[*websocket.CloseError](err); ok {
-				err = fmt.Errorf("%w (%w)", io.ErrUnexpectedEOF, ce)
+			if reason, ok := duplex.Closed(err); ok {
+				err = fmt.Errorf("%w (%s)", io.ErrUnexpectedEOF, reason)
 			}
-			return 0, x.client.lost(ctx, err)
+			return 0, x.client.suspended(x.conn.Suspended(), x.client.lost(ctx, err))
 		}
-		if kind != websocket.BinaryMessage || len(msg) == 0 {
+		if kind != duplex.Binary || len(msg) == 0 {
 			continue
 		}
 		data := msg[1:]
@@ -137,7 +142,7 @@ func (x *execution) receive(ctx context.Context) (int, error) {
 				x.grant(int(binary.BigEndian.Uint32(data)))
 			}
 		case wire.ExecExit:
-			return result(data)
+			return x.result(data)
 		}
 		if err != nil {
 			return 0, fmt.Errorf("write the command's output: %w", err)
@@ -145,13 +150,21 @@ func (x *execution) receive(ctx context.Context) (int, error) {
 	}
 }
 
-func result(data []byte) (int, error) {
+func (x *execution) result(data []byte) (int, error) {
 	var r wire.ExecResult
 	if err := json.Unmarshal(data, &r); err != nil {
 		return 0, &Error{Code: wire.CodeInternal, Sentence: "the daemon sent an exit code that cannot be understood", Hint: "check that bothy and bothyd are of one version", Err: err}
 	}
+	if x.streams.Ended != nil {
+		x.streams.Ended(r)
+	}
 	if r.Problem != nil {
 		return r.ExitCode, fromProblem(*r.Problem)
+	}
+	// A shell sees 8 bits of it: 256 would be success.
+	if r.ExitCode < 0 || r.ExitCode > 255 {
+		return 0, &Error{Code: wire.CodeInternal, Sentence: fmt.Sprintf("the daemon sent %d as an exit code, and those are from 0 to 255", r.ExitCode),
+			Hint: "check that bothy and bothyd are of one version"}
 	}
 	return r.ExitCode, nil
 }
@@ -166,25 +179,25 @@ func writeTo(w io.Writer, data []byte) error {
 
 // sendInput sends the input, never more than the daemon has room for.
 func (x *execution) sendInput() {
-	buf := make([]byte, 32<<10+1)
-	buf[0] = wire.ExecStdin
+	buf := make([]byte, 32<<10)
 	for {
-		room := x.reserve(len(buf) - 1)
+		room := x.reserve(len(buf))
 		if room == 0 {
 			return
 		}
-		n, err := x.streams.Stdin.Read(buf[1 : 1+room])
+		n, err := x.streams.Stdin.Read(buf[:room])
 		x.grant(room - n)
-		if n > 0 && x.write(websocket.BinaryMessage, buf[:1+n]) != nil {
+		if n > 0 && x.conn.Write(wire.ExecStdin, buf[:n]) != nil {
 			return // The reader of the connection reports what happened to it.
 		}
 		if errors.Is(err, io.EOF) {
-			_ = x.write(websocket.BinaryMessage, []byte{wire.ExecStdinEOF})
+			_ = x.conn.Write(wire.ExecStdinEOF, nil)
 			return
 		}
 		if err != nil {
 			// Half an input must not pass for a whole one.
 			x.inputErr.Store(&err)
+			_ = x.conn.Flush()
 			_ = x.conn.Close()
 			return
 		}
@@ -193,12 +206,21 @@ func (x *execution) sendInput() {
 
 // sendControls forwards sizes and signals until the command has ended.
 func (x *execution) sendControls() {
-	resize, signals := x.streams.Resize, x.streams.Signals
+	resize, signals, stop := x.streams.Resize, x.streams.Signals, x.streams.Stop
 	for {
+		var kind byte
 		var msg []byte
+		var told chan<- struct{}
 		select {
 		case <-x.done:
 			return
+		case change := <-x.streams.Suspend:
+			if kind, told = wire.ExecResume, change.Told; change.Stops {
+				kind = wire.ExecSuspend
+			}
+		case <-stop:
+			stop = nil
+			kind = wire.ExecStop
 		case size, ok := <-resize:
 			if !ok {
 				resize = nil
@@ -208,24 +230,22 @@ func (x *execution) sendControls() {
 			if err != nil {
 				continue
 			}
-			msg = append([]byte{wire.ExecResize}, data...)
+			kind, msg = wire.ExecResize, data
 		case name, ok := <-signals:
 			if !ok {
 				signals = nil
 				continue
 			}
-			msg = append([]byte{wire.ExecSignal}, name...)
+			kind, msg = wire.ExecSignal, []byte(name)
 		}
-		if x.write(websocket.BinaryMessage, msg) != nil {
+		if x.conn.Write(kind, msg) != nil {
 			return
 		}
+		if told != nil {
+			_ = x.conn.Flush() // What failed, receive finds.
+			close(told)
+		}
 	}
-}
-
-func (x *execution) write(kind int, msg []byte) error {
-	x.writeMu.Lock()
-	defer x.writeMu.Unlock()
-	return x.conn.WriteMessage(kind, msg)
 }
 
 // reserve waits for room and takes up to most of it; 0 when the command has ended.

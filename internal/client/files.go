@@ -6,8 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-
-	"github.com/bothy-env/bothy/internal/api/wire"
 )
 
 // CopyTo unpacks a tar stream into folder dir of an environment (which
@@ -41,16 +39,6 @@ func (c *Client) CopyTo(ctx context.Context, nameOrID, dir, user string, tar io.
 	return nil
 }
 
-// CopyFrom gives a file or folder of an environment as a tar stream whose
-// first entry is its base name, read with the rights of user. The caller reads it to its end and closes it.
-func (c *Client) CopyFrom(ctx context.Context, nameOrID, path, user string) (io.ReadCloser, error) {
-	body, err := c.open(ctx, request{method: http.MethodGet, url: c.files(nameOrID, path, user)})
-	if err != nil {
-		return nil, err
-	}
-	return &download{ReadCloser: body, ctx: ctx, client: c}, nil
-}
-
 func (c *Client) files(nameOrID, path, user string) string {
 	query := url.Values{"path": {path}}
 	if user != "" {
@@ -71,27 +59,4 @@ func (s *source) Read(p []byte) (int, error) {
 		s.err = err
 	}
 	return n, err
-}
-
-// download gives errors that say what a broken stream means.
-type download struct {
-	io.ReadCloser
-	ctx    context.Context
-	client *Client
-}
-
-func (d *download) Read(p []byte) (int, error) {
-	n, err := d.ReadCloser.Read(p)
-	if err == nil || err == io.EOF {
-		return n, err
-	}
-	if d.ctx.Err() == nil && isCutOff(err) {
-		return n, &Error{
-			Code:     wire.CodeInternal,
-			Sentence: "the copy broke off before its end",
-			Hint:     "try again; bothyd's log tells why when it was bothyd that ended it",
-			Err:      err,
-		}
-	}
-	return n, d.client.lost(d.ctx, err)
 }

@@ -12,13 +12,15 @@ import (
 
 // Quote tells what a request would get and cost, without making anything.
 func (c *Client) Quote(ctx context.Context, req wire.CreateRequest) (wire.Quote, error) {
+	if err := c.ownTenant(); err != nil {
+		return wire.Quote{}, err
+	}
 	return ask[wire.Quote](ctx, c, request{method: http.MethodPost, url: c.endpoint(nil, "v1", "quote"), body: req, idempotent: true})
 }
 
 // Rates lists the prices that were set, by blueprint, size and time.
 func (c *Client) Rates(ctx context.Context) ([]wire.Rate, error) {
-	list, err := read[wire.RateList](ctx, c, nil, "v1", "rates")
-	return list.Rates, err
+	return readList[wire.Rate](ctx, c, "rates", maxItems, nil, "v1", "rates")
 }
 
 // SetRate sets the price of a blueprint's size. Without a moment it holds from now on, so it is never tried twice.
@@ -48,8 +50,7 @@ func (c *Client) Receipt(ctx context.Context, nameOrID string) (wire.Receipt, er
 // Receipts gives receipts of every tenant after a number (0: from the first), in order, as many as the daemon gives at
 // once; none after the last.
 func (c *Client) Receipts(ctx context.Context, after int64) ([]wire.Receipt, error) {
-	list, err := read[wire.ReceiptList](ctx, c, url.Values{"after": {strconv.FormatInt(after, 10)}}, "v1", "receipts")
-	return list.Receipts, err
+	return readList[wire.Receipt](ctx, c, "receipts", maxItems, url.Values{"after": {strconv.FormatInt(after, 10)}}, "v1", "receipts")
 }
 
 // ReceiptKey gives the key that the daemon's receipts are verified with.

@@ -20,10 +20,16 @@ func read[T any](ctx context.Context, c *Client, query url.Values, path ...strin
 	return ask[T](ctx, c, request{method: http.MethodGet, url: c.endpoint(query, path...), idempotent: true})
 }
 
+// readList asks for a list that is not paged, of at most most items, which the answer has under key.
+func readList[T any](ctx context.Context, c *Client, key string, most int, query url.Values, path ...string) ([]T, error) {
+	l := list[T]{key: key, most: most}
+	_, err := c.call(ctx, request{method: http.MethodGet, url: c.endpoint(query, path...), idempotent: true}, &l)
+	return l.items, err
+}
+
 // Pools lists the pools, by name.
 func (c *Client) Pools(ctx context.Context) ([]wire.Pool, error) {
-	list, err := read[wire.PoolList](ctx, c, nil, "v1", "pools")
-	return list.Pools, err
+	return readList[wire.Pool](ctx, c, "pools", maxItems, nil, "v1", "pools")
 }
 
 // Pool gives one by name.
@@ -49,8 +55,7 @@ func (c *Client) ResumePool(ctx context.Context, name string) (wire.Pool, error)
 
 // Quotas lists the quotas that are set, with what is used of them.
 func (c *Client) Quotas(ctx context.Context) ([]wire.Quota, error) {
-	list, err := read[wire.QuotaList](ctx, c, nil, "v1", "quotas")
-	return list.Quotas, err
+	return readList[wire.Quota](ctx, c, "quotas", maxItems, nil, "v1", "quotas")
 }
 
 // Quota gives a scope's limits and usage; a scope is TENANT, TENANT/team/NAME or TENANT/user/NAME.
@@ -65,8 +70,7 @@ func (c *Client) SetQuota(ctx context.Context, scope string, l wire.Limits) (wir
 
 // Hosts lists the engine hosts, by name.
 func (c *Client) Hosts(ctx context.Context) ([]wire.Host, error) {
-	list, err := read[wire.HostList](ctx, c, nil, "v1", "hosts")
-	return list.Hosts, err
+	return readList[wire.Host](ctx, c, "hosts", maxItems, nil, "v1", "hosts")
 }
 
 // DrainHost keeps new environments off a host, or lets them on again.

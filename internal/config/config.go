@@ -25,6 +25,13 @@ const (
 	DriverFake      = "fake"
 )
 
+// What to do where Terraform cannot be boxed wholly.
+const (
+	ConfinementPrefer  = "prefer"
+	ConfinementEnforce = "enforce"
+	ConfinementOff     = "off"
+)
+
 // Isolation modes of the sandboxes' networks.
 const (
 	IsolationEnforce = "enforce"
@@ -50,17 +57,29 @@ type Config struct {
 	Pools        string `key:"pools" kind:"path" help:"file of pools to keep warm, read at start and whenever it changes, by the one daemon of the database that plans: give all the same; empty: only those of bothy pool set"`
 	Hosts        string `key:"hosts" kind:"path" help:"file of the engine hosts that this daemon can reach; empty: the one of engine.host, called local"`
 	// Blueprints are folders to load besides the built-in ones.
-	Blueprints []string `key:"blueprints" kind:"path" help:"folders of blueprints to offer besides the built-in ones"`
+	Blueprints []string `key:"blueprints" kind:"path" help:"folders of blueprints to offer besides the built-in ones; only root and bothyd's user may be able to write there"`
+	// BlueprintOverrides are the names of built-in blueprints that those folders may replace.
+	BlueprintOverrides []string `key:"blueprint_overrides" help:"names of built-in blueprints that a folder of blueprints may replace, such as build; empty: none"`
+	// TrustedBlueprints are the digests of blueprints that may go beyond the bounds of a sandbox.
+	TrustedBlueprints []string `key:"trusted_blueprints" help:"digests (sha256:...) of blueprints that may go beyond the bounds of a sandbox, such as with devices or folders of the host; each is root on the engine's machine; empty: none"`
 	// Terraform is how Terraform is run.
 	Terraform Terraform `key:"terraform"`
 	// Engine is the Docker engine that sandboxes run on.
 	Engine Engine `key:"engine"`
 	// Network is how the sandboxes' networks are made.
 	Network Network `key:"network"`
+	// Sandbox is what every command in a sandbox is told of the network.
+	Sandbox Sandbox `key:"sandbox"`
 	// Concurrency is how many creates and destroys run at once.
 	Concurrency int `key:"concurrency" min:"1" max:"256" help:"how many creates and destroys run at once; default: twice the cores, at least 10"`
+	// MaxCopyMiB bounds one copy into an environment.
+	MaxCopyMiB int `key:"max_copy_mib" min:"1" max:"1048576" help:"largest copy into an environment, up's source included, in MiB"`
+	// MaxStreams bounds the streams that one caller may have open at once.
+	MaxStreams int `key:"max_streams" min:"1" max:"65536" help:"most streams that one caller may have open at once: execs, shells, copies, followed logs and events, and those that wait for an environment; over TCP a caller is a token's name"`
 	// Timing is how soon what went wrong is noticed.
 	Timing Timing `key:"timing"`
+	// Retention is how long records are kept.
+	Retention Retention `key:"retention"`
 	// Log is what is logged and how.
 	Log Log `key:"log"`
 	// ShutdownTimeout bounds how long running Terraform may take to finish after SIGTERM.
@@ -89,9 +108,11 @@ type Terraform struct {
 	// Binary is the path of terraform or tofu; "" looks for one.
 	Binary string `key:"binary" kind:"path" help:"path of terraform or tofu; empty looks on PATH"`
 	// CLIConfig is a Terraform CLI configuration file to use instead of one made from Mirror.
-	CLIConfig string `key:"cli_config" kind:"path" help:"Terraform CLI configuration file to use instead of one made from terraform.mirror"`
-	// Mirror is a filesystem mirror of providers, used when it exists.
-	Mirror string `key:"mirror" kind:"path" help:"filesystem mirror of providers, used when it exists"`
+	CLIConfig string `key:"cli_config" kind:"path" help:"Terraform CLI configuration file to use instead of one made from terraform.mirror; it may name other sources of providers"`
+	// Mirror is the filesystem mirror that providers come from.
+	Mirror string `key:"mirror" kind:"path" help:"filesystem mirror that providers come from, and from nowhere else"`
+	// Confinement is ConfinementPrefer, ConfinementEnforce or ConfinementOff.
+	Confinement string `key:"confinement" oneof:"prefer enforce off" help:"prefer: run Terraform and its providers in the best box that this machine allows; enforce: in a whole box or not at all; off: in none"`
 	// Warm keeps provider processes running between uses.
 	Warm bool `key:"warm" help:"keep provider processes running between uses, so that creates and deletes take less time"`
 	// Timeout is the longest that one Terraform command may take.
@@ -122,9 +143,38 @@ type Timing struct {
 	WorkLease time.Duration `key:"work_lease" min:"1s" max:"10m" help:"how long a daemon may be silent before another one takes its hosts and work over"`
 	// Sweep is the time between two looks for what nobody remembers.
 	Sweep time.Duration `key:"sweep" min:"1s" max:"10m" help:"time between two looks for resources that nobody remembers"`
+	// Clock says where time goes on from at a start.
+	Clock string `key:"clock" oneof:"elapsed machine" help:"where time goes on from at a start: elapsed: from the last plan by what has passed since, when the machine was not started anew meanwhile; machine: from the machine's (or the database's) clock as it is, for one start of all daemons of a database, to take over a clock that was set"`
 	// OrphanGrace is how long such resources are only reported.
 	OrphanGrace time.Duration `key:"orphan_grace" min:"1s" max:"24h" help:"how long resources that nobody remembers are only reported before they are removed"`
 }
+
+// Sandbox is what every command in a sandbox is told of the network: the variables that programs read. What a request or a command sets
+// comes before it.
+type Sandbox struct {
+	// HTTPProxy and HTTPSProxy are URLs of proxies; "" for none.
+	HTTPProxy  string `key:"http_proxy" help:"proxy for http in sandboxes, as HTTP_PROXY and http_proxy of every command; empty: none"`
+	HTTPSProxy string `key:"https_proxy" help:"proxy for https in sandboxes, as HTTPS_PROXY and https_proxy of every command; empty: none"`
+	// NoProxy are the hosts that are reached without.
+	NoProxy []string `key:"no_proxy" help:"hosts, domains and ranges that sandboxes reach without the proxy, as NO_PROXY and no_proxy of every command; empty: none"`
+}
+
+// Retention is how long records are kept; 0 keeps them for good.
+type Retention struct {
+	// Events is for the record of every decision, from each decision on.
+	Events time.Duration `key:"events" min:"0s" max:"876000h" help:"how long events are kept; those of an environment that lives are kept as long as it; 0: for good"`
+	// Logs is for environments' logs, from their end on.
+	Logs time.Duration `key:"logs" min:"0s" max:"876000h" help:"how long the log of an environment is kept after its end, at most retention.environments; 0: as long as its row"`
+	// Environments is for the rows of environments, from their end on.
+	Environments time.Duration `key:"environments" min:"0s" max:"876000h" help:"how long an environment is listed after its end, and its idempotency key gives that environment; 0: for good"`
+	// Entries is for the ledger.
+	Entries time.Duration `key:"entries" min:"0s" max:"876000h" help:"how long cost entries are kept; their sums by day are kept for good; 0: for good"`
+	// Receipts is for deletion receipts.
+	Receipts time.Duration `key:"receipts" min:"0s" max:"876000h" help:"how long deletion receipts are kept; 0: for good"`
+}
+
+// leastRetention is the least that rows of environments and entries are kept: limits count by the month.
+const leastRetention = 32 * days
 
 // Log is what is logged and how.
 type Log struct {
@@ -134,6 +184,8 @@ type Log struct {
 	Format string `key:"format" oneof:"auto text json" help:"auto (text on a terminal, else JSON), text or json"`
 }
 
+const days = 24 * time.Hour
+
 // defaults gives every value that holds when nothing is said, for a user and an environment.
 func defaults(euid int, getenv func(string) string) Config {
 	c := Config{
@@ -141,14 +193,18 @@ func defaults(euid int, getenv func(string) string) Config {
 		StateDir: stateDir(euid, getenv),
 		Listen:   Listen{Unix: wire.DefaultSocket(euid, getenv)},
 		Terraform: Terraform{
-			Mirror:  mirrorDir(getenv),
-			Warm:    true,
-			Timeout: 15 * time.Minute,
+			Mirror:      mirrorDir(getenv),
+			Confinement: ConfinementPrefer,
+			Warm:        true,
+			Timeout:     15 * time.Minute,
 		},
 		Engine:          Engine{Host: "unix:///var/run/docker.sock"},
 		Network:         Network{Isolation: IsolationEnforce, Pool: netip.MustParsePrefix("172.30.0.0/16"), Spare: 10},
 		Concurrency:     max(10, 2*runtime.NumCPU()),
-		Timing:          Timing{WorkLease: 15 * time.Second, Sweep: 30 * time.Second, OrphanGrace: time.Minute},
+		MaxCopyMiB:      2048,
+		MaxStreams:      64,
+		Timing:          Timing{WorkLease: 15 * time.Second, Sweep: 30 * time.Second, OrphanGrace: time.Minute, Clock: "elapsed"},
+		Retention:       Retention{Events: 90 * days, Logs: 30 * days, Environments: 90 * days, Entries: 400 * days},
 		Log:             Log{Level: "info", Format: "auto"},
 		ShutdownTimeout: 90 * time.Second,
 	}

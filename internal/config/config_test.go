@@ -49,11 +49,14 @@ func TestDefaults(t *testing.T) {
 		Listen:          config.Listen{Unix: "/run/user/1000/bothy/bothyd.sock"},
 		Advertise:       "unix:///run/user/1000/bothy/bothyd.sock",
 		Database:        "sqlite:///home/ada/.local/state/bothy/bothy.db",
-		Terraform:       config.Terraform{Mirror: "/home/ada/.cache/bothy/mirror", Warm: true, Timeout: 15 * time.Minute},
+		Terraform:       config.Terraform{Mirror: "/home/ada/.cache/bothy/mirror", Confinement: config.ConfinementPrefer, Warm: true, Timeout: 15 * time.Minute},
 		Engine:          config.Engine{Host: "unix:///var/run/docker.sock"},
 		Network:         config.Network{Isolation: config.IsolationEnforce, Pool: netip.MustParsePrefix("172.30.0.0/16"), Spare: 10},
-		Timing:          config.Timing{WorkLease: 15 * time.Second, Sweep: 30 * time.Second, OrphanGrace: time.Minute},
+		Timing:          config.Timing{WorkLease: 15 * time.Second, Sweep: 30 * time.Second, OrphanGrace: time.Minute, Clock: "elapsed"},
 		Concurrency:     c.Concurrency, // depends on the machine
+		MaxCopyMiB:      2048,
+		MaxStreams:      64,
+		Retention:       config.Retention{Events: 2160 * time.Hour, Logs: 720 * time.Hour, Environments: 2160 * time.Hour, Entries: 9600 * time.Hour},
 		Log:             config.Log{Level: "info", Format: "auto"},
 		ShutdownTimeout: 90 * time.Second,
 	}
@@ -95,6 +98,7 @@ func TestAdvertisedByDefault(t *testing.T) {
 	secured := []string{"--listen-unix=", "--listen-tls-cert=/c", "--listen-tls-key=/k", "--listen-token-file=/t"}
 	for want, args := range map[string][]string{
 		"unix:///s/b.sock":         {"--listen-unix=/s/b.sock"},
+		"unix:///s/ü%20%s/b.sock":  {"--listen-unix=/s/ü%20%s/b.sock"},
 		"https://rack.example:844": append([]string{"--listen-tcp=rack.example:844"}, secured...),
 		"https://[::1]:844":        append([]string{"--listen-tcp=[::1]:844"}, secured...),
 		"":                         append([]string{"--listen-tcp=0.0.0.0:844"}, secured...),
@@ -103,6 +107,12 @@ func TestAdvertisedByDefault(t *testing.T) {
 		c, _, _, err := load(t, "", nil, args...)
 		if err != nil || c.Advertise != want {
 			t.Errorf("%v: %q, %v; want %q", args, c.Advertise, err, want)
+		}
+	}
+	// A home folder may be called anything: what nobody set keeps no daemon from starting.
+	for _, name := range []string{"a b", "$x", "a'b", `a"b`, "a`b", `a\b`, "a;b", "a#b", "a?b"} {
+		if c, _, _, err := load(t, "", nil, "--listen-unix=/s/"+name+"/b.sock"); err != nil || c.Advertise != "" {
+			t.Errorf("a socket in %q: advertised as %q, %v; want not at all", name, c.Advertise, err)
 		}
 	}
 }
@@ -141,11 +151,13 @@ func TestEverySourceSetsEveryKey(t *testing.T) {
 	values := map[string]string{
 		"state_dir": "/s", "driver": "fake", "listen.unix": "/u.sock", "listen.unix_group": "builders", "listen.tcp": "127.0.0.1:0",
 		"listen.tls_cert": "/c.pem", "listen.tls_key": "/k.pem", "listen.token_file": "/t", "listen.allowed_hosts": "a.example,b.example",
-		"advertise": "https://rack-1.example:8443", "database": "sqlite:///d.db", "blueprints": "/b1,/b2", "organisation": "/o.yaml", "pools": "/p.yaml", "hosts": "/h.yaml",
-		"timing.work_lease": "20s", "timing.sweep": "1m", "timing.orphan_grace": "2m",
-		"terraform.binary": "/tf", "terraform.cli_config": "/rc", "terraform.mirror": "/m", "terraform.warm": "false", "terraform.timeout": "1m",
+		"advertise": "https://rack-1.example:8443", "database": "sqlite:///d.db", "blueprints": "/b1,/b2", "blueprint_overrides": "build,web", "trusted_blueprints": "sha256:a,sha256:b", "organisation": "/o.yaml", "pools": "/p.yaml", "hosts": "/h.yaml",
+		"timing.work_lease": "20s", "timing.sweep": "1m", "timing.orphan_grace": "2m", "timing.clock": "machine",
+		"terraform.binary": "/tf", "terraform.cli_config": "/rc", "terraform.mirror": "/m", "terraform.confinement": "enforce", "terraform.warm": "false", "terraform.timeout": "1m",
 		"engine.host": "tcp://127.0.0.1:2375", "network.isolation": "off", "network.pool": "10.9.0.0/24",
-		"network.allow": "10.1.0.0/16,192.168.7.7/32", "network.spare": "0", "concurrency": "1",
+		"network.allow": "10.1.0.0/16,192.168.7.7/32", "network.spare": "0", "concurrency": "1", "max_copy_mib": "7", "max_streams": "9",
+		"sandbox.http_proxy": "http://p:1", "sandbox.https_proxy": "https://p:2", "sandbox.no_proxy": "a.example,10.0.0.0/8",
+		"retention.events": "100h", "retention.logs": "50h", "retention.environments": "1000h", "retention.entries": "0s", "retention.receipts": "9000h",
 		"log.level": "debug", "log.format": "json", "shutdown_timeout": "1s",
 	}
 	var env, args []string

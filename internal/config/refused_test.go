@@ -49,6 +49,7 @@ func TestRefused(t *testing.T) {
 		{name: "too few at once", args: []string{"--concurrency=0"}, want: []string{"concurrency", "0 is not from 1 to 256"}},
 		{name: "a duration without unit", text: "shutdown_timeout: 30\n", want: []string{"shutdown_timeout", "90s or 15m"}},
 		{name: "a negative duration", args: []string{"--terraform-timeout=-1m"}, want: []string{"terraform.timeout", "-1m is not from 10s to 6h"}},
+		{name: "rows kept for less than a month", args: []string{"--retention-environments=700h"}, want: []string{"retention.environments", "700h0m0s is too short", "768h"}},
 		{name: "an unknown level", env: []string{"BOTHY_LOG_LEVEL=loud"}, want: []string{"log.level", `"loud"`, "debug, info, warn, error"}},
 		{name: "an unknown driver", args: []string{"--driver=docker"}, want: []string{"driver", "terraform, fake"}},
 		{name: "a range that is none", text: "network:\n  pool: 172.30.0.0\n", want: []string{"network.pool", "172.30.0.0/16"}},
@@ -57,6 +58,9 @@ func TestRefused(t *testing.T) {
 		{name: "a public range", args: []string{"--network-pool=8.8.0.0/16"}, want: []string{"network.pool", "not private"}},
 		{name: "an IPv6 range", args: []string{"--network-pool=fd00::/64"}, want: []string{"network.pool", "IPv4"}},
 		{name: "a socket's path too long", args: []string{"--listen-unix=/" + strings.Repeat("x", 107)}, want: []string{"listen.unix", "108 bytes", "107"}},
+		{name: "a proxy without a scheme", text: "sandbox:\n  http_proxy: proxy.example:3128\n", want: []string{"sandbox.http_proxy", "http://proxy.example:3128"}},
+		{name: "a proxy with a path", args: []string{"--sandbox-https-proxy=http://proxy.example/x"}, want: []string{"sandbox.https_proxy", "not the address of a proxy"}},
+		{name: "two hosts in one", text: "sandbox:\n  no_proxy: [\"a b\"]\n", want: []string{"sandbox.no_proxy", "a b"}},
 		{name: "nowhere to listen", args: []string{"--listen-unix="}, want: []string{"listen.unix", "flag --listen-unix", "listen.tcp"}},
 		{name: "a group without a socket", text: secured, args: []string{"--listen-unix=", "--listen-tcp=localhost:1", "--listen-unix-group=dev"}, want: []string{"listen.unix_group", "listen.unix is not"}},
 		{name: "plain TCP for all", args: []string{"--listen-tcp=:8443"}, want: []string{"listen.tcp", "the network, in plain text", "listen.tls_cert, listen.tls_key, listen.token_file"}},
@@ -140,4 +144,24 @@ func TestAnyFileGetsAnAnswer(t *testing.T) {
 			r.Errorf("accepted %q as %+v", text, c)
 		}
 	})
+}
+
+// A name whose section was left out, or mistyped, leads to the one that was meant.
+func TestTheNearestNameIsNamed(t *testing.T) {
+	for given, want := range map[string]string{
+		"BOTHY_TLS_CERT": "BOTHY_LISTEN_TLS_CERT", "BOTHY_LISTEN_TLSCERT": "BOTHY_LISTEN_TLS_CERT",
+		"BOTHY_LOGLEVEL": "BOTHY_LOG_LEVEL", "BOTHY_LEVEL": "BOTHY_LOG_LEVEL", "BOTHY_ISOLATION": "BOTHY_NETWORK_ISOLATION",
+		"BOTHY_DATABSE": "BOTHY_DATABASE", "BOTHY_TERRAFORM_BINRAY": "BOTHY_TERRAFORM_BINARY",
+	} {
+		_, _, _, err := load(t, "", []string{given + "=x"})
+		if err == nil || !strings.Contains(err.Error(), "did you mean "+want+"?") {
+			t.Errorf("%s: %v, want %s", given, err, want)
+		}
+	}
+	for given, want := range map[string]string{"tls_cert": "listen.tls_cert", "listen:\n  tls_crt": "listen.tls_cert", "level": "log.level"} {
+		_, _, _, err := load(t, given+": x\n", nil)
+		if err == nil || !strings.Contains(err.Error(), "did you mean "+want+"?") {
+			t.Errorf("%s: %v, want %s", given, err, want)
+		}
+	}
 }

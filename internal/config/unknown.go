@@ -156,16 +156,31 @@ func suggestion(name string, known, listed []string) string {
 		if last(name) == last(k) { // the right key in the wrong section
 			d = min(d, 1)
 		}
+		// A section that was left out: tls_cert for listen.tls_cert, in a variable or flag.
+		if _, rest, ok := cutAny(ownPart(k), "._-"); ok {
+			d = min(d, 1+distance(ownPart(name), rest))
+		}
 		if d < least {
 			best, least = k, d
 		}
 	}
-	// What all names begin with makes none of them near.
-	own := strings.TrimPrefix(strings.TrimPrefix(last(name), prefix), "--")
+	own := last(ownPart(name))
 	if best == "" || least > max(2, len(own)/2) {
 		return "; there are " + strings.Join(listed, ", ")
 	}
 	return fmt.Sprintf("; did you mean %s?", best)
+}
+
+// ownPart is a name in small letters without what all names of its kind begin with, which makes none of them near.
+func ownPart(name string) string {
+	return strings.ToLower(strings.TrimPrefix(strings.TrimPrefix(name, prefix), "--"))
+}
+
+func cutAny(s, separators string) (before, after string, found bool) {
+	if i := strings.IndexAny(s, separators); i >= 0 {
+		return s[:i], s[i+1:], true
+	}
+	return s, "", false
 }
 
 func last(key string) string { return key[strings.LastIndexByte(key, '.')+1:] }

@@ -9,6 +9,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/api/wire"
 )
 
 // maxSocketPath is what a unix socket's address can hold, in bytes.
@@ -43,6 +46,14 @@ func (l *loader) validate(c Config) {
 	for _, p := range c.Network.Allow {
 		l.check("network.allow", checkRange(p, 32))
 	}
+	l.check("sandbox.http_proxy", checkProxy(c.Sandbox.HTTPProxy))
+	l.check("sandbox.https_proxy", checkProxy(c.Sandbox.HTTPSProxy))
+	for _, host := range c.Sandbox.NoProxy {
+		if strings.ContainsAny(host, " \t\n,") {
+			l.wrong("sandbox.no_proxy", fmt.Errorf("%q is not a host, a domain or a range", host))
+		}
+	}
+	l.checkRetention(c.Retention)
 	for _, dir := range c.Blueprints {
 		if strings.ContainsRune(dir, 0) {
 			l.wrong("blueprints", fmt.Errorf("%q is not a path", dir))
@@ -50,9 +61,32 @@ func (l *loader) validate(c Config) {
 	}
 }
 
+// checkProxy refuses what programs would not read as a proxy.
+func checkProxy(address string) error {
+	if address == "" {
+		return nil
+	}
+	u, err := url.Parse(address)
+	known := err == nil && (u.Scheme == "http" || u.Scheme == "https" || u.Scheme == "socks5" || u.Scheme == "socks5h")
+	if !known || u.Hostname() == "" || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
+		// The address is not repeated: it may hold a password.
+		return errors.New("it is not the address of a proxy, such as http://proxy.example:3128")
+	}
+	return nil
+}
+
 func (l *loader) check(key string, err error) {
 	if err != nil {
 		l.wrong(key, err)
+	}
+}
+
+// checkRetention: limits count what was spent in a month.
+func (l *loader) checkRetention(r Retention) {
+	for key, kept := range map[string]time.Duration{"retention.environments": r.Environments, "retention.entries": r.Entries} {
+		if kept > 0 && kept < leastRetention {
+			l.wrong(key, fmt.Errorf("%s is too short: monthly limits need %s, or 0 for good", kept, leastRetention))
+		}
 	}
 }
 
@@ -111,7 +145,11 @@ func checkAddress(address string) error {
 // address is where people reach the API as far as that can be told from where it listens; "" when it cannot.
 func (c Listen) address() string {
 	if c.Unix != "" {
-		return (&url.URL{Scheme: "unix", Path: c.Unix}).String()
+		// One that cannot be put on a command line as it is would mislead whoever is told of it.
+		if address := wire.SocketAddress(c.Unix); checkAdvertised(address) == nil {
+			return address
+		}
+		return ""
 	}
 	host, port, err := net.SplitHostPort(c.TCP)
 	ip, _ := netip.ParseAddr(host)
@@ -123,15 +161,23 @@ func (c Listen) address() string {
 
 // checkAdvertised takes what the command line's --host takes.
 func checkAdvertised(address string) error {
+	wrong := fmt.Errorf("%q is neither unix:///path nor https://host:port", address)
+	if strings.ContainsAny(address, " \t\n'\"`$\\;&|<>()") {
+		return wrong // people paste it into a shell
+	}
+	if path, ok := wire.SocketPath(address); ok {
+		if !filepath.IsAbs(path) || len(path) > maxSocketPath || strings.ContainsAny(path, "*?[]#") {
+			return wrong
+		}
+		return nil
+	}
 	u, err := url.Parse(address)
 	switch {
-	case err != nil || strings.ContainsAny(address, " \t'\"`$\\"):
-	case u.Scheme == "unix" && u.Host == "" && filepath.IsAbs(u.Path) && len(u.Path) <= maxSocketPath:
-		return nil
+	case err != nil:
 	case u.Scheme == "https" && u.Hostname() != "" && u.User == nil && (u.Path == "" || u.Path == "/") && u.RawQuery == "" && u.Fragment == "":
 		return nil
 	}
-	return fmt.Errorf("%q is neither unix:///path nor https://host:port", address)
+	return wrong
 }
 
 // audience says who could reach an address.

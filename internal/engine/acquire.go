@@ -46,7 +46,6 @@ func (e *Engine) Acquire(ctx context.Context, req Request) (Acquired, error) {
 	if err != nil {
 		return Acquired{}, err
 	}
-	e.watchers.notify(admitted.Env.ID)
 	env := admitted.Env
 	switch {
 	case admitted.Existed && env.State == fleet.Leased && env.Work.Action == fleet.Personalise:

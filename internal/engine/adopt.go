@@ -39,12 +39,11 @@ func (e *Engine) adopt(ctx context.Context, who fleet.Identity, h *Host, group [
 		return err
 	}
 	env.Host, env.Network = h.Name, networks[sandbox.ID]
-	ev := e.event(&env, who.User, eventOrphanAdopted, "%s adopted %s for %s, leased until %s%s",
+	ev := e.event(&env, who.User, eventOrphanAdopted, "%s adopted %s for %s without the names of its secrets and its variables, which are lost, leased until %s%s",
 		who.User, sandbox.Name, env.Owner, env.Lease.End.Format(time.RFC3339), guessed)
 	if _, err := e.store.Adopt(ctx, env, ev); err != nil {
 		return err
 	}
-	e.watchers.notify(env.ID)
 	return nil
 }
 
@@ -70,7 +69,7 @@ func (e *Engine) adopted(who fleet.Identity, sandbox fleet.Orphan, rates []fleet
 	env.CreatedAt, env.UpdatedAt, env.ReadyAt, env.BilledFrom = now, now, now, now
 	beginLease(&env, now)
 	// The platform team gives it to them, so no limit is asked; what is not held would not count at all.
-	env.HeldMicros, env.HeldFor = ledger.Charge(env.Size.RateMicros, env.Lease.Start, env.Lease.End), env.Lease.End.Sub(env.Lease.Start)
+	env.HeldMicros, env.HeldFor = ledger.Hold(env.Size.RateMicros, env.Lease.Start, env.Lease.End), env.Lease.End.Sub(env.Lease.Start)
 	env.Work.Generation = generation
 	return env, guessed, nil
 }
@@ -104,7 +103,8 @@ func sizeOf(bp fleet.Blueprint, sandbox fleet.Orphan) (size fleet.Size, guessed 
 // and what is older than the labels of tenants names a user alone: that counts in the limits of whoever adopts it.
 func belongs(env *fleet.Environment, who fleet.Identity, sandbox fleet.Orphan) (guessed string) {
 	l := sandbox.Labels
-	env.Owner = cmp.Or(l[provisioner.LabelOwner], who.User)
+	// With whom it was shared no label tells: with nobody, until its owner says so again.
+	env.Owner, env.Share = cmp.Or(l[provisioner.LabelOwner], who.User), fleet.ShareNobody
 	env.Project, env.PullRequest = l[provisioner.LabelProject], l[provisioner.LabelPullRequest]
 	if env.Tenant, env.Team = l[provisioner.LabelTenant], l[provisioner.LabelTeam]; env.Tenant != "" {
 		return ""

@@ -103,6 +103,8 @@ type OrphanReport struct {
 	Safe    bool
 	Reason  string
 	Orphans []fleet.Orphan
+	// Doubted are the environments from before that nobody has decided on.
+	Doubted []Doubt
 }
 
 // HostStatus is a host and what stands on it.

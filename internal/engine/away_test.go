@@ -36,7 +36,7 @@ func (b *bench) putOff(id string) time.Duration {
 
 func (b *bench) checked(name string) engine.Check {
 	b.t.Helper()
-	all := b.engine.Checks(b.t.Context())
+	all := b.engine.CheckNow(b.t.Context())
 	i := slices.IndexFunc(all, func(c engine.Check) bool { return c.Name == name })
 	if i < 0 {
 		b.t.Fatalf("there is no check %s in %+v", name, all)
@@ -181,6 +181,50 @@ func TestDestroyedWithoutTerraform(t *testing.T) {
 	}
 }
 
+// TestUnpreparedDestroyGoesByLabel: a driver that would have to fetch a provider first is not waited for, not once.
+func TestUnpreparedDestroyGoesByLabel(t *testing.T) {
+	b := setup(t, unending).run()
+	env := b.untilState(b.acquire().ID, fleet.Leased)
+	fault := away(fake.OpDestroy, "the provider cannot be had")
+	fault.Fail.Unprepared = true
+	b.inject(fault)
+	if _, err := b.engine.Release(t.Context(), ann, env.ID); err != nil {
+		t.Fatal(err)
+	}
+	b.untilState(env.ID, fleet.Destroyed) // with a clock that stands still, so that no other try is due
+	b.nothingLeft()
+}
+
+// TestRemovingIsTold: doctor has a row of what is to go, and of leases that are over and that nothing ends.
+func TestRemovingIsTold(t *testing.T) {
+	b := setup(t, patient).run()
+	if c := b.checked("removing"); c.Status != engine.OK || !strings.Contains(c.Message, "nothing is being deleted") {
+		t.Errorf("at rest: %+v", c)
+	}
+	env := b.untilState(b.acquire().ID, fleet.Leased)
+	held := b.hangs(fake.OpDestroy, env.ID)
+	if _, err := b.engine.Release(t.Context(), ann, env.ID); err != nil {
+		t.Fatal(err)
+	}
+	b.reached(held)
+	if c := b.checked("removing"); c.Status != engine.OK || !strings.Contains(c.Message, "being deleted: 1") {
+		t.Errorf("one is going: %+v", c)
+	}
+	if err := held.Lift(); err != nil {
+		t.Fatal(err)
+	}
+	b.untilState(env.ID, fleet.Destroyed)
+
+	over := b.untilState(b.acquire().ID, fleet.Leased)
+	b.stop()
+	b.clock.advance(over.Lease.TTL + time.Minute)
+	c := b.checked("removing")
+	if c.Status != engine.Warning || !strings.Contains(c.Message, "over for more than 30s and are not ended: 1;") ||
+		!strings.Contains(c.Message, over.Name) || !strings.Contains(c.Hint, "bothy why "+over.Name) {
+		t.Errorf("a lease is over: %+v", c)
+	}
+}
+
 // TestBlueprintNotReady: a provider that cannot be had is told by the checks, tried again by itself, and waited for.
 func TestBlueprintNotReady(t *testing.T) {
 	b := setup(t, unending)
@@ -229,4 +273,23 @@ func TestBlueprintAtFault(t *testing.T) {
 	if env.Failure == nil || env.Failure.Sentence != "main.tf:3: no" {
 		t.Errorf("failure %+v", env.Failure)
 	}
+}
+
+// TestFullPoolOfNetworksIsWaitedFor: a request for which there is no free network waits, says for what, and is made once
+// there is one, however often it was tried.
+func TestFullPoolOfNetworksIsWaitedFor(t *testing.T) {
+	b := setup(t, unending).run()
+	full := fake.FailBefore(fake.OpReserve, provisioner.Quota, "no free network: 4 of 4 in the pool 172.30.0.0/26 are in use")
+	full.Fail.Unavailable, full.Times = true, 5
+	b.inject(full)
+	env := b.acquire()
+	for range 5 {
+		wait := b.putOff(env.ID)
+		why, err := b.engine.Why(t.Context(), ann, env.ID)
+		if err != nil || !strings.Contains(why.Cause, "no free network: 4 of 4") || !strings.Contains(why.Next, "it goes on by itself") {
+			t.Errorf("why says %q, next %q, %v", why.Cause, why.Next, err)
+		}
+		b.clock.advance(wait)
+	}
+	waitUntil(t, "it is made", func() bool { return b.get(env.ID).State == fleet.Leased })
 }

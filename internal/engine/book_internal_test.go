@@ -51,9 +51,7 @@ func (w *walker) to(state fleet.State, after time.Duration) error {
 		w.env.Tenant, w.env.Team, w.env.Owner = "acme", "core", "ann"
 	case fleet.Destroyed:
 		w.env.DestroyedAt = w.now
-		if !w.env.BilledFrom.IsZero() {
-			w.env.BilledUntil = w.now
-		}
+		ledger.Gone(&w.env, w.now)
 	}
 	return w.book(before)
 }
@@ -62,9 +60,7 @@ func (w *walker) to(state fleet.State, after time.Duration) error {
 func (w *walker) begin(after time.Duration) error {
 	w.now = w.now.Add(after)
 	before := w.env
-	if w.env.BilledFrom.IsZero() {
-		w.env.BilledFrom = w.now
-	}
+	ledger.Begin(&w.env, w.now)
 	return w.book(before)
 }
 

@@ -24,35 +24,54 @@ type census struct {
 	outlived []provisioner.Found
 	// networks are those that unknown sandboxes are on.
 	networks []string
+	// doubted are the sandboxes of doubted environments, by environment.
+	doubted map[string]provisioner.Found
+	// ahead says how what was listed shows that the database does not know all; "" when it does not.
+	ahead string
+	// marks lie at the engine; stands says that something of an environment does as well.
+	marks  []provisioner.Found
+	stands bool
+	// idle are the containers of ours that were not running, by id and by name.
+	idle map[string]bool
 }
 
 // orphanage is what this process knows of resources that no environment accounts for, by host.
 type orphanage struct {
 	mu sync.Mutex
-	// deciding is held by whoever removes or adopts orphans of a host, so that none is both at once.
-	deciding map[string]*sync.Mutex
+	// deciding is full while somebody removes or adopts orphans of a host, so that none is both at once.
+	deciding map[string]chan struct{}
 	// forged carry our labels, and we did not make them.
 	forged map[string][]provisioner.Found
 }
 
 func newOrphanage(hosts []string) *orphanage {
-	o := &orphanage{deciding: map[string]*sync.Mutex{}, forged: map[string][]provisioner.Found{}}
+	o := &orphanage{deciding: map[string]chan struct{}{}, forged: map[string][]provisioner.Found{}}
 	for _, name := range hosts {
-		o.deciding[name] = &sync.Mutex{}
+		o.deciding[name] = make(chan struct{}, 1)
 	}
 	return o
 }
 
-// decide keeps others from deciding on the orphans of hosts, which are in order, until the returned function is called.
-func (o *orphanage) decide(hosts ...string) (done func()) {
-	for _, name := range hosts {
-		o.deciding[name].Lock()
-	}
-	return func() {
-		for _, name := range hosts {
-			o.deciding[name].Unlock()
+// decide keeps others from deciding on the orphans of hosts, which are in order, until the returned function is called. Code
+// unavailable: somebody else decided on those of one until ctx ended, as a sweep does whose engine hangs.
+func (o *orphanage) decide(ctx context.Context, hosts ...string) (done func(), err error) {
+	var held []string
+	done = func() {
+		for _, name := range held {
+			<-o.deciding[name]
 		}
 	}
+	for _, name := range hosts {
+		select {
+		case o.deciding[name] <- struct{}{}:
+			held = append(held, name)
+		case <-ctx.Done():
+			done()
+			return nil, fleet.Errorf(fleet.CodeUnavailable, "host %s is being swept, and that does not end", name).
+				WithHint("its engine may hang: bothy doctor; try again once it answers")
+		}
+	}
+	return done, nil
 }
 
 // look lists a host's resources and notes what is unknown. What is new is told.
@@ -61,6 +80,7 @@ func (e *Engine) look(ctx context.Context, h *Host, envs map[string]fleet.Enviro
 	if err != nil {
 		return census{}, fmt.Errorf("list resources: %w", err)
 	}
+	e.sights.note(h.Name, envs, all, e.Now())
 	s, forged, err := e.compare(ctx, h, envs, all)
 	if err != nil {
 		return s, err
@@ -76,6 +96,9 @@ func (e *Engine) look(ctx context.Context, h *Host, envs map[string]fleet.Enviro
 			s.networks = append(s.networks, f.Network)
 		}
 	}
+	if err := e.believe(ctx, h, s); err != nil {
+		return s, err
+	}
 	if s.orphans, err = e.store.SeeOrphans(ctx, h.Name, found, e.Now()); err != nil {
 		return s, err
 	}
@@ -84,7 +107,7 @@ func (e *Engine) look(ctx context.Context, h *Host, envs map[string]fleet.Enviro
 
 // compare sorts what was listed. What does not verify is not ours, and only counted.
 func (e *Engine) compare(ctx context.Context, h *Host, envs map[string]fleet.Environment, all []provisioner.Found) (s census, forged []provisioner.Found, err error) {
-	s = census{ids: map[string]bool{}, rows: map[string]fleet.Environment{}}
+	s = census{ids: map[string]bool{}, rows: map[string]fleet.Environment{}, doubted: map[string]provisioner.Found{}, idle: map[string]bool{}}
 	made := map[string]string{}
 	for _, f := range all {
 		s.ids[f.ID] = true
@@ -99,15 +122,27 @@ func (e *Engine) compare(ctx context.Context, h *Host, envs map[string]fleet.Env
 			forged = append(forged, f)
 			continue
 		}
-		if id == "" {
-			continue // the keeper's
+		if f.State != provisioner.StateUnknown && f.State != provisioner.StateRunning {
+			s.idle[f.ID], s.idle[f.Name] = true, true
 		}
+		if id == "" {
+			if f.Labels[provisioner.LabelMark] != "" {
+				s.marks = append(s.marks, f)
+			}
+			continue // or the keeper's
+		}
+		s.stands = true
 		env, known, err := e.rowOf(ctx, &s, envs, id)
+		if err == nil && s.ahead == "" {
+			s.ahead, err = e.aheadOf(ctx, f, env, known)
+		}
 		switch {
 		case err != nil:
 			return s, forged, err
 		case !known:
 			s.unknown = append(s.unknown, f)
+		case env.Doubted && f.Kind == kindContainer:
+			s.doubted[id] = f
 		case env.State == fleet.Destroyed:
 			s.outlived = append(s.outlived, f)
 		case stale(env, h, f, made[id]):

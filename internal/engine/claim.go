@@ -17,7 +17,7 @@ const claimTries = 5
 // take makes a warm environment the request's. It runs inside the admitting transaction.
 func (e *Engine) take(want, warm *fleet.Environment, now time.Time) (store.Writes, error) {
 	before := *warm
-	warm.Name, warm.Tenant, warm.Team, warm.Owner = want.Name, want.Tenant, want.Team, want.Owner
+	warm.Name, warm.Tenant, warm.Team, warm.Owner, warm.Share = want.Name, want.Tenant, want.Team, want.Owner, want.Share
 	warm.Project, warm.PullRequest, warm.IdempotencyKey = want.Project, want.PullRequest, want.IdempotencyKey
 	warm.Size.RateMicros, warm.Size.Currency = want.Size.RateMicros, want.Size.Currency
 	warm.Vars, warm.SecretNames = want.Vars, want.SecretNames
@@ -48,11 +48,19 @@ func (e *Engine) handOverClaim(ctx context.Context, w *wish, env fleet.Environme
 		if err := e.noteMarks(); err != nil {
 			return env, fmt.Errorf("hand over: %w", err)
 		}
+		nudge(e.markNudge)
 		cause := e.personalise(ctx, env, secretFiles(w.secrets))
 		if cause == nil {
 			return e.recordHandOver(ctx, env)
 		}
-		e.logger.Warn("a warm environment was bad; it is destroyed", "environment", env.ID, "pool", env.Pool, "cause", cause)
+		if provisioner.Is(cause, provisioner.Conflict) {
+			// Not taken away: whoever uses it is not known to a database that is behind.
+			if _, err := e.enterSafeMode(ctx, usedReason(env)); err != nil {
+				return env, fmt.Errorf("hand over: %w", err)
+			}
+			cause = errUsed
+		}
+		e.logger.Warn("a warm environment was bad; another one is given", "environment", env.ID, "pool", env.Pool, "cause", cause)
 		next, err := e.replace(ctx, w, env, cause, try < claimTries && !provisioner.IsUnavailable(cause))
 		switch {
 		case errors.Is(err, store.ErrFenced):
@@ -113,8 +121,6 @@ func (e *Engine) replace(ctx context.Context, w *wish, bad fleet.Environment, ca
 	if err != nil {
 		return bad, err
 	}
-	e.watchers.notify(bad.ID)
-	e.watchers.notify(got.Env.ID)
 	nudge(e.planNudge)
 	nudge(e.workNudge)
 	return got.Env, nil
@@ -126,9 +132,16 @@ func (e *Engine) strip(row *fleet.Environment, cause error, now time.Time) (stor
 	writes := store.Writes{Events: []fleet.Event{
 		e.event(row, actorSelf, "environment.unhealthy", "it was not handed over and is taken away: %s", provisioner.Sentence(cause)),
 	}}
-	row.Name, row.Tenant, row.Team, row.Owner = row.ID, "", "", ""
+	row.Name, row.Tenant, row.Team, row.Owner, row.Share = row.ID, "", "", "", ""
 	row.Project, row.PullRequest, row.IdempotencyKey = "", "", ""
 	row.Vars, row.SecretNames, row.HeldMicros, row.HeldFor = nil, nil, 0, 0
+	if errors.Is(cause, errUsed) {
+		row.Work, row.Lease.End = fleet.Work{Generation: row.Work.Generation}, now
+		row.Reason, row.Doubted = "somebody has it whom the database does not know", true
+		writes.Events[0] = e.event(row, actorSelf, "environment.used", "it was not handed over and is left as it is: it was used by somebody before")
+		err := e.book(&before, row, now, &writes)
+		return writes, err
+	}
 	beginDestroy(row, "it was bad when it was to be handed over: "+provisioner.Sentence(cause))
 	row.Work.Worker, row.Work.Until = "", time.Time{}
 	err := e.book(&before, row, now, &writes)
@@ -140,14 +153,14 @@ func (e *Engine) strip(row *fleet.Environment, cause error, now time.Time) (stor
 func (e *Engine) awaitHandOver(ctx context.Context, w *wish, env fleet.Environment) (fleet.Environment, error) {
 	wait, cancel := context.WithTimeout(ctx, e.cfg.WorkLease+handOverSlack)
 	defer cancel()
-	wake, stop := e.watchers.subscribe(env.ID)
-	defer stop()
+	woken := e.followers.subscribe(env.ID, false)
+	defer woken.stop()
 	nudge(e.workNudge)
 	for {
 		row, err := e.store.Get(ctx, env.ID)
 		if err == nil && row.Tenant == "" {
 			// It was bad and was taken away from the request; what came in its place has the name.
-			row, err = e.store.Find(ctx, env.Tenant, env.Name)
+			row, err = e.store.Find(ctx, store.Lookup{Name: env.Name, Tenant: env.Tenant})
 		}
 		switch {
 		case err != nil:
@@ -156,7 +169,7 @@ func (e *Engine) awaitHandOver(ctx context.Context, w *wish, env fleet.Environme
 			return row, nil
 		case row.ID != env.ID:
 			return e.awaitHandOver(ctx, w, row)
-		case waitFor(wait, wake, watchPoll) == nil:
+		case e.followers.wait(wait, woken) == nil:
 		case row.Work.Worker != "" || ctx.Err() != nil:
 			return row, nil // it is being handed over; whoever asked may watch it
 		default:
@@ -198,7 +211,7 @@ func (e *Engine) personaliseLate(ctx context.Context, env fleet.Environment) {
 // wishedRow is what the request of a claimed environment would have been without a pool.
 func wishedRow(env fleet.Environment) fleet.Environment {
 	return fleet.Environment{
-		Name: env.Name, Tenant: env.Tenant, Team: env.Team, Owner: env.Owner,
+		Name: env.Name, Tenant: env.Tenant, Team: env.Team, Owner: env.Owner, Share: env.Share,
 		Project: env.Project, PullRequest: env.PullRequest, IdempotencyKey: env.IdempotencyKey,
 		Blueprint: env.Blueprint, Size: env.Size, Image: env.Image, Users: env.Users, Workspace: env.Workspace,
 		Inputs: env.Inputs, MatchKey: env.MatchKey, Vars: env.Vars, SecretNames: env.SecretNames,

@@ -19,6 +19,8 @@ type clock struct {
 	mu   sync.Mutex
 	base time.Time
 	at   time.Duration // since boot, when base was right
+	// database is how far the database's clock is ahead of this one since it jumped.
+	database time.Duration
 }
 
 func newClock(fixed, wall func() time.Time) *clock {
@@ -53,6 +55,42 @@ func (c *clock) off() time.Duration {
 	return c.wall().Round(0).Sub(c.now())
 }
 
+// databaseOff is how far the database's clock is ahead of this one since it jumped.
+func (c *clock) databaseOff() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.database
+}
+
+// follow goes with the database's time where the two have drifted apart. A jump is noted, and not followed.
+func (c *clock) follow(database time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	off := database.Sub(c.base.Add(sinceBoot() - c.at))
+	switch moved := (off - c.database).Abs(); {
+	case moved >= clockOff:
+		c.database = off
+	case moved >= drifted:
+		c.base, c.at = database.Add(-c.database).Round(0), sinceBoot()
+	}
+}
+
+// apart reports whether the database's clock and this one have moved apart at once, beyond any drift.
+func (c *clock) apart(database time.Time) bool {
+	return (database.Sub(c.now()) - c.databaseOff()).Abs() >= clockOff
+}
+
+// setBeside sets the clock, and how far the database's is ahead of it.
+func (c *clock) setBeside(now time.Time, database time.Duration) {
+	c.set(now)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.database = database
+}
+
+// drifted is what two clocks may be apart: less is the time that an answer takes.
+const drifted = 250 * time.Millisecond
+
 // sinceBoot counts also while the machine sleeps, which Go's monotonic time does not.
 func sinceBoot() time.Duration {
 	var ts unix.Timespec
@@ -63,52 +101,36 @@ func sinceBoot() time.Duration {
 	return time.Duration(ts.Nano())
 }
 
-// settingLastPlan is when the controller planned last, in RFC 3339.
-const settingLastPlan = "plan.last"
-
-// startClock sets the clock: to the database's time where daemons share one, and never to before the last plan.
-func (e *Engine) startClock(ctx context.Context) error {
-	if e.clock.fixed != nil {
-		return nil
-	}
-	if now, ok, err := e.store.Now(ctx); err != nil {
-		return err
-	} else if ok {
-		e.clock.set(now)
-	}
-	last, err := e.lastPlan(ctx)
-	if err != nil {
-		return err
-	}
-	if now := e.Now(); now.Before(last) {
-		e.logger.Warn("the machine's clock is behind the last plan; leases go on from there", "clock", now, "last_plan", last)
-		e.clock.set(last)
-	}
-	return nil
-}
-
-// lastPlan is when a controller planned last, zero for never.
-func (e *Engine) lastPlan(ctx context.Context) (time.Time, error) {
-	text, err := e.store.Setting(ctx, settingLastPlan)
-	if err != nil || text == "" {
-		return time.Time{}, err
-	}
-	last, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("read the time of the last plan: %w", err)
-	}
-	return last, nil
-}
-
 // clockOff is from when the machine's clock counts as having jumped.
 const clockOff = 10 * time.Second
 
 func (e *Engine) checkClock(context.Context) Check {
-	if off := e.clock.off(); off.Abs() >= clockOff {
+	const accept = "when it is right, start bothyd once with --timing-clock machine: what ends by time then ends %s %s by the machine's clock"
+	off, database := e.clock.off(), e.clock.databaseOff()
+	earlier := func(ahead time.Duration) string {
+		if ahead < 0 {
+			return "later"
+		}
+		return "earlier"
+	}
+	switch {
+	case database.Abs() >= clockOff:
+		return Check{
+			Name: "clock", Status: Warning,
+			Message: fmt.Sprintf("the database's clock jumped by %s; leases go on by elapsed time", database.Round(time.Second)),
+			Hint:    "correct the clock of the database's machine; " + fmt.Sprintf(accept, database.Abs().Round(time.Second), earlier(database)),
+		}
+	case off.Abs() >= clockOff && e.store.Shared():
+		return Check{
+			Name: "clock", Status: Warning,
+			Message: fmt.Sprintf("the machine's clock is %s off the database's, which leases go by", off.Round(time.Second)),
+			Hint:    "correct the machine's clock; nothing depends on it",
+		}
+	case off.Abs() >= clockOff:
 		return Check{
 			Name: "clock", Status: Warning,
 			Message: fmt.Sprintf("the machine's clock jumped by %s; leases go on by elapsed time", off.Round(time.Second)),
-			Hint:    "if its new time is right, restart bothyd to take it over",
+			Hint:    "correct the machine's clock; " + fmt.Sprintf(accept, off.Abs().Round(time.Second), earlier(off)),
 		}
 	}
 	return Check{Name: "clock", Status: OK, Message: "the machine's clock has not jumped"}

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"encoding/json"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/bothy-env/bothy/internal/engine"
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store"
 )
 
 // jumpy is a machine's clock that can be set.
@@ -24,7 +26,7 @@ func onWall(j *jumpy) func(*engine.Config) {
 
 func clockCheck(t *testing.T, e *engine.Engine) engine.Check {
 	t.Helper()
-	for _, c := range e.Checks(t.Context()) {
+	for _, c := range e.CheckNow(t.Context()) {
 		if c.Name == "clock" {
 			return c
 		}
@@ -79,5 +81,114 @@ func TestClockBackAcrossARestart(t *testing.T) {
 	b.untilState(b.acquire().ID, fleet.Leased)
 	if now := b.engine.Now(); now.Before(env.Lease.Start.Add(-time.Second)) {
 		t.Errorf("the clock is at %s, before the lease's start at %s", now, env.Lease.Start)
+	}
+}
+
+// TestStartOnAWrongClock: the machine's clock is an hour ahead at a start of the same boot. No lease ends by it and no hour is
+// charged; when the clock was put right the next start is on time, and a person may take the clock over as it is.
+func TestStartOnAWrongClock(t *testing.T) {
+	var wall jumpy
+	b := setup(t, onWall(&wall)).run()
+	env := b.untilState(b.acquire(func(r *engine.Request) { r.TTL = ptr(50 * time.Minute) }).ID, fleet.Leased)
+	waitUntil(t, "a plan is noted", func() bool {
+		text, err := b.db.Setting(t.Context(), "plan.clock")
+		return err == nil && text != ""
+	})
+	again := func(change func(*engine.Config)) {
+		t.Helper()
+		b.stop()
+		b.engine = b.newEngine("daemon-1."+engine.NewID(), onWall(&wall), change)
+		b.run()
+		b.untilState(b.acquire().ID, fleet.Leased) // plans are made
+	}
+	near := func(what string, off time.Duration) {
+		t.Helper()
+		if got := time.Until(b.engine.Now()); (got - off).Abs() > time.Minute {
+			t.Errorf("%s: the clock is off by %s, want %s", what, got, off)
+		}
+	}
+	steady := func(*engine.Config) {}
+	wall.jump(time.Hour)
+	again(steady)
+	near("an hour ahead", 0)
+	if c := clockCheck(t, b.engine); c.Status != engine.Warning || !strings.Contains(c.Hint, "--timing-clock machine") || !strings.Contains(c.Hint, "earlier") {
+		t.Errorf("an hour ahead: %+v, want a warning and the way to take it over", c)
+	}
+	if got, err := b.db.Get(t.Context(), env.ID); err != nil || got.State != fleet.Leased {
+		t.Errorf("the lease is %s (%v)", got.State, err)
+	}
+	if cost := b.cost(ann, engine.CostQuery{}).Total; cost.Seconds > 30*60 {
+		t.Errorf("%d s are charged", cost.Seconds)
+	}
+	wall.jump(-time.Hour)
+	again(steady)
+	near("put right", 0)
+	if c := clockCheck(t, b.engine); c.Status != engine.OK {
+		t.Errorf("put right: %+v", c)
+	}
+	wall.jump(-2 * time.Hour)
+	again(steady)
+	near("two hours back", 0)
+	again(func(c *engine.Config) { c.AcceptClock = true })
+	near("two hours back, and taken over", -2*time.Hour)
+	again(steady)
+	near("after that", -2*time.Hour)
+	if c := clockCheck(t, b.engine); c.Status != engine.OK {
+		t.Errorf("taken over: %+v", c)
+	}
+}
+
+// TestDowntimeIsNoJump: leases that came due while no daemon ran end as soon as one does, however many they are.
+func TestDowntimeIsNoJump(t *testing.T) {
+	var wall jumpy
+	b := setup(t, onWall(&wall)).run()
+	const overdue = 12
+	var ids []string
+	for range overdue {
+		ids = append(ids, b.untilState(b.acquire(func(r *engine.Request) { r.TTL = ptr(time.Minute) }).ID, fleet.Leased).ID)
+	}
+	b.stop()
+	// Everything moved back, the machine's count included, is as if the daemon had been down since then.
+	const down = 100 * time.Second
+	ago := func(at time.Time) time.Time { return at.Add(-down) }
+	for _, id := range ids {
+		if _, err := b.db.Change(t.Context(), id, store.Expect{}, func(e *fleet.Environment) (store.Writes, error) {
+			e.Lease.Start, e.Lease.End, e.BilledFrom, e.ReadyAt = ago(e.Lease.Start), ago(e.Lease.End), ago(e.BilledFrom), ago(e.ReadyAt)
+			return store.Writes{}, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := b.db.Setting(t.Context(), "plan.clock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var last struct {
+		At        time.Time     `json:"at"`
+		Boot      string        `json:"boot"`
+		SinceBoot time.Duration `json:"since_boot"`
+	}
+	if err := json.Unmarshal([]byte(text), &last); err != nil {
+		t.Fatal(err)
+	}
+	last.At, last.SinceBoot = ago(last.At), last.SinceBoot-down
+	encoded, err := json.Marshal(last)
+	if err == nil {
+		err = b.db.SetSetting(t.Context(), "plan.clock", string(encoded))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.engine = b.newEngine("daemon-1.b", onWall(&wall))
+	b.run()
+	began := time.Now()
+	for _, id := range ids {
+		b.untilState(id, fleet.Destroyed)
+	}
+	if took := time.Since(began); took > time.Minute {
+		t.Errorf("they ended within %s", took)
+	}
+	if brake, err := b.engine.Brake(t.Context(), platform); err != nil || brake.On() {
+		t.Errorf("the brake is %+v (%v)", brake, err)
 	}
 }

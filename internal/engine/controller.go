@@ -6,24 +6,36 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/plan"
+	"github.com/bothy-env/bothy/internal/store"
 )
 
 // control plans and records, at every nudge, whenever time makes another plan,
 // and at least every Tick.
 func (e *Engine) control(ctx context.Context) {
-	var leader leadership
-	defer leader.end(e)
-	var c controller
+	e.planned.Forget() // after a panic nothing of it is believed
+	c := controller{rows: e.planned}
+	var planned int64
 	loop(ctx, e.planNudge, rested(ctx, func() time.Duration {
-		if leads, err := leader.lead(ctx, e); err != nil || !leads {
-			if err != nil && ctx.Err() == nil {
-				e.logger.Error("becoming the controller failed; it is tried again", "error", err)
-			}
-			c = controller{}
-			return e.cfg.WorkLease / 3
+		planning, generation, leads := e.lead.begin(ctx)
+		if !leads {
+			return e.cfg.WorkLease // becoming the leader wakes this
 		}
-		wait, err := e.controlOnce(ctx, &c)
-		if err != nil && ctx.Err() == nil {
+		if generation != planned {
+			// What was known may have moved while another planned.
+			c, planned = controller{rows: c.rows}, generation
+			c.rows.Forget()
+		}
+		made := time.Time{}
+		defer func() { e.lead.done(made) }()
+		wait, err := e.controlOnce(planning, &c)
+		switch {
+		case err == nil:
+			made = e.Now()
+		case errors.Is(err, store.ErrDeposed):
+			e.logger.Warn("another daemon plans now; what this one was about to write is dropped")
+			e.lead.lose()
+			nudge(e.leadNudge)
+		case ctx.Err() == nil && context.Cause(planning) == nil:
 			e.logger.Error("plan failed; it is tried again", "error", err)
 		}
 		return wait
@@ -32,11 +44,13 @@ func (e *Engine) control(ctx context.Context) {
 
 // controller is what planning remembers from one plan to the next. It is lost without harm.
 type controller struct {
+	// rows are the environments as they were when they were last read.
+	rows *store.Kept
 	// seen is what the last plan was made from, and next when time alone makes another one differ.
 	seen basis
 	next time.Time
-	// last is when a plan was last made, or found to be the same; saved is when that was last written down.
-	last, saved time.Time
+	// saved is when the time of a plan was last written down.
+	saved time.Time
 	// told is when the queue's places were last written down.
 	told time.Time
 	// dropped says that a row had moved before an action of the last plan was recorded.
@@ -61,24 +75,28 @@ func (e *Engine) controlOnce(ctx context.Context, c *controller) (time.Duration,
 	if err := e.noteMissed(ctx, around.hosts, now); err != nil {
 		return e.cfg.Tick, err
 	}
-	if err := e.continuous(ctx, c, now); err != nil {
-		return e.cfg.Tick, err
-	}
-	if around.basis == c.seen && (c.next.IsZero() || now.Before(c.next)) {
-		c.last = now
-		return e.untilNext(c, now), e.saveLast(ctx, c, now)
-	}
-	c.seen = basis{} // whatever fails below is planned again
-	s, err := e.snapshot(ctx, around)
+	last, err := e.lastMoment(ctx)
 	if err != nil {
 		return e.cfg.Tick, err
 	}
-	s.Last = c.last
+	if around.basis == c.seen && (c.next.IsZero() || now.Before(c.next)) {
+		return e.untilNext(c, now), e.saveLast(ctx, c, now)
+	}
+	c.seen = basis{} // whatever fails below is planned again
+	envs, err := c.rows.Live(ctx)
+	if err != nil {
+		return e.cfg.Tick, err
+	}
+	if !e.store.Shared() {
+		e.storeHealth.relearn(envs)
+	}
+	s := e.snapshot(around, envs)
+	s.Jumped = last.jumped(momentOf(now))
 	p := plan.Compute(s, now)
 	if err := e.recordBrake(ctx, s.Brake, p, now); err != nil {
 		return e.cfg.Tick, err
 	}
-	c.last, c.next, c.dropped = now, p.Next, false
+	c.next, c.dropped = p.Next, false
 	c.planBy(now.Add(planEvery))
 	errs := []error{e.saveLast(ctx, c, now), e.recordActions(ctx, c, p, around, now), e.recordWaits(ctx, c, s, p, now)}
 	if err := errors.Join(errs...); err != nil {
@@ -105,7 +123,7 @@ func (e *Engine) untilNext(c *controller, now time.Time) time.Duration {
 // planEvery is how often a plan is made although nothing seems to have changed: what went unseen is seen then.
 const planEvery = time.Minute
 
-// savePlanEvery is how often the time of the last plan is written down. A restart within a minute of it is no jump of the time.
+// savePlanEvery is how often the time of the last plan is written down.
 const savePlanEvery = 10 * time.Second
 
 // saveLast writes down when a plan was last made, so that the next process knows how long nobody looked.
@@ -113,21 +131,9 @@ func (e *Engine) saveLast(ctx context.Context, c *controller, now time.Time) err
 	if now.Sub(c.saved) < savePlanEvery {
 		return nil
 	}
-	if err := e.store.SetSetting(ctx, settingLastPlan, now.Format(time.RFC3339Nano)); err != nil {
+	if err := e.notePlan(ctx, now); err != nil {
 		return err
 	}
 	c.saved = now
-	return nil
-}
-
-// continuous finds when a plan was last made, by whichever process, or by a person who let the brake go.
-func (e *Engine) continuous(ctx context.Context, c *controller, now time.Time) error {
-	last, err := e.lastPlan(ctx)
-	if err != nil {
-		return err
-	}
-	if last.After(c.last) && !last.After(now) {
-		c.last = last
-	}
 	return nil
 }

@@ -10,7 +10,8 @@ import (
 )
 
 // Cost gives what environments have cost, grouped: what the ledger has booked, and what is still open of
-// those that live. Members see their tenant's, the platform team everybody's.
+// those that live. Members see their tenant's, the platform team everybody's. Of days whose entries are pruned, since and until are
+// moved to midnights, and environments are one group without a name.
 //
 // Errors: invalid (By is no group, or Until is before Since).
 func (e *Engine) Cost(ctx context.Context, who fleet.Identity, q CostQuery) (CostReport, error) {
@@ -18,15 +19,25 @@ func (e *Engine) Cost(ctx context.Context, who fleet.Identity, q CostQuery) (Cos
 		return CostReport{}, fleet.Errorf(fleet.CodeInvalid, "the time until %s is before the time since %s",
 			q.Until.Format(time.RFC3339), q.Since.Format(time.RFC3339)).WithHint("give them the other way round")
 	}
-	entries, err := e.charges(ctx, who.Sees(), q.Since)
+	if _, err := ledger.Group(nil, q.By, q.Since, q.Until); err != nil {
+		return CostReport{}, err
+	}
+	charges, err := e.store.Charges(ctx, store.ChargeFilter{Tenant: who.Sees(), Since: q.Since, Until: q.Until, By: q.By})
 	if err != nil {
 		return CostReport{}, err
 	}
-	rows, err := ledger.Group(entries, q.By, q.Since, q.Until)
+	now := e.Now()
+	for _, env := range charges.Live {
+		if entry, ok := ledger.Open(env, now); ok {
+			charges.Entries = append(charges.Entries, entry)
+		}
+	}
+	q.Since, q.Until = charges.Since, charges.Until
+	rows, err := ledger.GroupWith(charges.Totals, charges.Entries, q.By, q.Since, q.Until)
 	if err != nil {
 		return CostReport{}, err
 	}
-	totals, err := ledger.Group(entries, "", q.Since, q.Until)
+	totals, err := ledger.GroupWith(charges.Totals, charges.Entries, "", q.Since, q.Until)
 	if err != nil {
 		return CostReport{}, err
 	}
@@ -43,36 +54,4 @@ func (e *Engine) Cost(ctx context.Context, who fleet.Identity, q CostQuery) (Cos
 		report.Total.Seconds += t.Seconds
 	}
 	return report, nil
-}
-
-// charges gives the entries that end at since or later, and what is open of live environments.
-func (e *Engine) charges(ctx context.Context, tenant string, since time.Time) ([]ledger.Entry, error) {
-	now := e.Now()
-	// The rows first. What is booked between the two reads is then open by its row, and left out of what is booked.
-	live, err := e.store.Live(ctx)
-	if err != nil {
-		return nil, err
-	}
-	booked, err := e.store.EntriesBy(ctx, store.EntryFilter{Tenant: tenant, Since: since})
-	if err != nil {
-		return nil, err
-	}
-	var all []ledger.Entry
-	openFrom := map[string]time.Time{}
-	for _, env := range live {
-		if tenant != "" && env.Tenant != tenant {
-			continue
-		}
-		if entry, ok := ledger.Open(env, now); ok {
-			openFrom[env.ID] = entry.From
-			all = append(all, entry)
-		}
-	}
-	for _, entry := range booked {
-		from, open := openFrom[entry.EnvironmentID]
-		if !open || entry.From.Before(from) {
-			all = append(all, entry)
-		}
-	}
-	return all, nil
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/ledger"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner"
 )
@@ -14,7 +16,7 @@ import (
 // create makes an environment and hands it over. Whatever an earlier try left
 // is destroyed first; nothing is ever repaired or adopted.
 func (e *Engine) create(ctx context.Context, env fleet.Environment) {
-	if err := e.mayCreate(ctx, &env); err != nil {
+	if err := e.mayCreate(ctx, env.ID); err != nil {
 		e.yield(ctx, env, storeAway(err))
 		return
 	}
@@ -47,10 +49,13 @@ func (e *Engine) create(ctx context.Context, env fleet.Environment) {
 
 // mayCreate keeps the marks ahead of all that exists, so that a database which does not know of it is seen to be behind. It
 // refuses to rescue what safe mode doubts: that may have become somebody's.
-func (e *Engine) mayCreate(ctx context.Context, env *fleet.Environment) error {
-	s, err := e.lookAndMark(ctx)
-	if err == nil && s.doubts(env) {
-		err = s.doubted()
+func (e *Engine) mayCreate(ctx context.Context, id string) error {
+	if _, err := e.lookAndMark(ctx); err != nil {
+		return err
+	}
+	row, err := e.store.Get(ctx, id) // it may have come to be doubted just now
+	if err == nil && row.Doubted {
+		err = errDoubted()
 	}
 	return err
 }
@@ -77,15 +82,17 @@ func (e *Engine) retryOrFail(ctx context.Context, env fleet.Environment, cause e
 	}
 	now := e.Now()
 	e.logger.Warn("create failed", "environment", env.Name, "id", env.ID, "error", cause)
-	failed := false
+	hint, failed := "the whole log: bothy logs "+env.Name, false
+	if _, refused := errors.AsType[*provisioner.Refusal](cause); refused {
+		hint = "correct that attribute, or the parameter behind it; to check the folder: bothy blueprint check DIR"
+	}
 	e.finish(ctx, env, func(row *fleet.Environment) (store.Writes, error) {
 		row.Work.Worker, row.Work.Until = "", time.Time{}
 		if failed = row.Work.Action == fleet.Create; !failed {
 			return store.Writes{}, nil
 		}
 		e.fail(row, &fleet.Failure{
-			Code: fleet.CodeProvision, Sentence: provisioner.Sentence(cause), At: now,
-			Hint: "the whole log: bothy logs " + row.Name,
+			Code: fleet.CodeProvision, Sentence: provisioner.Sentence(cause), At: now, Hint: hint,
 		})
 		return e.recorded(row, "environment.failed", row.Failure.Sentence), nil
 	})
@@ -125,7 +132,7 @@ func (e *Engine) provision(ctx context.Context, env *fleet.Environment, log *pro
 		return err
 	}
 	log.step("create", "Terraform makes the sandbox")
-	handle, err := h.Driver.Create(ctx, spec, log.observe)
+	handle, err := e.make(ctx, h, *env, spec, log)
 	env.SandboxID = handle.ID
 	if saveErr := e.saveState(ctx, *env, handle); saveErr != nil && err == nil {
 		err = saveErr
@@ -133,7 +140,8 @@ func (e *Engine) provision(ctx context.Context, env *fleet.Environment, log *pro
 	if err != nil {
 		return err
 	}
-	if limiter, ok := h.Runtime.(provisioner.Limiter); ok {
+	e.settled(ctx, h, spec)
+	if limiter, ok := h.Runtime.(provisioner.Limiter); ok && h.Broker == nil {
 		if err := limiter.LimitPids(ctx, handle.ID, env.Size.Pids); err != nil {
 			return fmt.Errorf("limit processes: %w", err)
 		}
@@ -144,8 +152,12 @@ func (e *Engine) provision(ctx context.Context, env *fleet.Environment, log *pro
 // cleanEarlier takes away what an earlier try left.
 func (e *Engine) cleanEarlier(ctx context.Context, env fleet.Environment, log *progress) error {
 	log.step("rescue", "an earlier try was cut off or failed; what it left is taken away first")
-	if err := e.clean(ctx, env, log); err != nil {
+	gone, err := e.clean(ctx, env, log)
+	if err != nil {
 		return fmt.Errorf("clean up after an earlier try: %w", err)
+	}
+	if err := e.clearBill(ctx, env, gone); err != nil {
+		return err
 	}
 	e.releaseNetwork(ctx, env)
 	// What they describe is gone, and the numbers of the next try's states begin anew.
@@ -157,22 +169,23 @@ func (e *Engine) cleanEarlier(ctx context.Context, env fleet.Environment, log *p
 
 // complete puts into a sandbox what its holder gave, or gets a pool's member ready for its claim. Either proves that it works.
 func (e *Engine) complete(ctx context.Context, h *Host, env *fleet.Environment) error {
+	status, err := healthy(ctx, h, env.SandboxID)
+	if err != nil {
+		return err
+	}
+	env.StartedAt = kept(status.StartedAt)
 	if forPool(*env) {
-		if err := healthy(ctx, h, env.SandboxID); err != nil {
-			return err
-		}
-		paused, err := e.makeReady(ctx, h, *env)
-		env.Paused = paused
+		env.Paused, err = e.makeReady(ctx, h, *env)
 		return err
 	}
 	if len(env.SecretNames) == 0 {
-		return healthy(ctx, h, env.SandboxID)
+		return nil
 	}
 	secrets, err := e.keptSecrets(ctx, *env)
 	if err != nil {
 		return err
 	}
-	return e.deliver(ctx, h, *env, secretFiles(secrets))
+	return e.deliver(ctx, h, *env, "", secretFiles(secrets))
 }
 
 // spec says what the driver is to make, all of it from typed and checked fields of the row.
@@ -187,19 +200,21 @@ func (e *Engine) spec(env fleet.Environment) (provisioner.Spec, error) {
 		Size: env.Size.Name, Tenant: env.Tenant, Team: env.Team, Project: env.Project, PullRequest: env.PullRequest,
 	}
 	return provisioner.Spec{
-		Blueprint: driverBlueprint(env.Blueprint, dir),
+		Blueprint: e.driverBlueprint(env.Blueprint, dir),
 		Owner:     owner,
 		Labels:    e.labels.Labels(owner),
 		Sandbox: provisioner.Sandbox{
 			Size: env.Size.Name, CPUs: env.Size.CPUs, MemoryMiB: env.Size.MemoryMiB, Pids: env.Size.Pids,
-			Network: env.Network, Root: mayUse(env, "root"),
+			Network: env.Network, Root: hasUser(env, "root"),
 		},
 		Inputs: env.Inputs,
 	}, nil
 }
 
-func driverBlueprint(ref fleet.BlueprintRef, dir string) provisioner.Blueprint {
-	return provisioner.Blueprint{Name: ref.Name, Version: ref.Version, Digest: ref.Digest, Dir: dir}
+// driverBlueprint is a blueprint as a driver sees it. One that is not offered any more is trusted no longer.
+func (e *Engine) driverBlueprint(ref fleet.BlueprintRef, dir string) provisioner.Blueprint {
+	trusted := slices.ContainsFunc(e.blueprints.List(), func(bp fleet.Blueprint) bool { return bp.Trusted && bp.Ref.Digest == ref.Digest })
+	return provisioner.Blueprint{Name: ref.Name, Version: ref.Version, Digest: ref.Digest, Dir: dir, Trusted: trusted}
 }
 
 // reserveNetwork takes a network and writes its name down before it is used.
@@ -231,24 +246,51 @@ func (e *Engine) saveState(ctx context.Context, env fleet.Environment, h provisi
 	if len(h.State) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveStateFor)
 	defer cancel()
-	if err := e.store.SaveState(ctx, env.ID, env.Work.Generation, h.Serial, e.sealer.seal(env.ID, h.State)); err != nil {
-		return fmt.Errorf("save state: %w", err)
+	sealed := e.sealer.seal(env.ID, h.State)
+	for {
+		once, end := context.WithTimeout(ctx, saveStateOnce)
+		err := e.store.SaveState(once, env.ID, env.Work.Generation, h.Serial, sealed)
+		end()
+		if err == nil {
+			return nil
+		}
+		// A database that stalls is worth more patience than a sandbox that has just been made.
+		if fleet.CodeOf(err) != fleet.CodeUnavailable || waitFor(ctx, nil, finishRetry) != nil {
+			return fmt.Errorf("save state: %w", err)
+		}
 	}
-	return nil
+}
+
+// saveStateOnce bounds one try to save a state, saveStateFor all of them.
+const (
+	saveStateOnce = 10 * time.Second
+	saveStateFor  = 30 * time.Second
+)
+
+// settled tells the driver that what it made is on record, so that it need not keep the state in clear. What stays then is
+// taken away with the environment.
+func (e *Engine) settled(ctx context.Context, h *Host, spec provisioner.Spec) {
+	settler, ok := h.Driver.(provisioner.Settler)
+	if !ok {
+		return
+	}
+	if err := settler.Settled(ctx, spec); err != nil {
+		e.logger.Warn("the driver's working files stay until the environment ends", "environment", spec.Owner.Environment, "cause", err)
+	}
 }
 
 // healthy looks once more before an environment is handed over: a sandbox that ended at once is none.
-func healthy(ctx context.Context, h *Host, sandbox string) error {
+func healthy(ctx context.Context, h *Host, sandbox string) (provisioner.Status, error) {
 	status, err := h.Runtime.Inspect(ctx, sandbox)
 	if err != nil {
-		return fmt.Errorf("inspect sandbox: %w", err)
+		return status, fmt.Errorf("inspect sandbox: %w", err)
 	}
 	if !status.Running {
-		return ended(status)
+		return status, ended(status)
 	}
-	return nil
+	return status, nil
 }
 
 func ended(status provisioner.Status) error {
@@ -265,10 +307,8 @@ func (e *Engine) handOver(ctx context.Context, env fleet.Environment) {
 	made := false
 	e.finish(ctx, env, func(row *fleet.Environment) (store.Writes, error) {
 		row.Work.Worker, row.Work.Until = "", time.Time{}
-		row.SandboxID = env.SandboxID
-		if row.BilledFrom.IsZero() {
-			row.BilledFrom = now
-		}
+		row.SandboxID, row.StartedAt = env.SandboxID, env.StartedAt
+		ledger.Begin(row, now)
 		if made = row.Work.Action == fleet.Create; !made {
 			// Released while it was made: it is never handed over, and destroyed next.
 			return store.Writes{}, nil

@@ -11,8 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
@@ -37,8 +37,14 @@ type Config struct {
 	// Hosts are the engine hosts that this daemon can reach; it serves those that no other daemon serves.
 	Hosts []Host
 	// Instance is this installation's id. Worker is this process's, "<daemon>.<process>": a later
-	// process of the same daemon takes over at once what an earlier one held.
+	// process of the same daemon takes over at once what an earlier one held, when it is among Ended: the workers of this
+	// daemon that are known to have ended.
 	Instance, Worker string
+	Ended            []string
+	// Twin is a living worker of another process that was found under this daemon's id at the start, "" for none; this one has
+	// another id now. NewID makes the state directory have another id from the next start on, when one is found later.
+	Twin  string
+	NewID func() error
 	// Advertise is the address at which people reach this daemon's API, for those who asked another one; "" when it is not known.
 	Advertise string
 	// Secret is the installation's master key; the keys of labels, states, secrets and receipts are derived from it.
@@ -49,31 +55,52 @@ type Config struct {
 	Weights func() []fleet.Weight
 	// Pools are those of the platform team's file, kept in step with the store's; nil when there is no file.
 	Pools func() ([]fleet.Pool, error)
-	// KnownInstance is the installation that the state directory remembers, "" for none, and Marks
-	// keeps how far the records were: a database behind them was lost or restored.
-	KnownInstance string
-	Marks         Marks
+	// Marks keeps how far the records were: a database behind them was lost or restored.
+	Marks Marks
+	// Restored says why the database is known to be behind, "" when nothing is known of that.
+	Restored string
+	// Began, when not nil, is called once nothing can refuse the start any more, and before anything is done.
+	Began func() error
 
+	// Variables are those of every command in every sandbox, NAME=value; a request's and a command's own come before them.
+	Variables []string
 	// Concurrency is how many environments may be in the making at once (default 10).
 	Concurrency int
 	// CreateTimeout bounds one try to create (default 10 min), CreateDeadline all tries (default 20 min).
 	CreateTimeout, CreateDeadline time.Duration
+	// PrepareTimeout bounds one try to get a blueprint ready that nobody has asked for yet (default 2 min).
+	PrepareTimeout time.Duration
 	// DestroyTimeout bounds one try to destroy (default 5 min).
 	DestroyTimeout time.Duration
+	// SlowAfter is how long a destroy may take before others may run beside it (default 5 s). After twice that, what it is
+	// to remove is killed from its host.
+	SlowAfter time.Duration
 	// WorkLease is how long a worker, or a daemon that serves a host, may be silent (default 15 s).
 	WorkLease time.Duration
 	// Tick is the longest time between two plans (default 15 s), SweepEvery between two sweeps (default 30 s).
 	Tick, SweepEvery time.Duration
+	// ProbeEvery is the time between two probes of the database (default 15 s).
+	ProbeEvery time.Duration
 	// OrphanGrace is how long an orphan is only reported (default 60 s).
 	OrphanGrace time.Duration
+	// Retention is how long records are kept (default: all for good).
+	Retention Retention
 	// Clock replaces the engine's own clock, which no jump of the machine's moves; for tests.
 	Clock func() time.Time
+	// AcceptClock starts at the machine's (or the database's) time, whatever elapsed time says of it.
+	AcceptClock bool
 	// Wall reads the machine's clock (default time.Now).
 	Wall func() time.Time
+	// Chance draws from [0, 1), to keep what is tried again apart (default: math/rand).
+	Chance func() float64
 	// NewName makes up a name for a request that gives none (default: two words and a number).
 	NewName func() string
-	// ExtraChecks are asked by Checks beside the engine's own.
-	ExtraChecks []func(context.Context) Check
+	// CheckEvery is the time between two rounds of looks at what Checks tells (default 5 s).
+	CheckEvery time.Duration
+	// ExtraChecks are looked at beside the engine's own, CostlyChecks once a minute.
+	ExtraChecks, CostlyChecks []func(context.Context) Check
+	// Left are the hosts that this daemon does not declare any more, of which it still keeps something on this machine.
+	Left []LeftHost
 }
 
 // Engine acts on environments. Make one with New, then Run it.
@@ -91,10 +118,14 @@ type Engine struct {
 	// receiptKey signs receipts.
 	receiptKey ed25519.PrivateKey
 	// offers are read once for all requests that come at the same time.
-	offers   sharedRead[offer]
-	watchers watchers
-	running  running
-	tries    tries
+	offers    sharedRead[offer]
+	followers followers
+	running   running
+	tries     tries
+	overdue   overdue
+	// sights are when sandboxes were last listed; lookedBefore is when any process looked last before this one.
+	sights       sights
+	lookedBefore time.Time
 	// preparations tell which blueprints are not ready.
 	preparations preparations
 	// unwritten are the networks that were reserved and are in no row yet.
@@ -102,13 +133,41 @@ type Engine struct {
 	stages    stages
 	creates   createTimes
 	poolFile  poolFile
-	// plans says that this daemon's controller is the one that plans.
-	plans   atomic.Bool
-	orphans *orphanage
-	meters  meters
-	marks   keptMarks
+	lead      leadership
+	twin      twin
+	orphans   *orphanage
+	meters    meters
+	ooms      ooms
+	usages    usages
+	sourced   sourced
+	brief     briefly
+	marks     keptMarks
+	// engineMarks are those that lie at the engines, signs what was seen of the use of doubted sandboxes.
+	engineMarks engineMarks
+	storeHealth storeHealth
+	signs       sync.Map
+	held        heldBlueprints
+	// notices are the sandboxes that are to be looked at, by host; mishaps what befell sandboxes of late.
+	notices map[string]*notices
+	// starved are the sandboxes that ran out of memory, by host.
+	starved map[string]*starved
+	mishaps mishaps
+	rows    rows
+	// planned are the live environments for the controller.
+	planned *store.Kept
+	// asked is what Checks tells of, findings what its prober found of it, faults what panicked.
+	asked    []asked
+	findings findings
+	faults   faults
+	// background is what is done beside whoever asked for it, and life ends with the engine's.
+	background sync.WaitGroup
+	life       context.Context
+	endLife    context.CancelFunc
+	// judging is held by whoever decides whether the database can be believed.
+	judging sync.Mutex
 
 	planNudge chan struct{}
+	leadNudge chan struct{}
 	workNudge chan struct{}
 	// holdNudge asks to hold hosts and to look whether they can be used, warmNudge to look at what is warm on them.
 	holdNudge chan struct{}
@@ -116,6 +175,9 @@ type Engine struct {
 	// prepareNudge asks to get blueprints ready again, backNudge to try again what waited for something that is back.
 	prepareNudge chan struct{}
 	backNudge    chan struct{}
+	// markNudge asks to tell the engines how far the records are, checkNudge to look at what doctor tells.
+	markNudge  chan struct{}
+	checkNudge chan struct{}
 }
 
 // New checks the configuration and derives keys. It starts nothing.
@@ -131,15 +193,22 @@ func New(cfg Config) (*Engine, error) {
 		return nil, fmt.Errorf("make engine: %w", err)
 	}
 	cfg.Concurrency = cmp.Or(cfg.Concurrency, 10)
+	cfg.PrepareTimeout = cmp.Or(cfg.PrepareTimeout, 2*time.Minute)
 	cfg.CreateTimeout = cmp.Or(cfg.CreateTimeout, 10*time.Minute)
 	cfg.CreateDeadline = cmp.Or(cfg.CreateDeadline, 20*time.Minute)
 	cfg.DestroyTimeout = cmp.Or(cfg.DestroyTimeout, 5*time.Minute)
+	cfg.SlowAfter = cmp.Or(cfg.SlowAfter, 5*time.Second)
 	cfg.WorkLease = cmp.Or(cfg.WorkLease, 15*time.Second)
 	cfg.Tick = cmp.Or(cfg.Tick, 15*time.Second)
 	cfg.SweepEvery = cmp.Or(cfg.SweepEvery, 30*time.Second)
+	cfg.ProbeEvery = cmp.Or(cfg.ProbeEvery, storeProbeEvery)
 	cfg.OrphanGrace = cmp.Or(cfg.OrphanGrace, 60*time.Second)
+	cfg.CheckEvery = cmp.Or(cfg.CheckEvery, checkEvery)
 	if cfg.NewName == nil {
 		cfg.NewName = newName
+	}
+	if cfg.Chance == nil {
+		cfg.Chance = rand.Float64
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -147,9 +216,10 @@ func New(cfg Config) (*Engine, error) {
 	e := &Engine{
 		cfg: cfg, store: cfg.Store, blueprints: cfg.Blueprints, clock: newClock(cfg.Clock, cfg.Wall),
 		logger: cfg.Logger, labels: labels, sealer: sealer,
-		planNudge: make(chan struct{}, 1), workNudge: make(chan struct{}, 1),
+		planNudge: make(chan struct{}, 1), leadNudge: make(chan struct{}, 1), workNudge: make(chan struct{}, 1),
 		holdNudge: make(chan struct{}, 1), warmNudge: make(chan struct{}, 1),
-		prepareNudge: make(chan struct{}, 1), backNudge: make(chan struct{}, 1),
+		prepareNudge: make(chan struct{}, 1), backNudge: make(chan struct{}, 1), markNudge: make(chan struct{}, 1),
+		checkNudge: make(chan struct{}, 1),
 	}
 	if e.receiptKey, err = newReceiptKey(cfg.Secret); err != nil {
 		return nil, fmt.Errorf("make engine: %w", err)
@@ -161,7 +231,14 @@ func New(cfg Config) (*Engine, error) {
 		return nil, fmt.Errorf("make engine: %w", err)
 	}
 	e.orphans = newOrphanage(e.hosts.names)
+	e.notices, e.starved = newNotices(e.hosts.names), newStarved(e.hosts.names)
+	e.rows.kept, e.planned = e.store.Keep(), e.store.Keep()
+	e.followers.read, e.followers.poll, e.followers.chance = e.store, followPoll, e.cfg.Chance
+	e.store.OnCommit(e.followers.committed)
 	e.offers.read = e.readOffer
+	e.life, e.endLife = context.WithCancel(context.Background())
+	e.asked = e.allAsked()
+	e.findings.all = make([]finding, len(e.asked))
 	return e, nil
 }
 
@@ -175,6 +252,7 @@ func (e *Engine) Instance() string { return e.cfg.Instance }
 // ends. It then takes no more work and waits for what is running: up to grace
 // for it to end by itself, after that it is interrupted and its interruption recorded.
 func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
+	defer e.endLife()
 	if err := e.begin(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil // asked to stop before it had begun
@@ -188,14 +266,17 @@ func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
 	holdCtx, stopHolding := context.WithCancel(context.WithoutCancel(ctx))
 
 	var loops, holding sync.WaitGroup
-	holding.Go(func() { e.holdHosts(holdCtx) })
-	loops.Go(func() { e.control(ctx) })
-	loops.Go(func() { e.dispatch(ctx, workCtx) })
-	loops.Go(func() { e.sweepLoop(ctx) })
-	loops.Go(func() { e.stageLoop(ctx) })
-	loops.Go(func() { e.wakeLoop(ctx) })
-	loops.Go(func() { e.prepareAhead(ctx) })
-	loops.Go(func() { e.tryAgainWhenBack(ctx) })
+	e.keepUp(holdCtx, &holding, "the holding of hosts", func() { e.holdHosts(holdCtx) })
+	e.keepUp(ctx, &loops, "the bid for the lead", func() { e.leadLoop(ctx) })
+	for what, run := range map[string]func(context.Context){
+		"the controller": e.control, "the probers of hosts": e.probeHosts, "the sweeps": e.sweepLoops, "the measuring of use": e.measureLoops,
+		"the care of warm environments": e.stageLoop, "the notices": e.noticeLoop, "the notices of want of memory": e.oomLoop, "the wake-ups by other daemons": e.wakeLoop,
+		"the marks at the engines": e.markLoop, "the prober of the database": e.probeLoop, "the prober of the checks": e.checkLoop,
+		"the pruning of records": e.retainLoop, "the preparation of blueprints": e.prepareAhead, "the tries of what is back": e.tryAgainWhenBack,
+	} {
+		e.keepUp(ctx, &loops, what, func() { run(ctx) })
+	}
+	e.keepUp(ctx, &loops, "the start of work", func() { e.dispatch(ctx, workCtx) })
 	<-ctx.Done()
 	loops.Wait()
 
@@ -212,6 +293,8 @@ func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
 	e.closeStages()
 	stopHolding()
 	holding.Wait()
+	e.endLife()
+	e.endsSoon(&e.background)
 	e.leaveMarks(ctx)
 	return nil
 }
@@ -221,38 +304,43 @@ func (e *Engine) begin(ctx context.Context) error {
 	if err := e.startClock(ctx); err != nil {
 		return fmt.Errorf("set the clock: %w", err)
 	}
-	if err := e.checkKey(ctx); err != nil {
+	if err := CheckKey(ctx, e.store, e.cfg.Secret); err != nil {
 		return err
 	}
 	if err := e.beginSafely(ctx); err != nil {
 		return fmt.Errorf("recover: %w", err)
 	}
+	e.firstLook(ctx)
 	if err := e.declareHosts(ctx); err != nil {
 		return fmt.Errorf("recover: %w", err)
 	}
-	return nil
+	if e.cfg.Began == nil {
+		return nil
+	}
+	return e.cfg.Began()
 }
 
 // wakeLoop passes on what other daemons have changed.
 func (e *Engine) wakeLoop(ctx context.Context) {
 	err := e.store.Wakes(ctx, func(environmentID string) {
 		if environmentID == "" {
-			e.watchers.notifyAll()
+			// It may be of an event of none, or some may have been missed.
+			e.followers.notifyAll()
 		} else {
-			e.watchers.notify(environmentID)
+			e.followers.notify(environmentID)
 		}
 		nudge(e.planNudge)
 		nudge(e.workNudge)
-	})
+	}, e.followers.notifyLog)
 	if err != nil && ctx.Err() == nil {
 		e.logger.Error("other daemons' changes are seen late", "error", err)
 	}
 }
 
-// change writes a row, books the time that its change of state ends, and tells whoever watches it.
+// change writes a row and books the time that its change of state ends.
 func (e *Engine) change(ctx context.Context, id string, expect store.Expect, fn func(*fleet.Environment) (store.Writes, error)) (fleet.Environment, error) {
 	now := e.Now()
-	env, err := e.store.Change(ctx, id, expect, func(env *fleet.Environment) (store.Writes, error) {
+	return e.store.Change(ctx, id, expect, func(env *fleet.Environment) (store.Writes, error) {
 		before := *env
 		writes, err := fn(env)
 		if err != nil {
@@ -261,10 +349,6 @@ func (e *Engine) change(ctx context.Context, id string, expect store.Expect, fn 
 		err = e.book(&before, env, now, &writes)
 		return writes, err
 	})
-	if err == nil {
-		e.watchers.notify(id)
-	}
-	return env, err
 }
 
 // event makes an entry of the record.

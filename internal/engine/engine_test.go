@@ -28,9 +28,9 @@ func TestColdRequestIsMadeAndLeased(t *testing.T) {
 		t.Errorf("the lease begins at %s, want at hand-over, %s", env.Lease.Start, env.ReadyAt)
 	}
 	var out bytes.Buffer
-	code, err := b.engine.Exec(t.Context(), ann, env.Name, provisioner.ExecRequest{Command: []string{"echo", "hi"}}, provisioner.Streams{Stdout: &out})
-	if err != nil || code != 0 || out.String() != "hi\n" {
-		t.Errorf("exec gave %d, %q, %v", code, out.String(), err)
+	end, err := b.engine.Exec(t.Context(), ann, env.Name, provisioner.ExecRequest{Command: []string{"echo", "hi"}}, provisioner.Streams{Stdout: &out})
+	if err != nil || end.Code != 0 || out.String() != "hi\n" {
+		t.Errorf("exec gave %d, %q, %v", end.Code, out.String(), err)
 	}
 	if breaches := b.world.Breaches(); len(breaches) > 0 {
 		t.Error(breaches)

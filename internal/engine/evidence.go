@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/ledger"
 	"github.com/bothy-env/bothy/internal/receipt"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner"
@@ -18,20 +20,21 @@ import (
 const eventSeen = "resource.seen"
 
 // noteSeen records what was found of an environment before it is taken away. It begins the bill of one whose
-// create was cut off before its first resource was written down, at the time the provider says.
-func (e *Engine) noteSeen(ctx context.Context, env fleet.Environment, found []provisioner.Found) error {
+// create was cut off before its first resource was written down, at the time the provider says, and charges none beyond now:
+// should what removes it die, nobody can tell when it went. It reports whether the bill had ended already, and stays so.
+func (e *Engine) noteSeen(ctx context.Context, env fleet.Environment, found []provisioner.Found) (billed bool, err error) {
 	if len(found) == 0 {
-		return nil
+		return false, nil
 	}
 	known, err := e.seenOf(ctx, env.ID)
 	if err != nil {
-		return err
+		return false, err
 	}
 	first := oldest(found)
 	now := e.Now()
 	_, err = e.change(ctx, env.ID, store.Expect{Generation: env.Work.Generation}, func(row *fleet.Environment) (store.Writes, error) {
-		if row.BilledFrom.IsZero() {
-			row.BilledFrom = billable(first, *row, now)
+		if billed = endedBefore(*row, found); !billed {
+			ledger.Seen(row, billable(first, *row, now), now)
 		}
 		var writes store.Writes
 		for _, f := range found {
@@ -43,9 +46,26 @@ func (e *Engine) noteSeen(ctx context.Context, env fleet.Environment, found []pr
 		return writes, nil
 	})
 	if err != nil {
-		return fmt.Errorf("record what was found: %w", err)
+		return false, fmt.Errorf("record what was found: %w", err)
 	}
-	return nil
+	return billed, nil
+}
+
+// endedBefore reports whether the bill of an environment ended before what is left of it was found: its sandbox ended by itself,
+// and all that is left is that, or was made before. What is made after the end of a bill opens another one.
+func endedBefore(env fleet.Environment, found []provisioner.Found) bool {
+	if env.BilledUntil.IsZero() {
+		return false
+	}
+	for _, f := range found {
+		switch {
+		case f.Kind == kindContainer && f.State != provisioner.StateEnded:
+			return false
+		case f.Kind != kindContainer && (f.CreatedAt.IsZero() || f.CreatedAt.After(env.BilledUntil)):
+			return false
+		}
+	}
+	return true
 }
 
 // oldest is the first time of creation that the provider tells; zero when it tells none.
@@ -117,4 +137,78 @@ func parseSeen(text string) (receipt.Resource, bool) {
 		r.CreatedAt = &at
 	}
 	return r, true
+}
+
+// clearBill ends the bill of what a try left, now that it is proven gone: the next try's begins with what that makes.
+func (e *Engine) clearBill(ctx context.Context, env fleet.Environment, gone absence) error {
+	_, err := e.change(ctx, env.ID, store.Expect{Generation: env.Work.Generation}, func(row *fleet.Environment) (store.Writes, error) {
+		e.billGone(row, gone, e.Now())
+		return store.Writes{}, nil
+	})
+	if err != nil {
+		return fmt.Errorf("close the bill of an earlier try: %w", err)
+	}
+	return nil
+}
+
+// billGone closes a row's bill. What was removed went before the first look that missed it; what was not there any more went
+// unseen, and is charged until it was last known to exist.
+func (e *Engine) billGone(row *fleet.Environment, gone absence, now time.Time) {
+	switch {
+	case gone.billed && !row.BilledUntil.IsZero():
+		// Its bill ended with its sandbox.
+	case gone.removed && len(gone.checks) > 0:
+		ledger.Gone(row, gone.checks[0].At)
+	case row.BilledUntil.IsZero():
+		ledger.Gone(row, e.lastSight(*row, now))
+	}
+}
+
+// sights are when each host's sandboxes were last listed, by environment.
+type sights struct {
+	mu sync.Mutex
+	of map[string]map[string]time.Time
+}
+
+// note keeps what a list shows of a host's environments, and of those that it does not show when they were shown last.
+func (s *sights) note(host string, envs map[string]fleet.Environment, listed []provisioner.Found, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := map[string]time.Time{}
+	for id := range envs {
+		if at, ok := s.of[host][id]; ok {
+			next[id] = at
+		}
+	}
+	for _, f := range listed {
+		if env, ok := envs[f.Labels[provisioner.LabelEnvironment]]; ok && f.ID == env.SandboxID {
+			next[env.ID] = now
+		}
+	}
+	if s.of == nil {
+		s.of = map[string]map[string]time.Time{}
+	}
+	s.of[host] = next
+}
+
+// lastSight is when something of an environment that is gone was last known to exist.
+func (e *Engine) lastSight(row fleet.Environment, now time.Time) time.Time {
+	e.sights.mu.Lock()
+	at, ok := e.sights.of[row.Host][row.ID]
+	e.sights.mu.Unlock()
+	if ended, byUs := e.storeHealth.endedAt(row.ID); byUs {
+		at, ok = ended, true
+	}
+	if !ok {
+		at = e.lookedBefore
+	}
+	for _, known := range []time.Time{row.ReadyAt, row.BilledFrom} {
+		if known.After(at) {
+			at = known
+		}
+	}
+	if at.After(now) {
+		return now
+	}
+	return at
 }

@@ -1,9 +1,85 @@
 package engine
 
-import "context"
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+)
 
 // LookAtHosts asks a running engine to look at once whether its hosts can be used.
-func (e *Engine) LookAtHosts() { nudge(e.holdNudge) }
+func (e *Engine) LookAtHosts() {
+	for _, r := range e.hosts.ready {
+		r.forget()
+	}
+}
 
-// SweepOnce sweeps now.
-func (e *Engine) SweepOnce(ctx context.Context) error { return e.sweepOnce(ctx) }
+// SeeTwin tells an engine of a host that another holds.
+func (e *Engine) SeeTwin(h fleet.Host) { e.lookForTwin([]fleet.Host{h}) }
+
+// LookForHolds asks a running engine to hold its hosts at once, Serves reports whether it holds one.
+func (e *Engine) LookForHolds() { nudge(e.holdNudge) }
+
+// Serves reports whether the engine serves a host.
+func (e *Engine) Serves(host string) bool { return e.serves(host) }
+
+// LookForLead asks a running engine to bid for the lead at once, Leads reports whether it has it.
+func (e *Engine) LookForLead() { nudge(e.leadNudge) }
+
+// Leads reports whether the engine plans.
+func (e *Engine) Leads() bool { return e.lead.leads() }
+
+// SweepOnce sweeps the hosts that the engine serves, and its machine, now.
+func (e *Engine) SweepOnce(ctx context.Context) error {
+	var errs []error
+	for _, h := range e.hosts.all() {
+		errs = append(errs, e.sweepServed(ctx, h))
+	}
+	return errors.Join(append(errs, e.sweepLocal(ctx))...)
+}
+
+// CheckNow looks at everything that Checks tells afresh. What does not answer soon is left out.
+func (e *Engine) CheckNow(ctx context.Context) (all []Check) {
+	answers := make([]chan []Check, len(e.asked))
+	for i, a := range e.asked {
+		answers[i] = make(chan []Check, 1)
+		go func() { answers[i] <- a.ask(ctx) }()
+	}
+	soon := time.NewTimer(checkTimeout)
+	defer soon.Stop()
+	for _, answer := range answers {
+		select {
+		case checks := <-answer:
+			all = append(all, checks...)
+			continue
+		default:
+		}
+		select {
+		case checks := <-answer:
+			all = append(all, checks...)
+		case <-soon.C:
+			soon.Reset(0)
+		}
+	}
+	return all
+}
+
+// KnowsLease reports whether the engine could end a lease without its database.
+func (e *Engine) KnowsLease(id string) bool {
+	e.storeHealth.mu.Lock()
+	defer e.storeHealth.mu.Unlock()
+	return e.storeHealth.leases[id].SandboxID != ""
+}
+
+// OOMs are the processes that were ended for want of memory.
+type OOMs struct{ all ooms }
+
+// NewOOMs makes them.
+func NewOOMs() *OOMs { return &OOMs{} }
+
+// Next keeps a count and gives how many processes an event is to tell of.
+func (o *OOMs) Next(id string, kills int64, now time.Time) (tell int64) {
+	_, tell = o.all.next(id, kills, now)
+	return tell
+}

@@ -19,7 +19,7 @@ import (
 const (
 	instance = "test0001"
 	// patience bounds every wait for something that must happen.
-	patience = 20 * time.Second
+	patience = 2 * time.Minute
 )
 
 var secret = []byte("0123456789abcdef0123456789abcdef")
@@ -30,6 +30,8 @@ var (
 	bob      = fleet.Identity{User: "bob", Tenant: fleet.DefaultTenant, Team: "other", Teams: []string{"other"}, Role: fleet.RoleMember}
 	stranger = fleet.Identity{User: "eve", Tenant: "elsewhere", Team: fleet.DefaultTeam, Teams: []string{fleet.DefaultTeam}, Role: fleet.RoleMember}
 	platform = fleet.Identity{User: "pat", Tenant: fleet.DefaultTenant, Team: fleet.DefaultTeam, Teams: []string{fleet.DefaultTeam}, Role: fleet.RolePlatform}
+	// operator is platform, using its role on what is others'.
+	operator = fleet.Identity{User: "pat", Tenant: fleet.DefaultTenant, Team: fleet.DefaultTeam, Teams: []string{fleet.DefaultTeam}, Role: fleet.RolePlatform, Because: "the test's own"}
 )
 
 // clock is moved by tests; it starts at a fixed time.
@@ -116,7 +118,8 @@ func (b *bench) newEngine(worker string, change ...func(*engine.Config)) *engine
 		Hosts:    []engine.Host{{Name: "local", Driver: b.world.Driver(), Runtime: runtime, Networks: runtime}},
 		Instance: instance, Worker: worker, Secret: secret, Clock: b.clock.Now,
 		// Real time drives the loops; the clock above says what time it is.
-		Tick: 20 * time.Millisecond, SweepEvery: 50 * time.Millisecond,
+		Chance: func() float64 { return 0 },
+		Tick:   20 * time.Millisecond, SweepEvery: 50 * time.Millisecond,
 	}
 	for _, c := range change {
 		c(&cfg)

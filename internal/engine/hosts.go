@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner"
 )
 
@@ -25,6 +26,8 @@ type Host struct {
 	Runtime provisioner.Runtime
 	// Networks is nil when the runtime keeps none.
 	Networks provisioner.NetworkKeeper
+	// Broker is nil when blueprints reach nothing real: then the driver alone says what is made.
+	Broker provisioner.Broker
 }
 
 // hosts are the declared ones, and which of them this daemon serves now.
@@ -48,7 +51,7 @@ func newHosts(e *Engine, declared []Host) (*hosts, error) {
 		}
 		hs.names = append(hs.names, h.Name)
 		hs.byName[h.Name] = &h
-		hs.ready[h.Name] = &readiness{e: e, host: &h}
+		hs.ready[h.Name] = &readiness{e: e, host: &h, wake: make(chan struct{}, 1)}
 	}
 	if len(hs.names) == 0 {
 		return nil, errors.New("at least one host is needed")
@@ -63,6 +66,29 @@ func (hs *hosts) all() []*Host {
 		all = append(all, hs.byName[name])
 	}
 	return all
+}
+
+// A host is busy from busyFrom percent of pressure on. A quarter of its processors then make members of pools, one at least: they
+// compete with what people wait for, and are not ready sooner for being more.
+const (
+	busyFrom       = 50
+	busyProcessors = 4
+)
+
+// busy gives how many members of pools may be in the making at once on each host that is busy. It is known of those alone whose
+// machine this daemon shares.
+func (hs *hosts) busy() map[string]int {
+	busy := map[string]int{}
+	for _, h := range hs.byName {
+		pressured, ok := h.Runtime.(provisioner.Pressured)
+		if !ok {
+			continue
+		}
+		if percent, processors, ok := pressured.Pressure(); ok && percent >= busyFrom {
+			busy[h.Name] = max(1, processors/busyProcessors)
+		}
+	}
+	return busy
 }
 
 // checkName names a finding about a host; with only one host its name says nothing.
@@ -222,7 +248,7 @@ func (e *Engine) holdHosts(ctx context.Context) {
 		defer cancel()
 		if err := e.holdOnce(once); err != nil && ctx.Err() == nil {
 			e.logger.Warn("holding hosts failed; it is tried again", "error", err)
-			return time.Second
+			return e.apart(time.Second)
 		}
 		_, renew := e.holding()
 		return renew
@@ -234,42 +260,50 @@ func (e *Engine) holdHosts(ctx context.Context) {
 	}
 }
 
-// holdOnce renews and takes hosts, and notes whether each can be used.
+// holdOnce renews and takes hosts, and notes whether each can be used, as far as is known: no engine is asked for it.
 func (e *Engine) holdOnce(ctx context.Context) error {
+	if err := e.resync(ctx); err != nil {
+		return err
+	}
 	now := e.Now()
 	lease, _ := e.holding()
-	held, taken, err := e.store.HoldHosts(ctx, e.cfg.Worker, e.cfg.Advertise, e.hosts.names, now, now.Add(lease))
+	want := store.Hold{Worker: e.cfg.Worker, Address: e.cfg.Advertise, Names: e.hosts.names, Ended: e.cfg.Ended}
+	got, err := e.store.HoldHosts(ctx, want, now, now.Add(lease))
 	if err != nil {
 		return err
 	}
-	lost, gained := e.hosts.setHeld(held)
+	lost, gained := e.hosts.setHeld(got.Hosts)
 	if gained {
 		nudge(e.warmNudge)
 	}
 	if len(lost) > 0 {
-		// Whatever runs there is fenced already; stopping it spares the other daemon its leftovers.
+		// What still runs there is done under a lease of its own, and is finished as long as that is renewed: how long it
+		// takes, and how often a host changes hands meanwhile, is nothing to it.
 		e.logger.Warn("another daemon took hosts over", "hosts", strings.Join(lost, ", "))
-		e.running.cancelHosts(lost)
 		e.dropStages(lost)
 	}
-	if taken > 0 {
-		e.logger.Info("took over work that was cut off", "environments", taken)
+	if got.Freed > 0 {
+		e.logger.Info("took over work that was cut off", "environments", got.Freed)
 	}
+	e.lookForTwin(got.Others)
 	var errs []error
-	for _, h := range held {
+	for _, h := range got.Hosts {
 		errs = append(errs, e.noteReadiness(ctx, h))
 	}
-	if len(held) > 0 && taken > 0 {
+	if len(got.Hosts) > 0 && got.Freed > 0 {
 		nudge(e.planNudge)
 		nudge(e.workNudge)
 	}
 	return errors.Join(errs...)
 }
 
-// noteReadiness writes down why a host cannot be used, when that has changed.
+// noteReadiness writes down why a host cannot be used, when that is known and has changed.
 func (e *Engine) noteReadiness(ctx context.Context, h fleet.Host) error {
-	why := e.hosts.ready[h.Name].reason(ctx)
-	if ctx.Err() != nil || why == h.Down {
+	why, known := e.hosts.ready[h.Name].state()
+	if known && why == "" {
+		e.lookFirst(ctx, e.hosts.byName[h.Name])
+	}
+	if !known || ctx.Err() != nil || why == h.Down {
 		return ctx.Err()
 	}
 	ev := fleet.Event{At: e.Now(), Host: h.Name, Actor: actorSelf, Kind: "host.up", Message: "the host can be used again"}

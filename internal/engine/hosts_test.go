@@ -9,13 +9,17 @@ import (
 
 	"github.com/bothy-env/bothy/internal/engine"
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner/fake"
 )
+
+// unswept is for two daemons on one provider: the sweep of one takes a network for nobody's that the other has just reserved.
+func unswept(c *engine.Config) { c.SweepEvery = time.Hour }
 
 // TestHostIsServedByOneDaemon: a second daemon stands by, and takes the host over with its work when the
 // first one's time is over; the first cannot write any more.
 func TestHostIsServedByOneDaemon(t *testing.T) {
-	b := setup(t).run()
+	b := setup(t, unswept).run()
 	hang := b.inject(fake.Hang(fake.OpCreate, fake.Half))
 	env := b.acquire()
 	b.reached(hang)
@@ -26,7 +30,7 @@ func TestHostIsServedByOneDaemon(t *testing.T) {
 	b.engine = b.newEngine("daemon-2.a", func(c *engine.Config) {
 		c.Clock = func() time.Time { return b.clock.Now().Add(time.Duration(asleep.Load())) }
 		c.WorkLease = 4 * time.Second
-	})
+	}, unswept)
 	b.run()
 	holder := func() fleet.Host {
 		t.Helper()
@@ -66,7 +70,7 @@ func TestALaterProcessOfTheSameDaemonTakesOverAtOnce(t *testing.T) {
 	if err := b.db.DeclareHost(t.Context(), fleet.Host{Name: "local", SeenAt: now}); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := b.db.HoldHosts(t.Context(), "daemon-1.crashed", "", []string{"local"}, now, now.Add(time.Hour)); err != nil {
+	if _, err := b.db.HoldHosts(t.Context(), store.Hold{Worker: "daemon-1.crashed", Names: []string{"local"}}, now, now.Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	b.run()
@@ -77,9 +81,6 @@ func TestALaterProcessOfTheSameDaemonTakesOverAtOnce(t *testing.T) {
 func TestDrainedHost(t *testing.T) {
 	b := setup(t).run()
 	kept := b.untilState(b.acquire().ID, fleet.Leased)
-	if _, err := b.engine.DrainHost(t.Context(), ann, "local", true); fleet.CodeOf(err) != fleet.CodePolicy {
-		t.Errorf("a member drained a host: %v", err)
-	}
 	_, err := b.engine.DrainHost(t.Context(), platform, "nosuch", true)
 	wantCode(t, err, fleet.CodeNotFound)
 	got, err := b.engine.DrainHost(t.Context(), platform, "local", true)

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"io"
 	"testing"
 	"time"
 
@@ -10,6 +11,13 @@ import (
 	"github.com/bothy-env/bothy/provisioner"
 	"github.com/bothy-env/bothy/provisioner/fake"
 )
+
+// measured waits until the engine has read what sandboxes use, and has noted it.
+func (b *bench) measured() {
+	b.t.Helper()
+	before := b.world.Calls(fake.OpTraffic)
+	waitUntil(b.t, "use was measured", func() bool { return b.world.Calls(fake.OpTraffic) >= before+3 })
+}
 
 // idle gives a request an idle timeout.
 func idle(d time.Duration) func(*engine.Request) {
@@ -133,16 +141,40 @@ func TestLongCommandKeepsTheLease(t *testing.T) {
 	b.untilState(env.ID, fleet.Destroyed)
 }
 
+// TestSlowCopyOutKeepsTheLease: until who reads a copy closes it, the environment is in use, however slowly that one reads.
+func TestSlowCopyOutKeepsTheLease(t *testing.T) {
+	b := setup(t, patient).run()
+	env := b.untilState(b.acquire(idle(time.Minute)).ID, fleet.Leased)
+	r, err := b.engine.CopyFrom(t.Context(), ann, env.ID, "/workspace", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		b.pass(20 * time.Second)
+		waitUntil(t, "its use is noted", func() bool { return b.get(env.ID).Lease.ActiveAt.Equal(b.clock.Now()) })
+	}
+	if _, err := io.Copy(io.Discard, r); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // as the API does when its caller leaves
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.pass(time.Minute)
+	b.untilState(env.ID, fleet.Destroyed)
+}
+
 // TestTrafficKeepsTheLease: bytes over its network are use, a few of them are not.
 func TestTrafficKeepsTheLease(t *testing.T) {
 	b := setup(t, patient).run()
 	env := b.untilState(b.acquire(idle(time.Minute)).ID, fleet.Leased)
-	b.sweeps() // the first reading tells nothing
+	b.measured() // the first reading tells nothing
 	b.pass(40 * time.Second)
 	if err := b.world.AddTraffic(env.SandboxID, 10<<10); err != nil {
 		t.Fatal(err)
 	}
-	b.sweeps()
+	b.measured()
 	if at := b.get(env.ID).Lease.ActiveAt; at.Equal(b.clock.Now()) {
 		t.Error("10 KiB counted as use")
 	}
@@ -151,10 +183,77 @@ func TestTrafficKeepsTheLease(t *testing.T) {
 	}
 	waitUntil(t, "traffic is noted", func() bool { return b.get(env.ID).Lease.ActiveAt.Equal(b.clock.Now()) })
 	b.pass(59 * time.Second)
-	b.sweeps()
+	b.measured()
 	if got := b.get(env.ID); got.State != fleet.Leased {
 		t.Errorf("it is %s 59 s after its last traffic", got.State)
 	}
 	b.pass(time.Second)
 	b.untilState(env.ID, fleet.Destroyed)
+}
+
+// TestWorkKeepsTheLease: processor time is use, of a job that nobody waits for as well; what a waiting daemon takes is not.
+func TestWorkKeepsTheLease(t *testing.T) {
+	b := setup(t, patient).run()
+	env := b.untilState(b.acquire(idle(time.Minute)).ID, fleet.Leased)
+	work := func(d time.Duration) {
+		t.Helper()
+		if err := b.world.AddCPU(env.SandboxID, d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.measured() // the first reading tells nothing
+	b.pass(40 * time.Second)
+	work(500 * time.Millisecond)
+	b.measured()
+	if at := b.get(env.ID).Lease.ActiveAt; at.Equal(b.clock.Now()) {
+		t.Error("half a second of processor time in 40 s counted as use")
+	}
+	work(3 * time.Second)
+	waitUntil(t, "work is noted", func() bool { return b.get(env.ID).Lease.ActiveAt.Equal(b.clock.Now()) })
+	b.pass(59 * time.Second)
+	b.measured()
+	if got := b.get(env.ID); got.State != fleet.Leased {
+		t.Errorf("it is %s 59 s after its last work", got.State)
+	}
+	b.pass(time.Second)
+	b.untilState(env.ID, fleet.Destroyed)
+}
+
+// TestWorkKeepsABriefLease: where the idle time is shorter than a few sweeps, what a command left at work is use all the same.
+func TestWorkKeepsABriefLease(t *testing.T) {
+	b := setup(t, patient, slowSweeps).run()
+	env := b.untilState(b.acquire(idle(30*time.Second)).ID, fleet.Leased)
+	if err := b.exec(env.ID, "true"); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		b.pass(20 * time.Second)
+		waitUntil(t, "work is noted", func() bool {
+			if err := b.world.AddCPU(env.SandboxID, 30*time.Second); err != nil {
+				t.Fatal(err)
+			}
+			return b.get(env.ID).Lease.ActiveAt.Equal(b.clock.Now())
+		})
+	}
+	if got := b.get(env.ID); got.State != fleet.Leased {
+		t.Errorf("it is %s while it works", got.State)
+	}
+}
+
+// TestTrafficIsReadSideBySide: a sandbox whose traffic is slow to be told keeps no other one's from being read.
+func TestTrafficIsReadSideBySide(t *testing.T) {
+	b := setup(t, patient).run()
+	var met []*fake.Injection
+	for range 8 {
+		env := b.untilState(b.acquire(idle(time.Minute)).ID, fleet.Leased)
+		met = append(met, b.hangs(fake.OpTraffic, env.ID))
+	}
+	for _, in := range met {
+		b.reached(in)
+	}
+	for _, in := range met {
+		if err := in.Lift(); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

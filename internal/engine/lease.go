@@ -12,32 +12,34 @@ import (
 
 // Extend moves the end of a lease by a time, within the longest lifetime and the limits of its tenant, team and user.
 //
-// Errors: not_found, invalid (not more than zero), conflict (not leased), policy (over the longest
-// lifetime), quota (a limit of time or money is reached).
+// Errors: not_found, invalid (not more than zero), conflict (not leased), policy (it is not theirs and not shared with them, or
+// over the longest lifetime), quota (a limit of time or money is reached).
 func (e *Engine) Extend(ctx context.Context, who fleet.Identity, nameOrID string, by time.Duration) (fleet.Environment, error) {
 	by = by.Truncate(time.Microsecond)
 	if by <= 0 {
 		return fleet.Environment{}, fleet.Errorf(fleet.CodeInvalid, "a lease is extended by more than zero, not by %s", by).
 			WithHint("give a time such as 30m")
 	}
-	env, err := e.find(ctx, who, nameOrID)
-	if err != nil {
-		return fleet.Environment{}, err
-	}
-	safe, err := e.safety(ctx)
+	env, err := e.permit(ctx, who, nameOrID, toUse, "extend")
 	if err != nil {
 		return fleet.Environment{}, err
 	}
 	now, asked := e.Now(), env.HeldAt
 	var refusal *quota.Refusal
 	env, err = e.change(ctx, env.ID, store.Expect{}, func(env *fleet.Environment) (store.Writes, error) {
-		if refusal = nil; !safe.leased(env, now) {
+		refusal = nil
+		if err := refused(who, toUse, env); err != nil {
+			return store.Writes{}, err
+		}
+		if !leasedAt(env, now) {
 			return store.Writes{}, notLeased(env, now)
 		}
+		believeHolder(env, now)
 		return e.extend(env, who, by, now, &refusal)
 	})
 	switch {
 	case err == nil:
+		e.storeHealth.learn(env)
 		e.noteGiven()
 		nudge(e.planNudge)
 	case refusal != nil:
@@ -57,9 +59,11 @@ func (e *Engine) extend(
 			WithHint("it can be extended by %s at most", room.Truncate(time.Second))
 	}
 	end := env.Lease.End.Add(by)
+	// Of the whole lease, not of the step: steps that are each rounded by themselves could be had for nothing.
+	whole := ledger.Hold(env.Size.RateMicros, env.Lease.Start, end)
 	ext := quota.Extension{
 		By: by, Lifetime: end.Sub(env.Lease.Start),
-		Micros: ledger.Charge(env.Size.RateMicros, env.Lease.End, end), Currency: env.Size.Currency,
+		Micros: max(whole-env.HeldMicros, 0), Currency: env.Size.Currency,
 	}
 	env.Lease.End = end
 	env.Lease.Warned = env.Lease.Warned && env.Lease.Warning(now)
@@ -79,9 +83,9 @@ func (e *Engine) extend(
 // Release ends an environment. It is accepted in every state, and releasing
 // what is going or gone already changes nothing.
 //
-// Errors: not_found.
+// Errors: not_found, policy (it is not theirs and not shared with them).
 func (e *Engine) Release(ctx context.Context, who fleet.Identity, nameOrID string) (fleet.Environment, error) {
-	env, err := e.find(ctx, who, nameOrID)
+	env, err := e.permit(ctx, who, nameOrID, toUse, "delete")
 	if err != nil {
 		return fleet.Environment{}, err
 	}
@@ -95,6 +99,9 @@ func (e *Engine) Release(ctx context.Context, who fleet.Identity, nameOrID strin
 	}
 	now := e.Now()
 	env, err = e.change(ctx, env.ID, store.Expect{}, func(env *fleet.Environment) (store.Writes, error) {
+		if err := refused(who, toUse, env); err != nil {
+			return store.Writes{}, err
+		}
 		switch env.State {
 		case fleet.Destroying, fleet.Destroyed:
 			return store.Writes{}, nil

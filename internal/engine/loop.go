@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 )
 
@@ -18,7 +19,7 @@ func loop(ctx context.Context, wake <-chan struct{}, once func() time.Duration) 
 		case <-timer.C:
 		}
 		wait := once()
-		timer.Reset(onBeat(time.Now(), wait))
+		timer.Reset(onBeat(time.Now().Add(phase), wait))
 	}
 }
 
@@ -28,6 +29,17 @@ const (
 	beat = 5 * time.Second
 	bar  = 15 * time.Second
 )
+
+// phase is how far this process's beat is off the clock's: daemons do not all wake in the same second.
+var phase = time.Duration(rand.Int64N(int64(bar)))
+
+// apartBy is the most by which a wait is shortened, so that those that fail together do not all try again together.
+const apartBy = 0.2
+
+// apart is a wait, less a part of it that chance draws.
+func (e *Engine) apart(wait time.Duration) time.Duration {
+	return wait - time.Duration(apartBy*e.cfg.Chance()*float64(wait))
+}
 
 // onBeat makes a wait of a beat or more end on the last beat within it, one of a bar or more on the last bar.
 func onBeat(now time.Time, wait time.Duration) time.Duration {

@@ -40,16 +40,17 @@ func (e *Engine) checkHosts(ctx context.Context) Check {
 		check.Status, check.Message, check.Hint = Warning, "the hosts cannot be read: "+err.Error(), "see the check of the store"
 		return check
 	}
-	envs, err := e.store.Live(ctx)
+	stands := map[string]int{}
+	err = e.rows.read(ctx, func(live []fleet.Environment) {
+		for i := range live {
+			stands[live[i].Host]++
+		}
+	})
 	if err != nil {
 		check.Status, check.Message, check.Hint = Warning, "what stands on the hosts cannot be read: "+err.Error(), "see the check of the store"
 		return check
 	}
 	now := e.Now()
-	stands := map[string]int{}
-	for _, env := range envs {
-		stands[env.Host]++
-	}
 	var wrong []string
 	for _, h := range hosts {
 		if h.Served(now) || h.Drained && stands[h.Name] == 0 {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/bothy-env/bothy/internal/engine"
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner"
 	"github.com/bothy-env/bothy/provisioner/fake"
 )
@@ -20,7 +21,7 @@ func (b *bench) elsewhere(address string) {
 	if err := b.db.DeclareHost(ctx, fleet.Host{Name: "r2", Capacity: fleet.Capacity{Environments: 5}, SeenAt: now}); err != nil {
 		b.t.Fatal(err)
 	}
-	if _, _, err := b.db.HoldHosts(ctx, "daemon-2.a", address, []string{"r2"}, now, now.Add(15*time.Second)); err != nil {
+	if _, err := b.db.HoldHosts(ctx, store.Hold{Worker: "daemon-2.a", Address: address, Names: []string{"r2"}}, now, now.Add(15*time.Second)); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -42,7 +43,7 @@ func (b *bench) status(host string) engine.HostStatus {
 
 func (b *bench) check(name string) engine.Check {
 	b.t.Helper()
-	for _, c := range b.engine.Checks(context.Background()) {
+	for _, c := range b.engine.CheckNow(context.Background()) {
 		if c.Name == name {
 			return c
 		}
@@ -140,7 +141,7 @@ func TestCleanStopShows(t *testing.T) {
 // one says where that is.
 func TestHostOfAnotherDaemon(t *testing.T) {
 	const address = "https://two.example:8443"
-	b := setup(t, func(c *engine.Config) { c.Advertise = "unix:///run/one.sock" }).run().served()
+	b := setup(t, func(c *engine.Config) { c.Advertise = "unix:///run/one.sock" }, unswept).run().served()
 	first := b.engine
 	if _, err := first.DrainHost(t.Context(), platform, "local", true); err != nil {
 		t.Fatal(err)
@@ -148,7 +149,7 @@ func TestHostOfAnotherDaemon(t *testing.T) {
 	advertise := func(address string) func(*engine.Config) {
 		return func(c *engine.Config) { c.Hosts[0].Name, c.Advertise = "r2", address }
 	}
-	b.engine = b.newEngine("daemon-2.a", advertise(address))
+	b.engine = b.newEngine("daemon-2.a", advertise(address), unswept)
 	b.run()
 	second, stopSecond := b.engine, b.stop
 	b.engine = first

@@ -35,13 +35,18 @@ func (e *Engine) behind(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return e.before(ctx, known, "this daemon has seen")
+}
+
+// before tells how the database's records end before what somebody knows; "" when they do not.
+func (e *Engine) before(ctx context.Context, known recordsEnd, whoKnows string) (string, error) {
 	events, receipts, err := e.store.Marks(ctx)
 	if err != nil {
 		return "", err
 	}
 	if events < known.events || receipts < known.receipts {
-		return fmt.Sprintf("the database was lost or restored: it ends at event %d and receipt %d, this daemon has seen event %d and receipt %d",
-			events, receipts, known.events, known.receipts), nil
+		return fmt.Sprintf("the database was lost or restored: it ends at event %d and receipt %d, %s event %d and receipt %d",
+			events, receipts, whoKnows, known.events, known.receipts), nil
 	}
 	return "", nil
 }
@@ -80,8 +85,9 @@ func (e *Engine) noteMarks() error {
 	return e.marks.keep(recordsEnd{events, receipts}, false, false, e.cfg.Marks.Note)
 }
 
-// noteGiven is noteMarks after what cannot be taken back any more.
+// noteGiven is noteMarks after what cannot be taken back any more. The engines are told beside it.
 func (e *Engine) noteGiven() {
+	nudge(e.markNudge)
 	if err := e.noteMarks(); err != nil {
 		e.logger.Warn(marksNotKept, "error", err)
 	}
@@ -122,6 +128,7 @@ func (e *Engine) leaveMarks(ctx context.Context) {
 	if _, err := e.lookAndMark(ctx); err != nil {
 		e.logger.Warn(marksNotKept, "error", err)
 	}
+	e.leaveEngineMarks(ctx)
 }
 
 // leaveFor bounds each of the last writes of a daemon that stops.

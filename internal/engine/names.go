@@ -16,10 +16,25 @@ var namePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 func checkName(name string) error {
 	if !namePattern.MatchString(name) {
-		return fleet.Errorf(fleet.CodeInvalid, "name %q is not usable", name).
+		return fleet.Errorf(fleet.CodeInvalid, "name %q is not usable", short(name)).
 			WithHint("use 1 to 63 lower-case letters, digits and dashes, with a letter or digit at both ends")
 	}
+	if fleet.IsID(name) {
+		return fleet.Errorf(fleet.CodeInvalid, "name %q has the form of an environment's id", name).
+			WithHint("add a dash, or use another length than 16")
+	}
 	return nil
+}
+
+// shownBytes bounds what an error repeats of a wrong word.
+const shownBytes = 64
+
+// short cuts a word that an error repeats.
+func short(word string) string {
+	if len(word) <= shownBytes {
+		return word
+	}
+	return strings.ToValidUTF8(word[:shownBytes], "") + "..."
 }
 
 // newID makes an environment's id: 80 random bits as 16 lower-case characters.

@@ -32,36 +32,49 @@ func (b *bench) oracles() {
 	b.receiptsHold()
 }
 
-// ledgerHolds checks that each environment's entries follow each other from its first resource to its
-// last, that they add up, and that debits are credits.
+// ledgerHolds checks that each environment's entries do not overlap and cover the time in which it had something at the
+// provider, that they add up, that no lease cost more than was held for it, and that debits are credits.
 func (b *bench) ledgerHolds() {
 	b.t.Helper()
 	envs, _, err := b.db.List(b.t.Context(), store.Filter{IncludeGone: true, Limit: store.MaxLimit})
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	now := b.clock.Now()
 	var capacity int64
 	for _, env := range envs {
 		entries, err := b.db.Entries(b.t.Context(), env.ID)
 		if err != nil {
 			b.t.Fatal(err)
 		}
-		from, sum, held := env.BilledFrom, int64(0), int64(0)
+		var from time.Time
+		var covered time.Duration
+		var sum, held, leased int64
 		for _, e := range entries {
 			switch {
 			case e.Credit == ledger.AccountCapacity:
-				if !e.From.Equal(from) {
-					b.t.Errorf("%s: an entry begins at %s, want %s", env.Name, e.From, from)
+				if e.From.Before(from) || !e.Until.After(e.From) {
+					b.t.Errorf("%s: an entry is from %s until %s, the one before ended %s", env.Name, e.From, e.Until, from)
 				}
-				from, sum = e.Until, sum+e.AmountMicros
+				from, sum, covered = e.Until, sum+e.AmountMicros, covered+e.Until.Sub(e.From)
+				if e.Debit == ledger.AccountLeased {
+					leased += e.AmountMicros
+				}
 			case e.Debit == ledger.AccountHeld:
 				held += e.AmountMicros
 			case e.Credit == ledger.AccountHeld:
 				held -= e.AmountMicros
 			}
 		}
-		if env.State == fleet.Destroyed && (!from.Equal(env.BilledUntil) || sum != ledger.Charge(env.Size.RateMicros, env.BilledFrom, env.BilledUntil) || held != 0) {
-			b.t.Errorf("%s: booked %d until %s, want %d until %s; %d still held", env.Name, sum, from, ledger.Charge(env.Size.RateMicros, env.BilledFrom, env.BilledUntil), env.BilledUntil, held)
+		there := env.BilledBefore + env.BilledUntil.Sub(env.BilledFrom)
+		if env.State == fleet.Destroyed && (from.After(env.BilledUntil) || covered != there || held != 0) {
+			b.t.Errorf("%s: booked %s until %s, want %s until %s; %d still held", env.Name, covered, from, there, env.BilledUntil, held)
+		}
+		if want := ledger.Charge(env.Size.RateMicros, now, now.Add(covered)); sum != want {
+			b.t.Errorf("%s: booked %d for %s, want %d", env.Name, sum, covered, want)
+		}
+		if env.Tenant != "" && leased > env.HeldMicros {
+			b.t.Errorf("%s: its lease cost %d, and %d was held", env.Name, leased, env.HeldMicros)
 		}
 		if !from.Equal(env.BookedUntil) && !env.BookedUntil.IsZero() {
 			b.t.Errorf("%s: booked until %s by its entries, until %s by its row", env.Name, from, env.BookedUntil)
@@ -144,13 +157,13 @@ func (h *history) step() {
 		h.ids = append(h.ids, got.Env.ID)
 	case 3, 4:
 		if id := h.one(); id != "" {
-			if _, err := b.engine.Release(b.t.Context(), platform, id); err != nil {
+			if _, err := b.engine.Release(b.t.Context(), operator, id); err != nil {
 				b.t.Fatalf("release: %v", err)
 			}
 		}
 	case 5:
 		if id := h.one(); id != "" {
-			_, err := b.engine.Extend(b.t.Context(), platform, id, time.Minute)
+			_, err := b.engine.Extend(b.t.Context(), operator, id, time.Minute)
 			if err != nil && fleet.CodeOf(err) != fleet.CodeConflict {
 				b.t.Fatalf("extend: %v", err)
 			}
@@ -186,7 +199,7 @@ func (h *history) end() {
 		b.t.Fatal(err)
 	}
 	for _, id := range h.ids {
-		if _, err := b.engine.Release(b.t.Context(), platform, id); err != nil {
+		if _, err := b.engine.Release(b.t.Context(), operator, id); err != nil {
 			b.t.Fatal(err)
 		}
 	}

@@ -75,12 +75,7 @@ func inRemovalOrder(all []fleet.Orphan) []fleet.Orphan {
 }
 
 // Orphans gives what exists at the provider and no environment accounts for.
-//
-// Errors: policy (not the platform role).
-func (e *Engine) Orphans(ctx context.Context, who fleet.Identity) (OrphanReport, error) {
-	if err := platformOnly(who, "see orphans"); err != nil {
-		return OrphanReport{}, err
-	}
+func (e *Engine) Orphans(ctx context.Context, _ fleet.Identity) (OrphanReport, error) {
 	return e.orphanReport(ctx)
 }
 
@@ -90,65 +85,101 @@ func (e *Engine) orphanReport(ctx context.Context) (OrphanReport, error) {
 		return OrphanReport{}, err
 	}
 	all, err := e.store.Orphans(ctx)
-	return OrphanReport{Safe: safe.Reason != "", Reason: safe.Reason, Orphans: all}, err
+	if err != nil {
+		return OrphanReport{}, err
+	}
+	doubted, err := e.doubts(ctx)
+	return OrphanReport{Safe: safe.Reason != "", Reason: safe.Reason, Orphans: all, Doubted: doubted}, err
 }
 
-// AdoptOrphans makes environments of orphans: each is leased, from now on, to the user that its labels name, in their
-// size, tenant and team, for its blueprint's default time and at the price of now. ids are environment ids; none takes all that can be adopted. It ends safe mode when
-// nothing is left to decide on.
+// decision is what somebody decides on orphans and on doubted environments.
+type decision struct {
+	orphan func(h *Host, group []fleet.Orphan, seen lookedUp) error
+	doubt  func(env fleet.Environment, seen lookedUp) error
+}
+
+// AdoptOrphans keeps what exists. Orphans become environments: each is leased, from now on, to the user that its labels name, in
+// their size, tenant and team, for its blueprint's default time and at the price of now. Doubted environments stay their
+// holder's, for at least the time that they were asked for, from now; those that belong to nobody are leased to who. ids are
+// environment ids; none takes all that can be kept. It ends safe mode when nothing is left to decide on.
 //
-// Errors: policy (not the platform role), not_found (no orphan of that id, or its blueprint is gone), conflict
+// Errors: not_found (nothing to decide on has that id, or its blueprint is gone), conflict
 // (there is no sandbox to adopt, or its environment is known), unavailable (it is on a host of another daemon).
 func (e *Engine) AdoptOrphans(ctx context.Context, who fleet.Identity, ids []string) (OrphanReport, error) {
-	return e.decideOrphans(ctx, who, "adopt orphans", ids, func(h *Host, group []fleet.Orphan, networks map[string]string) error {
-		err := e.adopt(ctx, who, h, group, networks)
-		if len(ids) == 0 && (fleet.CodeOf(err) == fleet.CodeConflict || fleet.CodeOf(err) == fleet.CodeNotFound) {
-			e.logger.Warn("an orphan cannot be adopted; it is left", "environment", group[0].EnvironmentID, "cause", err)
-			return nil
-		}
-		return err
+	return e.decideOrphans(ctx, who, ids, decision{
+		orphan: func(h *Host, group []fleet.Orphan, seen lookedUp) error {
+			err := e.adopt(ctx, who, h, group, seen.networks)
+			if len(ids) == 0 && (fleet.CodeOf(err) == fleet.CodeConflict || fleet.CodeOf(err) == fleet.CodeNotFound) {
+				e.logger.Warn("an orphan cannot be adopted; it is left", "environment", group[0].EnvironmentID, "cause", err)
+				return nil
+			}
+			return err
+		},
+		doubt: func(env fleet.Environment, seen lookedUp) error { return e.keep(ctx, who, env, seen) },
 	})
 }
 
-// PurgeOrphans removes orphans now. ids are environment ids; none takes all. It ends safe mode when nothing
-// is left to decide on.
+// PurgeOrphans removes orphans, and doubted environments, now. ids are environment ids; none takes all. It ends safe mode when
+// nothing is left to decide on.
 //
-// Errors: policy (not the platform role), not_found (no orphan of that id), unavailable (it is on a host of another
+// Errors: not_found (nothing to decide on has that id), unavailable (it is on a host of another
 // daemon, or its engine is away).
 func (e *Engine) PurgeOrphans(ctx context.Context, who fleet.Identity, ids []string) (OrphanReport, error) {
-	return e.decideOrphans(ctx, who, "purge orphans", ids, func(h *Host, group []fleet.Orphan, _ map[string]string) error {
-		var errs []error
-		for _, o := range inRemovalOrder(group) {
-			errs = append(errs, e.removeOrphan(ctx, h, o, who.User))
-		}
-		return errors.Join(errs...)
+	return e.decideOrphans(ctx, who, ids, decision{
+		orphan: func(h *Host, group []fleet.Orphan, _ lookedUp) error {
+			var errs []error
+			for _, o := range inRemovalOrder(group) {
+				errs = append(errs, e.removeOrphan(ctx, h, o, who.User))
+			}
+			return errors.Join(errs...)
+		},
+		doubt: func(env fleet.Environment, _ lookedUp) error { return e.letGo(ctx, who, env) },
 	})
 }
 
-// decideOrphans looks afresh, does what somebody decided to the orphans of each environment, and looks again.
-func (e *Engine) decideOrphans(
-	ctx context.Context, who fleet.Identity, what string, ids []string,
-	do func(h *Host, group []fleet.Orphan, networks map[string]string) error,
-) (OrphanReport, error) {
-	if err := platformOnly(who, what); err != nil {
-		return OrphanReport{}, err
+// decideFor bounds the wait for sweeps to end: meanwhile those of other hosts wait, too.
+const decideFor = 20 * time.Second
+
+// maxDecided bounds how many environments one decision names.
+const maxDecided = 1000
+
+// decideOrphans looks afresh, does what somebody decided to the orphans of each environment and to each doubted one, and looks
+// again.
+func (e *Engine) decideOrphans(ctx context.Context, who fleet.Identity, ids []string, d decision) (OrphanReport, error) {
+	if len(ids) > maxDecided {
+		return OrphanReport{}, fleet.Errorf(fleet.CodeInvalid, "%d environments are too many at once", len(ids)).WithHint("give at most %d, or all", maxDecided)
 	}
 	// What is begun is finished, also when whoever asked goes away.
 	ctx = context.WithoutCancel(ctx)
-	defer e.orphans.decide(e.hosts.names...)()
-	networks, err := e.lookAll(ctx)
+	waiting, cancel := context.WithTimeout(ctx, decideFor)
+	defer cancel()
+	done, err := e.orphans.decide(waiting, e.hosts.names...)
+	if err != nil {
+		return OrphanReport{}, err
+	}
+	defer done()
+	seen, err := e.lookAll(ctx)
 	if err != nil {
 		return OrphanReport{}, unavailable(err)
 	}
-	groups, err := e.chosen(ctx, ids)
+	groups, rows, err := e.chosen(ctx, ids)
 	if err != nil {
 		return OrphanReport{}, err
 	}
 	var errs []error
+	for _, env := range rows {
+		if env.Host != "" && env.State != fleet.Pending {
+			if _, err := e.servedHost(env.Host); err != nil {
+				errs = append(errs, err)
+				continue
+			}
+		}
+		errs = append(errs, d.doubt(env, seen))
+	}
 	for _, group := range groups {
 		h, err := e.servedHost(group[0].Host)
 		if err == nil {
-			err = do(h, group, networks)
+			err = d.orphan(h, group, seen)
 		}
 		errs = append(errs, err)
 	}
@@ -165,33 +196,39 @@ func (e *Engine) decideOrphans(
 	return e.orphanReport(ctx)
 }
 
-// lookAll looks at every host that this daemon serves, and gives the networks that unknown sandboxes are on, by sandbox.
-func (e *Engine) lookAll(ctx context.Context) (map[string]string, error) {
+// lookAll looks at every host that this daemon serves.
+func (e *Engine) lookAll(ctx context.Context) (lookedUp, error) {
+	all := lookedUp{networks: map[string]string{}, doubted: map[string]standing{}}
 	envs, err := e.store.Live(ctx)
 	if err != nil {
-		return nil, err
+		return all, err
 	}
-	networks := map[string]string{}
 	for _, name := range e.hosts.served(e.Now()) {
 		h := e.hosts.byName[name]
 		seen, err := e.look(ctx, h, on(h, envs))
 		if err != nil {
-			return nil, fmt.Errorf("look at host %s: %w", name, err)
+			return all, fmt.Errorf("look at host %s: %w", name, err)
 		}
 		for _, f := range seen.unknown {
-			networks[f.ID] = f.Network
+			all.networks[f.ID] = f.Network
+		}
+		for id, f := range seen.doubted {
+			all.doubted[id] = standing{f, name}
 		}
 	}
-	return networks, nil
+	return all, nil
 }
 
-// chosen gives the orphans of the ids, of all when there are none, by environment and host.
-func (e *Engine) chosen(ctx context.Context, ids []string) ([][]fleet.Orphan, error) {
+// chosen gives the orphans of the ids, of all when there are none, by environment and host, and the doubted environments.
+func (e *Engine) chosen(ctx context.Context, ids []string) (groups [][]fleet.Orphan, rows []fleet.Environment, err error) {
 	all, err := e.store.Orphans(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var groups [][]fleet.Orphan
+	if rows, err = e.store.Doubted(ctx); err != nil {
+		return nil, nil, err
+	}
+	rows = slices.DeleteFunc(rows, func(env fleet.Environment) bool { return len(ids) > 0 && !slices.Contains(ids, env.ID) })
 	at := map[[2]string]int{}
 	for _, o := range all {
 		if len(ids) > 0 && !slices.Contains(ids, o.EnvironmentID) {
@@ -206,11 +243,12 @@ func (e *Engine) chosen(ctx context.Context, ids []string) ([][]fleet.Orphan, er
 		groups[i] = append(groups[i], o)
 	}
 	for _, id := range ids {
-		if !slices.ContainsFunc(groups, func(g []fleet.Orphan) bool { return g[0].EnvironmentID == id }) {
-			return nil, fleet.Errorf(fleet.CodeNotFound, "there is no orphan of environment %q", id).WithHint("see: bothy orphans")
+		if !slices.ContainsFunc(groups, func(g []fleet.Orphan) bool { return g[0].EnvironmentID == id }) &&
+			!slices.ContainsFunc(rows, func(env fleet.Environment) bool { return env.ID == id }) {
+			return nil, nil, fleet.Errorf(fleet.CodeNotFound, "there is no orphan of environment %q, and it is not doubted", id).WithHint("see: bothy orphans")
 		}
 	}
-	return groups, nil
+	return groups, rows, nil
 }
 
 // servedHost gives a host that this daemon acts on now.

@@ -42,13 +42,19 @@ func (e *Engine) personalise(ctx context.Context, env fleet.Environment, files [
 	}
 	if way := st.way; way != nil {
 		st.way = nil
-		err := deliverStaged(ctx, way, files)
-		if err == nil {
-			return nil
+		err := deliverStaged(ctx, way, claimOf(env), files)
+		if err == nil || provisioner.Is(err, provisioner.Conflict) {
+			return err
 		}
 		e.logger.Warn("a stage was lost; the environment is looked at afresh", "environment", env.ID, "error", err)
 	}
-	return e.deliver(ctx, h, env, files)
+	return e.deliver(ctx, h, env, claimOf(env), files)
+}
+
+// claimOf names one claim of an environment, in what it leaves on the sandbox: the same each time that it is tried, and never
+// that of another claim.
+func claimOf(env fleet.Environment) string {
+	return fmt.Sprintf("claim-%s-%d", env.ID, env.Lease.Start.UnixMicro())
 }
 
 // madeAsAsked checks that an environment was made from what its key stands for.
@@ -71,15 +77,16 @@ func thaw(ctx context.Context, h *Host, sandbox string) error {
 	return nil
 }
 
-func deliverStaged(ctx context.Context, way provisioner.Stage, files []provisioner.File) error {
+func deliverStaged(ctx context.Context, way provisioner.Stage, claim string, files []provisioner.File) error {
 	ctx, cancel := context.WithTimeout(ctx, stagedTimeout)
 	defer cancel()
-	return way.Deliver(ctx, files)
+	return way.Claim(ctx, claim, files)
 }
 
-// deliver proves that a sandbox works and puts files into its secrets folder, with nothing prepared.
-func (e *Engine) deliver(ctx context.Context, h *Host, env fleet.Environment, files []provisioner.File) error {
-	if err := healthy(ctx, h, env.SandboxID); err != nil {
+// deliver proves that a sandbox works and puts files into its secrets folder, with nothing prepared. A claim, if there is one, is
+// left on the sandbox; class Conflict: it was used before.
+func (e *Engine) deliver(ctx context.Context, h *Host, env fleet.Environment, claim string, files []provisioner.File) error {
+	if _, err := healthy(ctx, h, env.SandboxID); err != nil {
 		return err
 	}
 	user := env.Users[0]
@@ -88,7 +95,11 @@ func (e *Engine) deliver(ctx context.Context, h *Host, env fleet.Environment, fi
 		if err != nil {
 			return fmt.Errorf("open a way into the sandbox: %w", err)
 		}
-		if err := way.Deliver(ctx, files); err != nil {
+		deliver := way.Deliver
+		if claim != "" {
+			deliver = func(ctx context.Context, files []provisioner.File) error { return way.Claim(ctx, claim, files) }
+		}
+		if err := deliver(ctx, files); err != nil {
 			return fmt.Errorf("deliver secrets: %w", err)
 		}
 		return nil

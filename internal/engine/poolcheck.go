@@ -20,7 +20,7 @@ const (
 // checkPool checks what somebody wrote for a pool.
 func (e *Engine) checkPool(p *fleet.Pool) error {
 	if !poolPattern.MatchString(p.Name) {
-		return fleet.Errorf(fleet.CodeInvalid, "a pool cannot be called %q", p.Name).WithHint(poolNameHint)
+		return fleet.Errorf(fleet.CodeInvalid, "a pool cannot be called %q", short(p.Name)).WithHint(poolNameHint)
 	}
 	if p.Blueprint == "" {
 		return fleet.Errorf(fleet.CodeInvalid, "pool %s names no blueprint", p.Name).WithHint("see: bothy blueprint ls")
@@ -74,6 +74,9 @@ func checkCounts(p *fleet.Pool) error {
 	if len(p.Schedule) > maxSchedule {
 		return fleet.Errorf(fleet.CodeInvalid, "the schedule of pool %s has %d entries", p.Name, len(p.Schedule)).WithHint("give at most %d", maxSchedule)
 	}
+	if err := fleet.CheckZone(p.Zone()); err != nil {
+		return err
+	}
 	for _, s := range p.Schedule {
 		if err := checkTarget(p, "a scheduled target", s.Target); err != nil {
 			return err
@@ -110,6 +113,9 @@ func checkTimes(p *fleet.Pool, s fleet.ScheduledTarget) error {
 	if s.From < 0 || s.From >= minutesADay || s.Until < 0 || s.Until > minutesADay {
 		return fleet.Errorf(fleet.CodeInvalid, "the schedule of pool %s runs from minute %d until minute %d of a day", p.Name, s.From, s.Until).
 			WithHint("a day has the minutes 0 to %d", minutesADay)
+	}
+	if len(s.Days) > daysOfAWeek {
+		return fleet.Errorf(fleet.CodeInvalid, "an entry of the schedule of pool %s names %d days", p.Name, len(s.Days)).WithHint("name each day once")
 	}
 	for _, d := range s.Days {
 		if d < 0 || d >= daysOfAWeek {

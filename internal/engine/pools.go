@@ -147,11 +147,8 @@ func poolStatus(p resolved, envs []fleet.Environment, who fleet.Identity, now ti
 
 // SetPool makes a pool or changes it. One that is held stays so.
 //
-// Errors: policy (not the platform role), invalid, not_found (no such blueprint), conflict (the pool is kept by this daemon's file).
+// Errors: invalid, not_found (no such blueprint), conflict (the pool is kept by this daemon's file).
 func (e *Engine) SetPool(ctx context.Context, who fleet.Identity, pool fleet.Pool) (PoolStatus, error) {
-	if err := platformOnly(who, "set pools"); err != nil {
-		return PoolStatus{}, err
-	}
 	old, err := e.store.Pool(ctx, pool.Name)
 	if err != nil && fleet.CodeOf(err) != fleet.CodeNotFound {
 		return PoolStatus{}, err
@@ -198,11 +195,8 @@ func (e *Engine) writePool(ctx context.Context, pool fleet.Pool, actor string, n
 
 // RemovePool forgets a pool. Its warm members are destroyed, those that were claimed live on.
 //
-// Errors: policy (not the platform role), not_found, conflict (the pool is kept by this daemon's file).
+// Errors: not_found, conflict (the pool is kept by this daemon's file).
 func (e *Engine) RemovePool(ctx context.Context, who fleet.Identity, name string) error {
-	if err := platformOnly(who, "remove pools"); err != nil {
-		return err
-	}
 	pool, err := e.store.Pool(ctx, name)
 	if err != nil {
 		return err
@@ -220,11 +214,8 @@ func (e *Engine) RemovePool(ctx context.Context, who fleet.Identity, name string
 
 // ResumePool lets a pool that was held for its failures work again.
 //
-// Errors: policy (not the platform role), not_found.
+// Errors: not_found.
 func (e *Engine) ResumePool(ctx context.Context, who fleet.Identity, name string) (PoolStatus, error) {
-	if err := platformOnly(who, "resume pools"); err != nil {
-		return PoolStatus{}, err
-	}
 	pool, err := e.store.ChangePool(ctx, name, 0, func(p *fleet.Pool) ([]fleet.Event, error) {
 		if p.Held == "" && p.Failures == 0 {
 			return nil, nil

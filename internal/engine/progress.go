@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/ledger"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner"
 )
@@ -26,7 +27,8 @@ type progress struct {
 
 func (e *Engine) newProgress(ctx context.Context, env fleet.Environment) *progress {
 	p := &progress{e: e, env: env, lines: make(chan provisioner.Event, 256), again: e.tries.repeats(env.ID)}
-	p.wg.Go(func() { p.write(context.WithoutCancel(ctx)) })
+	ctx = context.WithoutCancel(ctx)
+	e.keepUp(ctx, &p.wg, "the writing of progress", func() { p.write(ctx) }) // or who reports it would wait for ever
 	return p
 }
 
@@ -111,8 +113,8 @@ func (p *progress) store(ctx context.Context, batch []provisioner.Event) error {
 		return err
 	}
 	_, err := p.e.change(ctx, p.env.ID, store.Expect{Generation: p.env.Work.Generation}, func(row *fleet.Environment) (store.Writes, error) {
-		if !created.IsZero() && row.BilledFrom.IsZero() {
-			row.BilledFrom = billable(created, *row, p.e.Now())
+		if !created.IsZero() {
+			ledger.Begin(row, billable(created, *row, p.e.Now()))
 		}
 		return store.Writes{Events: events}, nil
 	})

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"strings"
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
@@ -10,22 +11,66 @@ import (
 // Filter selects environments for List.
 type Filter = store.Filter
 
-// find gives an environment that who may see; another tenant's is not there for them.
-func (e *Engine) find(ctx context.Context, who fleet.Identity, nameOrID string) (fleet.Environment, error) {
-	return e.store.Find(ctx, who.Sees(), nameOrID)
+// find gives the environment that a reference means to who: by id any that they may see, by name one of their own
+// tenant, or of the tenant that the reference names. Another tenant's is not there for a member.
+func (e *Engine) find(ctx context.Context, who fleet.Identity, reference string) (fleet.Environment, error) {
+	ref := fleet.ParseReference(reference)
+	look := store.Lookup{ID: ref.ID, Sees: who.Sees(), Name: ref.Word, Tenant: who.Home(), Unclaimed: who.Platform()}
+	if ref.ID == "" {
+		look.ID = ref.Word
+	}
+	if ref.Tenant != "" {
+		if look.Sees != "" && look.Sees != ref.Tenant {
+			look.ID, look.Name = "", "" // Nothing is there for them; the store is asked all the same, so that it takes as long.
+		}
+		look.Sees, look.Tenant, look.Unclaimed = ref.Tenant, ref.Tenant, false
+	}
+	env, err := e.store.Find(ctx, look)
+	if fleet.CodeOf(err) == fleet.CodeNotFound {
+		return env, notThere(reference)
+	}
+	return env, err
 }
 
-// Find gives an environment by name or id: a live one first, else the latest gone one of that name.
+// notThere says that a reference means nothing to whoever uses it.
+func notThere(reference string) error {
+	return fleet.Errorf(fleet.CodeNotFound, "there is no environment %q", short(strings.TrimPrefix(reference, fleet.ByID)))
+}
+
+// Find gives an environment by reference (see fleet.ParseReference): of a name a live one first, else the latest gone one.
 //
 // Errors: not_found, also for another tenant's.
-func (e *Engine) Find(ctx context.Context, who fleet.Identity, nameOrID string) (fleet.Environment, error) {
-	return e.find(ctx, who, nameOrID)
+func (e *Engine) Find(ctx context.Context, who fleet.Identity, reference string) (fleet.Environment, error) {
+	return e.find(ctx, who, reference)
+}
+
+// Selection is what a list of environments is asked for. Tenant is whose are wanted, the caller's own when it is empty;
+// AllTenants wants those of all, and what pools keep: the route asks for the platform role. Mine wants the caller's own alone.
+type Selection struct {
+	Filter
+	AllTenants bool
+	Mine       bool
 }
 
 // List gives one page of environments, newest first, and the cursor of the next page ("" at the end).
-func (e *Engine) List(ctx context.Context, who fleet.Identity, f Filter) ([]fleet.Environment, string, error) {
-	if tenant := who.Sees(); tenant != "" {
-		f.Tenant = tenant
+//
+// Errors: invalid (a state or cursor that is none).
+func (e *Engine) List(ctx context.Context, who fleet.Identity, s Selection) ([]fleet.Environment, string, error) {
+	f := s.Filter
+	sees := who.Sees()
+	if s.AllTenants {
+		f.Tenant = sees
+	} else if f.Tenant == "" {
+		f.Tenant = who.Home()
+	}
+	if s.Mine {
+		if f.Owner != "" && f.Owner != who.User {
+			return nil, "", nil
+		}
+		sees, f.Owner = who.Home(), who.User
+	}
+	if sees != "" && f.Tenant != sees {
+		return nil, "", nil // Another tenant's are not there.
 	}
 	return e.store.List(ctx, f)
 }
@@ -61,9 +106,11 @@ func (e *Engine) WatchEvents(ctx context.Context, who fleet.Identity, q EventQue
 	if err != nil {
 		return err
 	}
-	f.Limit, f.Newest = eventPage, false // What is followed is followed from its beginning.
+	f.Newest = false // What is followed is followed from its beginning.
+	s := e.followers.subscribe(f.EnvironmentID, false)
+	defer s.stop()
 	for {
-		events, err := e.store.EventsBy(ctx, f)
+		events, upTo, more, err := e.followers.events(ctx, f)
 		if err != nil {
 			return err
 		}
@@ -71,12 +118,12 @@ func (e *Engine) WatchEvents(ctx context.Context, who fleet.Identity, q EventQue
 			if err := write(events); err != nil {
 				return err
 			}
-			f.After = events[len(events)-1].Seq
 		}
-		if len(events) == eventPage {
+		f.After = upTo
+		if more {
 			continue
 		}
-		if err := waitFor(ctx, nil, logPoll); err != nil {
+		if err := e.followers.wait(ctx, s); err != nil {
 			return err
 		}
 	}

@@ -370,14 +370,12 @@ func TestPromiseBrake(t *testing.T) {
 		t.Errorf("%d are leased, want %d: the brake lets a quarter go", n, all-all/4)
 	}
 	warned := false
-	for _, c := range b.engine.Checks(t.Context()) {
+	for _, c := range b.engine.CheckNow(t.Context()) {
 		warned = warned || c.Name == "brake" && c.Status == engine.Warning
 	}
 	if !warned {
 		t.Error("the checks do not tell of the brake")
 	}
-	_, err := b.engine.ReleaseBrake(t.Context(), ann)
-	wantCode(t, err, fleet.CodePolicy)
 	if brake, err := b.engine.ReleaseBrake(t.Context(), platform); err != nil || brake.On() {
 		t.Fatalf("%+v, %v", brake, err)
 	}

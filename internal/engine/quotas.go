@@ -37,12 +37,9 @@ func (e *Engine) Quota(ctx context.Context, who fleet.Identity, scope fleet.Scop
 // SetQuota sets the limits of a scope; limits that do not limit remove them. A limit below what is used is
 // kept: nothing is taken away for it, and nothing new is admitted.
 //
-// Errors: policy (not the platform role), invalid (it is not a scope, or the limits are wrong), not_found (no such
+// Errors: invalid (it is not a scope, or the limits are wrong), not_found (no such
 // tenant, team, blueprint or size).
 func (e *Engine) SetQuota(ctx context.Context, who fleet.Identity, q fleet.Quota) (fleet.ScopeUsage, error) {
-	if err := platformOnly(who, "set quotas"); err != nil {
-		return fleet.ScopeUsage{}, err
-	}
 	if err := checkScope(q.Scope); err != nil {
 		return fleet.ScopeUsage{}, err
 	}

@@ -68,7 +68,7 @@ func (e *Engine) forecast(ctx context.Context, w *wish, now time.Time) (forecast
 	}
 	env := w.env
 	env.ID, env.CreatedAt, env.Queue = forecastID, now, fleet.Queue{}
-	s.Environments, s.Last = append(s.Environments, env), now
+	s.Environments = append(s.Environments, env)
 	p := plan.Compute(s, now)
 	if i := slices.IndexFunc(p.Waiting, func(wait plan.Wait) bool { return wait.EnvironmentID == forecastID }); i >= 0 {
 		f.rank, f.reason, f.readyAt = p.Waiting[i].Rank, p.Waiting[i].Reason, p.Waiting[i].Estimate

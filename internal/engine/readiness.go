@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"sync/atomic"
@@ -9,56 +10,183 @@ import (
 	"github.com/bothy-env/bothy/provisioner"
 )
 
-// How long an answer about a host's readiness is believed: a good one for longer, as whoever finds it wrong says so.
+// A host's prober asks its engine every probeEvery, or downEvery while it is down, and gives it probeTime to answer: so one that
+// takes calls and never answers is known within 8 s. Whether Terraform can be run is asked less often, as it writes a file.
 const (
-	readyTTL = 10 * time.Second
-	downTTL  = 2 * time.Second
+	probeEvery  = 5 * time.Second
+	downEvery   = 2 * time.Second
+	probeTime   = 3 * time.Second
+	driverEvery = 15 * time.Second
+	// lateTime is how long an answer is waited for that is late. Then it is asked anew.
+	lateTime = 10 * time.Second
 )
 
-// readiness remembers whether environments can be made on a host.
+// hangs is why a host is down whose engine does not answer in time.
+const hangs = "the host does not answer within 3s: its engine hangs, or the way to it is cut off"
+
+// readiness is whether environments can be made on a host, as its prober finds it. Whoever wants to know never waits for an engine.
 type readiness struct {
 	e    *Engine
 	host *Host
+	// wake asks the prober to look at once.
+	wake chan struct{}
 
-	// down says that the last answer was a bad one; whoever reads it does not wait for the next.
+	// down says that the last answer was a bad one.
 	down atomic.Bool
 	// ups counts how often the host, or a blueprint on it, became ready again.
 	ups atomic.Int64
 
-	mu    sync.Mutex
-	asked time.Time
-	why   string
+	mu  sync.Mutex
+	why string
+	// known says that there was an answer, asking that one is awaited; noted is when the last finding came, since boot.
+	known, asking bool
+	noted         time.Duration
+	// engine and driver are why the engine and Terraform cannot be used, "" when they can; asked is when Terraform was tried last, since
+	// boot, and tried says that it was at all.
+	engine, driver string
+	asked          time.Duration
+	tried          bool
 }
 
-// reason is why nothing can be made there now, "" when it can.
-func (r *readiness) reason(ctx context.Context) string {
+// state is why nothing can be made there, "" when it can; false: that is not known yet.
+func (r *readiness) state() (why string, known bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := r.e.Now()
-	believed := readyTTL
-	if r.why != "" {
-		believed = downTTL
+	return r.why, r.known
+}
+
+// found is what the prober found last of the engine and of Terraform, and its age. False: it has not found anything yet.
+func (r *readiness) found() (engine, driver string, tried bool, age time.Duration, known bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.engine, r.driver, r.tried, sinceBoot() - r.noted, r.known
+}
+
+// forget makes the prober ask afresh at once.
+func (r *readiness) forget() {
+	r.mu.Lock()
+	r.asked = 0
+	r.mu.Unlock()
+	nudge(r.wake)
+}
+
+// probeHosts asks every host on its own until ctx ends: one that hangs delays no other.
+func (e *Engine) probeHosts(ctx context.Context) {
+	var probers sync.WaitGroup
+	defer probers.Wait()
+	for name, r := range e.hosts.ready {
+		e.keepUp(ctx, &probers, "the prober of host "+name, func() {
+			loop(ctx, r.wake, func() time.Duration {
+				r.probe(ctx)
+				if r.down.Load() {
+					return r.e.apart(downEvery)
+				}
+				return probeEvery
+			})
+		})
 	}
-	if !r.asked.IsZero() && now.Sub(r.asked).Abs() < believed {
-		return r.why
+}
+
+// firstLook asks every host once, so that nothing is placed on one that is known not to work.
+func (e *Engine) firstLook(ctx context.Context) {
+	var all sync.WaitGroup
+	defer all.Wait()
+	for name, r := range e.hosts.ready {
+		e.aside(&all, "the first probe of host "+name, func() { r.probe(ctx) })
 	}
-	before := r.why
-	r.why = ""
-	if err := r.host.Runtime.Ready(ctx); err != nil {
-		r.why = provisioner.Sentence(err)
-	} else if err := r.host.Driver.Ready(ctx); err != nil {
-		r.why = provisioner.Sentence(err)
+}
+
+// probe asks the host, for as long as it may take. An answer that comes later is noted when it comes; until then nothing
+// more is asked.
+func (r *readiness) probe(ctx context.Context) {
+	r.mu.Lock()
+	if r.asking {
+		r.mu.Unlock()
+		return
 	}
-	r.asked = now
-	r.down.Store(r.why != "")
+	r.asking = true
+	withDriver := r.asked == 0 || r.driver != "" || sinceBoot()-r.asked >= driverEvery
+	r.mu.Unlock()
+	answered := make(chan struct{})
+	r.e.aside(&r.e.background, "a probe of host "+r.host.Name, func() {
+		defer close(answered)
+		r.ask(ctx, withDriver)
+	})
+	timer := time.NewTimer(probeTime)
+	defer timer.Stop()
+	select {
+	case <-answered:
+	case <-timer.C:
+		r.note(hangs, false)
+	}
+}
+
+// ask asks engine and driver, and notes what they answer. Whoever stops the daemon has not asked.
+func (r *readiness) ask(ctx context.Context, withDriver bool) {
+	once, cancel := context.WithTimeout(ctx, lateTime)
+	defer cancel()
+	engine, driver := cutOff, cutOff // should it panic
+	defer func() {
+		if once.Err() != nil {
+			engine, withDriver = hangs, false
+		}
+		r.mu.Lock()
+		r.asking = false
+		if ctx.Err() == nil {
+			r.engine = engine
+			if withDriver {
+				r.driver, r.asked, r.tried = driver, sinceBoot(), true
+			}
+		}
+		why := cmp.Or(engine, r.driver)
+		r.mu.Unlock()
+		if ctx.Err() == nil {
+			r.note(why, true)
+		}
+	}()
+	engine = sentenceOf(r.host.Runtime.Ready(once))
+	if withDriver && once.Err() == nil {
+		driver = sentenceOf(r.host.Driver.Ready(once))
+	}
+}
+
+// cutOff is what is found where the look itself panicked.
+const cutOff = "it could not be looked at: a fault inside bothy, see its log"
+
+// sentenceOf is an error's sentence, "" for none.
+func sentenceOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	return provisioner.Sentence(err)
+}
+
+// note keeps what was found, and tells those who wait for it. One that was found to hang is not noted over an answer that came
+// at the same moment.
+func (r *readiness) note(why string, answered bool) {
+	r.mu.Lock()
+	if !answered && (!r.asking || r.why != "") { // it is down, for a reason that says more
+
+		r.mu.Unlock()
+		return
+	}
+	if !answered {
+		r.engine = why
+	}
+	before, known := r.why, r.known
+	r.why, r.known, r.noted = why, true, sinceBoot()
+	r.mu.Unlock()
+	r.down.Store(why != "")
 	switch {
-	case before == "" && r.why != "":
-		r.e.logger.Warn("environments cannot be made now; requests wait", "host", r.host.Name, "cause", r.why)
-	case before != "" && r.why == "":
+	case before == "" && why != "":
+		r.e.logger.Warn("environments cannot be made now; requests wait", "host", r.host.Name, "cause", why)
+	case before != "" && why == "":
 		r.e.logger.Info("environments can be made again", "host", r.host.Name)
 		r.back()
 	}
-	return r.why
+	if !known || before != why {
+		nudge(r.e.holdNudge) // which writes it down
+	}
 }
 
 // back notes that environments may be made again: what waited for it is tried at once.
@@ -67,11 +195,4 @@ func (r *readiness) back() {
 	nudge(r.e.prepareNudge)
 	nudge(r.e.backNudge)
 	nudge(r.e.holdNudge) // which writes it down
-}
-
-// forget makes the next reason ask afresh.
-func (r *readiness) forget() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.asked = time.Time{}
 }

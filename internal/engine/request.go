@@ -1,13 +1,17 @@
 package engine
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
@@ -29,6 +33,9 @@ type Request struct {
 	Size string
 	// Name is made up when empty.
 	Name string
+	// Share is who may use and delete it beside Who; that of Who when empty. Absent, it leaves the hash of a request as it was
+	// before there was one: a retry may come after an upgrade.
+	Share fleet.Share `json:",omitempty"`
 	// TTL is the lease from hand-over on; the blueprint's default when nil.
 	TTL *time.Duration
 	// Idle ends the lease after a time without use; nil for never.
@@ -61,7 +68,7 @@ type wish struct {
 
 // hold is the price of its whole lease, kept back of every budget that it counts in.
 func (w *wish) hold(now time.Time) int64 {
-	return ledger.Charge(w.env.Size.RateMicros, now, now.Add(w.env.Lease.TTL))
+	return ledger.Hold(w.env.Size.RateMicros, now, now.Add(w.env.Lease.TTL))
 }
 
 // wish builds the row of a request, or says what is wrong with it.
@@ -86,6 +93,7 @@ func (e *Engine) wish(req Request, rates []fleet.Rate, now time.Time) (*wish, er
 		return nil, err
 	}
 	env.Name, env.Tenant, env.Team, env.Owner = req.Name, req.Who.Tenant, req.Who.Team, req.Who.User
+	env.Share = cmp.Or(req.Share, req.Who.Share, fleet.ShareNobody)
 	env.Project, env.PullRequest, env.IdempotencyKey = req.Project, req.PullRequest, req.IdempotencyKey
 	env.Lease, env.Vars = lease, req.Vars
 	env.SecretNames = slices.Sorted(maps.Keys(req.Secrets))
@@ -121,7 +129,7 @@ func (e *Engine) sized(req Request) (fleet.Blueprint, fleet.Size, error) {
 	}
 	size, ok := bp.SizeNamed(req.Size)
 	if !ok {
-		return bp, size, fleet.Errorf(fleet.CodeInvalid, "blueprint %s has no size %q", bp.Ref, req.Size).
+		return bp, size, fleet.Errorf(fleet.CodeInvalid, "blueprint %s has no size %q", bp.Ref, short(req.Size)).
 			WithHint("its sizes: %s", sizeNames(bp))
 	}
 	return bp, size, nil
@@ -141,6 +149,17 @@ func checkRequest(req Request) error {
 			return err
 		}
 	}
+	for _, word := range []struct{ what, is string }{{"project", req.Project}, {"pull request", req.PullRequest}} {
+		if err := checkWord(word.what, word.is); err != nil {
+			return err
+		}
+	}
+	if req.Share != "" && !req.Share.Valid() {
+		return notShare(req.Share)
+	}
+	if len(req.IdempotencyKey) > maxWordBytes {
+		return fleet.Errorf(fleet.CodeInvalid, "the idempotency key has %d bytes", len(req.IdempotencyKey)).WithHint("give at most %d", maxWordBytes)
+	}
 	if t := req.QueueTimeout; t != nil && *t < 0 {
 		return fleet.Errorf(fleet.CodeInvalid, "the queue timeout %s is less than zero", *t).
 			WithHint("0 refuses to wait at all; leave it out to wait for as long as it takes")
@@ -149,6 +168,20 @@ func checkRequest(req Request) error {
 		return err
 	}
 	return checkSecrets(req.Secrets)
+}
+
+// maxWordBytes bounds what a request says it is for: that is kept, listed, billed by and put into labels.
+const maxWordBytes = 200
+
+// checkWord refuses what is too long to keep, or would not print as it is.
+func checkWord(what, word string) error {
+	if len(word) > maxWordBytes {
+		return fleet.Errorf(fleet.CodeInvalid, "the %s has %d bytes", what, len(word)).WithHint("give at most %d", maxWordBytes)
+	}
+	if !utf8.ValidString(word) || strings.ContainsFunc(word, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return fleet.Errorf(fleet.CodeInvalid, "the %s holds a character that cannot be printed", what).WithHint("use letters, digits, signs and spaces")
+	}
+	return nil
 }
 
 func leaseOf(bp fleet.Blueprint, req Request) (fleet.Lease, error) {

@@ -34,7 +34,6 @@ func (e *Engine) stuckPools(ctx context.Context, pools []resolved, envs []fleet.
 	if err != nil {
 		return nil, err
 	}
-	s.Last = now
 	stuck := map[string]plan.Stuck{}
 	for _, st := range plan.Compute(s, now).Stuck {
 		stuck[st.Pool] = st

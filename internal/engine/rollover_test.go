@@ -40,7 +40,7 @@ func (b *bench) renewed(target int) (least, most int) {
 
 func (b *bench) poolCheck() engine.Check {
 	b.t.Helper()
-	checks := b.engine.Checks(b.t.Context())
+	checks := b.engine.CheckNow(b.t.Context())
 	i := slices.IndexFunc(checks, func(c engine.Check) bool { return c.Name == "pools" })
 	if i < 0 {
 		b.t.Fatal("pools are not checked")

@@ -3,7 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
-	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,13 +17,18 @@ type running struct {
 	mu   sync.Mutex
 	jobs map[string]*job
 	wg   sync.WaitGroup
+	// works are the goroutines that the jobs run in.
+	works sync.WaitGroup
 }
 
 type job struct {
 	action fleet.ActionKind
 	host   string
+	// slow says that a destroy has taken long: it holds no slot any more.
+	slow   bool
 	cancel context.CancelCauseFunc
 	done   chan struct{}
+	trust  *trust
 }
 
 // errReleased is the cause of a create's cancellation because nobody wants the environment any more.
@@ -55,10 +60,59 @@ func (r *running) remove(id string, j *job) {
 	r.wg.Done()
 }
 
-func (r *running) count() int {
+// full gives the actions that no slot is free for on a host. What makes environments and what destroys them have slots of their
+// own, as many each, so that neither waits for the other, and every host has its own, so that none waits for another's. A destroy
+// that has become slow has given its slot back. Of those at most as many more run: what does not end is not to take the machine.
+func (r *running) full(host string, slots int) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.jobs)
+	making, quick, slow := 0, 0, 0
+	for _, j := range r.jobs {
+		switch {
+		case j.host != host:
+		case j.action != fleet.Destroy:
+			making++
+		case j.slow:
+			slow++
+		default:
+			quick++
+		}
+	}
+	full := ""
+	if making >= slots {
+		full = fullOfMaking
+	}
+	if quick+max(slow-slowMost*slots, 0) >= slots {
+		full += fullOfDestroys
+	}
+	return full
+}
+
+// What a host may be full of.
+const (
+	fullOfMaking   = "m"
+	fullOfDestroys = "d"
+)
+
+// left gives the actions that are left alone on a host that is full of something.
+func left(full string) (actions []fleet.ActionKind) {
+	if strings.Contains(full, fullOfMaking) {
+		actions = append(actions, fleet.Create, fleet.Personalise)
+	}
+	if strings.Contains(full, fullOfDestroys) {
+		actions = append(actions, fleet.Destroy)
+	}
+	return actions
+}
+
+// slowMost is how many times as many slow destroys as slots may run beside those that hold one.
+const slowMost = 2
+
+// becomeSlow notes that a job has taken long.
+func (r *running) becomeSlow(j *job) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	j.slow = true
 }
 
 func (r *running) cancelCreate(id string) {
@@ -69,26 +123,8 @@ func (r *running) cancelCreate(id string) {
 	}
 }
 
-// cancelHosts stops all work on hosts that another daemon serves now.
-func (r *running) cancelHosts(names []string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, j := range r.jobs {
-		if slices.Contains(names, j.host) {
-			j.cancel(errFencedOff)
-		}
-	}
-}
-
 // idle is closed once nothing runs. Call it when nothing new is taken any more.
-func (r *running) idle() <-chan struct{} {
-	done := make(chan struct{})
-	go func() {
-		r.wg.Wait()
-		close(done)
-	}()
-	return done
-}
+func (r *running) idle() <-chan struct{} { return whenDone(&r.wg) }
 
 // dispatch takes recorded work and starts it, until ctx ends. What it started lives by workCtx.
 func (e *Engine) dispatch(ctx, workCtx context.Context) {
@@ -99,37 +135,53 @@ func (e *Engine) dispatch(ctx, workCtx context.Context) {
 				e.logger.Warn("holding hosts failed; it is tried again", "error", err)
 			}
 		}
-		// Creates are bounded by the plan; as many destroys may run beside them.
-		for ctx.Err() == nil && e.running.count() < 2*e.cfg.Concurrency {
-			now := e.Now()
-			served := e.hosts.served(now)
-			if len(served) == 0 {
-				break
+		for ctx.Err() == nil {
+			found, err := e.takeOne(ctx, workCtx)
+			if err != nil && ctx.Err() == nil {
+				e.logger.Error("taking work failed; it is tried again", "error", err)
 			}
-			env, ok, err := e.store.TakeWork(ctx, e.cfg.Worker, served, now, now.Add(e.cfg.WorkLease))
 			if err != nil {
-				if ctx.Err() == nil {
-					e.logger.Error("taking work failed; it is tried again", "error", err)
-				}
-				wait = time.Second
+				wait = e.apart(time.Second)
+			}
+			if !found {
 				break
 			}
-			if !ok {
-				break
-			}
-			e.start(workCtx, env)
 		}
 		return wait
 	})
 }
 
-// start does one piece of work in a goroutine of its own, with a heartbeat that keeps it.
-func (e *Engine) start(workCtx context.Context, env fleet.Environment) {
+// takeOne takes a recorded action on each group of hosts that have the same slots free, and starts it. False: there is none.
+func (e *Engine) takeOne(ctx, workCtx context.Context) (found bool, err error) {
+	groups := map[string][]string{}
+	for _, host := range e.looked(e.hosts.served(e.Now())) {
+		full := e.running.full(host, 2*e.cfg.Concurrency) // of what is made, the plan allows half
+		groups[full] = append(groups[full], host)
+	}
+	delete(groups, fullOfMaking+fullOfDestroys)
+	for full, hosts := range groups {
+		now, taken := e.Now(), sinceBoot()
+		env, ok, err := e.store.TakeWork(ctx, e.cfg.Worker, hosts, now, now.Add(e.cfg.WorkLease), left(full)...)
+		if err != nil {
+			return found, err
+		}
+		if ok {
+			found = true
+			e.start(workCtx, env, taken)
+		}
+	}
+	return found, nil
+}
+
+// start does one piece of work, which was taken at a time since boot, in a goroutine of its own, with a heartbeat that keeps it.
+func (e *Engine) start(workCtx context.Context, env fleet.Environment, taken time.Duration) {
 	ctx, cancel := context.WithCancelCause(workCtx)
 	j := &job{action: env.Work.Action, host: env.Host, cancel: cancel, done: make(chan struct{})}
+	j.trust = newTrust(taken, e.cfg.WorkLease, func() { cancel(errUntrusted) })
 	before := e.running.add(env.ID, j)
-	go func() {
+	e.aside(&e.running.works, "work on an environment", func() {
 		defer func() {
+			j.trust.end()
 			cancel(nil)
 			e.running.remove(env.ID, j)
 			nudge(e.planNudge)
@@ -137,42 +189,51 @@ func (e *Engine) start(workCtx context.Context, env fleet.Environment) {
 		}()
 		beat := make(chan struct{})
 		var wg sync.WaitGroup
-		wg.Go(func() { e.heartbeat(ctx, cancel, env, beat) })
+		defer func() { // whatever becomes of the work, its row is not kept for it any longer
+			close(beat)
+			wg.Wait()
+		}()
+		// Until the work is over, whatever becomes of its context.
+		e.keepUp(context.WithoutCancel(ctx), &wg, "the heartbeat of work", func() { e.heartbeat(ctx, j, env, beat) })
 		if before != nil {
 			// This process was asleep for longer than its work lease, and took over from itself:
 			// two Terraforms must not run on one environment.
 			before.cancel(errFencedOff)
 			<-before.done
 		}
+		if env.Work.Action == fleet.Destroy {
+			slow := time.AfterFunc(e.cfg.SlowAfter, func() {
+				e.running.becomeSlow(j)
+				nudge(e.workNudge)
+			})
+			defer slow.Stop()
+		}
 		e.tries.begin(env, e.hosts.ready[env.Host].ups.Load())
+		defer e.tries.end(env.ID)
 		e.work(ctx, env)
-		e.tries.end(env.ID)
-		close(beat)
-		wg.Wait()
-	}()
+	})
 }
 
 // work does what is recorded. A panic fails the one environment, not the daemon.
 func (e *Engine) work(ctx context.Context, env fleet.Environment) {
-	defer func() {
-		if p := recover(); p != nil {
-			e.logger.Error("work panicked", "environment", env.Name, "action", env.Work.Action, "panic", p)
-			e.yield(ctx, env, provisioner.Errorf(provisioner.Transient, string(env.Work.Action)+" environment", "a fault inside bothy: %v", p))
+	err := e.guard(string(env.Work.Action)+" of environment "+env.ID, func() {
+		switch env.Work.Action {
+		case fleet.Create:
+			e.create(ctx, env)
+		case fleet.Destroy:
+			e.destroy(ctx, env)
+		case fleet.Personalise:
+			e.personaliseLate(ctx, env)
 		}
-	}()
-	switch env.Work.Action {
-	case fleet.Create:
-		e.create(ctx, env)
-	case fleet.Destroy:
-		e.destroy(ctx, env)
-	case fleet.Personalise:
-		e.personaliseLate(ctx, env)
+	})
+	if err != nil {
+		e.yield(ctx, env, provisioner.Errorf(provisioner.Transient, string(env.Work.Action)+" environment", "%w", err))
 	}
 }
 
 // heartbeat keeps the row until the work is done. When the row was taken by
 // another, or is to be destroyed instead, it stops the work.
-func (e *Engine) heartbeat(ctx context.Context, cancel context.CancelCauseFunc, env fleet.Environment, done <-chan struct{}) {
+func (e *Engine) heartbeat(ctx context.Context, j *job, env fleet.Environment, done <-chan struct{}) {
 	ticker := time.NewTicker(e.cfg.WorkLease / 4)
 	defer ticker.Stop()
 	for {
@@ -184,18 +245,20 @@ func (e *Engine) heartbeat(ctx context.Context, cancel context.CancelCauseFunc, 
 			ctx = context.WithoutCancel(ctx)
 		case <-ticker.C:
 		}
+		sent := sinceBoot()
 		err := e.store.Heartbeat(ctx, env.ID, env.Work.Generation, e.Now().Add(e.cfg.WorkLease))
 		if errors.Is(err, store.ErrFenced) {
-			cancel(errFencedOff)
+			j.cancel(errFencedOff)
 			return
 		}
 		if err != nil {
 			e.logger.Warn("heartbeat failed", "environment", env.Name, "error", err)
 			continue
 		}
+		j.trust.renew(sent)
 		if env.Work.Action == fleet.Create {
 			if row, err := e.store.Get(ctx, env.ID); err == nil && row.Work.Action != fleet.Create {
-				cancel(errReleased)
+				j.cancel(errReleased)
 			}
 		}
 	}
@@ -235,9 +298,10 @@ func (e *Engine) yield(ctx context.Context, env fleet.Environment, cause error) 
 	wait := backoff(env.Work.Attempts)
 	if unavailable {
 		wait = e.tries.putOff(env)
-		e.hosts.ready[env.Host].forget()
-		nudge(e.holdNudge) // whether the host is away is found out, and noted, at once
+		e.hosts.ready[env.Host].forget() // whether the host is away is found out, and noted, at once
+		nudge(e.holdNudge)
 	}
+	wait = e.apart(wait)
 	e.finish(ctx, env, func(row *fleet.Environment) (store.Writes, error) {
 		row.Work.Worker, row.Work.Until = "", time.Time{}
 		if row.Work.Action != env.Work.Action || provisioner.Is(cause, provisioner.Cancelled) {
@@ -256,7 +320,10 @@ func (e *Engine) yield(ctx context.Context, env fleet.Environment, cause error) 
 		row.Reason = "tried again soon: " + row.Work.LastError
 		if unavailable {
 			// The engine being away is nobody's failed try, and takes nothing from the time to get ready.
-			if !row.Work.Deadline.IsZero() {
+			switch {
+			case row.Work.Action == fleet.Destroy && row.Work.Deadline.IsZero():
+				row.Work.Deadline = now.Add(driverAwayFor)
+			case row.Work.Action == fleet.Create && !row.Work.Deadline.IsZero():
 				row.Work.Deadline = now.Add(e.cfg.CreateDeadline)
 			}
 		} else {

@@ -18,26 +18,23 @@ const settingSafe = "safe-mode"
 type safety struct {
 	// Reason is why it cannot be believed, "" when it can: nothing unknown is removed then.
 	Reason string `json:"reason"`
-	// Since is when that was found. What is older is left as it is, but for what people ask.
+	// Since is when that was found. What is older is doubted, and left as it is but for what people ask.
 	Since time.Time `json:"since"`
+	// Rows says that the rows of what is older are marked as doubted, which earlier versions did not.
+	Rows bool `json:"rows"`
 }
 
-// doubts reports whether an environment's row may not be what has become of it.
-func (s safety) doubts(env *fleet.Environment) bool {
-	return s.Reason != "" && env.CreatedAt.Before(s.Since)
-}
-
-// leased reports whether an environment is its holder's at a time: the end of a lease is not believed where it is doubted.
-func (s safety) leased(env *fleet.Environment, at time.Time) bool {
-	return env.State == fleet.Leased && (!env.Lease.Expired(at) || s.doubts(env))
+// leasedAt reports whether an environment is its holder's at a time: the end of a lease is not believed where it is doubted.
+func leasedAt(env *fleet.Environment, at time.Time) bool {
+	return env.State == fleet.Leased && (!env.Lease.Expired(at) || env.Doubted)
 }
 
 func (e *Engine) safety(ctx context.Context) (safety, error) {
 	return setting[safety](ctx, e, settingSafe, "whether the database can be believed")
 }
 
-// doubted is what work on an environment is told that safe mode leaves alone.
-func (s safety) doubted() error {
+// errDoubted is what work on an environment is told that safe mode leaves alone.
+func errDoubted() error {
 	return &provisioner.Error{
 		Class: provisioner.Transient, Op: "work on environment", Unavailable: true,
 		Sentence: "safe mode: it is from before the database was lost or restored, and left as it is until somebody has decided: bothy orphans",
@@ -50,16 +47,21 @@ func (e *Engine) beginSafely(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.Reason == "" {
-		reason, err := e.setBack(ctx)
-		if err == nil && reason != "" {
-			s, err = e.enterSafeMode(ctx, reason)
-		}
-		if err != nil {
-			return err
-		}
-	} else {
+	switch {
+	case s.Reason == "":
+		s, err = e.enterWhen(ctx, func(ctx context.Context) (string, error) {
+			if e.cfg.Restored != "" {
+				return e.cfg.Restored, nil
+			}
+			return e.behind(ctx)
+		})
+	case !s.Rows:
+		s, err = e.doubt(ctx, s)
+	default:
 		e.tellSafe(s)
+	}
+	if err != nil {
+		return err
 	}
 	return e.saveMarks(ctx, s)
 }
@@ -74,8 +76,19 @@ func (e *Engine) lookBehind(ctx context.Context) (safety, error) {
 	if err != nil || s.Reason != "" {
 		return s, err
 	}
-	reason, err := e.behind(ctx)
+	return e.enterWhen(ctx, e.behind)
+}
+
+// enterWhen turns safe mode on when there is a reason to.
+func (e *Engine) enterWhen(ctx context.Context, why func(context.Context) (string, error)) (safety, error) {
+	reason, err := why(ctx)
 	if err != nil || reason == "" {
+		return safety{}, err
+	}
+	// The sweeps of several hosts may find the same at the same time: the first says since when.
+	e.judging.Lock()
+	defer e.judging.Unlock()
+	if s, err := e.safety(ctx); err != nil || s.Reason != "" {
 		return s, err
 	}
 	return e.enterSafeMode(ctx, reason)
@@ -83,33 +96,27 @@ func (e *Engine) lookBehind(ctx context.Context) (safety, error) {
 
 // enterSafeMode leaves all that there is to people's decisions. Nothing warm of before is handed out from then on.
 func (e *Engine) enterSafeMode(ctx context.Context, reason string) (safety, error) {
-	s := safety{Reason: reason, Since: e.Now()}
+	return e.doubt(ctx, safety{Reason: reason, Since: e.Now()})
+}
+
+func (e *Engine) doubt(ctx context.Context, s safety) (safety, error) {
+	s.Rows = true
 	text, err := json.Marshal(s)
 	if err != nil {
 		return s, fmt.Errorf("encode safe mode: %w", err)
 	}
-	// Before it is on: should this be cut off, the next look begins again.
-	if err := e.store.DistrustWarm(ctx, s.Since); err != nil {
+	e.store.ForgetSeen() // or the write would be refused as that of a database that was set back
+	ev := fleet.Event{At: e.Now(), Actor: actorSelf, Kind: "safe-mode.on", Message: s.Reason}
+	if err := e.store.Doubt(ctx, s.Since, settingSafe, string(text), ev); err != nil {
 		return s, err
 	}
-	if err := e.store.SetSetting(ctx, settingSafe, string(text)); err != nil {
-		return s, err
-	}
-	e.store.ForgetSeen()
 	e.tellSafe(s)
-	return s, e.store.AppendEvents(ctx, fleet.Event{At: s.Since, Actor: actorSelf, Kind: "safe-mode.on", Message: reason})
+	nudge(e.checkNudge)
+	return s, nil
 }
 
 func (e *Engine) tellSafe(s safety) {
 	e.logger.Warn("safe mode: nothing of before is touched until somebody decides", "reason", s.Reason, "next", "bothy orphans")
-}
-
-// setBack tells how the database is another one than this daemon knows; "" when it is not.
-func (e *Engine) setBack(ctx context.Context) (string, error) {
-	if known := e.cfg.KnownInstance; known != "" && known != e.cfg.Instance {
-		return fmt.Sprintf("the database is of the installation %s, this daemon knows the installation %s: it was lost or replaced", e.cfg.Instance, known), nil
-	}
-	return e.behind(ctx)
 }
 
 // endSafeMode ends safe mode once nothing is left to decide on.
@@ -122,13 +129,17 @@ func (e *Engine) endSafeMode(ctx context.Context, who fleet.Identity) error {
 	if err != nil || len(left) > 0 {
 		return err
 	}
+	doubted, err := e.store.Doubted(ctx)
+	if err != nil || len(doubted) > 0 {
+		return err
+	}
 	if err := e.store.SetSetting(ctx, settingSafe, ""); err != nil {
 		return err
 	}
 	nudge(e.planNudge)
-	e.logger.Info("safe mode is over: everything that exists is known")
+	e.logger.Info("safe mode is over: everything was decided on")
 	return e.store.AppendEvents(ctx, fleet.Event{
-		At: e.Now(), Actor: who.User, Kind: "safe-mode.off", Message: who.User + " decided on everything that was unknown",
+		At: e.Now(), Actor: who.User, Kind: "safe-mode.off", Message: who.User + " decided on everything that was unknown or doubted",
 	})
 }
 
@@ -139,8 +150,8 @@ func (e *Engine) checkSafeMode(ctx context.Context) Check {
 		return Check{Name: "safe-mode", Status: Warning, Message: "whether safe mode is on cannot be read: " + err.Error(), Hint: "see the check of the store"}
 	case s.Reason != "":
 		return Check{
-			Name: "safe-mode", Status: Warning, Message: s.Reason + "; nothing unknown is removed, and what is older is left as it is",
-			Hint: "see what is unknown: bothy orphans; then bothy orphans adopt --all, or bothy orphans purge",
+			Name: "safe-mode", Status: Warning, Message: s.Reason + "; nothing unknown is removed, and what is from before is left as it is",
+			Hint: "see what is to be decided: bothy orphans; then bothy orphans adopt ID or --all, or bothy orphans purge",
 		}
 	}
 	return Check{Name: "safe-mode", Status: OK, Message: "the database is the one that this daemon knows"}

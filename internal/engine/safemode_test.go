@@ -96,7 +96,7 @@ func TestSafeModeTouchesNothing(t *testing.T) {
 	}
 	// New environments are made and end as ever.
 	b.release(b.untilState(b.acquire().ID, fleet.Leased).ID)
-	warned := slices.ContainsFunc(b.engine.Checks(t.Context()), func(c engine.Check) bool { return c.Name == "safe-mode" && c.Status == engine.Warning })
+	warned := slices.ContainsFunc(b.engine.CheckNow(t.Context()), func(c engine.Check) bool { return c.Name == "safe-mode" && c.Status == engine.Warning })
 	if !warned || b.recorded("safe-mode.on") != 1 {
 		t.Error("nothing tells of safe mode")
 	}
@@ -142,8 +142,7 @@ func TestWhenSafeModeBegins(t *testing.T) {
 	}{
 		"events are missing":    {func(c *engine.Config) { c.Marks = &marks{events: 7} }, "event 7"},
 		"receipts are missing":  {func(c *engine.Config) { c.Marks = &marks{receipts: 1} }, "receipt 1"},
-		"another installation":  {func(c *engine.Config) { c.KnownInstance = "other" }, "other"},
-		"the same installation": {func(c *engine.Config) { c.KnownInstance = instance; c.Marks = &marks{} }, ""},
+		"the same installation": {func(c *engine.Config) { c.Marks = &marks{} }, ""},
 		"nothing is remembered": {func(*engine.Config) {}, ""},
 	} {
 		b := setup(t, c.change).run()
@@ -180,9 +179,6 @@ func TestAdopt(t *testing.T) {
 	b, sandbox := lostDatabase(t, ahead, patient)
 	b.run()
 	b.sweeps()
-	if _, err := b.engine.AdoptOrphans(t.Context(), ann, nil); fleet.CodeOf(err) != fleet.CodePolicy {
-		t.Fatalf("a member adopts: %v", err)
-	}
 	_, err := b.engine.AdoptOrphans(t.Context(), platform, []string{"no-such"})
 	wantCode(t, err, fleet.CodeNotFound)
 	report, err := b.engine.AdoptOrphans(t.Context(), platform, []string{"before"})
@@ -197,9 +193,9 @@ func TestAdopt(t *testing.T) {
 		env.Lease.End.Sub(env.Lease.Start) != time.Hour {
 		t.Errorf("the row is %+v", env)
 	}
-	code, err := b.engine.Exec(t.Context(), platform, env.ID, provisioner.ExecRequest{Command: []string{"true"}}, provisioner.Streams{})
-	if code != 0 || err != nil {
-		t.Errorf("it cannot be used: %d, %v", code, err)
+	end, err := b.engine.Exec(t.Context(), operator, env.ID, provisioner.ExecRequest{Command: []string{"true"}}, provisioner.Streams{})
+	if end.Code != 0 || err != nil {
+		t.Errorf("it cannot be used: %d, %v", end.Code, err)
 	}
 	b.clock.advance(10 * time.Minute)
 	b.sweeps()
@@ -225,10 +221,8 @@ func TestPurge(t *testing.T) {
 	b.run()
 	data := b.place("volume", "data", ownLabels(t, "older", 1))
 	b.sweeps()
-	_, err := b.engine.PurgeOrphans(t.Context(), ann, nil)
-	wantCode(t, err, fleet.CodePolicy)
 	// What has no sandbox cannot be adopted; of all, it is left.
-	_, err = b.engine.AdoptOrphans(t.Context(), platform, []string{"older"})
+	_, err := b.engine.AdoptOrphans(t.Context(), platform, []string{"older"})
 	wantCode(t, err, fleet.CodeConflict)
 	report, err := b.engine.PurgeOrphans(t.Context(), platform, []string{"before"})
 	if err != nil || !report.Safe || len(report.Orphans) != 1 || b.there(sandbox.ID) {
@@ -246,7 +240,7 @@ func TestPurge(t *testing.T) {
 		t.Error("the record does not tell of it")
 	}
 	// From now on what is unknown goes by itself again.
-	late := b.place("container", "late", ownLabels(t, "late", 1))
+	late := b.place("volume", "late", ownLabels(t, b.untilState(b.acquire().ID, fleet.Leased).ID, 0))
 	waitUntil(t, "it goes by itself", func() bool { b.clock.advance(10 * time.Second); b.sweeps(); return !b.there(late.ID) })
 }
 

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
@@ -9,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/provisioner"
 )
 
@@ -70,6 +72,20 @@ func (s *sealer) open(belongs string, sealed []byte) ([]byte, error) {
 		return nil, errors.New("open what was sealed: it was sealed with another key or belongs to another environment, or is damaged")
 	}
 	return text, nil
+}
+
+// ParseSecret gives a master key as it was read from a file, to which an editor may have added the end of a line.
+func ParseSecret(kept []byte) ([]byte, error) {
+	for _, end := range []string{"\r\n", "\n"} {
+		if key, ok := bytes.CutSuffix(kept, []byte(end)); ok && len(key) == secretLen {
+			return key, nil
+		}
+	}
+	if len(kept) < secretLen {
+		return nil, fleet.Errorf(fleet.CodeInvalid, "the installation's key has %d bytes, want at least %d", len(kept), secretLen).
+			WithHint("put the key back from a backup, or from the state directory of another daemon that uses this database")
+	}
+	return kept, nil
 }
 
 // NewSecret makes a master key for a new installation.

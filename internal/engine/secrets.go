@@ -11,6 +11,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/provisioner"
@@ -112,7 +113,7 @@ func checkVars(vars map[string]string) error {
 	bytes := 0
 	for _, name := range slices.Sorted(maps.Keys(vars)) {
 		if !varPattern.MatchString(name) {
-			return fleet.Errorf(fleet.CodeInvalid, "%q cannot be the name of an environment variable", name).
+			return fleet.Errorf(fleet.CodeInvalid, "%q cannot be the name of an environment variable", nameAlone(name)).
 				WithHint("use letters, digits and _, not a digit first")
 		}
 		if slices.Contains([]byte(vars[name]), 0) {
@@ -127,6 +128,12 @@ func checkVars(vars map[string]string) error {
 	return nil
 }
 
+// nameAlone is a wrong name as an error repeats it: short, and without what was put there as its value.
+func nameAlone(name string) string {
+	name, _, _ = strings.Cut(name, "=")
+	return short(name)
+}
+
 func checkSecrets(secrets map[string][]byte) error {
 	if len(secrets) > maxSecrets {
 		return fleet.Errorf(fleet.CodeInvalid, "%d secrets are too many", len(secrets)).WithHint("give at most %d", maxSecrets)
@@ -134,7 +141,7 @@ func checkSecrets(secrets map[string][]byte) error {
 	bytes := 0
 	for _, name := range slices.Sorted(maps.Keys(secrets)) {
 		if !secretPattern.MatchString(name) {
-			return fleet.Errorf(fleet.CodeInvalid, "%q cannot be the name of a secret", name).
+			return fleet.Errorf(fleet.CodeInvalid, "%q cannot be the name of a secret", nameAlone(name)).
 				WithHint("it becomes a file in %s: use letters, digits, _, - and dots, no dot or dash first", provisioner.SecretsDir)
 		}
 		bytes += len(name) + len(secrets[name])

@@ -2,7 +2,11 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
 )
 
 // sharedRead lets those who ask for the same thing at the same time share one read. What it gives was never read
@@ -23,6 +27,12 @@ type reading[T any] struct {
 	err   error
 }
 
+// sharedReadFor bounds a read, whoever waits for it: behind connections that a database which is cut off keeps waiting, there is no end.
+const sharedReadFor = 20 * time.Second
+
+// errReadCutOff is what those get whose read panicked.
+var errReadCutOff = errors.New("the read was cut off")
+
 // get gives what is there now. Those that share a read share its error, but for the end of a caller's own ctx.
 func (s *sharedRead[T]) get(ctx context.Context) (T, error) {
 	s.mu.Lock()
@@ -41,7 +51,14 @@ func (s *sharedRead[T]) get(ctx context.Context) (T, error) {
 	mine.begun = true
 	s.mu.Unlock()
 	defer close(mine.done)
-	mine.value, mine.err = s.read(context.WithoutCancel(ctx))
+	mine.err = errReadCutOff // for those that share it, should it panic
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), sharedReadFor)
+	defer cancel()
+	mine.value, mine.err = s.read(limited)
+	if mine.err != nil && limited.Err() != nil {
+		mine.err = fleet.Errorf(fleet.CodeUnavailable, "the database did not answer within %s: %v", sharedReadFor, mine.err).
+			WithHint("try again; for what is wrong: bothy doctor")
+	}
 	return mine.value, mine.err
 }
 

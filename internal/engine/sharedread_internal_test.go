@@ -6,6 +6,9 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
 )
 
 // TestSharedRead: those that ask while a read is under way share the next one, and none is given what was read before it asked.
@@ -48,5 +51,29 @@ func TestSharedRead(t *testing.T) {
 		now = 2
 		get(2)
 		wg.Wait()
+	})
+}
+
+// TestASharedReadHasAnEnd: a database that never answers keeps nobody for longer than two reads may take, whatever they wait for.
+func TestASharedReadHasAnEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := sharedRead[int]{read: func(ctx context.Context) (int, error) {
+			<-ctx.Done()
+			return 0, ctx.Err()
+		}}
+		began := time.Now()
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				if _, err := s.get(t.Context()); fleet.CodeOf(err) != fleet.CodeUnavailable {
+					t.Errorf("got %v, want unavailable", err)
+				}
+			})
+			synctest.Wait()
+		}
+		wg.Wait()
+		if took := time.Since(began); took != 2*sharedReadFor {
+			t.Errorf("the last was answered after %s, want %s", took, 2*sharedReadFor)
+		}
 	})
 }

@@ -28,6 +28,7 @@ type surroundings struct {
 	weights []fleet.Weight
 	brake   fleet.Brake
 	safe    safety
+	busy    map[string]int
 }
 
 // around reads the surroundings.
@@ -51,6 +52,7 @@ func (e *Engine) around(ctx context.Context, now time.Time) (a surroundings, err
 	if e.cfg.Weights != nil {
 		a.weights = e.cfg.Weights()
 	}
+	a.busy = e.hosts.busy()
 	a.basis.rest = a.text(now)
 	return a, nil
 }
@@ -64,7 +66,7 @@ func (a surroundings) text(now time.Time) string {
 	for _, p := range a.pools {
 		fmt.Fprintln(&b, p.Name, p.Revision, p.MatchKey, p.Size, p.Broken, p.Held, p.Failures)
 	}
-	fmt.Fprintln(&b, a.weights, a.brake, a.safe)
+	fmt.Fprintln(&b, a.weights, a.brake, a.safe, a.busy)
 	return b.String()
 }
 
@@ -74,26 +76,20 @@ func (e *Engine) snapshotAt(ctx context.Context, now time.Time) (plan.Snapshot, 
 	if err != nil {
 		return plan.Snapshot{}, err
 	}
-	return e.snapshot(ctx, around)
+	envs, err := e.store.Live(ctx)
+	return e.snapshot(around, envs), err
 }
 
-// snapshot reads the environments and puts everything together for one plan.
-func (e *Engine) snapshot(ctx context.Context, a surroundings) (plan.Snapshot, error) {
-	envs, err := e.store.Live(ctx)
-	if err != nil {
-		return plan.Snapshot{}, err
-	}
+// snapshot puts everything together for one plan.
+func (e *Engine) snapshot(a surroundings, envs []fleet.Environment) plan.Snapshot {
 	s := plan.Snapshot{
 		Environments: envs, Hosts: a.hosts, Weights: a.weights, Concurrency: e.cfg.Concurrency,
-		CreateTimes: e.creates.medians(envs), Brake: a.brake,
-	}
-	if a.safe.Reason != "" {
-		s.Untouched = a.safe.Since
+		CreateTimes: e.creates.medians(envs), Brake: a.brake, Busy: a.busy,
 	}
 	for _, p := range a.pools {
 		s.Pools = append(s.Pools, p.Pool)
 	}
-	return s, nil
+	return s
 }
 
 // settingBrake is the brake as the last plan left it, in JSON; empty when it is off.

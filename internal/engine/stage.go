@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
@@ -82,7 +83,9 @@ func (s *stages) drop(gone map[string]*stage) {
 
 // dropStages forgets the stages on hosts that another daemon serves now. It does not wait for those that are in use.
 func (e *Engine) dropStages(hosts []string) {
-	go e.stages.drop(e.stages.where(func(_ string, st *stage) bool { return slices.Contains(hosts, st.host) }))
+	e.aside(&e.background, "the end of stages", func() {
+		e.stages.drop(e.stages.where(func(_ string, st *stage) bool { return slices.Contains(hosts, st.host) }))
+	})
 }
 
 // closeStages gives all stages up, at the end.
@@ -99,18 +102,33 @@ const (
 	healthTries = 2
 )
 
-// stageLoop looks at the warm environments of this daemon's hosts now and then, and whenever it has taken a host over.
+// stageLoop looks at the warm environments of this daemon's hosts now and then, and whenever it has taken a host over. Each host is
+// looked at on its own, and not again before that has ended: one that hangs delays no other.
 func (e *Engine) stageLoop(ctx context.Context) {
+	var looks sync.WaitGroup
+	defer looks.Wait()
+	busy := map[string]*atomic.Bool{}
+	for _, name := range e.hosts.names {
+		busy[name] = &atomic.Bool{}
+	}
 	loop(ctx, e.warmNudge, func() time.Duration {
-		if err := e.lookAtWarm(ctx, e.hosts.served(e.Now())); err != nil && ctx.Err() == nil {
-			e.logger.Warn("looking at the warm environments failed; it is done again", "error", err)
+		for _, host := range e.hosts.served(e.Now()) {
+			if !busy[host].CompareAndSwap(false, true) {
+				continue
+			}
+			e.aside(&looks, "the look at warm environments of host "+host, func() {
+				defer busy[host].Store(false)
+				if err := e.lookAtWarm(ctx, host); err != nil && ctx.Err() == nil {
+					e.logger.Warn("looking at the warm environments failed; it is done again", "host", host, "error", err)
+				}
+			})
 		}
 		return e.cfg.SweepEvery
 	})
 }
 
-// lookAtWarm sees to it that every warm environment on the hosts is well, has a stage, and is frozen if its pool says so.
-func (e *Engine) lookAtWarm(ctx context.Context, served []string) error {
+// lookAtWarm sees to it that every warm environment on a host is well, has a stage, and is frozen if its pool says so.
+func (e *Engine) lookAtWarm(ctx context.Context, host string) error {
 	pools, err := e.store.Pools(ctx)
 	if err != nil {
 		return err
@@ -119,54 +137,47 @@ func (e *Engine) lookAtWarm(ctx context.Context, served []string) error {
 	for _, p := range pools {
 		frozen[p.Name] = p.Pause
 	}
-	warm, err := e.warmOn(ctx, served)
+	warm, err := e.warmOn(ctx, host)
 	if err != nil {
 		return err
 	}
-	safe, err := e.safety(ctx)
-	if err != nil {
-		return err
-	}
-	// What safe mode doubts may be in use: it is neither frozen nor taken away.
-	warm = slices.DeleteFunc(warm, func(env fleet.Environment) bool { return safe.doubts(&env) })
+	// What is doubted may be in use: it is neither frozen nor taken away, and looked at for signs of that.
+	warm = slices.DeleteFunc(warm, func(env fleet.Environment) bool {
+		if env.Doubted {
+			e.lookForUse(ctx, env)
+		}
+		return env.Doubted
+	})
 	seen := map[string]bool{}
-	slots := make(chan struct{}, stagesAtOnce)
-	var wg sync.WaitGroup
 	for _, env := range warm {
 		seen[env.ID] = true
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			if err := e.lookAt(ctx, env, frozen[env.Pool]); err != nil && ctx.Err() == nil {
-				e.logger.Warn("looking at a warm environment failed", "environment", env.ID, "pool", env.Pool, "error", err)
-			}
-		})
 	}
-	wg.Wait()
-	return e.dropOthers(ctx, seen)
+	err = sideBySide(e, "the look at a warm environment", warm, stagesAtOnce, func(env fleet.Environment) error {
+		if err := e.lookAt(ctx, env, frozen[env.Pool]); err != nil && ctx.Err() == nil {
+			e.logger.Warn("looking at a warm environment failed", "environment", env.ID, "pool", env.Pool, "error", err)
+		}
+		return nil
+	})
+	return errors.Join(err, e.dropOthers(ctx, host, seen))
 }
 
-// warmOn lists the warm environments on hosts.
-func (e *Engine) warmOn(ctx context.Context, hosts []string) ([]fleet.Environment, error) {
-	var warm []fleet.Environment
-	for _, host := range hosts {
-		for cursor := ""; ; {
-			page, next, err := e.store.List(ctx, store.Filter{States: []fleet.State{fleet.Warm}, Host: host, Limit: store.MaxLimit, Cursor: cursor})
-			if err != nil {
-				return nil, err
-			}
-			warm = append(warm, page...)
-			if cursor = next; cursor == "" {
-				break
-			}
+// warmOn lists the warm environments on a host.
+func (e *Engine) warmOn(ctx context.Context, host string) (warm []fleet.Environment, err error) {
+	for cursor := ""; ; {
+		page, next, err := e.store.List(ctx, store.Filter{States: []fleet.State{fleet.Warm}, Host: host, Limit: store.MaxLimit, Cursor: cursor})
+		if err != nil {
+			return nil, err
+		}
+		warm = append(warm, page...)
+		if cursor = next; cursor == "" {
+			return warm, nil
 		}
 	}
-	return warm, nil
 }
 
-// dropOthers forgets the stages of what is neither warm nor about to be.
-func (e *Engine) dropOthers(ctx context.Context, warm map[string]bool) error {
-	gone := e.stages.where(func(id string, _ *stage) bool { return !warm[id] })
+// dropOthers forgets the stages on a host of what is neither warm nor about to be.
+func (e *Engine) dropOthers(ctx context.Context, host string, warm map[string]bool) error {
+	gone := e.stages.where(func(id string, st *stage) bool { return st.host == host && !warm[id] })
 	for id := range gone {
 		row, err := e.store.Get(ctx, id)
 		if err != nil && fleet.CodeOf(err) != fleet.CodeNotFound {
@@ -193,7 +204,7 @@ func (e *Engine) lookAt(ctx context.Context, env fleet.Environment, freeze bool)
 	defer st.mu.Unlock()
 	// Read again under the lock: what was claimed meanwhile is not frozen any more.
 	row, err := e.store.Get(ctx, env.ID)
-	if err != nil || row.State != fleet.Warm {
+	if err != nil || row.State != fleet.Warm || row.Doubted {
 		return err
 	}
 	err = e.keepReady(ctx, h, row, st, freeze)
@@ -202,6 +213,10 @@ func (e *Engine) lookAt(ctx context.Context, env fleet.Environment, freeze bool)
 		return nil
 	}
 	if provisioner.IsUnavailable(err) || provisioner.Is(err, provisioner.Cancelled) {
+		return err
+	}
+	if errors.Is(err, errUsed) {
+		_, err := e.enterSafeMode(ctx, usedReason(row))
 		return err
 	}
 	if st.failed++; st.failed < healthTries {
@@ -216,7 +231,7 @@ func (e *Engine) keepReady(ctx context.Context, h *Host, row fleet.Environment, 
 	if err != nil {
 		return fmt.Errorf("inspect sandbox: %w", err)
 	}
-	if !status.Running && !status.Paused {
+	if status.Ended() {
 		return ended(status)
 	}
 	frozen := status.Paused
@@ -257,7 +272,23 @@ func (e *Engine) freezeWarm(ctx context.Context, h *Host, row fleet.Environment,
 	if err := pauser.Pause(ctx, row.SandboxID); err != nil {
 		return fmt.Errorf("pause sandbox: %w", err)
 	}
-	return nil
+	return e.thawClaimed(ctx, h, row.ID, row.SandboxID)
+}
+
+// thawClaimed thaws what was claimed while it was frozen. Within one process the stage's lock keeps the two apart; but this process may have
+// slept between its look at the row and the freeze, and another daemon may serve the host and have handed it over meanwhile.
+func (e *Engine) thawClaimed(ctx context.Context, h *Host, id, sandbox string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stageTimeout)
+	defer cancel()
+	row, err := e.store.Get(ctx, id)
+	if err == nil && row.State == fleet.Warm {
+		return nil
+	}
+	if err == nil && row.State != fleet.Leased {
+		return nil // it is on its way out
+	}
+	// A database that does not say whose it is leaves it running: that costs little, a frozen lease would be useless.
+	return errors.Join(err, thaw(ctx, h, sandbox))
 }
 
 // openStage opens the way in, if the runtime has such and it is not open yet.
@@ -270,8 +301,18 @@ func (e *Engine) openStage(ctx context.Context, h *Host, env fleet.Environment, 
 	if err != nil {
 		return fmt.Errorf("open a way into the sandbox: %w", err)
 	}
+	if way.Used() {
+		return errors.Join(errUsed, way.Close())
+	}
 	st.way = way
 	return nil
+}
+
+// errUsed says that a sandbox which is kept ready was used by somebody. The database does not know of it, so it is behind.
+var errUsed = provisioner.Errorf(provisioner.Conflict, "look at sandbox", "it was used by somebody")
+
+func usedReason(env fleet.Environment) string {
+	return fmt.Sprintf("the database was lost or restored: the environment %s, which it calls unused, was used by somebody", env.ID)
 }
 
 // discard destroys a warm environment that is not well.

@@ -151,7 +151,7 @@ func (e *Engine) tryAgainWhenBack(ctx context.Context) {
 			}
 			host := e.hosts.ready[t.env.Host]
 			if host.down.Load() {
-				host.reason(ctx) // so that its return is noticed at once
+				nudge(host.wake) // so that its return is noticed at once
 			}
 			ups := host.ups.Load()
 			if ups == t.ups {

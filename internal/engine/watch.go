@@ -2,61 +2,12 @@ package engine
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner"
 )
-
-// watchers wakes those who watch an environment. A wake-up says only "look
-// again"; what there is to see is in the store, so a lost or doubled one does no harm.
-type watchers struct {
-	mu sync.Mutex
-	of map[string]map[chan struct{}]struct{}
-}
-
-func (w *watchers) subscribe(id string) (wake <-chan struct{}, stop func()) {
-	ch := make(chan struct{}, 1)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.of == nil {
-		w.of = map[string]map[chan struct{}]struct{}{}
-	}
-	if w.of[id] == nil {
-		w.of[id] = map[chan struct{}]struct{}{}
-	}
-	w.of[id][ch] = struct{}{}
-	return ch, func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		delete(w.of[id], ch)
-		if len(w.of[id]) == 0 {
-			delete(w.of, id)
-		}
-	}
-}
-
-func (w *watchers) notify(id string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for ch := range w.of[id] {
-		nudge(ch)
-	}
-}
-
-func (w *watchers) notifyAll() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, waiting := range w.of {
-		for ch := range waiting {
-			nudge(ch)
-		}
-	}
-}
-
-// watchPoll is how often a watcher looks without having been woken: another process may have written.
-const watchPoll = 2 * time.Second
 
 // eventPage is how many events one look reads.
 const eventPage = 500
@@ -69,16 +20,16 @@ func (e *Engine) Watch(ctx context.Context, who fleet.Identity, nameOrID string,
 	if err != nil {
 		return err
 	}
-	wake, stop := e.watchers.subscribe(env.ID)
-	defer stop()
+	s := e.followers.subscribe(env.ID, false)
+	defer s.stop()
 	seen := int64(-1)
 	for {
 		// The row first: what happens between the two reads is in the next look.
-		env, err := e.store.Get(ctx, env.ID)
+		env, err := s.row.get(ctx)
 		if err != nil {
 			return err
 		}
-		events, err := e.store.Events(ctx, env.ID, after, eventPage)
+		events, upTo, more, err := e.followers.events(ctx, store.EventFilter{EnvironmentID: env.ID, After: after})
 		if err != nil {
 			return err
 		}
@@ -88,35 +39,33 @@ func (e *Engine) Watch(ctx context.Context, who fleet.Identity, nameOrID string,
 			}
 			seen = env.Revision
 		}
-		if len(events) > 0 {
-			after = events[len(events)-1].Seq
-		}
-		if len(events) == eventPage {
+		after = upTo
+		if more {
 			continue
 		}
 		if env.State == fleet.Destroyed {
 			return nil
 		}
-		if err := waitFor(ctx, wake, watchPoll); err != nil {
+		if err := e.followers.wait(ctx, s); err != nil {
 			return err
 		}
 	}
 }
 
-// logPoll is how often a follower looks for new lines.
-const logPoll = 500 * time.Millisecond
-
 // Logs writes an environment's log: what bothy and Terraform did, and the
 // sandbox's own output. With follow it goes on until the environment is gone.
 //
-// Errors: not_found, unavailable (the engine is away, so the sandbox's part is missing), write's error.
+// Errors: not_found, policy (it is not theirs and not shared with them), unavailable (the engine is away, so the sandbox's
+// part is missing), write's error.
 func (e *Engine) Logs(ctx context.Context, who fleet.Identity, nameOrID string, since time.Time, follow bool, write func(fleet.LogLine) error) error {
-	env, err := e.find(ctx, who, nameOrID)
+	env, err := e.permit(ctx, who, nameOrID, toUse, "read the log of")
 	if err != nil {
 		return err
 	}
 	var stored int64
 	attached := false
+	s := e.followers.subscribe(env.ID, true)
+	defer s.stop()
 	fromStore := func(l fleet.LogLine) error {
 		if attached && l.Source == "sandbox" {
 			return nil // kept when it ended, and written from the sandbox itself already
@@ -136,10 +85,10 @@ func (e *Engine) Logs(ctx context.Context, who fleet.Identity, nameOrID string, 
 		if !follow || env.State == fleet.Destroyed {
 			return nil
 		}
-		if err := waitFor(ctx, nil, logPoll); err != nil {
+		if err := e.followers.wait(ctx, s); err != nil {
 			return err
 		}
-		if env, err = e.store.Get(ctx, env.ID); err != nil {
+		if env, err = s.row.get(ctx); err != nil {
 			return err
 		}
 	}

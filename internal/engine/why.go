@@ -22,7 +22,7 @@ func (e *Engine) Why(ctx context.Context, who fleet.Identity, nameOrID string) (
 		return Why{}, err
 	}
 	why := Why{Env: env}
-	if why.Events, err = e.newestEvents(ctx, env.ID); err != nil {
+	if why.Events, err = e.store.EventsBy(ctx, store.EventFilter{EnvironmentID: env.ID, Limit: whyEvents, Newest: true}); err != nil {
 		return why, err
 	}
 	if env.State == fleet.Pending {
@@ -32,27 +32,20 @@ func (e *Engine) Why(ctx context.Context, who fleet.Identity, nameOrID string) (
 		}
 	}
 	why.Cause, why.Next = cause(env, e.Now())
+	if env.State == fleet.Destroying {
+		if sentence, next := e.causeOfDestroying(env, e.Now()); sentence != "" {
+			why.Cause, why.Next = sentence, next
+		}
+	}
+	if env.State == fleet.Leased && env.Work.Action == fleet.None {
+		if err := e.starvedSince(ctx, env, &why); err != nil {
+			return why, err
+		}
+	}
 	if err := e.blameHost(ctx, env, &why); err != nil {
 		return why, err
 	}
 	return why, nil
-}
-
-// newestEvents gives the end of an environment's record, oldest first.
-func (e *Engine) newestEvents(ctx context.Context, id string) ([]fleet.Event, error) {
-	var newest []fleet.Event
-	for after := int64(0); ; {
-		page, err := e.store.EventsBy(ctx, store.EventFilter{EnvironmentID: id, After: after, Limit: eventPage})
-		if err != nil {
-			return nil, err
-		}
-		newest = append(newest, page...)
-		newest = newest[max(len(newest)-whyEvents, 0):]
-		if len(page) < eventPage {
-			return newest, nil
-		}
-		after = page[len(page)-1].Seq
-	}
 }
 
 // cause says in one sentence why an environment is as it is, and what to do next.
@@ -138,9 +131,17 @@ func causeOfLeased(env fleet.Environment, now time.Time) (sentence, next string)
 	case env.Lease.Expired(now):
 		return "its lease ended at " + env.Lease.Ends().Format(time.RFC3339) + "; it is taken away next", "for another one: bothy up"
 	case env.Lease.Warned:
-		return "it is ready for use, and under a tenth of its lease is left", "for more time: bothy extend " + env.Name + " --by 30m"
+		return "it is ready for use, and under a tenth of its lease is left" + restarted(env), "for more time: bothy extend " + env.Name + " --by 30m"
 	}
-	return "it is ready for use until " + env.Lease.Ends().Format(time.RFC3339) + coldly(env), "use it: bothy shell " + env.Name
+	return "it is ready for use until " + env.Lease.Ends().Format(time.RFC3339) + coldly(env) + restarted(env), "use it: bothy shell " + env.Name
+}
+
+// restarted says what became of a sandbox that was started again while it was leased.
+func restarted(env fleet.Environment) string {
+	if env.Reason == "" {
+		return ""
+	}
+	return "; " + env.Reason
 }
 
 func failure(env fleet.Environment) (sentence, next string) {

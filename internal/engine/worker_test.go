@@ -193,7 +193,7 @@ func TestPanicFailsOneEnvironmentOnly(t *testing.T) {
 	b := setup(t, func(c *engine.Config) { c.Hosts[0].Driver = panicky{c.Hosts[0].Driver} }).run()
 	env := b.acquire()
 	b.until(env.ID, "given back", func(e fleet.Environment) bool { return e.Work.Attempts == 1 })
-	if _, _, err := b.engine.List(t.Context(), ann, engine.Filter{}); err != nil {
+	if _, _, err := b.engine.List(t.Context(), ann, engine.Selection{}); err != nil {
 		t.Errorf("the daemon is not well: %v", err)
 	}
 }

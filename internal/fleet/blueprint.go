@@ -24,6 +24,8 @@ type Blueprint struct {
 	DefaultSize string
 	// Inputs in the blueprint's order.
 	Inputs []Input
+	// Trusted says that the platform lets this digest go beyond the bounds of a sandbox.
+	Trusted bool
 }
 
 // Input is one typed input of a blueprint, with its limits.

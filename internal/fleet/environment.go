@@ -13,6 +13,8 @@ type Environment struct {
 	Name string
 	// Tenant, Team and Owner (the user) say who asked; all empty while it is kept warm for a pool.
 	Tenant, Team, Owner string
+	// Share is who may use and delete it beside its owner; empty while it is kept warm for a pool.
+	Share Share
 	// Project (a repository's name) and PullRequest say what it is for; may be empty.
 	Project, PullRequest string
 	// IdempotencyKey of the request, unique for its owner; empty when none was given.
@@ -60,16 +62,21 @@ type Environment struct {
 
 	// Network is the reserved network's name, written before it is used.
 	Network string
-	// SandboxID is what the runtime knows the sandbox by.
+	// SandboxID is what the runtime knows the sandbox by, StartedAt when it was started as far as is known: a later start is
+	// a restart.
 	SandboxID string
+	StartedAt time.Time
 
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
 	ReadyAt     time.Time
 	DestroyedAt time.Time
-	// BilledFrom is when its first resource was created, BilledUntil when its last was seen gone.
-	BilledFrom  time.Time
-	BilledUntil time.Time
+	// BilledFrom is when its first resource was created, BilledUntil when its last was seen gone, or was last seen before it
+	// was removed; zero while it is there. A create that is tried again begins anew: BilledBefore is the time that was
+	// between the two before. See ledger.Begin.
+	BilledFrom   time.Time
+	BilledUntil  time.Time
+	BilledBefore time.Duration
 	// BookedUntil is until when its time is in the ledger; what follows is still open.
 	BookedUntil time.Time
 	// HeldMicros and HeldFor are the money and the leased time that are held of its tenant's, team's and
@@ -78,6 +85,9 @@ type Environment struct {
 	HeldFor    time.Duration
 	// HeldAt is the moment of the request: its UTC day and month are those that it counts in. The store sets it.
 	HeldAt time.Time
+	// Doubted says that the row is from before the database was lost or restored, and that nobody has decided on it since: what
+	// it calls warm may be in use, what it calls over may have been extended. It is left as it is.
+	Doubted bool
 }
 
 // Queue is what a request that waits is told, and how long it is willing to wait.

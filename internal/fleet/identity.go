@@ -3,7 +3,7 @@ package fleet
 // Role is what a user may do beyond using environments.
 type Role string
 
-// The roles. Platform sets pools, quotas, rates and hosts, and sees every tenant.
+// The roles. Platform sets pools, quotas, rates and hosts, sees every tenant, and uses what is not theirs when they say why.
 const (
 	RoleMember   Role = "member"
 	RolePlatform Role = "platform"
@@ -23,6 +23,10 @@ type Identity struct {
 	Team  string
 	Teams []string
 	Role  Role
+	// Share is what their environments are shared with unless a request says otherwise: the organisation's default.
+	Share Share
+	// Because is why they use the platform role on what is not theirs, for the record; empty when they do not.
+	Because string
 }
 
 // Platform reports whether they may set pools, quotas and rates.
@@ -37,6 +41,14 @@ func (i Identity) Sees() string {
 	case i.Platform():
 		return ""
 	case i.Tenant == "":
+		return nobody
+	}
+	return i.Tenant
+}
+
+// Home is the tenant in which a name of theirs is looked up, whatever their role. Who has no tenant names nothing.
+func (i Identity) Home() string {
+	if i.Tenant == "" {
 		return nobody
 	}
 	return i.Tenant

@@ -14,6 +14,9 @@ import (
 // maxInputLength is the most bytes of a string input, unless the blueprint says less.
 const maxInputLength = 16 << 10
 
+// maxProblems is how many wrong inputs an error names.
+const maxProblems = 20
+
 // CheckInputs checks what was given for a blueprint's inputs, converts it to
 // string, int64, float64 or bool as the blueprint has it, and fills in defaults.
 // Numbers may come as JSON or YAML gives them, or as text from a command line.
@@ -42,6 +45,9 @@ func CheckInputs(bp Blueprint, given map[string]any) (map[string]any, error) {
 		if !slices.Contains(names, name) {
 			problems = append(problems, unknownInput(bp, name, names))
 		}
+	}
+	if more := len(problems) - maxProblems; more > 0 {
+		problems = append(problems[:maxProblems], fmt.Sprintf("and %d more", more))
 	}
 	if len(problems) > 0 {
 		return nil, Errorf(CodeInvalid, "%s", strings.Join(problems, "; ")).

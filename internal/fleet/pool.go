@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -66,8 +67,56 @@ func (p Pool) DefaultMax() int {
 // and no other may be made beside it.
 func (p Pool) NeverRenewed() bool { return p.Min > 0 && p.Min >= p.Max }
 
-// ScheduledTarget is a target for a part of the week, in UTC.
+// Zone is the time zone of a pool's schedule; "" for UTC.
+func (p Pool) Zone() string {
+	if len(p.Schedule) == 0 {
+		return ""
+	}
+	return p.Schedule[0].Zone
+}
+
+// SetZone gives a pool's schedule its time zone.
+func (p *Pool) SetZone(zone string) {
+	for i := range p.Schedule {
+		p.Schedule[i].Zone = zone
+	}
+}
+
+// zones are the locations that were asked for: each is read once.
+var zones sync.Map
+
+// CheckZone says what is wrong with the name of a time zone, as the IANA has them. "" is UTC; the machine's own is none, as two
+// machines may differ.
+func CheckZone(name string) error {
+	if name == "" {
+		return nil
+	}
+	if _, known := zones.Load(name); known {
+		return nil
+	}
+	at, err := time.LoadLocation(name)
+	if err != nil || name == "Local" {
+		return Errorf(CodeInvalid, "there is no time zone %q", name).WithHint("give one as the IANA names them, such as Europe/Berlin or UTC")
+	}
+	zones.Store(name, at)
+	return nil
+}
+
+// Location is the entry's time zone; UTC for one that is not known.
+func (s ScheduledTarget) Location() *time.Location {
+	if s.Zone != "" && CheckZone(s.Zone) == nil {
+		known, _ := zones.Load(s.Zone)
+		if at, ok := known.(*time.Location); ok {
+			return at
+		}
+	}
+	return time.UTC
+}
+
+// ScheduledTarget is a target for a part of the week, by the clock of a time zone.
 type ScheduledTarget struct {
+	// Zone is the time zone, the same for all entries of a pool; UTC when empty.
+	Zone string `json:"zone,omitempty"`
 	// Days it holds on; all when empty.
 	Days []time.Weekday `json:"days,omitempty"`
 	// From and Until are minutes since midnight; an entry whose Until is not after From runs past midnight.

@@ -66,7 +66,7 @@ var rooms = []room{
 	{name: "internal/api", may: []string{"internal/auth", "internal/engine", "internal/fleet", "internal/ledger", "provisioner"}, never: []string{module + "/internal/store"}, reach: append(dockerSDK, awsSDK...), why: "routes ask the engine and never touch the store"},
 	{name: "internal/api/wire", may: nowhere, reach: []string{module + "/internal/engine", module + "/internal/store"}, why: "wire types are what clients compile in: no daemon behind them"},
 	{name: "internal/client", may: []string{"internal/api/wire"}, why: "a client knows the wire and nothing behind it"},
-	{name: "internal/cli", may: []string{"internal/client", "internal/config", "internal/receipt", "internal/spec", "internal/api/wire"}, reach: append([]string{module + "/internal/engine", module + "/internal/store", module + "/provisioner"}, append(dockerSDK, awsSDK...)...), why: "the command line speaks to the daemon, never in its place"},
+	{name: "internal/cli", may: []string{"internal/blueprint", "internal/client", "internal/config", "internal/receipt", "internal/spec", "internal/api/wire"}, reach: append([]string{module + "/internal/engine", module + "/internal/store", module + "/provisioner"}, append(dockerSDK, awsSDK...)...), why: "the command line speaks to the daemon, never in its place"},
 
 	{name: "internal", may: everything, never: inModule(drivers), reach: append(dockerSDK, awsSDK...), why: "cmd alone names concrete drivers"},
 }

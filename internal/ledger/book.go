@@ -24,43 +24,53 @@ func AccountOf(env fleet.Environment) string {
 	return ""
 }
 
-// Book closes the open period of an environment when a change of its row makes what follows another
-// one's to pay: another account, payer, rate or host, or the end. It gives the entry, and until when
-// the time is booked from now on. It is to be called at every change, with the row before and after.
+// Book closes what is open of an environment's time when a change of its row makes what follows another
+// one's to pay: another account, payer, rate or host, another period of its bill, or the end. It gives the entries, and until
+// when the time is booked from now on. It is to be called at every change, with the row before and after.
 //
-// Entries of one environment follow each other without gap or overlap from BilledFrom to
+// Entries of one environment never overlap, and follow each other without gap from each BilledFrom to its
 // BilledUntil. A BilledFrom that is learned late (what was created is found by its label) charges
-// the time since to what the row was before the change.
+// the time since to what the row was before the change. A lease that is ended late is charged to AccountLeased until its end
+// only: the time over it is the removal's, so that no lease costs more than was held for it.
 //
-// Amounts do not drift: an entry is the difference of two charges from BilledFrom on, so the
-// entries of one rate add up to what Charge gives for their time as a whole. A change of the rate
-// needs nothing to be kept: both rates are charged from BilledFrom, and each one's difference over
+// Amounts do not drift: an entry is the difference of two charges from the bill's origin on, so the
+// entries of one rate add up to what Charge gives for their time as a whole, gaps left out. A change of the rate
+// needs nothing to be kept: both rates are charged from the origin, and each one's difference over
 // its own time is less than one micro-unit from exact.
 func Book(before, after fleet.Environment, at time.Time) (entries []Entry, booked time.Time) {
-	booked = before.BookedUntil
-	if payer(before) == payer(after) && after.BilledUntil.IsZero() {
-		return nil, booked
+	spent := before
+	post := func() {
+		if entry, ok := openUntil(spent, at, paidUntil(spent, at)); ok {
+			entries, spent.BookedUntil = append(entries, entry), entry.Until
+		}
+	}
+	if !before.BilledFrom.IsZero() && !before.BilledFrom.Equal(after.BilledFrom) {
+		post()
 	}
 	// Time is charged to what it was spent on, from when it is known to have begun.
-	spent := before
-	spent.BilledFrom, spent.BilledUntil = after.BilledFrom, after.BilledUntil
-	entry, ok := Open(spent, at)
-	if !ok {
-		return nil, booked
+	spent.BilledFrom, spent.BilledUntil, spent.BilledBefore = after.BilledFrom, after.BilledUntil, after.BilledBefore
+	if payer(before) != payer(after) || !after.State.Live() {
+		post()
 	}
-	entry.At = at
-	return []Entry{entry}, entry.Until
+	return entries, spent.BookedUntil
+}
+
+// paidUntil is until when a row's time is what its state says.
+func paidUntil(env fleet.Environment, at time.Time) time.Time {
+	if env.State == fleet.Leased && env.Lease.Held() && env.Lease.End.Before(at) {
+		return env.Lease.End
+	}
+	return at
 }
 
 // Open is what of an environment's time is not booked yet at now, as the entry that would book it;
 // false when there is nothing.
-func Open(env fleet.Environment, now time.Time) (Entry, bool) {
+func Open(env fleet.Environment, now time.Time) (Entry, bool) { return openUntil(env, now, now) }
+
+func openUntil(env fleet.Environment, now, until time.Time) (Entry, bool) {
 	e := payer(env)
-	e.At, e.From, e.Until = now, env.BookedUntil, now
-	if e.From.IsZero() {
-		e.From = env.BilledFrom
-	}
-	if !env.BilledUntil.IsZero() {
+	e.At, e.From, e.Until = now, latest(env.BookedUntil, env.BilledFrom), until
+	if !env.BilledUntil.IsZero() && (until.Equal(now) || env.BilledUntil.Before(until)) {
 		e.Until = env.BilledUntil
 	}
 	if e.Debit == "" || env.BilledFrom.IsZero() || !e.Until.After(e.From) {
@@ -84,7 +94,7 @@ func payer(env fleet.Environment) Entry {
 
 // between is the charge for a part of an environment's time, such that parts add up to the whole.
 func between(env fleet.Environment, from, until time.Time) int64 {
-	return Charge(env.Size.RateMicros, env.BilledFrom, until) - Charge(env.Size.RateMicros, env.BilledFrom, from)
+	return Charge(env.Size.RateMicros, origin(env), until) - Charge(env.Size.RateMicros, origin(env), from)
 }
 
 // RateAt is the rate of a blueprint's size (both by name) that is in force at a moment: the newest

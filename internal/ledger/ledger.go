@@ -10,22 +10,41 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
+// Money is rounded here and nowhere else: what is charged is rounded down (Charge), what is held is rounded up (Hold), each for
+// a time as a whole. Sums of parts that were rounded by themselves are no prices.
+
 // Charge is the price of the time from..until at a rate per hour, rounded down
 // to a micro-unit; 0 when until is not after from. It saturates instead of overflowing.
 func Charge(rateMicrosPerHour int64, from, until time.Time) int64 {
+	micros, _ := price(rateMicrosPerHour, from, until)
+	return micros
+}
+
+// Hold is what a lease holds of budgets: the price of its whole time from..until, rounded up, so that it is never less than
+// what entries of that time add up to, however they are cut.
+func Hold(rateMicrosPerHour int64, from, until time.Time) int64 {
+	micros, rest := price(rateMicrosPerHour, from, until)
+	if rest {
+		return plus(micros, 1)
+	}
+	return micros
+}
+
+// price is the whole micro-units of a time's price, and whether there is a fraction beyond them.
+func price(rateMicrosPerHour int64, from, until time.Time) (micros int64, rest bool) {
 	if rateMicrosPerHour <= 0 || from.IsZero() || !until.After(from) {
-		return 0
+		return 0, false
 	}
 	hi, lo := bits.Mul64(uint64(rateMicrosPerHour), uint64(until.Sub(from)))
 	if hi >= uint64(time.Hour) {
-		return math.MaxInt64
+		return math.MaxInt64, false
 	}
-	q, _ := bits.Div64(hi, lo, uint64(time.Hour))
-	return int64(min(q, math.MaxInt64))
+	q, r := bits.Div64(hi, lo, uint64(time.Hour))
+	return int64(min(q, math.MaxInt64)), r > 0 && q < math.MaxInt64
 }
 
-// Accrued is what an environment has cost its holder until now: from its first created resource, or
-// from the claim of one that was kept warm, until its last removed one. While it is warm it is what it has cost its pool.
+// Accrued is what an environment has cost its holder until now: the time in which something of it existed, or
+// from the claim on of one that was kept warm. While it is warm it is what it has cost its pool.
 func Accrued(env fleet.Environment, now time.Time) int64 {
 	until := now
 	if !env.BilledUntil.IsZero() {
@@ -40,7 +59,7 @@ func Accrued(env fleet.Environment, now time.Time) int64 {
 func AtExpiry(env fleet.Environment, now time.Time) int64 {
 	accrued := Accrued(env, now)
 	switch {
-	case !env.State.Live() || !env.BilledUntil.IsZero():
+	case !env.State.Live() || !env.BilledUntil.IsZero() && env.State != fleet.Provisioning: // between two tries nothing has ended
 		return accrued
 	case !env.Lease.Held():
 		lease := Charge(env.Size.RateMicros, now, now.Add(env.Lease.TTL))
@@ -56,5 +75,5 @@ func paidFrom(env fleet.Environment) time.Time {
 	if env.Pool != "" && env.Lease.Held() && env.Lease.Start.After(env.BilledFrom) {
 		return env.Lease.Start
 	}
-	return env.BilledFrom
+	return origin(env)
 }

@@ -57,11 +57,16 @@ var tenantsOwn = map[string]bool{"project": true, "pull-request": true}
 
 // apart gives keys that keep equal names of different tenants apart, where entries are of more than one: TENANT/NAME then,
 // also for the tenant of everybody, as a project's own name may have slashes. What belongs to none stays one group.
-func apart(key func(Entry) string, entries []Entry) func(Entry) string {
+func apart(key func(Entry) string, entries []Entry, totals []Total) func(Entry) string {
 	tenants := map[string]bool{}
 	for _, e := range entries {
 		if key(e) != "" {
 			tenants[e.Tenant] = true
+		}
+	}
+	for _, t := range totals {
+		if key(t.Entry) != "" {
+			tenants[t.Tenant] = true
 		}
 	}
 	if len(tenants) < 2 {
@@ -82,6 +87,21 @@ func apart(key func(Entry) string, entries []Entry) func(Entry) string {
 // are in order. Projects and pull requests of more than one tenant are TENANT/NAME. What is held and given back does not
 // count. CodeInvalid when by is none of them.
 func Group(entries []Entry, by string, since, until time.Time) ([]Row, error) {
+	return GroupWith(nil, entries, by, since, until)
+}
+
+// Total is what entries of one UTC day, or of another part of the time that is looked at, add up to.
+type Total struct {
+	// Day is its first moment; zero where days are not told apart.
+	Day time.Time
+	// Entry has what the entries have in common, as far as it is told apart, and the sum of their amounts. It has no time of its own.
+	Entry
+	// TimeMicros is their time, in microseconds.
+	TimeMicros int64
+}
+
+// GroupWith is Group with totals that are wholly in the time that is looked at, beside entries that are not in them.
+func GroupWith(totals []Total, entries []Entry, by string, since, until time.Time) ([]Row, error) {
 	key, known := keys[by]
 	if by != "day" && !known {
 		return nil, fleet.Errorf(fleet.CodeInvalid, "cost cannot be grouped by %q", by).
@@ -94,15 +114,25 @@ func Group(entries []Entry, by string, since, until time.Time) ([]Row, error) {
 		}
 	}
 	if tenantsOwn[by] {
-		key = apart(key, counted)
+		key = apart(key, counted, totals)
 	}
 	sums := map[[2]string]*sum{}
-	for _, e := range counted {
+	if by == "day" {
+		for _, e := range entries {
+			// Cut as a whole: parts of what was cut before would be rounded anew.
+			eachDay(e, since, until, func(day string, part Entry) { add(sums, day, part, timeOf(part)) })
+		}
+	} else {
+		for _, e := range counted {
+			add(sums, key(e), e, timeOf(e))
+		}
+	}
+	for _, t := range totals {
 		if by == "day" {
-			eachDay(e, func(day string, part Entry) { add(sums, day, part) })
+			add(sums, t.Day.UTC().Format(time.DateOnly), t.Entry, t.TimeMicros)
 			continue
 		}
-		add(sums, key(e), e)
+		add(sums, key(t.Entry), t.Entry, t.TimeMicros)
 	}
 	return sorted(sums, by == "day"), nil
 }
@@ -110,10 +140,16 @@ func Group(entries []Entry, by string, since, until time.Time) ([]Row, error) {
 // sum is a row in the making; what is less than a second is added up too.
 type sum struct {
 	Row
-	rest time.Duration
+	rest int64 // microseconds
 }
 
-func add(sums map[[2]string]*sum, key string, e Entry) {
+// timeOf is an entry's time in microseconds, which is how exact it is kept.
+func timeOf(e Entry) int64 { return e.Until.Sub(e.From).Microseconds() }
+
+const microsPerSecond = int64(time.Second / time.Microsecond)
+
+// add adds an entry's amount, and its time in microseconds, to a group.
+func add(sums map[[2]string]*sum, key string, e Entry, micros int64) {
 	at := [2]string{key, e.Currency}
 	s := sums[at]
 	if s == nil {
@@ -129,9 +165,9 @@ func add(sums map[[2]string]*sum, key string, e Entry) {
 	}
 	*field = plus(*field, e.AmountMicros)
 	s.Total = plus(s.Total, e.AmountMicros)
-	s.rest += e.Until.Sub(e.From)
-	s.Seconds = plus(s.Seconds, int64(s.rest/time.Second))
-	s.rest %= time.Second
+	s.rest += micros
+	s.Seconds = plus(s.Seconds, s.rest/microsPerSecond)
+	s.rest %= microsPerSecond
 }
 
 func sorted(sums map[[2]string]*sum, byKey bool) []Row {
@@ -176,15 +212,28 @@ func (e Entry) share(at time.Time) int64 {
 	return min(Charge(e.RateMicros, e.From, at), e.AmountMicros)
 }
 
-// eachDay cuts an entry at midnights, UTC.
-func eachDay(e Entry, do func(day string, part Entry)) {
-	for from := e.From.UTC(); from.Before(e.Until); {
+// EachDay cuts an entry of time at midnights, UTC, and calls do with each part; together they are the entry.
+func EachDay(e Entry, do func(part Entry)) {
+	eachDay(e, time.Time{}, time.Time{}, func(_ string, part Entry) { do(part) })
+}
+
+// eachDay cuts the part of an entry from since to until, zero for no bound, at midnights, UTC.
+func eachDay(e Entry, since, until time.Time, do func(day string, part Entry)) {
+	whole, _ := Clip(e, since, until)
+	for from := whole.From.UTC(); from.Before(whole.Until); {
 		next := time.Date(from.Year(), from.Month(), from.Day()+1, 0, 0, 0, 0, time.UTC)
-		if part, ok := Clip(e, from, next); ok {
+		if part, ok := Clip(e, from, earliest(next, whole.Until)); ok {
 			do(from.Format(time.DateOnly), part)
 		}
 		from = next
 	}
+}
+
+func earliest(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // plus adds and saturates instead of overflowing.

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// maxGap is how long there may be no plan before time counts as having jumped.
-	maxGap = 60 * time.Second
+	// maxJump is how far the clock may jump before the brake holds back what came due by it.
+	maxJump = 60 * time.Second
 	// trickleEvery is how often the brake lets some go.
 	trickleEvery = 60 * time.Second
 	// fewest is what the brake never holds back.
@@ -18,11 +18,10 @@ const (
 
 // brake gives how many of those due may be reaped now.
 func (p *planner) brake(due int) int {
-	b, gap := p.s.Brake, p.now.Sub(p.s.Last)
 	switch {
-	case b.On():
+	case p.s.Brake.On():
 		return p.trickle(due)
-	case p.s.Last.IsZero() || gap <= maxGap:
+	case p.s.Jumped <= maxJump:
 		return due
 	}
 	let := max(fewest, p.live/4)
@@ -32,7 +31,7 @@ func (p *planner) brake(due int) int {
 	p.plan.Brake = fleet.Brake{
 		Since: p.now, Live: p.live, Reaped: let, Last: p.now,
 		Reason: fmt.Sprintf("time jumped by %s and %d of %d environments came due at once: "+
-			"a quarter is reaped now, the rest slowly", gap.Truncate(time.Second), due, p.live),
+			"a quarter is reaped now, the rest slowly", p.s.Jumped.Truncate(time.Second), due, p.live),
 	}
 	p.holdBack(due - let)
 	return let

@@ -37,13 +37,12 @@ func TestClocks(t *testing.T) {
 	const day = 24 * time.Hour
 	tests := map[string]struct {
 		n, more       int
-		since         time.Duration // since the last plan; 0: there was none
+		jumped        time.Duration
 		reaped, heldB int
 	}{
-		"time passes as it should, and all end together":      {100, 0, time.Second, 100, 0},
-		"a minute without a plan is no jump":                  {100, 0, time.Minute, 100, 0},
-		"a longer one is":                                     {100, 0, time.Minute + 1, 25, 75},
-		"no plan was ever made":                               {100, 0, 0, 100, 0},
+		"time passes as it should, and all end together":      {100, 0, 0, 100, 0},
+		"a minute is no jump":                                 {100, 0, time.Minute, 100, 0},
+		"more is":                                             {100, 0, time.Minute + 1, 25, 75},
 		"a day's jump":                                        {100, 100, day, 50, 50},
 		"few are let go, whatever they are a part of":         {5, 0, day, 5, 0},
 		"one more than few":                                   {6, 0, day, 5, 1},
@@ -55,9 +54,7 @@ func TestClocks(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			s := ended(tc.n, tc.more)
-			if tc.since != 0 {
-				s.Last = now.Add(-tc.since)
-			}
+			s.Jumped = tc.jumped
 			p := plan.Compute(s, now)
 			if got := reaped(p); got != tc.reaped || p.Braked != tc.heldB || p.Brake.On() != (tc.heldB > 0) {
 				t.Errorf("%d reaped, %d held back, the brake is on: %t; want %d, %d", got, p.Braked, p.Brake.On(), tc.reaped, tc.heldB)
@@ -73,7 +70,7 @@ func TestClocks(t *testing.T) {
 // nothing is due; then it is off, and what ends together is reaped together again.
 func TestBrakeTrickles(t *testing.T) {
 	s := ended(60, 40)
-	s.Last = now.Add(-24 * time.Hour)
+	s.Jumped = 24 * time.Hour
 	at, left := now, 60
 	for step, want := range []int{25, 0, 5, 0, 5, 5, 5, 5, 5, 5} {
 		if step > 0 {
@@ -98,7 +95,7 @@ func TestBrakeTrickles(t *testing.T) {
 		if left > 0 && (p.Brake.Reaped != 60-left || p.Brake.Live != 100 || !p.Next.After(at) || p.Next.Sub(at) > time.Minute) {
 			t.Fatalf("step %d: the brake is %+v, next look in %s", step, p.Brake, p.Next.Sub(at))
 		}
-		s.Environments, s.Brake, s.Last = s.Environments[want:], p.Brake, at
+		s.Environments, s.Brake, s.Jumped = s.Environments[want:], p.Brake, 0
 	}
 	if left != 0 {
 		t.Fatalf("%d are still held back", left)
@@ -108,9 +105,9 @@ func TestBrakeTrickles(t *testing.T) {
 // TestBrakeLetGoByAPerson: a person clears the brake, and the rest goes at once.
 func TestBrakeLetGoByAPerson(t *testing.T) {
 	s := ended(60, 0)
-	s.Last = now.Add(-24 * time.Hour)
+	s.Jumped = 24 * time.Hour
 	plan.Compute(s, now)
-	s.Brake, s.Last = fleet.Brake{}, now
+	s.Brake, s.Jumped = fleet.Brake{}, 0
 	if p := plan.Compute(s, now); reaped(p) != 60 || p.Brake.On() {
 		t.Errorf("%d of 60 reaped, the brake is on: %t", reaped(p), p.Brake.On())
 	}
@@ -120,12 +117,11 @@ func TestBrakeLetGoByAPerson(t *testing.T) {
 func TestBrakeSurvivesASetBack(t *testing.T) {
 	s := ended(60, 0)
 	s.Brake = fleet.Brake{Since: now.Add(24 * time.Hour), Live: 60, Reaped: 15, Last: now.Add(24 * time.Hour), Reason: "a jump"}
-	s.Last = s.Brake.Last
 	p := plan.Compute(s, now)
 	if reaped(p) != 0 || p.Next.Sub(now) != time.Minute {
 		t.Fatalf("%d reaped, next look in %s", reaped(p), p.Next.Sub(now))
 	}
-	s.Brake, s.Last = p.Brake, now
+	s.Brake = p.Brake
 	if p := plan.Compute(s, now.Add(time.Minute)); reaped(p) != 3 {
 		t.Errorf("%d reaped after a minute, want 3", reaped(p))
 	}

@@ -19,6 +19,8 @@ type host struct {
 	// used is what stands on it, with what this plan starts. soon is the part of it that is about
 	// to go, promised what of the room is kept for people who wait for just that.
 	used, soon, promised fleet.Capacity
+	// filling is how many members of pools are in the making on it.
+	filling int
 	// ends are when its leases end, in order once somebody asks.
 	ends []end
 	// spare are the warm members on it that may give way to people, the least needed first.
@@ -77,6 +79,12 @@ func (h *host) roomSoon(need fleet.Capacity) bool {
 // room reports whether it fits now and breaks no promise.
 func (h *host) room(need fleet.Capacity) bool {
 	return fits(h.Capacity, sum(h.used, need)) && h.roomSoon(need)
+}
+
+// calm reports whether one more member of a pool may be made on it now: on a busy host, people's commands come first.
+func (p *planner) calm(h *host) bool {
+	most, busy := p.s.Busy[h.Name]
+	return !busy || h.filling < most
 }
 
 // freeAfter is the share of the scarcest thing that is left after placing; 1 when nothing is bounded.

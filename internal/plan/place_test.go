@@ -96,6 +96,12 @@ func TestPlacement(t *testing.T) {
 				Hosts:        []fleet.Host{host("h", 9, 4), drained(host("i", 9, 8))}, Concurrency: 1,
 			}, "1. a: host i is drained",
 		},
+		"what hangs on a host that is down keeps no place": {
+			plan.Snapshot{
+				Environments: envs(ask, env("x", fleet.Provisioning)), // on host h
+				Hosts:        []fleet.Host{down(host("h", 9, 0)), drained(host("i", 9, 0))}, Concurrency: 1,
+			}, "1. a: host h cannot be used: its engine does not answer; host i is drained",
+		},
 		"concurrency": {
 			plan.Snapshot{Environments: envs(ask, env("x", fleet.Provisioning)), Hosts: []fleet.Host{host("h", 9, 0)}, Concurrency: 1},
 			"1. a: as many environments as allowed are being made",

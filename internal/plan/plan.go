@@ -85,7 +85,7 @@ func (p *planner) classify() {
 		if env.State != fleet.Pending && h != nil {
 			h.take(env)
 		}
-		if env.CreatedAt.Before(p.s.Untouched) {
+		if env.Doubted {
 			continue
 		}
 		p.file(env, h)
@@ -107,7 +107,9 @@ func (p *planner) file(env *fleet.Environment, h *host) {
 			p.asked = append(p.asked, env)
 		}
 	case fleet.Provisioning:
-		p.making++
+		if h == nil || h.Down == "" { // what hangs on one host keeps no place from the others
+			p.making++
+		}
 		if env.Pool == "" {
 			h.endsIn(env, p.staysFor(env))
 		}

@@ -164,9 +164,9 @@ func TestLostHostIsLeftAlone(t *testing.T) {
 	}
 }
 
-// TestUntouchedIsLeftAlone: of what is older than a restored database nothing is taken away, made or given up, and it fills no
+// TestDoubtedIsLeftAlone: of what is from before a database was restored nothing is taken away, made or given up, and it fills no
 // pool; but it stands where it stands, and takes room there.
-func TestUntouchedIsLeftAlone(t *testing.T) {
+func TestDoubtedIsLeftAlone(t *testing.T) {
 	s := snap(
 		env("ended", fleet.Leased, leaseEnds(-time.Hour)),
 		env("low", fleet.Leased, leaseEnds(time.Second), func(e *fleet.Environment) { e.Lease.Warned = false }),
@@ -180,7 +180,9 @@ func TestUntouchedIsLeftAlone(t *testing.T) {
 	)
 	s.Hosts[0].Capacity = fleet.Capacity{Environments: 9}
 	s.Pools = []plan.Pool{pool("builders", "k", 1)}
-	s.Untouched = now.Add(-time.Minute)
+	for i := range s.Environments[:7] {
+		s.Environments[i].Doubted = true
+	}
 	want := []string{"destroy ended too (expired)", "start new on h", "refill builders 1"}
 	if diff := cmp.Diff(want, brief(plan.Compute(s, now))); diff != "" {
 		t.Errorf("plan (-want +got):\n%s", diff)

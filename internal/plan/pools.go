@@ -59,6 +59,9 @@ func (p *planner) member(env *fleet.Environment, h *host) {
 	}
 	pl.all++
 	pl.learn(env.Failure)
+	if env.State == fleet.Provisioning && h != nil {
+		h.filling++
+	}
 	// With no blueprint there is nothing newer to replace it with.
 	stale := env.MatchKey != pl.MatchKey && pl.Broken == ""
 	switch {

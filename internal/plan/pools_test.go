@@ -245,3 +245,29 @@ func TestPoolsShareRoom(t *testing.T) {
 		t.Errorf("plan (-want +got):\n%s", diff)
 	}
 }
+
+// TestABusyHostIsFilledSlowly: where processors are all taken, so many members of pools are made at once and no more; what people
+// asked for is begun all the same, and other hosts fill up as before.
+func TestABusyHostIsFilledSlowly(t *testing.T) {
+	pending := func(n int) []fleet.Environment { return members("p", "k", fleet.Pending, n) }
+	for name, c := range map[string]struct {
+		in   []fleet.Environment
+		busy map[string]int
+		want []string
+	}{
+		"calm":                     {pending(2), nil, []string{"start p0 on h", "start p1 on h"}},
+		"busy":                     {pending(3), map[string]int{"h": 1}, []string{"start p0 on h"}},
+		"busy, two allowed":        {pending(3), map[string]int{"h": 2}, []string{"start p0 on h", "start p1 on h"}},
+		"busy, one is in making":   {append(pending(1), members("m", "k", fleet.Provisioning, 1)...), map[string]int{"h": 1}, nil},
+		"busy, somebody asks":      {append(members("m", "k", fleet.Provisioning, 1), env("asked", fleet.Pending)), map[string]int{"h": 1}, []string{"start asked on h", "refill builders 1"}},
+		"another host is not busy": {pending(3), map[string]int{"i": 1}, []string{"start p0 on h", "start p1 on h", "start p2 on h"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := snap(c.in...)
+			s.Pools, s.Busy = []plan.Pool{pool("builders", "k", len(c.in))}, c.busy
+			if diff := cmp.Diff(c.want, brief(plan.Compute(s, now)), cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("plan (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -64,8 +64,8 @@ func (p *planner) keepRoom(need fleet.Capacity) bool {
 	return true
 }
 
-// startMembers starts pending members, the oldest first, as far as hosts and concurrency go. What
-// does not fit stays; those of a pool that is stopped are not tried.
+// startMembers starts pending members, the oldest first, as far as hosts and concurrency go, and a few at a time where a
+// host is busy. What does not fit stays; those of a pool that is stopped are not tried.
 func (p *planner) startMembers() {
 	var pending []*fleet.Environment
 	for _, pl := range p.pools {
@@ -76,12 +76,17 @@ func (p *planner) startMembers() {
 	slices.SortFunc(pending, byAge)
 	for _, env := range pending {
 		need := needOf(env.Size)
-		h := p.choose(need, func(h *host) bool { return h.room(need) })
+		h := p.choose(need, func(h *host) bool { return h.room(need) && p.calm(h) })
+		calm := h != nil
+		if !calm {
+			h = p.choose(need, func(h *host) bool { return h.room(need) })
+		}
 		switch {
 		case h == nil:
 			p.byPool[env.Pool].stuck = true
-		case p.making < p.s.Concurrency:
+		case calm && p.making < p.s.Concurrency:
 			p.start(env, h)
+			h.filling++
 		default:
 			h.used = sum(h.used, need)
 		}

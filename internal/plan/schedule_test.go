@@ -59,10 +59,17 @@ func TestNextTarget(t *testing.T) {
 			})
 		}
 		at := now.Add(time.Duration(rapid.Int64Range(0, int64(7*24*time.Hour)).Draw(t, "at")))
+		begin := now
+		if zone := rapid.SampledFrom(zones).Draw(t, "zone"); zone.name != "" {
+			p.SetZone(zone.name)
+			begin = rapid.SampledFrom(zone.odd).Draw(t, "week").AddDate(0, 0, -4)
+		}
+		at = begin.Add(at.Sub(now))
 		next := plan.Compute(plan.Snapshot{Pools: []plan.Pool{{Pool: p, Broken: "not offered"}}}, at).Next
 		target := plan.TargetNow(p, at)
-		// Targets change on the hour here, so looking at every hour of a week misses nothing.
-		for hour := at.Truncate(time.Hour).Add(time.Hour); hour.Sub(at) <= 8*24*time.Hour; hour = hour.Add(time.Hour) {
+		// Targets change on the hour of the zone, so looking at every half hour of a week misses nothing.
+		const half = 30 * time.Minute
+		for hour := at.Truncate(half).Add(half); hour.Sub(at) <= 8*24*time.Hour; hour = hour.Add(half) {
 			if plan.TargetNow(p, hour) != target {
 				if !next.Equal(hour) {
 					t.Fatalf("the target of %+v changes at %s, the next look is at %s", p, hour, next)
@@ -74,4 +81,60 @@ func TestNextTarget(t *testing.T) {
 			t.Fatalf("the target of %+v never changes, the next look is at %s", p, next)
 		}
 	})
+}
+
+// zones have days on which clocks are changed, one of them by half an hour, and offsets that are no whole hours.
+var zones = []struct {
+	name string
+	odd  []time.Time
+}{
+	{"", nil},
+	{"Europe/Berlin", []time.Time{date(2026, 3, 29), date(2026, 10, 25)}},
+	{"America/St_Johns", []time.Time{date(2026, 3, 8), date(2026, 11, 1)}},
+	{"Australia/Lord_Howe", []time.Time{date(2026, 4, 5), date(2026, 10, 4)}},
+	{"Asia/Kolkata", []time.Time{date(2026, 5, 6)}},
+}
+
+func date(year, month, day int) time.Time {
+	return time.Date(year, time.Month(month), day, 0, 0, 0, 0, time.UTC)
+}
+
+// TestTargetsFollowTheZonesClock: working hours stay working hours when clocks are changed; what is not on the wall that day is not
+// kept for, and what is there twice is twice.
+func TestTargetsFollowTheZonesClock(t *testing.T) {
+	pool := func(from, until int) fleet.Pool {
+		p := fleet.Pool{Target: 1, Max: 9, Schedule: []fleet.ScheduledTarget{{From: from, Until: until, Target: 5}}}
+		p.SetZone("Europe/Berlin")
+		return p
+	}
+	work, gap, past := pool(7*60, 19*60), pool(2*60, 3*60), pool(1*60, 2*60+30)
+	for _, c := range []struct {
+		name string
+		pool fleet.Pool
+		at   string
+		want int
+		next string
+	}{
+		{"winter", work, "2026-03-28T06:00:00Z", 5, "2026-03-28T18:00:00Z"},
+		{"the night before summer", work, "2026-03-28T18:00:00Z", 1, "2026-03-29T05:00:00Z"},
+		{"summer", work, "2026-03-29T05:00:00Z", 5, "2026-03-29T17:00:00Z"},
+		{"the night before winter", work, "2026-10-24T17:00:00Z", 1, "2026-10-25T06:00:00Z"},
+		{"winter again", work, "2026-10-25T06:00:00Z", 5, "2026-10-25T18:00:00Z"},
+		{"the hour that is left out", gap, "2026-03-29T00:59:00Z", 1, "2026-03-30T00:00:00Z"},
+		{"an end that is left out", past, "2026-03-29T00:00:00Z", 5, "2026-03-29T01:00:00Z"},
+		{"the hour that comes twice", gap, "2026-10-25T00:00:00Z", 5, "2026-10-25T02:00:00Z"},
+		{"an end that comes twice, the first time", past, "2026-10-25T00:00:00Z", 5, "2026-10-25T00:30:00Z"},
+		{"between", past, "2026-10-25T00:30:00Z", 1, "2026-10-25T01:00:00Z"},
+		{"the second time", past, "2026-10-25T01:00:00Z", 5, "2026-10-25T01:30:00Z"},
+	} {
+		at, err := time.Parse(time.RFC3339, c.at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := plan.TargetNow(c.pool, at)
+		next := plan.Compute(plan.Snapshot{Pools: []plan.Pool{{Pool: c.pool, Broken: "not offered"}}}, at).Next.UTC().Format(time.RFC3339)
+		if got != c.want || next != c.next {
+			t.Errorf("%s: %d until %s, want %d until %s", c.name, got, next, c.want, c.next)
+		}
+	}
 }

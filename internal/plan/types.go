@@ -16,18 +16,19 @@ type Snapshot struct {
 	Hosts []fleet.Host
 	// Weights of the teams; one that is missing weighs 1.
 	Weights []fleet.Weight
-	// Concurrency is how many environments may be in the making at once, over all hosts.
+	// Concurrency is how many environments may be in the making at once, over all hosts that are not down.
 	Concurrency int
+	// Busy is how many members of pools may be in the making at once on a host whose processors are all taken, by its name; one that
+	// is missing has no such bound.
+	Busy map[string]int
 	// Unavailable says why nothing can be made now on a host, by its name; one that is missing works.
 	Unavailable map[string]string
 	// CreateTimes are how long a create takes by blueprint digest (a median of late); one that is missing counts as DefaultCreateTime.
 	CreateTimes map[string]time.Duration
-	// Brake as the last plan left it. Last is when that was; zero when there was none.
-	Brake fleet.Brake
-	Last  time.Time
-	// Untouched leaves everything that was created before it as it is: it counts where it stands, and nothing is planned for
-	// it or with it. Zero in the usual case that the rows can be believed.
-	Untouched time.Time
+	// Brake as the last plan left it. Jumped is how far the clock has moved on since then beyond the time that passed: time in
+	// which nobody planned is no jump.
+	Brake  fleet.Brake
+	Jumped time.Duration
 }
 
 // Pool is a pool as it is set, with what its blueprint is now.

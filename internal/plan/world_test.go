@@ -75,7 +75,7 @@ func (w *world) jump(d time.Duration) {
 func (w *world) snapshot() plan.Snapshot {
 	s := plan.Snapshot{
 		Pools: slices.Clone(w.pools), Hosts: slices.Clone(w.hosts), Concurrency: w.concurrency,
-		Brake: w.brake, Last: w.last, Weights: []fleet.Weight{{Tenant: "acme", Team: "a", Weight: 2}},
+		Brake: w.brake, Jumped: w.now.Sub(w.last), Weights: []fleet.Weight{{Tenant: "acme", Team: "a", Weight: 2}},
 	}
 	for _, e := range w.envs {
 		s.Environments = append(s.Environments, *e)

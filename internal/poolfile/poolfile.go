@@ -11,13 +11,14 @@
 //	    pause: true
 //	    inputs:
 //	      cache_mib: 512
+//	    zone: Europe/Berlin
 //	    schedule:
 //	      - days: [mon, tue, wed, thu, fri]
 //	        from: "07:00"
 //	        until: "19:00"
 //	        target: 10
 //
-// Name, blueprint and target are required; a max that is left out is what the greatest target and surge need. Times are UTC; the first entry of a schedule that holds
+// Name, blueprint and target are required; a max that is left out is what the greatest target and surge need. Times are of zone, UTC by default; the first entry of a schedule that holds
 // wins, and one that does not end after it begins runs past midnight. Everything wrong is reported at
 // once, by file, line and column; what a blueprint must be asked about is checked by the engine.
 package poolfile
@@ -76,7 +77,7 @@ func Parse(file string, data []byte) ([]fleet.Pool, error) {
 
 func readPool(n *strictyaml.Node) fleet.Pool {
 	var p fleet.Pool
-	f := n.Object("name", "blueprint", "size", "inputs", "target", "schedule", "min", "max", "surge", "pause")
+	f := n.Object("name", "blueprint", "size", "inputs", "target", "schedule", "zone", "min", "max", "surge", "pause")
 	n.Missing(f, "name", "blueprint", "target")
 	if v := f["name"]; v != nil {
 		p.Name, _ = v.Match(nameRE, wantName)
@@ -101,6 +102,17 @@ func readPool(n *strictyaml.Node) fleet.Pool {
 			p.Schedule = append(p.Schedule, s)
 			targets = append(targets, target{at, s.Target})
 		}
+	}
+	if v := f["zone"]; v != nil {
+		const want = "a time zone as the IANA names it, such as Europe/Berlin"
+		zone := text(v, want)
+		if zone != "" && fleet.CheckZone(zone) != nil {
+			v.Want(want)
+		}
+		if len(p.Schedule) == 0 {
+			v.Fail("a zone without a schedule", "both or neither")
+		}
+		p.SetZone(zone)
 	}
 	if f["max"] == nil {
 		p.Max = p.DefaultMax()

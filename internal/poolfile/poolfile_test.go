@@ -47,7 +47,7 @@ func TestParse(t *testing.T) {
     blueprint: build
     target: 0
   - {name: c, blueprint: build, target: 2, min: 2}
-  - {name: d, blueprint: build, target: 1, surge: 2, schedule: [{from: "01:00", until: "02:00", target: 4}]}
+  - {name: d, blueprint: build, target: 1, surge: 2, zone: Europe/Berlin, schedule: [{from: "01:00", until: "02:00", target: 4}]}
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +63,7 @@ func TestParse(t *testing.T) {
 		},
 		{Name: "b", Blueprint: "build"},
 		{Name: "c", Blueprint: "build", Target: 2, Min: 2, Max: 3},
-		{Name: "d", Blueprint: "build", Target: 1, Max: 6, Surge: 2, Schedule: []fleet.ScheduledTarget{{From: 60, Until: 120, Target: 4}}},
+		{Name: "d", Blueprint: "build", Target: 1, Max: 6, Surge: 2, Schedule: []fleet.ScheduledTarget{{From: 60, Until: 120, Target: 4, Zone: "Europe/Berlin"}}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -99,6 +99,9 @@ func TestWrongPools(t *testing.T) {
 		{"a minimum that leaves no room", "pools:\n  - name: a\n    blueprint: build\n    target: 1000\n    min: 1000\n", "pools.yaml:5:10: pools[0].min: got 1000, want less than max, 1000"},
 		{"a pause that is text", "pools:\n" + good + "    pause: \"true\"\n", "pools.yaml:5:12"},
 		{"an input that is a list", "pools:\n" + good + "    inputs:\n      x: [1]\n", "pools.yaml:6:10"},
+		{"a zone that is none", "pools:\n" + good + "    zone: Europe/Berlino\n" + from7 + "1\n", "pools.yaml:5:11: pools[0].zone: got \"Europe/Berlino\", want a time zone as the IANA names it"},
+		{"the machine's own zone", "pools:\n" + good + "    zone: Local\n" + from7 + "1\n", "want a time zone as the IANA names it"},
+		{"a zone without a schedule", "pools:\n" + good + "    zone: Europe/Berlin\n", "a zone without a schedule"},
 		{"a day of another language", "pools:\n" + good + "    schedule:\n      - days: [lun]\n        from: \"07:00\"\n        until: \"08:00\"\n        target: 1\n", "want one of sun, mon"},
 		{"a time without quotes that is a number", "pools:\n" + good + "    schedule:\n      - from: 7\n        until: \"08:00\"\n        target: 1\n", "pools.yaml:6:15"},
 		{"an hour that is none", "pools:\n" + good + "    schedule:\n      - from: \"25:00\"\n        until: \"08:00\"\n        target: 1\n", "pools.yaml:6:15"},

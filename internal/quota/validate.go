@@ -48,8 +48,20 @@ func Validate(l fleet.Limits) error {
 	return names("size", l.Sizes)
 }
 
+// Bounds of a list of names.
+const (
+	maxNames     = 200
+	maxNameBytes = 200
+)
+
 func names(what string, list []string) error {
+	if len(list) > maxNames {
+		return fleet.Errorf(fleet.CodeInvalid, "%d names of a %s are too many", len(list), what).WithHint("give at most %d, or leave the list out to allow all", maxNames)
+	}
 	for i, name := range list {
+		if len(name) > maxNameBytes {
+			return fleet.Errorf(fleet.CodeInvalid, "the name of a %s has %d bytes", what, len(name)).WithHint("give at most %d", maxNameBytes)
+		}
 		alone, _, versioned := strings.Cut(name, "@")
 		switch {
 		case name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' }):

@@ -37,6 +37,28 @@ func Find(dir string) (string, error) {
 	}
 }
 
+// misnamed are what people call a spec besides FileName, as other tools take.
+var misnamed = []string{"bothy.yml", ".bothy.yaml", ".bothy.yml"}
+
+// Misnamed gives the path of a file where Find looks that is called almost as a spec is, and is not read; "" when there is none.
+func Misnamed(dir string) string {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return ""
+	}
+	top := root(dir)
+	for at := dir; ; at = filepath.Dir(at) {
+		for _, name := range misnamed {
+			if info, err := os.Stat(filepath.Join(at, name)); err == nil && info.Mode().IsRegular() {
+				return filepath.Join(at, name)
+			}
+		}
+		if at == top {
+			return ""
+		}
+	}
+}
+
 // Above gives the path of the nearest bothy.yaml above dir that Find leaves out because no repository holds both; "" when
 // there is none.
 func Above(dir string) string {

@@ -27,6 +27,9 @@ var corpus = []struct {
 	{doc: "version: 1\nname: '2048'\n", good: true},
 	{doc: "version: 1\nidle: 15m\nenv: {CI: '1', _x: \"a\\nb\", Path_2: ''}\n", good: true},
 	{doc: "version: 1\nenv: {}\n", good: true},
+	{doc: "version: 1\nshare: nobody\n", good: true},
+	{doc: "version: 1\nshare: team\n", good: true},
+	{doc: "version: 1\nshare: tenant\n", good: true},
 	{doc: "version: 1\nblueprint: build@1.0.0-rc.1+x\n", good: true},
 	{doc: "version: 1\nttl: 1.5d\n", good: true},
 	{doc: "version: 1\nttl: 0h1s\n", good: true},
@@ -36,6 +39,12 @@ var corpus = []struct {
 	{doc: "version: 1\nname: " + strings.Repeat("a", 63) + "\n", good: true},
 	{doc: "version: 1\nparams: {a: " + strings.Repeat("é", 4096) + "}\n", good: true},
 	{doc: "version: 1\nparams: {a: \"x\\ny\"}\n", good: true},
+
+	{doc: "version: 1\nname: a-b\n", good: true},
+	{doc: "version: 1\nname: abcdefghijklmno\n", good: true},
+	{doc: "version: 1\nsize: s-\n", good: true},
+	{doc: "version: 1\nname: web-\n"},
+	{doc: "version: 1\nname: abcdefghijklmnop\n"},
 
 	{doc: "{}\n"},
 	{doc: "[]\n"},
@@ -67,6 +76,10 @@ var corpus = []struct {
 	{doc: "version: 1\nttl: 1h 5m\n"},
 	{doc: "version: 1\nttl: 1ms\n"},
 	{doc: "version: 1\nttl: ''\n"},
+	{doc: "version: 1\nshare: all\n"},
+	{doc: "version: 1\nshare: ''\n"},
+	{doc: "version: 1\nshare: true\n"},
+	{doc: "version: 1\nshare: \"team\\n\"\n"},
 	{doc: "version: 1\nidle: 900\n"},
 	{doc: "version: 1\nidle: 0m\n"},
 	{doc: "version: 1\nenv: []\n"},
@@ -143,13 +156,13 @@ func TestSchemaDescribesEveryProperty(t *testing.T) {
 	if s.Schema != "https://json-schema.org/draft/2020-12/schema" {
 		t.Errorf("$schema is %q", s.Schema)
 	}
-	for _, name := range []string{"version", "name", "blueprint", "size", "ttl", "idle", "env", "params", "source"} {
+	for _, name := range []string{"version", "name", "blueprint", "size", "share", "ttl", "idle", "env", "params", "source"} {
 		if s.Properties[name].Description == "" {
 			t.Errorf("%s has no description", name)
 		}
 	}
-	if len(s.Properties) != 9 {
-		t.Errorf("the schema has %d properties, the parser 9", len(s.Properties))
+	if len(s.Properties) != 10 {
+		t.Errorf("the schema has %d properties, the parser 10", len(s.Properties))
 	}
 }
 

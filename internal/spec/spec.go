@@ -38,6 +38,8 @@ type Spec struct {
 	Blueprint string
 	// Size is one of the blueprint's sizes.
 	Size string
+	// Share is who may use and delete it beside whoever asks: nobody, team or tenant; empty for the organisation's default.
+	Share string
 	// TTL is how long the environment is wanted; 0 for the blueprint's default.
 	TTL time.Duration
 	// Idle ends the lease after a time without use; 0 for never.
@@ -60,10 +62,13 @@ func (s Spec) Place(path string) string { return s.places[path] }
 
 // What the fields may hold; schema.json says the same, and a test compares.
 const (
-	namePattern      = `^[a-z0-9][a-z0-9-]{0,62}$`
+	namePattern      = `^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`
+	idPattern        = `^[a-z2-7]{16}$`
+	sizePattern      = `^[a-z0-9][a-z0-9-]{0,62}$`
 	blueprintPattern = `^[a-z0-9][a-z0-9-]{0,62}(@[0-9A-Za-z][0-9A-Za-z.+-]{0,63})?$`
 	paramPattern     = `^[a-z][a-z0-9_]{0,62}$`
 	varPattern       = `^[A-Za-z_][A-Za-z0-9_]{0,127}$`
+	sharePattern     = `^(nobody|team|tenant)$`
 	ttlPattern       = `^([0-9]{1,9}(\.[0-9]{1,9})?[dhms])+$`
 	maxParams        = 100
 	maxParamLength   = 4096
@@ -73,14 +78,19 @@ const (
 
 var (
 	nameRE      = regexp.MustCompile(namePattern)
+	idRE        = regexp.MustCompile(idPattern)
+	sizeRE      = regexp.MustCompile(sizePattern)
 	blueprintRE = regexp.MustCompile(blueprintPattern)
 	paramRE     = regexp.MustCompile(paramPattern)
+	shareRE     = regexp.MustCompile(sharePattern)
 	varRE       = regexp.MustCompile(varPattern)
 )
 
 const (
-	wantName      = `a name of up to 63 of a-z, 0-9 and "-", beginning with a letter or digit`
+	wantName      = `a name of up to 63 of a-z, 0-9 and "-", with a letter or digit at both ends`
+	wantNoID      = "a name that has not the form of an environment's id: add a dash, or use another length than 16"
 	wantBlueprint = `a blueprint's name, or name@version`
+	wantShare     = "nobody, team or tenant"
 	wantSource    = `a folder relative to this file and not above it, or "none"`
 )
 
@@ -103,7 +113,7 @@ func (s *Spec) read(root *strictyaml.Node) {
 		root.Fail("an empty file", fmt.Sprintf(`at least "version: %d"`, Version))
 		return
 	}
-	fields := root.Object("version", "name", "blueprint", "size", "ttl", "idle", "env", "params", "source")
+	fields := root.Object("version", "name", "blueprint", "size", "share", "ttl", "idle", "env", "params", "source")
 	root.Missing(fields, "version")
 	s.places = make(map[string]string, len(fields))
 	for key, n := range fields {
@@ -115,11 +125,15 @@ func (s *Spec) read(root *strictyaml.Node) {
 				n.Want("%s", want)
 			}
 		case "name":
-			s.Name = match(n, nameRE, wantName)
+			if s.Name = match(n, nameRE, wantName); idRE.MatchString(s.Name) {
+				n.Want("%s", wantNoID)
+			}
 		case "blueprint":
 			s.Blueprint = match(n, blueprintRE, wantBlueprint)
 		case "size":
-			s.Size = match(n, nameRE, "the name of one of the blueprint's sizes")
+			s.Size = match(n, sizeRE, "the name of one of the blueprint's sizes")
+		case "share":
+			s.Share = match(n, shareRE, wantShare)
 		case "ttl":
 			s.TTL = readTTL(n)
 		case "idle":

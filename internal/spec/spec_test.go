@@ -72,8 +72,8 @@ source: ../other
 `))
 	want := []string{
 		`bothy.yaml:1:10: version: got 2, want 1, the only version there is`,
-		`bothy.yaml:2:7: name: got "My_Shop", want a name of up to 63 of a-z, 0-9 and "-", beginning with a letter or digit`,
-		`bothy.yaml:3:1: siez: got an unknown key, want "size", or another of version, name, blueprint, size, ttl, idle, env, params, source`,
+		`bothy.yaml:2:7: name: got "My_Shop", want a name of up to 63 of a-z, 0-9 and "-", with a letter or digit at both ends`,
+		`bothy.yaml:3:1: siez: got an unknown key, want "size", or another of version, name, blueprint, size, share, ttl, idle, env, params, source`,
 		`bothy.yaml:4:12: blueprint: got a list, want a blueprint's name, or name@version`,
 		`bothy.yaml:6:10: size: got 100, want the name of one of the blueprint's sizes`,
 		`bothy.yaml:7:6: ttl: got "0s", want a time above 0 and up to 366d, such as 30m, 1h30m or 2d`,

@@ -155,9 +155,11 @@ func insertRow(ctx context.Context, tx *txn, b *batch, env fleet.Environment, re
 	if err != nil {
 		return env, err
 	}
+	unnamed := tx.changed.unnamed
 	if _, err := tx.ExecContext(ctx, insertEnv, append(values, requestHash)...); err != nil {
 		return env, nameTaken(err, env.Name)
 	}
+	tx.changed.name(unnamed, env.ID)
 	if env, err = kept(values); err != nil {
 		return env, err
 	}

@@ -46,6 +46,9 @@ func (a *alteration) record(ctx context.Context, tx *txn, b *batch) (err error) 
 	b.moved(before, after, spent)
 	if a.writes.Receipt != nil {
 		b.receipts = append(b.receipts, toSign{before.ID, a.writes.Receipt})
+		if err := dropObjects(ctx, tx, before.ID); err != nil {
+			return err
+		}
 	}
 	if a.writes.EstimateOff != nil {
 		if err := keepEstimate(ctx, tx, after, *a.writes.EstimateOff); err != nil {
@@ -60,8 +63,9 @@ func (a *alteration) record(ctx context.Context, tx *txn, b *batch) (err error) 
 
 // writeRows writes the next revision of rows.
 func writeRows(ctx context.Context, tx *txn, all []*alteration) error {
-	rows := make([][]any, len(all))
+	rows, ids, unnamed := make([][]any, len(all)), make([]string, len(all)), tx.changed.unnamed
 	for i, a := range all {
+		ids[i] = a.after.ID
 		a.after.Revision = a.before.Revision + 1
 		values, err := valuesOf(&a.after)
 		if err != nil {
@@ -78,6 +82,7 @@ func writeRows(ctx context.Context, tx *txn, all []*alteration) error {
 			return err
 		}
 	}
+	tx.changed.name(unnamed, ids...)
 	for i, a := range all {
 		var err error
 		if a.after, err = kept(rows[i]); err != nil {
@@ -103,11 +108,12 @@ func legal(before, after *fleet.Environment) error {
 }
 
 // holderKept checks that a change leaves a row to those that have it. Only a claim gives a row to
-// somebody: a pool's warm one, once, as it can never be warm again.
+// somebody: a pool's warm one, once, as it can never be warm again; or a doubted one that somebody has whom nobody knows.
 func holderKept(before, after *fleet.Environment) error {
 	same := before.Tenant == after.Tenant && before.Team == after.Team && before.Owner == after.Owner &&
 		before.IdempotencyKey == after.IdempotencyKey && before.HeldAt.Equal(after.HeldAt)
-	claimed := before.Pool != "" && before.State == fleet.Warm && after.State == fleet.Leased
+	unknown := before.Doubted && before.State == fleet.Leased && before.Tenant == "" && after.Tenant != ""
+	claimed := before.Pool != "" && (before.State == fleet.Warm || unknown) && after.State == fleet.Leased
 	switch {
 	case claimed && before.Tenant+before.Team+before.Owner+before.IdempotencyKey != "":
 		return fleet.Errorf(fleet.CodeInternal, "claim environment %s: it is somebody's already", before.ID)

@@ -69,6 +69,9 @@ func (b *batch) flush(ctx context.Context, tx *txn) error {
 		}
 		all = append(all, statements...)
 	}
+	for _, e := range b.events {
+		tx.told = append(tx.told, e.EnvironmentID)
+	}
 	if len(b.events) > 0 {
 		all = append(all, statement{text: "SELECT value FROM counters WHERE name = '" + eventsCounter + "'", into: []any{&tx.events}})
 	}

@@ -85,6 +85,36 @@ func BenchmarkStore(b *testing.B) {
 			}
 		}
 	})
+	kept := s.Keep()
+	read := func(b *testing.B) {
+		if live, err := kept.Live(b.Context()); err != nil || len(live) != n {
+			b.Fatal(len(live), err)
+		}
+	}
+	read(b)
+	b.Run("KeptAtRest", func(b *testing.B) {
+		defer cpuTime(b)()
+		for b.Loop() {
+			read(b)
+		}
+	})
+	b.Run("KeptAfter20", func(b *testing.B) {
+		var cpu time.Duration
+		for b.Loop() {
+			for i := range 20 {
+				if _, err := s.Change(b.Context(), sample(2*i).ID, store.Expect{}, func(e *fleet.Environment) (store.Writes, error) {
+					e.Work.Attempts++
+					return store.Writes{}, nil
+				}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			before := cpuUsed(b)
+			read(b)
+			cpu += cpuUsed(b) - before
+		}
+		b.ReportMetric(float64(cpu.Microseconds())/float64(b.N), "cpu-µs/read")
+	})
 	b.Run("List50", func(b *testing.B) {
 		defer cpuTime(b)()
 		for b.Loop() {
@@ -104,7 +134,7 @@ func BenchmarkStore(b *testing.B) {
 	b.Run("Find", func(b *testing.B) {
 		defer cpuTime(b)()
 		for b.Loop() {
-			if _, err := s.Find(b.Context(), "acme", "hello-5000"); err != nil {
+			if _, err := s.Find(b.Context(), store.Lookup{ID: "hello-5000", Sees: "acme", Name: "hello-5000", Tenant: "acme"}); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -8,9 +8,10 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
-// findWarm reads whole rows, so that it locks what it gives: on PostgreSQL it passes over
+// findWarm passes over what stands on a host that is down: whoever got it would wait in vain. It reads whole rows, so that it locks what it gives: on PostgreSQL it passes over
 // rows that others are about to take, and looks again at those that were taken while it waited for nothing.
-var findWarm = selectEnvs + `WHERE state = 'warm' AND match_key = $1 AND work_action = '' AND pool <> ''
+var findWarm = selectEnvs + `WHERE state = 'warm' AND doubted = 0 AND match_key = $1 AND work_action = '' AND pool <> ''
+		AND NOT EXISTS (SELECT 1 FROM hosts WHERE hosts.name = environments.host AND hosts.down <> '')
 	ORDER BY pool, ready_at, id LIMIT $2`
 
 // claim gives requests the warm environments that nobody else takes, to as many as there are some for. It writes the
@@ -52,9 +53,11 @@ func (s *Store) claim(ctx context.Context, tx *txn, b *batch, all []*admitting, 
 			continue
 		}
 		const write = "UPDATE environments SET request_hash = $1 WHERE id = $2"
+		unnamed := tx.changed.unnamed
 		if _, err := tx.ExecContext(ctx, write, one.a.RequestHash, one.got.Env.ID); err != nil {
 			return err
 		}
+		tx.changed.name(unnamed, one.got.Env.ID)
 	}
 	return nil
 }
@@ -74,8 +77,8 @@ func (a *Admission) take(warm fleet.Environment) (*alteration, error) {
 }
 
 // Replace takes a claimed environment that turned out bad away from its request and gives the request
-// another: in one transaction strip is called on the bad row (it must end Destroying, with no tenant,
-// team, owner, key; its name becomes its id), which then counts for nobody, and the rest is as Admit
+// another: in one transaction strip is called on the bad row (it must end Destroying, or Leased and doubted when it
+// turned out to be somebody's; with no tenant, team, owner, key; its name becomes its id), which then counts for nobody, and the rest is as Admit
 // does without Decide: another warm one, else a new pending row. It counts in the periods that the request was
 // admitted in, and of what the bad one has cost nothing counts. Without a RequestHash the bad one's is kept.
 //
@@ -128,8 +131,9 @@ func takeAway(
 	if err != nil {
 		return passed{err}
 	}
-	if env.State != fleet.Destroying || env.Name != bad.ID || env.Tenant+env.Team+env.Owner+env.IdempotencyKey != "" {
-		return fleet.Errorf(fleet.CodeInternal, "replace environment %s: it must end destroying, nobody's, and named by its id", bad.ID)
+	withdrawn := env.State == fleet.Leased && env.Doubted && env.Work.Action == fleet.None // whoever has it is not known
+	if env.State != fleet.Destroying && !withdrawn || env.Name != bad.ID || env.Tenant+env.Team+env.Owner+env.IdempotencyKey != "" {
+		return fleet.Errorf(fleet.CodeInternal, "replace environment %s: it must end destroying or doubted, nobody's, and named by its id", bad.ID)
 	}
 	writes.Secrets = []byte{}
 	return alter(ctx, tx, b, &alteration{before: bad, after: env, writes: writes})

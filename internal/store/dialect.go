@@ -6,11 +6,13 @@ type dialect struct {
 	// ends. skipLocked also leaves out rows that another transaction has locked. The key of a row
 	// never changes, so records that point at it may be added meanwhile. SQLite has one writer and needs neither.
 	forUpdate, skipLocked string
+	// forShare ends a SELECT of what nobody may write until the transaction ends.
+	forShare string
 }
 
 var (
 	sqliteDialect   = dialect{}
-	postgresDialect = dialect{forUpdate: " FOR NO KEY UPDATE", skipLocked: " FOR NO KEY UPDATE SKIP LOCKED"}
+	postgresDialect = dialect{forUpdate: " FOR NO KEY UPDATE", skipLocked: " FOR NO KEY UPDATE SKIP LOCKED", forShare: " FOR SHARE"}
 )
 
 // forUpdate is for the end of a SELECT of rows that are then written.

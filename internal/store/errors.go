@@ -16,6 +16,9 @@ import (
 // ErrSetBack says that the database ends before what this process has recorded in it, so it was restored meanwhile. It carries CodeUnavailable.
 var ErrSetBack = errors.New("the database was restored to an earlier time")
 
+// ErrDamaged says that the database's file cannot be read any more. It carries CodeUnavailable.
+var ErrDamaged = errors.New("the database is damaged")
+
 // The ways in which a write comes too late; all carry CodeConflict.
 var (
 	// ErrNameTaken: a live environment of the tenant has the name.
@@ -24,6 +27,8 @@ var (
 	ErrMoved = errors.New("the environment has moved on")
 	// ErrFenced: the work was taken over, so the writer's generation is an old one.
 	ErrFenced = errors.New("the work was taken over by another worker")
+	// ErrDeposed: another daemon has taken the lead, so what is written in the name of the former leader is refused.
+	ErrDeposed = errors.New("another daemon leads now")
 )
 
 // passed marks an error of the caller's own function, which is handed back as it is.
@@ -42,6 +47,14 @@ func (s *Store) fault(ctx context.Context, doing string, err error) error {
 		return err
 	}
 	if ended := ctx.Err(); ended != nil {
+		if errors.Is(ended, context.DeadlineExceeded) {
+			// A time-out of one's own says nothing of what was asked for: it may be tried again.
+			if !errors.Is(err, ended) {
+				err = fmt.Errorf("%w: %w", ended, err)
+			}
+			return fleet.Errorf(fleet.CodeUnavailable, "%s: the database did not answer in time: %w", doing, err).
+				WithHint("look whether the database at %s works and is not overloaded", s.where)
+		}
 		if errors.Is(err, ended) {
 			return fleet.Errorf(fleet.CodeInternal, "%s: %w", doing, err)
 		}
@@ -67,7 +80,9 @@ func (s *Store) sqliteFault(doing string, primary int, err error) error {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return unavailable.WithHint("another process holds %s: only one bothyd may use it", s.where)
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
-		return unavailable.WithHint("%s is damaged or not a database of bothy: move it away and put a backup in its place", s.where)
+		s.damage.Store(true)
+		return fleet.Errorf(fleet.CodeUnavailable, "%s: %w: %w", doing, ErrDamaged, err).
+			WithHint("%s is damaged or not a database of bothy: put a backup in its place: bothyd restore FILE", s.where)
 	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_AUTH:
 		return unavailable.WithHint("%s and its folder must exist and be writable by bothyd's user", s.where)
 	case sqlite3.SQLITE_NOMEM:

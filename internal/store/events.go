@@ -18,6 +18,21 @@ type EventFilter struct {
 	Newest bool
 }
 
+// Matches reports whether an event is among those that a filter selects, its limit left out.
+func (f EventFilter) Matches(e fleet.Event) bool {
+	if e.Seq <= f.After {
+		return false
+	}
+	for _, c := range []struct{ wanted, is string }{
+		{f.EnvironmentID, e.EnvironmentID}, {f.Pool, e.Pool}, {f.Host, e.Host}, {f.Tenant, e.Tenant},
+	} {
+		if c.wanted != "" && c.wanted != c.is {
+			return false
+		}
+	}
+	return true
+}
+
 const eventColumns = "seq, at, environment_id, pool, host, tenant, team, owner, kind, message, actor"
 
 func eventFields(e *fleet.Event) []any {
@@ -73,10 +88,11 @@ func (s *Store) AppendEvents(ctx context.Context, events ...fleet.Event) error {
 	return s.inTx(ctx, "record events", func(tx *txn) error { return recordEvents(ctx, tx, events) })
 }
 
+const readMarks = `SELECT (SELECT value FROM counters WHERE name = 'events'), (SELECT value FROM counters WHERE name = 'receipts')`
+
 // Marks gives the highest numbers of the records: what a restored database would be behind of.
 func (s *Store) Marks(ctx context.Context) (events, receipts int64, err error) {
-	const query = `SELECT (SELECT value FROM counters WHERE name = 'events'), (SELECT value FROM counters WHERE name = 'receipts')`
-	err = s.read.QueryRowContext(ctx, query).Scan(&events, &receipts)
+	err = s.read.QueryRowContext(ctx, readMarks).Scan(&events, &receipts)
 	return events, receipts, s.fault(ctx, "read marks", err)
 }
 

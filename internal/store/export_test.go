@@ -12,7 +12,10 @@ func (s *Store) WriteDB() *sql.DB { return s.write }
 func (s *Store) ReadDB() *sql.DB { return s.read }
 
 // TakeWorkSQL is what TakeWork runs for a number of hosts.
-func (s *Store) TakeWorkSQL(hosts int) string { return s.takeWork(hosts) }
+func (s *Store) TakeWorkSQL(hosts int) string { return s.takeWork(hosts, 0) }
+
+// TakeWorkOfSQL is the same for a number of actions.
+func (s *Store) TakeWorkOfSQL(hosts, actions int) string { return s.takeWork(hosts, actions) }
 
 // Fault is what every error of the database goes through.
 func (s *Store) Fault(ctx context.Context, doing string, err error) error {

@@ -4,7 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"strings"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
@@ -42,25 +43,38 @@ func (s *Store) DeclareHost(ctx context.Context, h fleet.Host) error {
 	})
 }
 
-// HoldHosts renews this worker's hold on those of the named hosts that it has, and takes those that
-// nobody has, whose holder's time is over, or whose holder is an earlier process of the same daemon
-// (worker ids are "<daemon>.<process>"). Taking one raises its generation and frees what others were
-// doing on its environments: a late write of theirs is then fenced. Every host held was seen at now, and is served
-// at the worker's address. It gives the hosts that this worker holds now, by name, and how many environments were
-// freed. Names that were not declared are passed over.
-func (s *Store) HoldHosts(
-	ctx context.Context, worker, address string, names []string, now, until time.Time,
-) (held []fleet.Host, taken int, err error) {
-	if worker == "" {
-		return nil, 0, fleet.Errorf(fleet.CodeInternal, "hold hosts: the worker has no name")
+// Hold is what a worker wants to hold.
+type Hold struct {
+	// Worker is "<daemon>.<process>"; people reach its API at Address.
+	Worker, Address string
+	Names           []string
+	// Ended are workers that are known to have ended: whoever waits for their time to be over waits in vain.
+	Ended []string
+}
+
+// Held is what came of it.
+type Held struct {
+	// Hosts are held now, Others are declared and held by another worker; both by name.
+	Hosts, Others []fleet.Host
+	// Freed is how many environments were worked on by somebody whose time is over.
+	Freed int
+}
+
+// HoldHosts renews a worker's hold on those of the named hosts that it has, and takes those that nobody has, whose holder's
+// time is over, or whose holder has ended. Taking one raises its generation. What others were doing on its environments is
+// freed when their time is over or they have ended, and a late write of theirs is then fenced; whoever still renews its work
+// finishes it. Every host held was seen at now, and is served at the worker's address. Names that were not declared are passed over.
+func (s *Store) HoldHosts(ctx context.Context, want Hold, now, until time.Time) (got Held, err error) {
+	if want.Worker == "" {
+		return Held{}, fleet.Errorf(fleet.CodeInternal, "hold hosts: the worker has no name")
 	}
-	if len(names) == 0 {
-		return nil, 0, nil
+	if len(want.Names) == 0 {
+		return Held{}, nil
 	}
 	err = s.inTx(ctx, "hold hosts", func(tx *txn) error {
-		held, taken = nil, 0
+		got = Held{}
 		// Always in the same order, so that two daemons do not wait for each other.
-		rows, err := tx.QueryContext(ctx, selectHosts+"WHERE name IN ("+placeholders(1, len(names))+") ORDER BY name"+s.forUpdate(), list(names)...)
+		rows, err := tx.QueryContext(ctx, selectHosts+"WHERE name IN ("+placeholders(1, len(want.Names))+") ORDER BY name"+s.forUpdate(), list(want.Names)...)
 		if err != nil {
 			return err
 		}
@@ -69,55 +83,66 @@ func (s *Store) HoldHosts(
 			return err
 		}
 		for _, h := range found {
-			if !mayHold(h, worker, now) {
+			ended := s.ended(h.Worker, want.Worker, want.Ended)
+			if h.Worker != "" && h.Worker != want.Worker && !ended && !h.Until.Before(now) {
+				got.Others = append(got.Others, h)
 				continue
 			}
-			freed, err := hold(ctx, tx, &h, worker, address, now, until)
+			gone := want.Ended
+			if ended {
+				gone = append(slices.Clone(gone), h.Worker)
+			}
+			freed, err := s.hold(ctx, tx, &h, want, gone, now, until)
 			if err != nil {
 				return err
 			}
-			held, taken = append(held, h), taken+freed
+			got.Hosts, got.Freed = append(got.Hosts, h), got.Freed+freed
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, 0, err
+		return Held{}, err
 	}
-	return held, taken, nil
+	return got, nil
 }
 
-// mayHold tells whether a worker may renew its hold on a host, or take it.
-func mayHold(h fleet.Host, worker string, now time.Time) bool {
-	return h.Worker == "" || h.Worker == worker || h.Until.Before(now) || daemonOf(h.Worker) == daemonOf(worker)
-}
-
-// daemonOf gives the daemon of a worker id. Only one process of a daemon runs at a time: it
-// holds the lock of its state folder.
-func daemonOf(worker string) string {
-	daemon, _, _ := strings.Cut(worker, ".")
-	return daemon
+// ended reports whether a worker has ended, as far as is known. A database that one daemon has for itself is used by one process
+// of it at a time, which holds the lock of the state folder. Where daemons share one, a folder that was copied makes two
+// living ones of one daemon: a name proves nothing then.
+func (s *Store) ended(worker, by string, known []string) bool {
+	return slices.Contains(known, worker) || s.pg == nil && worker != by && fleet.DaemonOf(worker) == fleet.DaemonOf(by)
 }
 
 // hold writes a hold, and gives how many environments had to be freed.
-func hold(ctx context.Context, tx *txn, h *fleet.Host, worker, address string, now, until time.Time) (freed int, err error) {
-	if h.Worker != worker {
+func (s *Store) hold(ctx context.Context, tx *txn, h *fleet.Host, want Hold, gone []string, now, until time.Time) (freed int, err error) {
+	if h.Worker != want.Worker {
 		h.Generation++
-		if freed, err = freeWork(ctx, tx, h.Name, worker, now); err != nil {
+		if freed, err = s.freeWork(ctx, tx, h.Name, want.Worker, gone, now); err != nil {
 			return 0, err
 		}
 	}
-	h.Worker, h.Until, h.SeenAt, h.Address = worker, fromMicros(micros(until)), fromMicros(micros(now)), prose(address)
+	h.Worker, h.Until, h.SeenAt, h.Address = want.Worker, fromMicros(micros(until)), fromMicros(micros(now)), prose(want.Address)
 	const update = "UPDATE hosts SET worker = $2, worker_until = $3, generation = $4, seen_at = $5, address = $6 WHERE name = $1"
 	_, err = tx.ExecContext(ctx, update, h.Name, h.Worker, micros(until), h.Generation, micros(now), h.Address)
 	return freed, err
 }
 
-// freeWork takes the work on a host's environments away from every other worker. The actions stay recorded.
-func freeWork(ctx context.Context, tx *txn, host, worker string, now time.Time) (int, error) {
-	const update = `UPDATE environments
+// freeWork takes the work on a host's environments away from every other worker that is gone or whose time is over. The actions
+// stay recorded.
+func (s *Store) freeWork(ctx context.Context, tx *txn, host, worker string, gone []string, now time.Time) (int, error) {
+	over := "work_until < $3"
+	if len(gone) > 0 {
+		over += " OR work_worker IN (" + placeholders(4, len(gone)) + ")"
+	}
+	args := append([]any{host, worker, micros(now)}, list(gone)...)
+	if s.pg == nil { // as ended has it
+		args = append(args, fleet.DaemonOf(worker)+".%")
+		over += fmt.Sprintf(" OR work_worker LIKE $%d", len(args))
+	}
+	update := `UPDATE environments
 		SET work_worker = '', work_until = 0, work_generation = work_generation + 1, revision = revision + 1, updated_at = $3
-		WHERE host = $1 AND state <> 'destroyed' AND work_worker <> '' AND work_worker <> $2`
-	result, err := tx.ExecContext(ctx, update, host, worker, micros(now))
+		WHERE host = $1 AND state <> 'destroyed' AND work_worker <> '' AND work_worker <> $2 AND (` + over + ")"
+	result, err := tx.ExecContext(ctx, update, args...)
 	if err != nil {
 		return 0, err
 	}

@@ -36,6 +36,9 @@ func (s *Store) AppendLog(ctx context.Context, environmentID string, lines []fle
 		if err := insertLines(ctx, tx, environmentID, seq, last-KeptLogLines, lines); err != nil {
 			return err
 		}
+		if err := s.tellLogged(ctx, tx, environmentID); err != nil {
+			return err
+		}
 		const trim = "DELETE FROM log_lines WHERE environment_id = $1 AND seq <= $2"
 		_, err := tx.ExecContext(ctx, trim, environmentID, last-KeptLogLines)
 		return err

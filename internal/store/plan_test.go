@@ -15,6 +15,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 		"list":      {"SELECT reason FROM environments WHERE state <> 'destroyed' ORDER BY created_at DESC, id LIMIT 51", "environments_live_created"},
 		"list all":  {"SELECT reason FROM environments ORDER BY created_at DESC, id LIMIT 51", "environments_created"},
 		"take work": {s.TakeWorkSQL(1), "environments_work"},
+		"leave":     {s.TakeWorkOfSQL(1, 2), "environments_work"},
 		"admit":     {"SELECT id FROM environments WHERE tenant = 't' AND owner = 'a' AND idempotency_key = 'b' AND idempotency_key <> ''", "environments_idempotency"},
 		"name":      {"SELECT COUNT(*) FROM environments WHERE tenant = 't' AND name = 'a' AND state <> 'destroyed'", "environments_live_name"},
 		"events":    {"SELECT message FROM events WHERE seq > 5 AND environment_id = 'a' ORDER BY seq LIMIT 5", "events_environment"},

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"strings"
-	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
 )
@@ -194,16 +193,5 @@ func (s *Store) Refill(ctx context.Context, pool string, revision int64, members
 		}
 		b.events = events
 		return b.flush(ctx, tx)
-	})
-}
-
-// DistrustWarm makes sure that no pool's member that was created before a time is claimed any more: to its pool it is of an
-// older version from now on. It is for a database that was restored, and so does not know who has taken what since.
-func (s *Store) DistrustWarm(ctx context.Context, before time.Time) error {
-	const update = `UPDATE environments SET match_key = '', revision = revision + 1
-		WHERE pool <> '' AND state IN ('pending', 'provisioning', 'warm') AND match_key <> '' AND created_at < $1`
-	return s.inTx(ctx, "distrust warm environments", func(tx *txn) error {
-		_, err := tx.ExecContext(ctx, update, micros(before))
-		return err
 	})
 }

@@ -5,17 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"maps"
-	"net"
+	"hash/fnv"
 	"path"
-	"strings"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
-	"golang.org/x/sys/unix"
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store/migrations"
@@ -34,67 +30,47 @@ const postgresForm = "postgres://user:password@host:5432/database"
 // oldestPostgres is the oldest version that is known to work, as the server gives it.
 const oldestPostgres = 13_00_00
 
-// limits of every connection of the pools, in the order in which they must come: a daemon that
-// stopped in the middle of a transaction is cut off before those that wait for its locks give up.
-var limits = map[string]string{
-	"idle_in_transaction_session_timeout": "5s",
-	"lock_timeout":                        "10s",
-	"statement_timeout":                   "30s",
-	"default_transaction_isolation":       "read committed",
-}
-
 // postgres is what a store of a PostgreSQL database has beside its pools.
 type postgres struct {
 	config *pgx.ConnConfig
 	// process tells this store's own notifications from those of others.
 	process string
 	retries atomic.Uint32
+	// watches says that the server can look whether the daemon that waits for a statement is still there.
+	watches bool
 }
 
-func openPostgres(ctx context.Context, dsn string) (_ *Store, err error) {
+// processPrefix begins the name of each process of bothyd at the server.
+const processPrefix = "bothyd "
+
+func openPostgres(ctx context.Context, dsn string, checks []Check) (*Store, error) {
+	s, err := newPostgres(dsn)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.prepare(ctx, checks); err != nil {
+		return nil, err
+	}
+	s.write = s.pg.pool(postgresWriters, forWriting)
+	s.read = s.pg.pool(postgresReaders, forReading)
+	return s, nil
+}
+
+// newPostgres reads the address of a database, and does not connect.
+func newPostgres(dsn string) (*Store, error) {
 	config, err := pgx.ParseConfig(dsn)
 	if err != nil {
 		// Not the cause: it shows the address, which may hold a password.
 		return nil, fleet.Errorf(fleet.CodeInvalid, "open store: the PostgreSQL address cannot be read").
 			WithHint("write it as %s", postgresForm)
 	}
-	config.ConnectTimeout = 5 * time.Second
-	config.DialFunc = dialer.DialContext
-	s := &Store{where: path.Join(config.Host, config.Database), dialect: postgresDialect, pg: &postgres{config: config}}
-	if err := s.prepare(ctx); err != nil {
-		return nil, err
-	}
-	writing := maps.Clone(limits)
-	// The best plan of what writes does not depend on its values. The server would plan statements that are given lists again
-	// each time, as a list looks cheaper to it when it knows that it is short.
-	writing["plan_cache_mode"] = "force_generic_plan"
-	s.write = s.pg.pool(postgresWriters, writing)
-	readOnly := maps.Clone(limits)
-	readOnly["default_transaction_read_only"] = "on"
-	s.read = s.pg.pool(postgresReaders, readOnly)
-	return s, nil
+	config.ConnectTimeout = connectTimeout
+	return &Store{where: path.Join(config.Host, config.Database), dialect: postgresDialect, pg: &postgres{config: config}}, nil
 }
 
-// dialer gives up a server whose machine or network is gone without a word after 20 seconds.
-var dialer = &net.Dialer{
-	KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 5 * time.Second, Count: 3},
-	Control: func(network, _ string, c syscall.RawConn) error {
-		if !strings.HasPrefix(network, "tcp") {
-			return nil
-		}
-		var err error
-		// Keep-alives are not sent while sent data waits to be acknowledged.
-		set := func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 20_000) }
-		return errors.Join(c.Control(set), err)
-	},
-}
-
-// pool makes a pool of up to n connections with parameters. It does not connect yet.
-func (p *postgres) pool(n int, parameters map[string]string) *sql.DB {
-	config := p.config.Copy()
-	maps.Copy(config.RuntimeParams, parameters)
-	config.RuntimeParams["application_name"] = p.process
-	db := stdlib.OpenDB(*config)
+// pool makes a pool of up to n connections for a use. It does not connect yet.
+func (p *postgres) pool(n int, use use) *sql.DB {
+	db := stdlib.OpenDB(*p.configured(use), stdlib.OptionShouldPing(isCutOff))
 	db.SetMaxOpenConns(n)
 	db.SetMaxIdleConns(n)
 	db.SetConnMaxIdleTime(5 * time.Minute)
@@ -103,9 +79,7 @@ func (p *postgres) pool(n int, parameters map[string]string) *sql.DB {
 
 // connect makes a connection of its own, for what lasts.
 func (p *postgres) connect(ctx context.Context) (*pgx.Conn, error) {
-	config := p.config.Copy()
-	config.RuntimeParams["application_name"] = p.process
-	return pgx.ConnectConfig(ctx, config)
+	return pgx.ConnectConfig(ctx, p.configured(forListening))
 }
 
 // pause is how long to wait before the next attempt. Chance is not the store's to make: a counter
@@ -114,10 +88,9 @@ func (p *postgres) pause(attempt int) time.Duration {
 	return firstPause << attempt * time.Duration(8+p.retries.Add(5)%8) / 8
 }
 
-// prepare checks the server and brings the schema up to date, while other daemons that start wait.
-func (s *Store) prepare(ctx context.Context) (err error) {
-	// Without the limits: a migration may take long.
-	db := s.pg.pool(2, nil)
+// prepare checks the server and the database and brings the schema up to date, while other daemons that start wait.
+func (s *Store) prepare(ctx context.Context, checks []Check) (err error) {
+	db := s.pg.pool(2, forMigrating)
 	defer func() {
 		if closeErr := db.Close(); err == nil && closeErr != nil {
 			err = fmt.Errorf("open store: %w", closeErr)
@@ -134,6 +107,9 @@ func (s *Store) prepare(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, lock.Close()) }()
 	if _, err := lock.ExecContext(ctx, "SELECT pg_advisory_lock($1, $2)", lockClass, migrateLock); err != nil {
 		return s.fault(ctx, "open store: wait for another daemon's migration", err)
+	}
+	if err := s.ask(ctx, db, postgresTables, checks); err != nil {
+		return err
 	}
 	p, err := migrations.PostgreSQL(db)
 	if err != nil {
@@ -161,6 +137,17 @@ func (s *Store) checkServer(ctx context.Context, db *sql.DB) error {
 	if err := db.QueryRowContext(ctx, "SELECT gen_random_uuid()").Scan(&id); err != nil {
 		return s.fault(ctx, "open store", err)
 	}
-	s.pg.process = "bothyd " + id
+	s.pg.process = processPrefix + id
+	// From version 14 on, where the server's system can do it.
+	_, err = db.ExecContext(ctx, "SELECT set_config($1, $2, false)", connectionCheck, limits[connectionCheck])
+	s.pg.watches = err == nil
 	return nil
+}
+
+// apart is a pause and up to half of it more, another for each daemon, so that those that lost the same server do not all come
+// back to it at once.
+func (p *postgres) apart(pause time.Duration) time.Duration {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(p.process)) // it never fails
+	return pause + pause/2*time.Duration(h.Sum32()%16)/16
 }

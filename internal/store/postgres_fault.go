@@ -80,6 +80,12 @@ func cannotConnect(err error) bool {
 	return ok
 }
 
+// unanswered reports whether a time was over: a second one would be waited for as long.
+func unanswered(err error) bool {
+	e, ok := errors.AsType[net.Error](err)
+	return ok && e.Timeout()
+}
+
 // connectionLost reports whether there is no connection, or none any more.
 func connectionLost(err error) bool {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {

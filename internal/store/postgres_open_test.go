@@ -37,13 +37,33 @@ func TestPostgresOpenedAtOnce(t *testing.T) {
 
 func TestPostgresConnections(t *testing.T) {
 	s := openAt(t, pgtest.Shared(t).Database(t))
+	const check = "client_connection_check_interval" // from version 14 on
+	var known string
+	if err := s.ReadDB().QueryRowContext(t.Context(), "SELECT COALESCE(current_setting($1, true), '')", check).Scan(&known); err != nil {
+		t.Fatal(err)
+	}
 	for name, db := range map[string]*sql.DB{"write": s.WriteDB(), "read": s.ReadDB()} {
-		for setting, want := range map[string]string{
-			"idle_in_transaction_session_timeout": "5s", "lock_timeout": "10s", "statement_timeout": "30s",
+		wanted := map[string]string{
+			"idle_in_transaction_session_timeout": "5s", "lock_timeout": "10s",
+			"statement_timeout":     map[string]string{"write": "20s", "read": "12s"}[name],
 			"transaction_isolation": "read committed", "synchronous_commit": "on",
-		} {
+		}
+		if known != "" {
+			wanted[check] = "5s"
+		}
+		for setting, want := range wanted {
 			var got string
 			if err := db.QueryRowContext(t.Context(), "SHOW "+setting).Scan(&got); err != nil || got != want {
+				t.Errorf("%s: %s is %q, want %q, error %v", name, setting, got, want, err)
+			}
+		}
+		// On a unix socket they count as 0; what they were set to is told all the same.
+		for setting, want := range map[string]string{
+			"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3", "tcp_user_timeout": "20000",
+		} {
+			var got string
+			err := db.QueryRowContext(t.Context(), "SELECT reset_val FROM pg_settings WHERE name = $1", setting).Scan(&got)
+			if err != nil || got != want {
 				t.Errorf("%s: %s is %q, want %q, error %v", name, setting, got, want, err)
 			}
 		}

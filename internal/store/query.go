@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/base64"
@@ -42,14 +43,30 @@ func (s *Store) Get(ctx context.Context, id string) (fleet.Environment, error) {
 	return env, s.fault(ctx, "get environment", err)
 }
 
-// Find gives the live environment of that name, else the newest gone one of
-// that name, else the one with that id, else CodeNotFound; of one tenant or of all ("").
-func (s *Store) Find(ctx context.Context, tenant, nameOrID string) (fleet.Environment, error) {
-	env, err := scanEnv(s.read.QueryRowContext(ctx, selectEnvs+`WHERE (name = $1 OR id = $1) AND ($2 = '' OR tenant = $2) ORDER BY
-		CASE WHEN name = $1 AND state <> 'destroyed' THEN 0 WHEN name = $1 THEN 1 ELSE 2 END,
-		created_at DESC, id LIMIT 1`, nameOrID, tenant))
+// Lookup says which environment is looked for, and where.
+type Lookup struct {
+	// ID is the id, of one that Sees may be shown; empty when only a name is known.
+	ID string
+	// Sees is the tenant whose environments an id may reach, "" for all.
+	Sees string
+	// Name is a name in Tenant; empty when only an id is known. Unclaimed adds the names of what pools keep, after those.
+	Name, Tenant string
+	Unclaimed    bool
+}
+
+// Find gives the environment of that id, else the live one of that name, else the newest gone one of that name, else
+// CodeNotFound. An id wins over any name: rows of older versions may be named like another's id.
+func (s *Store) Find(ctx context.Context, l Lookup) (fleet.Environment, error) {
+	also := l.Tenant
+	if l.Unclaimed {
+		also = ""
+	}
+	env, err := scanEnv(s.read.QueryRowContext(ctx, selectEnvs+`WHERE (id = $1 AND ($2 = '' OR tenant = $2))
+		OR (name = $3 AND (tenant = $4 OR tenant = $5)) ORDER BY
+		CASE WHEN id = $1 THEN 0 WHEN tenant = '' THEN 3 WHEN state <> 'destroyed' THEN 1 ELSE 2 END,
+		created_at DESC, id LIMIT 1`, l.ID, l.Sees, l.Name, l.Tenant, also))
 	if errors.Is(err, sql.ErrNoRows) {
-		return fleet.Environment{}, notFound(nameOrID)
+		return fleet.Environment{}, notFound(cmp.Or(l.Name, l.ID))
 	}
 	return env, s.fault(ctx, "find environment", err)
 }

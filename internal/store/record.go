@@ -21,6 +21,7 @@ var columns = []struct {
 	{"tenant", func(e *fleet.Environment) any { return &e.Tenant }},
 	{"team", func(e *fleet.Environment) any { return &e.Team }},
 	{"owner", func(e *fleet.Environment) any { return &e.Owner }},
+	{"share", func(e *fleet.Environment) any { return (*string)(&e.Share) }},
 	{"project", func(e *fleet.Environment) any { return &e.Project }},
 	{"pull_request", func(e *fleet.Environment) any { return &e.PullRequest }},
 	{"idempotency_key", func(e *fleet.Environment) any { return &e.IdempotencyKey }},
@@ -69,16 +70,19 @@ var columns = []struct {
 	{"work_last_error", func(e *fleet.Environment) any { return proseField{&e.Work.LastError} }},
 	{"network", func(e *fleet.Environment) any { return &e.Network }},
 	{"sandbox_id", func(e *fleet.Environment) any { return &e.SandboxID }},
+	{"sandbox_started_at", func(e *fleet.Environment) any { return timeField{&e.StartedAt} }},
 	{"created_at", func(e *fleet.Environment) any { return timeField{&e.CreatedAt} }},
 	{"updated_at", func(e *fleet.Environment) any { return timeField{&e.UpdatedAt} }},
 	{"ready_at", func(e *fleet.Environment) any { return timeField{&e.ReadyAt} }},
 	{"destroyed_at", func(e *fleet.Environment) any { return timeField{&e.DestroyedAt} }},
 	{"billed_from", func(e *fleet.Environment) any { return timeField{&e.BilledFrom} }},
 	{"billed_until", func(e *fleet.Environment) any { return timeField{&e.BilledUntil} }},
+	{"billed_before", func(e *fleet.Environment) any { return (*int64)(&e.BilledBefore) }},
 	{"booked_until", func(e *fleet.Environment) any { return timeField{&e.BookedUntil} }},
 	{"held_micros", func(e *fleet.Environment) any { return &e.HeldMicros }},
 	{"held_for", func(e *fleet.Environment) any { return (*int64)(&e.HeldFor) }},
 	{"held_at", func(e *fleet.Environment) any { return timeField{&e.HeldAt} }},
+	{"doubted", func(e *fleet.Environment) any { return boolField{&e.Doubted} }},
 }
 
 var (

@@ -38,9 +38,28 @@ func (s *Store) SetSetting(ctx context.Context, name, value string) error {
 		return fleet.Errorf(fleet.CodeInternal, "write setting: it has no name")
 	}
 	return s.inTx(ctx, "write setting "+name, func(tx *txn) error {
-		const write = `INSERT INTO settings (name, value) VALUES ($1, $2)
-			ON CONFLICT (name) DO UPDATE SET value = excluded.value`
-		_, err := tx.ExecContext(ctx, write, name, value)
+		_, err := tx.ExecContext(ctx, writeSetting, name, value)
 		return err
 	})
+}
+
+const writeSetting = `INSERT INTO settings (name, value) VALUES ($1, $2)
+	ON CONFLICT (name) DO UPDATE SET value = excluded.value`
+
+// SettingOnce gives the value that was kept first for a name, which is the caller's when there was none. Of many who ask at the
+// same time one is first, and all are given the same.
+func (s *Store) SettingOnce(ctx context.Context, name, candidate string) (kept string, err error) {
+	if name == "" || candidate == "" {
+		return "", fleet.Errorf(fleet.CodeInternal, "keep setting %q: it has no name or no value", name)
+	}
+	err = s.inTx(ctx, "keep setting "+name, func(tx *txn) error {
+		// An empty one was taken away again.
+		const insert = `INSERT INTO settings (name, value) VALUES ($1, $2)
+			ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE settings.value = ''`
+		if _, err := tx.ExecContext(ctx, insert, name, candidate); err != nil {
+			return err
+		}
+		return tx.QueryRowContext(ctx, "SELECT value FROM settings WHERE name = $1", name).Scan(&kept)
+	})
+	return kept, err
 }

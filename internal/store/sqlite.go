@@ -26,12 +26,15 @@ var pragmas = []string{
 	"journal_size_limit(16777216)",
 }
 
-func openSQLite(ctx context.Context, path string) (_ *Store, err error) {
+func openSQLite(ctx context.Context, path string, checks []Check) (_ *Store, err error) {
 	if !filepath.IsAbs(path) {
 		return nil, fleet.Errorf(fleet.CodeInvalid, "open store: the database's path %q is not absolute", path).
 			WithHint("write it as sqlite:///absolute/path/bothy.db")
 	}
 	s := &Store{where: path, dialect: sqliteDialect}
+	if err := s.askSQLite(ctx, path, checks); err != nil {
+		return nil, err
+	}
 	if err := createFile(path); err != nil {
 		return nil, err
 	}
@@ -49,6 +52,9 @@ func openSQLite(ctx context.Context, path string) (_ *Store, err error) {
 	}
 	if err := s.migrate(ctx, p); err != nil {
 		return nil, err
+	}
+	if s.file, err = os.Stat(path); err != nil {
+		return nil, fleet.Errorf(fleet.CodeUnavailable, "open store: %w", err)
 	}
 	s.statements = newStatements(s.write)
 	if s.read, err = connect(path, readers, "_pragma", "query_only(1)"); err != nil {
@@ -75,6 +81,7 @@ func createFile(path string) error {
 func connect(path string, n int, option, value string) (*sql.DB, error) {
 	options := url.Values{"_pragma": append([]string(nil), pragmas...)}
 	options.Add(option, value)
+	options.Set("mode", "rw") // where the file was removed a connection makes no other in its place
 	name := url.URL{Scheme: "file", Path: path, OmitHost: true, RawQuery: options.Encode()}
 	db, err := sql.Open("sqlite", name.String())
 	if err != nil {

@@ -21,6 +21,10 @@ type txn struct {
 	arrays bool
 	// conn is PostgreSQL's, which can be told more than one statement at once; else nil.
 	conn *sql.Conn
+	// changed are the rows of environments that it writes, told the environments that it adds events of ("" for one of none), and
+	// logged those that it adds lines of log of.
+	changed      txChanges
+	told, logged []string
 	// events and receipts are the numbers of the last ones that it adds, 0 for none.
 	events, receipts int64
 	// standing is what is known of the limits of all that share the transaction; nil for one alone.
@@ -138,6 +142,7 @@ func (t *txn) execOne(ctx context.Context, s statement) error {
 
 // ExecContext runs a statement.
 func (t *txn) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	t.changed.wrote(query)
 	if stmt := t.kept.get(query); stmt != nil {
 		return t.StmtContext(ctx, stmt).ExecContext(ctx, args...)
 	}
@@ -146,6 +151,7 @@ func (t *txn) ExecContext(ctx context.Context, query string, args ...any) (sql.R
 
 // QueryContext runs a query.
 func (t *txn) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	t.changed.wrote(query)
 	if stmt := t.kept.get(query); stmt != nil {
 		return t.StmtContext(ctx, stmt).QueryContext(ctx, args...)
 	}
@@ -154,6 +160,7 @@ func (t *txn) QueryContext(ctx context.Context, query string, args ...any) (*sql
 
 // QueryRowContext runs a query for one row.
 func (t *txn) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	t.changed.wrote(query)
 	if stmt := t.kept.get(query); stmt != nil {
 		return t.StmtContext(ctx, stmt).QueryRowContext(ctx, args...)
 	}

@@ -10,7 +10,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
+	"sync/atomic"
 
 	"github.com/bothy-env/bothy/internal/fleet"
 )
@@ -29,8 +31,14 @@ type Store struct {
 	pg *postgres
 	// writes that come at the same time share a transaction.
 	writes together
+	// file is SQLite's database as it was opened.
+	file os.FileInfo
+	// damage says that somebody could not read what is in the file.
+	damage atomic.Bool
 	// seen is how far this process knows the records to be.
 	seen highest
+	// changes tells whoever keeps rows which have changed.
+	changes changes
 }
 
 // Open opens the database that dsn names and brings its schema up to date. dsn is
@@ -38,15 +46,16 @@ type Store struct {
 // that is; or "postgres://user:password@host:port/database", which must be there, and be
 // reached without a pooler that shares connections between transactions. Errors: CodeInvalid for a
 // bad dsn, CodeUnavailable with a hint when the database cannot be used (away, rights,
-// disk, corrupt, from a newer version).
-func Open(ctx context.Context, dsn string) (*Store, error) {
+// disk, corrupt, from a newer version). Before anything is written, a migration included, the checks are asked whether the
+// database is the right one; their errors are passed.
+func Open(ctx context.Context, dsn string, checks ...Check) (*Store, error) {
 	var s *Store
 	var err error
 	switch scheme, rest, ok := strings.Cut(dsn, "://"); {
 	case ok && scheme == "sqlite":
-		s, err = openSQLite(ctx, rest)
+		s, err = openSQLite(ctx, rest, checks)
 	case ok && (scheme == "postgres" || scheme == "postgresql"):
-		s, err = openPostgres(ctx, dsn)
+		s, err = openPostgres(ctx, dsn, checks)
 	default:
 		// The dsn itself is not shown: it may hold a password.
 		err = fleet.Errorf(fleet.CodeInvalid, "open store: the database address has no known scheme").
@@ -71,6 +80,9 @@ func (s *Store) Close() error {
 
 // Ping reports whether the database answers a read.
 func (s *Store) Ping(ctx context.Context) error {
+	if err := s.sameFile(); err != nil {
+		return err
+	}
 	var n int
 	err := s.read.QueryRowContext(ctx, "SELECT COUNT(*) FROM counters").Scan(&n)
 	return s.fault(ctx, "ping store", err)

@@ -40,6 +40,8 @@ func openAt(t testing.TB, dsn string) *store.Store {
 
 func TestSQLite(t *testing.T) { storetest.Run(t, open) }
 
+func TestSQLiteKept(t *testing.T) { storetest.Kept(t, open) }
+
 func TestSQLiteCrash(t *testing.T) { storetest.Crash(t, dsn(t.TempDir())) }
 
 func TestPostgres(t *testing.T) {

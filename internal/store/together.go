@@ -55,6 +55,9 @@ type ticket struct {
 
 // do does a write with those that wait when its turn comes, or by alone.
 func (g *together) do(ctx context.Context, write *writing, alone func() error) error {
+	if _, ok := leading(ctx); ok {
+		return alone() // it is fenced by its own transaction
+	}
 	t := &ticket{write: write, turn: make(chan bool, 1)}
 	g.mu.Lock()
 	g.waiting = append(g.waiting, t)

@@ -69,8 +69,16 @@ func (s *Store) tryTx(ctx context.Context, doing string, fn func(*txn) error) (t
 	if tx.events > 0 && tx.events <= events || tx.receipts > 0 && tx.receipts <= receipts {
 		return giveUp, setBack(doing)
 	}
+	if err := s.stillLeads(ctx, tx); err != nil {
+		return s.mayTryAgain(ctx, err), s.fault(ctx, doing, err)
+	}
 	killpoint.Reach("store", doing, killpoint.Before)
-	if err = tx.Commit(); err == nil {
+	err = tx.Commit()
+	if s.pg == nil && (err != nil || tx.changed.unnamed > 0 || len(tx.changed.ids) > 0) {
+		s.changes.note(tx.changed.ids, err != nil || tx.changed.unnamed > 0)
+	}
+	s.tellCommitted(tx, err)
+	if err == nil {
 		s.seen.advance(tx.events, tx.receipts)
 		killpoint.Reach("store", doing, killpoint.After)
 		s.statements.prepare(ctx)
@@ -112,7 +120,7 @@ func (t *txn) end() {
 
 // mayTryAgain says whether a transaction failed, before its commit or by it, for a reason that passes.
 func (s *Store) mayTryAgain(ctx context.Context, err error) next {
-	if s.pg != nil && ctx.Err() == nil && (lostAgainstAnother(err) || connectionLost(err) && !cannotConnect(err)) {
+	if s.pg != nil && ctx.Err() == nil && (lostAgainstAnother(err) || connectionLost(err) && !cannotConnect(err) && !unanswered(err)) {
 		return tryAgain
 	}
 	return giveUp

@@ -9,15 +9,19 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
-// takeWork is TakeWork for a number of hosts. It orders by action backwards, which is the
+// takeWork is TakeWork for a number of hosts, and of actions that are left. It orders by action backwards, which is the
 // order of the alphabet turned round: personalise, destroy, create.
-func (s *Store) takeWork(hosts int) string {
+func (s *Store) takeWork(hosts, actions int) string {
+	except := ""
+	if actions > 0 {
+		except = " AND work_action NOT IN (" + placeholders(4+hosts, actions) + ")"
+	}
 	return `UPDATE environments
 		SET work_worker = $1, work_until = $2, work_generation = work_generation + 1, revision = revision + 1, updated_at = $3
 		WHERE id = (
 			SELECT id FROM environments
 			WHERE host IN (` + placeholders(4, hosts) + `)
-				AND work_action <> '' AND (work_worker = '' OR work_until < $3) AND work_not_before <= $3
+				AND work_action <> '' AND (work_worker = '' OR work_until < $3) AND work_not_before <= $3` + except + `
 			ORDER BY work_action DESC, created_at, id LIMIT 1` + s.skipLocked() + `
 		) RETURNING ` + columnList
 }
@@ -26,8 +30,10 @@ func (s *Store) takeWork(hosts int) string {
 // or whose worker's time is over, to worker until the time until. What personalises comes
 // before destroys, as somebody waits for it, destroys before creates, as what goes frees capacity;
 // then the oldest environment. It raises the generation, which
-// fences whoever had it before. False: there is nothing to do.
-func (s *Store) TakeWork(ctx context.Context, worker string, hosts []string, now, until time.Time) (fleet.Environment, bool, error) {
+// fences whoever had it before. The actions of except are left. False: there is nothing to do.
+func (s *Store) TakeWork(
+	ctx context.Context, worker string, hosts []string, now, until time.Time, except ...fleet.ActionKind,
+) (fleet.Environment, bool, error) {
 	if worker == "" {
 		return fleet.Environment{}, false, fleet.Errorf(fleet.CodeInternal, "take work: the worker has no name")
 	}
@@ -35,9 +41,14 @@ func (s *Store) TakeWork(ctx context.Context, worker string, hosts []string, now
 		return fleet.Environment{}, false, nil
 	}
 	var env fleet.Environment
-	query, args := s.takeWork(len(hosts)), append([]any{worker, micros(until), micros(now)}, list(hosts)...)
+	query, args := s.takeWork(len(hosts), len(except)), append([]any{worker, micros(until), micros(now)}, list(hosts)...)
+	for _, action := range except {
+		args = append(args, string(action))
+	}
 	err := s.inTx(ctx, "take work", func(tx *txn) (err error) {
+		unnamed := tx.changed.unnamed
 		env, err = scanEnv(tx.QueryRowContext(ctx, query, args...))
+		tx.changed.name(unnamed, env.ID)
 		return err
 	})
 	// The cause tells an empty queue, under whatever code it came out.
@@ -52,10 +63,12 @@ func (s *Store) TakeWork(ctx context.Context, worker string, hosts []string, now
 func (s *Store) Heartbeat(ctx context.Context, id string, generation int64, until time.Time) error {
 	const update = "UPDATE environments SET work_until = $1 WHERE id = $2 AND work_generation = $3 AND work_worker <> ''"
 	return s.inTx(ctx, "renew work", func(tx *txn) error {
+		unnamed := tx.changed.unnamed
 		result, err := tx.ExecContext(ctx, update, micros(until), id, generation)
 		if err != nil {
 			return err
 		}
+		tx.changed.name(unnamed, id)
 		if n, err := result.RowsAffected(); err != nil || n == 1 {
 			return err
 		}

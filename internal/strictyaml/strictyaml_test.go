@@ -136,7 +136,7 @@ func TestBombsAreRefusedQuickly(t *testing.T) {
 	for name, doc := range bombs() {
 		start := time.Now() // a bound on work, not a measure: two orders above what it takes
 		got := problem(doc)
-		if took := time.Since(start); took > 5*time.Second {
+		if took := time.Since(start); took > time.Minute {
 			t.Errorf("%s: answered after %v", name, took)
 		}
 		if name != "documents" && got == "" {

@@ -33,20 +33,16 @@ resource "docker_container" "sandbox" {
   memory_swap = var.bothy.memory_mib # the same: no swap on top
   shm_size    = var.shm_mib
 
-  ulimit {
-    name = "nofile"
-    soft = 4096
-    hard = 16384
-  }
-  # A core dump would go to whatever handler the host has.
-  ulimit {
-    name = "core"
-    soft = 0
-    hard = 0
+  dynamic "ulimit" {
+    for_each = var.bothy.ulimits
+    content {
+      name = ulimit.value.name
+      soft = ulimit.value.soft
+      hard = ulimit.value.hard
+    }
   }
 
-  # The engine's default seccomp profile holds as long as nothing here replaces it.
-  security_opts = ["no-new-privileges:true"]
+  security_opts = var.bothy.security_opts
   capabilities {
     drop = ["ALL"]
     add  = var.bothy.root ? local.root_capabilities : []

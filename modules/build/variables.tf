@@ -13,7 +13,10 @@ variable "bothy" {
     network     = string      # a network that no other environment is on
     root        = bool        # whether root may be used inside
     labels      = map(string) # owner labels; they belong on every resource
-    engine      = string      # the Docker engine's address
+    engine      = string      # the address of this environment's own door to the Docker engine
+
+    security_opts = list(string)                                                  # no-new-privileges and the seccomp profile
+    ulimits       = list(object({ name = string, soft = number, hard = number })) # limits of each process
   })
 }
 

@@ -17,13 +17,23 @@ const (
 	exitNotThere = 66
 	// unpackScript unpacks its input in folder $1, with modes as given and the running user as owner.
 	unpackScript = `CDPATH=; cd -- "$1" 2>/dev/null || exit 66; exec tar -xpof -`
-	// packScript packs $3 of folder $2, which together are $1.
-	packScript = `CDPATH=; [ -e "$1" ] || [ -L "$1" ] || exit 66; cd -- "$2" || exit 66; exec tar -cf - -- "$3"`
+	// packScript packs $3 of folder $2, which together are $1. A link is followed when it is what was asked for, as cp does; one
+	// that leads nowhere is packed as it is.
+	packScript = `CDPATH=; [ -e "$1" ] || [ -L "$1" ] || exit 66; cd -- "$2" || exit 66; set -- "$3"; follow=
+if [ -L "$1" ]; then if [ -d "$1" ]; then set -- "$1/."; elif [ -e "$1" ]; then follow=h; fi; fi
+exec tar -c${follow}f - -- "$1"`
 	opCopyFrom = "copy from sandbox"
 )
 
 // untranslated makes tools say what they say in English, since it is read here. Unlike LC_ALL it leaves the names of files alone.
 var untranslated = []string{"LANGUAGE=C"}
+
+// packOptions are options of GNU tar, which others do not read: times to the nanosecond, holes as such, and which files have extended attributes.
+// noOptions keeps those of an image away.
+const (
+	packOptions = "TAR_OPTIONS=--format=pax --pax-option=delete=atime,delete=ctime --xattrs --sparse"
+	noOptions   = "TAR_OPTIONS="
+)
 
 // CopyTo unpacks a tar stream into folder dir, owned by user.
 //
@@ -39,7 +49,7 @@ func (r *Runtime) CopyTo(ctx context.Context, id, dir, user string, tarStream io
 	pr, pw := io.Pipe()
 	checked := make(chan error, 1)
 	go func() {
-		err := cleanTar(tarStream, pw)
+		err := cleanTarFor(ctx, tarStream, pw, func() bool { return r.knowsHoles(ctx, id, user) })
 		_ = pw.CloseWithError(asRefusal(err)) // never fails
 		if err == nil {
 			// What follows a tar's end is padding; its writer must not find the pipe closed.
@@ -47,9 +57,9 @@ func (r *Runtime) CopyTo(ctx context.Context, id, dir, user string, tarStream io
 		}
 		checked <- err
 	}()
-	words := &said{}
+	words := &packWords{}
 	code, err := r.Exec(ctx, id, provisioner.ExecRequest{
-		Command: []string{"/bin/sh", "-c", unpackScript, "sh", where}, User: user, Dir: rootFor(where), Env: untranslated,
+		Command: []string{"/bin/sh", "-c", unpackScript, "sh", where}, User: user, Dir: rootFor(where), Env: append(untranslated[:1:1], noOptions),
 	}, provisioner.Streams{Stdin: pr, Stdout: words, Stderr: words})
 	_ = pr.CloseWithError(io.ErrClosedPipe) // never fails; ends the checker when the sandbox's side ended first
 
@@ -95,7 +105,7 @@ func unpackFailure(code int, dir, user, said string) error {
 	case 127:
 		return provisioner.Errorf(provisioner.Permanent, opCopyTo, "the sandbox's image has no tar, which bothy needs to copy files")
 	}
-	return provisioner.Errorf(classOfWords(said), opCopyTo, "unpacking in %q failed with code %d: %s", dir, code, firstLine(said))
+	return provisioner.Errorf(classOfWords(said), opCopyTo, "unpacking in %q failed with code %d: %s", dir, code, said)
 }
 
 // classOfWords reads what a tool said when it failed.
@@ -110,10 +120,12 @@ func classOfWords(said string) provisioner.Class {
 	return provisioner.Permanent
 }
 
-// CopyFrom gives path as a tar stream whose first entry is its base name, read with the rights of user.
+// CopyFrom gives path as a tar stream whose first entry is its base name, read with the rights of user. A path that is a link is
+// followed; links inside a folder are not. The reader is a provisioner.NotedCopy.
 //
 // The stream is made inside the sandbox: its reader must check the entries before it writes them
-// anywhere. A file that could not be read makes the last Read fail, with what tar said. Close ends what is
+// anywhere. A file that could not be read makes the last Read fail, with its name and what tar said; so does a tar that something
+// inside has killed. Close ends what is
 // still running; ctx must live as long as the stream.
 func (r *Runtime) CopyFrom(ctx context.Context, id, file, user string) (io.ReadCloser, error) {
 	where, err := cleanPath(opCopyFrom, file)
@@ -127,14 +139,14 @@ func (r *Runtime) CopyFrom(ctx context.Context, id, file, user string) (io.ReadC
 	ectx, cancel := context.WithCancel(ctx)
 	pr, pw := io.Pipe()
 	first := &firstWrite{w: pw, began: make(chan struct{})}
-	s := &copyStream{PipeReader: pr, cancel: cancel, ended: make(chan struct{})}
+	words := &packWords{}
+	s := &copyStream{PipeReader: pr, cancel: cancel, ended: make(chan struct{}), words: words}
 	go func() {
 		defer close(s.ended)
-		words := &said{}
 		code, err := r.Exec(ectx, id, provisioner.ExecRequest{
-			Command: []string{"/bin/sh", "-c", packScript, "sh", where, path.Dir(where), base}, User: user, Dir: rootFor(where), Env: untranslated,
+			Command: []string{"/bin/sh", "-c", packScript, "sh", where, path.Dir(where), base}, User: user, Dir: rootFor(where), Env: append(untranslated[:1:1], packOptions),
 		}, provisioner.Streams{Stdout: first, Stderr: words})
-		s.err = packOutcome(code, err, file, user, words.String())
+		s.err = packOutcome(code, err, file, user, words)
 		_ = pw.CloseWithError(s.err) // never fails
 	}()
 	select {
@@ -149,38 +161,17 @@ func (r *Runtime) CopyFrom(ctx context.Context, id, file, user string) (io.ReadC
 	}
 }
 
-// packOutcome says whether tar packed all of it.
-func packOutcome(code int, err error, file, user, said string) error {
-	switch {
-	case err != nil:
-		return during(opCopyFrom, err)
-	case code == 0, code == 1 && onlyChanged(said):
-		return nil
-	case code == exitNotThere:
-		return provisioner.Errorf(provisioner.NotFound, opCopyFrom, "%q is not there in the sandbox, or user %q may not see it", file, user)
-	case code == 127:
-		return provisioner.Errorf(provisioner.Permanent, opCopyFrom, "the sandbox's image has no tar, which bothy needs to copy files")
-	}
-	return provisioner.Errorf(classOfWords(said), opCopyFrom, "reading %q failed with code %d: %s", file, code, firstLine(said))
-}
-
-// onlyChanged reports whether tar complained of nothing but files that were written to meanwhile.
-func onlyChanged(said string) bool {
-	for line := range strings.Lines(said) {
-		if !strings.Contains(line, "changed as we read it") && !strings.Contains(line, "removed before we read it") {
-			return false
-		}
-	}
-	return said != ""
-}
-
 // copyStream is the reader that CopyFrom hands out.
 type copyStream struct {
 	*io.PipeReader
 	cancel context.CancelFunc
 	ended  chan struct{}
 	err    error // set before ended is closed
+	words  *packWords
 }
+
+// Notes tell what tar noted.
+func (s *copyStream) Notes() provisioner.CopyNotes { return s.words.notes() }
 
 // Close ends the stream and waits until the sandbox's side has ended.
 func (s *copyStream) Close() error {

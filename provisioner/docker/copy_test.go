@@ -145,7 +145,7 @@ func TestCopyHostile(t *testing.T) {
 		"/abs":   {Name: "/abs", Data: "x"},
 		"fifo":   {Name: "fifo", Type: tar.TypeFifo},
 		"device": {Name: "device", Type: tar.TypeBlock},
-		"link":   {Name: "link", Type: tar.TypeSymlink, Link: "../../etc"},
+		"empty":  {Name: "empty", Type: tar.TypeSymlink, Link: ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := e.CopyTo(t.Context(), id, "/workspace", "dev", packItems(t, item{Name: "good", Mode: 0o644, Data: "x"}, bad))
@@ -215,14 +215,15 @@ func TestCopyFrom(t *testing.T) {
 	wantClass(t, err, provisioner.NotFound)
 	_, err = e.CopyFrom(t.Context(), id, "", "dev")
 	wantClass(t, err, provisioner.Permanent)
-	_, err = e.CopyFrom(t.Context(), "0123456789ab", "/x", "dev")
+	_, err = e.CopyFrom(t.Context(), noSandbox, "/x", "dev")
 	wantClass(t, err, provisioner.NotFound)
 
+	passwd, _, _ := e.run(id, "cat /etc/passwd")
 	out, err := e.CopyFrom(t.Context(), id, "/workspace/l", "dev")
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantEqual(t, "a link, not what it points to", unpackItems(t, out), []item{{Name: "l", Link: "/etc/passwd", Type: tar.TypeSymlink, Mode: 0o777}})
+	wantEqual(t, "what the link points to", unpackItems(t, out)[0], item{Name: "l", Data: passwd, Type: tar.TypeReg, Mode: 0o644})
 	wantEqual(t, "close", out.Close(), nil)
 
 	out, err = e.CopyFrom(t.Context(), id, "/workspace/d", "dev")
@@ -251,4 +252,56 @@ func TestCopyFrom(t *testing.T) {
 		}
 		return !slices.ContainsFunc(top.Processes, func(p []string) bool { return p[1] == "tar" })
 	})
+}
+
+// TestCopyToNamesWhatFailed: each file that could not be written, not the first alone.
+func TestCopyToNamesWhatFailed(t *testing.T) {
+	e := newEngine(t)
+	id := e.sandbox()
+	e.run(id, `mkdir one two && chmod 0555 one two`)
+	err := e.CopyTo(t.Context(), id, "/workspace", "dev", packItems(t, item{Name: "one/a", Mode: 0o644}, item{Name: "b", Mode: 0o644}, item{Name: "two/c", Mode: 0o644}))
+	wantClass(t, err, provisioner.Denied)
+	for _, name := range []string{"one/a: Cannot open: Permission denied", "two/c: Cannot open: Permission denied"} {
+		if !strings.Contains(err.Error(), name) {
+			t.Errorf("error %q does not say %q", err, name)
+		}
+	}
+	if out, _, _ := e.run(id, "ls b"); out != "b\n" {
+		t.Errorf("what could be written is %q", out)
+	}
+}
+
+// TestCopyFromNotes: what changed while it was read, and what has no place in an archive, is told, and is no fault; so it is of a
+// tar that is not GNU's, which reads no options for times.
+func TestCopyFromNotes(t *testing.T) {
+	e := newEngine(t)
+	id := e.sandbox()
+	e.run(id, `mkdir flux && echo x >flux/f && ln -s flux lf`)
+	for _, forget := range []string{"", "unset TAR_OPTIONS"} {
+		// The moment in which a file changes cannot be met, so a tar says that it did.
+		var stderr bytes.Buffer
+		code, err := e.Exec(t.Context(), id, provisioner.ExecRequest{User: "root", Command: []string{"sh", "-c", `[ -e /bin/real-tar ] || { cat /bin/tar >/bin/real-tar; chmod 755 /bin/real-tar; }; cat >/bin/tar <<'END'
+#!/bin/sh
+` + forget + `
+/bin/real-tar "$@"
+echo "tar: flux/f: File shrank by 3 bytes; padding with zeros" >&2
+echo "tar: flux/s: socket ignored" >&2
+exit 1
+END`}}, provisioner.Streams{Stderr: &stderr})
+		if err != nil || code != 0 {
+			t.Fatalf("code %d, %v: %s", code, err, &stderr)
+		}
+		out, err := e.CopyFrom(t.Context(), id, "/workspace/lf", "dev")
+		if err != nil {
+			t.Fatal(err)
+		}
+		items := unpackItems(t, out)
+		if _, err := io.Copy(io.Discard, out); err != nil || len(items) != 2 {
+			t.Errorf("%q: %d items, %v", forget, len(items), err)
+		}
+		wantEqual(t, "notes", out.(provisioner.NotedCopy).Notes(), provisioner.CopyNotes{First: []provisioner.CopyNote{
+			{Path: "flux/f", Kind: provisioner.CopyShrank}, {Path: "flux/s", Kind: provisioner.CopySocket},
+		}, Count: 2})
+		wantEqual(t, "close", out.Close(), nil)
+	}
 }

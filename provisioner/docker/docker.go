@@ -8,6 +8,7 @@ package docker
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"io"
 	"log/slog"
@@ -22,6 +23,7 @@ import (
 	"github.com/docker/docker/client"
 
 	"github.com/bothy-env/bothy/provisioner"
+	"github.com/bothy-env/bothy/provisioner/docker/broker"
 )
 
 // Config says which engine to use and for which installation.
@@ -36,6 +38,12 @@ type Config struct {
 	Key provisioner.Key
 	// Network says how sandboxes' networks are made.
 	Network NetworkConfig
+	// Sockets is the folder for the sockets of doors to the engine (see Runtime.Broker), of this process alone; what an
+	// earlier process left there is removed. "" when no door is ever opened.
+	Sockets string
+	// Etcs is the folder for sandboxes' own /etc, of this installation's one daemon on this engine; see accounts.go. It is used where
+	// bothyd is root on the engine's machine. "" for the engine's own volumes.
+	Etcs string
 	// CallTimeout bounds every call that is not a stream; 0 means 30 s.
 	CallTimeout time.Duration
 	// Logger receives what cannot be returned to a caller; nil discards it.
@@ -52,7 +60,21 @@ type Runtime struct {
 	timeout  time.Duration
 	log      *slog.Logger
 	net      *keeper
+	broker   *broker.Broker
+	etcs     etcs
+	parent   parent
 	moves    sync.Map // sandbox id -> *bool: frozen, or thawed, just now; see freeze
+	who      identities
+	left     lingering
+	begun    starts
+	place    string // see readerLabel
+	process  string
+	raised   raised
+	sizes    sizes
+
+	able   sync.Mutex
+	ableAt time.Time // when the engine was found able to do all
+	can    Capabilities
 }
 
 var (
@@ -99,9 +121,22 @@ func New(cfg Config) (*Runtime, error) {
 	}
 	r := &Runtime{
 		api: api, host: cfg.Host, instance: cfg.Instance, key: cfg.Key,
-		timeout: cfg.CallTimeout, log: cfg.Logger,
+		timeout: cfg.CallTimeout, log: cfg.Logger, process: rand.Text(),
 	}
-	if r.net, err = newKeeper(r, cfg.Network, at.Scheme == "unix"); err != nil {
+	if at.Scheme == "unix" && os.Geteuid() == 0 {
+		r.etcs.dir = cfg.Etcs
+	}
+	if r.etcs.dir != "" {
+		if err := os.MkdirAll(r.etcs.dir, 0o700); err != nil {
+			return nil, errors.Join(&provisioner.Error{Class: provisioner.Permanent, Op: op, Sentence: err.Error(), Err: err}, api.Close())
+		}
+		r.place = folderPlace(r.etcs.dir)
+	}
+	r.net, err = newKeeper(r, cfg.Network, at.Scheme == "unix")
+	if err == nil {
+		r.broker, err = r.newBroker(cfg.Sockets, at.Scheme == "unix")
+	}
+	if err != nil {
 		_ = api.Close() // nothing was opened yet
 		return nil, err
 	}
@@ -113,7 +148,7 @@ func (r *Runtime) call(ctx context.Context) (context.Context, context.CancelFunc
 	return context.WithTimeout(ctx, r.timeout)
 }
 
-// Ready pings the engine. The sentence says what to do.
+// Ready pings the engine and asks whether it can do what sandboxes need. The sentence says what to do.
 func (r *Runtime) Ready(ctx context.Context) error {
 	const op = "reach Docker"
 	cctx, cancel := context.WithTimeout(ctx, min(r.timeout, 5*time.Second))
@@ -121,7 +156,7 @@ func (r *Runtime) Ready(ctx context.Context) error {
 	_, err := r.api.Ping(cctx)
 	switch {
 	case err == nil:
-		return nil
+		return r.capable(cctx)
 	case ctx.Err() != nil:
 		return r.fail(ctx, op, err)
 	}
@@ -165,6 +200,9 @@ func (r *Runtime) Inspect(ctx context.Context, id string) (provisioner.Status, e
 
 func (r *Runtime) inspect(ctx context.Context, id string) (provisioner.Status, error) {
 	const op = "inspect sandbox"
+	if err := checkID(op, id); err != nil {
+		return provisioner.Status{}, err
+	}
 	cctx, cancel := r.call(ctx)
 	defer cancel()
 	c, err := r.api.ContainerInspect(cctx, id)
@@ -180,14 +218,11 @@ func (r *Runtime) inspect(ctx context.Context, id string) (provisioner.Status, e
 // statusOf reads the engine's state. A paused or restarting container is
 // "running" to Docker, yet no command can be run in it.
 func statusOf(s *container.State) provisioner.Status {
-	st := provisioner.Status{Running: s.Running && !s.Paused && !s.Restarting && !s.Dead, Paused: s.Paused}
-	if t, err := time.Parse(time.RFC3339Nano, s.StartedAt); err == nil && t.Year() > 1 {
-		st.StartedAt = t
-	}
+	st := provisioner.Status{Running: s.Running && !s.Paused && !s.Restarting && !s.Dead, Paused: s.Paused, StartedAt: moment(s.StartedAt)}
 	if s.Running {
 		return st
 	}
-	st.ExitCode, st.Error = s.ExitCode, s.Error
+	st.ExitCode, st.Error, st.OutOfMemory, st.EndedAt = s.ExitCode, s.Error, s.OOMKilled, moment(s.FinishedAt)
 	switch {
 	case st.Error != "":
 	case s.OOMKilled:
@@ -196,6 +231,15 @@ func statusOf(s *container.State) provisioner.Status {
 		st.Error = "it is being removed"
 	}
 	return st
+}
+
+// moment reads the engine's time; its year 1 is none.
+func moment(text string) time.Time {
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil || t.Year() <= 1 {
+		return time.Time{}
+	}
+	return t
 }
 
 type guardKey struct{}

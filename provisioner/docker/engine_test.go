@@ -135,6 +135,9 @@ type engine struct {
 
 var engineUsed bool
 
+// noSandbox has the form of a sandbox's id, and is of none.
+var noSandbox = strings.Repeat("0123456789abcdef", 4)
+
 // newEngine skips the test under -short.
 func newEngine(t testing.TB, change ...func(*docker.Config)) *engine {
 	t.Helper()
@@ -252,7 +255,7 @@ func wantEqual(t testing.TB, what string, got, want any) {
 // until polls a condition; the tests have no other way to see inside a sandbox.
 func until(t testing.TB, what string, cond func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for !cond() {
 		if time.Now().After(deadline) {
 			t.Fatalf("not in time: %s", what)
@@ -286,7 +289,7 @@ func makeImage(ctx context.Context, api *client.Client, tmp string) (string, err
 		return "", fmt.Errorf("build the probe: %w: %s", err, out)
 	}
 	files := map[string]string{"bin/probe": probe}
-	for _, tool := range []string{"sh", "tar", "cat", "sleep", "env", "id", "true", "false", "stat", "ls", "mkdir", "ln", "rm", "head", "stty", "chmod", "setsid", "wc", "touch", "tr"} {
+	for _, tool := range []string{"sh", "tar", "cat", "sleep", "env", "id", "true", "false", "stat", "ls", "mkdir", "ln", "rm", "head", "stty", "chmod", "setsid", "wc", "touch", "tr", "mv"} {
 		at, err := exec.LookPath(tool)
 		if err != nil {
 			return "", err
@@ -317,8 +320,8 @@ func makeImage(ctx context.Context, api *client.Client, tmp string) (string, err
 	dir("home/dev/", 0o755, 1000)
 	dir("root/", 0o700, 0)
 	dir("tmp/", 0o1777, 0)
-	put("etc/passwd", 0o644, []byte("root:x:0:0::/root:/bin/sh\ndev:x:1000:1000::/home/dev:/bin/sh\n"))
-	put("etc/group", 0o644, []byte("root:x:0:\ndev:x:1000:\n"))
+	put("etc/passwd", 0o644, []byte("root:x:0:0::/root:/bin/sh\ndev:x:1000:1000::/home/dev:/bin/sh\nops:x:1001:1001::/home/dev:/bin/sh\ntwin:x:1001:1001::/:/bin/sh\n"))
+	put("etc/group", 0o644, []byte("root:x:0:\ndev:x:1000:\nops:x:1001:\nvideo:x:44:ops\ntools:x:2000:twin,ops\n"))
 	for name, from := range files {
 		data, err := os.ReadFile(from)
 		errs = append(errs, err)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/docker/docker/api/types"
@@ -17,11 +18,6 @@ import (
 const (
 	// opExec is the operation named in errors of Exec.
 	opExec = "run command"
-	// wrapper tells the command's process id on the first line of its output and
-	// then becomes the command: Docker can start an exec but neither signal nor
-	// end it. An exec is the leader of its own session, so the id is the group's and the session's too.
-	wrapper = `echo "` + pidMark + `$$"; exec "$@"`
-	pidMark = "bothy-exec-pid "
 	// drainFor bounds the wait for a command's output to end after it was killed.
 	drainFor = 5 * time.Second
 	// endFor is how long the engine may take to note the end of a command whose output it has ended.
@@ -40,55 +36,69 @@ func (r *Runtime) Exec(ctx context.Context, id string, req provisioner.ExecReque
 	if err := checkExec(req); err != nil {
 		return 0, err
 	}
-	execID, err := r.createExec(ctx, id, container.ExecOptions{
-		User: req.User, WorkingDir: req.Dir, Env: req.Env, Tty: req.TTY,
-		AttachStdin: streams.Stdin != nil, AttachStdout: true, AttachStderr: true,
-		Cmd: append([]string{"/bin/sh", "-c", wrapper, "sh"}, req.Command...),
-	})
+	if err := checkID(opExec, id); err != nil {
+		return 0, err
+	}
+	if n := r.left.count(id); n >= mostLingering {
+		return 0, provisioner.Errorf(provisioner.Quota, opExec, "%d commands whose callers left have not ended yet in the sandbox", n)
+	}
+	who, err := r.identify(ctx, id, req.User)
 	if err != nil {
 		return 0, err
 	}
-	conn, err := r.attachExec(ctx, execID, req.TTY)
+	code := 0
+	err = r.retried(func(wasFull bool) (err error) {
+		code, err = r.execOnce(ctx, id, who, req, streams, wasFull)
+		return err
+	})
+	return code, err
+}
+
+// execOnce is Exec, but that a command which was not begun because the sandbox is full is not tried again.
+func (r *Runtime) execOnce(ctx context.Context, id string, who identity, req provisioner.ExecRequest, streams provisioner.Streams, wasFull bool) (int, error) {
+	began, err := r.begin(ctx, id, wasFull)
 	if err != nil {
 		return 0, err
+	}
+	opts, err := r.wrap(who, req, streams.Stdin != nil)
+	if err != nil {
+		began.done()
+		return 0, err
+	}
+	execID, err := r.createExec(ctx, id, who, opts)
+	if err != nil {
+		began.done()
+		return 0, r.unstarted(ctx, id, req, err)
+	}
+	conn, err := r.attachExec(ctx, execID, container.ExecAttachOptions{Tty: req.TTY, ConsoleSize: opts.ConsoleSize})
+	if err != nil {
+		r.leave(began, id, execID)
+		return 0, r.unstarted(ctx, id, req, err)
 	}
 	s := newSession(r, id, execID, req, streams, conn)
-	defer s.conn.Close()
+	s.who, s.began = who.user, began
+	defer func() {
+		if !s.lingers {
+			s.conn.Close()
+		}
+	}()
 	return s.run(ctx)
 }
 
-// checkExec refuses what cannot be a command.
-func checkExec(req provisioner.ExecRequest) error {
-	bad := func(format string, args ...any) error {
-		return provisioner.Errorf(provisioner.Permanent, opExec, format, args...)
-	}
-	if len(req.Command) == 0 || req.Command[0] == "" {
-		return bad("the command is empty")
-	}
-	if strings.HasPrefix(req.Command[0], "-") {
-		return bad("the command %q begins with a dash; give a path", req.Command[0])
-	}
-	for _, s := range append([]string{req.User, req.Dir}, req.Command...) {
-		if strings.ContainsRune(s, 0) {
-			return bad("%q holds a NUL byte", s)
-		}
-	}
-	for _, kv := range req.Env {
-		if name, _, ok := strings.Cut(kv, "="); !ok || name == "" || strings.ContainsRune(kv, 0) {
-			return bad("the variable %q is not NAME=value", kv)
-		}
-	}
-	return nil
-}
-
-// createExec registers a command with the engine; it does not run yet.
-func (r *Runtime) createExec(ctx context.Context, id string, opts container.ExecOptions) (string, error) {
+// createExec registers a command with the engine; it does not run yet. It runs by numbers, and begins in the root folder.
+func (r *Runtime) createExec(ctx context.Context, id string, who identity, opts container.ExecOptions) (string, error) {
+	opts.User, opts.WorkingDir = who.user, "/"
+	opts.Env = below(opts.Env, who.vars)
 	cctx, cancel := r.call(ctx)
 	defer cancel()
 	for {
 		created, err := r.api.ContainerExecCreate(cctx, id, opts)
 		if err == nil {
 			return created.ID, nil
+		}
+		if cctx.Err() != nil && r.CanKill() == nil {
+			// A newer engine looks the user up already here, so it may wait for a pipe in place of an account file; see starts.
+			go wakeOnHost(id)
 		}
 		err = r.fail(ctx, opExec, err)
 		if !provisioner.Is(err, provisioner.Conflict) {
@@ -102,21 +112,21 @@ func (r *Runtime) createExec(ctx context.Context, id string, opts container.Exec
 
 // attachExec starts a registered command. It is not cut short by ctx: a
 // command whose start was cancelled half-way could run on unseen.
-func (r *Runtime) attachExec(ctx context.Context, execID string, tty bool) (types.HijackedResponse, error) {
+func (r *Runtime) attachExec(ctx context.Context, execID string, opts container.ExecAttachOptions) (types.HijackedResponse, error) {
 	if err := ctx.Err(); err != nil {
 		return types.HijackedResponse{}, r.fail(ctx, opExec, err)
 	}
-	return r.attach(context.WithoutCancel(ctx), execID, tty)
+	return r.attach(context.WithoutCancel(ctx), execID, opts)
 }
 
 // attach starts a registered command and gives its connection. When ctx ends first, the command may have been
 // started; its input is closed then.
-func (r *Runtime) attach(ctx context.Context, execID string, tty bool) (types.HijackedResponse, error) {
+func (r *Runtime) attach(ctx context.Context, execID string, opts container.ExecAttachOptions) (types.HijackedResponse, error) {
 	g := &guard{conns: make(chan net.Conn, 1)}
 	actx, cancel := context.WithTimeout(context.WithValue(ctx, guardKey{}, g), r.timeout)
 	defer cancel()
 	onTime := context.AfterFunc(actx, g.abort)
-	conn, err := r.api.ContainerExecAttach(actx, execID, container.ExecAttachOptions{Tty: tty})
+	conn, err := r.api.ContainerExecAttach(actx, execID, opts)
 	if !onTime() && err == nil {
 		conn.Close() // the end came at the same moment
 		err = actx.Err()
@@ -139,6 +149,11 @@ func (r *Runtime) attach(ctx context.Context, execID string, tty bool) (types.Hi
 type session struct {
 	r            *Runtime
 	id, execID   string
+	who          string // as whom it runs, "uid:gid"
+	began        *start
+	unstarted    chan struct{} // closed when the engine takes too long to start it
+	lingers      bool          // it is ended later, and its connection kept until then
+	word         atomic.Int32
 	req          provisioner.ExecRequest
 	streams      provisioner.Streams
 	conn         types.HijackedResponse
@@ -153,9 +168,10 @@ func newSession(r *Runtime, id, execID string, req provisioner.ExecRequest, stre
 	s := &session{
 		r: r, id: id, execID: execID, req: req, streams: streams, conn: conn,
 		out: newGate(streams.Stdout), errs: newGate(streams.Stderr),
-		outputEnded: make(chan struct{}), stdinTrouble: make(chan error, 1),
+		outputEnded: make(chan struct{}), unstarted: make(chan struct{}), stdinTrouble: make(chan error, 1),
 	}
 	s.stdout = newPreamble(s.out)
+	s.stdout.started = func() { s.began.done() }
 	return s
 }
 
@@ -164,12 +180,25 @@ func (s *session) run(ctx context.Context) (int, error) {
 	side, stop := context.WithCancel(ctx)
 	defer stop()
 	go s.copyOutput()
-	if s.streams.Stdin != nil {
+	if s.streams.Stdin != nil || !s.req.TTY {
 		go s.copyInput(side)
 	}
 	go s.control(side)
 
+	// What a sandbox puts in the engine's way must not keep a caller for ever.
+	late := time.AfterFunc(s.r.timeout, func() {
+		select {
+		case <-s.stdout.decided:
+		default:
+			close(s.unstarted)
+		}
+	})
+	defer late.Stop()
+
 	select {
+	case <-s.unstarted:
+		return 0, s.abort(ctx, &provisioner.Error{Class: provisioner.Transient, Op: opExec, Unavailable: true,
+			Sentence: "the Docker engine did not start the command within " + s.r.timeout.String()})
 	case <-s.outputEnded:
 		if s.outputErr != nil {
 			return 0, s.abort(ctx, s.r.fail(ctx, opExec, s.outputErr))
@@ -191,7 +220,12 @@ func (s *session) run(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	if failed := s.stdout.finish(code); failed != "" {
-		return 0, startFailure(failed, s.req)
+		return 0, s.r.startFailure(ctx, s.id, failed, s.req)
+	}
+	if s.stdout.pid == 0 && code != 0 && !s.stdout.wrote {
+		if err := s.r.fullOf(ctx, s.id); err != nil {
+			return 0, err // it ended before its first line, for want of room
+		}
 	}
 	if err := errors.Join(s.out.fault(), s.errs.fault()); err != nil {
 		return 0, callerFault("output could not be written", err)
@@ -202,6 +236,17 @@ func (s *session) run(ctx context.Context) (int, error) {
 // callerFault is a stream of the caller that failed: to the sandbox as good as a cancel.
 func callerFault(what string, err error) error {
 	return &provisioner.Error{Class: provisioner.Cancelled, Op: opExec, Sentence: "the " + what + ": " + err.Error(), Err: err}
+}
+
+// leaveLost gives up the start of a command whose connection broke before it was seen to start: the engine may still be at it.
+func (s *session) leaveLost() {
+	select {
+	case <-s.stdout.decided:
+		if s.stdout.lost {
+			s.r.leave(s.began, s.id, s.execID)
+		}
+	default:
+	}
 }
 
 // exitCode asks for the code of a command whose output has ended. The engine ends it when the command is over, so
@@ -240,9 +285,19 @@ func (s *session) exitCode(ctx context.Context) (int, error) {
 func (s *session) abort(ctx context.Context, why error) error {
 	s.out.shut()
 	s.errs.shut()
+	if !s.req.TTY && s.word.CompareAndSwap(unsaid, withheld) {
+		select {
+		case <-s.stdout.decided: // it waits for the word, or has failed
+		default:
+			s.r.leave(s.began, s.id, s.execID)
+		}
+		s.leaveLost()
+		return why // it has not begun, and never will
+	}
 	kctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.r.timeout)
 	defer cancel()
 	killErr := s.kill(kctx)
+	s.leaveLost()
 	if killErr == nil {
 		select {
 		case <-s.outputEnded:
@@ -253,30 +308,10 @@ func (s *session) abort(ctx context.Context, why error) error {
 	if provisioner.Is(killErr, provisioner.NotFound) || provisioner.Is(killErr, provisioner.Conflict) {
 		return why // the sandbox is gone or has stopped, and the command with it
 	}
-	s.r.log.Warn("a cancelled command may still run", "sandbox", s.id, "error", killErr)
+	s.lingers = true
+	s.r.linger(s)
 	return &provisioner.Error{
-		Class: provisioner.ClassOf(why), Op: opExec, Unavailable: provisioner.IsUnavailable(why), Err: errors.Join(why, killErr),
-		Sentence: provisioner.Sentence(why) + "; the command may still run, it could not be ended: " + provisioner.Sentence(killErr),
+		Class: provisioner.ClassOf(why), Op: opExec, Unavailable: provisioner.IsUnavailable(why), Err: errors.Join(why, killErr, provisioner.ErrStillRuns),
+		Sentence: provisioner.Sentence(why) + "; the command still runs, bothy retries until it has ended: " + provisioner.Sentence(killErr),
 	}
-}
-
-// copyInput feeds the command. A read that fails is no end of input: a tar cut
-// short would look complete to who unpacks it.
-func (s *session) copyInput(ctx context.Context) {
-	if s.req.TTY {
-		// What is typed before the process id is out would be echoed into its line.
-		select {
-		case <-s.stdout.decided:
-		case <-ctx.Done():
-			return
-		}
-	}
-	in := &faultReader{r: s.streams.Stdin}
-	// A write fails when the command ended or does not read on; that is its right.
-	_, _ = io.Copy(s.conn.Conn, in)
-	if in.err != nil {
-		s.stdinTrouble <- in.err
-		return
-	}
-	_ = s.conn.CloseWrite() // fails only when the command is gone
 }

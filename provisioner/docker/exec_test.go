@@ -88,7 +88,7 @@ func TestExecRefused(t *testing.T) {
 		"variable":   {id, provisioner.ExecRequest{Command: []string{"true"}, Env: []string{"A"}}, provisioner.Permanent, "NAME=value"},
 		"no user":    {id, provisioner.ExecRequest{Command: []string{"true"}, User: "nosuch"}, provisioner.Permanent, `no user "nosuch"`},
 		"no folder":  {id, provisioner.ExecRequest{Command: []string{"true"}, Dir: "/nosuch"}, provisioner.Permanent, `"/nosuch" is not there`},
-		"no sandbox": {"0123456789ab", provisioner.ExecRequest{Command: []string{"true"}}, provisioner.NotFound, "No such container"},
+		"no sandbox": {noSandbox, provisioner.ExecRequest{Command: []string{"true"}}, provisioner.NotFound, "No such container"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
@@ -116,7 +116,7 @@ func TestExecOpenStdin(t *testing.T) {
 	id := e.sandbox()
 	in, feed := io.Pipe()
 	defer feed.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	code, err := e.Exec(ctx, id, provisioner.ExecRequest{Command: []string{"sh", "-c", "exit 5"}}, provisioner.Streams{Stdin: in})
 	if code != 5 || err != nil {
@@ -342,7 +342,7 @@ func TestExecSandboxDies(t *testing.T) {
 		if err != nil {
 			t.Fatal("want code 137 or NotFound:", err)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("Exec hangs after its sandbox was removed")
 	}
 }

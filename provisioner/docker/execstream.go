@@ -8,8 +8,6 @@ import (
 	"sync/atomic"
 
 	"github.com/docker/docker/pkg/stdcopy"
-
-	"github.com/bothy-env/bothy/provisioner"
 )
 
 // copyOutput takes the command's output apart and hands it on; memory is bounded by the engine's 32 KiB frames.
@@ -20,7 +18,7 @@ func (s *session) copyOutput() {
 	} else {
 		_, err = stdcopy.StdCopy(s.stdout, s.errs, s.conn.Reader)
 	}
-	s.stdout.ended()
+	s.stdout.ended(err)
 	s.outputErr = err
 	close(s.outputEnded)
 }
@@ -59,27 +57,16 @@ func (g *gate) fault() error {
 	}
 }
 
-// faultReader remembers a read error that is not the end.
-type faultReader struct {
-	r   io.Reader
-	err error
-}
-
-func (f *faultReader) Read(p []byte) (int, error) {
-	n, err := f.r.Read(p)
-	if err != nil && err != io.EOF {
-		f.err = err
-	}
-	return n, err
-}
-
 // preamble takes the first line, with the process id, off the command's
 // output. When there is none, what comes may be the engine's words on why the command could not be started.
 type preamble struct {
 	w       *gate
 	decided chan struct{} // closed when pid is known, or known to be missing
+	started func()        // called before that, unless the connection was lost
 	open    bool          // decided, write through
 	isOpen  bool          // decided is closed
+	wrote   bool          // anything came at all
+	lost    bool          // the connection broke before it was decided; set before decided is closed
 	held    []byte
 	pid     int
 }
@@ -93,7 +80,7 @@ func (p *preamble) Write(b []byte) (int, error) {
 	if p.open {
 		return p.w.Write(b)
 	}
-	p.held = append(p.held, b...)
+	p.held, p.wrote = append(p.held, b...), true
 	line, rest, whole := bytes.Cut(p.held, []byte("\n"))
 	mark := []byte(pidMark)
 	switch {
@@ -122,12 +109,20 @@ func (p *preamble) Write(b []byte) (int, error) {
 func (p *preamble) decide() {
 	if !p.isOpen {
 		p.isOpen = true
+		if p.started != nil {
+			p.started()
+		}
 		close(p.decided)
 	}
 }
 
-// ended says that no more output comes.
-func (p *preamble) ended() { p.decide() }
+// ended says that no more output comes, and whether that is the engine's word.
+func (p *preamble) ended(err error) {
+	if err != nil && !p.isOpen {
+		p.started, p.lost = nil, true
+	}
+	p.decide()
+}
 
 // finish hands over what was held back and returns "", or returns the engine's
 // words when the command was not started. Call it after the output ended.
@@ -142,36 +137,4 @@ func (p *preamble) finish(code int) string {
 	}
 	_, _ = p.w.Write(held) // the gate keeps the fault
 	return ""
-}
-
-// notStarted reports whether the output of a command that wrote nothing of ours is the engine's words on
-// why it could not be started.
-func notStarted(text string, code int) bool {
-	if code != 126 && code != 127 {
-		return false
-	}
-	for _, words := range []string{"OCI runtime exec failed", "unable to find user", "no matching entries in"} {
-		if strings.Contains(text, words) {
-			return true
-		}
-	}
-	return false
-}
-
-// startFailure turns the engine's words on a command that was not started into an error.
-func startFailure(text string, req provisioner.ExecRequest) error {
-	say := func(format string, args ...any) error {
-		return provisioner.Errorf(provisioner.Permanent, opExec, format, args...)
-	}
-	switch {
-	case strings.Contains(text, "unable to find user"), strings.Contains(text, "no matching entries in"):
-		return say("the sandbox has no user %q", req.User)
-	case strings.Contains(text, "chdir to cwd"):
-		return say("the folder %q is not there in the sandbox, or user %q may not enter it", req.Dir, req.User)
-	case strings.Contains(text, `"/bin/sh"`):
-		return say("the sandbox's image has no /bin/sh, which bothy needs to run commands")
-	case strings.Contains(text, "Resource temporarily unavailable"), strings.Contains(text, "resource temporarily unavailable"):
-		return provisioner.Errorf(provisioner.Quota, opExec, "the sandbox has as many processes as it may: %s", text)
-	}
-	return say("the command could not be started: %s", text)
 }

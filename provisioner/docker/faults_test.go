@@ -20,7 +20,7 @@ import (
 
 // everyCall lists calls that must answer whatever the engine does.
 func everyCall(e *engine) map[string]func(context.Context) error {
-	f := provisioner.Found{Kind: "container", ID: "0123456789ab"}
+	f := provisioner.Found{Kind: "container", ID: noSandbox}
 	return map[string]func(context.Context) error{
 		"Ready":        e.Ready,
 		"ResolveImage": func(ctx context.Context) error { _, err := e.ResolveImage(ctx, "x"); return err },
@@ -76,7 +76,7 @@ func TestEngineAway(t *testing.T) {
 				if !provisioner.Is(err, provisioner.Transient) || !provisioner.IsUnavailable(err) {
 					t.Errorf("got %v (%s), want transient and unavailable", err, provisioner.ClassOf(err))
 				}
-				if took := time.Since(began); took > 10*time.Second {
+				if took := time.Since(began); took > time.Minute {
 					t.Errorf("took %s", took)
 				}
 				if call == "Ready" && !strings.Contains(err.Error(), addr) {
@@ -139,7 +139,7 @@ func TestClasses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := answering(t, func(string, string) (int, string) { return c.code, c.body })
-			_, err := e.Inspect(t.Context(), "x")
+			_, err := e.Inspect(t.Context(), noSandbox)
 			wantClass(t, err, c.want)
 		})
 	}
@@ -155,9 +155,9 @@ func TestTrafficUncounted(t *testing.T) {
 			if strings.HasSuffix(path, "/stats") {
 				return 200, `{"read":"0001-01-01T00:00:00Z"}`
 			}
-			return 200, `{"Id":"x","State":{` + state + `}}`
+			return 200, `{"Id":"` + noSandbox + `","State":{` + state + `}}`
 		})
-		_, err := e.Traffic(t.Context(), "x")
+		_, err := e.Traffic(t.Context(), noSandbox)
 		wantClass(t, err, want)
 	}
 }
@@ -184,39 +184,44 @@ func TestInventoryIncomplete(t *testing.T) {
 	}
 }
 
-// ours is an engine's description of a container of ours.
-func ours(e *engine) string {
+// ours is an engine's list of one container of ours, and that as it was found.
+func ours(e *engine) (list string, f provisioner.Found) {
 	labels := testKey.Labels(e.owner())
 	var l []string
 	for k, v := range labels {
 		l = append(l, fmt.Sprintf("%q:%q", k, v))
 	}
-	return `{"Id":"x","Config":{"Labels":{` + strings.Join(l, ",") + `}}}`
+	return `[{"Id":"` + noSandbox + `","Labels":{` + strings.Join(l, ",") + `}}]`, provisioner.Found{Kind: "container", ID: noSandbox, Labels: labels}
 }
 
 // TestRemoveInProgress: a removal under way is waited for; one that is stuck ends as Transient.
 func TestRemoveInProgress(t *testing.T) {
 	var tries atomic.Int32
-	gone := func(after int32) *engine {
-		var e *engine
-		e = answering(t, func(method, _ string) (int, string) {
+	gone := func(after int32) (*engine, provisioner.Found) {
+		var list string
+		var f provisioner.Found
+		e := answering(t, func(method, _ string) (int, string) {
 			switch {
-			case tries.Load() >= after:
-				return 404, message("No such container: x")
-			case method == http.MethodDelete && tries.Add(1)%2 == 1:
+			case method == http.MethodGet && tries.Load() >= after:
+				return 200, "[]"
+			case method == http.MethodGet:
+				return 200, list
+			case tries.Add(1)%2 == 1:
 				return 409, message("removal of container x is already in progress")
-			case method == http.MethodDelete:
-				return 500, message("driver failed to remove root filesystem: device or resource busy")
 			}
-			return 200, ours(e)
+			return 500, message("driver failed to remove root filesystem: device or resource busy")
 		})
-		return e
+		list, f = ours(e)
+		return e, f
 	}
-	if err := gone(3).Remove(t.Context(), provisioner.Found{Kind: "container", ID: "x"}); err != nil {
+	e, f := gone(3)
+	if err := e.Remove(t.Context(), f); err != nil {
 		t.Error(err)
 	}
+	wantEqual(t, "tries", tries.Load(), int32(3))
 	defer docker.SetRemoveFor(500 * time.Millisecond)()
-	err := gone(1<<30).Remove(t.Context(), provisioner.Found{Kind: "container", ID: "x"})
+	e, f = gone(1 << 30)
+	err := e.Remove(t.Context(), f)
 	wantClass(t, err, provisioner.Transient)
 	if provisioner.IsUnavailable(err) || !strings.Contains(err.Error(), "stuck") {
 		t.Errorf("got %v, want it to say that the container is stuck", err)
@@ -227,7 +232,9 @@ func TestRemoveInProgress(t *testing.T) {
 func TestExecCut(t *testing.T) {
 	p := newProxy(t)
 	e := newEngine(t)
-	far := newEngine(t, through(p), func(c *docker.Config) { c.Instance = e.instance })
+	far := newEngine(t, through(p), func(c *docker.Config) {
+		c.Instance, c.CallTimeout = e.instance, 15*time.Second // less than that, a busy machine may take to start a command
+	})
 	id := e.sandbox()
 	var out watch
 	done := make(chan error, 1)
@@ -256,7 +263,9 @@ func TestExecCut(t *testing.T) {
 func TestExecConnectionLost(t *testing.T) {
 	p := newProxy(t)
 	e := newEngine(t)
-	far := newEngine(t, through(p), func(c *docker.Config) { c.Instance = e.instance })
+	far := newEngine(t, through(p), func(c *docker.Config) {
+		c.Instance, c.CallTimeout = e.instance, 15*time.Second // less than that, a busy machine may take to start a command
+	})
 	id := e.sandbox()
 	var out watch
 	done := make(chan error, 1)
@@ -284,9 +293,10 @@ func TestExecStartHangs(t *testing.T) {
 	far := newEngine(t, through(p), func(c *docker.Config) { c.Instance = e.instance })
 	id := e.sandbox()
 	req := provisioner.ExecRequest{Command: []string{"true"}}
-	if _, err := far.Exec(t.Context(), id, req, provisioner.Streams{}); err != nil {
-		t.Fatal(err)
-	}
+	until(t, "a command on a busy machine", func() bool {
+		_, err := far.Exec(t.Context(), id, req, provisioner.Streams{})
+		return err == nil
+	})
 	p.set(func(p *proxy) { p.holdOn = []byte("/start HTTP") })
 	before := runtime.NumGoroutine()
 	for range 3 {
@@ -316,6 +326,7 @@ func TestReserveReplyLost(t *testing.T) {
 	name := patient.reserve()
 	wantEqual(t, "another network is handed out", len(patient.networks()), 2)
 	patient.reconcile(name)
+	patient.reconcile(name) // whoever made it may have been about to write it down
 	wantEqual(t, "networks", patient.networks(), []string{name})
 }
 

@@ -3,10 +3,13 @@ package docker
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/network"
 
 	"github.com/bothy-env/bothy/provisioner"
 )
@@ -31,6 +34,10 @@ func slotOf(reserved string) string { return strings.TrimPrefix(reserved, joinPr
 // hold makes and starts the holder of a slot, which goes by the name of the slot's network.
 func (k *keeper) hold(ctx context.Context, n int) (id string, err error) {
 	const op = "hold network"
+	parent, err := k.r.CgroupParent(ctx)
+	if err != nil {
+		return "", err
+	}
 	cctx, cancel := k.r.call(ctx)
 	defer cancel()
 	pids, init := int64(holderPids), true
@@ -45,7 +52,9 @@ func (k *keeper) hold(ctx context.Context, n int) (id string, err error) {
 			CapDrop: []string{"ALL"}, SecurityOpt: []string{"no-new-privileges:true"},
 			IpcMode: "private", CgroupnsMode: "private",
 			LogConfig: container.LogConfig{Type: "none"},
-			Resources: container.Resources{Memory: holderMemory, MemorySwap: holderMemory, PidsLimit: &pids},
+			// What engines since 25 fill in; older ones leave it empty.
+			RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled},
+			Resources:     container.Resources{CgroupParent: parent, Memory: holderMemory, MemorySwap: holderMemory, PidsLimit: &pids},
 		}, nil, nil, k.slotName(n))
 	if err != nil {
 		return "", k.r.fail(ctx, op, err)
@@ -71,7 +80,7 @@ func (k *keeper) holds(ctx context.Context, id string) (bool, error) {
 	return c.State != nil && c.State.Running, nil
 }
 
-// removeHolder removes the holder of a slot, if there is one. Conflict: a container is still in its namespace.
+// removeHolder removes the holder of a slot by its name or id, if there is one. Conflict: a container is still in its namespace.
 func (k *keeper) removeHolder(ctx context.Context, name string) error {
 	const op = "remove network"
 	cctx, cancel := k.r.call(ctx)
@@ -94,9 +103,55 @@ func (k *keeper) removeHolder(ctx context.Context, name string) error {
 			return provisioner.Errorf(provisioner.Conflict, op, "network %s is still in use", name)
 		}
 	}
+	if err := k.trimNetFiles(c); err != nil {
+		return k.r.fail(ctx, op, err)
+	}
 	err = k.r.fail(ctx, op, k.r.api.ContainerRemove(cctx, c.ID, container.RemoveOptions{Force: true, RemoveVolumes: true}))
 	if provisioner.Is(err, provisioner.NotFound) {
 		return nil
 	}
 	return err
+}
+
+// holders lists the names of the slots' holders that exist, by id. Those with forged labels are left out.
+func (k *keeper) holders(ctx context.Context) (map[string]string, error) {
+	cctx, cancel := k.r.call(ctx)
+	defer cancel()
+	list, err := k.r.api.ContainerList(cctx, container.ListOptions{All: true, Filters: filters.NewArgs(
+		filters.Arg("label", provisioner.LabelInstance+"="+k.r.instance), filters.Arg("label", LabelSlot))})
+	if err != nil {
+		return nil, k.r.fail(ctx, "list holders of networks", err)
+	}
+	found := map[string]string{}
+	for _, c := range list {
+		if k.r.owns(c.Labels) && len(c.Names) == 1 {
+			found[c.ID] = strings.TrimPrefix(c.Names[0], "/")
+		}
+	}
+	return found, nil
+}
+
+// removeStrays removes holders that have no network: of a create that took effect after its answer was given up on, or after
+// bothyd was killed, and the network removed. Such a name would keep its slot from being made again. The holders were listed
+// before the networks, as a network is there before its holder and after it.
+func (k *keeper) removeStrays(ctx context.Context, holders map[string]string, networks map[string]network.Summary) error {
+	k.mu.Lock()
+	for id, name := range holders {
+		_, there := networks[name]
+		_, held := k.held[name]
+		if there || held || slices.ContainsFunc(k.spare, func(s slot) bool { return s.name == name }) {
+			delete(holders, id)
+		}
+	}
+	for n := range k.making {
+		maps.DeleteFunc(holders, func(_, name string) bool { return name == k.slotName(n) })
+	}
+	k.mu.Unlock()
+	var errs []error
+	for id := range holders {
+		if err := k.removeHolder(ctx, id); !provisioner.Is(err, provisioner.Conflict) { // a sandbox that is in it goes first
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -3,7 +3,9 @@ package docker
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/docker/docker/api/types/container"
@@ -27,18 +29,31 @@ var removeFor = 45 * time.Second
 // label. A network with an empty environment label is a slot of the
 // NetworkKeeper, which alone takes it away.
 func (r *Runtime) Inventory(ctx context.Context, instance string) ([]provisioner.Found, error) {
-	const op = "list resources"
-	ours := filters.NewArgs(filters.Arg("label", provisioner.LabelInstance+"="+instance))
-	var found []provisioner.Found
-
 	cctx, cancel := r.call(ctx)
 	defer cancel()
-	cs, err := r.api.ContainerList(cctx, container.ListOptions{All: true, Filters: ours})
-	if err != nil {
-		return nil, r.fail(ctx, op, err)
+	ours := filters.NewArgs(filters.Arg("label", provisioner.LabelInstance+"="+instance))
+	// Side by side: each waits for the engine alone, and the end of every environment waits for two such lists.
+	kinds := []func(context.Context, filters.Args) ([]provisioner.Found, error){r.listContainers, r.listNetworks, r.listVolumes}
+	lists, errs := make([][]provisioner.Found, len(kinds)), make([]error, len(kinds))
+	var all sync.WaitGroup
+	for i, list := range kinds {
+		all.Go(func() { lists[i], errs[i] = list(cctx, ours) })
 	}
+	all.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, r.fail(ctx, opList, err)
+		}
+	}
+	return slices.Concat(lists...), nil
+}
+
+const opList = "list resources"
+
+func (r *Runtime) listContainers(ctx context.Context, ours filters.Args) (found []provisioner.Found, err error) {
+	cs, err := r.api.ContainerList(ctx, container.ListOptions{All: true, Filters: ours})
 	for _, c := range cs {
-		f := provisioner.Found{Kind: kindContainer, ID: c.ID, Labels: c.Labels, CreatedAt: time.Unix(c.Created, 0).UTC()}
+		f := provisioner.Found{Kind: kindContainer, ID: c.ID, Labels: c.Labels, CreatedAt: time.Unix(c.Created, 0).UTC(), State: stateOf(c.State)}
 		if len(c.Names) > 0 {
 			f.Name = strings.TrimPrefix(c.Names[0], "/")
 		}
@@ -49,20 +64,25 @@ func (r *Runtime) Inventory(ctx context.Context, instance string) ([]provisioner
 		}
 		found = append(found, f)
 	}
-	ns, err := r.api.NetworkList(cctx, network.ListOptions{Filters: ours})
-	if err != nil {
-		return nil, r.fail(ctx, op, err)
-	}
+	return found, err
+}
+
+func (r *Runtime) listNetworks(ctx context.Context, ours filters.Args) (found []provisioner.Found, err error) {
+	ns, err := r.api.NetworkList(ctx, network.ListOptions{Filters: ours})
 	for _, n := range ns {
 		found = append(found, provisioner.Found{Kind: kindNetwork, ID: n.ID, Name: n.Name, Labels: n.Labels, CreatedAt: n.Created.UTC()})
 	}
-	vs, err := r.api.VolumeList(cctx, volume.ListOptions{Filters: ours})
+	return found, err
+}
+
+func (r *Runtime) listVolumes(ctx context.Context, ours filters.Args) (found []provisioner.Found, err error) {
+	vs, err := r.api.VolumeList(ctx, volume.ListOptions{Filters: ours})
 	if err != nil {
-		return nil, r.fail(ctx, op, err)
+		return nil, err
 	}
 	if len(vs.Warnings) > 0 {
 		// The engine leaves out what a volume driver did not tell: not complete.
-		return nil, provisioner.Errorf(provisioner.Transient, op, "the list of volumes is not complete: %s", vs.Warnings[0])
+		return nil, provisioner.Errorf(provisioner.Transient, opList, "the list of volumes is not complete: %s", vs.Warnings[0])
 	}
 	for _, v := range vs.Volumes {
 		f := provisioner.Found{Kind: kindVolume, ID: v.Name, Name: v.Name, Labels: v.Labels}
@@ -74,23 +94,52 @@ func (r *Runtime) Inventory(ctx context.Context, instance string) ([]provisioner
 	return found, nil
 }
 
+// stateOf reads the state of a listed container. One that the engine restarts, or is about to remove, does not run.
+func stateOf(listed string) provisioner.State {
+	switch listed {
+	case container.StateRunning:
+		return provisioner.StateRunning
+	case container.StatePaused:
+		return provisioner.StatePaused
+	case container.StateCreated:
+		return provisioner.StateCreated
+	}
+	return provisioner.StateEnded
+}
+
 // Remove takes one found resource away by force, within 45 s. It looks at the live resource's labels first
-// and refuses, with class Conflict, what was not made by this installation. One that is
-// stuck gives class Transient.
+// and refuses, with class Conflict, what was not made by this installation or belongs to another environment than f
+// says. A container is named by its whole id. When the engine has not removed it after 10 s, as something inside keeps
+// the engine waiting, it is killed from the host, where that can be done. One that is stuck gives class Transient.
 func (r *Runtime) Remove(ctx context.Context, f provisioner.Found) error {
 	op := "remove " + f.Kind
-	id := f.ID
-	if id == "" {
-		id = f.Name
+	if f.ID == "" && f.Kind != kindContainer {
+		f.ID = f.Name
 	}
-	if id == "" {
+	if f.ID == "" {
 		return provisioner.Errorf(provisioner.Permanent, op, "neither an id nor a name is given")
+	}
+	if f.Kind == kindContainer && !isID(f.ID) {
+		return provisioner.Errorf(provisioner.Permanent, op, "%.80q is not the id of a container", f.ID)
 	}
 	rctx, cancel := context.WithTimeout(ctx, removeFor)
 	defer cancel()
+	try := func() error { return r.removeOften(ctx, rctx, op, f) }
+	if f.Kind != kindContainer {
+		return try()
+	}
+	err := r.killWhile(rctx, f, try)
+	if err == nil {
+		r.forgetSandbox(f.ID)
+	}
+	return err
+}
+
+// removeOften tries until rctx ends.
+func (r *Runtime) removeOften(ctx, rctx context.Context, op string, f provisioner.Found) error {
 	wait := 50 * time.Millisecond
 	for {
-		err := r.removeOnce(rctx, f.Kind, id, op)
+		err := r.removeOnce(rctx, f, op)
 		switch provisioner.ClassOf(err) {
 		case "", provisioner.NotFound:
 			return nil
@@ -108,7 +157,7 @@ func (r *Runtime) Remove(ctx context.Context, f provisioner.Found) error {
 			if ctx.Err() != nil {
 				return r.fail(ctx, op, ctx.Err())
 			}
-			return provisioner.Errorf(provisioner.Transient, op, "%s %s is stuck: %w", f.Kind, id, err)
+			return provisioner.Errorf(provisioner.Transient, op, "%s %s is stuck: %w", f.Kind, f.ID, err)
 		case <-time.After(wait):
 		}
 		wait = min(wait*2, 2*time.Second)
@@ -127,26 +176,23 @@ func isForeign(err error) bool {
 }
 
 // removeOnce looks whose a resource is and tries once.
-func (r *Runtime) removeOnce(ctx context.Context, kind, id, op string) error {
+func (r *Runtime) removeOnce(ctx context.Context, f provisioner.Found, op string) error {
 	cctx, cancel := r.call(ctx)
 	defer cancel()
-	switch kind {
+	switch f.Kind {
 	case kindContainer:
-		c, err := r.api.ContainerInspect(cctx, id)
-		if err != nil {
-			return r.fail(ctx, op, err)
+		// Not by inspect, which waits for whatever keeps the engine busy with the container.
+		if err := r.own(ctx, op, f); err != nil {
+			return err
 		}
-		if c.Config == nil || !r.owns(c.Config.Labels) {
-			return foreign(op, kind, id)
-		}
-		return r.fail(ctx, op, r.api.ContainerRemove(cctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true}))
+		return r.fail(ctx, op, r.api.ContainerRemove(cctx, f.ID, container.RemoveOptions{Force: true, RemoveVolumes: true}))
 	case kindNetwork:
-		n, err := r.api.NetworkInspect(cctx, id, network.InspectOptions{})
+		n, err := r.api.NetworkInspect(cctx, f.ID, network.InspectOptions{})
 		if err != nil {
 			return r.fail(ctx, op, err)
 		}
-		if !r.owns(n.Labels) {
-			return foreign(op, kind, id)
+		if err := r.isOf(op, f, n.Labels); err != nil {
+			return err
 		}
 		for member, end := range n.Containers {
 			if strings.HasPrefix(member, "ep-") {
@@ -158,16 +204,16 @@ func (r *Runtime) removeOnce(ctx context.Context, kind, id, op string) error {
 		}
 		return r.removeNetwork(cctx, ctx, op, n.ID)
 	case kindVolume:
-		v, err := r.api.VolumeInspect(cctx, id)
+		v, err := r.api.VolumeInspect(cctx, f.ID)
 		if err != nil {
 			return r.fail(ctx, op, err)
 		}
-		if !r.owns(v.Labels) {
-			return foreign(op, kind, id)
+		if err := r.isOf(op, f, v.Labels); err != nil {
+			return err
 		}
-		return r.fail(ctx, op, r.api.VolumeRemove(cctx, id, true))
+		return r.fail(ctx, op, r.api.VolumeRemove(cctx, f.ID, true))
 	}
-	return provisioner.Errorf(provisioner.Permanent, op, "resources of kind %q are not known", kind)
+	return provisioner.Errorf(provisioner.Permanent, op, "resources of kind %q are not known", f.Kind)
 }
 
 // removeNetwork removes a network; one that is still in use gives class Conflict.

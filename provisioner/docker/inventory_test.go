@@ -39,7 +39,7 @@ func TestInspect(t *testing.T) {
 	if err != nil || st.ExitCode != 3 {
 		t.Errorf("ended: got %+v, %v", st, err)
 	}
-	_, err = e.Inspect(t.Context(), "0123456789ab")
+	_, err = e.Inspect(t.Context(), noSandbox)
 	wantClass(t, err, provisioner.NotFound)
 }
 
@@ -133,9 +133,11 @@ func TestRemoveOnlyOurs(t *testing.T) {
 			c.Labels["bothy.test.docker"] = testRun
 		})
 	}
+	elsewhere := e.sandbox()
 	for name, id := range map[string]string{
-		"no labels": forge(func(provisioner.Owner) map[string]string { return map[string]string{} }),
-		"other key": forge(provisioner.Key("another key").Labels),
+		"another environment's": elsewhere,
+		"no labels":             forge(func(provisioner.Owner) map[string]string { return map[string]string{} }),
+		"other key":             forge(provisioner.Key("another key").Labels),
 		"moved": forge(func(o provisioner.Owner) map[string]string {
 			l := testKey.Labels(o)
 			l["bothy.environment"] = "x"
@@ -152,10 +154,28 @@ func TestRemoveOnlyOurs(t *testing.T) {
 			}
 		})
 	}
-	for _, kind := range []string{"container", "network", "volume"} {
-		if err := e.Remove(t.Context(), provisioner.Found{Kind: kind, ID: "nosuch" + testRun}); err != nil {
+	for kind, id := range map[string]string{"container": noSandbox, "network": "nosuch" + testRun, "volume": "nosuch" + testRun} {
+		if err := e.Remove(t.Context(), provisioner.Found{Kind: kind, ID: id}); err != nil {
 			t.Errorf("what is gone, a %s: %v", kind, err)
 		}
+	}
+	// The engine takes the beginning of an id, and a name, for the container's.
+	own := e.found(elsewhere)
+	for _, part := range []string{elsewhere[:2], elsewhere[:12], elsewhere[:63], own.Name, strings.ToUpper(elsewhere)} {
+		f := own
+		f.ID = part
+		wantClass(t, e.Remove(t.Context(), f), provisioner.Permanent)
+		_, err := e.Inspect(t.Context(), part)
+		wantClass(t, err, provisioner.NotFound)
+		_, err = e.Exec(t.Context(), part, provisioner.ExecRequest{Command: []string{"true"}}, provisioner.Streams{})
+		wantClass(t, err, provisioner.NotFound)
+		wantClass(t, e.Logs(t.Context(), part, provisioner.LogsRequest{}, nil), provisioner.NotFound)
+		wantClass(t, e.Pause(t.Context(), part), provisioner.NotFound)
+		_, err = e.Stage(t.Context(), part, "dev")
+		wantClass(t, err, provisioner.NotFound)
+	}
+	if st, err := e.Inspect(t.Context(), elsewhere); err != nil || !st.Running {
+		t.Errorf("the sandbox: %+v, %v", st, err)
 	}
 	wantClass(t, e.Remove(t.Context(), provisioner.Found{Kind: "pod", ID: "x"}), provisioner.Permanent)
 	wantClass(t, e.Remove(t.Context(), provisioner.Found{Kind: "container"}), provisioner.Permanent)

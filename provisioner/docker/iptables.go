@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 
@@ -26,23 +28,69 @@ type tables struct {
 	allow []netip.Prefix
 	dns   func() []netip.Addr
 	run   runFunc
-	look  func(binary string) (string, error)
-	root  bool
+	look  func(binary string) (string, error) // gives a program's absolute path
+	// legacy reports whether the kernel holds tables of the older kind: only then is iptables-legacy run, as it makes them.
+	legacy func() bool
+	root   bool
 
 	mu     sync.Mutex
 	prefix string // the variant in use: "iptables", "iptables-legacy" or "iptables-nft"; "" before the first look
 	wrote  string // what the last write was made of
 	read   string // how our chains read after it
+	lacks  error  // why some rules are left out: this host has no means for them
 }
 
 func newTables(fw firewall, pool netip.Prefix, allow []netip.Prefix) *tables {
-	return &tables{fw: fw, pool: pool, allow: allow, dns: engineResolvers, run: runHost, look: exec.LookPath, root: os.Geteuid() == 0}
+	return &tables{fw: fw, pool: pool, allow: allow, dns: engineResolvers, run: runHost, look: hostProgram, legacy: legacyTables, root: os.Geteuid() == 0}
+}
+
+// hostPath is where programs of the host are looked for, and the PATH that they run with, whatever bothyd's own PATH is:
+// that of an ordinary user, of cron or of su often lacks sbin.
+const hostPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/wrappers/bin:/run/current-system/sw/bin"
+
+// hostProgram gives the absolute path of a program in hostPath.
+func hostProgram(name string) (string, error) { return programIn(hostPath, name) }
+
+func programIn(path, name string) (string, error) {
+	for dir := range strings.SplitSeq(path, ":") {
+		// With a slash in it, LookPath asks only whether that file can be run.
+		if found, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return found, nil
+		}
+	}
+	return "", fmt.Errorf("%s is not in %s", name, path)
+}
+
+// legacyTables reports whether this network namespace has tables of iptables-legacy. What cannot be read may have some.
+func legacyTables() bool {
+	names, err := os.ReadFile("/proc/net/ip_tables_names")
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false // the kernel's module was never needed
+	case err != nil:
+		return legacyModules("/proc/modules")
+	}
+	return len(bytes.TrimSpace(names)) > 0
+}
+
+// legacyModules is for those who may not read the tables' names: a table of the older kind needs its module.
+func legacyModules(list string) bool {
+	modules, err := os.ReadFile(list)
+	if err != nil {
+		return true
+	}
+	for line := range strings.Lines(string(modules)) {
+		if name, _, _ := strings.Cut(line, " "); strings.HasPrefix(name, "iptable_") {
+			return true
+		}
+	}
+	return false
 }
 
 // runHost runs a command, made from constants and hex digits, without a shell and with a fixed environment.
 func runHost(ctx context.Context, stdin string, argv ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}
+	cmd.Env = []string{"PATH=" + hostPath, "LC_ALL=C"}
 	cmd.Stdin = strings.NewReader(stdin)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
@@ -64,9 +112,9 @@ func (t *tables) assert(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	want := t.fw.restore(t.dns(), t.pool, t.allow)
+	want := t.fw.restore(t.dns(), t.pool, t.allow, false)
 	if want != t.wrote || t.fw.ours(listing) != t.read {
-		if _, err := t.do(ctx, want, t.prefix+"-restore", "-w", "5", "--noflush"); err != nil {
+		if err := t.write(ctx, want); err != nil {
 			return broken("set the rules", err)
 		}
 		if listing, err = t.list(ctx, t.prefix); err != nil {
@@ -87,6 +135,20 @@ func (t *tables) assert(ctx context.Context) error {
 	return t.lead(ctx, six, listing, t.fw.jumps6())
 }
 
+// write sets the chains' content; where the kernel lacks what some rules need, all the others.
+func (t *tables) write(ctx context.Context, rules string) error {
+	_, err := t.do(ctx, rules, t.prefix+"-restore", "-w", "5", "--noflush")
+	t.lacks = nil
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	if _, again := t.do(ctx, t.fw.restore(t.dns(), t.pool, t.allow, true), t.prefix+"-restore", "-w", "5", "--noflush"); again != nil {
+		return err
+	}
+	t.lacks = err
+	return nil
+}
+
 // choose finds the variant of iptables to use: the one that Docker uses, else the first that works.
 // Rules of either variant hold; this one is where people look. It gives the variant's rules.
 func (t *tables) choose(ctx context.Context) (listing string, err error) {
@@ -98,16 +160,20 @@ func (t *tables) choose(ctx context.Context) (listing string, err error) {
 	}
 	if !t.root {
 		if _, err := t.look("sudo"); err != nil {
-			return "", impossible("bothyd is not root and there is no sudo", nil)
+			return "", impossible("bothyd is not root and there is no sudo", adviceRights, err)
 		}
-		if _, err := t.run(ctx, "", "sudo", "-n", "true"); err != nil {
-			return "", impossible("bothyd is not root and sudo asks for a password", err)
+		if _, err := t.do(ctx, "", "true"); err != nil {
+			return "", impossible("bothyd is not root and sudo asks for a password", adviceRights, err)
 		}
 	}
 	var first string
 	var last error
 	for _, name := range []string{"iptables", "iptables-legacy", "iptables-nft"} {
 		if _, err := t.look(name); err != nil {
+			continue
+		}
+		// Its first look would make empty tables, of which every later iptables on this host warns.
+		if name == "iptables-legacy" && first != "" && !t.legacy() {
 			continue
 		}
 		its, err := t.list(ctx, name)
@@ -128,11 +194,11 @@ func (t *tables) choose(ctx context.Context) (listing string, err error) {
 		t.prefix = first
 		return listing, nil
 	case last == nil:
-		return "", impossible("iptables is not installed", nil)
+		return "", impossible("iptables is not installed: it was looked for in "+hostPath, adviceInstall, nil)
 	case ctx.Err() != nil:
 		return "", broken("read the rules", last)
 	}
-	return "", impossible("the firewall's rules cannot be read: "+last.Error(), last)
+	return "", impossible("the firewall's rules cannot be read: "+last.Error(), adviceRights, last)
 }
 
 // list reads the whole table at once: a sweep looks at it, and each command is a process.
@@ -186,6 +252,9 @@ func (t *tables) remove(ctx context.Context) error {
 		errs = append(errs, err, t.unlead(ctx, six, listing, t.fw.jumps6()))
 	}
 	for _, c := range t.fw.chains() {
+		if !strings.Contains(listing, "-N "+c+"\n") {
+			continue // an earlier version's rules have not all of them
+		}
 		for _, flag := range []string{"-F", "-X"} {
 			_, err := t.do(ctx, "", t.prefix, "-w", "5", "-t", table, flag, c)
 			errs = append(errs, err)
@@ -211,19 +280,34 @@ func (t *tables) unlead(ctx context.Context, binary, listing string, jumps []jum
 	return errors.Join(errs...)
 }
 
-// do runs an iptables command, through sudo when that is needed.
+// do runs a command of the host by its absolute path, through sudo when that is needed.
 func (t *tables) do(ctx context.Context, stdin string, argv ...string) (string, error) {
+	program, err := t.look(argv[0])
+	if err != nil {
+		return "", err
+	}
+	argv = append([]string{program}, argv[1:]...)
 	if !t.root {
-		argv = append([]string{"sudo", "-n"}, argv...)
+		sudo, err := t.look("sudo")
+		if err != nil {
+			return "", err
+		}
+		argv = append([]string{sudo, "-n"}, argv...)
 	}
 	return t.run(ctx, stdin, argv...)
 }
 
+// What to do where rules cannot be set.
+const (
+	adviceRights  = "Let bothyd set firewall rules (run it as root, or allow it sudo without a password)"
+	adviceInstall = "Install iptables, also where Docker uses nftables itself (apt install iptables, dnf install iptables-nft)"
+	adviceHere    = "Run bothyd on the host of an engine that runs as root"
+)
+
 // impossible is the refusal to go without isolation, with what to do.
-func impossible(why string, err error) error {
+func impossible(why, advice string, err error) error {
 	return &provisioner.Error{Class: provisioner.Permanent, Op: opIsolate, Err: err,
-		Sentence: why + ": sandboxes would reach the host and its private networks. " +
-			"Let bothyd set firewall rules (run it as root, or allow it sudo without a password), or set network.isolation to off"}
+		Sentence: why + ": sandboxes would reach the host and its private networks. " + advice + ", or set network.isolation to off"}
 }
 
 // broken is a firewall command that failed.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/api/types/versions"
 
 	"github.com/bothy-env/bothy/provisioner"
 	"github.com/bothy-env/bothy/provisioner/docker"
@@ -79,6 +80,26 @@ func (e *engine) dropped(chain, cidr string) int {
 	}
 	e.t.Fatalf("no rule drops %s:\n%s", cidr, out)
 	return 0
+}
+
+// counted sums the packets that a chain's rules have dropped.
+func (e *engine) counted(chain string) (sum int) {
+	e.t.Helper()
+	binary, _, _, _ := e.Firewall()
+	out, err := exec.Command(binary, "-w", "-t", "mangle", "-nvxL", chain).Output()
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(out)) {
+		if f := strings.Fields(line); len(f) >= 9 && f[2] == "DROP" {
+			n, err := strconv.Atoi(f[0])
+			if err != nil {
+				e.t.Fatal(err)
+			}
+			sum += n
+		}
+	}
+	return sum
 }
 
 // hostAddr is the address that this host leaves by.
@@ -166,7 +187,8 @@ func TestIsolation(t *testing.T) {
 		inside := e.listener(net1)
 		was := e.dropped(e.Inward(), anywhere)
 		off.none(loose, "dial", inside)
-		if e.dropped(e.Inward(), anywhere) == was {
+		// Engines since 28 drop it themselves, in a table that comes before ours.
+		if e.dropped(e.Inward(), anywhere) == was && versions.LessThan(e.api.ClientVersion(), "1.48") {
 			t.Error("no packet was dropped by the rule for what comes to sandboxes")
 		}
 		// From the host itself it is open, as a port that is published on the host's own address needs.

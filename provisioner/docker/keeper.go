@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -33,22 +34,28 @@ type keeper struct {
 	local  bool
 	fw     firewall
 	tables *tables
+	flush  func(context.Context, netip.Prefix) error // makes the kernel forget connections; tests replace it
 
 	bg     context.Context // of the work behind Reserve; ends with Close
 	stop   context.CancelFunc
 	wg     sync.WaitGroup
 	fillMu sync.Mutex // one fill at a time, so that no two make the same last one
 
-	mu       sync.Mutex
-	spare    []slot
-	held     map[string]int // networks that were handed out -> Reconciles in a row that missed them
+	mu    sync.Mutex
+	spare []slot
+	held  map[string]int // networks that were handed out -> Reconciles in a row that missed them
+	// strange are the ids of networks that the last Reconcile found with no one who holds them.
+	strange  map[string]bool
 	making   map[int]bool
 	next     int // where to look for a free slot first: a freed subnet rests for a round
 	filling  bool
 	soon     *time.Timer // of refillSoon
 	closed   bool
 	isolated bool // the rules were in place when last looked at
-	loose    bool // isolation is off, and old rules are gone
+	// looked is when that was, and found what was found then.
+	looked time.Time
+	found  error
+	loose  bool // isolation is off, and old rules are gone
 }
 
 // Reserve hands out a network that no other environment is on. With a spare one
@@ -111,7 +118,7 @@ func (r *Runtime) Release(ctx context.Context, reserved string) error {
 	wctx, cancel := context.WithTimeout(ctx, releaseFor)
 	defer cancel()
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		err := r.net.remove(ctx, n.Name, n.ID)
+		err := r.net.remove(ctx, n)
 		if err == nil {
 			r.net.drop(name)
 			r.net.refill()
@@ -132,20 +139,28 @@ func (r *Runtime) Release(ctx context.Context, reserved string) error {
 }
 
 // Reconcile removes slots that no one holds, asserts the isolation rules and begins to make spare networks, which
-// goes on behind it. It does all it can and returns what failed. A reservation of this process that no live
-// environment holds is removed when a second Reconcile in a row misses it.
+// goes on behind it. It does all it can and returns what failed. A network that no live environment holds is removed when a
+// second Reconcile in a row misses it: whoever reserved it, be it another daemon, may be about to write it down. It also removes what reading an image's users left.
 func (r *Runtime) Reconcile(ctx context.Context, live []string) error {
 	k := r.net
 	var errs []error
 	errs = append(errs, k.isolate(ctx, true))
+	r.reweigh(ctx)
+	r.releaseLeft()
+	r.removeReaders(ctx)
+	errs = append(errs, r.sweepEtcs(ctx))
 	k.mu.Lock()
 	known := slices.Clone(k.spare)
 	k.mu.Unlock()
+	holders, err := k.holders(ctx)
+	if err != nil {
+		return errors.Join(append(errs, err)...)
+	}
 	found, err := k.ours(ctx)
 	if err != nil {
 		return errors.Join(append(errs, err)...)
 	}
-	errs = append(errs, k.removeAll(ctx, k.settle(known, found, live)))
+	errs = append(errs, k.removeAll(ctx, k.settle(known, found, live)), k.removeStrays(ctx, holders, found))
 	if errs[0] == nil {
 		k.refill()
 	}
@@ -176,18 +191,27 @@ func (k *keeper) settle(known []slot, found map[string]network.Summary, live []s
 			k.held[name] = 0
 		}
 	}
+	missed := map[string]bool{}
 	for name := range k.held {
 		if isLive[name] {
 			continue
 		}
 		if k.held[name]++; k.held[name] >= missedMost {
 			delete(k.held, name)
+			missed[name] = true
 		}
 	}
 	var gone []network.Summary
+	before := k.strange
+	k.strange = map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(found)) {
-		if _, isHeld := k.held[name]; !isHeld && !keep[name] {
-			gone = append(gone, found[name])
+		n := found[name]
+		if _, isHeld := k.held[name]; isHeld || keep[name] {
+			continue
+		}
+		k.strange[n.ID] = true
+		if missed[name] || before[n.ID] {
+			gone = append(gone, n)
 		}
 	}
 	return gone
@@ -202,9 +226,14 @@ func (r *Runtime) Close(ctx context.Context) error {
 	k.mu.Unlock()
 	// A network that is being made is waited for: given up on, the engine would make it all the same.
 	k.wg.Wait()
+	r.etcs.close()
 	k.stop()
 	defer closeQuietly(r.api)
 
+	holders, err := k.holders(ctx)
+	if err != nil {
+		return err
+	}
 	found, err := k.ours(ctx)
 	if err != nil {
 		return err
@@ -219,17 +248,21 @@ func (r *Runtime) Close(ctx context.Context) error {
 			gone = append(gone, found[name])
 		}
 	}
-	if err := k.removeAll(ctx, gone); err != nil {
+	if err := errors.Join(k.removeAll(ctx, gone), k.removeStrays(ctx, holders, found)); err != nil {
 		return err
 	}
 	left, err := k.ours(ctx)
 	if err != nil {
 		return err
 	}
-	if len(left) > 0 || k.cfg.Isolation == IsolationOff || !k.local {
+	if len(left) > 0 {
 		return nil
 	}
-	return k.tables.remove(ctx)
+	err = r.dissolve()
+	if k.cfg.Isolation == IsolationOff || !k.local {
+		return err
+	}
+	return errors.Join(err, k.tables.remove(ctx))
 }
 
 // Isolation reports whether the rules that keep sandboxes from the host and its private networks are in
@@ -239,6 +272,20 @@ func (r *Runtime) Isolation(ctx context.Context) error {
 		return ErrIsolationOff
 	}
 	return r.net.isolate(ctx, true)
+}
+
+// Isolated is Isolation as it was found last, when that was not longer ago than within. Whoever asks often changes nothing.
+func (r *Runtime) Isolated(ctx context.Context, within time.Duration) error {
+	if r.net.cfg.Isolation == IsolationOff {
+		return ErrIsolationOff
+	}
+	r.net.mu.Lock()
+	found, known := r.net.found, !r.net.looked.IsZero() && time.Since(r.net.looked) <= within
+	r.net.mu.Unlock()
+	if known {
+		return found
+	}
+	return r.Isolation(ctx)
 }
 
 // isolate asserts the rules when they are not known to be there, or again.
@@ -258,12 +305,15 @@ func (k *keeper) isolate(ctx context.Context, again bool) error {
 		err = k.tables.assert(cctx)
 		cancel()
 	} else {
-		err = impossible("the Docker engine "+k.r.host+" is not on this host", nil)
+		err = impossible("the Docker engine "+k.r.host+" is not on this host", adviceHere, nil)
 	}
+	cutOff := err != nil && ctx.Err() != nil
 	k.mu.Lock()
-	k.isolated = err == nil
+	if k.isolated = err == nil; !cutOff {
+		k.looked, k.found = time.Now(), err
+	}
 	k.mu.Unlock()
-	if err != nil && ctx.Err() != nil {
+	if cutOff {
 		return k.r.fail(ctx, opIsolate, ctx.Err())
 	}
 	return err

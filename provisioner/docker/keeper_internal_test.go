@@ -16,3 +16,36 @@ func TestSpareIsNotHeld(t *testing.T) {
 		t.Errorf("held %v, to be removed %v, spare %v; want it spare and nobody's", k.held, gone, k.spare)
 	}
 }
+
+// TestANetworkOfAnotherDaemonIsMissedTwice: one daemon has reserved a network and not written it down when another takes its host over
+// and sweeps with rows of before. The other removes it only when it misses it again.
+func TestANetworkOfAnotherDaemonIsMissedTwice(t *testing.T) {
+	t.Parallel()
+	found := func(id string) map[string]network.Summary {
+		return map[string]network.Summary{"net-1": {Name: "net-1", ID: id}}
+	}
+	for _, c := range []struct {
+		name  string
+		looks []map[string]network.Summary
+		live  []string // of the look before the last
+		want  int
+	}{
+		{"once", []map[string]network.Summary{found("a")}, nil, 0},
+		{"twice", []map[string]network.Summary{found("a"), found("a")}, nil, 1},
+		{"it was somebody's meanwhile", []map[string]network.Summary{found("a"), found("a"), found("a")}, []string{joinPrefix + "net-1"}, 0},
+		{"another one of its name", []map[string]network.Summary{found("a"), found("b")}, nil, 0},
+	} {
+		k := &keeper{held: map[string]int{}, making: map[int]bool{}}
+		var gone []network.Summary
+		for i, look := range c.looks {
+			var live []string
+			if i == len(c.looks)-2 {
+				live = c.live
+			}
+			gone = k.settle(nil, look, live)
+		}
+		if len(gone) != c.want {
+			t.Errorf("%s: %d are removed, want %d", c.name, len(gone), c.want)
+		}
+	}
+}

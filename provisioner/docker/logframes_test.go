@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -58,5 +59,65 @@ func TestLogFrames(t *testing.T) {
 				t.Errorf("lines (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestLogsOverARotation: where the engine reads a file again, nothing is written twice and it is said that lines may be missing;
+// what only looks alike is kept, and so is all that a clock which was set back writes.
+func TestLogsOverARotation(t *testing.T) {
+	begin := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	said := func(n int, text string) []byte {
+		return frame(1, begin.Add(time.Duration(n)*time.Millisecond).Format(time.RFC3339Nano)+" "+text)
+	}
+	long := strings.Repeat("x", 100)
+	for name, c := range map[string]struct {
+		follow bool
+		in     [][]byte
+		want   []string
+	}{
+		"read again": {true, [][]byte{said(1, "a\n"), said(7, "g\n"), said(8, "h\n"), said(7, "g\n"), said(8, "h\n"), said(9, "i\n")},
+			[]string{"a", "g", "h", rotated, "i"}},
+		"twice": {true, [][]byte{said(1, "a\n"), said(1, "a\n"), said(2, "b\n"), said(1, "a\n"), said(2, "b\n"), said(3, "c\n")},
+			[]string{"a", rotated, "b", rotated, "c"}},
+		"alike":                {true, [][]byte{said(1, "a\n"), said(2, "a\n"), said(3, "a\n")}, []string{"a", "a", "a"}},
+		"a clock set back":     {true, [][]byte{said(500, "a\n"), said(600, "b\n"), said(1, "c\n"), said(2, "d\n")}, []string{"a", "b", "c", "d"}},
+		"parts of a long line": {true, [][]byte{said(1, long), said(1, long), said(1, long+"\n"), said(2, "b\n")}, []string{long, long, long, "b"}},
+		"parts read again": {true, [][]byte{said(1, "a\n"), said(2, long), said(2, long+"\n"), said(1, "a\n"), said(2, long), said(2, long+"\n"), said(3, long), said(3, "\n")},
+			[]string{"a", long, long, rotated, long, ""}},
+		"not followed": {false, [][]byte{said(1, "a\n"), said(1, "a\n")}, []string{"a", "a"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			l := &logReader{write: func(line provisioner.LogLine) error { got = append(got, line.Text); return nil }}
+			if c.follow {
+				l.doubles = newDoubles()
+			}
+			if err := l.frames(bufio.NewReader(bytes.NewReader(bytes.Join(c.in, nil)))); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("lines (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestDoublesAreRememberedWithinABound: a follower may run for days.
+func TestDoublesAreRememberedWithinABound(t *testing.T) {
+	d := newDoubles()
+	at := time.Unix(1, 0)
+	for i := range rememberedLines + 1000 {
+		if double, _ := d.look(strconv.Itoa(i)+"\n", at.Add(time.Duration(i))); double {
+			t.Fatalf("message %d is taken for a double", i)
+		}
+	}
+	if len(d.seen) != rememberedLines || len(d.ring) != rememberedLines {
+		t.Errorf("%d and %d are remembered, want %d", len(d.seen), len(d.ring), rememberedLines)
+	}
+	if double, _ := d.look("1000\n", at.Add(1000)); !double {
+		t.Error("the oldest that is remembered is not known")
+	}
+	if double, _ := d.look("999\n", at.Add(999)); double {
+		t.Error("one that was dropped is known")
 	}
 }

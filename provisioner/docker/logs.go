@@ -27,6 +27,9 @@ const (
 // Logs writes the sandbox's own output, oldest first; with Follow until it ends or ctx does. An
 // error of write ends it and is returned as it is. Lines over 16 KiB come in parts.
 func (r *Runtime) Logs(ctx context.Context, id string, req provisioner.LogsRequest, write func(provisioner.LogLine) error) error {
+	if err := checkID(opLogs, id); err != nil {
+		return err
+	}
 	cctx, cancel := r.call(ctx)
 	c, err := r.api.ContainerInspect(cctx, id)
 	cancel()
@@ -53,6 +56,9 @@ func (r *Runtime) Logs(ctx context.Context, id string, req provisioner.LogsReque
 	defer closeQuietly(body)
 
 	l := &logReader{since: req.Since, write: write}
+	if req.Follow {
+		l.doubles = newDoubles()
+	}
 	in := bufio.NewReaderSize(body, 64<<10)
 	if c.Config != nil && c.Config.Tty {
 		err = l.lines(in)
@@ -70,6 +76,8 @@ type logReader struct {
 	since   time.Time
 	write   func(provisioner.LogLine) error
 	refused error
+	// doubles is for one that follows; nil for one that does not.
+	doubles *doubles
 }
 
 // frames reads a multiplexed stream: the engine puts each message, with its own timestamp, in a
@@ -118,12 +126,24 @@ func (l *logReader) lines(in *bufio.Reader) error {
 	}
 }
 
-// message hands one message on, in parts when it is long.
+// message hands one message on, in parts when it is long. One that was handed on already is left out.
 func (l *logReader) message(text string, stderr bool) error {
 	line := provisioner.LogLine{Stderr: stderr}
+	whole := text
 	if stamp, rest, ok := strings.Cut(text, " "); ok {
 		if at, err := time.Parse(time.RFC3339Nano, stamp); err == nil {
 			line.At, text = at, rest
+		}
+	}
+	if l.doubles != nil {
+		double, first := l.doubles.look(whole, line.At)
+		if first {
+			if err := l.hand(provisioner.LogLine{At: l.doubles.newest, Text: rotated}); err != nil {
+				return err
+			}
+		}
+		if double {
+			return nil
 		}
 	}
 	text = strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r")
@@ -136,12 +156,16 @@ func (l *logReader) message(text string, stderr bool) error {
 			part = part[:maxLine]
 		}
 		line.Text = part
-		if err := l.write(line); err != nil {
-			l.refused = err
+		if err := l.hand(line); err != nil {
 			return err
 		}
 		if text = text[len(part):]; text == "" {
 			return nil
 		}
 	}
+}
+
+func (l *logReader) hand(line provisioner.LogLine) error {
+	l.refused = l.write(line)
+	return l.refused
 }

@@ -95,7 +95,7 @@ func TestLogsFollow(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	wantClass(t, e.Logs(t.Context(), "0123456789ab", provisioner.LogsRequest{}, nil), provisioner.NotFound)
+	wantClass(t, e.Logs(t.Context(), noSandbox, provisioner.LogsRequest{}, nil), provisioner.NotFound)
 }
 
 // TestLogsTerminal: a sandbox with a terminal has one stream, without frames.

@@ -4,12 +4,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"strconv"
-	"strings"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/network"
 
@@ -79,6 +80,7 @@ func newKeeper(r *Runtime, cfg NetworkConfig, local bool) (*keeper, error) {
 		r: r, cfg: cfg, local: local, fw: fw, tables: newTables(fw, cfg.Pool, cfg.Allow),
 		held: map[string]int{}, making: map[int]bool{},
 	}
+	k.flush = k.tables.flush
 	k.bg, k.stop = context.WithCancel(context.Background())
 	return k, nil
 }
@@ -115,6 +117,7 @@ func (k *keeper) slotRequest(n, mtu int) network.CreateOptions {
 func (k *keeper) create(ctx context.Context, register func(slot)) (slot, error) {
 	const op = "make network"
 	passed := map[int]bool{}
+	var refused error
 	for range 32 {
 		taken, err := k.taken(ctx)
 		if err != nil {
@@ -122,7 +125,7 @@ func (k *keeper) create(ctx context.Context, register func(slot)) (slot, error) 
 		}
 		n := k.take(passed, taken)
 		if n < 0 {
-			return slot{}, provisioner.Errorf(provisioner.Quota, op, "no /%d of the pool %s is free on this host", slotBits, k.cfg.Pool)
+			return slot{}, usedUp(k.cfg.Pool, taken)
 		}
 		made, err := k.createAt(ctx, n)
 		k.untake(n, func() {
@@ -136,10 +139,30 @@ func (k *keeper) create(ctx context.Context, register func(slot)) (slot, error) 
 		if !isTaken(err) {
 			return slot{}, k.r.fail(ctx, op, err)
 		}
-		passed[n] = true
+		passed[n], refused = true, err
 		k.r.log.Debug("a subnet is taken", "subnet", subnet(k.cfg.Pool, n), "error", err)
 	}
-	return slot{}, provisioner.Errorf(provisioner.Transient, op, "32 subnets of the pool %s in a row were taken by others meanwhile", k.cfg.Pool)
+	return slot{}, provisioner.Errorf(provisioner.Transient, op, "the engine refused 32 subnets of the pool %s in a row, the last one so: %s", k.cfg.Pool, plain(refused))
+}
+
+// usedUp is the answer while every subnet of the pool is in use. It says nothing about who asked, who waits.
+func usedUp(pool netip.Prefix, taken []netip.Prefix) error {
+	return &provisioner.Error{
+		Class: provisioner.Quota, Op: "make network", Unavailable: true,
+		Sentence: fmt.Sprintf("no free network: %d of %d in the pool %s are in use; it waits until one is free (network.pool says how many there are)",
+			inUse(pool, taken), slots(pool), pool),
+	}
+}
+
+// forget makes the kernel forget the connections of a slot's addresses, as far as bothyd may.
+func (k *keeper) forget(ctx context.Context, of netip.Prefix) error {
+	if !k.local || k.cfg.Isolation == IsolationOff {
+		return nil
+	}
+	if err := k.flush(ctx, of); err != nil && !errors.Is(err, errFlowsStay) { // doctor tells
+		return broken("forget the connections of the network that was there before", err)
+	}
+	return nil
 }
 
 func (k *keeper) createAt(ctx context.Context, n int) (slot, error) {
@@ -151,6 +174,9 @@ func (k *keeper) createAt(ctx context.Context, n int) (slot, error) {
 	}
 	made := slot{name: k.slotName(n), id: network.ID}
 	err = k.onThisHost(n)
+	if err == nil {
+		err = k.forget(ctx, subnet(k.cfg.Pool, n)) // of whoever had the subnet, a daemon that was killed too
+	}
 	if err == nil {
 		made.holder, err = k.hold(ctx, n)
 	}
@@ -167,20 +193,15 @@ func (k *keeper) onThisHost(n int) error {
 		return nil
 	}
 	if _, err := net.InterfaceByName(k.fw.bridge(n)); err != nil {
-		return impossible("the engine's networks are not on this host (it is rootless, or in a virtual machine)", err)
+		return impossible("the engine's networks are not on this host (it is rootless, or in a virtual machine)", adviceHere, err)
 	}
 	return nil
 }
 
-// isTaken reports whether the engine refuses a subnet, name or bridge because it exists already.
+// isTaken reports whether the engine refuses a network because its subnet, name or bridge is somebody's: by its status, 403 or 409,
+// as the words differ with its age.
 func isTaken(err error) bool {
-	msg := strings.ToLower(err.Error())
-	for _, words := range []string{"overlaps with other one", "already exists", "conflicts with network", "already in use"} {
-		if strings.Contains(msg, words) {
-			return true
-		}
-	}
-	return false
+	return errdefs.IsPermissionDenied(err) || errdefs.IsConflict(err) || errdefs.IsAlreadyExists(err)
 }
 
 // taken lists the address ranges that something on the host uses.

@@ -194,8 +194,9 @@ func TestRestart(t *testing.T) {
 	before := e.networkIDs()
 
 	e2 := newEngine(t, spare(1), func(c *docker.Config) { c.Instance = e.instance })
-	e2.reconcile(live)
+	e2.reconcile(live) // what is not held may be another daemon's, and is about to be
 	until(t, "a spare network", func() bool { return e2.Spares() == 1 })
+	e2.reconcile(live)
 	after := e2.networks()
 	wantEqual(t, "the live one stays", slices.Contains(after, live), true)
 	wantEqual(t, "one spare beside it", len(after), 2)
@@ -291,8 +292,13 @@ func TestHolderGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	parent, err := e.CgroupParent(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	type holder struct {
 		Hostname, User, Network, Restart string
+		Parent                           string
 		Command, CapDrop, CapAdd, Opts   []string
 		Privileged, ReadOnly, Init       bool
 		Memory, Swap, Pids               int64
@@ -300,16 +306,16 @@ func TestHolderGolden(t *testing.T) {
 		Owned                            bool
 	}
 	want := holder{
-		Hostname: "bothy", User: "65534:65534", Network: name, Command: []string{"sleep", "infinity"},
+		Hostname: "bothy", User: "65534:65534", Network: name, Restart: "no", Command: []string{"sleep", "infinity"},
 		CapDrop: []string{"ALL"}, Opts: []string{"no-new-privileges:true"}, ReadOnly: true, Init: true,
-		Memory: 16 << 20, Swap: 16 << 20, Pids: 8, Owned: true,
+		Memory: 16 << 20, Swap: 16 << 20, Pids: 8, Owned: true, Parent: parent,
 	}
 	have := holder{
 		Hostname: got.Config.Hostname, User: got.Config.User, Network: string(got.HostConfig.NetworkMode), Restart: string(got.HostConfig.RestartPolicy.Name),
 		Command: append(slices.Clone([]string(got.Config.Entrypoint)), got.Config.Cmd...), CapDrop: got.HostConfig.CapDrop,
 		CapAdd: got.HostConfig.CapAdd, Opts: got.HostConfig.SecurityOpt, Privileged: got.HostConfig.Privileged,
 		ReadOnly: got.HostConfig.ReadonlyRootfs, Init: *got.HostConfig.Init, Memory: got.HostConfig.Memory, Swap: got.HostConfig.MemorySwap,
-		Pids: *got.HostConfig.PidsLimit, Mounts: len(got.Mounts), Ports: len(got.HostConfig.PortBindings),
+		Parent: got.HostConfig.CgroupParent, Pids: *got.HostConfig.PidsLimit, Mounts: len(got.Mounts), Ports: len(got.HostConfig.PortBindings),
 		Owned: testKey.Verify(got.Config.Labels) && got.Config.Labels[provisioner.LabelEnvironment] == "" && got.Config.Labels[docker.LabelSlot] != "",
 	}
 	if diff := cmp.Diff(want, have, cmpopts.EquateEmpty()); diff != "" {
@@ -331,4 +337,76 @@ func TestForeignHolder(t *testing.T) {
 	if c, err := e.api.ContainerInspect(t.Context(), id); err != nil || !c.State.Running {
 		t.Errorf("the foreign container: %v", err)
 	}
+}
+
+// TestHolderOfANetworkRemovedByHand: somebody takes the network of a live environment away from under its holder. The holder goes
+// once the environment has, and not before.
+func TestHolderOfANetworkRemovedByHand(t *testing.T) {
+	e := newEngine(t, pool("172.29.207.0/27"))
+	live := e.reserve()
+	name := docker.SlotOf(live)
+	holder, err := e.api.ContainerInspect(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.api.NetworkDisconnect(t.Context(), name, holder.ID, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.api.NetworkRemove(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
+	e.reconcile(live)
+	if _, err := e.api.ContainerInspect(t.Context(), holder.ID); err != nil {
+		t.Errorf("while it is held: %v", err)
+	}
+	if err := e.Release(t.Context(), live); err != nil {
+		t.Fatal(err)
+	}
+	e.reconcile()
+	if _, err := e.api.ContainerInspect(t.Context(), holder.ID); err == nil || !strings.Contains(err.Error(), "No such container") {
+		t.Errorf("it is still there: %v", err)
+	}
+}
+
+// TestStrayHolder: a holder that came to be after its network had been removed goes with the next Reconcile, and its slot can be
+// made again. One that a sandbox is in stays with it.
+func TestStrayHolder(t *testing.T) {
+	e := newEngine(t, pool("172.29.205.0/27")) // 2 networks
+	live := e.reserve()
+	holder, err := e.api.ContainerInspect(t.Context(), docker.SlotOf(live))
+	if err != nil {
+		t.Fatal(err)
+	}
+	prefix := "bothy-" + e.instance + "-net-"
+	other := prefix + "0"
+	if docker.SlotOf(live) == other {
+		other = prefix + "1"
+	}
+	stray := func(name string) string {
+		c, err := e.api.ContainerCreate(t.Context(), holder.Config, &container.HostConfig{NetworkMode: "none"}, nil, nil, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			_ = e.api.ContainerRemove(context.Background(), c.ID, container.RemoveOptions{Force: true}) // it may be gone
+		})
+		if err := e.api.ContainerStart(t.Context(), c.ID, container.StartOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		return c.ID
+	}
+	gone, joined := stray(other), stray(prefix+"9")
+	inside := e.sandbox(func(_ *container.Config, h *container.HostConfig) {
+		h.NetworkMode = container.NetworkMode("container:" + joined)
+	})
+	e.reconcile(live)
+	for what, c := range map[string]struct {
+		id    string
+		there bool
+	}{"the stray": {gone, false}, "the one with a sandbox": {joined, true}, "the sandbox": {inside, true}, "the live one": {holder.ID, true}} {
+		if _, err := e.api.ContainerInspect(t.Context(), c.id); (err == nil) != c.there {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	wantEqual(t, "the other slot is made again", docker.SlotOf(e.reserve()), other)
 }

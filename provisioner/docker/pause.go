@@ -36,6 +36,9 @@ const (
 // freeze makes a call and, when the engine refuses it, looks whether the sandbox is as it should be: engines differ in how
 // they say that nothing was to be done.
 func (r *Runtime) freeze(ctx context.Context, op, id string, paused bool, call func(context.Context, string) error) error {
+	if err := checkID(op, id); err != nil {
+		return err
+	}
 	cctx, cancel := r.call(ctx)
 	defer cancel()
 	for {
@@ -97,20 +100,29 @@ func (r *Runtime) uncounted(ctx context.Context, id, op string) error {
 	return provisioner.Errorf(provisioner.Conflict, op, "the sandbox is not running")
 }
 
-// Traffic reads the engine's counters of the sandbox's networks. Old engines answer at most once a second, but
-// then for all sandboxes at once: ask for many at the same time.
-func (r *Runtime) Traffic(ctx context.Context, id string) (int64, error) {
-	const op = "measure traffic"
+// stats reads the engine's counters of a sandbox once.
+func (r *Runtime) stats(ctx context.Context, id, op string) (stats container.StatsResponse, err error) {
 	cctx, cancel := r.call(ctx)
 	defer cancel()
 	answer, err := r.api.ContainerStatsOneShot(cctx, id)
 	if err != nil {
-		return 0, r.fail(ctx, op, err)
+		return stats, r.fail(ctx, op, err)
 	}
 	defer closeQuietly(answer.Body)
-	var stats container.StatsResponse
-	if err := json.NewDecoder(answer.Body).Decode(&stats); err != nil {
-		return 0, r.fail(ctx, op, err)
+	err = json.NewDecoder(answer.Body).Decode(&stats)
+	return stats, r.fail(ctx, op, err)
+}
+
+// Traffic reads the engine's counters of the sandbox's networks. Old engines answer at most once a second, but
+// then for all sandboxes at once: ask for many at the same time.
+func (r *Runtime) Traffic(ctx context.Context, id string) (int64, error) {
+	const op = "measure traffic"
+	if err := checkID(op, id); err != nil {
+		return 0, err
+	}
+	stats, err := r.stats(ctx, id, op)
+	if err != nil {
+		return 0, err
 	}
 	if stats.Read.IsZero() {
 		return 0, r.uncounted(ctx, id, op)

@@ -27,6 +27,10 @@ type proxy struct {
 	holdOn  []byte // a request that holds these bytes is never forwarded
 	dropOn  []byte // the answer to a request that holds these bytes is cut off: done, but the reply is lost
 	dropped int
+	slowed  int           // requests that wait, or waited, for the gate
+	slowOn  []byte        // a request that holds these bytes is forwarded when the gate is open, whether its client has left or not
+	mute    bool          // what the engine says after it has taken over a connection is passed on when the gate is open
+	gate    chan struct{} // closed: open
 }
 
 func newProxy(t *testing.T) *proxy {
@@ -72,6 +76,8 @@ func (p *proxy) serve(c net.Conn) {
 	go func() {
 		defer close(answered)
 		b := make([]byte, 64<<10)
+		var head []byte // of an answer that takes the connection over
+		upgraded := false
 		for {
 			n, err := up.Read(b)
 			if lose.Load() {
@@ -82,7 +88,27 @@ func (p *proxy) serve(c net.Conn) {
 				return
 			}
 			if n > 0 {
-				if _, err := c.Write(b[:n]); err != nil {
+				rest := b[:n]
+				if head = append(head, rest...); !upgraded && bytes.Contains(head, []byte("UPGRADED")) {
+					// The answer's head first; what follows in the same piece is the engine's next word.
+					if at := bytes.Index(head, []byte("\r\n\r\n")); at >= 0 {
+						upgraded = true
+						now := at + 4 - (len(head) - n)
+						if _, err := c.Write(rest[:now]); err != nil {
+							return
+						}
+						rest = rest[now:]
+						p.mu.Lock()
+						mute, gate := p.mute, p.gate
+						p.mu.Unlock()
+						if mute {
+							<-gate
+						}
+					}
+				} else {
+					head = nil
+				}
+				if _, err := c.Write(rest); err != nil {
 					return
 				}
 			}
@@ -101,6 +127,15 @@ func (p *proxy) serve(c net.Conn) {
 			lose.Store(true)
 		}
 		p.mu.Unlock()
+		p.mu.Lock()
+		slow, gate := p.slowOn != nil && bytes.Contains(b[:n], p.slowOn), p.gate
+		if slow {
+			p.slowed++
+		}
+		p.mu.Unlock()
+		if slow {
+			<-gate
+		}
 		if n > 0 && !hold {
 			if _, err := up.Write(b[:n]); err != nil {
 				return
@@ -115,6 +150,13 @@ func (p *proxy) serve(c net.Conn) {
 			return
 		}
 	}
+}
+
+// waiting counts the requests that were made to wait for the gate.
+func (p *proxy) waiting() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.slowed
 }
 
 // set changes the proxy's behaviour.

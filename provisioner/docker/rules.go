@@ -34,16 +34,30 @@ const table = "mangle"
 type firewall struct {
 	// bridges matches the names of all bridges of the installation ("by1a2b3c4d+").
 	bridges string
-	// forward is the chain for what leaves the host, input the one for the host itself, inward the one for what
-	// comes to sandboxes through the host.
-	forward, input, inward string
+	// source is the chain that all packets of sandboxes pass first, forward the one for what leaves the host, input
+	// the one for the host itself, inward the one for what comes to sandboxes through the host.
+	source, forward, input, inward string
+	// flows is how many connections of one slot may be open at once, burst how many it may make at once.
+	flows, burst int
 }
+
+// Bounds of what one slot may put into the kernel's table of connections, which is one for the whole machine.
+// Closed connections stay in it for up to two minutes, so their number is bounded by the rate.
+const (
+	// MaxFlows is how many connections of a sandbox to the outside may be open at once.
+	MaxFlows = 4096
+	// FlowRate is how many new connections to the outside a sandbox may make in a second, after a burst of MaxFlows.
+	FlowRate = 50
+)
 
 // newFirewall derives the names from the instance id, whatever that looks like.
 func newFirewall(instance string) firewall {
 	sum := sha256.Sum256([]byte(instance))
 	id := hex.EncodeToString(sum[:])[:8]
-	return firewall{bridges: "by" + id + "+", forward: "BOTHY-" + id, input: "BOTHY-" + id + "-IN", inward: "BOTHY-" + id + "-TO"}
+	return firewall{
+		bridges: "by" + id + "+", source: "BOTHY-" + id + "-PRE", forward: "BOTHY-" + id, input: "BOTHY-" + id + "-IN",
+		inward: "BOTHY-" + id + "-TO", flows: MaxFlows, burst: MaxFlows,
+	}
 }
 
 // bridge is the name of a slot's bridge; at most 15 bytes, as the kernel demands.
@@ -52,7 +66,7 @@ func (f firewall) bridge(slot int) string {
 }
 
 // chains are all of them.
-func (f firewall) chains() []string { return []string{f.forward, f.input, f.inward} }
+func (f firewall) chains() []string { return []string{f.source, f.forward, f.input, f.inward} }
 
 // ours gives the lines of a listing that are of our chains, "" when there are none.
 func (f firewall) ours(listing string) string {
@@ -73,6 +87,7 @@ func (f firewall) jumps() []jump {
 		{"FORWARD", "-i " + f.bridges + " -j " + f.forward},
 		{"FORWARD", "-o " + f.bridges + " -j " + f.inward},
 		{"INPUT", "-i " + f.bridges + " -j " + f.input},
+		{"PREROUTING", "-i " + f.bridges + " -j " + f.source},
 	}
 }
 
@@ -90,15 +105,29 @@ func (f firewall) jumps6() []jump {
 // The pool is closed too, should it lie outside the private ranges: no sandbox reaches another. Nobody else on the
 // network reaches a sandbox either: Docker's own rules that say so have gaps while it makes networks. What the
 // host itself sends, a published port's proxy too, is not forwarded and so does not come here.
-func (f firewall) restore(dns []netip.Addr, pool netip.Prefix, allow []netip.Prefix) string {
+//
+// Before all that, a packet must come from an address of the very bridge that it came by: else a sandbox could send
+// answers in somebody else's name, and the rules for established connections would let them pass. With plain, what
+// needs modules that not every kernel has is left out: sources are held to the pool, connections are not counted.
+func (f firewall) restore(dns []netip.Addr, pool netip.Prefix, allow []netip.Prefix, plain bool) string {
 	var b strings.Builder
 	add := func(chain, rule string) { fmt.Fprintf(&b, "-A %s %s\n", chain, rule) }
 	fmt.Fprintf(&b, "*%s\n", table)
 	for _, chain := range f.chains() {
 		fmt.Fprintf(&b, ":%s - [0:0]\n", chain)
 	}
-	for _, chain := range f.chains() {
-		add(chain, "-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN")
+	if plain {
+		add(f.source, "! -s "+pool.String()+" -j DROP")
+	} else {
+		add(f.source, "-m rpfilter --invert -j DROP")
+		first := "-m conntrack --ctstate NEW ! --ctstatus CONFIRMED "
+		add(f.source, first+fmt.Sprintf("-m hashlimit --hashlimit-above %d/sec --hashlimit-burst %d --hashlimit-mode srcip --hashlimit-srcmask %d --hashlimit-name %s -j DROP",
+			FlowRate, f.burst, slotBits, strings.ToLower(f.forward)))
+		add(f.source, first+fmt.Sprintf("-m connlimit --connlimit-above %d --connlimit-mask %d --connlimit-saddr -j DROP", f.flows, slotBits))
+	}
+	add(f.forward, "-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN")
+	for _, chain := range []string{f.input, f.inward} { // answers only
+		add(chain, "-m conntrack --ctstate RELATED,ESTABLISHED --ctdir REPLY -j RETURN")
 	}
 	for _, chain := range []string{f.forward, f.input} {
 		for _, a := range dns {
@@ -134,7 +163,7 @@ func rulesOf(listing, chain string) []string {
 }
 
 // ofBothy matches the jumps of any installation; each takes the packets of its own bridges alone.
-var ofBothy = regexp.MustCompile(`^-[io] by[0-9a-f]{8}\+ -j (BOTHY-[0-9a-f]{8}(-IN|-TO)?|DROP)$`)
+var ofBothy = regexp.MustCompile(`^-[io] by[0-9a-f]{8}\+ -j (BOTHY-[0-9a-f]{8}(-IN|-TO|-PRE)?|DROP)$`)
 
 // leads reports whether a rule comes before every rule but those that lead to
 // other installations' chains: what stands before it could let a packet through.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -16,12 +18,16 @@ import (
 )
 
 const wantRules = `*mangle
+:BOTHY-2d711642-PRE - [0:0]
 :BOTHY-2d711642 - [0:0]
 :BOTHY-2d711642-IN - [0:0]
 :BOTHY-2d711642-TO - [0:0]
+-A BOTHY-2d711642-PRE -m rpfilter --invert -j DROP
+-A BOTHY-2d711642-PRE -m conntrack --ctstate NEW ! --ctstatus CONFIRMED -m hashlimit --hashlimit-above 50/sec --hashlimit-burst 4096 --hashlimit-mode srcip --hashlimit-srcmask 28 --hashlimit-name bothy-2d711642 -j DROP
+-A BOTHY-2d711642-PRE -m conntrack --ctstate NEW ! --ctstatus CONFIRMED -m connlimit --connlimit-above 4096 --connlimit-mask 28 --connlimit-saddr -j DROP
 -A BOTHY-2d711642 -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN
--A BOTHY-2d711642-IN -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN
--A BOTHY-2d711642-TO -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN
+-A BOTHY-2d711642-IN -m conntrack --ctstate RELATED,ESTABLISHED --ctdir REPLY -j RETURN
+-A BOTHY-2d711642-TO -m conntrack --ctstate RELATED,ESTABLISHED --ctdir REPLY -j RETURN
 -A BOTHY-2d711642 -d 169.254.169.254/32 -p udp -m udp --dport 53 -j RETURN
 -A BOTHY-2d711642 -d 169.254.169.254/32 -p tcp -m tcp --dport 53 -j RETURN
 -A BOTHY-2d711642-IN -d 169.254.169.254/32 -p udp -m udp --dport 53 -j RETURN
@@ -49,7 +55,7 @@ COMMIT
 // TestRulesGolden: a metadata address that is also the resolver (as on some clouds) is open for names alone.
 func TestRulesGolden(t *testing.T) {
 	fw := newFirewall("x")
-	got := fw.restore([]netip.Addr{netip.MustParseAddr("169.254.169.254")}, prefixes("8.8.0.0/16")[0], prefixes("10.1.2.3/16"))
+	got := fw.restore([]netip.Addr{netip.MustParseAddr("169.254.169.254")}, prefixes("8.8.0.0/16")[0], prefixes("10.1.2.3/16"), false)
 	if diff := cmp.Diff(wantRules, got); diff != "" {
 		t.Errorf("rules (-want +got):\n%s", diff)
 	}
@@ -104,7 +110,10 @@ type host struct {
 	chains   map[string][]string // "iptables mangle FORWARD" -> rules
 	binaries []string
 	fail     string // a command line that holds it fails
+	lacks    string // a match that this kernel has not
+	none     bool   // there is no connection to forget
 	mute     bool   // nothing can be read once something was written
+	legacy   bool   // the kernel has tables of iptables-legacy
 	calls    []string
 }
 
@@ -113,17 +122,24 @@ func newHost(binary string) *host {
 		binary + " filter DOCKER-USER": {"-j RETURN"},
 		binary + " mangle FORWARD":     {"-j ACCEPT"},
 		binary + " mangle INPUT":       {},
+		binary + " mangle PREROUTING":  {},
 	}}
 }
 
 func (h *host) look(b string) (string, error) {
-	if !slices.Contains(h.binaries, b) {
+	if !slices.Contains(append(h.binaries, "true"), strings.TrimSuffix(b, "-restore")) {
 		return "", errors.New("not found")
 	}
-	return b, nil
+	return "/host/" + b, nil
 }
 
 func (h *host) run(_ context.Context, stdin string, argv ...string) (string, error) {
+	for i, arg := range argv { // a program is run by the path that look gave
+		argv[i] = strings.TrimPrefix(arg, "/host/")
+		if program := i == 0 || argv[0] == "sudo" && i == 2; program == (argv[i] == arg) {
+			return "", fmt.Errorf("%q is run: a program that was not looked up", argv)
+		}
+	}
 	line := strings.Join(argv, " ")
 	h.calls = append(h.calls, line)
 	if h.fail != "" && strings.Contains(line, h.fail) {
@@ -135,7 +151,13 @@ func (h *host) run(_ context.Context, stdin string, argv ...string) (string, err
 		}
 	}
 	if binary, ok := strings.CutSuffix(argv[0], "-restore"); ok {
+		if h.lacks != "" && strings.Contains(stdin, "-m "+h.lacks+" ") {
+			return "", errors.New("couldn't load match " + h.lacks)
+		}
 		return "", h.restore(binary, stdin)
+	}
+	if argv[0] == "conntrack" && h.none {
+		return "", errors.New("conntrack: exit status 1: conntrack v1.4.7 (conntrack-tools): 0 flow entries have been deleted.")
 	}
 	if argv[3] != "-t" || argv[5] != "-S" {
 		return "", fmt.Errorf("no such command: %s", line)
@@ -148,7 +170,7 @@ func (h *host) run(_ context.Context, stdin string, argv ...string) (string, err
 			continue
 		}
 		found = true
-		if !slices.Contains([]string{"FORWARD", "INPUT"}, chain) {
+		if !slices.Contains([]string{"FORWARD", "INPUT", "PREROUTING"}, chain) {
 			fmt.Fprintf(&out, "-N %s\n", chain)
 		}
 		for _, r := range h.chains[key] {
@@ -189,8 +211,31 @@ func (h *host) restore(binary, text string) error {
 	return nil
 }
 
+// TestAssertPlain: a kernel that cannot look a source up, or count, is isolated all the same; what it lacks is known.
+func TestAssertPlain(t *testing.T) {
+	for _, match := range []string{"rpfilter", "connlimit", "hashlimit"} {
+		h := newHost("iptables")
+		h.lacks = match
+		tb := simulated(h, true)
+		for range 2 {
+			if err := tb.assert(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if tb.lacks == nil || !strings.Contains(tb.lacks.Error(), match) {
+				t.Errorf("without %s: lacks %v", match, tb.lacks)
+			}
+		}
+		if diff := cmp.Diff([]string{"! -s 8.8.0.0/16 -j DROP"}, h.chains["iptables mangle "+tb.fw.source]); diff != "" {
+			t.Errorf("sources (-want +got):\n%s", diff)
+		}
+		if got := len(h.chains["iptables mangle "+tb.fw.forward]); got != strings.Count(wantRules, "-A BOTHY-2d711642 ")-3 {
+			t.Errorf("%d rules", got)
+		}
+	}
+}
+
 func simulated(h *host, root bool) *tables {
-	return &tables{fw: newFirewall("x"), pool: prefixes("8.8.0.0/16")[0], dns: func() []netip.Addr { return nil }, run: h.run, look: h.look, root: root}
+	return &tables{fw: newFirewall("x"), pool: prefixes("8.8.0.0/16")[0], dns: func() []netip.Addr { return nil }, run: h.run, look: h.look, legacy: func() bool { return h.legacy }, root: root}
 }
 
 // TestAssert: in whatever variant Docker's chains are, rules end up whole and in front, and a second look changes nothing.
@@ -199,6 +244,7 @@ func TestAssert(t *testing.T) {
 		for _, root := range []bool{true, false} {
 			h := newHost(binary)
 			h.binaries = append(h.binaries, "iptables") // there, and works, but perhaps without Docker's chains
+			h.legacy = binary == "iptables-legacy"
 			h.chains["iptables mangle FORWARD"] = []string{"-j ACCEPT"}
 			tb := simulated(h, root)
 			if err := tb.assert(t.Context()); err != nil {
@@ -241,7 +287,7 @@ func TestAssertFails(t *testing.T) {
 	}{
 		"no sudo":            {false, func(h *host) { h.binaries = []string{"iptables"} }, provisioner.Permanent, "no sudo"},
 		"sudo asks":          {false, func(h *host) { h.fail = "sudo -n true" }, provisioner.Permanent, "password"},
-		"no iptables":        {true, func(h *host) { h.binaries = nil }, provisioner.Permanent, "not installed"},
+		"no iptables":        {true, func(h *host) { h.binaries = nil }, provisioner.Permanent, "not installed: it was looked for in " + hostPath},
 		"not readable":       {true, func(h *host) { h.chains = nil }, provisioner.Permanent, "cannot be read"},
 		"write fails":        {true, func(h *host) { h.fail = "-restore" }, provisioner.Transient, "set the rules"},
 		"mute after a write": {true, func(h *host) { h.mute = true }, provisioner.Transient, "read the rules back"},
@@ -254,5 +300,64 @@ func TestAssertFails(t *testing.T) {
 				t.Errorf("got %q, %v; want %q that says %q", provisioner.ClassOf(err), err, c.class, c.say)
 			}
 		})
+	}
+}
+
+// TestProgramsAreFoundWithoutPATH: an ordinary user's PATH has no sbin on Debian, and that of cron less; programs are looked up
+// where they are run.
+func TestProgramsAreFoundWithoutPATH(t *testing.T) {
+	dir := t.TempDir()
+	sbin := filepath.Join(dir, "sbin")
+	if err := errors.Join(os.Mkdir(sbin, 0o700), os.WriteFile(filepath.Join(sbin, "tool"), []byte("#!/bin/sh\n"), 0o700)); err != nil { //nolint:gosec // a program
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", "/nowhere")
+	if got, err := programIn(dir+":"+sbin, "tool"); got != filepath.Join(sbin, "tool") || err != nil {
+		t.Errorf("found %q, %v", got, err)
+	}
+	if _, err := programIn(dir+":"+sbin, "other"); err == nil || !strings.Contains(err.Error(), dir+":"+sbin) {
+		t.Errorf("what is missing: %v, want where it was looked for", err)
+	}
+	sh, err := hostProgram("sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if said, err := runHost(t.Context(), "", sh, "-c", "echo $PATH"); strings.TrimSpace(said) != hostPath || err != nil {
+		t.Errorf("a program runs with PATH %q, %v; want %q", said, err, hostPath)
+	}
+}
+
+// TestLegacyTablesAreNotMade: where Docker uses nftables no variant has its chains, and the kernel gets no legacy tables from a look.
+func TestLegacyTablesAreNotMade(t *testing.T) {
+	h := newHost("iptables")
+	h.binaries = append(h.binaries, "iptables-legacy", "iptables-nft")
+	delete(h.chains, "iptables filter DOCKER-USER")
+	if err := simulated(h, true).assert(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range h.calls {
+		if strings.HasPrefix(c, "iptables-legacy") {
+			t.Errorf("%s makes tables on the host", c)
+		}
+	}
+	// Where it is the only one it is the host's firewall.
+	h = newHost("iptables-legacy")
+	if err := simulated(h, true).assert(t.Context()); err != nil {
+		t.Errorf("with iptables-legacy alone: %v", err)
+	}
+}
+
+func TestLegacyModules(t *testing.T) {
+	for list, want := range map[string]bool{"": false, "nf_tables 1 2 - Live 0x0\n": false, "ip_tables 1 0 - Live 0x0\n": false, "iptable_filter 1 0 - Live 0x0\n": true} {
+		file := filepath.Join(t.TempDir(), "modules")
+		if err := os.WriteFile(file, []byte(list), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := legacyModules(file); got != want {
+			t.Errorf("%q: %v, want %v", list, got, want)
+		}
+	}
+	if !legacyModules(filepath.Join(t.TempDir(), "none")) {
+		t.Error("a kernel that does not tell may have tables")
 	}
 }

@@ -8,19 +8,21 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/pkg/stdcopy"
 
 	"github.com/bothy-env/bothy/provisioner"
 )
 
-// killScript kills every process of the session $1, and looks again until none
+// killScript kills every process of the sessions that it is given, and looks again until none
 // is left, since a process may fork between look and kill, and on a busy machine one that is killed
-// takes its time to end. The leader's group
-// goes first, and at once: one by one, a shell could see its child die and begin
+// takes its time to end. The leaders' groups
+// go first, and at once: one by one, a shell could see its child die and begin
 // the next command. It uses the shell's builtins alone.
+// With "still" set nothing in the sandbox runs but the script: one look finds all, and they end when they go on.
 // Fields of a stat line after the name in brackets: state, parent, group, session.
 const killScript = `
-sid=$1
-kill -s KILL -- "-$sid" 2>/dev/null
+sids=" $* "
+for sid; do kill -s KILL -- "-$sid" 2>/dev/null; done
 pass=0
 while [ $pass -lt 500 ]; do
   left=0
@@ -28,15 +30,19 @@ while [ $pass -lt 500 ]; do
     { read -r line < "$stat"; } 2>/dev/null || continue
     pid=${line%% *}
     set -- ${line##*) }
-    if [ "$4" = "$sid" ] && [ "$1" != Z ] && [ "$1" != X ]; then
+    case "$sids" in *" $4 "*) ;; *) continue ;; esac
+    if [ "$1" != Z ] && [ "$1" != X ]; then
       left=1
       kill -KILL "$pid" 2>/dev/null
     fi
   done
-  [ $left = 0 ] && exit 0
+  if [ $left = 0 ] || [ -n "$still" ]; then exit 0; fi
   pass=$((pass+1))
 done
 exit 1`
+
+// errUnkilled: a kill left something over.
+var errUnkilled = provisioner.Errorf(provisioner.Transient, "end command", "processes of it are left that could not be killed")
 
 // signals are the names that may be sent into a sandbox.
 var signals = map[string]bool{
@@ -92,10 +98,20 @@ func (s *session) signal(ctx context.Context, name string) {
 		s.r.log.Warn("a signal was not passed on", "sandbox", s.id, "signal", name)
 		return
 	}
-	code, err := s.r.helper(ctx, s.id, s.req.User, `kill -s "$1" -- "-$2"`, name, strconv.Itoa(s.stdout.pid))
+	code, err := s.r.helper(ctx, s.id, s.who, `kill -s "$1" -- "-$2"`, name, strconv.Itoa(s.stdout.pid))
 	if ctx.Err() == nil && (err != nil || code != 0) {
 		s.r.log.Debug("send a signal", "sandbox", s.id, "signal", name, "code", code, "error", err)
 	}
+}
+
+// opening drops a helper's output, and notes whether it began. What the engine says in its place begins with no empty line.
+type opening struct{ some, open bool }
+
+func (o *opening) Write(p []byte) (int, error) {
+	if !o.some && len(p) > 0 {
+		o.some, o.open = true, p[0] == '\n'
+	}
+	return len(p), nil
 }
 
 // kill ends the command's whole session. It runs inside the sandbox as the command's
@@ -109,35 +125,73 @@ func (s *session) kill(ctx context.Context) error {
 	if s.stdout.pid == 0 {
 		return nil // it never started, or has ended
 	}
-	code, err := s.r.helper(ctx, s.id, s.req.User, killScript, strconv.Itoa(s.stdout.pid))
+	code, err := s.r.helper(ctx, s.id, s.who, killScript, strconv.Itoa(s.stdout.pid))
 	switch {
 	case err != nil:
 		return err
 	case code != 0:
-		return provisioner.Errorf(provisioner.Transient, "end command", "processes of it are left that could not be killed")
+		return errUnkilled
 	}
 	return nil
 }
 
-// helper runs a script of ours inside and returns its exit code. Its output is dropped.
-func (r *Runtime) helper(ctx context.Context, id, user, script string, args ...string) (int, error) {
-	execID, err := r.createExec(ctx, id, container.ExecOptions{
-		User: user, AttachStdout: true, AttachStderr: true,
-		Cmd: append([]string{"/bin/sh", "-c", script, "sh"}, args...),
+// helper runs a script of ours inside, as "uid:gid", and returns its exit code. Its output is dropped.
+func (r *Runtime) helper(ctx context.Context, id, user, script string, args ...string) (code int, err error) {
+	err = r.retried(func(wasFull bool) (err error) {
+		code, err = r.helperOnce(ctx, id, user, script, args, wasFull)
+		return err
 	})
+	return code, err
+}
+
+const (
+	// helperBegins is what a helper writes first.
+	helperBegins = "echo; still=; "
+	// helperStill begins one in a sandbox that is held still until it has ended.
+	helperStill = "echo; still=1; "
+)
+
+func (r *Runtime) helperOnce(ctx context.Context, id, user, script string, args []string, wasFull bool) (int, error) {
+	began, err := r.begin(ctx, id, wasFull)
 	if err != nil {
 		return 0, err
 	}
-	conn, err := r.attachExec(ctx, execID, false)
+	begins := helperBegins
+	if began.room.isStill() {
+		begins = helperStill
+	}
+	execID, err := r.createExec(ctx, id, identity{user: user}, container.ExecOptions{
+		AttachStdout: true, AttachStderr: true,
+		Cmd: append([]string{"/bin/sh", "-c", begins + script, "sh"}, args...),
+	})
 	if err != nil {
-		return 0, err
+		began.done()
+		return 0, r.unstarted(ctx, id, provisioner.ExecRequest{}, err)
+	}
+	conn, err := r.attachExec(ctx, execID, container.ExecAttachOptions{})
+	if err != nil {
+		r.leave(began, id, execID)
+		return 0, r.unstarted(ctx, id, provisioner.ExecRequest{}, err)
 	}
 	stop := context.AfterFunc(ctx, conn.Close)
 	defer stop()
 	defer conn.Close()
-	if _, err := io.Copy(io.Discard, conn.Reader); err != nil {
+	said := &opening{}
+	if _, err := stdcopy.StdCopy(said, io.Discard, conn.Reader); err != nil {
+		r.leave(began, id, execID)
 		return 0, r.fail(ctx, opExec, err)
 	}
+	over := began.room.isStill()
+	began.done()
 	s := &session{r: r, execID: execID}
-	return s.exitCode(ctx)
+	code, err := s.exitCode(ctx)
+	if err == nil && begins == helperStill && !over {
+		return code, errUnkilled // what it was to find may have moved
+	}
+	if err == nil && code != 0 && !said.open {
+		if full := r.fullOf(ctx, id); full != nil {
+			return code, full
+		}
+	}
+	return code, err
 }

@@ -108,10 +108,19 @@ func (k *keeper) fill(ctx context.Context) error {
 }
 
 // remove removes one slot: its holder and its network. Conflict: a sandbox is still on it.
-func (k *keeper) remove(ctx context.Context, name, id string) error {
+func (k *keeper) remove(ctx context.Context, n network.Inspect) error {
 	const op = "remove network"
+	name, id := n.Name, n.ID
 	if err := k.removeHolder(ctx, name); err != nil {
 		return err
+	}
+	// Nobody sends any more. A network that is there still is tried again, so that nothing is forgotten by halves.
+	for _, c := range n.IPAM.Config {
+		if p, err := netip.ParsePrefix(c.Subnet); err == nil {
+			if err := k.forget(ctx, p); err != nil {
+				return err
+			}
+		}
 	}
 	cctx, cancel := k.r.call(ctx)
 	defer cancel()
@@ -135,7 +144,7 @@ func (k *keeper) removeAll(ctx context.Context, gone []network.Summary) error {
 		room <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-room }()
-			err := k.remove(ctx, n.Name, n.ID)
+			err := k.remove(ctx, n)
 			if provisioner.Is(err, provisioner.Conflict) {
 				k.r.log.Info("a network that no environment holds is still in use", "network", n.Name)
 				return

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -27,8 +28,14 @@ const (
 	// is one shell in a read, which ends with its connection.
 	stageScript = `[ -d "$1" ] || exit 66
 cd "$1" 2>/dev/null && [ -w . ] || exit 67
-echo ready
-IFS= read -r count || exit 65
+used() {
+  for file in .[!.]* ..?* *; do
+    if [ -e "$file" ] || [ -L "$file" ]; then return 0; fi
+  done
+  return 1
+}
+if used; then echo used; else echo ready; fi
+IFS= read -r claim && IFS= read -r count || exit 65
 n=0; set --
 while [ "$n" -lt "$count" ]; do
   n=$((n+1))
@@ -37,6 +44,14 @@ while [ "$n" -lt "$count" ]; do
   set -- "$@" "./$name"
 done
 IFS= read -r end && [ "$end" = end ] || exit 65
+if [ -n "$claim" ]; then
+  held=
+  if [ -f .bothy-claim ]; then IFS= read -r held < .bothy-claim; fi
+  if [ "$held" != "$claim" ]; then
+    if used; then exit 68; fi
+    umask 222 && printf '%s\n' "$claim" > .bothy-claim || exit 1
+  fi
+fi
 for file; do
   if [ -e "$file" ] || [ -L "$file" ]; then rm -f -- "$file" || exit 1; fi
 done
@@ -47,37 +62,73 @@ while [ "$n" -gt 0 ]; do
 done
 echo done`
 	lineReady       = "ready\n"
+	lineUsed        = "used\n"
 	lineDone        = "done\n"
 	exitNotWritable = 67
+	exitUsed        = 68
 	exitCutShort    = 65
 )
 
 // stage is a shell inside that waits; see stageScript. It holds one connection, and no goroutine while it waits.
 type stage struct {
 	r      *Runtime
+	id     string
 	execID string
 	conn   types.HijackedResponse
 	words  said
 	used   atomic.Bool
+	// filled says that the folder was not empty.
+	filled bool
 }
 
 // Stage opens a way into a running sandbox. The image needs /bin/sh.
 func (r *Runtime) Stage(ctx context.Context, id, user string) (provisioner.Stage, error) {
-	execID, err := r.createExec(ctx, id, container.ExecOptions{
-		User: user, WorkingDir: "/", AttachStdin: true, AttachStdout: true, AttachStderr: true, Env: []string{"LC_ALL=C"},
+	if err := checkID(opStage, id); err != nil {
+		return nil, err
+	}
+	who, err := r.identify(ctx, id, user)
+	if err != nil {
+		return nil, during(opStage, err)
+	}
+	var s *stage
+	err = r.retried(func(wasFull bool) (err error) {
+		s, err = r.stageOnce(ctx, id, user, who, wasFull)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (r *Runtime) stageOnce(ctx context.Context, id, user string, who identity, wasFull bool) (*stage, error) {
+	began, err := r.begin(ctx, id, wasFull)
+	if err != nil {
+		return nil, during(opStage, err)
+	}
+	execID, err := r.createExec(ctx, id, who, container.ExecOptions{
+		AttachStdin: true, AttachStdout: true, AttachStderr: true, Env: []string{"LC_ALL=C"},
 		Cmd: []string{"/bin/sh", "-c", stageScript, "bothy-stage", provisioner.SecretsDir},
 	})
 	if err != nil {
+		began.done()
 		return nil, during(opStage, err)
 	}
 	// Cut short by ctx, unlike a command: what was started half-way ends with its connection.
-	conn, err := r.attach(ctx, execID, false)
+	conn, err := r.attach(ctx, execID, container.ExecAttachOptions{})
 	if err != nil {
+		r.leave(began, id, execID)
 		return nil, during(opStage, err)
 	}
-	s := &stage{r: r, execID: execID, conn: conn}
-	said, err := s.answer(ctx, opStage, lineReady, nil)
-	if err == nil && said != lineReady {
+	s := &stage{r: r, id: id, execID: execID, conn: conn}
+	said, err := s.answer(ctx, opStage, nil, lineReady, lineUsed)
+	if err != nil {
+		r.leave(began, id, execID)
+	} else {
+		began.done()
+	}
+	s.filled = said == lineUsed
+	if err == nil && said != lineReady && !s.filled {
 		err = s.refusal(ctx, user, said)
 	}
 	if err != nil {
@@ -98,13 +149,39 @@ func (s *stage) refusal(ctx context.Context, user, text string) error {
 	case code == exitNotWritable:
 		return provisioner.Errorf(provisioner.Denied, opStage, "user %q may not write to %s in the sandbox", user, provisioner.SecretsDir)
 	case notStarted(text, code):
-		return startFailure(strings.TrimSpace(text), provisioner.ExecRequest{User: user, Dir: "/"})
+		return s.r.startFailure(ctx, s.id, text, provisioner.ExecRequest{User: user, Dir: "/"})
+	}
+	// The engine's helper that enters a sandbox may be killed by itself, for want of memory for one: that is no end of the sandbox.
+	status, err := s.r.Inspect(ctx, s.id)
+	switch {
+	case err != nil:
+		return err
+	case status.Running || status.Paused:
+		if err := s.r.fullOf(ctx, s.id); err != nil {
+			return err
+		}
+		return provisioner.Errorf(provisioner.Transient, opStage, "the sandbox runs, and could not be entered (code %d): %s", code, firstLine(s.words.String()))
 	}
 	return provisioner.Errorf(provisioner.NotFound, opStage, "the sandbox ended while it was entered (code %d): %s", code, firstLine(s.words.String()))
 }
 
+// Used reports whether the folder was not empty when the shell began to wait.
+func (s *stage) Used() bool { return s.filled }
+
 // Deliver sends the files and waits until they are in place.
 func (s *stage) Deliver(ctx context.Context, files []provisioner.File) error {
+	return s.deliver(ctx, "", files)
+}
+
+// Claim is Deliver into an empty folder, or into one that was claimed with the same words.
+func (s *stage) Claim(ctx context.Context, claim string, files []provisioner.File) error {
+	if err := provisioner.CheckClaim(claim); err != nil {
+		return err
+	}
+	return s.deliver(ctx, claim, files)
+}
+
+func (s *stage) deliver(ctx context.Context, claim string, files []provisioner.File) error {
 	if s.used.Swap(true) {
 		return provisioner.Errorf(provisioner.NotFound, opDeliver, "this way into the sandbox was used or closed before")
 	}
@@ -112,11 +189,11 @@ func (s *stage) Deliver(ctx context.Context, files []provisioner.File) error {
 	if err := ctx.Err(); err != nil {
 		return s.r.fail(ctx, opDeliver, err)
 	}
-	frame, err := encodeFiles(files)
+	frame, err := encodeFiles(claim, files)
 	if err != nil {
 		return err
 	}
-	said, err := s.answer(ctx, opDeliver, lineDone, frame)
+	said, err := s.answer(ctx, opDeliver, frame, lineDone)
 	if err != nil || said == lineDone {
 		return err
 	}
@@ -134,6 +211,8 @@ func (s *stage) failure(ctx context.Context) error {
 		return during(opDeliver, err)
 	case code == exitCutShort:
 		return provisioner.Errorf(provisioner.NotFound, opDeliver, "the connection into the sandbox was lost")
+	case code == exitUsed:
+		return provisioner.Errorf(provisioner.Conflict, opDeliver, "the sandbox was used before")
 	case code != 1:
 		return provisioner.Errorf(provisioner.NotFound, opDeliver, "the process that waited in the sandbox is gone, with code %d", code)
 	}
@@ -152,8 +231,8 @@ func (s *stage) Close() error {
 	return nil
 }
 
-// answer sends a frame and gives what the shell inside says, up to the line that is wanted or else to its end.
-func (s *stage) answer(ctx context.Context, op, want string, frame []byte) (string, error) {
+// answer sends a frame and gives what the shell inside says, up to a line that is wanted or else to its end.
+func (s *stage) answer(ctx context.Context, op string, frame []byte, wanted ...string) (string, error) {
 	cctx, cancel := s.r.call(ctx)
 	defer cancel()
 	defer context.AfterFunc(cctx, s.conn.Close)()
@@ -162,7 +241,7 @@ func (s *stage) answer(ctx context.Context, op, want string, frame []byte) (stri
 		_, _ = s.conn.Conn.Write(frame)
 		_ = s.conn.CloseWrite()
 	}
-	line := &awaited{want: want}
+	line := &awaited{wanted: wanted}
 	_, err := stdcopy.StdCopy(line, &s.words, s.conn.Reader)
 	if err != nil && !errors.Is(err, errAwaited) && cctx.Err() != nil {
 		return "", s.r.fail(ctx, op, cctx.Err())
@@ -177,27 +256,27 @@ func (s *stage) exitCode(ctx context.Context) (int, error) {
 // errAwaited ends the reading of output; it is no failure.
 var errAwaited = errors.New("the line that was awaited has come")
 
-// awaited keeps output and ends when it is the line that is wanted.
+// awaited keeps output and ends when it is a line that is wanted.
 type awaited struct {
-	want string
-	got  []byte
+	wanted []string
+	got    []byte
 }
 
 func (a *awaited) Write(p []byte) (int, error) {
 	a.got = append(a.got, p[:min(len(p), heldMost-len(a.got))]...)
-	if string(a.got) == a.want {
+	if slices.Contains(a.wanted, string(a.got)) {
 		return len(p), errAwaited
 	}
 	return len(p), nil
 }
 
-// encodeFiles makes what stageScript reads: how many files there are; for each, the umask and, when programs of it
+// encodeFiles makes what stageScript reads: the claim, which may be empty; how many files there are; for each, the umask and, when programs of it
 // are to be run, the mode too, its name, and its data in the escapes of printf's %b; and the end.
-func encodeFiles(files []provisioner.File) ([]byte, error) {
+func encodeFiles(claim string, files []provisioner.File) ([]byte, error) {
 	if err := provisioner.CheckFiles(files); err != nil {
 		return nil, err
 	}
-	b := fmt.Appendf(nil, "%d\n", len(files))
+	b := fmt.Appendf(nil, "%s\n%d\n", claim, len(files))
 	for _, f := range files {
 		b = fmt.Appendf(b, "%03o", 0o777&^f.Mode)
 		if f.Mode&0o111 != 0 {

@@ -215,7 +215,7 @@ func TestStageStopped(t *testing.T) {
 // TestStageHungEngine: an engine that does not answer holds nobody longer than its context, or the call's time.
 func TestStageHungEngine(t *testing.T) {
 	p := newProxy(t)
-	e := newEngine(t, through(p))
+	e := newEngine(t, through(p), func(c *docker.Config) { c.CallTimeout = 5 * time.Second }) // of a busy machine
 	id := e.sandbox()
 	s := e.stage(id)
 	p.set(func(p *proxy) { p.holdOn = []byte("/start HTTP") })
@@ -310,4 +310,22 @@ func TestPauseAtOnce(t *testing.T) {
 		_, _, code := e.run(id, "true")
 		wantEqual(t, "exit code", code, 0)
 	}
+}
+
+// TestStageEntryKilled: when only what was to enter a sandbox ends, the sandbox has not ended, and is not given up.
+func TestStageEntryKilled(t *testing.T) {
+	e := newEngine(t)
+	id := e.sandbox()
+	e.asRoot(id, "mv /bin/sh /bin/kept; mv /bin/false /bin/sh")
+	_, err := e.Stage(t.Context(), id, "dev")
+	wantClass(t, err, provisioner.Transient)
+	if strings.Contains(err.Error(), "ended") {
+		t.Errorf("%q says that the sandbox ended", err)
+	}
+	timeout := 0
+	if err := e.api.ContainerStop(t.Context(), id, container.StopOptions{Timeout: &timeout}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = e.Stage(t.Context(), id, "dev")
+	wantClass(t, err, provisioner.Conflict)
 }

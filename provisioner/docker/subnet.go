@@ -6,6 +6,7 @@ import (
 	"math/bits"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -49,6 +50,16 @@ next:
 		return slot
 	}
 	return -1
+}
+
+// inUse counts the slots that overlap something that is taken.
+func inUse(pool netip.Prefix, taken []netip.Prefix) (used int) {
+	for n := range slots(pool) {
+		if slices.ContainsFunc(taken, subnet(pool, n).Overlaps) {
+			used++
+		}
+	}
+	return used
 }
 
 // hostRoutes reads the kernel's IPv4 routing table (/proc/net/route), but the default route.

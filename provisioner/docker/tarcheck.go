@@ -3,49 +3,56 @@ package docker
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"path"
+	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/bothy-env/bothy/provisioner"
 )
 
 const (
 	opCopyTo = "copy into sandbox"
-	// maxEntries bounds what is remembered of one stream (about 100 bytes an entry).
+	// maxEntries bounds what is remembered of one stream, the folders that names go through included (about 100 bytes each).
 	maxEntries = 1_000_000
-	// sparseWhy: a few bytes can stand for a hole of any size.
-	sparseWhy = "it is stored as a sparse file; pack it without holes"
-	// maxLinks bounds the links followed for one name.
-	maxLinks = 40
+	maxNames   = 128 << 20
+	// maxNameBytes is PATH_MAX and maxNameParts as deep as a tree gets: names and targets beyond are refused before they are
+	// looked at. The sandbox's tar could not make them either.
+	maxNameBytes = 4096
+	maxNameParts = 255
+	// sparseWhy: the map of holes of other formats lies in the content.
+	sparseWhy = "it is stored as a sparse file of another format than PAX 0.1; pack it with --format=pax --sparse-version=0.1, or without holes"
+	// maxClaimed bounds what the files of a stream have in all, holes included, when nobody says a bound: a few bytes can stand for a
+	// hole of any size.
+	maxClaimed = 2 << 30
 )
-
-// kind is what a name of the stream stands for.
-type kind byte
-
-const (
-	kindDir kind = iota + 1
-	kindFile
-	kindLink
-)
-
-// tarChecker checks the entries of one tar stream. It knows the tree as the stream
-// has built it so far; every link in it leads to a place inside, whatever later entries do.
-type tarChecker struct {
-	kinds map[string]kind
-	links map[string]string // a symlink's name -> its target as given
-}
 
 // cleanTar copies a tar stream entry by entry and refuses, with class
-// Permanent and the entry's name, whatever could leave the folder it is unpacked in.
-// Owners, set-id bits and extended attributes are dropped.
-func cleanTar(from io.Reader, to io.Writer) error {
+// Permanent and the entry's name, whatever could be written outside of the folder it is unpacked in.
+// Owners, set-id bits of files and extended attributes are dropped. It ends with ctx; its work is linear in the stream's bytes.
+func cleanTar(ctx context.Context, from io.Reader, to io.Writer) error {
+	return cleanTarFor(ctx, from, to, func() bool { return false })
+}
+
+// cleanTarFor is cleanTar for a tar of which holes tells, when it is first needed, whether it knows holes. One that does not gets
+// zeros.
+func cleanTarFor(ctx context.Context, from io.Reader, to io.Writer, holes func() bool) error {
+	holes = sync.OnceValue(holes)
+	most, claimed := int64(maxClaimed), int64(0)
+	if limited, ok := from.(provisioner.Limited); ok {
+		most = limited.Limit()
+	}
 	end := &endWatch{r: from}
 	in, out := tar.NewReader(end), tar.NewWriter(to)
-	c := &tarChecker{kinds: map[string]kind{}, links: map[string]string{}}
+	c := newTarChecker()
 	for {
+		if ctx.Err() != nil {
+			return &provisioner.Error{Class: provisioner.Cancelled, Op: opCopyTo, Sentence: "the copy was cancelled", Err: context.Cause(ctx)}
+		}
 		hdr, err := in.Next()
 		if errors.Is(err, io.EOF) && end.zeros < tarEnd {
 			return provisioner.Errorf(provisioner.Permanent, opCopyTo, "the tar stream is cut short: it has no end mark")
@@ -64,13 +71,25 @@ func cleanTar(from io.Reader, to io.Writer) error {
 			end.zeros = 0
 			continue
 		}
-		if len(c.kinds) > maxEntries {
-			return provisioner.Errorf(provisioner.Permanent, opCopyTo, "the tar stream has more than %d entries", maxEntries)
+		if len(c.nodes) > maxEntries || c.names > maxNames {
+			return provisioner.Errorf(provisioner.Permanent, opCopyTo, "the tar stream has more than %d entries, or more than %d MiB of names", maxEntries, maxNames>>20)
 		}
-		if err := out.WriteHeader(clean); err != nil {
-			return writeFault(hdr.Name, err)
+		parts, total, err := c.holes(hdr)
+		if err != nil {
+			return err
 		}
-		if _, err := io.Copy(onlyWriter{out}, in); err != nil {
+		if claimed += clean.Size; parts != nil && claimed > most {
+			return provisioner.Errorf(provisioner.Permanent, opCopyTo, "%s in the tar stream is refused: with its holes the files have more than %d MiB, the limit of one copy", shortQuoted(hdr.Name), most>>20)
+		}
+		if parts != nil && holes() {
+			err = sparseFile(out, to, clean, in, parts, total)
+		} else {
+			if err := out.WriteHeader(clean); err != nil {
+				return writeFault(hdr.Name, err)
+			}
+			_, err = io.Copy(onlyWriter{out}, in)
+		}
+		if err != nil {
 			return copyFault(hdr.Name, err)
 		}
 		end.zeros = 0
@@ -123,12 +142,12 @@ func writeFault(name string, err error) error {
 	if errors.Is(err, io.ErrClosedPipe) {
 		return &sinkError{err}
 	}
-	return provisioner.Errorf(provisioner.Permanent, opCopyTo, "%q in the tar stream cannot be copied: %w", name, err)
+	return provisioner.Errorf(provisioner.Permanent, opCopyTo, "%s in the tar stream cannot be copied: %w", shortQuoted(name), err)
 }
 
 func copyFault(name string, err error) error {
 	if _, ok := errors.AsType[*sinkError](err); ok {
-		return fmt.Errorf("copy %q: %w", name, err)
+		return fmt.Errorf("copy %s: %w", shortQuoted(name), err)
 	}
 	return tarFault(err)
 }
@@ -148,12 +167,16 @@ func tarFault(err error) error {
 // entry checks one header and gives the one to write, nil for one that is left out.
 func (c *tarChecker) entry(hdr *tar.Header) (*tar.Header, error) {
 	refuse := func(why string) (*tar.Header, error) {
-		return nil, provisioner.Errorf(provisioner.Permanent, opCopyTo, "%q in the tar stream is refused: %s", hdr.Name, why)
+		return nil, provisioner.Errorf(provisioner.Permanent, opCopyTo, "%s in the tar stream is refused: %s", shortQuoted(hdr.Name), why)
 	}
 	if hdr.Typeflag == tar.TypeXGlobalHeader {
 		return nil, nil // git archive's note of the commit; it makes no file
 	}
 	switch {
+	case tooLong(hdr.Name):
+		return refuse(fmt.Sprintf("its name has more than %d bytes or %d parts", maxNameBytes, maxNameParts))
+	case tooLong(hdr.Linkname):
+		return refuse(fmt.Sprintf("its target has more than %d bytes or %d parts", maxNameBytes, maxNameParts))
 	case strings.ContainsRune(hdr.Name, 0) || strings.ContainsRune(hdr.Linkname, 0):
 		return refuse("its name holds a NUL byte")
 	case hdr.Name == "":
@@ -161,20 +184,19 @@ func (c *tarChecker) entry(hdr *tar.Header) (*tar.Header, error) {
 	case path.IsAbs(hdr.Name):
 		return refuse("its name is absolute")
 	}
-	for record := range hdr.PAXRecords {
-		if strings.HasPrefix(record, "GNU.sparse.") {
-			return refuse(sparseWhy)
-		}
+	if isSparse(hdr) && (hdr.PAXRecords[sparseMap] == "" || hdr.PAXRecords["GNU.sparse.major"] != "" || hdr.Typeflag != tar.TypeReg) {
+		return refuse(sparseWhy)
 	}
 	name := path.Clean(hdr.Name)
 	if name == ".." || strings.HasPrefix(name, "../") {
 		return refuse("it would land outside the folder")
 	}
-	out := &tar.Header{Name: name, Mode: hdr.Mode & 0o1777, ModTime: hdr.ModTime, Format: tar.FormatPAX}
+	out := &tar.Header{Name: name, Mode: hdr.Mode & 0o777, ModTime: hdr.ModTime, Format: tar.FormatPAX}
 	var as kind
 	switch hdr.Typeflag {
 	case tar.TypeDir:
 		as, out.Typeflag, out.Name = kindDir, tar.TypeDir, name+"/"
+		out.Mode = hdr.Mode & 0o3777 // its group and its users' safety from each other; a program gets nobody's rights
 	case tar.TypeReg, '\x00', tar.TypeCont:
 		as, out.Typeflag, out.Size = kindFile, tar.TypeReg, hdr.Size
 	case tar.TypeSymlink:
@@ -202,85 +224,41 @@ func (c *tarChecker) entry(hdr *tar.Header) (*tar.Header, error) {
 	return out, nil
 }
 
-// place puts a name into the tree, or says why not.
-func (c *tarChecker) place(name string, as kind, target string, typ byte) string {
-	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
-		if c.kinds[dir] == kindLink {
-			return "it lies behind the link " + dir
-		}
-		c.kinds[dir] = kindDir
-	}
-	if was := c.kinds[name]; was != 0 && was != as && (was == kindLink || as == kindLink) {
-		return "another entry of that name is a link"
-	}
-	switch typ {
-	case tar.TypeSymlink:
-		if target == "" || path.IsAbs(target) {
-			return "its target is absolute"
-		}
-		if why := c.follow(path.Dir(name), target); why != "" {
-			return why
-		}
-		if old, ok := c.links[name]; ok && old != target {
-			return "another entry of that name is a link"
-		}
-		c.links[name] = target
-	case tar.TypeLink:
-		to := path.Clean(target)
-		if path.IsAbs(target) || to == ".." || strings.HasPrefix(to, "../") {
-			return "its target lies outside the folder"
-		}
-		for dir := path.Dir(to); dir != "."; dir = path.Dir(dir) {
-			if c.kinds[dir] == kindLink {
-				return "its target lies behind the link " + dir
-			}
-		}
-		if c.kinds[to] != kindFile {
-			return "its target is no file of this stream"
+// isSparse reports whether a file's holes are left out of the stream.
+func isSparse(hdr *tar.Header) bool {
+	for record := range hdr.PAXRecords {
+		if strings.HasPrefix(record, "GNU.sparse.") {
+			return true
 		}
 	}
-	c.kinds[name] = as
-	return ""
+	return false
 }
 
-// follow walks a symlink's target from folder at, through the stream's links,
-// and says why when it leaves. A name that is stepped back from must stay a folder for
-// good, else a later link in its place would change where the step leads.
-func (c *tarChecker) follow(at, target string) string {
-	here := split(at)
-	todo := split(target)
-	for links := 0; len(todo) > 0; {
-		step := todo[0]
-		todo = todo[1:]
-		switch step {
-		case "", ".":
-			continue
-		case "..":
-			if len(here) == 0 {
-				return "its target lies outside the folder"
-			}
-			c.kinds[strings.Join(here, "/")] = kindDir
-			here = here[:len(here)-1]
-			continue
-		}
-		here = append(here[:len(here):len(here)], step)
-		next, ok := c.links[strings.Join(here, "/")]
-		if !ok {
-			continue
-		}
-		if links++; links > maxLinks {
-			return "its target goes round in links"
-		}
-		here = here[:len(here)-1]
-		todo = append(split(next), todo...)
+// holes gives the parts of a file with holes that are stored, and their bytes; nil for any other entry.
+func (c *tarChecker) holes(hdr *tar.Header) (parts []stored, total int64, err error) {
+	if !isSparse(hdr) {
+		return nil, 0, nil
 	}
-	return ""
+	parts, total, why := storedParts(hdr.PAXRecords[sparseMap], hdr.Size)
+	if why != "" {
+		return nil, 0, provisioner.Errorf(provisioner.Permanent, opCopyTo, "%s in the tar stream is refused: %s", shortQuoted(hdr.Name), why)
+	}
+	if parts == nil {
+		parts = []stored{}
+	}
+	return parts, total, nil
 }
 
-// split gives a path's steps; "." has none.
-func split(p string) []string {
-	if p == "." {
-		return nil
+// tooLong looks at each byte once.
+func tooLong(name string) bool {
+	return len(name) > maxNameBytes || strings.Count(strings.TrimSuffix(name, "/"), "/") >= maxNameParts
+}
+
+// shortQuoted shows a name of the stream's in an error.
+func shortQuoted(name string) string {
+	const most = 200
+	if len(name) <= most {
+		return strconv.Quote(name)
 	}
-	return strings.Split(p, "/")
+	return strconv.Quote(name[:most]) + "..."
 }

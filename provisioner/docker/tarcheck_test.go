@@ -3,6 +3,7 @@ package docker
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -84,21 +85,16 @@ func TestHostileTars(t *testing.T) {
 		"fifo":                    {[]entry{{Typeflag: tar.TypeFifo, Name: "p"}}, "p"},
 		"character device":        {[]entry{{Typeflag: tar.TypeChar, Name: "c", Devmajor: 1}}, "c"},
 		"block device":            {[]entry{{Typeflag: tar.TypeBlock, Name: "b"}}, "b"},
-		"absolute link":           {[]entry{link("l", "/etc")}, "l"},
-		"link up":                 {[]entry{link("l", "..")}, "l"},
-		"link up from a folder":   {[]entry{link("a/l", "../../x")}, "a/l"},
-		"link down and up":        {[]entry{link("l", "a/../../x")}, "l"},
 		"behind a link":           {[]entry{dir("d"), link("l", "d"), file("l/x")}, "l/x"},
-		"link by link":            {[]entry{dir("a/b"), link("a/b/up", ".."), link("x", "a/b/up/../../y")}, "x"},
-		"link later replaced":     {[]entry{link("x", "d/../y"), link("d", ".")}, "d"},
-		"link through a link":     {[]entry{link("y", "."), link("x", "y/..")}, "x"},
-		"target swapped later":    {[]entry{link("x", "y"), link("w", "x/.."), link("y", ".")}, "y"},
-		"round in links":          {[]entry{link("a", "b/x"), link("b", "a/x"), link("c", "a/x/..")}, "c"},
+		"behind an absolute link": {[]entry{link("l", "/etc"), file("l/x")}, "l/x"},
+		"behind a link up":        {[]entry{link("a/l", "../.."), dir("a/l/x")}, "a/l/x"},
+		"behind two links":        {[]entry{link("y", "."), link("x", "y/.."), link("x/z", "q")}, "x/z"},
+		"deep behind a link":      {[]entry{link("d/l", "."), file("d/l/a/b/../c")}, "d/l/a/b/../c"},
+		"empty link":              {[]entry{link("l", "")}, "l"},
 		"folder becomes a link":   {[]entry{dir("d/e"), link("d", "e")}, "d"},
 		"implied folder":          {[]entry{file("d/e"), link("d", "x")}, "d"},
 		"file over a link":        {[]entry{link("l", "x"), file("l")}, "l"},
 		"folder over a link":      {[]entry{link("l", "x"), dir("l")}, "l"},
-		"link made to differ":     {[]entry{link("l", "x"), link("l", "y")}, "l"},
 		"hard link up":            {[]entry{hard("h", "../x")}, "h"},
 		"absolute hard link":      {[]entry{hard("h", "/etc/passwd")}, "h"},
 		"hard link to the outer":  {[]entry{hard("h", "there/before")}, "h"},
@@ -109,7 +105,7 @@ func TestHostileTars(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			err := cleanTar(bytes.NewReader(pack(t, c.entries...)), &out)
+			err := cleanTar(context.Background(), bytes.NewReader(pack(t, c.entries...)), &out)
 			if provisioner.ClassOf(err) != provisioner.Permanent {
 				t.Fatalf("got %v, want class permanent", err)
 			}
@@ -136,12 +132,14 @@ func TestGoodTars(t *testing.T) {
 		"link in a loop":  {[]entry{link("a", "b"), link("b", "a")}, []string{"a -> b", "b -> a"}},
 		"library":         {[]entry{link("l.so", "l.so.1"), link("l.so.1", "l.so.1.2"), file("l.so.1.2")}, []string{"l.so -> l.so.1", "l.so.1 -> l.so.1.2", "l.so.1.2"}},
 		"hard link":       {[]entry{file("f"), hard("g", "./f"), hard("h", "g")}, []string{"f", "g -> f", "h -> g"}},
+		"links out":       {[]entry{link("etc/localtime", "/usr/share/zoneinfo/UTC"), link("svc/common", "../../common")}, []string{"etc/localtime -> /usr/share/zoneinfo/UTC", "svc/common -> ../../common"}},
+		"link twice":      {[]entry{link("l", "x"), link("l", "../y")}, []string{"l -> x", "l -> ../y"}},
 		"same file twice": {[]entry{file("f"), file("f")}, []string{"f", "f"}},
 		"of git archive":  {[]entry{{Typeflag: tar.TypeXGlobalHeader, Name: "pax_global_header", PAXRecords: map[string]string{"comment": "x"}}, file("f")}, []string{"f"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			if err := cleanTar(bytes.NewReader(pack(t, c.entries...)), &out); err != nil {
+			if err := cleanTar(context.Background(), bytes.NewReader(pack(t, c.entries...)), &out); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(c.want, names(t, out.Bytes())); diff != "" {
@@ -151,13 +149,26 @@ func TestGoodTars(t *testing.T) {
 	}
 }
 
+// TestFolderModesPass: with setgid and sticky bits, without a set-user-ID bit, which means nothing there.
+func TestFolderModesPass(t *testing.T) {
+	d := dir("d")
+	d.Mode = 0o7775
+	var out bytes.Buffer
+	if err := cleanTar(context.Background(), bytes.NewReader(pack(t, d)), &out); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := tar.NewReader(&out).Next(); err != nil || got.Mode != 0o3775 {
+		t.Errorf("got mode %o, %v, want 3775", got.Mode, err)
+	}
+}
+
 // TestTarHeaderCleaned: owners, set-id bits and extended attributes do not pass.
 func TestTarHeaderCleaned(t *testing.T) {
 	h := file("f")
-	h.Mode, h.Uid, h.Gid, h.Uname, h.Gname = 0o6755, 0, 0, "root", "root"
+	h.Mode, h.Uid, h.Gid, h.Uname, h.Gname = 0o7755, 0, 0, "root", "root"
 	h.PAXRecords = map[string]string{"SCHILY.xattr.security.capability": "all"}
 	var out bytes.Buffer
-	if err := cleanTar(bytes.NewReader(pack(t, h)), &out); err != nil {
+	if err := cleanTar(context.Background(), bytes.NewReader(pack(t, h)), &out); err != nil {
 		t.Fatal(err)
 	}
 	got, err := tar.NewReader(&out).Next()
@@ -171,19 +182,19 @@ func TestTarHeaderCleaned(t *testing.T) {
 
 // TestBrokenTars: a stream that is none, or is cut anywhere, is an error and never a success.
 func TestBrokenTars(t *testing.T) {
-	if err := cleanTar(strings.NewReader(strings.Repeat("not a tar ", 200)), io.Discard); provisioner.ClassOf(err) != provisioner.Permanent {
+	if err := cleanTar(context.Background(), strings.NewReader(strings.Repeat("not a tar ", 200)), io.Discard); provisioner.ClassOf(err) != provisioner.Permanent {
 		t.Errorf("garbage: got %v, want class permanent", err)
 	}
 	whole := pack(t, file("a"), file("b"))
 	for cut := range len(whole) {
-		if err := cleanTar(bytes.NewReader(whole[:cut]), io.Discard); provisioner.ClassOf(err) != provisioner.Permanent {
+		if err := cleanTar(context.Background(), bytes.NewReader(whole[:cut]), io.Discard); provisioner.ClassOf(err) != provisioner.Permanent {
 			t.Fatalf("cut at %d of %d: got %v, want class permanent", cut, len(whole), err)
 		}
 	}
 }
 
 // TestTarsStayInside unpacks streams of random links, folders and files with the host's tar, and looks whether
-// anything was written, or any link leads, outside the folder. It is the check of the checker.
+// anything was written outside the folder, or changed there. It is the check of the checker.
 func TestTarsStayInside(t *testing.T) {
 	if _, err := exec.LookPath("tar"); err != nil {
 		t.Skip("needs tar:", err)
@@ -196,7 +207,7 @@ func TestTarsStayInside(t *testing.T) {
 			return strings.Join(rapid.SliceOfN(step, 1, 4).Draw(t, "steps"), "/")
 		})
 		// Hostile trees are mostly refused as a whole: keep what the checker lets through, entry by entry.
-		c := &tarChecker{kinds: map[string]kind{}, links: map[string]string{}}
+		c := newTarChecker()
 		var passed []entry
 		for range rapid.IntRange(1, 12).Draw(t, "entries") {
 			h := file(where.Draw(t, "name"))
@@ -215,8 +226,11 @@ func TestTarsStayInside(t *testing.T) {
 		n++
 		outer := filepath.Join(top, fmt.Sprint(n))
 		inner := filepath.Join(outer, "in")
-		if err := os.MkdirAll(inner, 0o755); err != nil {
-			t.Fatal(err)
+		bait := []string{"a", "b", "c"} // what links may lead to
+		for _, name := range append(bait, "in") {
+			if err := os.MkdirAll(filepath.Join(outer, name), 0o755); err != nil {
+				t.Fatal(err)
+			}
 		}
 		defer func() {
 			if err := os.RemoveAll(outer); err != nil {
@@ -229,26 +243,13 @@ func TestTarsStayInside(t *testing.T) {
 		cmd := exec.Command("tar", "-xpof", "-")
 		cmd.Dir, cmd.Stdin = inner, bytes.NewReader(pack(t, passed...))
 		_ = cmd.Run() // it may well fail on odd trees; what counts is where it wrote
-		left, err := os.ReadDir(outer)
-		if err != nil || len(left) != 1 {
+		if left, err := os.ReadDir(outer); err != nil || len(left) != 1+len(bait) {
 			t.Fatalf("written outside: %v, %v; entries %v", left, err, passed)
 		}
-		root, err := filepath.EvalSymlinks(inner)
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = filepath.Walk(inner, func(p string, info os.FileInfo, err error) error {
-			if err != nil || info.Mode()&os.ModeSymlink == 0 {
-				return err
+		for _, name := range bait {
+			if left, err := os.ReadDir(filepath.Join(outer, name)); err != nil || len(left) != 0 {
+				t.Fatalf("written into %s outside: %v, %v; entries %v", name, left, err, passed)
 			}
-			to, err := filepath.EvalSymlinks(p)
-			if err == nil && to != root && !strings.HasPrefix(to, root+"/") {
-				t.Errorf("link %s leads to %s; entries %v", p, to, passed)
-			}
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
 		}
 	})
 }
@@ -260,10 +261,10 @@ func FuzzCleanTar(f *testing.F) {
 	f.Add([]byte("no tar"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var once, twice bytes.Buffer
-		if cleanTar(bytes.NewReader(data), &once) != nil {
+		if cleanTar(context.Background(), bytes.NewReader(data), &once) != nil {
 			return
 		}
-		if err := cleanTar(bytes.NewReader(once.Bytes()), &twice); err != nil {
+		if err := cleanTar(context.Background(), bytes.NewReader(once.Bytes()), &twice); err != nil {
 			t.Fatalf("its own output is refused: %v", err)
 		}
 		if !bytes.Equal(once.Bytes(), twice.Bytes()) {

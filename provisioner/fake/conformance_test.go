@@ -43,7 +43,7 @@ func conform(t *testing.T, dir func(t *testing.T) string) {
 				return strings.Join(w.Processes(id), "\n"), nil
 			},
 			Say:          func(_ context.Context, id, line string, stderr bool) error { return w.Say(id, line, stderr) },
-			Capabilities: provisionertest.Capabilities{Networks: true, TTY: true, Stage: true, Pause: true, Traffic: true},
+			Capabilities: provisionertest.Capabilities{Networks: true, TTY: true, Stage: true, Pause: true, Traffic: true, Marks: true, Kill: true, Restart: true, Watch: true},
 		}
 	})
 }

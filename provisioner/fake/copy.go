@@ -115,14 +115,16 @@ func (u *unpacking) put(e entry) error {
 	mode := fs.FileMode(e.head.Mode) & fs.ModePerm
 	switch e.head.Typeflag {
 	case tar.TypeDir:
-		u.files[target] = node{Mode: fs.ModeDir | mode, User: u.user}
-	case tar.TypeReg:
-		u.files[target] = node{Mode: mode, User: u.user, Data: e.data}
-	case tar.TypeSymlink:
-		at, ok := u.files.resolve(parent+"/"+e.head.Linkname, true)
-		if path.IsAbs(e.head.Linkname) || !ok || !within(at, u.dir) {
-			return refuse("the link points out of the folder")
+		if e.head.Mode&0o1000 != 0 {
+			mode |= fs.ModeSticky
 		}
+		if e.head.Mode&0o2000 != 0 {
+			mode |= fs.ModeSetgid
+		}
+		u.files[target] = node{Mode: fs.ModeDir | mode, User: u.user, Time: e.head.ModTime}
+	case tar.TypeReg:
+		u.files[target] = node{Mode: mode, User: u.user, Data: e.data, Time: e.head.ModTime}
+	case tar.TypeSymlink:
 		u.files[target] = node{Mode: fs.ModeSymlink | 0o777, User: u.user, Link: e.head.Linkname}
 	case tar.TypeLink:
 		source := path.Join(u.dir, e.head.Linkname)
@@ -158,8 +160,6 @@ func bad(name string) bool {
 		strings.HasPrefix(path.Clean(name), "../") || path.Clean(name) == ".."
 }
 
-func within(p, dir string) bool { return p == dir || inside(p, dir) }
-
 // CopyFrom packs a file or a folder.
 func (r *Runtime) CopyFrom(ctx context.Context, id, from, user string) (io.ReadCloser, error) {
 	const op = "copy from sandbox"
@@ -174,6 +174,10 @@ func (r *Runtime) CopyFrom(ctx context.Context, id, from, user string) (io.ReadC
 		}
 		files := c.Sandbox.files()
 		at, _, ok := files.get(from)
+		if !ok { // a link that leads nowhere is packed itself
+			at, _ = files.resolve(from, false)
+			_, ok = files[at]
+		}
 		if !ok {
 			return provisioner.Errorf(provisioner.NotFound, op, "no such file or folder in the sandbox: %s", from)
 		}
@@ -195,7 +199,13 @@ func pack(to io.Writer, files tree, from, base, user string) error {
 		}
 		head := &tar.Header{
 			Name: path.Join(base, strings.TrimPrefix(p, from)), Mode: int64(n.Mode.Perm()),
-			Size: int64(len(n.Data)), Uname: n.User, Typeflag: tar.TypeReg, Format: tar.FormatPAX,
+			Size: int64(len(n.Data)), Uname: n.User, Typeflag: tar.TypeReg, Format: tar.FormatPAX, ModTime: n.Time,
+		}
+		if n.Mode&fs.ModeSticky != 0 {
+			head.Mode |= 0o1000
+		}
+		if n.Mode&fs.ModeSetgid != 0 {
+			head.Mode |= 0o2000
 		}
 		switch {
 		case n.Mode.IsDir():

@@ -20,7 +20,10 @@ type Driver struct {
 	prepared map[string]bool
 }
 
-var _ provisioner.Driver = (*Driver)(nil)
+var (
+	_ provisioner.Driver  = (*Driver)(nil)
+	_ provisioner.Settler = (*Driver)(nil)
+)
 
 // record is what a create writes down: the state in its handle, and the driver's own working file.
 type record struct {
@@ -78,6 +81,11 @@ func (d *Driver) Create(ctx context.Context, spec provisioner.Spec, observe prov
 	c := &creation{w: d.w, spec: spec, observe: observe, record: &record{Environment: spec.Owner.Environment}}
 	err := c.run(ctx, d)
 	return c.handle(), err
+}
+
+// Settled forgets the driver's own working file.
+func (d *Driver) Settled(_ context.Context, spec provisioner.Spec) error {
+	return d.w.Forget(spec.Owner.Environment)
 }
 
 // creation is one create under way.
@@ -262,7 +270,7 @@ func (d *Driver) Destroy(ctx context.Context, spec provisioner.Spec, state []byt
 		if err := ctx.Err(); err != nil {
 			return cancelled(OpDestroy, err)
 		}
-		if err := w.tx(func() error { return w.resources.drop(m.ID) }); err != nil {
+		if err := w.tx(func() error { return w.remove(m.ID) }); err != nil {
 			return err
 		}
 		observe(provisioner.Event{At: w.now().UTC(), Phase: "destroy", Message: "removed the " + m.Kind + " " + m.Name, ResourceGone: true})

@@ -38,6 +38,9 @@ func (r *Runtime) Exec(ctx context.Context, id string, req provisioner.ExecReque
 	if len(req.Command) == 0 {
 		return 0, provisioner.Errorf(provisioner.Permanent, op, "the command is empty")
 	}
+	if req.Detach {
+		return 0, detached(streams.Stdout)
+	}
 	number := r.w.enter(id, strings.Join(req.Command, " "))
 	defer r.w.leave(id, number)
 	code, err := p.supervise(ctx, req.Command, streams)

@@ -57,11 +57,21 @@ type World struct {
 	changed   chan struct{}
 	frozen    []provisioner.Found
 	isFrozen  bool
+	disarmed  bool
 	calls     map[Op]int
-	processes map[string]map[int64]string
-	started   int64
-	staged    int
-	breaches  []string
+	// pressure and processors are what SetPressure said.
+	pressure   float64
+	processors int
+	processes  map[string]map[int64]string
+	started    int64
+	staged     int
+	breaches   []string
+	lives      []Life
+	// happened are what Watch tells, in order, for as long as somebody watches.
+	happened []provisioner.Found
+	watchers int
+	silent   bool
+	news     chan struct{}
 }
 
 // resource is one thing at the provider.
@@ -78,11 +88,23 @@ type sandbox struct {
 	Status         provisioner.Status
 	Files          tree `json:",omitempty"`
 	Logs           []provisioner.LogLine
-	Traffic        int64 `json:",omitempty"`
+	Traffic        int64         `json:",omitempty"`
+	CPUTime        time.Duration `json:",omitempty"`
+	OOMKills       int64         `json:",omitempty"`
+	ForksRefused   int64         `json:",omitempty"`
+	// Usage is what SetUsage set.
+	Usage *provisioner.Usage `json:",omitempty"`
+	// OffNetwork says that whatever held its network has ended.
+	OffNetwork bool `json:",omitempty"`
 }
 
 // ended reports whether the main process is over; a frozen one is not.
-func (s *sandbox) ended() bool { return !s.Status.Running && !s.Status.Paused }
+func (s *sandbox) ended() bool { return s.Status.Ended() }
+
+// end is what becomes of a sandbox whose main process is over.
+func (s *sandbox) end(at time.Time, exitCode int, cause string) {
+	s.Status = provisioner.Status{ExitCode: exitCode, Error: cause, StartedAt: s.Status.StartedAt, EndedAt: at}
+}
 
 // New opens a world; with Options.Dir, the one that is there. A folder that
 // cannot be used makes every call fail, with class Permanent.
@@ -210,6 +232,11 @@ func (w *World) add(op string, r *resource) error {
 	}
 	r.ID = w.resourceID(r.Kind, r.Name)
 	r.CreatedAt = w.now().UTC()
+	if r.Sandbox != nil {
+		if err := w.noteLife(Life{ID: r.ID, Environment: r.Labels[provisioner.LabelEnvironment], From: r.CreatedAt}); err != nil {
+			return err
+		}
+	}
 	return w.resources.put(r.ID, r)
 }
 
@@ -265,8 +292,8 @@ func (w *World) Stop(id string, exitCode int, cause string) error {
 		if err != nil {
 			return err
 		}
-		s := &r.Sandbox.Status
-		s.Running, s.Paused, s.ExitCode, s.Error = false, false, exitCode, cause
+		r.Sandbox.end(w.now().UTC(), exitCode, cause)
+		w.tell(found(r))
 		return w.resources.put(id, r)
 	})
 }
@@ -286,6 +313,13 @@ func (w *World) Say(id, line string, stderr bool) error {
 // Forget drops the driver's working files on an environment, as a lost disk does.
 func (w *World) Forget(environment string) error {
 	return w.tx(func() error { return w.work.drop(environment) })
+}
+
+// Remembers reports whether the driver has working files on an environment.
+func (w *World) Remembers(environment string) (bool, error) {
+	var found bool
+	err := w.tx(func() error { _, found = w.work.rows[environment]; return nil })
+	return found, err
 }
 
 // All lists everything that exists, sorted by kind and name: the oracle's view,
@@ -345,9 +379,19 @@ func (w *World) newSandbox(image, network string) *sandbox {
 func found(r *resource) provisioner.Found {
 	f := provisioner.Found{Kind: r.Kind, ID: r.ID, Name: r.Name, Labels: maps.Clone(r.Labels), CreatedAt: r.CreatedAt}
 	if r.Sandbox != nil {
-		f.Network = r.Sandbox.Network
+		f.Network, f.State = r.Sandbox.Network, stateOf(r.Sandbox.Status)
 	}
 	return f
+}
+
+func stateOf(s provisioner.Status) provisioner.State {
+	switch {
+	case s.Running:
+		return provisioner.StateRunning
+	case s.Paused:
+		return provisioner.StatePaused
+	}
+	return provisioner.StateEnded
 }
 
 func sortFound(all []provisioner.Found) {

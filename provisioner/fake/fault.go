@@ -12,7 +12,7 @@ import (
 // Op names a call that a fault can meet.
 type Op string
 
-// The operations: the methods of Driver, Runtime, NetworkKeeper, Stager, Stage, Pauser and Meter.
+// The operations: the methods of Driver, Runtime, NetworkKeeper, Stager, Stage, Pauser, Meter, Surveyor, Killer, Restarter and Watcher.
 const (
 	OpDriverReady   Op = "driver.ready"
 	OpPrepare       Op = "prepare"
@@ -32,10 +32,17 @@ const (
 	OpReconcile     Op = "reconcile"
 	OpCloseNetworks Op = "close-networks"
 	OpStage         Op = "stage"
+	OpMark          Op = "mark"
 	OpDeliver       Op = "deliver"
 	OpPause         Op = "pause"
 	OpUnpause       Op = "unpause"
 	OpTraffic       Op = "traffic"
+	OpUsage         Op = "usage"
+	OpKill          Op = "kill"
+	OpRestart       Op = "restart"
+	OpWatch         Op = "watch"
+	// AnyOp is every call, for faults of the provider as a whole.
+	AnyOp Op = "*"
 )
 
 // Stage is where in a call a fault strikes.
@@ -87,6 +94,8 @@ type Failure struct {
 	Class       provisioner.Class
 	Sentence    string
 	Unavailable bool
+	// Unprepared makes it wrap provisioner.ErrUnprepared.
+	Unprepared bool `json:",omitempty"`
 }
 
 func (f *Failure) err(op Op) error {
@@ -94,7 +103,11 @@ func (f *Failure) err(op Op) error {
 	if sentence == "" {
 		sentence = "scripted failure"
 	}
-	return &provisioner.Error{Class: f.Class, Op: string(op), Sentence: sentence, Unavailable: f.Unavailable}
+	err := &provisioner.Error{Class: f.Class, Op: string(op), Sentence: sentence, Unavailable: f.Unavailable}
+	if f.Unprepared {
+		err.Err = provisioner.ErrUnprepared
+	}
+	return err
 }
 
 // FailBefore makes one call fail before it did anything.
@@ -140,10 +153,12 @@ func CorruptState() Fault { return Fault{Op: OpCreate, Stage: After, Corrupt: tr
 
 // scripted is a fault with what became of it.
 type scripted struct {
-	Fault  Fault
-	Order  int
-	Seen   int
-	Taken  int
+	Fault Fault
+	Order int
+	Seen  int
+	Taken int
+	// Struck counts the calls that were taken and by now have left what the fault leaves.
+	Struck int
 	Lifted bool
 }
 
@@ -177,11 +192,11 @@ func (w *World) Inject(f Fault) (*Injection, error) {
 	return in, nil
 }
 
-// Reached waits until the fault has struck.
+// Reached waits until the fault has struck, and what it leaves is there.
 func (in *Injection) Reached(ctx context.Context) error {
 	return in.w.await(ctx, func() (bool, error) {
 		s, ok := in.w.faults.rows[in.key]
-		return ok && s.Taken > 0, nil
+		return ok && s.Struck > 0, nil
 	})
 }
 
@@ -238,6 +253,9 @@ func (w *World) reach(ctx context.Context, op Op, environment string, stage Stag
 			return err
 		}
 	}
+	if err := w.struck(key); err != nil {
+		return err
+	}
 	if fault.Delay > 0 {
 		timer := time.NewTimer(fault.Delay)
 		defer timer.Stop()
@@ -292,9 +310,21 @@ func (w *World) take(op Op, environment string, stage Stage) (key string, fault 
 	return key, fault, err
 }
 
+// struck tells who waits for a fault that all of it is there.
+func (w *World) struck(key string) error {
+	return w.tx(func() error {
+		s, ok := w.faults.rows[key]
+		if !ok {
+			return nil
+		}
+		s.Struck++
+		return w.faults.put(key, s)
+	})
+}
+
 func (s *scripted) matches(op Op, environment string, stage Stage) bool {
 	f := s.Fault
-	return f.Op == op && f.Stage == stage && !s.Lifted &&
+	return (f.Op == op || f.Op == AnyOp) && f.Stage == stage && !s.Lifted &&
 		(f.Environment == "" || f.Environment == environment) &&
 		(f.Times == Always || s.Taken < f.Times)
 }

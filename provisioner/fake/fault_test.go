@@ -3,6 +3,7 @@ package fake_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -179,6 +180,8 @@ func TestEveryOperationCanFail(t *testing.T) {
 	handle, err := s.create(t.Context(), spec())
 	must(t, err)
 	ctx, id := t.Context(), handle.ID
+	victim, err := s.Place("container", "victim", nil)
+	must(t, err)
 	ways := make(chan provisioner.Stage, 5) // opened before anything is struck
 	for range cap(ways) {
 		ways <- way(t, s.runtime, id)
@@ -202,6 +205,20 @@ func TestEveryOperationCanFail(t *testing.T) {
 		fake.OpPause:         func() error { return s.runtime.Pause(ctx, id) },
 		fake.OpUnpause:       func() error { return s.runtime.Unpause(ctx, id) },
 		fake.OpTraffic:       func() error { _, err := s.runtime.Traffic(ctx, id); return err },
+		fake.OpUsage:         func() error { _, err := s.runtime.Usage(ctx, id); return err },
+		fake.OpRestart:       func() error { return s.runtime.Restart(ctx, id) },
+		fake.OpWatch: func() error {
+			ctx, stop := context.WithCancel(ctx)
+			err := s.runtime.Watch(ctx, instance, stop, func(provisioner.Found) {})
+			if ctx.Err() != nil && provisioner.Is(err, provisioner.Cancelled) {
+				return nil // it was begun, and ends as its context does
+			}
+			return err
+		},
+		fake.OpKill: func() error {
+			_, err := s.runtime.Kill(ctx, victim)
+			return err
+		},
 		fake.OpStage: func() error {
 			way, err := s.runtime.Stage(ctx, id, "")
 			if err != nil {
@@ -209,6 +226,7 @@ func TestEveryOperationCanFail(t *testing.T) {
 			}
 			return way.Close()
 		},
+		fake.OpMark: func() error { return s.runtime.Mark(ctx, "mark", nil) },
 		fake.OpDeliver: func() error {
 			return (<-ways).Deliver(ctx, nil)
 		},
@@ -254,6 +272,22 @@ func TestHold(t *testing.T) {
 		case err := <-done:
 			t.Errorf("the held call returned: %v", err)
 		default:
+		}
+		must(t, in.Lift())
+		must(t, <-done)
+	})
+	t.Run("reached when all of it is there", func(t *testing.T) {
+		s, spec := open(t, fake.Options{}), spec()
+		var leave []string
+		for i := range 200 {
+			leave = append(leave, fmt.Sprintf("volume%03d", i))
+		}
+		in := s.inject(t, fake.Fault{Op: fake.OpCreate, Stage: fake.Half, Leave: leave, Hold: true})
+		done := make(chan error, 1)
+		go func() { _, err := s.create(t.Context(), spec); done <- err }()
+		must(t, in.Reached(t.Context()))
+		if got := strings.Fields(s.kinds(t, spec)); len(got) != len(leave) {
+			t.Errorf("%d of %d resources exist by the time that the fault is said to have struck", len(got), len(leave))
 		}
 		must(t, in.Lift())
 		must(t, <-done)

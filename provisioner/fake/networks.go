@@ -67,10 +67,12 @@ func (r *Runtime) spared(name string, live []string) bool {
 // missedMost is how many Reconciles in a row must miss what this Runtime handed out before it counts as given up.
 const missedMost = 2
 
-// Reconcile removes networks that no one holds and makes spare ones. What this Runtime handed
-// out moments ago stays: its caller may be about to write it down.
+// Reconcile removes networks that no one holds and makes spare ones. What was handed out moments ago, by this Runtime or another,
+// stays until a second Reconcile misses it: who has it may be about to write it down.
 func (r *Runtime) Reconcile(ctx context.Context, live []string) error {
 	return r.w.simple(ctx, OpReconcile, "", func() error {
+		before := r.strange
+		r.strange = map[string]bool{}
 		spare := 0
 		for _, slot := range r.w.slots() {
 			switch {
@@ -82,6 +84,8 @@ func (r *Runtime) Reconcile(ctx context.Context, live []string) error {
 				}
 			case slot.Labels[labelSlot] == slotSpare && spare < r.w.opts.Spare:
 				spare++
+			case slot.Labels[labelSlot] == slotInUse && !before[slot.ID]:
+				r.strange[slot.ID] = true
 			default:
 				if err := r.w.resources.drop(slot.ID); err != nil {
 					return err

@@ -33,6 +33,7 @@ func (r *Runtime) freeze(ctx context.Context, op Op, name, id string, paused boo
 			return nil
 		}
 		c.Sandbox.Status.Paused, c.Sandbox.Status.Running = paused, !paused
+		r.w.tell(found(c))
 		return r.w.resources.put(id, c)
 	})
 }

@@ -15,6 +15,8 @@ type Runtime struct {
 	// handedOut are the networks that this Runtime reserved, as a process remembers them, and how
 	// many Reconciles in a row have missed each.
 	handedOut map[string]int
+	// strange are the ids of networks in use that the last Reconcile found with no one who holds them.
+	strange map[string]bool
 }
 
 var _ provisioner.Runtime = (*Runtime)(nil)
@@ -87,10 +89,15 @@ func (r *Runtime) Inventory(ctx context.Context, instance string) (all []provisi
 	return all, nil
 }
 
-// Remove takes one resource away by its id.
+// Remove takes one resource away by its id. Conflict: it is of another environment than f says.
 func (r *Runtime) Remove(ctx context.Context, f provisioner.Found) error {
 	return r.w.simple(ctx, OpRemove, f.Labels[provisioner.LabelEnvironment], func() error {
-		return r.w.resources.drop(f.ID)
+		if there, ok := r.w.resources.rows[f.ID]; ok {
+			if err := sameEnvironment("remove "+there.Kind, f, there); err != nil {
+				return err
+			}
+		}
+		return r.w.remove(f.ID)
 	})
 }
 

@@ -27,6 +27,7 @@ type stage struct {
 	id, user, env string
 	process       int64
 	used          atomic.Bool
+	filled        bool
 	open          context.Context // ends with Close
 	end           context.CancelFunc
 }
@@ -41,6 +42,7 @@ func (r *Runtime) Stage(ctx context.Context, id, user string) (provisioner.Stage
 		c, err := r.w.container(opStage, id)
 		if err == nil {
 			err = c.Sandbox.mayStage(user)
+			s.filled = c.Sandbox.files().filled()
 		}
 		return err
 	})
@@ -69,8 +71,23 @@ func (s *sandbox) mayStage(user string) error {
 	return nil
 }
 
+// Used reports whether SecretsDir was not empty when the way was opened.
+func (s *stage) Used() bool { return s.filled }
+
 // Deliver writes the files in one transaction.
 func (s *stage) Deliver(ctx context.Context, files []provisioner.File) error {
+	return s.use(ctx, "", files)
+}
+
+// Claim is Deliver into an empty folder, or into one that was claimed with the same words.
+func (s *stage) Claim(ctx context.Context, claim string, files []provisioner.File) error {
+	if err := provisioner.CheckClaim(claim); err != nil {
+		return err
+	}
+	return s.use(ctx, claim, files)
+}
+
+func (s *stage) use(ctx context.Context, claim string, files []provisioner.File) error {
 	if !s.used.CompareAndSwap(false, true) {
 		return provisioner.Errorf(provisioner.NotFound, opDeliver, "this way into the sandbox was used or closed before")
 	}
@@ -78,14 +95,14 @@ func (s *stage) Deliver(ctx context.Context, files []provisioner.File) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	defer context.AfterFunc(s.open, stop)()
-	err := s.deliver(ctx, files)
+	err := s.deliver(ctx, claim, files)
 	if s.open.Err() != nil && provisioner.Is(err, provisioner.Cancelled) {
 		return provisioner.Errorf(provisioner.NotFound, opDeliver, "this way into the sandbox was closed")
 	}
 	return err
 }
 
-func (s *stage) deliver(ctx context.Context, files []provisioner.File) error {
+func (s *stage) deliver(ctx context.Context, claim string, files []provisioner.File) error {
 	if err := s.w.begin(ctx, OpDeliver); err != nil {
 		return err
 	}
@@ -95,7 +112,7 @@ func (s *stage) deliver(ctx context.Context, files []provisioner.File) error {
 	if err := provisioner.CheckFiles(files); err != nil {
 		return err
 	}
-	err := s.w.await(ctx, func() (bool, error) { return s.put(files) })
+	err := s.w.await(ctx, func() (bool, error) { return s.put(claim, files) })
 	if ctx.Err() != nil && err != nil {
 		return cancelled(OpDeliver, err)
 	}
@@ -106,7 +123,7 @@ func (s *stage) deliver(ctx context.Context, files []provisioner.File) error {
 }
 
 // put writes the files, or reports that the sandbox is frozen. Within tx.
-func (s *stage) put(files []provisioner.File) (done bool, err error) {
+func (s *stage) put(claim string, files []provisioner.File) (done bool, err error) {
 	c, err := s.w.container(opDeliver, s.id)
 	switch {
 	case err != nil:
@@ -115,10 +132,16 @@ func (s *stage) put(files []provisioner.File) (done bool, err error) {
 		return false, provisioner.Errorf(provisioner.NotFound, opDeliver, "the sandbox has ended")
 	case c.Sandbox.Status.Paused:
 		return false, nil
-	case len(files) == 0:
+	case claim == "" && len(files) == 0:
 		return true, nil
 	}
 	all, size := c.Sandbox.own(), 0
+	if at := path.Join(provisioner.SecretsDir, provisioner.ClaimFile); claim != "" && string(all[at].Data) != claim+"\n" {
+		if all.filled() {
+			return false, provisioner.Errorf(provisioner.Conflict, opDeliver, "the sandbox was used before")
+		}
+		all[at] = node{Mode: 0o444, User: s.user, Data: []byte(claim + "\n")}
+	}
 	for _, f := range files {
 		size += len(f.Data) - len(all[secretPath(f)].Data)
 	}
@@ -133,6 +156,9 @@ func (s *stage) put(files []provisioner.File) (done bool, err error) {
 	}
 	return true, s.w.resources.put(s.id, c)
 }
+
+// filled reports whether SecretsDir holds anything.
+func (t tree) filled() bool { return len(t.below(provisioner.SecretsDir)) > 1 } // more than itself
 
 func secretPath(f provisioner.File) string { return path.Join(provisioner.SecretsDir, f.Name) }
 

@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 )
 
 // tree is a sandbox's files by absolute, clean path. The nil tree is the image's own.
@@ -18,6 +19,8 @@ type node struct {
 	User string
 	Data []byte `json:",omitempty"`
 	Link string `json:",omitempty"`
+	// Time is when it was last changed; zero is not known.
+	Time time.Time `json:",omitzero"`
 }
 
 // imageTree is what every fake image holds. Users are root and dev.

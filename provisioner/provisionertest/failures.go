@@ -17,6 +17,8 @@ var failureObligations = []obligation{
 	{"cancelled in the middle", testCancelledMidway},
 	{"a cancelled destroy is done again", testCancelledDestroy},
 	{"removing what is gone is success", testRemoveTwice},
+	{"what is of another environment is left alone", testRemoveAnothers},
+	{"killed without the engine", testKill},
 }
 
 func testLeftover(t *testing.T, h Harness) {
@@ -126,4 +128,62 @@ func testRemoveTwice(t *testing.T, h Harness) {
 	}
 	e.wantNothing(t)
 	e.destroy(t, e.handle.State)
+}
+
+// testRemoveAnothers: what was found for one environment is not taken for another's, and the beginning of an id names nothing.
+func testRemoveAnothers(t *testing.T, h Harness) {
+	e := h.create(t)
+	for _, f := range h.of(e.resources(t), e.spec.Owner.Environment) {
+		other := e.spec.Owner
+		other.Environment = "another"
+		f.Labels = h.Key.Labels(other)
+		wantClass(t, "Remove "+f.Kind+" for another environment", h.Runtime.Remove(within(t), f), provisioner.Conflict)
+	}
+	id := e.handle.ID
+	for _, part := range []string{id[:len(id)-1], id[:len(id)/2], id[:2]} {
+		_, err := h.Runtime.Inspect(within(t), part)
+		wantClass(t, "Inspect by the beginning of an id", err, provisioner.NotFound)
+		_, err = h.Runtime.Exec(within(t), part, provisioner.ExecRequest{Command: []string{"true"}}, provisioner.Streams{})
+		wantClass(t, "Exec by the beginning of an id", err, provisioner.NotFound)
+	}
+	e.wantRunning(t)
+	e.destroy(t, e.handle.State)
+}
+
+func testKill(t *testing.T, h Harness) {
+	killer, is := h.Runtime.(provisioner.Killer)
+	if can := is && killer.CanKill() == nil; can != h.Capabilities.Kill {
+		t.Errorf("the runtime is a Killer with the means: %v; declared: %v", can, h.Capabilities.Kill)
+	}
+	if !h.Capabilities.Kill {
+		t.Log("killing is declared absent, and is")
+		return
+	}
+	e := h.create(t)
+	for _, f := range e.resources(t) {
+		if f.ID != e.handle.ID {
+			continue
+		}
+		other := f
+		owner := e.spec.Owner
+		owner.Environment = "another"
+		other.Labels = h.Key.Labels(owner)
+		n, err := killer.Kill(within(t), other)
+		if wantClass(t, "Kill for another environment", err, provisioner.Conflict); n != 0 {
+			t.Errorf("Kill for another environment killed %d processes", n)
+		}
+		e.wantRunning(t)
+		if n, err := killer.Kill(within(t), f); err != nil || n == 0 {
+			t.Fatalf("Kill: %d processes, %v", n, err)
+		}
+		eventually(t, "the sandbox has stopped", func() bool {
+			status, err := h.Runtime.Inspect(within(t), f.ID)
+			return err == nil && !status.Running
+		})
+		e.destroy(t, e.handle.State)
+		_, err = killer.Kill(within(t), f)
+		wantClass(t, "Kill of what is gone", err, provisioner.NotFound)
+		return
+	}
+	t.Fatal("the sandbox is not in the inventory")
 }

@@ -64,6 +64,12 @@ type Capabilities struct {
 	TTY bool
 	// Stage, Pause and Traffic: the Runtime is a Stager, a Pauser, a Meter.
 	Stage, Pause, Traffic bool
+	// Marks: the Runtime is a Marker.
+	Marks bool
+	// Kill: the Runtime is a Killer and has the means.
+	Kill bool
+	// Restart and Watch: the Runtime is a Restarter, a Watcher.
+	Restart, Watch bool
 }
 
 // obligation is one named subtest.
@@ -84,6 +90,7 @@ func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
 		{"failures", failureObligations},
 		{"sandbox", []obligation{{"one environment", testSandbox}}},
 		{"networks", networkObligations},
+		{"marks", markObligations},
 		{"away", awayObligations},
 	}
 	for _, g := range groups {

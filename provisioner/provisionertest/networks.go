@@ -16,6 +16,7 @@ var networkObligations = []obligation{
 	{"release is idempotent", keeping(testRelease)},
 	{"reconcile after a restart removes what no one holds", keeping(testReconcile)},
 	{"reconcile spares what was handed out a moment ago", keeping(testReconcileSpares)},
+	{"reconcile spares what another process handed out a moment ago", keeping(testReconcileSparesOthers)},
 	{"close leaves what is in use", keeping(testClose)},
 }
 
@@ -159,6 +160,28 @@ func testReconcileSpares(t *testing.T, k keeper) {
 	}
 	if now, there := k.network(t, name); !there || now.ID != before.ID {
 		t.Errorf("network %s was handed out a moment ago and is gone", name)
+	}
+}
+
+// testReconcileSparesOthers: what another process has just handed out is spared as well.
+func testReconcileSparesOthers(t *testing.T, k keeper) {
+	name := k.reserve(t)
+	before, _ := k.network(t, name)
+	other, ok := k.Restart(t).(provisioner.NetworkKeeper)
+	if !ok {
+		t.Fatal("the restarted runtime is no NetworkKeeper")
+	}
+	if err := other.Reconcile(within(t), nil); err != nil {
+		t.Fatalf("Reconcile: %v", err)
+	}
+	if now, there := k.network(t, name); !there || now.ID != before.ID {
+		t.Errorf("network %s was handed out by another process a moment ago and is gone", name)
+	}
+	if err := other.Reconcile(within(t), []string{name}); err != nil {
+		t.Fatalf("Reconcile: %v", err)
+	}
+	if err := other.Close(within(t)); err != nil {
+		t.Errorf("clean up: Close: %v", err)
 	}
 }
 

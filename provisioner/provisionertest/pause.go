@@ -3,6 +3,7 @@ package provisionertest
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/bothy-env/bothy/provisioner"
 )
@@ -24,6 +25,8 @@ var trafficObligations = []inside{
 		}
 	}},
 	{"it never goes back", testTraffic},
+	{"nor do the counters of a gauge", testGauge},
+	{"what it uses now", testUsage},
 }
 
 func pausing(test func(t *testing.T, e *environment, p provisioner.Pauser)) func(t *testing.T, e *environment) {
@@ -100,6 +103,53 @@ func testTraffic(t *testing.T, e *environment) {
 		}
 		last = now
 	}
+}
+
+func testGauge(t *testing.T, e *environment) {
+	gauge, is := e.h.Runtime.(provisioner.Gauge)
+	if !is {
+		t.Log("the runtime is no Gauge")
+		return
+	}
+	cpu, kills := time.Duration(0), int64(-1)
+	for range 2 {
+		now, err := gauge.CPUTime(within(t), e.handle.ID)
+		if err != nil || now < cpu {
+			t.Errorf("CPUTime: %s after %s, error %v", now, cpu, err)
+		}
+		ended, err := gauge.OOMKills(within(t), e.handle.ID)
+		if err != nil || ended < kills {
+			t.Errorf("OOMKills: %d after %d, error %v", ended, kills, err)
+		}
+		if refused, err := gauge.ForksRefused(within(t), e.handle.ID); err != nil || refused > 0 {
+			t.Errorf("ForksRefused: %d, error %v", refused, err)
+		}
+		cpu, kills = now, ended
+		e.wantExec(t, 0, "true")
+	}
+}
+
+// testUsage: a sandbox that runs has a process, and nothing that is known is negative or beyond reason; one that is not there has nothing.
+func testUsage(t *testing.T, e *environment) {
+	surveyor, is := e.h.Runtime.(provisioner.Surveyor)
+	if !is {
+		t.Log("the runtime is no Surveyor")
+		return
+	}
+	used, err := surveyor.Usage(within(t), e.handle.ID)
+	if err != nil {
+		t.Fatalf("Usage: %v", err)
+	}
+	for what, n := range map[string]float64{"CPUs": used.CPUs, "memory": float64(used.Memory), "processes": float64(used.Pids), "disk": float64(used.Disk)} {
+		if n < 0 && n != -1 || n > 1<<50 {
+			t.Errorf("%s: %g is neither known nor said not to be", what, n)
+		}
+	}
+	if used.Pids == 0 {
+		t.Error("a sandbox that runs has no process")
+	}
+	_, err = surveyor.Usage(within(t), gone)
+	wantClass(t, "Usage of a sandbox that is not there", err, provisioner.NotFound)
 }
 
 // testDeliverThawed: a way opened before Pause is good after Unpause.

@@ -22,6 +22,7 @@ func testSandbox(t *testing.T, h Harness) {
 		{"stage", stageObligations},
 		{"pause", pauseObligations},
 		{"traffic", trafficObligations},
+		{"ends and starts", restartObligations},
 		{"removed by hand", endObligations}, // last: it takes the sandbox away
 	} {
 		t.Run(group.name, func(t *testing.T) {

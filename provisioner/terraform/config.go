@@ -5,7 +5,12 @@ import (
 	"log/slog"
 	"path/filepath"
 	"time"
+
+	"github.com/bothy-env/bothy/provisioner/terraform/confine"
 )
+
+// DefaultProviders are the Docker provider's addresses: Terraform and OpenTofu read the same source as one of their own registry's.
+var DefaultProviders = []string{"registry.opentofu.org/kreuzwerker/docker", "registry.terraform.io/kreuzwerker/docker"}
 
 // Config says what the driver works with. Only WorkDir must be set.
 type Config struct {
@@ -16,13 +21,24 @@ type Config struct {
 	BinDir string
 	// WorkDir is the driver's own folder, absolute. One driver at a time may use it.
 	WorkDir string
-	// Mirror is a filesystem mirror of providers; what it holds is taken from
-	// there only, the rest from the registry. "" or a folder that does not exist: no mirror.
+	// Mirror is a filesystem mirror of providers; providers are taken from there and from nowhere else.
 	Mirror string
-	// CLIConfig is a Terraform CLI configuration file to use instead of one made from Mirror.
+	// Providers are the addresses (host/namespace/name) of those that blueprints may use; nil is
+	// DefaultProviders. Only what the mirror holds of them is ever run.
+	Providers []string
+	// CLIConfig is a Terraform CLI configuration file to use instead of one made from Mirror. It may name other sources of
+	// the Providers, so init then has the network, and what comes from elsewhere than Mirror is not compared with it.
 	CLIConfig string
 	// EngineHost is where blueprints find Docker; "" is unix:///var/run/docker.sock.
 	EngineHost string
+	// EngineSockets is the folder that brokers' sockets are in (see provisioner.Sandbox); "" when there are none.
+	EngineSockets string
+	// Confinement says what to do where Terraform cannot be boxed; "" is confine.Prefer.
+	Confinement confine.Policy
+	// Memory is the most, in bytes, that a Terraform with its providers, or a warm provider, may take; 0 is 1 GiB.
+	Memory int64
+	// CPU is the most processor time that each process of theirs may take; 0 is 2 minutes.
+	CPU time.Duration
 	// Timeout is the longest that one Terraform command may take; 0 is 10 minutes.
 	Timeout time.Duration
 	// Grace is how long a cancelled Terraform may take to end before it is killed; 0 is 60 s.
@@ -63,6 +79,12 @@ func (c Config) withDefaults() (Config, error) {
 		*path = abs
 	}
 	orDefault(&c.EngineHost, "unix:///var/run/docker.sock")
+	if c.Providers == nil {
+		c.Providers = DefaultProviders
+	}
+	orDefault(&c.Confinement, confine.Prefer)
+	orDefault(&c.Memory, defaultMemory)
+	orDefault(&c.CPU, defaultCPU)
 	orDefault(&c.Timeout, 10*time.Minute)
 	orDefault(&c.Grace, time.Minute)
 	orDefault(&c.WarmLimits.Max, 10)

@@ -35,7 +35,7 @@ func (d *Driver) Create(ctx context.Context, spec provisioner.Spec, observe prov
 	}
 
 	tell(observe, "plan", "%s applies %s@%s", t.Tool, spec.Blueprint.Name, spec.Blueprint.Version)
-	out, err := d.run(ctx, apply, d.jobFor(spec, t, "create", observe), t.Providers)
+	out, err := d.run(ctx, apply, d.jobFor(spec, t, "create", observe), spec, t.Providers)
 	handle, made, stateErr := d.handle(dir, spec, observe)
 	switch {
 	case err != nil:
@@ -82,7 +82,9 @@ func (d *Driver) take(ctx context.Context, op string, spec provisioner.Spec) (fu
 func (d *Driver) jobFor(spec provisioner.Spec, t *template, phase string, observe provisioner.Observer) job {
 	dir := d.workdir(spec.Owner.Environment)
 	run := "environment-" + spec.Owner.Environment
-	return job{tool: t.Tool, dir: dir, run: run, env: d.environment(run, dir), phase: phase, observe: observe}
+	return job{
+		tool: t.Tool, dir: dir, run: run, read: []string{t.path}, engine: d.engineOf(spec.Sandbox.Engine), phase: phase, observe: observe,
+	}
 }
 
 // handle reads what an apply left, complete or not.
@@ -115,4 +117,19 @@ func tell(observe provisioner.Observer, phase, format string, args ...any) {
 
 func tellWarning(observe provisioner.Observer, phase, sentence string) {
 	tell(observe, phase, "Warning: %s", sentence)
+}
+
+// Settled says that the state of a handle that Create returned is kept elsewhere, sealed: the working directory, where it
+// and the inputs lie in clear, is removed. Destroy makes it anew.
+func (d *Driver) Settled(ctx context.Context, spec provisioner.Spec) error {
+	const op = "clear working directory"
+	unlock, err := d.take(ctx, op, spec)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := removeAny(d.workdir(spec.Owner.Environment)); err != nil {
+		return fileError(op, err)
+	}
+	return nil
 }

@@ -37,7 +37,7 @@ func (d *Driver) Destroy(ctx context.Context, spec provisioner.Spec, given []byt
 			return err
 		}
 	}
-	if err := os.RemoveAll(dir); err != nil {
+	if err := removeAny(dir); err != nil {
 		return fileError(op, err)
 	}
 	return nil
@@ -45,7 +45,7 @@ func (d *Driver) Destroy(ctx context.Context, spec provisioner.Spec, given []byt
 
 func (d *Driver) destroyState(ctx context.Context, spec provisioner.Spec, s *state, observe provisioner.Observer) error {
 	const op = "destroy environment"
-	t, err := d.template(ctx, spec.Blueprint)
+	t, err := d.templateToDestroy(ctx, spec.Blueprint)
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func (d *Driver) destroyState(ctx context.Context, spec provisioner.Spec, s *sta
 		}
 	}
 	tell(observe, "destroy", "%s destroys what its state knows: %d of %s@%s", t.Tool, s.resources(), spec.Blueprint.Name, spec.Blueprint.Version)
-	out, err := d.run(ctx, destroy, d.jobFor(spec, t, "destroy", observe), t.Providers)
+	out, err := d.run(ctx, destroy, d.jobFor(spec, t, "destroy", observe), spec, t.Providers)
 	if err != nil {
 		return d.failure(ctx, op, out, err, applyPatterns)
 	}

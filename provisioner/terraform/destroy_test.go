@@ -2,6 +2,7 @@ package terraform_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -169,6 +170,40 @@ func TestDestroyWithoutTheWorkingDirectory(t *testing.T) {
 	}
 	if n := len(s.calls("init")); n != 1 {
 		t.Errorf("%d inits, want 1: destroy needs no network", n)
+	}
+}
+
+// TestDestroyAsksNobody: a destroy that would need init, and cannot have its provider, says so at once and asks no registry.
+func TestDestroyAsksNobody(t *testing.T) {
+	for name, inits := range map[string]int{"mirror alone": 2, "other sources": 1} {
+		t.Run(name, func(t *testing.T) {
+			s, d, spec := playing(t, script{}, func(c *terraform.Config) {
+				if name == "mirror alone" {
+					return
+				}
+				c.CLIConfig = filepath.Join(t.TempDir(), "rc")
+				if err := os.WriteFile(c.CLIConfig, nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			})
+			h, err := d.Create(t.Context(), spec, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.RemoveAll(filepath.Join(s.dir, "mirror")); err != nil {
+				t.Fatal(err)
+			}
+			s.play(script{Init: "diagnostic", Says: "Failed to query available provider packages: could not connect to registry"})
+			if err := d.Destroy(t.Context(), spec, h.State, nil); !errors.Is(err, provisioner.ErrUnprepared) {
+				t.Fatalf("got %v", err)
+			}
+			if n := len(s.calls("init")); n != inits {
+				t.Errorf("%d inits, want %d", n, inits)
+			}
+			if n := len(s.calls("destroy")); n != 0 {
+				t.Errorf("%d destroys", n)
+			}
+		})
 	}
 }
 

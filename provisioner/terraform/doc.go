@@ -1,4 +1,4 @@
-// Package terraform is a provisioner.Driver over terraform-exec: it makes and
+// Package terraform is a provisioner.Driver: it makes and
 // removes environments by running terraform or tofu on a blueprint's module.
 //
 // Everything it writes is below Config.WorkDir:
@@ -10,9 +10,12 @@
 //	tmp/                      sockets of providers; elsewhere when that path would be too long for one
 //
 // A working directory is made from its template without another init: its
-// .terraform is a link. It lives from Create to the end of Destroy, and the
-// state in it is what the driver trusts beside the one it is handed, when both
-// are of one lineage.
+// .terraform is a link. It lives from Create until the state is recorded elsewhere (Settled), and
+// again while Destroy runs. The state in it is what the driver trusts beside the one it is handed, when
+// both are of one lineage.
+//
+// Terraform and providers run in boxes of package confine: the module, their folder, the mirror and the sockets
+// that they speak through, within bounds.
 //
 // Most of an apply's time is starting the provider and asking it for its
 // schema, so the driver can keep provider processes warm (Config.Warm): they run in

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/bothy-env/bothy/provisioner"
+	"github.com/bothy-env/bothy/provisioner/terraform/confine"
 )
 
 // Driver is a provisioner.Driver. Use New; Close it when done.
@@ -18,18 +19,24 @@ type Driver struct {
 	cfg  Config
 	log  *slog.Logger
 	tmp  string
+	box  *confine.Confiner
 	warm *pool
 	runs counters
 
 	// environments and digests are locked by name: one Terraform per
 	// environment, one init per digest at a time.
 	environments, digests keyedLock
+	replaced              replaced
 
 	mu    sync.Mutex
 	tools map[string]tool
 }
 
-var _ provisioner.Driver = (*Driver)(nil)
+var (
+	_ provisioner.Driver  = (*Driver)(nil)
+	_ provisioner.Settler = (*Driver)(nil)
+	_ provisioner.Keeper  = (*Driver)(nil)
+)
 
 // New opens the driver's folder, ends processes that an earlier driver on it
 // left behind, and discards half-made templates. It does not need Terraform to be there: see Ready.
@@ -38,10 +45,9 @@ func New(cfg Config) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, dir := range []string{cfg.WorkDir, filepath.Join(cfg.WorkDir, "work"), filepath.Join(cfg.WorkDir, "templates")} {
-		if err := privateDir(dir); err != nil {
-			return nil, fmt.Errorf("open terraform driver's folder: %w", err)
-		}
+	d := &Driver{cfg: cfg, log: cfg.Logger, tools: map[string]tool{}}
+	if err := d.makeFolders(); err != nil {
+		return nil, fmt.Errorf("open terraform driver's folder: %w", err)
 	}
 	if n := endMarked(cfg.WorkDir, "", 0); n > 0 {
 		cfg.Logger.Warn("ended processes that an earlier daemon left behind", "processes", n)
@@ -50,9 +56,10 @@ func New(cfg Config) (*Driver, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open terraform driver's folder for sockets: %w", err)
 	}
-	d := &Driver{cfg: cfg, log: cfg.Logger, tmp: tmp, tools: map[string]tool{}}
+	d.tmp = tmp
+	d.box = confine.New(confine.Config{Policy: cfg.Confinement, Name: shortHash(cfg.WorkDir), Logger: cfg.Logger})
 	if cfg.Warm && canWarm {
-		d.warm = newPool(cfg, tmp)
+		d.warm = newPool(cfg, tmp, d.box)
 	}
 	if err := d.discardUnnamedTemplates(); err != nil {
 		return nil, err
@@ -75,15 +82,40 @@ func (d *Driver) Close(ctx context.Context) error {
 }
 
 // Ready implements provisioner.Driver: there is a Terraform that runs and is
-// new enough, and the driver's folder can be written.
+// new enough, it can be confined if it must be, and the driver's folder can be written.
 func (d *Driver) Ready(ctx context.Context) error {
+	if err := d.box.Allowed(ctx); err != nil {
+		return &provisioner.Error{Class: provisioner.Transient, Op: "confine Terraform", Sentence: err.Error(), Unavailable: true, Err: err}
+	}
 	if _, err := d.tool(ctx); err != nil {
 		return err
+	}
+	if err := d.makeFolders(); err != nil {
+		return fileError("make the driver's folders", err)
 	}
 	probe := filepath.Join(d.cfg.WorkDir, ".ready")
 	err := os.WriteFile(probe, []byte("written to see that it can be\n"), 0o600)
 	if err := errors.Join(err, os.Remove(probe)); err != nil {
 		return fileError("write to the driver's folder", err)
+	}
+	return nil
+}
+
+// makeFolders makes what is missing of the driver's own: whoever tidies the machine may have removed it.
+func (d *Driver) makeFolders() error {
+	for _, dir := range []string{d.cfg.WorkDir, d.works(), d.templates()} {
+		if err := privateDir(dir); err != nil {
+			return err
+		}
+	}
+	if d.tmp == "" {
+		return nil // not yet: see socketDir
+	}
+	if err := os.Mkdir(d.tmp, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if _, err := os.Stat(d.cliConfigFile()); errors.Is(err, fs.ErrNotExist) {
+		return d.writeCLIConfig()
 	}
 	return nil
 }
@@ -100,13 +132,7 @@ func privateDir(dir string) error {
 // in. A socket's path ends at 108 bytes, so a deep WorkDir gets one in the
 // system's folder for temporary files, under a name of its own that a later driver finds again.
 func socketDir(workDir string) (string, error) {
-	dir := filepath.Join(workDir, "tmp")
-	if len(dir) > 70 {
-		dir = filepath.Join(os.TempDir(), fmt.Sprintf("bothy-%d-%s", os.Getuid(), shortHash(workDir)))
-		if len(dir) > 70 {
-			dir = filepath.Join("/tmp", filepath.Base(dir))
-		}
-	}
+	dir := socketPath(workDir)
 	// Lstat and Mkdir, not MkdirAll: in a folder that all may write to, a link
 	// put there by someone else must not be followed.
 	info, err := os.Lstat(dir)
@@ -122,6 +148,18 @@ func socketDir(workDir string) (string, error) {
 		}
 	}
 	return dir, os.Mkdir(dir, 0o700)
+}
+
+// socketPath is where the folder for sockets of a WorkDir lies.
+func socketPath(workDir string) string {
+	dir := filepath.Join(workDir, "tmp")
+	if len(dir) > 70 {
+		dir = filepath.Join(os.TempDir(), fmt.Sprintf("bothy-%d-%s", os.Getuid(), shortHash(workDir)))
+		if len(dir) > 70 {
+			dir = filepath.Join("/tmp", filepath.Base(dir))
+		}
+	}
+	return dir
 }
 
 // fileError gives an error of ours about the file system its class.

@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"regexp"
 	"strings"
-	"syscall"
 
 	"github.com/bothy-env/bothy/provisioner"
+	"github.com/bothy-env/bothy/provisioner/terraform/confine"
 )
 
 // pattern tells a failure's class from what Terraform or the provider says,
@@ -60,21 +58,27 @@ var initPatterns = append([]pattern{
 // failure makes the error of a failed command: its class, and one sentence that names the cause.
 func (d *Driver) failure(ctx context.Context, op string, out *output, err error, patterns []pattern) *provisioner.Error {
 	e := &provisioner.Error{Class: provisioner.Permanent, Op: op, Err: err}
-	var exit *exec.ExitError
+	var exit *confine.ExitError
+	var bound *confine.BoundError
+	var start *confine.StartError
 	switch {
 	case ctx.Err() != nil:
 		e.Class, e.Sentence, e.Err = provisioner.Cancelled, "cancelled; Terraform was stopped", context.Cause(ctx)
 		return e
+	case errors.As(err, &bound):
+		// It would be the same another time: the blueprint asks for that much.
+		e.Sentence = "Terraform " + bound.Error() + " and was ended"
+		return e
 	case errors.Is(err, errTimeout):
 		e.Class, e.Sentence = provisioner.Transient, fmt.Sprintf("Terraform did not finish within %s and was stopped", d.cfg.Timeout)
 		return e
-	case notRunnable(err) || errors.As(err, &exit) && (exit.ExitCode() == 126 || exit.ExitCode() == 127) && len(out.errors) == 0:
+	case errors.As(err, &start) || errors.As(err, &exit) && (exit.Code == 126 || exit.Code == 127) && len(out.errors) == 0:
 		e.Class, e.Unavailable = provisioner.Transient, true
 		e.Sentence = "Terraform cannot be run: " + out.sentence(err)
 		return e
-	case errors.As(err, &exit) && exit.ExitCode() == -1 && len(out.errors) == 0:
+	case errors.As(err, &exit) && exit.Signal != 0 && len(out.errors) == 0:
 		// Ended by a signal that was not ours: the machine's, when memory runs out.
-		e.Class, e.Sentence = provisioner.Transient, "Terraform was ended from outside ("+exit.String()+")"
+		e.Class, e.Sentence = provisioner.Transient, "Terraform was ended from outside ("+exit.Error()+")"
 		return e
 	}
 	e.Sentence = out.sentence(err)
@@ -87,37 +91,32 @@ func (d *Driver) failure(ctx context.Context, op string, out *output, err error,
 	return e
 }
 
-// notRunnable: there is no such file, it is not executable, or not a program.
-func notRunnable(err error) bool {
-	var start *exec.Error
-	var path *os.PathError
-	return errors.As(err, &start) || errors.As(err, &path) && path.Op == "fork/exec" || errors.Is(err, syscall.ENOEXEC)
-}
-
 func (o *output) pluginFault() bool { return pluginFault.says.MatchString(o.sentence(nil)) }
 
 // sentence names the cause: the first diagnostic, else what a failing program
 // last said, else err.
 func (o *output) sentence(err error) string {
-	found := o.errors
+	stderr, noise := o.stderr.lines(), o.noise.lines()
+	found, all := o.errors, o.failed
 	if len(found) == 0 {
-		found = plainDiagnostics(o.stderr)
+		found = plainDiagnostics(stderr)
+		all = len(found)
 	}
 	if len(found) > 0 {
 		s := found[0].sentence()
-		if more := len(found) - 1; more > 0 {
+		if more := all - 1; more > 0 {
 			s += fmt.Sprintf(" (and %d more)", more)
 		}
 		return s
 	}
-	for _, said := range [][]string{o.stderr, o.noise} {
+	for _, said := range [][]string{stderr, noise} {
 		for _, line := range said {
 			if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") {
 				return "Terraform crashed: " + line
 			}
 		}
 	}
-	for _, said := range [][]string{o.stderr, o.noise} {
+	for _, said := range [][]string{stderr, noise} {
 		if len(said) > 0 {
 			return oneLine(strings.Join(said[max(0, len(said)-3):], " "), 600)
 		}
@@ -125,7 +124,7 @@ func (o *output) sentence(err error) string {
 	if err == nil {
 		return ""
 	}
-	return oneLine(printable(context.Background(), err), 600)
+	return oneLine(err.Error(), 600)
 }
 
 // plainDiagnostics reads diagnostics as Terraform prints them for people: what

@@ -60,6 +60,8 @@ func TestTerraformFailsWithoutADiagnostic(t *testing.T) {
 	}{
 		{"panic", "", provisioner.Transient, false, "Terraform crashed: panic: runtime error"},
 		{"garbage", "Segmentation fault", provisioner.Permanent, false, "Segmentation fault"},
+		{"stderr", "Error: The cause\n\n" + strings.Repeat("It goes on.\n", 5000), provisioner.Permanent, false, "The cause"},
+		{"flood", "", provisioner.Permanent, false, "Terraform printed more than 16 MiB and was ended"},
 		{"126", "", provisioner.Transient, true, "cannot be run"},
 		{"127", "", provisioner.Transient, true, "cannot be run"},
 		{"suicide", "", provisioner.Transient, false, "ended from outside"},

@@ -105,7 +105,7 @@ func (r *recorder) want(t *testing.T, kind string, n int) {
 // eventually polls until cond holds.
 func eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !cond(); time.Sleep(5 * time.Millisecond) { // between two looks
+	for deadline := time.Now().Add(2 * time.Minute); !cond(); time.Sleep(5 * time.Millisecond) { // between two looks
 		if time.Now().After(deadline) {
 			t.Fatalf("not in time: %s", what)
 		}

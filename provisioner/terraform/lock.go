@@ -16,6 +16,35 @@ type hold struct {
 	waiting int
 }
 
+// try takes name when nobody has it or waits for it.
+func (l *keyedLock) try(name string) (unlock func(), ok bool) {
+	l.mu.Lock()
+	_, busy := l.holds[name]
+	if busy {
+		l.mu.Unlock()
+		return nil, false
+	}
+	if l.holds == nil {
+		l.holds = map[string]*hold{}
+	}
+	h := &hold{turn: make(chan struct{}, 1), waiting: 1}
+	h.turn <- struct{}{}
+	l.holds[name] = h
+	l.mu.Unlock()
+	return func() {
+		<-h.turn
+		l.leave(name, h)
+	}, true
+}
+
+func (l *keyedLock) leave(name string, h *hold) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if h.waiting--; h.waiting == 0 {
+		delete(l.holds, name)
+	}
+}
+
 // lock takes name and returns what gives it back.
 func (l *keyedLock) lock(ctx context.Context, name string) (unlock func(), err error) {
 	l.mu.Lock()
@@ -30,18 +59,11 @@ func (l *keyedLock) lock(ctx context.Context, name string) (unlock func(), err e
 	h.waiting++
 	l.mu.Unlock()
 
-	leave := func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if h.waiting--; h.waiting == 0 {
-			delete(l.holds, name)
-		}
-	}
 	select {
 	case h.turn <- struct{}{}:
-		return func() { <-h.turn; leave() }, nil
+		return func() { <-h.turn; l.leave(name, h) }, nil
 	case <-ctx.Done():
-		leave()
+		l.leave(name, h)
 		return nil, ctx.Err()
 	}
 }

@@ -3,7 +3,9 @@ package terraform
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,10 +18,44 @@ type output struct {
 	observe provisioner.Observer
 	// begun is whether a change to a resource was begun.
 	begun bool
-	// errors are its diagnostics of severity error.
+	// errors are its first diagnostics of severity error, failed is how many there were.
 	errors []diagnostic
-	// noise is what came outside of JSON, its last lines: a panic, a shell's complaint.
-	noise, stderr []string
+	failed int
+	// noise is what came outside of JSON: a panic, a shell's complaint.
+	noise, stderr said
+}
+
+// said is what a stream carried, its first lines and its last; those between are counted.
+type said struct {
+	first, last []string
+	dropped     int
+}
+
+// keptLines is how many of either end are kept: a cause stands at the one or the other.
+const keptLines = 100
+
+func (s *said) add(line []byte) {
+	text := strings.TrimSpace(string(line))
+	if text == "" {
+		return
+	}
+	text = oneLine(text, 500)
+	if len(s.first) < keptLines {
+		s.first = append(s.first, text)
+		return
+	}
+	if s.last = append(s.last, text); len(s.last) >= 2*keptLines {
+		s.dropped += keptLines
+		s.last = append(s.last[:0], s.last[keptLines:]...)
+	}
+}
+
+// lines gives what was kept, with a line for what was not.
+func (s *said) lines() []string {
+	if s.dropped == 0 {
+		return slices.Concat(s.first, s.last)
+	}
+	return slices.Concat(s.first, []string{fmt.Sprintf("(%d lines are left out)", s.dropped)}, s.last)
 }
 
 type diagnostic struct {
@@ -43,7 +79,7 @@ type message struct {
 func (o *output) stdoutLine(line []byte) {
 	var m message
 	if json.Unmarshal(line, &m) != nil || m.Type == "" {
-		o.noise = keepLast(o.noise, line)
+		o.noise.add(line)
 		return
 	}
 	e := provisioner.Event{At: m.Timestamp, Phase: o.phase, Message: oneLine(m.Message, 1000)}
@@ -61,7 +97,9 @@ func (o *output) stdoutLine(line []byte) {
 			return
 		}
 		if e.Error = m.Diagnostic.Severity == "error"; e.Error {
-			o.errors = append(o.errors, *m.Diagnostic)
+			if o.failed++; len(o.errors) < keptLines {
+				o.errors = append(o.errors, *m.Diagnostic)
+			}
 		}
 		e.Message = m.Diagnostic.sentence()
 	default: // its version, counts, outputs, refreshes: nothing that a person waits for
@@ -75,18 +113,7 @@ func (o *output) stdoutLine(line []byte) {
 	}
 }
 
-func (o *output) stderrLine(line []byte) { o.stderr = keepLast(o.stderr, line) }
-
-// keepLast keeps what is enough to name a cause.
-func keepLast(list []string, line []byte) []string {
-	if text := strings.TrimSpace(string(line)); text != "" {
-		list = append(list, oneLine(text, 500))
-	}
-	if len(list) > 200 {
-		list = list[100:]
-	}
-	return list
-}
+func (o *output) stderrLine(line []byte) { o.stderr.add(line) }
 
 // advice is what Terraform tells people to run at the end of a diagnostic. Whoever reads it here cannot: the folder is bothy's own.
 var advice = regexp.MustCompile(`\s+(To|You can) [^:]{1,200}\brun(ning)?( the following command)?:\s*terraform [a-z][a-z -]*\s*$`)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/provisioner/terraform"
+	"github.com/bothy-env/bothy/provisioner/terraform/confine"
 )
 
 // script says what the fake Terraform and its fake provider do. It is a file
@@ -71,6 +72,13 @@ func newStage(t *testing.T) *stage {
 			t.Fatal(err)
 		}
 	}
+	held := filepath.Join(s.dir, "mirror", "registry.example/bothy/fake/1.0.0/linux_amd64")
+	if err := os.MkdirAll(held, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(s.dir, "terraform-provider-fake_v1.0.0"), filepath.Join(held, "terraform-provider-fake_v1.0.0")); err != nil {
+		t.Fatal(err)
+	}
 	s.play(script{})
 	return s
 }
@@ -87,6 +95,8 @@ func (s *stage) config() terraform.Config {
 	return terraform.Config{
 		Binary: filepath.Join(s.dir, "terraform"), WorkDir: filepath.Join(s.dir, "driver"),
 		EngineHost: "unix:///engine.sock", Logger: testLogger(s.t),
+		Mirror: filepath.Join(s.dir, "mirror"), Providers: []string{"registry.example/bothy/fake"},
+		Confinement: confine.Off, // the players write down what they see, beside their script
 	}
 }
 
@@ -164,9 +174,9 @@ func playTerraform() int {
 		}
 		fmt.Printf(`{"terraform_version":%q}`, s.Version)
 	case "init":
-		at := ".terraform/providers/registry.example/bothy/fake/1.0.0/linux_amd64"
-		must(os.MkdirAll(at, 0o700))
-		must(os.Symlink(filepath.Join(dir, "terraform-provider-fake_v1.0.0"), at+"/terraform-provider-fake_v1.0.0"))
+		held := "registry.example/bothy/fake/1.0.0/linux_amd64"
+		must(os.MkdirAll(filepath.Dir(".terraform/providers/"+held), 0o700))
+		must(os.Symlink(filepath.Join(dir, "mirror", held), ".terraform/providers/"+held))
 		must(os.WriteFile(".terraform.lock.hcl", []byte("provider \"registry.example/bothy/fake\" {\n  version = \"1.0.0\"\n  hashes = [\n    \"h1:x\",\n  ]\n}\n"), 0o600))
 		if does == "backend" {
 			must(os.WriteFile(".terraform/terraform.tfstate", []byte("{}"), 0o600))
@@ -221,6 +231,12 @@ func misbehave(does, text, dir string) (code int, done bool) {
 	case "panic":
 		fmt.Fprintln(os.Stderr, "panic: runtime error: index out of range\n\ngoroutine 1 [running]:\nmain.main()")
 		return 2, true
+	case "flood":
+		for line := strings.Repeat("x", 1000); ; {
+			if _, err := fmt.Println(line); err != nil {
+				return 1, true
+			}
+		}
 	case "126":
 		return 126, true
 	case "127":
@@ -322,7 +338,10 @@ func playProvider() int {
 // playDaemon opens a driver with a warm provider, says so, and waits to be killed.
 func playDaemon() int {
 	dir, _ := stageOf()
-	d, err := terraform.New(terraform.Config{Binary: filepath.Join(dir, "terraform"), WorkDir: filepath.Join(dir, "driver"), Warm: true})
+	d, err := terraform.New(terraform.Config{
+		Binary: filepath.Join(dir, "terraform"), WorkDir: filepath.Join(dir, "driver"), Warm: true,
+		Mirror: filepath.Join(dir, "mirror"), Providers: []string{"registry.example/bothy/fake"}, Confinement: confine.Off,
+	})
 	must(err)
 	data, err := os.ReadFile(filepath.Join(dir, "blueprint.json"))
 	must(err)

@@ -231,24 +231,75 @@ func TestPrepareCancelled(t *testing.T) {
 	wantError(t, <-done, provisioner.Cancelled, false, "")
 }
 
-func TestProvidersComeFromTheMirror(t *testing.T) {
-	mirror := filepath.Join(t.TempDir(), `odd "${name}"`)
-	if err := os.MkdirAll(filepath.Join(mirror, "registry.example", "bothy", "fake", "1.0.0"), 0o700); err != nil {
+// Issue 17: Terraform knows no source but the mirror, and there only the providers that blueprints may use.
+func TestProvidersComeFromTheMirrorAlone(t *testing.T) {
+	odd := filepath.Join(t.TempDir(), `odd "${name}"`)
+	if err := os.MkdirAll(filepath.Join(odd, "registry.example", "evil", "docker", "1.0.0"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for _, where := range []string{mirror, "", "/nonexistent"} {
+	for _, where := range []string{odd, "", "/nonexistent"} {
 		s, d, spec := playing(t, script{}, func(c *terraform.Config) { c.Mirror = where })
-		if err := d.Prepare(t.Context(), spec.Blueprint); err != nil {
-			t.Fatal(err)
-		}
+		wantError(t, d.Prepare(t.Context(), spec.Blueprint), provisioner.Permanent, false, "registry.example/bothy/fake 1.0.0 did not come from the mirror")
 		path, ok := s.calls("init")[0].env("TF_CLI_CONFIG_FILE")
 		data, err := os.ReadFile(path)
 		if !ok || err != nil {
 			t.Fatalf("configuration %q: %v", path, err)
 		}
-		has := strings.Contains(string(data), `include = ["registry.example/bothy/fake"]`) && strings.Contains(string(data), `odd \"$${name}\""`)
-		if has != (where == mirror) {
-			t.Errorf("mirror %q gives:\n%s", where, data)
+		text := string(data)
+		if !strings.Contains(text, `include = ["registry.example/bothy/fake"]`) || strings.Contains(text, "direct") || strings.Contains(text, "evil") {
+			t.Errorf("mirror %q gives:\n%s", where, text)
 		}
+		if where == odd && !strings.Contains(text, `odd \"$${name}\""`) {
+			t.Errorf("mirror %q gives:\n%s", where, text)
+		}
+		if n := len(s.calls("validate")); n != 0 {
+			t.Errorf("validated, which starts the provider")
+		}
+	}
+}
+
+// Issue 17, F4: what is not one of the allowed providers, or not what the mirror holds of one, is never run: by no validate, no apply,
+// and not warm.
+func TestAForeignProviderIsNeverRun(t *testing.T) {
+	cases := map[string]struct {
+		change   func(t *testing.T, s *stage, c *terraform.Config)
+		sentence string
+	}{
+		"another address": {func(_ *testing.T, _ *stage, c *terraform.Config) {
+			c.Providers = []string{"registry.example/bothy/other"}
+		}, "uses the provider registry.example/bothy/fake, which is not one of those allowed (registry.example/bothy/other)"},
+		"another program": {func(t *testing.T, s *stage, c *terraform.Config) {
+			c.Mirror = filepath.Join(s.dir, "good")
+			held := filepath.Join(c.Mirror, "registry.example/bothy/fake/1.0.0/linux_amd64")
+			if err := os.MkdirAll(held, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(held, "terraform-provider-fake_v1.0.0"), []byte("the good one"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, "registry.example/bothy/fake 1.0.0 is not the one that the mirror holds (h1:"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t)
+			cfg := s.config()
+			cfg.Warm = true
+			c.change(t, s, &cfg)
+			_, _, spec := playing(t, script{}, nil)
+			d := open(t, cfg)
+			wantError(t, d.Prepare(t.Context(), spec.Blueprint), provisioner.Permanent, false, c.sentence)
+			_, err := d.Create(t.Context(), spec, nil)
+			wantError(t, err, provisioner.Permanent, false, c.sentence)
+			for _, verb := range []string{"provider", "validate", "apply"} {
+				if n := len(s.calls(verb)); n > 0 {
+					t.Errorf("%d runs of %s", n, verb)
+				}
+			}
+			// And the same one where it may be.
+			d = open(t, s.config())
+			if err := d.Prepare(t.Context(), spec.Blueprint); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }

@@ -1,29 +1,37 @@
 package terraform
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/hashicorp/terraform-exec/tfexec"
+	"github.com/bothy-env/bothy/provisioner/terraform/confine"
 )
+
+// reattachInfo is what Terraform reads from TF_REATTACH_PROVIDERS, by the provider's address.
+type reattachInfo map[string]reattachConfig
+
+// reattachConfig says how to reach a running provider. Its Pid is of the provider's own namespace, 1 in a box; in Terraform's that is
+// Terraform itself, so its look whether the provider lives finds one that does. (With Test it ends nobody.)
+type reattachConfig struct {
+	Protocol        string
+	ProtocolVersion int
+	Pid             int
+	Test            bool
+	Addr            struct{ Network, String string }
+}
 
 // process is one running provider that Terraform can reattach to.
 type process struct {
 	provider provider
-	reattach tfexec.ReattachConfig
-	cmd      *exec.Cmd
+	reattach reattachConfig
+	running  *confine.Process
 	// exited is closed once it has ended and its folder is gone.
 	exited chan struct{}
 
@@ -44,128 +52,84 @@ func (p *process) alive() bool {
 }
 
 // kill ends it at once: it keeps nothing that would have to be put in order.
-func (p *process) kill() {
-	// The error says that it has ended already.
-	_ = p.cmd.Process.Kill()
-}
-
-// starter starts processes, all from one thread that lasts as long as the
-// starter: the kernel kills them when that thread ends, so it must not be one
-// that comes and goes, and it ends with the daemon for sure.
-type starter struct {
-	calls  chan func()
-	closed chan struct{}
-	once   sync.Once
-}
-
-func newStarter() *starter {
-	s := &starter{calls: make(chan func()), closed: make(chan struct{})}
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-		for {
-			select {
-			case call := <-s.calls:
-				call()
-			case <-s.closed:
-				return
-			}
-		}
-	}()
-	return s
-}
-
-// close ends the thread, and with it whatever it started that still runs.
-func (s *starter) close() { s.once.Do(func() { close(s.closed) }) }
+func (p *process) kill() { p.running.Kill() }
 
 // reattachLine is what a provider in debug mode prints once it can be reached. The value is
 // JSON: addresses to reattach settings.
 var reattachLine = regexp.MustCompile(`TF_REATTACH_PROVIDERS='(\{.*\})'`)
 
-// start brings up a provider in debug mode, with a folder of its own for its
+// reattachValue finds that value in a line. The provider quotes it for a shell, so an apostrophe in a path comes escaped.
+func reattachValue(line []byte) (value string, ok bool) {
+	m := reattachLine.FindSubmatch(line)
+	if m == nil {
+		return "", false
+	}
+	return strings.ReplaceAll(string(m[1]), `'\''`, "'"), true
+}
+
+// startProcess brings up a provider in debug mode, in a box and with a folder of its own for its
 // socket, which has no other protection.
-func (s *starter) start(ctx context.Context, workDir, tmp, name string, want provider, limit time.Duration) (*process, error) {
-	dir := filepath.Join(tmp, name)
+func (p *pool) startProcess(ctx context.Context, name string, want provider) (*process, error) {
+	dir := filepath.Join(p.tmp, name)
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make folder for socket: %w", err)
 	}
-	cmd := exec.Command(want.Binary, "-debug")
-	cmd.Dir = dir
-	for key, value := range baseEnvironment(workDir, name, dir, dir) {
-		cmd.Env = append(cmd.Env, key+"="+value)
-	}
-	dieWithUs(cmd)
-	stdout, err := cmd.StdoutPipe()
-	if err == nil {
-		err = s.onThread(cmd.Start)
-	}
+	said := make(chan string, 1)
+	box := providerBox(p.cfg, want, dir)
+	box.Env = environ(baseEnvironment(p.cfg.WorkDir, name, dir, dir))
+	box.Stdout = &lines{each: func(line []byte) {
+		if value, ok := reattachValue(line); ok {
+			select {
+			case said <- value:
+			default: // it says so once
+			}
+		}
+	}}
+	running, err := p.box.Start(ctx, box)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start provider: %w", err), os.RemoveAll(dir))
 	}
 
-	p := &process{provider: want, cmd: cmd, exited: make(chan struct{}), letGo: time.NewTimer(0)}
-	said := make(chan string, 1)
-	go func() {
-		defer close(p.exited)
-		said <- firstMatch(stdout)
-		// What else it says is of no use, but must be read for it not to stand still.
-		_, _ = io.Copy(io.Discard, stdout)
-		_ = cmd.Wait()        // how it ended tells nothing: it is mostly by our kill
+	proc := &process{provider: want, running: running, exited: make(chan struct{}), letGo: time.NewTimer(0)}
+	go func() { // ends with the process
+		defer close(proc.exited)
+		<-running.Exited()
 		_ = os.RemoveAll(dir) // what stays is removed by the next New
 	}()
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.WarmLimits.Start)
 	defer cancel()
 	select {
 	case line := <-said:
-		p.reattach, err = parseReattach(line)
+		proc.reattach, err = parseReattach(line)
+	case <-proc.exited:
+		if err = running.Wait(); err == nil {
+			err = errors.New("exit status 0")
+		}
+		err = fmt.Errorf("it ended without saying where to reach it: %w", err)
 	case <-ctx.Done():
-		err = fmt.Errorf("it did not say within %s where to reach it", limit)
+		err = fmt.Errorf("it did not say within %s where to reach it", p.cfg.WarmLimits.Start)
 	}
 	if err != nil {
-		p.kill()
-		<-p.exited
+		proc.kill()
+		<-proc.exited
 		return nil, fmt.Errorf("start provider: %w", err)
 	}
-	return p, nil
-}
-
-func (s *starter) onThread(start func() error) error {
-	result := make(chan error, 1)
-	select {
-	case s.calls <- func() { result <- start() }:
-		return <-result
-	case <-s.closed:
-		return errors.New("the driver is closed")
-	}
-}
-
-// firstMatch reads until the reattach line and gives its value; "" when the
-// output ends without one.
-func firstMatch(r io.Reader) string {
-	scan := bufio.NewScanner(r)
-	for scan.Scan() {
-		if m := reattachLine.FindStringSubmatch(scan.Text()); m != nil {
-			return m[1]
-		}
-	}
-	return ""
+	return proc, nil
 }
 
 // parseReattach reads the one setting in it. The address that the provider
 // gives is left aside: OpenTofu knows the same provider by another registry's.
-func parseReattach(value string) (tfexec.ReattachConfig, error) {
-	if value == "" {
-		return tfexec.ReattachConfig{}, errors.New("it ended without saying where to reach it")
-	}
-	var all tfexec.ReattachInfo
+func parseReattach(value string) (reattachConfig, error) {
+	var all reattachInfo
 	if err := json.NewDecoder(strings.NewReader(value)).Decode(&all); err != nil {
-		return tfexec.ReattachConfig{}, fmt.Errorf("read where to reach it: %w", err)
+		return reattachConfig{}, fmt.Errorf("read where to reach it: %w", err)
 	}
 	if len(all) != 1 {
-		return tfexec.ReattachConfig{}, fmt.Errorf("it names %d providers, not 1", len(all))
+		return reattachConfig{}, fmt.Errorf("it names %d providers, not 1", len(all))
 	}
 	for _, config := range all {
 		if config.Addr.Network != "unix" || config.Addr.String == "" {
-			return tfexec.ReattachConfig{}, fmt.Errorf("it listens on %q, not on a unix socket", config.Addr.Network)
+			return reattachConfig{}, fmt.Errorf("it listens on %q, not on a unix socket", config.Addr.Network)
 		}
 		return config, nil
 	}

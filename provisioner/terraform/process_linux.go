@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io/fs"
 	"os"
-	"os/exec"
 	"strconv"
 	"syscall"
 	"time"
@@ -61,12 +60,6 @@ func eachMarked(workDir, run string, visit func(*os.Process)) {
 		}
 		_ = p.Release() // gives back the pidfd; there is nothing to learn from it
 	}
-}
-
-// dieWithUs makes a command's process group its own, away from the terminal's
-// interrupts, and has the kernel kill it when the thread that starts it ends.
-func dieWithUs(cmd *exec.Cmd) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
 func stampFrom(info fs.FileInfo) stamp {

@@ -4,7 +4,6 @@ package terraform
 
 import (
 	"io/fs"
-	"os/exec"
 	"time"
 )
 
@@ -13,8 +12,6 @@ import (
 const canWarm = false
 
 func endMarked(string, string, time.Duration) int { return 0 }
-
-func dieWithUs(*exec.Cmd) {}
 
 func stampFrom(info fs.FileInfo) stamp {
 	return stamp{Size: info.Size(), Changed: info.ModTime().UnixNano()}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -23,18 +24,21 @@ const (
 	sandboxImage = "bothy/build"
 )
 
-// mirror is where setup keeps the providers that it built.
-func mirror() string {
-	cache := os.Getenv("BOTHY_CACHE")
-	if cache == "" {
+// cache is where setup puts what it makes: providers in mirror, a Terraform in bin.
+func cache(folder string) string {
+	dir := os.Getenv("BOTHY_CACHE")
+	if dir == "" {
 		base, err := os.UserCacheDir()
 		if err != nil {
 			return ""
 		}
-		cache = filepath.Join(base, "bothy")
+		dir = filepath.Join(base, "bothy")
 	}
-	return filepath.Join(cache, "mirror")
+	return filepath.Join(dir, folder)
 }
+
+// mirror is where setup keeps the providers that it built.
+func mirror() string { return cache("mirror") }
 
 // engine is just enough of a Docker client, so that what the driver made is
 // seen with other eyes than its own.
@@ -125,7 +129,7 @@ type site struct {
 func newSite(t *testing.T, change func(*terraform.Config)) *site {
 	t.Helper()
 	s := &site{engine: realEngine(t), instance: fmt.Sprintf("tft%d", time.Now().UnixNano()%1e9)} // an instance of the test's own
-	s.cfg = terraform.Config{WorkDir: t.TempDir(), Mirror: mirror(), Logger: testLogger(t)}
+	s.cfg = terraform.Config{WorkDir: driverDir(t), Mirror: mirror(), BinDir: cache("bin"), Logger: testLogger(t)}
 	if change != nil {
 		change(&s.cfg)
 	}
@@ -136,6 +140,23 @@ func newSite(t *testing.T, change func(*terraform.Config)) *site {
 		}
 	})
 	return s
+}
+
+// driverDir is a temporary folder for a driver: its templates are read-only, which stands in the way of a plain user's TempDir.
+func driverDir(t *testing.T) string {
+	dir := t.TempDir()
+	t.Cleanup(func() {
+		err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+			if err == nil && e.IsDir() {
+				err = os.Chmod(path, 0o700) //nolint:gosec // a folder
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 func (s *site) spec(t *testing.T) provisioner.Spec {

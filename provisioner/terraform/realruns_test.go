@@ -42,7 +42,7 @@ func TestRealWarmAndPlainMakeTheSame(t *testing.T) {
 
 		// By a daemon with the other setting, that knows nothing but the state.
 		cfg := s.cfg
-		cfg.WorkDir, cfg.Warm = t.TempDir(), !warm
+		cfg.WorkDir, cfg.Warm = driverDir(t), !warm
 		if err := open(t, cfg).Destroy(t.Context(), spec, h.State, events.add); err != nil {
 			t.Fatal(err)
 		}
@@ -206,13 +206,16 @@ func TestRealKilledInTheMiddle(t *testing.T) {
 		mark string // of the environment's process that is killed
 		exe  string
 	}{
-		"Terraform":     {false, "environment-", "terraform"},
+		"Terraform":     {false, "environment-", ""},
 		"provider":      {false, "environment-", "terraform-provider-"},
 		"warm provider": {true, "warm-", "terraform-provider-"},
 	}
 	for name, v := range victims {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, func(c *terraform.Config) { c.Warm = v.warm })
+			if v.exe == "" { // terraform or tofu
+				v.exe = filepath.Base(terraform.Candidates(s.cfg.Binary, s.cfg.BinDir)[0])
+			}
 			for range 2 {
 				spec := s.spec(t)
 				prepare(t, s, spec)
@@ -231,9 +234,13 @@ func TestRealKilledInTheMiddle(t *testing.T) {
 				for _, id := range s.containers(t, s.instance) {
 					s.remove(t, id)
 				}
-				cycle(t, s.driver, spec)
-				if left := s.containers(t, s.instance); len(left) > 0 {
-					t.Errorf("left: %v", left)
+				// As another environment: what the killed one had asked for may land at a busy engine only now.
+				cycle(t, s.driver, s.spec(t))
+				for _, id := range s.containers(t, s.instance) {
+					if id == h.ID {
+						t.Errorf("left: %v, which was destroyed", id)
+					}
+					s.remove(t, id)
 				}
 			}
 			t.Logf("%+v", s.driver.Stats())
@@ -251,7 +258,7 @@ func killMarked(t *testing.T, workDir, run, exe string) {
 			continue
 		}
 		target, err := os.Readlink(dir + "/exe")
-		if err != nil || !strings.HasPrefix(filepath.Base(target), exe) || exe == "terraform" && strings.Contains(target, "provider") {
+		if err != nil || !strings.HasPrefix(filepath.Base(target), exe) || !strings.Contains(exe, "provider") && strings.Contains(target, "provider") {
 			continue
 		}
 		pid, err := strconv.Atoi(filepath.Base(dir))

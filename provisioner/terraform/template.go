@@ -2,6 +2,7 @@ package terraform
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,10 +13,10 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/hashicorp/terraform-exec/tfexec"
 	tfjson "github.com/hashicorp/terraform-json"
 
 	"github.com/bothy-env/bothy/provisioner"
+	"github.com/bothy-env/bothy/provisioner/terraform/confine"
 )
 
 const (
@@ -69,6 +70,23 @@ func (d *Driver) Prepare(ctx context.Context, bp provisioner.Blueprint) error {
 // template gives a blueprint's template, made anew when there is none or when Terraform or a
 // provider is not the one that it was made with.
 func (d *Driver) template(ctx context.Context, bp provisioner.Blueprint) (*template, error) {
+	return d.templateFrom(ctx, bp, true)
+}
+
+// templateToDestroy gives the template. One that is not there is made anew only from the mirror. ErrUnprepared: it cannot.
+func (d *Driver) templateToDestroy(ctx context.Context, bp provisioner.Blueprint) (*template, error) {
+	t, err := d.templateFrom(ctx, bp, d.cfg.CLIConfig == "")
+	if err == nil || ctx.Err() != nil || provisioner.Is(err, provisioner.Cancelled) {
+		return t, err
+	}
+	return nil, &provisioner.Error{
+		Class: provisioner.ClassOf(err), Op: "destroy environment", Sentence: provisioner.Sentence(err), Unavailable: provisioner.IsUnavailable(err),
+		Err: fmt.Errorf("%w: %w", provisioner.ErrUnprepared, err),
+	}
+}
+
+// templateFrom gives the template, and makes it when it is not there and may be made, which may ask a registry.
+func (d *Driver) templateFrom(ctx context.Context, bp provisioner.Blueprint, mayMake bool) (*template, error) {
 	const op = "prepare blueprint"
 	if !digestForm.MatchString(bp.Digest) {
 		return nil, provisioner.Errorf(provisioner.Permanent, op, "digest %q is not sha256: and 64 hex digits", bp.Digest)
@@ -82,8 +100,14 @@ func (d *Driver) template(ctx context.Context, bp provisioner.Blueprint) (*templ
 		return nil, &provisioner.Error{Class: provisioner.Cancelled, Op: op, Err: err}
 	}
 	defer unlock()
+	if err := d.makeFolders(); err != nil {
+		return nil, fileError(op, err)
+	}
 	if t, ok := d.readTemplate(bp.Digest, current); ok {
 		return t, nil
+	}
+	if !mayMake {
+		return nil, provisioner.Errorf(provisioner.Transient, op, "blueprint %s@%s is not prepared, and a destroy asks no registry", bp.Name, bp.Version)
 	}
 	return d.makeTemplate(ctx, bp, current)
 }
@@ -130,12 +154,9 @@ func (d *Driver) makeTemplate(ctx context.Context, bp provisioner.Blueprint, cur
 	if err := copyModule(bp.Dir, dir); err != nil {
 		return nil, fileError(op, fmt.Errorf("copy blueprint %s@%s: %w", bp.Name, bp.Version, err))
 	}
-	if err := d.initialise(ctx, dir, current); err != nil {
-		return nil, err
-	}
-	providers, err := installed(dir)
+	providers, err := d.initialise(ctx, dir, current)
 	if err != nil {
-		return nil, fileError(op, fmt.Errorf("list installed providers: %w", err))
+		return nil, err
 	}
 	t := &template{Dir: filepath.Base(dir), Tool: current, Providers: providers, path: dir}
 	record, err := json.MarshalIndent(t, "", "  ")
@@ -151,43 +172,57 @@ func (d *Driver) makeTemplate(ctx context.Context, bp provisioner.Blueprint, cur
 	return t, nil
 }
 
-// initialise runs init and validate in dir.
-func (d *Driver) initialise(ctx context.Context, dir string, current tool) error {
+// initialise runs init, judges what it installed before any of it runs, and has it validated.
+func (d *Driver) initialise(ctx context.Context, dir string, current tool) ([]provider, error) {
 	const op = "prepare blueprint"
 	if err := d.writeCLIConfig(); err != nil {
-		return fileError(op, err)
+		return nil, fileError(op, err)
 	}
 	pinned, err := os.ReadFile(filepath.Join(dir, lockFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fileError(op, err)
+		return nil, fileError(op, err)
 	}
-	run := "init-" + filepath.Base(dir)
-	j := job{tool: current, dir: dir, run: run, env: d.downloadEnvironment(run, dir)}
-	out, err := d.do(ctx, j, func(ctx context.Context, tf *tfexec.Terraform) error { return tf.Init(ctx) })
+	j := job{tool: current, dir: dir, run: "init-" + filepath.Base(dir), download: d.cfg.CLIConfig != ""}
+	j.args = []string{"init", "-no-color", "-input=false", "-backend=true", "-get=true", "-upgrade=false"}
+	out, err := d.do(ctx, j)
 	if err != nil {
-		return d.failure(ctx, op, out, err, initPatterns)
+		return nil, d.failure(ctx, op, out, err, initPatterns)
 	}
 	// A lock file that came with the blueprint pins its providers; init must not have had to add to it.
 	if after, err := os.ReadFile(filepath.Join(dir, lockFile)); pinned != nil && (err != nil || !bytes.Equal(pinned, after)) {
-		return provisioner.Errorf(provisioner.Permanent, op, "the providers here are not those that the blueprint's %s names", lockFile)
+		return nil, provisioner.Errorf(provisioner.Permanent, op, "the providers here are not those that the blueprint's %s names", lockFile)
 	}
 	if _, err := os.Stat(filepath.Join(dir, dataDir, "terraform.tfstate")); err == nil {
-		return provisioner.Errorf(provisioner.Permanent, op, "the blueprint configures a backend; bothy keeps its states itself")
+		return nil, provisioner.Errorf(provisioner.Permanent, op, "the blueprint configures a backend; bothy keeps its states itself")
 	}
-	var found *tfjson.ValidateOutput
-	j.env = d.environment(run, dir)
-	out, err = d.do(ctx, j, func(ctx context.Context, tf *tfexec.Terraform) error {
-		var err error
-		found, err = tf.Validate(ctx)
-		return err
-	})
+	providers, err := installed(dir)
 	if err != nil {
-		return d.failure(ctx, op, out, err, applyPatterns)
+		return nil, fileError(op, fmt.Errorf("list installed providers: %w", err))
+	}
+	for _, p := range providers {
+		if err := d.judge(p); err != nil {
+			return nil, err
+		}
+	}
+	var said bytes.Buffer
+	j.args, j.download, j.stdout = []string{"validate", "-no-color", "-json"}, false, &said
+	out, runErr := d.do(ctx, j)
+	var found tfjson.ValidateOutput
+	// It says what is wrong and exits with 1, or says nothing.
+	if err := json.Unmarshal(said.Bytes(), &found); err != nil {
+		return nil, d.failure(ctx, op, out, cmp.Or(runErr, err), applyPatterns)
 	}
 	if !found.Valid {
-		return &provisioner.Error{Class: provisioner.Permanent, Op: op, Sentence: invalid(found)}
+		var exit *confine.ExitError
+		if runErr != nil && !errors.As(runErr, &exit) {
+			return nil, d.failure(ctx, op, out, runErr, applyPatterns)
+		}
+		return nil, &provisioner.Error{Class: provisioner.Permanent, Op: op, Sentence: invalid(&found)}
 	}
-	return nil
+	if runErr != nil {
+		return nil, d.failure(ctx, op, out, runErr, applyPatterns)
+	}
+	return providers, nil
 }
 
 // invalid gives the first error that validate found, with its place.

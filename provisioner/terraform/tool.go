@@ -1,14 +1,21 @@
 package terraform
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 
+	"github.com/hashicorp/go-version"
+	tfjson "github.com/hashicorp/terraform-json"
+
 	"github.com/bothy-env/bothy/provisioner"
+	"github.com/bothy-env/bothy/provisioner/terraform/confine"
 )
 
 // minimum is the oldest Terraform that blueprints may count on: 1.4 has terraform_data.
@@ -28,7 +35,7 @@ func (t tool) String() string { return filepath.Base(t.Path) + " " + t.Version }
 func (d *Driver) tool(ctx context.Context) (tool, error) {
 	const op = "find Terraform"
 	why := "there is no terraform or tofu on PATH: install either, or let `make setup` build one"
-	for _, path := range d.candidates() {
+	for _, path := range Candidates(d.cfg.Binary, d.cfg.BinDir) {
 		t, err := d.examine(ctx, path)
 		if err == nil {
 			return t, nil
@@ -41,9 +48,11 @@ func (d *Driver) tool(ctx context.Context) (tool, error) {
 	return tool{}, &provisioner.Error{Class: provisioner.Transient, Op: op, Sentence: why, Unavailable: true}
 }
 
-func (d *Driver) candidates() []string {
-	if d.cfg.Binary != "" {
-		return []string{d.cfg.Binary}
+// Candidates gives the programs that may be Terraform, the first to be tried first: binary alone, if it is set; else terraform and
+// tofu on PATH, then what setup built in binDir ("" for none).
+func Candidates(binary, binDir string) []string {
+	if binary != "" {
+		return []string{binary}
 	}
 	var found []string
 	for _, name := range []string{"terraform", "tofu"} {
@@ -51,9 +60,9 @@ func (d *Driver) candidates() []string {
 			found = append(found, path)
 		}
 	}
-	if d.cfg.BinDir != "" {
+	if binDir != "" {
 		for _, name := range []string{"tofu", "terraform"} {
-			if path := filepath.Join(d.cfg.BinDir, name); executable(path) {
+			if path := filepath.Join(binDir, name); executable(path) {
 				found = append(found, path)
 			}
 		}
@@ -66,15 +75,21 @@ func executable(path string) bool {
 	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }
 
-// printable is an error's text. One that terraform-exec (v0.26.0) gives when the context had ended before the
-// command began holds no cause, and panics when it is printed.
-func printable(ctx context.Context, err error) (text string) {
-	defer func() {
-		if recover() != nil {
-			text = fmt.Sprint("cancelled before it began: ", ctx.Err())
-		}
-	}()
-	return err.Error()
+// fitsIn refuses a script where programs run in a box, which holds no shell and not what the script leads to.
+func (d *Driver) fitsIn(ctx context.Context, path string) error {
+	if mode, _ := d.box.Mode(ctx); mode == confine.None {
+		return nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // only read from
+	begin := make([]byte, 2)
+	if n, err := f.Read(begin); err != nil || !bytes.Equal(begin[:n], []byte("#!")) {
+		return nil // what else is wrong with it, running it tells
+	}
+	return errors.New("it is a script, which cannot run confined: set terraform.binary to the program that it starts")
 }
 
 // examine checks that path is a Terraform that runs and is new enough.
@@ -90,18 +105,22 @@ func (d *Driver) examine(ctx context.Context, path string) (tool, error) {
 		return known, nil
 	}
 
-	env := d.environment("version", d.cfg.WorkDir)
-	// Ours may not be written yet, and OpenTofu says so in front of its version.
-	env["TF_CLI_CONFIG_FILE"] = os.DevNull
-	tf, err := d.newTerraform(path, d.cfg.WorkDir, env)
-	if err != nil {
+	if err := d.fitsIn(ctx, path); err != nil {
 		return tool{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
-	defer cancel()
-	version, _, err := tf.Version(ctx, true)
+	var said bytes.Buffer
+	out, err := d.do(ctx, job{tool: tool{Path: path}, args: []string{"version", "-json"}, run: "version", stdout: &said})
 	if err != nil {
-		return tool{}, fmt.Errorf("it does not tell its version: %s", oneLine(printable(ctx, err), 200))
+		return tool{}, fmt.Errorf("it does not tell its version: %s", oneLine(out.sentence(err), 200))
+	}
+	var told tfjson.VersionOutput
+	// OpenTofu may say something in front of it.
+	if err := json.Unmarshal(said.Bytes()[max(0, bytes.IndexByte(said.Bytes(), '{')):], &told); err != nil {
+		return tool{}, fmt.Errorf("it does not tell its version: %w", err)
+	}
+	version, err := version.NewVersion(told.Version)
+	if err != nil {
+		return tool{}, fmt.Errorf("it does not tell its version: %w", err)
 	}
 	if slices.Compare(version.Segments(), minimum) < 0 {
 		return tool{}, fmt.Errorf("it is version %s; install %d.%d or newer", version, minimum[0], minimum[1])

@@ -1,11 +1,8 @@
 package terraform_test
 
 import (
-	"context"
-	"errors"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/bothy-env/bothy/provisioner"
@@ -117,23 +114,5 @@ func replaceBinary(t *testing.T, s *stage) {
 func TestNewRefusesARelativeFolder(t *testing.T) {
 	if _, err := terraform.New(terraform.Config{WorkDir: "here"}); err == nil {
 		t.Error("no error")
-	}
-}
-
-// causeless is terraform-exec's error (v0.26.0) for a command whose context ends just as
-// the command ends well: it holds no cause, and panics when it is printed.
-type causeless struct{ cause error }
-
-func (e causeless) Error() string { return e.cause.Error() }
-
-// TestErrorWithoutACauseIsPrintable: bothyd died of one on a SIGTERM 30 ms after its start.
-func TestErrorWithoutACauseIsPrintable(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if got := terraform.Printable(ctx, causeless{}); !strings.Contains(got, "context canceled") {
-		t.Errorf("text %q, want the context's end told", got)
-	}
-	if got := terraform.Printable(ctx, errors.New("plain")); got != "plain" {
-		t.Errorf("text %q, want the error's own", got)
 	}
 }

@@ -5,20 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/hashicorp/terraform-exec/tfexec"
+	"github.com/bothy-env/bothy/provisioner/terraform/confine"
 )
 
 // pool keeps provider processes running. It never waits for one to come free:
 // it hands out an idle one, starts another, or says that there is none.
 type pool struct {
-	workDir, tmp string
-	limits       WarmLimits
-	log          *slog.Logger
-	starter      *starter
+	cfg    Config
+	tmp    string
+	box    *confine.Confiner
+	limits WarmLimits
+	log    *slog.Logger
 
 	mu       sync.Mutex
 	idle     map[file][]*process // last in, first out: the rest may end
@@ -35,9 +37,9 @@ type pool struct {
 // avoidFor is how long a provider that did not come up is started the plain way only.
 const avoidFor = time.Minute
 
-func newPool(cfg Config, tmp string) *pool {
+func newPool(cfg Config, tmp string, box *confine.Confiner) *pool {
 	return &pool{
-		workDir: cfg.WorkDir, tmp: tmp, limits: cfg.WarmLimits, log: cfg.Logger, starter: newStarter(),
+		cfg: cfg, tmp: tmp, box: box, limits: cfg.WarmLimits, log: cfg.Logger,
 		idle: map[file][]*process{}, running: map[*process]bool{}, avoid: map[file]time.Time{},
 	}
 }
@@ -46,13 +48,15 @@ func newPool(cfg Config, tmp string) *pool {
 type lease struct {
 	pool      *pool
 	processes []*process
-	reattach  tfexec.ReattachInfo
+	reattach  reattachInfo
+	// died tells, after discard, whether a process had ended by itself.
+	died bool
 }
 
 // lease gives a process for each provider that can have one; nil when none can.
 // faults counts those that failed to start.
 func (p *pool) lease(ctx context.Context, providers []provider) (_ *lease, faults int) {
-	l := &lease{pool: p, reattach: tfexec.ReattachInfo{}}
+	l := &lease{pool: p, reattach: reattachInfo{}}
 	for _, want := range providers {
 		got, err := p.take(ctx, want)
 		if err != nil {
@@ -78,16 +82,20 @@ func (l *lease) release() {
 }
 
 // discard ends the processes after a failure, whatever it was: a cancel stops all that a process
-// ever does, and an error may have left it in any state. It tells whether one had died by itself.
-func (l *lease) discard() (died bool) {
+// ever does, and an error may have left it in any state. The error is the bound at which one was ended, or nil.
+func (l *lease) discard() (bound error) {
 	for _, proc := range l.processes {
-		died = died || !proc.alive()
+		l.died = l.died || !proc.alive()
 		l.pool.end(proc, true)
 	}
 	for _, proc := range l.processes {
 		<-proc.exited // so that it is not doing anything any more
+		var exceeded *confine.BoundError
+		if errors.As(proc.running.Wait(), &exceeded) {
+			bound = exceeded
+		}
 	}
-	return died
+	return bound
 }
 
 func (p *pool) take(ctx context.Context, want provider) (*process, error) {
@@ -117,7 +125,7 @@ func (p *pool) start(ctx context.Context, want provider) (*process, error) {
 	name := fmt.Sprintf("warm-%d", p.next)
 	p.mu.Unlock()
 
-	proc, err := p.starter.start(ctx, p.workDir, p.tmp, name, want, p.limits.Start)
+	proc, err := p.startProcess(ctx, name, want)
 
 	p.mu.Lock()
 	p.starting--
@@ -195,6 +203,9 @@ func (p *pool) end(proc *process, recycled bool) {
 // spare sees to it, in the background, that each provider has a process.
 func (p *pool) spare(providers []provider) {
 	for _, want := range providers {
+		if _, err := os.Stat(want.Binary); err != nil {
+			continue // its template was tidied away: the next lease knows another one's
+		}
 		p.mu.Lock()
 		has := p.closed || p.starting > 0 || len(p.idle[want.file()]) > 0 || p.runs(want)
 		if !has {
@@ -259,7 +270,6 @@ func (p *pool) close(ctx context.Context) error {
 	}()
 	select {
 	case <-done:
-		p.starter.close()
 		return nil
 	case <-ctx.Done():
 		return errors.Join(errors.New("they did not end in time"), ctx.Err())

@@ -1,6 +1,7 @@
 package terraform
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,6 +45,9 @@ type standard struct {
 	Root        bool              `json:"root"`
 	Labels      map[string]string `json:"labels"`
 	Engine      string            `json:"engine"`
+
+	SecurityOpts []string             `json:"security_opts"`
+	Ulimits      []provisioner.Ulimit `json:"ulimits"`
 }
 
 // encodeInputs gives the content of inputsFile. Values are data to Terraform:
@@ -65,14 +69,17 @@ func (d *Driver) encodeInputs(spec provisioner.Spec) ([]byte, error) {
 		Instance: spec.Owner.Instance, Environment: spec.Owner.Environment, Name: spec.Owner.ResourceName(),
 		Size: spec.Sandbox.Size, CPUs: spec.Sandbox.CPUs, MemoryMiB: spec.Sandbox.MemoryMiB, Pids: spec.Sandbox.Pids,
 		Image: spec.Sandbox.Image, Network: spec.Sandbox.Network, Root: spec.Sandbox.Root,
-		Labels: spec.Labels, Engine: d.cfg.EngineHost,
+		Labels: spec.Labels, Engine: cmp.Or(spec.Sandbox.Engine, d.cfg.EngineHost),
+		// Never null, which a blueprint's expressions would stumble over.
+		SecurityOpts: append([]string{}, spec.Sandbox.SecurityOpts...), Ulimits: append([]provisioner.Ulimit{}, spec.Sandbox.Ulimits...),
 	}
 	return json.Marshal(values)
 }
 
-func (d *Driver) workdir(environment string) string {
-	return filepath.Join(d.cfg.WorkDir, "work", environment)
-}
+// works is the folder of the working directories, each named by its environment.
+func (d *Driver) works() string { return Works(d.cfg.WorkDir).dir() }
+
+func (d *Driver) workdir(environment string) string { return filepath.Join(d.works(), environment) }
 
 // fillWorkdir makes a working directory from a template: module, inputs, and a
 // link to what init made.
@@ -89,7 +96,8 @@ func (d *Driver) fillWorkdir(dir string, t *template, spec provisioner.Spec) err
 		return fileError(op, err)
 	}
 	link := filepath.Join(dir, dataDir)
-	if err := os.Remove(link); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	// A copy of the folder, as a backup makes it, has the template's own files in the link's place.
+	if err := removeAny(link); err != nil {
 		return fileError(op, err)
 	}
 	if err := os.Symlink(filepath.Join(t.path, dataDir), link); err != nil {

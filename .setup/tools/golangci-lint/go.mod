@@ -2,6 +2,8 @@ module github.com/bothy-env/bothy/.setup/tools/golangci-lint
 
 go 1.26.0
 
+toolchain go1.27.3
+
 tool github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
 require (

@@ -4,23 +4,24 @@ import "time"
 
 // PoolRequest sets a pool.
 type PoolRequest struct {
-	Blueprint string         `json:"blueprint" doc:"A name, which follows its newest version, or name@version" example:"build"`
-	Size      string         `json:"size,omitempty" doc:"One of the blueprint's sizes; its default when empty" example:"small"`
-	Inputs    map[string]any `json:"inputs,omitempty" doc:"The blueprint's inputs, the same for all members"`
+	Blueprint string         `json:"blueprint" maxLength:"200" doc:"A name, which follows its newest version, or name@version" example:"build"`
+	Size      string         `json:"size,omitempty" maxLength:"100" doc:"One of the blueprint's sizes; its default when empty" example:"small"`
+	Inputs    map[string]any `json:"inputs,omitempty" maxProperties:"64" doc:"The blueprint's inputs, the same for all members"`
 	// The counts are checked by the daemon, which knows how they hang together.
 	Target   int64             `json:"target" doc:"How many to keep warm when no entry of the schedule holds" example:"3"`
-	Schedule []ScheduledTarget `json:"schedule,omitempty" doc:"Other targets at set times; the first that holds wins"`
+	Schedule []ScheduledTarget `json:"schedule,omitempty" maxItems:"100" doc:"Other targets at set times; the first that holds wins"`
+	Zone     string            `json:"zone,omitempty" maxLength:"64" doc:"Time zone of the schedule, as the IANA names it; UTC when empty" example:"Europe/Berlin"`
 	Min      int64             `json:"min" doc:"Never fewer than this while a new version is rolled out"`
 	Max      *int64            `json:"max,omitempty" doc:"Never more than this at once, claimed ones not counted; default: the greatest target and surge, and one more where no member may go first"`
 	Surge    int64             `json:"surge" doc:"How many above the target may exist while a new version is rolled out, within max"`
 	Pause    bool              `json:"pause" doc:"Freeze idle members, so that they cost no CPU"`
 }
 
-// ScheduledTarget is a target for a part of the week, in UTC.
+// ScheduledTarget is a target for a part of the week, in the pool's time zone.
 type ScheduledTarget struct {
-	Days   []string `json:"days,omitempty" enum:"mon,tue,wed,thu,fri,sat,sun" doc:"All when absent"`
-	From   string   `json:"from" pattern:"^([01][0-9]|2[0-3]):[0-5][0-9]$" doc:"Time of day it begins" example:"08:00"`
-	Until  string   `json:"until" pattern:"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$" doc:"Time of day it ends; one that is not after its begin is on the next day" example:"18:00"`
+	Days   []string `json:"days,omitempty" maxItems:"7" enum:"mon,tue,wed,thu,fri,sat,sun" doc:"All when absent"`
+	From   string   `json:"from" maxLength:"5" pattern:"^([01][0-9]|2[0-3]):[0-5][0-9]$" doc:"Time of day it begins" example:"08:00"`
+	Until  string   `json:"until" maxLength:"5" pattern:"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$" doc:"Time of day it ends; one that is not after its begin is on the next day" example:"18:00"`
 	Target int64    `json:"target" doc:"How many to keep warm then" example:"5"`
 }
 
@@ -32,6 +33,7 @@ type Pool struct {
 	Inputs    map[string]any    `json:"inputs,omitempty" doc:"The same for all members"`
 	Target    int64             `json:"target" doc:"How many to keep warm when no entry of the schedule holds"`
 	Schedule  []ScheduledTarget `json:"schedule,omitempty" doc:"Other targets at set times"`
+	Zone      string            `json:"zone,omitempty" doc:"Time zone of the schedule; UTC when absent"`
 	Min       int64             `json:"min" doc:"Never fewer than this while a new version is rolled out"`
 	Max       int64             `json:"max" doc:"Never more than this at once"`
 	Surge     int64             `json:"surge" doc:"How many above the target while a new version is rolled out, within max"`
@@ -69,8 +71,8 @@ type Limits struct {
 	MicrosPerDay   *int64   `json:"micros_per_day,omitempty" doc:"Most money of a UTC day, in millionths of the currency's unit"`
 	MicrosPerMonth *int64   `json:"micros_per_month,omitempty" doc:"Most money of a UTC month, in millionths of the currency's unit"`
 	MaxTTLSeconds  *int64   `json:"max_ttl_seconds,omitempty" doc:"Longest lease, extensions included"`
-	Blueprints     []string `json:"blueprints,omitempty" doc:"Blueprints that may be asked for, by name; any when absent"`
-	Sizes          []string `json:"sizes,omitempty" doc:"Sizes that may be asked for; any when absent"`
+	Blueprints     []string `json:"blueprints,omitempty" maxItems:"200" doc:"Blueprints that may be asked for, by name; any when absent"`
+	Sizes          []string `json:"sizes,omitempty" maxItems:"200" doc:"Sizes that may be asked for; any when absent"`
 }
 
 // Usage is what a scope has now. Time and money are of the UTC day and month, what is held for running leases included.

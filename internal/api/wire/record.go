@@ -83,15 +83,29 @@ type Orphan struct {
 	Sightings   int               `json:"sightings" doc:"How many sweeps found it"`
 }
 
+// Doubt is an environment from before the database was lost or restored.
+type Doubt struct {
+	Environment string     `json:"environment_id" doc:"Its id"`
+	Name        string     `json:"name" doc:"Its name, as recorded"`
+	Tenant      string     `json:"tenant,omitempty" doc:"Whose it is, as recorded"`
+	Owner       string     `json:"owner,omitempty" doc:"Who has it, as recorded"`
+	Pool        string     `json:"pool,omitempty" doc:"Pool that it was made for"`
+	Host        string     `json:"host,omitempty" doc:"Engine host that it runs on"`
+	State       string     `json:"state" doc:"Its state, as recorded"`
+	LeaseEnd    *time.Time `json:"lease_end,omitempty" doc:"When its lease ends, as recorded"`
+	Known       string     `json:"known" doc:"What is known of it, in a sentence"`
+}
+
 // OrphanReport is what is unknown, and whether it is left alone.
 type OrphanReport struct {
 	Safe    bool     `json:"safe" doc:"Nothing is removed until somebody decides"`
 	Reason  string   `json:"reason,omitempty" doc:"Why nothing is removed"`
 	Orphans []Orphan `json:"orphans" doc:"By host and environment"`
+	Doubted []Doubt  `json:"doubted,omitempty" doc:"Environments from before the database was lost or restored that nobody has decided on"`
 }
 
 // OrphanRequest decides on orphans.
 type OrphanRequest struct {
-	Environments []string `json:"environments,omitempty" doc:"Ids of environments"`
+	Environments []string `json:"environments,omitempty" maxItems:"1000" doc:"Ids of environments"`
 	All          bool     `json:"all,omitempty" doc:"All that are listed; needed when no ids are given"`
 }

@@ -4,20 +4,22 @@ import "time"
 
 // CreateRequest asks for an environment. Send an Idempotency-Key header to make retries safe.
 type CreateRequest struct {
-	Blueprint string `json:"blueprint,omitempty" doc:"Name, or name@version; default: build" example:"build@1.0.0"`
-	Size      string `json:"size,omitempty" doc:"One of the blueprint's sizes; its default when empty" example:"small"`
-	Name      string `json:"name,omitempty" doc:"Made up when empty" example:"calm-otter"`
+	Blueprint string `json:"blueprint,omitempty" maxLength:"200" doc:"Name, or name@version; default: build" example:"build@1.0.0"`
+	Size      string `json:"size,omitempty" maxLength:"100" doc:"One of the blueprint's sizes; its default when empty" example:"small"`
+	Name      string `json:"name,omitempty" maxLength:"63" doc:"Made up when empty" example:"calm-otter"`
 	// Team must be one of the caller's.
-	Team        string         `json:"team,omitempty" doc:"Team to ask for; default: the caller's first" example:"core"`
-	Project     string         `json:"project,omitempty" doc:"What it is for" example:"shop"`
-	PullRequest string         `json:"pull_request,omitempty" doc:"Pull request that it is for" example:"17"`
+	Team string `json:"team,omitempty" maxLength:"100" doc:"Team to ask for; default: the caller's first" example:"core"`
+	// Share is who may use and delete it beside the caller.
+	Share       string         `json:"share,omitempty" enum:"nobody,team,tenant" doc:"Who may use and delete it beside the caller; default: the organisation's, which is the team unless it says otherwise" example:"team"`
+	Project     string         `json:"project,omitempty" maxLength:"200" doc:"What it is for" example:"shop"`
+	PullRequest string         `json:"pull_request,omitempty" maxLength:"200" doc:"Pull request that it is for" example:"17"`
 	TTLSeconds  *int64         `json:"ttl_seconds,omitempty" doc:"Default: the blueprint's" example:"3600"`
 	IdleSeconds *int64         `json:"idle_seconds,omitempty" doc:"End the lease after so long without use; default: never" example:"900"`
-	Inputs      map[string]any `json:"inputs,omitempty" doc:"The blueprint's inputs, by name"`
+	Inputs      map[string]any `json:"inputs,omitempty" maxProperties:"64" doc:"The blueprint's inputs, by name"`
 
-	Vars map[string]string `json:"vars,omitempty" doc:"Variables of every command inside; no place for secrets"`
+	Vars map[string]string `json:"vars,omitempty" maxProperties:"64" doc:"Variables of every command inside; no place for secrets"`
 	// Secrets never appear in an answer, a log or a record.
-	Secrets map[string][]byte `json:"secrets,omitempty" doc:"Files of the secrets folder, by name; contents in base64"`
+	Secrets map[string][]byte `json:"secrets,omitempty" maxProperties:"64" doc:"Files of the secrets folder, by name; contents in base64"`
 
 	QueueTimeoutSeconds *int64 `json:"queue_timeout_seconds,omitempty" doc:"Give up after waiting so long for capacity; default: never" example:"600"`
 	NoQueue             bool   `json:"no_queue,omitempty" doc:"Refuse rather than wait for capacity"`

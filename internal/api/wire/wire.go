@@ -6,11 +6,14 @@ import "time"
 
 // Environment is one environment as its owner sees it.
 type Environment struct {
-	ID      string `json:"id" doc:"Random, never reused" example:"k3v9x2ab"`
-	Name    string `json:"name" doc:"Unique among live environments" example:"calm-otter"`
-	Tenant  string `json:"tenant,omitempty" doc:"Whose it is; absent while a pool keeps it warm" example:"acme"`
-	Team    string `json:"team,omitempty" doc:"Team that it was asked for" example:"core"`
-	Owner   string `json:"owner" doc:"User who asked" example:"ada"`
+	ID     string `json:"id" doc:"Random, never reused" example:"k3v9x2ab"`
+	Name   string `json:"name" doc:"Unique among live environments" example:"calm-otter"`
+	Tenant string `json:"tenant,omitempty" doc:"Whose it is; absent while a pool keeps it warm" example:"acme"`
+	Team   string `json:"team,omitempty" doc:"Team that it was asked for" example:"core"`
+	Owner  string `json:"owner" doc:"User who asked" example:"ada"`
+	// Share is empty while a pool keeps it.
+	Share   string `json:"share,omitempty" enum:"nobody,team,tenant" doc:"Who may use and delete it beside its owner; absent while a pool keeps it warm" example:"team"`
+	MayUse  bool   `json:"may_use" doc:"Whether the caller may use and delete it; without, inputs, vars and secrets are left out"`
 	Project string `json:"project,omitempty" doc:"What it is for" example:"shop"`
 	// PullRequest is a number, or a word of the forge's.
 	PullRequest string `json:"pull_request,omitempty" doc:"Pull request that it is for" example:"17"`
@@ -35,15 +38,32 @@ type Environment struct {
 	Failure   *Failure          `json:"failure,omitempty" doc:"Why it failed; stays"`
 	Users     []string          `json:"users" doc:"Users that exec may take, the first by default"`
 	Workspace string            `json:"workspace" doc:"Folder that source goes to" example:"/workspace"`
-	Lease     Lease             `json:"lease" doc:"Until when it is held"`
-	Cost      Cost              `json:"cost" doc:"What it has cost and will cost"`
-	CreatedAt time.Time         `json:"created_at" doc:"When it was asked for"`
+	// Source is left out of lists.
+	Source    *Source   `json:"source,omitempty" doc:"What was copied to the workspace; absent in lists, before the hand-over, and when it cannot be told"`
+	Lease     Lease     `json:"lease" doc:"Until when it is held"`
+	Cost      Cost      `json:"cost" doc:"What it has cost and will cost"`
+	CreatedAt time.Time `json:"created_at" doc:"When it was asked for"`
 	// ReadyAt is when it was handed over.
 	ReadyAt     *time.Time `json:"ready_at,omitempty" doc:"When it was handed over"`
 	DestroyedAt *time.Time `json:"destroyed_at,omitempty" doc:"When nothing of it was left"`
+	// Usage is given where it is asked for.
+	Usage *EnvironmentUsage `json:"usage,omitempty" doc:"What it uses now; of one that is leased, when it was asked for"`
 	// Attempts counts tries of the present step that failed.
 	Attempts int   `json:"attempts,omitempty" doc:"Tries of the present step that failed"`
 	Revision int64 `json:"revision" doc:"Counts changes of this environment"`
+}
+
+// States of a Source.
+const (
+	SourceNone   = "none"
+	SourceCopied = "copied"
+)
+
+// Source tells what was copied to a workspace.
+type Source struct {
+	State string     `json:"state" enum:"none,copied" doc:"none: nobody copied anything to the workspace yet, neither up nor cp"`
+	By    string     `json:"by,omitempty" maxLength:"256" doc:"Who copied first"`
+	At    *time.Time `json:"at,omitempty" doc:"When"`
 }
 
 // BlueprintRef names an exact blueprint.
@@ -105,6 +125,11 @@ type ExtendRequest struct {
 	BySeconds int64 `json:"by_seconds" doc:"Added to the present end" example:"1800"`
 }
 
+// ShareRequest says who may use and delete an environment beside its owner.
+type ShareRequest struct {
+	With string `json:"with" enum:"nobody,team,tenant" doc:"Nobody, the team that it was asked for, or the tenant" example:"team"`
+}
+
 // EnvironmentList is one page of environments.
 type EnvironmentList struct {
 	Environments []Environment `json:"environments" doc:"Newest first"`
@@ -164,6 +189,7 @@ type Blueprint struct {
 	Sizes             []Size   `json:"sizes" doc:"Sizes to choose from"`
 	DefaultSize       string   `json:"default_size" doc:"Size when none is asked for"`
 	Inputs            []Input  `json:"inputs" doc:"Inputs that a request may give"`
+	Trusted           bool     `json:"trusted,omitempty" doc:"Whether the platform lets this digest go beyond the bounds of a sandbox (trusted_blueprints)"`
 }
 
 // Input is one typed input of a blueprint.
@@ -191,6 +217,8 @@ type Check struct {
 	Status  string `json:"status" enum:"ok,warning,failed" doc:"How it is"`
 	Message string `json:"message" doc:"One sentence"`
 	Hint    string `json:"hint,omitempty" doc:"The next thing to do"`
+	// AgeSeconds is how long ago the daemon looked.
+	AgeSeconds int64 `json:"age_seconds,omitempty" minimum:"0" doc:"Seconds since the daemon looked"`
 }
 
 // Alive is the answer of healthz.
@@ -208,6 +236,8 @@ type Health struct {
 type Version struct {
 	Version  string `json:"version" doc:"Version of bothyd" example:"0.1.0"`
 	Instance string `json:"instance" doc:"Id of this installation, in the labels of all it creates"`
+	// MaxCopyBytes bounds one copy into an environment, as a tar stream; 0 of a daemon that does not tell.
+	MaxCopyBytes int64 `json:"max_copy_bytes,omitempty" doc:"Largest copy into an environment, in bytes of the tar stream"`
 }
 
 // Problem is an error (RFC 9457), with bothy's code and hint.

@@ -11,7 +11,7 @@ import (
 func NewCmdBlueprint(f *cmdutil.Factory) *cobra.Command {
 	cmd := cmdutil.Group("blueprint", "Blueprints: what environments are made from")
 	cmd.Aliases = []string{"blueprints", "bp"}
-	cmd.Example = "  bothy blueprint ls\n  bothy blueprint show build"
-	cmd.AddCommand(NewCmdLs(f), NewCmdShow(f, nil))
+	cmd.Example = "  bothy blueprint ls\n  bothy blueprint show build\n  bothy blueprint check ./blueprints/web"
+	cmd.AddCommand(NewCmdLs(f), NewCmdShow(f, nil), NewCmdCheck(f, nil))
 	return cmd
 }

@@ -51,13 +51,17 @@ func showRun(ctx context.Context, opts *ShowOptions) error {
 func show(w io.Writer, f *cmdutil.Factory, bp wire.Blueprint) error {
 	seconds := func(n int64) string { return format.Duration(time.Duration(n) * time.Second) }
 	fmt.Fprintf(w, "%s\n%s\n\n", f.IO.Paint(iostreams.Bold, format.Clean(bp.Name+"@"+bp.Version)), format.Clean(bp.Description))
-	if err := format.Table(w, [][]string{
+	facts := [][]string{
 		{"Digest", bp.Digest},
 		{"Image", format.Clean(bp.Image)},
 		{"Users", format.Clean(strings.Join(bp.Users, ", "))},
 		{"Workspace", format.Clean(bp.Workspace)},
 		{"Lease", fmt.Sprintf("%s by default, %s at most", seconds(bp.DefaultTTLSeconds), seconds(bp.MaxTTLSeconds))},
-	}); err != nil {
+	}
+	if bp.Trusted {
+		facts = append(facts, []string{"Trusted", "yes: the platform lets it go beyond the bounds of a sandbox (trusted_blueprints)"})
+	}
+	if err := format.Table(w, facts); err != nil {
 		return err
 	}
 	rows := [][]string{{"SIZE", "CPUS", "MEMORY", "PROCESSES", "PRICE"}}

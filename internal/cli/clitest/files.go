@@ -2,9 +2,14 @@ package clitest
 
 import (
 	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
+	"mime/multipart"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -56,6 +61,9 @@ func unpack(r io.Reader, dir string) error {
 			return err
 		}
 		path := filepath.Join(dir, h.Name)
+		if h.Typeflag == tar.TypeSymlink {
+			_ = os.Remove(path) // as tar does
+		}
 		switch h.Typeflag {
 		case tar.TypeDir:
 			err = os.MkdirAll(path, 0o755)
@@ -80,19 +88,49 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) {
 		notFound(w, "file "+path)
 		return
 	}
-	w.Header().Set("Content-Type", "application/x-tar")
+	s.mu.Lock()
+	end := wire.CopyEnd{Problem: s.torn}
+	s.torn = nil
+	end.Notes, end.NoteCount, s.noted = s.noted, len(s.noted), nil
+	s.mu.Unlock()
+	var archive bytes.Buffer
 	if strings.HasSuffix(path, ".archive") {
-		http.ServeFile(w, r, path)
-		return
+		content, _ := os.ReadFile(path)
+		archive.Write(content)
+	} else {
+		tw := tar.NewWriter(&archive)
+		_ = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			return pack(tw, filepath.Dir(path), p, d)
+		})
+		_ = tw.Close()
 	}
-	tw := tar.NewWriter(w)
-	_ = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		return pack(tw, filepath.Dir(path), p, d)
-	})
-	_ = tw.Close()
+	end.Bytes, end.SHA256 = int64(archive.Len()), fmt.Sprintf("%x", sha256.Sum256(archive.Bytes()))
+	parts := multipart.NewWriter(w)
+	w.Header().Set("Content-Type", "multipart/mixed; boundary="+parts.Boundary())
+	if part, err := parts.CreatePart(nil); err == nil {
+		_, _ = part.Write(archive.Bytes())
+	}
+	if part, err := parts.CreatePart(nil); err == nil {
+		_ = json.NewEncoder(part).Encode(end)
+	}
+	_ = parts.Close()
+}
+
+// TearCopy lets the next copy out end with a problem, as when something inside could not be read.
+func (s *Server) TearCopy(p wire.Problem) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.torn = &p
+}
+
+// NoteCopy lets the next copy out end with a note of a file, as when it was written to meanwhile.
+func (s *Server) NoteCopy(kind, path string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.noted = append(s.noted, wire.CopyNote{Path: path, Kind: kind})
 }
 
 func pack(tw *tar.Writer, base, path string, d fs.DirEntry) error {

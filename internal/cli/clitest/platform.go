@@ -37,6 +37,8 @@ func newPlatform() platform {
 		orphans: wire.OrphanReport{Safe: true, Reason: "the database was restored", Orphans: []wire.Orphan{
 			{Host: "rack1", Kind: "container", ID: "c1", Name: "bothy-e1", Environment: "e1", FirstSeen: begun, LastSeen: begun, Sightings: 1},
 			{Host: "rack1", Kind: "network", ID: "n2", Name: "bothy-e2", Environment: "e2", FirstSeen: begun, LastSeen: begun, Sightings: 2},
+		}, Doubted: []wire.Doubt{
+			{Environment: "e3", Name: "api", Owner: "ann", Host: "rack1", State: "leased", Known: "its lease ended 2026-03-01T12:00:00Z as recorded; it may have been extended"},
 		}},
 		brake:  wire.Brake{On: true, Since: &begun, Reason: "6 of 8 leases would end at once", Live: 8, Reaped: 2},
 		signer: ed25519.NewKeyFromSeed([]byte("a key for tests, of thirty-two b")),
@@ -113,7 +115,7 @@ func (s *Server) setPool(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p := wire.Pool{
-		Name: r.PathValue("pool"), Blueprint: req.Blueprint, Size: req.Size, Inputs: req.Inputs, Target: req.Target, Schedule: req.Schedule,
+		Name: r.PathValue("pool"), Blueprint: req.Blueprint, Size: req.Size, Inputs: req.Inputs, Target: req.Target, Schedule: req.Schedule, Zone: req.Zone,
 		Min: req.Min, Max: req.Target + req.Surge, Surge: req.Surge, Pause: req.Pause, Digest: "sha256:00",
 		TargetNow: int(req.Target), Warm: 1, Making: int(req.Target) - 1, UpdatedAt: begun, UpdatedBy: "alice",
 	}
@@ -247,7 +249,10 @@ func (s *Server) decide(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	s.set.orphans.Orphans = left
-	if len(left) == 0 {
+	s.set.orphans.Doubted = slices.DeleteFunc(slices.Clone(s.set.orphans.Doubted), func(d wire.Doubt) bool {
+		return req.All || slices.Contains(req.Environments, d.Environment)
+	})
+	if len(left)+len(s.set.orphans.Doubted) == 0 {
 		s.set.orphans.Safe, s.set.orphans.Reason = false, ""
 	}
 	write(w, http.StatusOK, s.set.orphans)

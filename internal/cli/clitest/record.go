@@ -116,6 +116,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 
 // followEvents ends when nothing lives any more, so that scripts end.
 func (s *Server) followEvents(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/x-ndjson")
 	var last int64
 	for {
 		s.mu.Lock()

@@ -24,7 +24,7 @@ var build = wire.Blueprint{
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/version", func(w http.ResponseWriter, _ *http.Request) {
-		write(w, http.StatusOK, wire.Version{Version: "dev", Instance: "testinst"})
+		write(w, http.StatusOK, wire.Version{Version: "dev", Instance: "testinst", MaxCopyBytes: s.copyLimit()})
 	})
 	mux.HandleFunc("GET /v1/doctor", s.doctor)
 	mux.HandleFunc("GET /v1/blueprints", func(w http.ResponseWriter, _ *http.Request) {
@@ -44,6 +44,7 @@ func (s *Server) routes() http.Handler {
 	}))
 	mux.HandleFunc("DELETE /v1/environments/{env}", s.on(s.release))
 	mux.HandleFunc("POST /v1/environments/{env}/extend", s.on(s.extend))
+	mux.HandleFunc("PUT /v1/environments/{env}/share", s.on(s.share))
 	mux.HandleFunc("GET /v1/environments/{env}/watch", s.watch)
 	mux.HandleFunc("GET /v1/environments/{env}/logs", s.on(s.logs))
 	mux.HandleFunc("GET /v1/environments/{env}/exec", s.exec)
@@ -175,7 +176,9 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) {
 			list.Next = strconv.Itoa(i)
 			break
 		}
-		if env := s.envs[i]; env.State != "destroyed" || r.URL.Query().Get("all") == "true" {
+		env := s.envs[i]
+		mine := env.Owner == "alice" || r.URL.Query().Get("mine") != "true"
+		if mine && (env.State != "destroyed" || r.URL.Query().Get("all") == "true") {
 			list.Environments = append(list.Environments, env.Environment)
 		}
 	}
@@ -221,7 +224,21 @@ func (s *Server) extend(w http.ResponseWriter, r *http.Request, env *environment
 	write(w, http.StatusOK, env.Environment)
 }
 
+func (s *Server) share(w http.ResponseWriter, r *http.Request, env *environment) {
+	if s.refused(w, false) {
+		return
+	}
+	var req wire.ShareRequest
+	if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
+		problem(w, wire.Problem{Title: "Bad Request", Status: http.StatusBadRequest, Code: wire.CodeInvalid, Detail: err.Error()})
+		return
+	}
+	env.Share = req.With
+	write(w, http.StatusOK, env.Environment)
+}
+
 func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/x-ndjson")
 	after, _ := strconv.ParseInt(r.URL.Query().Get("after"), 10, 64)
 	var seen int64 = -1
 	for {
@@ -263,6 +280,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
 
 // logs is called with the lock and gives it up while it follows.
 func (s *Server) logs(w http.ResponseWriter, r *http.Request, env *environment) {
+	w.Header().Set("Content-Type", "application/x-ndjson")
 	since, _ := time.Parse(time.RFC3339Nano, r.URL.Query().Get("since"))
 	for sent := 0; ; {
 		for _, l := range env.logs[sent:] {

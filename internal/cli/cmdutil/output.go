@@ -2,6 +2,7 @@ package cmdutil
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -54,19 +55,44 @@ func (f *Factory) ShowError(err error) {
 		return
 	}
 	f.Errf("%s %s\n", f.IO.PaintErr(iostreams.Red, "bothy:"), cleanLines(p.Detail))
-	for _, place := range p.Errors {
-		f.Errf("  %s: %s\n", format.Clean(place.Location), format.Clean(place.Message))
+	for i, place := range p.Errors {
+		if i == maxPlaces {
+			f.Errf("  and %d more\n", len(p.Errors)-i)
+			break
+		}
+		f.Errf("  %s: %s\n", fit(place.Location), fit(place.Message))
 	}
-	if p.Hint != "" {
-		f.Errf("%s %s\n", f.IO.PaintErr(iostreams.Cyan, "next:"), cleanLines(p.Hint))
+	hint, next := p.Hint, []string(nil)
+	if e, ok := errors.AsType[*Error](err); ok {
+		hint, next = e.Hint, e.Next
+	}
+	if hint != "" {
+		f.Errf("%s %s\n", f.IO.PaintErr(iostreams.Cyan, "next:"), cleanLines(hint))
+	}
+	for _, one := range next {
+		f.Errf("  %s\n", format.Clean(one))
 	}
 }
 
-// cleanLines cleans a text of several lines; those after the first are indented.
+// What is shown of an error: lines, wrong places, and characters of a line.
+const (
+	maxLines  = 40
+	maxPlaces = 20
+	maxLine   = 4000
+)
+
+// fit cleans a line and cuts it where it is too long for anybody to read.
+func fit(s string) string { return format.Fit(format.Clean(s), maxLine) }
+
+// cleanLines cleans a text of several lines. Those after the first have a bar in front, so that no text can add a line that looks
+// like one of bothy's own.
 func cleanLines(s string) string {
 	lines := strings.Split(strings.TrimSpace(s), "\n")
-	for i, l := range lines {
-		lines[i] = format.Clean(l)
+	if more := len(lines) - maxLines; more > 0 {
+		lines = append(lines[:maxLines], fmt.Sprintf("... and %d lines more", more))
 	}
-	return strings.Join(lines, "\n  ")
+	for i, l := range lines {
+		lines[i] = fit(l)
+	}
+	return strings.Join(lines, "\n  | ")
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -59,11 +60,16 @@ func costRun(ctx context.Context, opts *CostOptions) error {
 	if err := cmdutil.OneOf("by", opts.By, groups...); err != nil {
 		return err
 	}
-	since, err := cmdutil.Moment("since", opts.Since, f.Now())
+	c, err := f.Client()
 	if err != nil {
 		return err
 	}
-	until, err := cmdutil.Moment("until", opts.Until, f.Now())
+	now := sync.OnceValues(func() (time.Time, error) { return c.Clock(ctx) })
+	since, err := cmdutil.Moment("since", opts.Since, now)
+	if err != nil {
+		return err
+	}
+	until, err := cmdutil.Moment("until", opts.Until, now)
 	if err != nil {
 		return err
 	}

@@ -2,11 +2,12 @@ package env
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/term"
 
@@ -33,27 +34,29 @@ func attach(ctx context.Context, f *cmdutil.Factory, name string, start wire.Exe
 	caught := make(chan os.Signal, 8)
 	signal.Notify(caught, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	defer signal.Stop(caught)
-	streams := client.ExecStreams{Stdout: f.IO.Out, Stderr: f.IO.Err, Signals: forward(ctx, caught, start.TTY, cancel)}
+	sent := forward(ctx, caught, start.TTY, cancel)
+	var said *wire.ExecResult // what the daemon said at the end
+	streams := client.ExecStreams{
+		// The command's own bytes, for whoever ran it.
+		Stdout: f.IO.Raw().Out, Stderr: f.IO.Raw().Err, Signals: sent.names, Stop: sent.stop,
+		Ended: func(r wire.ExecResult) { said = &r },
+	}
 	if start.Stdin {
 		streams.Stdin = f.IO.In
 	}
-	if start.TTY {
-		t, err := openTerminal(f)
-		if err != nil {
-			return err
-		}
-		defer t.close()
-		if start.Size, err = t.size(); err != nil {
-			return err
-		}
-		streams.Resize = t.resizes(ctx)
+	if !start.TTY { // the keys of a terminal that is raw are the command's
+		streams.Suspend = suspensions(ctx)
 	}
-	code, err := c.Exec(ctx, name, start, streams)
+	code, err := onTerminal(ctx, f, c, name, start, streams)
+	if stopped := sent.stopped(); stopped != nil {
+		tellStopped(f, name, said)
+		return cmdutil.Exit(stopped.ExitCode())
+	}
 	if err != nil {
-		if cause, ok := errors.AsType[cmdutil.Interrupted](context.Cause(ctx)); ok {
-			return cmdutil.Exit(cause.ExitCode())
-		}
 		return err
+	}
+	if said != nil && said.Ended != nil {
+		tellEnded(f, name, *said.Ended)
 	}
 	if code != 0 {
 		return cmdutil.Exit(code)
@@ -61,25 +64,65 @@ func attach(ctx context.Context, f *cmdutil.Factory, name string, start wire.Exe
 	return nil
 }
 
-// forward passes signals on by name until ctx ends. The second signal cancels, and so does the loss of the terminal
-// that a TTY is for.
-func forward(ctx context.Context, caught <-chan os.Signal, tty bool, cancel context.CancelCauseFunc) <-chan string {
-	names := make(chan string, 1)
+// onTerminal runs the command, with the terminal made ready for it and put back when it is to have one.
+func onTerminal(ctx context.Context, f *cmdutil.Factory, c *client.Client, name string, start wire.ExecStart, streams client.ExecStreams) (int, error) {
+	if start.TTY {
+		t, err := openTerminal(f)
+		if err != nil {
+			return 0, err
+		}
+		defer t.close()
+		if start.Size, err = t.size(); err != nil {
+			return 0, err
+		}
+		streams.Resize = t.resizes(ctx)
+	}
+	return c.Exec(ctx, name, start, streams)
+}
+
+// stopFor is how long the daemon may take to say what became of a command that it was told to end.
+const stopFor = 10 * time.Second
+
+// forwarded is how signals are passed on.
+type forwarded struct {
+	names chan string
+	stop  chan struct{} // closed to have the command ended
+	by    atomic.Pointer[cmdutil.Interrupted]
+}
+
+// stopped gives the signal by which the command was to be ended; nil when there was none.
+func (w *forwarded) stopped() *cmdutil.Interrupted { return w.by.Load() }
+
+// forward passes signals on by name until ctx ends. The second signal has the command ended, and the third, or a daemon that
+// says nothing, ends the connection to it; the loss of the terminal that a TTY is for does so at once.
+func forward(ctx context.Context, caught <-chan os.Signal, tty bool, cancel context.CancelCauseFunc) *forwarded {
+	w := &forwarded{names: make(chan string, 1), stop: make(chan struct{})}
 	go func() {
+		var late <-chan time.Time
 		for count := 1; ; count++ {
 			select {
 			case <-ctx.Done():
 				return
+			case <-late:
+				cancel(*w.by.Load())
+				return
 			case s := <-caught:
-				if count > 1 || (tty && s == syscall.SIGHUP) {
+				lost := tty && s == syscall.SIGHUP
+				if count == 1 && !lost {
+					w.names <- signalNames[s] // There is room: it is the only one.
+					continue
+				}
+				w.by.Store(&cmdutil.Interrupted{Signal: s})
+				if lost || count > 2 {
 					cancel(cmdutil.Interrupted{Signal: s})
 					return
 				}
-				names <- signalNames[s] // There is room: it is the only one.
+				close(w.stop)
+				late = time.After(stopFor)
 			}
 		}
 	}()
-	return names
+	return w
 }
 
 // terminal is the one that a TTY inside is shown on. Without a terminal here it does nothing.
@@ -93,7 +136,7 @@ type terminal struct {
 func openTerminal(f *cmdutil.Factory) (*terminal, error) {
 	t := &terminal{winch: make(chan os.Signal, 1)}
 	in, _ := f.IO.In.(*os.File)
-	if out, ok := f.IO.Out.(*os.File); ok && f.IO.OutTTY {
+	if out, ok := f.IO.Raw().Out.(*os.File); ok && f.IO.OutTTY {
 		t.out = out
 	}
 	if in == nil || !f.IO.InTTY {
@@ -107,7 +150,7 @@ func openTerminal(f *cmdutil.Factory) (*terminal, error) {
 		return nil, fmt.Errorf("make terminal raw: %w", err)
 	}
 	t.in, t.saved = in, saved
-	signal.Notify(t.winch, syscall.SIGWINCH)
+	notifyResize(t.winch)
 	return t, nil
 }
 

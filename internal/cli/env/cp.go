@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bothy-env/bothy/internal/cli/cmdutil"
+	"github.com/bothy-env/bothy/internal/cli/source"
 )
 
 // CpOptions are the arguments of cp.
@@ -15,6 +16,8 @@ type CpOptions struct {
 	Factory  *cmdutil.Factory
 	Src, Dst string
 	User     string
+	// Exclude are patterns of what is left out.
+	Exclude source.Exclude
 }
 
 // NewCmdCp makes `bothy cp`.
@@ -31,13 +34,25 @@ As with cp -r:
   - a folder becomes DST, or goes into DST when that is a folder; with /. at the end of SRC only what is in it goes there;
   - DST with a slash at its end must be a folder, or become one; the folder that DST is in must exist.
 A folder that is copied to - comes as a tar; from - one file is made.
+A PATH in ENV may hold *, ? and [...]. Quote it, so that your shell leaves it alone.
+SRC may itself be a link: cp follows it. Links inside a folder are copied as links.
 
-What comes out of an environment is not trusted: nothing is written outside of DST, links that lead out of it, devices and
-pipes are left out and named, and the command then fails. Links here that lead out of SRC are refused before anything is sent.
+cp keeps times, rights, and the setgid and sticky bits of folders. It keeps the holes of sparse files (into an environment, if
+the image has GNU tar); they count toward the limit of a copy. It drops owners, set-user-ID and set-group-ID bits of files and
+extended attributes, and says of which files. A file that changes while cp reads it is copied and named. Zeros at the end replace
+what such a file lost.
+
+Files from an environment are untrusted. bothy writes inside the new folder only, and never through a link. It skips links
+that point outside the new folder, entries behind a link, devices and pipes, lists them, and exits with an error. A link that comes
+back by the name of the folder (self -> ../src in src) is made to lead there directly. With /. at the end of SRC the new folder is DST: its files may be replaced.
+If a file inside cannot be read, bothy names it, says what was copied, and exits with an error.
+cp to an environment reads all of SRC first: if a file cannot be read, or SRC is over the limit, nothing is sent.
 A local path with a colon in it is written with ./ in front.`,
 		Example: `  bothy cp web:out/app.deb .
   bothy cp ./src web:
   bothy cp ./src/. web:/workspace/src
+  bothy cp --exclude node_modules --exclude '*.o' . web:
+  bothy cp 'web:../*.deb' .
   bothy cp web:/var/log/dpkg.log - | tail
   echo hello | bothy cp - web:greeting.txt`,
 		Args:              cmdutil.Args(2, 2, "a source and a destination, one of them ENV:PATH"),
@@ -51,6 +66,7 @@ A local path with a colon in it is written with ./ in front.`,
 		},
 	}
 	cmd.Flags().StringVarP(&opts.User, "user", "u", "", "`user` inside who reads, or who is to own the files (default: the environment's first)")
+	cmd.Flags().StringArrayVar((*[]string)(&opts.Exclude), "exclude", nil, "leave out files and folders by `pattern`, such as *.o or build/tmp; may be given again")
 	return cmd
 }
 
@@ -98,6 +114,11 @@ func cpRun(ctx context.Context, opts *CpOptions) error {
 		return cmdutil.Usagef("cp: got %q and %q, want one of them as ENV:PATH", opts.Src, opts.Dst).WithHint("bothy cp FILE ENV:")
 	case opts.Src == "" || opts.Dst == "":
 		return cmdutil.Usagef("cp: a path is empty")
+	case out && opts.Dst == "-" && len(opts.Exclude) > 0:
+		return cmdutil.Usagef("cp: --exclude does not apply to what is copied to -").WithHint("bothy exec %s -- tar --exclude PATTERN -cf - FOLDER", src.env)
+	}
+	if err := opts.Exclude.Check(); err != nil {
+		return cmdutil.Usagef("--exclude: %w", err)
 	}
 	c, err := opts.Factory.Client()
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/bothy-env/bothy/internal/api/wire"
 	"github.com/bothy-env/bothy/internal/cli/cmdutil"
+	"github.com/bothy-env/bothy/internal/cli/format"
 	"github.com/bothy-env/bothy/internal/cli/source"
 	"github.com/bothy-env/bothy/internal/client"
 )
@@ -33,7 +34,12 @@ type payload struct {
 	folder bool
 	files  int
 	bytes  int64
-	write  func(ctx context.Context, w io.Writer, as string, progress func(int64)) error
+	// size is what it has as a tar, at most; notes say what of it will not arrive as it is.
+	size  int64
+	notes []string
+	// sparse says that it has long holes. They count like what is stored: the daemon's limit is of what the files have in the end.
+	sparse bool
+	write  func(ctx context.Context, w io.Writer, as string, report source.Report) error
 	close  func()
 }
 
@@ -43,6 +49,13 @@ func (x *copier) toEnvironment(ctx context.Context, dst remote) error {
 		return err
 	}
 	defer load.close()
+	how := "copy it in parts, or leave files out with --exclude"
+	if load.sparse {
+		how = fmt.Sprintf("tar -cSf - FILE | bothy exec %s -- tar -xSf -    counts no holes", dst.env)
+	}
+	if err := checkSize(ctx, x.client, load.size, how); err != nil {
+		return err
+	}
 	env, err := x.client.Get(ctx, dst.env)
 	if err != nil {
 		return err
@@ -74,23 +87,24 @@ func (x *copier) toEnvironment(ctx context.Context, dst remote) error {
 		}
 		dir, as = path.Dir(to), path.Base(to)
 	}
-	if err := x.send(ctx, env, dir, as, load); err != nil {
+	notes, err := x.send(ctx, env, dir, as, load)
+	if err != nil {
 		return err
 	}
-	return x.done(Copied{env.Name, path.Join(dir, as), load.files, load.bytes})
+	return x.done(Copied{env.Name, path.Join(dir, as), load.files, load.bytes, append(load.notes, notes...)})
 }
 
 // lookUp tells what is at a path inside. Where there is no shell to ask, the first entry of a copy tells.
 func (x *copier) lookUp(ctx context.Context, env wire.Environment, to string) (int, error) {
 	start := wire.ExecStart{Command: append(lookup[:len(lookup):len(lookup)], to), User: x.opts.User}
-	code, err := x.client.Exec(ctx, env.ID, start, client.ExecStreams{})
+	code, err := x.client.Exec(ctx, client.ID(env.ID), start, client.ExecStreams{})
 	if err == nil && code >= isFolder && code <= isMissing {
 		return code, nil
 	}
 	if err == nil && code != 126 && code != 127 {
 		return 0, fmt.Errorf("look up %s: the shell inside gave exit code %d", x.opts.Dst, code)
 	}
-	stream, copyErr := x.client.CopyFrom(ctx, env.ID, to, x.opts.User)
+	stream, copyErr := x.client.CopyFrom(ctx, client.ID(env.ID), to, x.opts.User)
 	if client.CodeOf(copyErr) == wire.CodeNotFound {
 		return isMissing, nil
 	}
@@ -108,48 +122,78 @@ func (x *copier) lookUp(ctx context.Context, env wire.Environment, to string) (i
 	return isFile, nil
 }
 
-func (x *copier) send(ctx context.Context, env wire.Environment, dir, as string, load payload) error {
-	progress := x.opts.Factory.Progress()
-	if !x.opts.Factory.IO.Live() {
-		progress = quiet
-	}
+func (x *copier) send(ctx context.Context, env wire.Environment, dir, as string, load payload) (notes []string, err error) {
+	progress := transfer(x.opts.Factory)
 	progress.Phase("copying")
-	r, w := io.Pipe()
-	go func() {
-		w.CloseWithError(load.write(ctx, w, as, func(done int64) { progress.Bytes(done, load.bytes) }))
-	}()
-	err := x.client.CopyTo(ctx, env.ID, dir, x.opts.User, r)
-	_ = r.CloseWithError(io.ErrClosedPipe) // ends the writer when the daemon did not read to the end
+	var moving flux
+	err = sendTar(ctx, x.client, env, dir, x.opts.User, func(w io.Writer) error {
+		return load.write(ctx, w, as, source.Report{Bytes: func(done int64) { progress.Bytes(done, load.bytes) }, Changed: moving.sent})
+	})
 	progress.Stop(err == nil)
+	if err != nil {
+		return nil, err
+	}
+	return moving.notes(), nil
+}
+
+// sendTar sends a tar as write makes it. When there is no error, write has returned.
+func sendTar(ctx context.Context, c *client.Client, env wire.Environment, dir, user string, write func(io.Writer) error) error {
+	r, w := io.Pipe()
+	go func() { w.CloseWithError(write(w)) }()
+	err := c.CopyTo(ctx, client.ID(env.ID), dir, user, r)
+	if err == nil {
+		// The daemon has read to the end of the archive. What may follow is padding, and the end itself.
+		_, err = io.Copy(io.Discard, r)
+	}
+	_ = r.CloseWithError(io.ErrClosedPipe) // ends the writer when the daemon did not read to the end
 	return err
+}
+
+// leastSize is the size from which a copy is compared with the daemon's limit before it begins: no limit is below it.
+const leastSize = 1 << 20
+
+// checkSize returns an error when a copy of size bytes is over the daemon's limit. how says what to do about it.
+func checkSize(ctx context.Context, c *client.Client, size int64, how string) error {
+	if size <= leastSize {
+		return nil
+	}
+	v, err := c.Version(ctx)
+	if err != nil || v.MaxCopyBytes == 0 || size <= v.MaxCopyBytes {
+		return err
+	}
+	return &cmdutil.Error{
+		Code:     wire.CodeTooLarge,
+		Sentence: fmt.Sprintf("the copy has %s, and this daemon accepts %s in one copy; nothing was copied", format.Bytes(size), format.Bytes(v.MaxCopyBytes)),
+		Hint:     how + ", or raise max_copy_mib in bothyd's configuration",
+	}
 }
 
 // cpHints are the next things to do when a folder cannot be copied.
 var cpHints = sourceHints{
 	noFolder: "cp takes a file or a folder that is there, or - for the input",
-	leadsOut: "Take the link out of the folder, and copy by itself what it leads to.",
-	noRights: "Let yourself read it.",
+	noRights: "make them readable, or leave them out with --exclude",
+	tooMany:  "copy it in parts, or leave files out with --exclude",
 }
 
 // load opens what is to be sent.
 func (x *copier) load(ctx context.Context) (payload, error) {
 	src := x.opts.Src
 	if src == "-" {
-		return spool(ctx, x.opts.Factory.IO.In)
+		return spool(ctx, x.opts.Factory)
 	}
 	info, err := os.Stat(src)
 	if err != nil {
 		return payload{}, local("read source", err)
 	}
 	if info.IsDir() {
-		tree, err := source.Folder(src)
+		tree, err := source.Folder(src, x.opts.Exclude)
 		if err != nil {
 			return payload{}, sourceFault(err, cpHints)
 		}
-		for _, s := range tree.Skipped {
-			x.opts.Factory.Note("not copied: %s is no file, folder or link", s)
-		}
-		return payload{name: filepath.Base(tree.Dir), folder: true, files: tree.Files, bytes: tree.Bytes, write: tree.WriteTar, close: func() {}}, nil
+		return payload{
+			name: filepath.Base(tree.Dir), folder: true, files: tree.Files, bytes: tree.Bytes, size: tree.TarBytes(), notes: tree.Notes(),
+			sparse: len(tree.Sparse) > 0, write: tree.WriteTar, close: func() {},
+		}, nil
 	}
 	if !info.Mode().IsRegular() {
 		return payload{}, cmdutil.Usagef("cp: %s is no file or folder; use - for the standard input", src)
@@ -161,11 +205,14 @@ func (x *copier) load(ctx context.Context) (payload, error) {
 	if err != nil {
 		return payload{}, local("open source", err)
 	}
-	return single(f, filepath.Base(src))
+	load, err := single(f, filepath.Base(src))
+	told := source.Told(src, info)
+	load.notes, load.sparse = told.Notes(), len(told.Sparse) > 0
+	return load, err
 }
 
 // spool keeps the input in a file, because an archive says the size before the content.
-func spool(ctx context.Context, in io.Reader) (payload, error) {
+func spool(ctx context.Context, factory *cmdutil.Factory) (payload, error) {
 	f, err := os.CreateTemp("", "bothy-cp-")
 	if err != nil {
 		return payload{}, fmt.Errorf("keep input: %w", err)
@@ -174,7 +221,11 @@ func spool(ctx context.Context, in io.Reader) (payload, error) {
 	if err := os.Remove(f.Name()); err != nil {
 		return payload{}, errors.Join(fmt.Errorf("keep input: %w", err), f.Close())
 	}
+	progress := piped(factory, factory.IO.InTTY)
+	progress.Phase("reading the input")
+	in := &counted{r: factory.IO.In, report: progress.Bytes}
 	_, err = cmdutil.Read(ctx, func() (int64, error) { return io.Copy(f, in) })
+	progress.Stop(err == nil)
 	if ctx.Err() != nil {
 		return payload{}, context.Cause(ctx) // the file stays open: the input may still be written to it
 	}
@@ -197,9 +248,9 @@ func single(f *os.File, name string) (payload, error) {
 		return payload{}, errors.Join(local("read source", err), f.Close())
 	}
 	return payload{
-		name: name, files: 1, bytes: info.Size(),
-		write: func(_ context.Context, w io.Writer, as string, progress func(int64)) error {
-			return source.WriteFile(w, as, f, info, progress)
+		name: name, files: 1, bytes: info.Size(), size: info.Size(),
+		write: func(_ context.Context, w io.Writer, as string, report source.Report) error {
+			return source.WriteFile(w, as, f, info, report)
 		},
 		close: func() { _ = f.Close() }, // opened to read
 	}, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -20,6 +21,7 @@ type DownOptions struct {
 	Factory      *cmdutil.Factory
 	Names        []string
 	All, Yes     bool
+	AllTenants   bool
 	Wait, Detach bool
 }
 
@@ -28,21 +30,34 @@ func NewCmdDown(f *cmdutil.Factory, runF func(context.Context, *DownOptions) err
 	opts := &DownOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "down ENV...",
-		Short: "Give environments back: all that they are made of is removed",
-		Long: `Give environments back, in whatever state they are, and wait until all that they were made of is gone.
-What is in them is lost; bothy cp saves files before. Giving back what is going or gone is no error.`,
+		Short: "Delete environments",
+		Long: `Deletes environments in any state and waits until every resource is gone. Their files are lost: copy what you need
+with bothy cp first. Deleting an environment that is already gone succeeds.
+
+You may delete an environment that you own or that is shared with you. --all deletes your own only. With the platform role,
+--as-platform REASON deletes any, and the reason goes on record.
+
+A name means an environment of your own tenant. With the platform role, TENANT/NAME or --tenant names another tenant's.`,
 		Example: `  bothy down web
   bothy down web db --detach
-  bothy down --all --yes`,
+  bothy down --all --yes
+  bothy down acme/web`,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: f.CompleteEnvironments(-1, false),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.Names = args
+			opts.All = opts.All || opts.AllTenants
 			switch {
 			case opts.All && len(args) > 0:
 				return cmdutil.Usagef("--all and names of environments exclude each other")
+			case opts.AllTenants && f.Tenant != "":
+				return cmdutil.Usagef("--all-tenants and --tenant exclude each other")
+			case opts.AllTenants && f.AsPlatform == "":
+				return cmdutil.Usagef("--all-tenants deletes what is not yours: it needs --as-platform").WithHint(`bothy down --all-tenants --yes --as-platform "REASON"`)
 			case !opts.All && len(args) == 0:
 				return cmdutil.Usagef("bothy down: got nothing, want names of environments or --all").WithHint("bothy ls")
+			case slices.Contains(args, ""):
+				return cmdutil.Usagef("bothy down: got an empty argument, want names of environments or --all").WithHint("bothy ls")
 			case opts.Detach && cmd.Flags().Changed("wait") && opts.Wait:
 				return cmdutil.Usagef("--wait and --detach exclude each other")
 			}
@@ -54,10 +69,11 @@ What is in them is lost; bothy cp saves files before. Giving back what is going 
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVarP(&opts.All, "all", "a", false, "all environments that ls shows")
-	flags.BoolVarP(&opts.Yes, "yes", "y", false, "do not ask (--all asks on a terminal and needs this elsewhere)")
-	flags.BoolVar(&opts.Wait, "wait", true, "wait until they are gone")
-	flags.BoolVarP(&opts.Detach, "detach", "d", false, "return as soon as it is recorded that they go")
+	flags.BoolVarP(&opts.All, "all", "a", false, "Delete every environment that you own")
+	flags.BoolVar(&opts.AllTenants, "all-tenants", false, "Delete every environment of every tenant, warm ones of pools included (platform role, with --as-platform)")
+	flags.BoolVarP(&opts.Yes, "yes", "y", false, "Skip the confirmation (required for --all without a terminal)")
+	flags.BoolVar(&opts.Wait, "wait", true, "Wait until every resource is gone")
+	flags.BoolVarP(&opts.Detach, "detach", "d", false, "Return as soon as the deletion is recorded")
 	return cmd
 }
 
@@ -108,16 +124,16 @@ func downRun(ctx context.Context, opts *DownOptions) error {
 func (opts *DownOptions) everything(ctx context.Context, c *client.Client) error {
 	f := opts.Factory
 	if !opts.Yes && !f.IO.InTTY {
-		return cmdutil.Usagef("--all needs --yes where nobody can be asked").WithHint("bothy down --all --yes")
+		return cmdutil.Usagef("cannot delete all environments: there is no terminal to confirm at").WithHint("bothy down %s", opts.everyone())
 	}
-	envs, err := c.List(ctx, client.ListOptions{})
+	envs, err := c.List(ctx, client.ListOptions{AllTenants: opts.AllTenants, Mine: !opts.AllTenants})
 	if err != nil {
 		return err
 	}
 	var names []string
 	for _, env := range envs {
-		opts.Names = append(opts.Names, env.ID)
-		names = append(names, format.Clean(env.Name))
+		opts.Names = append(opts.Names, client.ID(env.ID))
+		names = append(names, opts.called(env))
 	}
 	if opts.Yes || len(names) == 0 {
 		return nil
@@ -129,6 +145,25 @@ func (opts *DownOptions) everything(ctx context.Context, c *client.Client) error
 	return err
 }
 
+// everyone are the flags that delete all without asking.
+func (opts *DownOptions) everyone() string {
+	if opts.AllTenants {
+		return `--all-tenants --yes --as-platform "REASON"`
+	}
+	return "--all --yes"
+}
+
+// called is an environment's name, as TENANT/NAME where several tenants' are listed.
+func (opts *DownOptions) called(env wire.Environment) string { return nameOf(env, opts.AllTenants) }
+
+// nameOf is an environment's name; with its tenant it can be pasted whoever's it is. What a pool keeps has no tenant.
+func nameOf(env wire.Environment, tenants bool) string {
+	if tenants && env.Tenant != "" {
+		return format.Clean(env.Tenant + "/" + env.Name)
+	}
+	return format.Clean(env.Name)
+}
+
 // waitGone follows one until it is gone; env is the last that was seen.
 func waitGone(ctx context.Context, c *client.Client, env wire.Environment, progress render.Progress) (wire.Environment, error) {
 	if env.State == "destroyed" {
@@ -137,7 +172,7 @@ func waitGone(ctx context.Context, c *client.Client, env wire.Environment, progr
 	progress.Phase("removing " + env.Name)
 	var reason string
 	first := true
-	err := c.Watch(ctx, env.ID, 0, func(u wire.Update) error {
+	err := c.Watch(ctx, client.ID(env.ID), 0, func(u wire.Update) error {
 		env = u.Environment
 		events := u.Events
 		if first && len(events) > 1 {
@@ -163,7 +198,7 @@ func (opts *DownOptions) print(envs []wire.Environment) error {
 			if env.State == "destroyed" {
 				said = "is gone, " + format.Money(env.Cost.AccruedMicros, env.Cost.Currency) + " in all"
 			}
-			fmt.Fprintf(w, "%s %s\n", format.Clean(env.Name), said)
+			fmt.Fprintf(w, "%s %s\n", opts.called(env), said)
 		}
 		return nil
 	})

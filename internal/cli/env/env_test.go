@@ -75,6 +75,7 @@ func TestExecArguments(t *testing.T) {
 		{"no --", []string{"web", "id"}, env.ExecOptions{Name: "web", Command: []string{"id"}}},
 		{"interactive", []string{"-i", "web", "--", "sh"}, env.ExecOptions{Name: "web", Command: []string{"sh"}, Interactive: new(true)}},
 		{"not interactive", []string{"--interactive=false", "web", "--", "sh"}, env.ExecOptions{Name: "web", Command: []string{"sh"}, Interactive: new(false)}},
+		{"detached", []string{"-d", "web", "--", "make"}, env.ExecOptions{Name: "web", Command: []string{"make"}, Detach: true}},
 		{"-- inside", []string{"web", "--", "sh", "--", "x"}, env.ExecOptions{Name: "web", Command: []string{"sh", "--", "x"}}},
 	} {
 		got, err := parse(t, env.NewCmdExec, c.args...)

@@ -1,18 +1,47 @@
 package env
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 
 	"github.com/bothy-env/bothy/internal/api/wire"
 	"github.com/bothy-env/bothy/internal/cli/cmdutil"
+	"github.com/bothy-env/bothy/internal/cli/format"
 	"github.com/bothy-env/bothy/internal/cli/render"
 	"github.com/bothy-env/bothy/internal/client"
 )
 
-// quiet shows no progress.
-var quiet render.Progress = render.Nothing{}
+// transfer shows how a copy goes on: without a terminal only of one that takes long.
+func transfer(f *cmdutil.Factory) render.Progress {
+	if f.JSON() {
+		return render.Nothing{}
+	}
+	return render.NewPatient(f.IO, f.Now)
+}
+
+// piped is the display for a transfer through a standard stream; none when that is the terminal itself.
+func piped(f *cmdutil.Factory, terminal bool) render.Progress {
+	if f.JSON() || terminal {
+		return render.Nothing{}
+	}
+	return render.NewHushed(f.IO, f.Now)
+}
+
+// warn tells of something of the user's that is not as it was. Machines are told as well: a line of JSON.
+func warn(f *cmdutil.Factory, notes ...string) {
+	for _, note := range notes {
+		if !f.JSON() {
+			f.Errf("%s\n", format.Clean(note))
+			continue
+		}
+		line, err := json.Marshal(map[string]any{"warning": map[string]string{"detail": note}})
+		if err == nil {
+			f.Errf("%s\n", line)
+		}
+	}
+}
 
 // local gives an error of this machine's files its code: what is not there is not found.
 func local(doing string, err error) error {

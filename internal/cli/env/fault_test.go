@@ -12,7 +12,8 @@ import (
 // The environment stands by then: "usage; nothing was done" would be wrong of whatever fails inside.
 func TestACopyThatFailsInsideIsNoUsageError(t *testing.T) {
 	inside := &client.Error{Code: wire.CodeInvalid, Sentence: "unpacking failed", Status: 422}
-	if err := uploadFailed(inside, wire.Environment{Name: "web"}, &source.Tree{Dir: "/src"}); cmdutil.ExitCode(err) != cmdutil.ExitFailed {
+	kept := &UpOptions{Keep: true}
+	if err := kept.uploadFailed(t.Context(), nil, inside, &wire.Environment{Name: "web"}, &source.Tree{Dir: "/src"}); cmdutil.ExitCode(err) != cmdutil.ExitFailed {
 		t.Errorf("up: %v has exit code %d, want 1", err, cmdutil.ExitCode(err))
 	}
 	if err := underWay(inside); cmdutil.ExitCode(err) != cmdutil.ExitFailed || err.Error() != inside.Sentence {

@@ -51,14 +51,16 @@ It is kept when the environment is gone. With --output json each line is a JSON 
 
 func logsRun(ctx context.Context, opts *LogsOptions) error {
 	f := opts.Factory
-	since, err := cmdutil.Moment("since", opts.Since, f.Now())
-	if err != nil {
-		return err
-	}
 	c, err := f.Client()
 	if err != nil {
 		return err
 	}
+	since, err := cmdutil.Moment("since", opts.Since, func() (time.Time, error) { return c.Clock(ctx) })
+	if err != nil {
+		return err
+	}
+	ctx, stop := f.IO.WhileRead(ctx, cmdutil.ExitReaderGone)
+	defer stop()
 	enc := json.NewEncoder(f.IO.Out)
 	enc.SetEscapeHTML(false)
 	err = c.Logs(ctx, opts.Name, since, opts.Follow, func(l wire.LogLine) error {
@@ -68,12 +70,15 @@ func logsRun(ctx context.Context, opts *LogsOptions) error {
 			}
 			return nil
 		}
-		text := l.Text
-		if f.IO.OutTTY {
-			text = format.Clean(text)
-		}
 		head := fmt.Sprintf("%s %-9s", l.At.Local().Format(time.TimeOnly), format.Clean(l.Source))
-		return f.Outf("%s %s\n", f.IO.Paint(iostreams.Dim, head), text)
+		if f.IO.OutTTY {
+			return f.Outf("%s %s\n", f.IO.Paint(iostreams.Dim, head), format.Clean(format.Strip(l.Text)))
+		}
+		// The sandbox's own bytes, for a file or another program.
+		if _, err := fmt.Fprintf(f.IO.Raw().Out, "%s %s\n", head, l.Text); err != nil {
+			return fmt.Errorf("write output: %w", err)
+		}
+		return nil
 	})
 	if _, interrupted := errors.AsType[cmdutil.Interrupted](err); interrupted && opts.Follow {
 		// Ctrl-C is how following ends.

@@ -18,6 +18,9 @@ import (
 type LsOptions struct {
 	Factory    *cmdutil.Factory
 	All, Quiet bool
+	AllTenants bool
+	// Mine lists the caller's own.
+	Mine bool
 }
 
 // NewCmdLs makes `bothy ls`.
@@ -27,23 +30,34 @@ func NewCmdLs(f *cmdutil.Factory, runF func(context.Context, *LsOptions) error) 
 		Use:     "ls",
 		Aliases: []string{"list"},
 		Short:   "List environments",
-		Long: `List environments, the newest first.
+		Long: `Lists the environments of your tenant, newest first. Deleted ones are left out. You see every environment of your tenant, and may
+use those that you own or that are shared with you: bothy share.
 
-LEFT is what is left of the lease, with ! when that is under 10 %; COST is what it has cost so far.`,
+LEFT is the time left of the lease, with ! when less than 10 % is left. COST is the cost so far.`,
 		Example: `  bothy ls
+  bothy ls --mine
   bothy ls --all
+  bothy ls --all-tenants
   bothy ls -q`,
 		Args:              cmdutil.Args(0, 0, "no arguments"),
 		ValidArgsFunction: cmdutil.NoComplete,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if opts.AllTenants && f.Tenant != "" {
+				return cmdutil.Usagef("--all-tenants and --tenant exclude each other")
+			}
+			if opts.AllTenants && opts.Mine {
+				return cmdutil.Usagef("--all-tenants and --mine exclude each other")
+			}
 			if runF != nil {
 				return runF(cmd.Context(), opts)
 			}
 			return lsRun(cmd.Context(), opts)
 		},
 	}
-	cmd.Flags().BoolVarP(&opts.All, "all", "a", false, "also those that are gone")
-	cmd.Flags().BoolVarP(&opts.Quiet, "quiet", "q", false, "names only, one a line")
+	cmd.Flags().BoolVarP(&opts.All, "all", "a", false, "Include deleted environments")
+	cmd.Flags().BoolVar(&opts.Mine, "mine", false, "List your own only")
+	cmd.Flags().BoolVar(&opts.AllTenants, "all-tenants", false, "List every tenant's, and warm ones of pools, as TENANT/NAME (platform role)")
+	cmd.Flags().BoolVarP(&opts.Quiet, "quiet", "q", false, "Print names only, one per line")
 	return cmd
 }
 
@@ -53,14 +67,14 @@ func lsRun(ctx context.Context, opts *LsOptions) error {
 	if err != nil {
 		return err
 	}
-	envs, err := c.List(ctx, client.ListOptions{All: opts.All})
+	envs, err := c.List(ctx, client.ListOptions{All: opts.All, AllTenants: opts.AllTenants, Mine: opts.Mine})
 	if err != nil {
 		return err
 	}
 	return f.Print(wire.EnvironmentList{Environments: envs}, func(w io.Writer) error {
 		if opts.Quiet {
 			for _, env := range envs {
-				fmt.Fprintln(w, format.Clean(env.Name))
+				fmt.Fprintln(w, nameOf(env, opts.AllTenants))
 			}
 			return nil
 		}
@@ -75,7 +89,7 @@ func lsRun(ctx context.Context, opts *LsOptions) error {
 				remaining = f.IO.Paint(iostreams.Yellow, remaining)
 			}
 			rows = append(rows, []string{
-				format.Clean(env.Name), f.IO.Paint(stateColor(env.State), format.Clean(env.State)), blueprintName(env), format.Clean(env.Size.Name),
+				nameOf(env, opts.AllTenants), f.IO.Paint(stateColor(env.State), format.Clean(env.State)), blueprintName(env), format.Clean(env.Size.Name),
 				remaining, format.Money(env.Cost.AccruedMicros, env.Cost.Currency), format.Clean(env.Owner),
 			})
 		}

@@ -27,8 +27,10 @@ func NewCmdShow(f *cmdutil.Factory, runF func(context.Context, *ShowOptions) err
 	opts := &ShowOptions{Factory: f}
 	return &cobra.Command{
 		Use:   "show ENV",
-		Short: "Show one environment: state, lease, cost",
-		Long:  "Show one environment by name or id: state, lease, cost. It works for those that are gone, too.",
+		Short: "Show one environment: state, lease, usage, cost",
+		Long: `Show one environment by name or id: state, lease, cost, and what it uses now of its CPUs, memory, processes and disk. Memory
+leaves out file pages that the kernel can drop; disk is what was written in the sandbox. Usage that the daemon cannot get within
+a second is unknown. It works for those that are gone, too.`,
 		Example: `  bothy show web
   bothy show web --output json`,
 		Args:              cmdutil.Args(1, 1, "the name of one environment"),
@@ -45,7 +47,7 @@ func NewCmdShow(f *cmdutil.Factory, runF func(context.Context, *ShowOptions) err
 
 func showRun(ctx context.Context, opts *ShowOptions) error {
 	f := opts.Factory
-	return cmdutil.Ask(f, func(c *client.Client) (wire.Environment, error) { return c.Get(ctx, opts.Name) },
+	return cmdutil.Ask(f, func(c *client.Client) (wire.Environment, error) { return c.GetUsed(ctx, opts.Name) },
 		func(w io.Writer, env wire.Environment) error { return format.Table(w, showRows(f, env)) })
 }
 
@@ -74,6 +76,7 @@ func showRows(f *cmdutil.Factory, env wire.Environment) [][]string {
 	add("Tenant", format.Clean(env.Tenant))
 	add("Team", format.Clean(env.Team))
 	add("Owner", format.Clean(env.Owner))
+	add("Shared with", shared(env))
 	add("Project", format.Clean(env.Project))
 	add("Pull request", format.Clean(env.PullRequest))
 	add("Pool", format.Clean(env.Pool))
@@ -83,11 +86,15 @@ func showRows(f *cmdutil.Factory, env wire.Environment) [][]string {
 	add("Blueprint", blueprintName(env))
 	add("Digest", env.Blueprint.Digest)
 	add("Size", fmt.Sprintf("%s: %g CPUs, %d MiB memory, %d processes", format.Clean(env.Size.Name), env.Size.CPUs, env.Size.MemoryMiB, env.Size.Pids))
+	for _, row := range usage(env) {
+		add(row[0], row[1])
+	}
 	add("Inputs", format.Pairs(env.Inputs))
 	add("Variables", format.Pairs(env.Vars))
 	add("Secrets", format.Clean(strings.Join(env.Secrets, ", ")))
 	add("Users", format.Clean(strings.Join(env.Users, ", ")))
 	add("Workspace", format.Clean(env.Workspace))
+	add("Source", sourceOf(f, env))
 	add("Created", env.CreatedAt.Local().Format(time.DateTime))
 	if env.ReadyAt != nil {
 		add("Ready", fmt.Sprintf("%s, after %.1fs", env.ReadyAt.Local().Format(time.DateTime), env.ReadyAt.Sub(env.CreatedAt).Seconds()))
@@ -106,6 +113,21 @@ func showRows(f *cmdutil.Factory, env wire.Environment) [][]string {
 	return rows
 }
 
+// sourceOf tells what was copied to the workspace, and how to copy when nothing was; "" when that is not known.
+func sourceOf(f *cmdutil.Factory, env wire.Environment) string {
+	switch s := env.Source; {
+	case s == nil:
+		return ""
+	case s.State == wire.SourceCopied && s.At != nil:
+		return fmt.Sprintf("copied by %s, %s", format.Clean(s.By), localTime(f, *s.At))
+	case s.State != wire.SourceNone:
+		return "" // a newer daemon's word
+	case env.State == "leased":
+		return fmt.Sprintf("none was copied; to copy this directory: %s cp ./. %s:", at(env), format.Clean(env.Name))
+	}
+	return "none was copied"
+}
+
 func lease(env wire.Environment) string {
 	ttl := time.Duration(env.Lease.TTLSeconds) * time.Second
 	if env.Lease.End == nil {
@@ -118,7 +140,7 @@ func lease(env wire.Environment) string {
 	case env.Lease.LeftSeconds <= 0:
 		return "over since " + end
 	case env.Lease.Warning:
-		return fmt.Sprintf("until %s, %s left: under 10 %%, bothy extend %s --by 30m", end, left(env), env.Name)
+		return fmt.Sprintf("until %s, %s left: under 10 %%, bothy extend %s --by 30m", end, left(env), format.Clean(env.Name))
 	}
 	return fmt.Sprintf("until %s, %s left", end, left(env))
 }

@@ -25,8 +25,8 @@ func NewCmdTouch(f *cmdutil.Factory, runF func(context.Context, *TouchOptions) e
 	return &cobra.Command{
 		Use:   "touch ENV",
 		Short: "Say that an environment is in use",
-		Long: `Say that an environment is in use, so that a lease that ends when it is idle (up --idle) goes on. Commands, copies and
-network traffic say so by themselves; touch is for what bothy cannot see. The end of the lease itself does not move.`,
+		Long: `Say that an environment is in use, so that a lease that ends when it is idle (up --idle) goes on. Commands, copies,
+network traffic and work (processor time over 5 % of a core) say so by themselves; touch is for what bothy cannot see. The end of the lease itself does not move.`,
 		Example:           "  bothy touch web",
 		Args:              cmdutil.Args(1, 1, "the name of one environment"),
 		ValidArgsFunction: f.CompleteEnvironments(1, false),

@@ -16,6 +16,7 @@ import (
 	"github.com/bothy-env/bothy/internal/cli/format"
 	"github.com/bothy-env/bothy/internal/cli/iostreams"
 	"github.com/bothy-env/bothy/internal/cli/render"
+	"github.com/bothy-env/bothy/internal/cli/source"
 	"github.com/bothy-env/bothy/internal/client"
 )
 
@@ -26,6 +27,8 @@ type UpOptions struct {
 	Blueprint, Size, Name, TTL string
 	Params                     []string
 	Project, PullRequest, Team string
+	// Share is "nobody", "team", "tenant" or empty.
+	Share string
 	// Idle and QueueTimeout are durations.
 	Idle, QueueTimeout string
 	NoQueue, Fresh     bool
@@ -35,8 +38,12 @@ type UpOptions struct {
 	// Source is a folder, "none", or empty.
 	Source    string
 	MaxSource string
-	Wait      bool
-	Detach    bool
+	// AllFiles copies what git ignores, too, Git the repository's .git.
+	AllFiles, Git bool
+	// Keep keeps an environment whose source could not be copied.
+	Keep   bool
+	Wait   bool
+	Detach bool
 }
 
 // NewCmdUp makes `bothy up`.
@@ -49,15 +56,17 @@ func NewCmdUp(f *cmdutil.Factory, runF func(context.Context, *UpOptions) error) 
 
 What is wanted comes from bothy.yaml in this folder or above it, up to the repository's root; flags
 override it, and without the file they are enough. The source is copied to the environment's workspace: what git tracks
-and what is new and not ignored, or the whole folder where there is no git. Without bothy.yaml it is the repository that
-this folder is in; outside of one nothing is copied unless --source names a folder.
+and what is new and not ignored, or, outside of a repository, the whole folder. .git is not copied unless you pass --git. Without
+bothy.yaml it is the repository that this folder is in; outside of one nothing is copied unless --source names a folder.
+Links are copied as links, wherever they lead. If the source cannot be read, nothing is asked for. If it cannot be copied, the
+environment is released again, unless you pass --keep.
 
 Where a pool keeps warm environments of the same blueprint, size and inputs, one of them is yours in milliseconds. Else
 one is made, and up says why. What waits for capacity is told its place in the queue and when it is expected to be ready.
 
-Ctrl-C loses nothing: the request goes on, and the command says how to drop it.
+Ctrl-C stops waiting. The request continues, and no source is copied; the command prints how to copy it and how to cancel.
 
-With --output json the environment is printed when it is ready, and nothing before.`,
+With --output json the environment is printed once: when it is ready, or when up fails after it was asked for.`,
 		Example: `  bothy up
   bothy up --blueprint build --size small --ttl 2h --source none
   bothy up --name web --param shm_mib=128
@@ -74,6 +83,11 @@ With --output json the environment is printed when it is ready, and nothing befo
 			if opts.NoQueue && opts.QueueTimeout != "" {
 				return cmdutil.Usagef("--no-queue and --queue-timeout exclude each other")
 			}
+			if opts.Share != "" {
+				if err := cmdutil.OneOf("share", opts.Share, shares...); err != nil {
+					return err
+				}
+			}
 			opts.Detach = opts.Detach || !opts.Wait
 			if runF != nil {
 				return runF(cmd.Context(), opts)
@@ -87,10 +101,11 @@ With --output json the environment is printed when it is ready, and nothing befo
 	flags.StringVarP(&opts.Name, "name", "n", "", "name to call it by (default: made up)")
 	flags.StringVar(&opts.TTL, "ttl", "", "how long to keep it, a `duration` such as 30m, 1h30m or 2d (default: the blueprint's)")
 	flags.StringArrayVarP(&opts.Params, "param", "p", nil, "input of the blueprint, `key=value`; may be given again")
-	flags.StringVar(&opts.Idle, "idle", "", "end the lease after so long without use, a `duration` such as 15m (default: never)")
+	flags.StringVar(&opts.Idle, "idle", "", "end the lease after so long without use, a `duration` such as 15m (default: never); use is a command, a copy, touch, network traffic, and work: over 5 % of a core, looked at every 30 s")
 	flags.StringVar(&opts.Project, "project", "", "what it is for, a `name` (default: the repository's)")
 	flags.StringVar(&opts.PullRequest, "pull-request", "", "pull request that it is for, a `number` or the forge's word")
 	flags.StringVar(&opts.Team, "team", "", "`team` to ask for, one of yours (default: your first)")
+	flags.StringVar(&opts.Share, "share", "", "Who may use and delete it beside you, its secrets included: nobody, team or tenant (default: the organisation's)")
 	flags.StringVar(&opts.QueueTimeout, "queue-timeout", "", "give up after waiting so long for capacity, a `duration` such as 10m (default: never)")
 	flags.BoolVar(&opts.NoQueue, "no-queue", false, "fail rather than wait for capacity")
 	flags.BoolVar(&opts.Fresh, "fresh", false, "make a new one even if a pool has a warm one")
@@ -99,9 +114,13 @@ With --output json the environment is printed when it is ready, and nothing befo
 	flags.BoolVar(&opts.DryRun, "dry-run", false, "only say what it would get and cost, and where it would wait")
 	flags.StringVar(&opts.Source, "source", "", "`folder` to copy to the workspace, or none (default: as bothy.yaml says, or the repository)")
 	flags.StringVar(&opts.MaxSource, "max-source", "512MiB", "largest source to copy, a `size` such as 512MiB or 2GiB")
+	flags.BoolVar(&opts.AllFiles, "all-files", false, "copy every file of the source, also those that git ignores")
+	flags.BoolVar(&opts.Git, "git", false, "copy the repository's .git as well, its config included")
+	flags.BoolVar(&opts.Keep, "keep", false, "keep the environment when the source cannot be copied")
 	flags.BoolVar(&opts.Wait, "wait", true, "wait until it is ready and the source is copied")
 	flags.BoolVarP(&opts.Detach, "detach", "d", false, "return as soon as the request is accepted; no source is copied")
 	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("blueprint", f.CompleteBlueprints(1)))
+	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("share", cmdutil.CompleteWords(shares...)))
 	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("size", f.CompleteSizes()))
 	return cmd
 }
@@ -117,6 +136,11 @@ func upRun(ctx context.Context, opts *UpOptions) error {
 	if err != nil {
 		return err
 	}
+	if want.tree != nil {
+		if err := checkSize(ctx, c, want.tree.TarBytes(), "leave files out"); err != nil {
+			return interruptedAs(err, "Nothing was asked for", "")
+		}
+	}
 	if opts.DryRun {
 		return opts.quote(ctx, c, want)
 	}
@@ -129,7 +153,7 @@ func upRun(ctx context.Context, opts *UpOptions) error {
 	env, _, err := c.Create(ctx, want.request, f.NewKey())
 	if err != nil {
 		progress.Stop(false)
-		return interruptedAs(want.blame(err), "It is not known whether the request was accepted", dropUnknown(want.request.Name))
+		return interruptedAs(want.blame(err), "It is not known whether the request was accepted", dropUnknown(want.request.Name)...)
 	}
 	if opts.Detach {
 		progress.Stop(true)
@@ -139,24 +163,49 @@ func upRun(ctx context.Context, opts *UpOptions) error {
 	env, err = waitReady(ctx, c, env, progress)
 	if err != nil {
 		progress.Stop(false)
-		return interruptedAs(err, fmt.Sprintf("The request goes on: see it with bothy show %s; to drop it: bothy down %[1]s", env.Name), "bothy down "+env.Name)
+		return opts.failed(env, stoppedWaiting(err, env, want.tree))
 	}
 	if want.tree != nil {
-		if err := upload(ctx, c, env, want.tree, progress); err != nil {
+		notes, err := upload(ctx, c, env, want.tree, progress)
+		if err != nil {
 			progress.Stop(false)
-			return uploadFailed(err, env, want.tree)
+			err = opts.uploadFailed(ctx, c, err, &env, want.tree)
+			return opts.failed(env, err)
 		}
+		defer warn(f, notes...)
 	}
 	progress.Stop(true)
-	return f.Print(env, func(w io.Writer) error { return summary(w, f, env, want, took) })
+	return f.Print(env, func(w io.Writer) error { return opts.summary(w, env, want, took) })
+}
+
+// failed tells machines, too, which environment an up that failed has asked for: its name may be made up.
+func (opts *UpOptions) failed(env wire.Environment, err error) error {
+	if !opts.Factory.JSON() {
+		return err
+	}
+	if printed := opts.Factory.Print(env, nil); printed != nil {
+		return errors.Join(err, printed)
+	}
+	return err
+}
+
+// stoppedWaiting says what becomes of a request whose up was interrupted, and of the source. Other errors stay as they are.
+func stoppedWaiting(err error, env wire.Environment, tree *source.Tree) error {
+	next := []string{fmt.Sprintf("bothy show %s    shows it", env.Name), fmt.Sprintf("bothy down %s    cancels it", env.Name)}
+	sentence := fmt.Sprintf("Stopped waiting; the request for %s continues", env.Name)
+	if tree != nil {
+		sentence += ", and the source was not copied"
+		next = append(next, fmt.Sprintf("%s    copies the source, once it is ready%s", copyCommand(env, tree), copyDiffers(tree)))
+	}
+	return interruptedAs(err, sentence, next...)
 }
 
 // accepted says what --detach left to be done.
 func (opts *UpOptions) accepted(env wire.Environment, want wanted) error {
 	f := opts.Factory
 	return f.Print(env, func(w io.Writer) error {
-		fmt.Fprintf(w, "%s is on its way (%s, %s)\n", f.IO.Paint(iostreams.Bold, format.Clean(env.Name)), blueprintName(env), env.Size.Name)
-		fmt.Fprintf(w, "  see it     bothy show %s\n  give back  bothy down %[1]s\n", env.Name)
+		fmt.Fprintf(w, "%s is on its way (%s, %s)\n", f.IO.Paint(iostreams.Bold, format.Clean(env.Name)), blueprintName(env), format.Clean(env.Size.Name))
+		fmt.Fprintf(w, "  see it     bothy show %s\n  give back  bothy down %[1]s\n", format.Clean(env.Name))
 		if want.tree != nil {
 			fmt.Fprintf(w, "  source     not copied; when it is ready: %s%s\n", format.Clean(copyCommand(env, want.tree)), copyDiffers(want.tree))
 		}
@@ -176,7 +225,7 @@ func waitReady(ctx context.Context, c *client.Client, env wire.Environment, prog
 	ready := errors.New("ready")
 	var reason string
 	var waiting place
-	err := c.Watch(ctx, env.ID, 0, func(u wire.Update) error {
+	err := c.Watch(ctx, client.ID(env.ID), 0, func(u wire.Update) error {
 		env = u.Environment
 		over := env.State == "leased" || env.State == "failed" || env.State == "destroying" || env.State == "destroyed"
 		if !over {
@@ -214,8 +263,10 @@ func failure(env wire.Environment) error {
 		Code:     wire.CodeProvision,
 		Sentence: env.Name + " was given back before it was ready",
 		Hint:     fmt.Sprintf("bothy logs %s    the full log", env.Name),
+		Next:     []string{fmt.Sprintf("bothy down %s    give it back", env.Name)},
 	}
 	if env.Failure == nil && env.State != "failed" {
+		e.Next = nil
 		return e
 	}
 	cause := env.Reason
@@ -225,33 +276,33 @@ func failure(env wire.Environment) error {
 		case strings.Contains(hint, "bothy logs "+env.Name): // the daemon's own way to name the log
 			e.Hint = hint
 		case hint != "":
-			e.Hint = hint + "\n" + e.Hint
+			e.Hint, e.Next = hint, append([]string{e.Hint}, e.Next...)
 		}
 	}
 	e.Sentence = env.Name + " failed: " + cause
-	e.Hint += fmt.Sprintf("\nbothy down %s    give it back", env.Name)
 	return e
 }
 
 // interruptedAs gives a signal's end a sentence of its own; any other error stays as it is.
-func interruptedAs(err error, sentence, next string) error {
+func interruptedAs(err error, sentence string, next ...string) error {
 	signal, ok := errors.AsType[cmdutil.Interrupted](err)
 	if !ok {
 		return err
 	}
-	return &cmdutil.Error{Code: cmdutil.CodeInterrupted, Sentence: sentence, Hint: next, Err: signal}
+	return &cmdutil.Error{Code: cmdutil.CodeInterrupted, Sentence: sentence, Hint: next[0], Next: next[1:], Err: signal}
 }
 
 // dropUnknown says how to drop a request that may have been accepted; name is "" when the daemon makes one up.
-func dropUnknown(name string) string {
+func dropUnknown(name string) []string {
 	if name == "" {
-		return "bothy ls    shows it if it was, and its name\nbothy down NAME    drops it"
+		return []string{"bothy ls    shows it if it was, and its name", "bothy down NAME    drops it"}
 	}
-	return fmt.Sprintf("bothy ls    shows %s if it was\nbothy down %[1]s    drops it", name)
+	return []string{fmt.Sprintf("bothy ls    shows %s if it was", name), fmt.Sprintf("bothy down %s    drops it", name)}
 }
 
 // summary tells how to get in, until when, and for how much.
-func summary(w io.Writer, f *cmdutil.Factory, env wire.Environment, want wanted, took time.Duration) error {
+func (opts *UpOptions) summary(w io.Writer, env wire.Environment, want wanted, took time.Duration) error {
+	f := opts.Factory
 	name := format.Clean(env.Name)
 	warm := ""
 	if env.Claimed {
@@ -266,10 +317,13 @@ func summary(w io.Writer, f *cmdutil.Factory, env wire.Environment, want wanted,
 		rows = append(rows, []string{"  at", "another daemon serves its host " + format.Clean(env.Host) + ": shell, exec, cp and logs are asked of it, with --host as above"})
 	}
 	if want.tree != nil {
-		rows = append(rows, []string{"  source", fmt.Sprintf("%s, %s, in %s", format.Count(want.tree.Files, "file"), format.Bytes(want.tree.Bytes), env.Workspace)})
+		rows = append(rows, []string{"  source", opts.described(want.tree) + ", in " + env.Workspace})
 	}
 	if env.Cold != "" {
 		rows = append(rows, []string{"  new", format.Clean(env.Cold)})
+	}
+	if with := shared(env); with != "" && env.Share != "nobody" {
+		rows = append(rows, []string{"  shared", "with " + with + ", who may use and delete it; to end that: " + at(env) + " share " + name + " --with nobody"})
 	}
 	if len(env.Secrets) > 0 {
 		rows = append(rows, []string{"  secrets", format.Clean(strings.Join(env.Secrets, ", ")) + ", in /run/bothy"})

@@ -20,7 +20,7 @@ func (opts *UpOptions) quote(ctx context.Context, c *client.Client, want wanted)
 	if err != nil {
 		return want.blame(err)
 	}
-	if err := f.Print(q, func(w io.Writer) error { return format.Table(w, quoteRows(f, q)) }); err != nil {
+	if err := f.Print(q, func(w io.Writer) error { return format.Table(w, opts.quoteRows(q, want)) }); err != nil {
 		return err
 	}
 	if r := q.Refusal; r != nil {
@@ -29,7 +29,8 @@ func (opts *UpOptions) quote(ctx context.Context, c *client.Client, want wanted)
 	return nil
 }
 
-func quoteRows(f *cmdutil.Factory, q wire.Quote) [][]string {
+func (opts *UpOptions) quoteRows(q wire.Quote, want wanted) [][]string {
+	f := opts.Factory
 	rows := [][]string{
 		{"Blueprint", format.Clean(q.Blueprint.Name + "@" + q.Blueprint.Version)},
 		{"Size", fmt.Sprintf("%s: %g CPUs, %d MiB memory", format.Clean(q.Size.Name), q.Size.CPUs, q.Size.MemoryMiB)},
@@ -47,6 +48,9 @@ func quoteRows(f *cmdutil.Factory, q wire.Quote) [][]string {
 	}
 	if q.ReadyAt != nil {
 		rows = append(rows, []string{"Ready", expected(f, *q.ReadyAt)})
+	}
+	if want.tree != nil {
+		rows = append(rows, []string{"Source", opts.described(want.tree) + ", from " + format.Clean(want.tree.Dir)})
 	}
 	return rows
 }

@@ -5,21 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/bothy-env/bothy/internal/api/wire"
 	"github.com/bothy-env/bothy/internal/cli/cmdutil"
 	"github.com/bothy-env/bothy/internal/cli/format"
-	"github.com/bothy-env/bothy/internal/cli/render"
 	"github.com/bothy-env/bothy/internal/cli/source"
 	"github.com/bothy-env/bothy/internal/cli/specfile"
-	"github.com/bothy-env/bothy/internal/client"
 	"github.com/bothy-env/bothy/internal/spec"
 )
 
@@ -43,7 +39,7 @@ func (opts *UpOptions) want(ctx context.Context) (wanted, error) {
 	}
 	r := wire.CreateRequest{
 		Blueprint: first(opts.Blueprint, s.Blueprint), Size: first(opts.Size, s.Size), Name: first(opts.Name, s.Name),
-		Team: opts.Team, PullRequest: opts.PullRequest, NoQueue: opts.NoQueue, NoPool: opts.Fresh,
+		Team: opts.Team, Share: first(opts.Share, s.Share), PullRequest: opts.PullRequest, NoQueue: opts.NoQueue, NoPool: opts.Fresh,
 		Inputs: maps.Clone(s.Params), Vars: maps.Clone(s.Env),
 	}
 	if opts.Blueprint != "" && opts.Blueprint != s.Blueprint {
@@ -81,16 +77,14 @@ func (opts *UpOptions) want(ctx context.Context) (wanted, error) {
 	if dir == "" {
 		return want, nil
 	}
-	tree, err := source.List(ctx, dir)
+	tree, err := source.List(ctx, dir, source.Options{AllFiles: opts.AllFiles, History: opts.Git})
 	if err != nil {
 		return wanted{}, sourceFault(err, upHints(dir))
 	}
 	if err := tree.Check(limit, format.Bytes); err != nil {
 		return wanted{}, &cmdutil.Error{Code: wire.CodeTooLarge, Sentence: err.Error(), Hint: "Let .gitignore leave them out, or raise --max-source.", Err: err}
 	}
-	for _, s := range tree.Skipped {
-		opts.Factory.Note("not copied: %s is no file, folder or link", format.Clean(s))
-	}
+	warn(opts.Factory, tree.Notes()...)
 	want.tree = &tree
 	return want, nil
 }
@@ -243,79 +237,9 @@ func projectOf(dir string) string {
 	return filepath.Base(abs)
 }
 
-// sourceHints are the next things to do when a folder cannot be copied.
-type sourceHints struct{ noFolder, leadsOut, noRights string }
-
-// upHints are those of up for the folder dir.
-func upHints(dir string) sourceHints {
-	h := sourceHints{noFolder: "--source takes a folder, or none", noRights: "Let yourself read it, or take --source none."}
-	h.leadsOut = "Take the link out of the folder, or take --source none."
-	if source.Repository(dir) != "" {
-		h.leadsOut = "Let .gitignore leave it out (git rm --cached when git tracks it), or take --source none."
-	}
-	return h
-}
-
-// sourceFault says what is wrong with a folder that is to be copied.
-func sourceFault(err error, hints sourceHints) error {
-	if _, ok := errors.AsType[cmdutil.Interrupted](err); ok {
-		return err
-	}
-	e := &cmdutil.Error{Code: wire.CodeInvalid, Sentence: err.Error(), Err: err}
-	_, leadsOut := errors.AsType[*source.LeadsOut](err)
-	switch {
-	case leadsOut:
-		e.Hint = hints.leadsOut
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
-		e.Hint = hints.noFolder
-	case errors.Is(err, fs.ErrPermission):
-		e.Hint = hints.noRights
-	}
-	return e
-}
-
 func first(a, b string) string {
 	if a != "" {
 		return a
 	}
 	return b
-}
-
-// upload streams the tree to the environment's workspace.
-func upload(ctx context.Context, c *client.Client, env wire.Environment, tree *source.Tree, progress render.Progress) error {
-	progress.Phase("copying source")
-	r, w := io.Pipe()
-	go func() {
-		w.CloseWithError(tree.WriteTar(ctx, w, "", func(done int64) { progress.Bytes(done, tree.Bytes) }))
-	}()
-	err := c.CopyTo(ctx, env.ID, env.Workspace, "", r)
-	// Ends the writer when the daemon did not read to the end.
-	_ = r.CloseWithError(io.ErrClosedPipe)
-	return err
-}
-
-// uploadFailed says that the environment stands all the same, with what of the source.
-func uploadFailed(err error, env wire.Environment, tree *source.Tree) error {
-	next := fmt.Sprintf("%s is ready, with a part of the source or none; to copy it: %s%s\nto drop it: bothy down %[1]s", env.Name, copyCommand(env, tree), copyDiffers(tree))
-	if _, ok := errors.AsType[cmdutil.Interrupted](err); ok {
-		return interruptedAs(err, "The copy of the source was cut off; a file may be there in part", next)
-	}
-	p := cmdutil.ProblemOf(underWay(err))
-	if p.Hint != "" {
-		next = p.Hint + "\n" + next
-	}
-	return &cmdutil.Error{Code: p.Code, Sentence: "copy source: " + p.Detail, Hint: next, Err: err}
-}
-
-// copyCommand is the command line that copies what is in the tree's folder.
-func copyCommand(env wire.Environment, tree *source.Tree) string {
-	return fmt.Sprintf("%s cp %s %s:", at(env), format.Word(tree.Dir+"/."), env.Name)
-}
-
-// copyDiffers says what that copies and up does not.
-func copyDiffers(tree *source.Tree) string {
-	if !tree.Git {
-		return ""
-	}
-	return " (with .git and what git ignores, which up leaves out)"
 }

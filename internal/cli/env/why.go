@@ -69,6 +69,9 @@ func showWhy(w io.Writer, f *cmdutil.Factory, why wire.Why) error {
 	if env.Cold != "" {
 		rows = append(rows, []string{"New", format.Clean(env.Cold)})
 	}
+	if env.Source != nil && env.Source.State == wire.SourceNone {
+		rows = append(rows, []string{"Source", sourceOf(f, env)})
+	}
 	if why.Next != "" {
 		rows = append(rows, []string{"Next", format.Clean(why.Next)})
 	}

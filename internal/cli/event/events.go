@@ -94,6 +94,8 @@ func eventsRun(ctx context.Context, opts *EventsOptions) error {
 		}
 		wanted.After = e.Seq
 	}
+	ctx, stop := f.IO.WhileRead(ctx, cmdutil.ExitReaderGone)
+	defer stop()
 	err = c.FollowEvents(ctx, wanted, opts.show)
 	if _, interrupted := errors.AsType[cmdutil.Interrupted](err); interrupted {
 		// Ctrl-C is how following ends.

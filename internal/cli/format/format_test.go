@@ -2,12 +2,8 @@ package format_test
 
 import (
 	"math"
-	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
-
-	"pgregory.net/rapid"
 
 	"github.com/bothy-env/bothy/internal/cli/format"
 )
@@ -83,44 +79,6 @@ func TestBytes(t *testing.T) {
 		if got, err := format.ParseBytes(s); err == nil {
 			t.Errorf("ParseBytes(%q) = %d, want an error", s, got)
 		}
-	}
-}
-
-func TestCleanLeavesNothingThatActsOnATerminal(t *testing.T) {
-	for s, want := range map[string]string{
-		"plain\ttext":                     "plain\ttext",
-		"\x1b[31mred\x1b[0m":              "red",
-		"\x1b]0;title\x07after":           "after",
-		"\x1b]8;;http://x\x1b\\link":      "link",
-		"a\rb\nc\x00d\x7f\x9b":            "abcd\ufffd",
-		"\u202egnp.exe":                   "gnp.exe",
-		"\x1b":                            "",
-		"\x1b[":                           "",
-		"\x1bP never ends":                "",
-		"\xff\xfe":                        "\ufffd\ufffd",
-		"gr\u00fc\u00dfe \u4e16\u754c":    "gr\u00fc\u00dfe \u4e16\u754c",
-		"\u009b31mC1 controls, as C1 CSI": "31mC1 controls, as C1 CSI",
-	} {
-		if got := format.Clean(s); got != want {
-			t.Errorf("Clean(%q) = %q, want %q", s, got, want)
-		}
-	}
-	rapid.Check(t, func(t *rapid.T) {
-		got := format.Clean(string(rapid.SliceOf(rapid.SampledFrom([]byte("\x1b[]0;\x07\\P\x9b\xc2m31a\n\r\t\x00"))).Draw(t, "bytes")))
-		if strings.ContainsAny(got, "\x1b\r\n\x00\u009b") || !utf8.ValidString(got) {
-			t.Errorf("Clean left %q", got)
-		}
-	})
-}
-
-func TestTableIgnoresColours(t *testing.T) {
-	var b strings.Builder
-	if err := format.Table(&b, [][]string{{"NAME", "STATE"}, {"\x1b[1mweb\x1b[0m", "ok"}, {"a-long-name", ""}}); err != nil {
-		t.Fatal(err)
-	}
-	want := "NAME         STATE\n\x1b[1mweb\x1b[0m          ok\na-long-name\n"
-	if b.String() != want {
-		t.Errorf("Table = %q, want %q", b.String(), want)
 	}
 }
 

@@ -23,7 +23,7 @@ func Money(micros int64, currency string) string {
 	if currency == "" || currency == "USD" {
 		return sign + "$" + amount
 	}
-	return sign + amount + " " + currency
+	return sign + amount + " " + Clean(currency)
 }
 
 // Rate prints a price per hour: "$0.0100/h".

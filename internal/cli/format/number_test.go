@@ -65,7 +65,7 @@ func TestCountNamesOneThingAlone(t *testing.T) {
 }
 
 func TestPairsAreSortedAndClean(t *testing.T) {
-	if got := format.Pairs(map[string]any{"b": 2, "a": "x\x1b[31m"}); got != "a=x b=2" {
+	if got := format.Pairs(map[string]any{"b": 2, "a": "x\x1b[31m"}); got != `a=x\u001b[31m b=2` {
 		t.Errorf("Pairs = %q", got)
 	}
 }

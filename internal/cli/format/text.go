@@ -6,13 +6,12 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 )
 
-// Clean makes text from elsewhere safe to show on a terminal: escape sequences and control
-// characters (a tab excepted) are taken out, so that no output can move the cursor or change the title.
-func Clean(s string) string {
+// Strip takes escape sequences and control characters (a tab excepted) out of a line that a program wrote for a terminal: colours
+// are honest there. Everything else is shown by Clean, which hides nothing.
+func Strip(s string) string {
 	if !strings.ContainsFunc(s, unsafe) && utf8.ValidString(s) {
 		return s
 	}
@@ -31,11 +30,6 @@ func Clean(s string) string {
 		i += size
 	}
 	return b.String()
-}
-
-// unsafe covers controls and the marks that reorder text on screen.
-func unsafe(r rune) bool {
-	return r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r))
 }
 
 // escapeLength is the length of the escape sequence that s begins with: CSI up to its final byte, OSC and
@@ -97,19 +91,22 @@ func Pairs[V any](in map[string]V) string {
 	return Clean(strings.Join(parts, " "))
 }
 
-// Table writes rows in columns, two blanks apart, no blanks at the ends of lines. Cells may be coloured.
+// Table writes rows in columns, two blanks apart, no blanks at the ends of lines. It cleans every cell; cells may be painted.
 func Table(w io.Writer, rows [][]string) error {
+	cells := make([][]string, len(rows))
 	var widths []int
-	for _, row := range rows {
+	for r, row := range rows {
 		for i, cell := range row {
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
+			cell = Clean(cell)
+			cells[r] = append(cells[r], cell)
 			widths[i] = max(widths[i], visible(cell))
 		}
 	}
 	var b strings.Builder
-	for _, row := range rows {
+	for _, row := range cells {
 		var line strings.Builder
 		for i, cell := range row {
 			line.WriteString(cell)
@@ -120,6 +117,3 @@ func Table(w io.Writer, rows [][]string) error {
 	_, err := io.WriteString(w, b.String())
 	return err
 }
-
-// visible is a text's width without its escape sequences.
-func visible(s string) int { return utf8.RuneCountInString(Clean(s)) }

@@ -6,6 +6,8 @@ import (
 	"os"
 
 	"golang.org/x/term"
+
+	"github.com/bothy-env/bothy/internal/cli/format"
 )
 
 // IO is what a command reads from and writes to.
@@ -16,6 +18,25 @@ type IO struct {
 	InTTY, OutTTY, ErrTTY bool
 	// Color allows colour and motion on the streams that are terminals.
 	Color bool
+
+	// raw is the IO that this one guards; nil when it guards none.
+	raw *IO
+}
+
+// Guarded gives an IO whose Out and Err pass nothing that acts on a terminal, but bothy's own paint. Commands get such a one, so that
+// none can forget to clean what others chose.
+func (s *IO) Guarded() *IO {
+	guarded := *s
+	guarded.Out, guarded.Err, guarded.raw = format.NewWriter(s.Out), format.NewWriter(s.Err), s
+	return &guarded
+}
+
+// Raw gives the streams themselves, for bytes of a user's own command or file, which must pass as they are.
+func (s *IO) Raw() *IO {
+	if s.raw == nil {
+		return s
+	}
+	return s.raw
 }
 
 // System gives the process's own streams. getenv tells NO_COLOR and TERM.
@@ -34,7 +55,7 @@ func (s *IO) Live() bool { return s.ErrTTY && s.Color }
 
 // Width is the error stream's width in cells, 80 when it cannot be told.
 func (s *IO) Width() int {
-	if f, ok := s.Err.(*os.File); ok {
+	if f, ok := s.Raw().Err.(*os.File); ok {
 		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
 			return w
 		}
@@ -62,5 +83,5 @@ func paint(allowed bool, color, text string) string {
 	if !allowed || text == "" {
 		return text
 	}
-	return "\x1b[" + color + "m" + text + "\x1b[0m"
+	return format.Paint(color, text)
 }

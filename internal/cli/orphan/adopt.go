@@ -22,13 +22,15 @@ func NewCmdAdopt(f *cmdutil.Factory, runF func(context.Context, *AdoptOptions) e
 	opts := &AdoptOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "adopt [ID...]",
-		Short: "Make orphans environments again, leased to whom their label names",
-		Long: `Make orphans environments again, by the ids of the environments that they were part of: each is leased to whom its label
-names, for as long as its blueprint's default. Answers with what is left undecided. Needs the platform role.
+		Short: "Keep orphans and doubted environments",
+		Long: `Keeps orphans and doubted environments, by the ids of their environments; --all keeps every one. Prints what is left to
+decide. Needs the platform role.
 
-Its size, tenant, team and project are those of its labels, its price is that of now. The labels of what was made for a pool
-name nobody, also if somebody has claimed it since: it becomes yours, in your tenant and team. Where labels tell no size that
-the blueprint has, its default size is taken. The event says what was not told by labels: bothy events.`,
+An orphan becomes an environment again. Its labels say whose it is, its size, tenant, team and project. It is leased from now
+for its blueprint's default time, at today's price; the names of its secrets and its variables are lost. A doubted lease
+continues for at least the time that it was asked for, from now. What was made for a pool may be anybody's: it is leased to
+you, in your tenant and team. See when each lease ends with: bothy ls. Where labels name no size that the blueprint has, the
+default size counts. The event says what labels did not tell: bothy events.`,
 		Example:           "  bothy orphans adopt k3v9x2ab\n  bothy orphans adopt --all",
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: f.CompleteOrphans(),

@@ -16,15 +16,17 @@ import (
 	"github.com/bothy-env/bothy/internal/client"
 )
 
-const about = `An orphan is what exists at the provider with this installation's label and is unknown to its database. As a rule it is
-removed a minute after it was first seen. After a database was lost or restored the daemon is in safe mode until somebody
-has decided, by adopt or purge (adopt --all also where nothing is unknown): nothing is removed, and environments from
-before it are left as they are but for what people ask. None is handed out, and no lease of theirs ends; when safe mode is
-over, leases end as recorded, and the pools get new ones for what was ready before. Needs the platform role.`
+const about = `An orphan is a resource with this installation's label that no environment accounts for. bothy removes the leftovers of
+its own tries a minute after it first sees them. A resource that the database does not know at all means that the database
+was lost or restored: the daemon enters safe mode. In safe mode nothing is removed and no lease from before ends. Every
+environment from before is doubted: it may be in use, or its lease may have been extended, though its row does not say so.
+Safe mode ends when somebody has decided on each orphan and each doubted environment, with adopt or purge. Extending or
+deleting an environment decides on it too. If nothing is left to decide, end safe mode with: bothy orphans adopt --all.
+Needs the platform role.`
 
 // NewCmdOrphans makes `bothy orphans`.
 func NewCmdOrphans(f *cmdutil.Factory) *cobra.Command {
-	cmd := cmdutil.Group("orphans", "Orphans: what exists and is unknown to the daemon")
+	cmd := cmdutil.Group("orphans", "Orphans: what exists and is unknown, and what is doubted")
 	cmd.Aliases = []string{"orphan"}
 	cmd.Long = about
 	cmd.Example = "  bothy orphans ls\n  bothy orphans adopt k3v9x2ab"
@@ -37,8 +39,8 @@ func NewCmdOrphans(f *cmdutil.Factory) *cobra.Command {
 // NewCmdLs makes `bothy orphans ls`.
 func NewCmdLs(f *cmdutil.Factory) *cobra.Command {
 	return cmdutil.Ls(&cobra.Command{
-		Short:   "List the orphans",
-		Long:    "List the orphans.\n\n" + about,
+		Short:   "List orphans and doubted environments",
+		Long:    "List orphans and doubted environments.\n\n" + about,
 		Example: "  bothy orphans ls",
 	}, func(ctx context.Context) error {
 		return cmdutil.Ask(f, func(c *client.Client) (wire.OrphanReport, error) { return c.Orphans(ctx) }, printReport(f))
@@ -51,20 +53,48 @@ func printReport(f *cmdutil.Factory) func(io.Writer, wire.OrphanReport) error {
 		if report.Safe {
 			fmt.Fprintf(w, "%s: nothing is removed until you decide: %s\n", f.IO.Paint(iostreams.Yellow, "safe mode"), format.Clean(report.Reason))
 		}
-		if len(report.Orphans) == 0 {
+		if len(report.Orphans)+len(report.Doubted) == 0 {
 			fmt.Fprintln(w, "Nothing is unknown.")
 			if report.Safe {
-				fmt.Fprintln(w, "When you have seen what there is (bothy ls --all), end safe mode with: bothy orphans adopt --all")
+				fmt.Fprintln(w, "Nothing is left to decide. When you have seen what there is (bothy ls --all), end safe mode with: bothy orphans adopt --all")
 			}
 			return nil
 		}
-		rows := [][]string{{"ENVIRONMENT", "KIND", "NAME", "HOST", "FIRST SEEN", "SEEN"}}
-		for _, o := range report.Orphans {
-			rows = append(rows, []string{
-				format.Clean(o.Environment), format.Clean(o.Kind), format.Clean(o.Name), format.Clean(o.Host),
-				o.FirstSeen.Local().Format(time.DateTime), format.Count(o.Sightings, "time"),
-			})
+		if err := printOrphans(w, report.Orphans); err != nil {
+			return err
 		}
-		return format.Table(w, rows)
+		return printDoubted(w, report.Doubted)
 	}
+}
+
+func printOrphans(w io.Writer, orphans []wire.Orphan) error {
+	if len(orphans) == 0 {
+		return nil
+	}
+	rows := [][]string{{"ENVIRONMENT", "KIND", "NAME", "HOST", "FIRST SEEN", "SEEN"}}
+	for _, o := range orphans {
+		rows = append(rows, []string{
+			format.Clean(o.Environment), format.Clean(o.Kind), format.Clean(o.Name), format.Clean(o.Host),
+			o.FirstSeen.Local().Format(time.DateTime), format.Count(o.Sightings, "time"),
+		})
+	}
+	return format.Table(w, rows)
+}
+
+// printDoubted tells of the environments from before that nobody has decided on.
+func printDoubted(w io.Writer, doubted []wire.Doubt) error {
+	if len(doubted) == 0 {
+		return nil
+	}
+	rows := [][]string{{"DOUBTED", "NAME", "STATE", "OWNER", "HOST", "WHAT IS KNOWN"}}
+	for _, d := range doubted {
+		rows = append(rows, []string{
+			format.Clean(d.Environment), format.Clean(d.Name), format.Clean(d.State), format.Clean(d.Owner), format.Clean(d.Host), format.Clean(d.Known),
+		})
+	}
+	if err := format.Table(w, rows); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(w, "Keep each with: bothy orphans adopt ID; delete it with: bothy orphans purge ID")
+	return err
 }

@@ -23,9 +23,9 @@ func NewCmdPurge(f *cmdutil.Factory, runF func(context.Context, *PurgeOptions) e
 	opts := &PurgeOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "purge [ID...]",
-		Short: "Remove orphans now",
-		Long: `Remove orphans now, by the ids of the environments that they were part of. What is in them is lost. Answers with what is
-left undecided. Needs the platform role.`,
+		Short: "Remove orphans and doubted environments now",
+		Long: `Removes orphans and doubted environments now, by the ids of their environments. Their files are lost. Prints what is left
+to decide. Needs the platform role.`,
 		Example:           "  bothy orphans purge k3v9x2ab --yes\n  bothy orphans purge --all --yes",
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: f.CompleteOrphans(),
@@ -47,7 +47,7 @@ left undecided. Needs the platform role.`,
 
 func purgeRun(ctx context.Context, opts *PurgeOptions) error {
 	f := opts.Factory
-	question := "Remove all orphans, with all that is in them?"
+	question := "Remove all orphans and all doubted environments, with all that is in them?"
 	if !opts.All {
 		question = "Remove the orphans of " + format.Count(len(opts.IDs), "environment") + ", with all that is in them?"
 	}

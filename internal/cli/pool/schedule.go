@@ -14,7 +14,7 @@ import (
 // days are the week as schedules write it, Monday first.
 var days = []string{"mon", "tue", "wed", "thu", "fri", "sat", "sun"}
 
-const wantSchedule = `DAYS FROM-UNTIL=TARGET in UTC, such as "mon-fri 08:00-18:00=5", "sat,sun 10:00-16:00=1" or "22:00-06:00=0"`
+const wantSchedule = `DAYS FROM-UNTIL=TARGET, such as "mon-fri 08:00-18:00=5", "sat,sun 10:00-16:00=1" or "22:00-06:00=0"`
 
 var scheduleRE = regexp.MustCompile(`^(?:([a-z,-]+) +)?((?:[01][0-9]|2[0-3]):[0-5][0-9])-((?:[01][0-9]|2[0-3]):[0-5][0-9]|24:00)=([0-9]+)$`)
 
@@ -61,10 +61,13 @@ func parseDays(text string) ([]string, bool) {
 	return on, true
 }
 
-func formatSchedule(t wire.ScheduledTarget) string {
+func formatSchedule(t wire.ScheduledTarget, zone string) string {
+	if zone == "" {
+		zone = "UTC"
+	}
 	on := "every day"
 	if len(t.Days) > 0 {
 		on = strings.Join(t.Days, ",")
 	}
-	return format.Clean(fmt.Sprintf("%d on %s %s-%s UTC", t.Target, on, t.From, t.Until))
+	return format.Clean(fmt.Sprintf("%d on %s %s-%s %s", t.Target, on, t.From, t.Until, zone))
 }

@@ -17,7 +17,7 @@ type SetOptions struct {
 	Factory *cmdutil.Factory
 	Name    string
 
-	Blueprint, Size         string
+	Blueprint, Size, Zone   string
 	Params, Schedule        []string
 	Target, Min, Max, Surge string
 	Pause                   bool
@@ -36,10 +36,11 @@ func NewCmdSet(f *cmdutil.Factory, runF func(context.Context, *SetOptions) error
 A new version of the blueprint, or other inputs, roll the pool over: new members first, as far as --surge and --max let
 them, else old ones go first. There are never fewer than --min nor more than --max, so --min must be less than --max.
 
-A schedule is DAYS FROM-UNTIL=TARGET in UTC: "mon-fri 08:00-18:00=5". The first that holds wins; --target holds else.
+A schedule is DAYS FROM-UNTIL=TARGET: "mon-fri 08:00-18:00=5". Its times are UTC, or those of --zone, summer time included.
+The first that holds wins; --target holds else.
 Of two pools that match one request, the first by name that has a warm one gives it. Needs the platform role.`,
 		Example: `  bothy pool set builders --blueprint build --size small --target 3
-  bothy pool set builders --target 1 --schedule 'mon-fri 08:00-18:00=5' --max 8 --pause
+  bothy pool set builders --target 1 --schedule 'mon-fri 08:00-18:00=5' --zone Europe/Berlin --max 8
   bothy pool set big --blueprint build@1.0.0 --size large --param shm_mib=512 --target 1 --min 1 --surge 1`,
 		Args:              cmdutil.Args(1, 1, "the name of one pool"),
 		ValidArgsFunction: f.CompletePools(1),
@@ -61,7 +62,8 @@ Of two pools that match one request, the first by name that has a warm one gives
 	flags.StringVar(&opts.Max, "max", "", "never more than this `number` at once, those that were taken not counted (default: the greatest target and --surge, or one more than that target where --min is as great)")
 	flags.StringVar(&opts.Surge, "surge", "", "how many above the target may exist while a new version is rolled out, a `number`, within --max (default: 0, or 1 where --min is the target)")
 	flags.BoolVar(&opts.Pause, "pause", false, "freeze idle members, so that they cost no CPU; taking one lasts a little longer")
-	flags.StringArrayVar(&opts.Schedule, "schedule", nil, "another target for a part of the week, `'DAYS FROM-UNTIL=TARGET'` in UTC; may be given again")
+	flags.StringArrayVar(&opts.Schedule, "schedule", nil, "another target for a part of the week, `'DAYS FROM-UNTIL=TARGET'`; may be given again")
+	flags.StringVar(&opts.Zone, "zone", "", "time zone of the schedule, a `name` such as Europe/Berlin (default: UTC)")
 	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("blueprint", f.CompleteBlueprints(1)))
 	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("size", f.CompleteSizes()))
 	return cmd
@@ -89,7 +91,7 @@ func (opts *SetOptions) present(ctx context.Context, c *client.Client) (wire.Poo
 	switch {
 	case err == nil:
 		return wire.PoolRequest{
-			Blueprint: p.Blueprint, Size: p.Size, Inputs: maps.Clone(p.Inputs), Target: p.Target, Schedule: p.Schedule,
+			Blueprint: p.Blueprint, Size: p.Size, Inputs: maps.Clone(p.Inputs), Target: p.Target, Schedule: p.Schedule, Zone: p.Zone,
 			Min: p.Min, Max: opts.keptMax(p), Surge: p.Surge, Pause: p.Pause,
 		}, nil
 	case client.CodeOf(err) != wire.CodeNotFound:
@@ -151,7 +153,12 @@ func (opts *SetOptions) change() (func(*wire.PoolRequest), error) {
 		given("blueprint", func() { r.Blueprint = opts.Blueprint })
 		given("size", func() { r.Size = opts.Size })
 		given("param", func() { r.Inputs = params })
-		given("schedule", func() { r.Schedule = schedule })
+		given("schedule", func() {
+			if r.Schedule = schedule; len(schedule) == 0 {
+				r.Zone = ""
+			}
+		})
+		given("zone", func() { r.Zone = opts.Zone })
 		given("target", func() { r.Target = counts["target"] })
 		given("min", func() { r.Min = counts["min"] })
 		given("max", func() { r.Max = new(counts["max"]) })

@@ -62,7 +62,7 @@ func poolRows(f *cmdutil.Factory, p wire.Pool) [][]string {
 		if i > 0 {
 			name = ""
 		}
-		rows = append(rows, []string{name, formatSchedule(t)})
+		rows = append(rows, []string{name, formatSchedule(t, p.Zone)})
 	}
 	if len(p.Schedule) > 0 {
 		rows = append(rows, []string{"", fmt.Sprintf("else %d", p.Target)})

@@ -13,10 +13,7 @@ import (
 // interval between redraws: quick enough to look alive, slow enough to cost nothing over ssh.
 const interval = 100 * time.Millisecond
 
-const (
-	eraseLine = "\r\x1b[K"
-	barWidth  = 20
-)
+const barWidth = 20
 
 var spinner = []string{"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"}
 
@@ -24,8 +21,10 @@ var spinner = []string{"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "
 type live struct {
 	streams *iostreams.IO
 	now     func() time.Time
-	quit    chan struct{}
-	drawn   sync.WaitGroup
+	// quiet is how long a phase lasts before it is shown.
+	quiet time.Duration
+	quit  chan struct{}
+	drawn sync.WaitGroup
 
 	mu          sync.Mutex
 	phase       string
@@ -36,8 +35,8 @@ type live struct {
 	stopped     bool
 }
 
-func newLive(streams *iostreams.IO, now func() time.Time) *live {
-	l := &live{streams: streams, now: now, quit: make(chan struct{})}
+func newLive(streams *iostreams.IO, now func() time.Time, quiet time.Duration) *live {
+	l := &live{streams: streams, now: now, quiet: quiet, quit: make(chan struct{})}
 	l.drawn.Go(l.run)
 	return l
 }
@@ -99,7 +98,7 @@ func (l *live) Stop(ok bool) {
 
 // finish turns the line of the present phase into a lasting one.
 func (l *live) finish(ok bool) {
-	if l.phase == "" {
+	if l.phase == "" || l.hushed() {
 		return
 	}
 	mark := l.streams.PaintErr(iostreams.Green, "✓")
@@ -107,19 +106,22 @@ func (l *live) finish(ok bool) {
 		mark = l.streams.PaintErr(iostreams.Red, "✗")
 	}
 	size := ""
-	if l.total > 0 {
+	if l.done > 0 {
 		size = "  " + format.Bytes(l.done)
 	}
-	l.write(fmt.Sprintf("%s%s %s %s%s\n", eraseLine, mark, format.Elapsed(l.now().Sub(l.began)), l.phase, size))
+	l.write(fmt.Sprintf("%s%s %s %s%s\n", format.EraseLine(), mark, format.Elapsed(l.now().Sub(l.began)), l.phase, size))
 }
 
 func (l *live) draw() {
-	if l.stopped || l.phase == "" {
+	if l.stopped || l.phase == "" || l.hushed() {
 		return
 	}
 	rest := l.detail
-	if l.total > 0 {
+	switch {
+	case l.total > 0:
 		rest = bar(l.done, l.total)
+	case l.done > 0:
+		rest = format.Bytes(l.done)
 	}
 	elapsed := format.Elapsed(l.now().Sub(l.began))
 	// One cell stays free: writing the last one makes some terminals wrap.
@@ -128,8 +130,11 @@ func (l *live) draw() {
 		rest = "  " + l.streams.PaintErr(iostreams.Dim, rest)
 	}
 	mark := l.streams.PaintErr(iostreams.Cyan, spinner[l.frame%len(spinner)])
-	l.write(fmt.Sprintf("%s%s %s %s%s", eraseLine, mark, elapsed, l.phase, rest))
+	l.write(fmt.Sprintf("%s%s %s %s%s", format.EraseLine(), mark, elapsed, l.phase, rest))
 }
+
+// hushed reports whether the phase is too short yet to be shown.
+func (l *live) hushed() bool { return l.now().Sub(l.began) < l.quiet }
 
 // write drops an error: progress that nobody can read must not fail the command.
 func (l *live) write(s string) { _, _ = fmt.Fprint(l.streams.Err, s) }

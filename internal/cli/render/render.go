@@ -41,10 +41,33 @@ func (Nothing) Stop(bool) {}
 // New picks the display that fits the error stream. now is the clock that elapsed times are read from.
 func New(streams *iostreams.IO, now func() time.Time) Progress {
 	if streams.Live() {
-		return newLive(streams, now)
+		return newLive(streams, now, 0)
 	}
-	return &plain{out: streams.Err, now: now, start: now()}
+	return &plain{out: streams.Err, now: now, start: now(), last: now()}
 }
+
+// NewPatient is New for what is quick as a rule: without a terminal nothing is written before it has taken a while.
+func NewPatient(streams *iostreams.IO, now func() time.Time) Progress {
+	if streams.Live() {
+		return newLive(streams, now, 0)
+	}
+	return &plain{out: streams.Err, now: now, start: now(), last: now(), patient: true}
+}
+
+// hush is how long a transfer through the standard streams may last before it is shown on a terminal.
+const hush = time.Second
+
+// NewHushed is NewPatient for what goes through the standard streams: a terminal shows it only when it takes long, too, because what
+// is at the other end of a pipe may be drawing on it.
+func NewHushed(streams *iostreams.IO, now func() time.Time) Progress {
+	if streams.Live() {
+		return newLive(streams, now, hush)
+	}
+	return NewPatient(streams, now)
+}
+
+// often is how long a transfer is silent without a terminal.
+const often = 10 * time.Second
 
 // plain writes a line for each thing new: "[  1.2s] provisioning: docker_container.sandbox: creating".
 type plain struct {
@@ -55,6 +78,10 @@ type plain struct {
 	phase   string
 	quarter int64
 	stopped bool
+	// last is when the last line was written.
+	last time.Time
+	// patient writes about a transfer alone, and about one that takes long.
+	patient bool
 }
 
 func (p *plain) Phase(name string) {
@@ -64,7 +91,9 @@ func (p *plain) Phase(name string) {
 		return
 	}
 	p.phase, p.quarter = format.Clean(name), 0
-	p.line("")
+	if !p.patient {
+		p.line("")
+	}
 }
 
 func (p *plain) Detail(message string) {
@@ -75,19 +104,26 @@ func (p *plain) Detail(message string) {
 	}
 }
 
-// Bytes writes a line at each quarter, so that a long transfer is seen to move and a log stays short.
+// Bytes writes a line at each quarter, and now and then, so that a long transfer is seen to move and a log stays short.
 func (p *plain) Bytes(done, total int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.stopped || p.phase == "" || total <= 0 {
+	if p.stopped || p.phase == "" {
 		return
 	}
-	quarter := int64(float64(done) / float64(total) * 4)
-	if quarter <= p.quarter {
+	quarter := int64(0)
+	if total > 0 && !p.patient {
+		quarter = int64(float64(done) / float64(total) * 4)
+	}
+	if quarter <= p.quarter && p.now().Sub(p.last) < often {
 		return
 	}
-	p.quarter = quarter
-	p.line(fmt.Sprintf(": %s of %s", format.Bytes(done), format.Bytes(total)))
+	p.quarter = max(quarter, p.quarter)
+	if total > 0 {
+		p.line(fmt.Sprintf(": %s of %s", format.Bytes(done), format.Bytes(total)))
+	} else {
+		p.line(": " + format.Bytes(done))
+	}
 }
 
 func (p *plain) Stop(bool) {
@@ -98,5 +134,6 @@ func (p *plain) Stop(bool) {
 
 // line drops a write error: progress that nobody can read must not fail the command.
 func (p *plain) line(rest string) {
+	p.last = p.now()
 	_, _ = fmt.Fprintf(p.out, "[%s] %s%s\n", format.Elapsed(p.now().Sub(p.start)), p.phase, rest)
 }

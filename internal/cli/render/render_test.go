@@ -35,7 +35,7 @@ func (b *buffer) String() string {
 func play(streams *iostreams.IO) string {
 	out := new(buffer)
 	streams.Err = out
-	p := render.New(streams, time.Now) // the bubble's clock
+	p := render.New(streams.Guarded(), time.Now) // the bubble's clock
 	p.Detail("before any phase")
 	p.Phase("provisioning")
 	time.Sleep(1200 * time.Millisecond)
@@ -58,7 +58,7 @@ func play(streams *iostreams.IO) string {
 func TestPlainLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		want := `[  0.0s] provisioning
-[  1.2s] provisioning: docker_container.sandbox: creating
+[  1.2s] provisioning: docker_container.sandbox: creating\u001b[2J
 [  2.2s] copying source
 [  2.6s] copying source: 300 B of 1 KiB
 [  2.8s] copying source: 512 B of 1 KiB
@@ -66,6 +66,37 @@ func TestPlainLines(t *testing.T) {
 `
 		if diff := cmp.Diff(want, play(&iostreams.IO{})); diff != "" {
 			t.Errorf("plain display (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// TestLongTransfersAreSeenToMove: every ten seconds, of whatever length; a short one of a patient display is not told at all.
+func TestLongTransfersAreSeenToMove(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := new(buffer)
+		streams := (&iostreams.IO{Err: out}).Guarded()
+		quick := render.NewPatient(streams, time.Now)
+		quick.Phase("copying")
+		quick.Bytes(10, 10)
+		quick.Stop(true)
+		slow, unknown := render.New(streams, time.Now), render.NewPatient(streams, time.Now)
+		slow.Phase("copying source")
+		unknown.Phase("copying")
+		for i := range int64(31) {
+			slow.Bytes(i, 1<<20)
+			unknown.Bytes(i<<20, 0)
+			time.Sleep(time.Second)
+		}
+		want := `[  0.0s] copying source
+[ 10.0s] copying source: 10 B of 1 MiB
+[ 10.0s] copying: 10 MiB
+[ 20.0s] copying source: 20 B of 1 MiB
+[ 20.0s] copying: 20 MiB
+[ 30.0s] copying source: 30 B of 1 MiB
+[ 30.0s] copying: 30 MiB
+`
+		if diff := cmp.Diff(want, out.String()); diff != "" {
+			t.Errorf("display (-want +got):\n%s", diff)
 		}
 	})
 }
@@ -79,7 +110,7 @@ func TestALiveLine(t *testing.T) {
 		for _, want := range []string{
 			"\r\x1b[K\x1b[32m✓\x1b[0m   2.2s provisioning\n",
 			"\r\x1b[K\x1b[32m✓\x1b[0m   1.0s copying source  1 KiB\n",
-			"\x1b[2mdocker_container.sandbox: creating\x1b[0m",
+			"\x1b[2mdocker_container.sandbox: creating\\u001b[2J\x1b[0m",
 			"\x1b[36m⠋\x1b[0m   0.0s provisioning",
 			"━━━━━━━━━━──────────  50 %  512 B of 1 KiB",
 		} {
@@ -103,7 +134,7 @@ func TestALiveLine(t *testing.T) {
 func TestAFailedPhaseIsMarked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := new(buffer)
-		p := render.New(&iostreams.IO{Err: out, ErrTTY: true, Color: true}, time.Now)
+		p := render.New((&iostreams.IO{Err: out, ErrTTY: true, Color: true}).Guarded(), time.Now)
 		p.Phase("provisioning")
 		p.Stop(false)
 		if want := "\x1b[31m✗\x1b[0m   0.0s provisioning\n"; !strings.HasSuffix(out.String(), want) {

@@ -1,43 +1,87 @@
 package source
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
-	"slices"
-	"strings"
 	"syscall"
 )
 
-// List finds the files of dir: those that git tracks, and untracked ones that it does not ignore, as they are
-// now. Outside of a git repository, without git, or when git ignores dir as a whole, it is everything but .git.
-// A link that leads out of dir is an error that names it.
-func List(ctx context.Context, dir string) (Tree, error) {
-	return list(dir, func(root *os.Root, abs string) ([]string, bool, error) {
-		paths, chosen, err := gitFiles(ctx, abs)
-		if err != nil || chosen {
-			return paths, chosen, err
+// Options say which files of a folder are meant.
+type Options struct {
+	// AllFiles takes the whole folder, also where git would choose.
+	AllFiles bool
+	// History takes the repository's .git as well.
+	History bool
+	// Exclude leaves files out, and folders with all that is in them.
+	Exclude Exclude
+}
+
+// Exclude are patterns as of path.Match. One without a slash means the last part of a name, one with a slash all of it.
+type Exclude []string
+
+// Check returns an error for a pattern that is none.
+func (e Exclude) Check() error {
+	for _, pattern := range e {
+		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
+			return fmt.Errorf("%q is not a pattern", pattern)
 		}
-		paths, err = allFiles(root, ".git")
-		return paths, false, err
+	}
+	return nil
+}
+
+// Match reports whether the name (relative, with slashes), or a folder that it is in, is left out.
+func (e Exclude) Match(name string) bool {
+	for _, pattern := range e {
+		for at := name; at != "." && at != "/"; at = path.Dir(at) {
+			if whole, _ := path.Match(pattern, at); whole {
+				return true
+			}
+			if last, _ := path.Match(pattern, path.Base(at)); last {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// List finds the files of dir: those that git tracks, and untracked ones that it does not ignore, as they are
+// now. Outside of a git repository, or when git ignores dir as a whole, it is everything but .git.
+//
+// Errors: *NoGit and *GitFailed when git cannot say what is meant, *Unreadable, *TooMany.
+func List(ctx context.Context, dir string, opts Options) (Tree, error) {
+	return list(dir, opts, func(root *os.Root, abs string, t *Tree) (paths []string, err error) {
+		if !opts.AllFiles {
+			g := &chooser{history: opts.History, tree: t}
+			if paths, t.Git, err = g.files(ctx, abs, ""); err != nil {
+				return nil, err
+			}
+		}
+		if !t.Git {
+			return t.all(root, ".", ".git", opts)
+		}
+		if opts.History {
+			if info, err := root.Lstat(".git"); err != nil || !info.IsDir() {
+				return nil, &NoHistory{Dir: abs}
+			}
+			history, err := t.all(root, ".git", "", opts)
+			return append(paths, history...), err
+		}
+		return paths, nil
 	})
 }
 
-// Folder finds everything in dir. A link that leads out of dir is an error that names it.
-func Folder(dir string) (Tree, error) {
-	return list(dir, func(root *os.Root, _ string) ([]string, bool, error) {
-		paths, err := allFiles(root, "")
-		return paths, false, err
-	})
+// Folder finds everything in dir. Errors: *Unreadable, *TooMany.
+func Folder(dir string, exclude Exclude) (Tree, error) {
+	opts := Options{AllFiles: true, History: true, Exclude: exclude}
+	return list(dir, opts, func(root *os.Root, _ string, t *Tree) ([]string, error) { return t.all(root, ".", "", opts) })
 }
 
-func list(dir string, find func(root *os.Root, abs string) (paths []string, git bool, err error)) (Tree, error) {
+func list(dir string, opts Options, find func(*os.Root, string, *Tree) ([]string, error)) (Tree, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return Tree{}, fmt.Errorf("find source: %w", err)
@@ -50,31 +94,38 @@ func list(dir string, find func(root *os.Root, abs string) (paths []string, git 
 		return Tree{}, fmt.Errorf("open source: %w", err)
 	}
 	defer func() { _ = root.Close() }() // opened to read: nothing can be lost
-	paths, git, err := find(root, abs)
+	t := Tree{Dir: abs}
+	paths, err := find(root, abs, &t)
 	if err != nil {
 		return Tree{}, fmt.Errorf("list source: %w", err)
 	}
-	t := Tree{Dir: abs, Git: git}
-	if err := stat(root, paths, &t); err != nil {
+	if err := t.stat(root, paths, opts.Exclude); err != nil {
 		return Tree{}, err
 	}
 	return t, nil
 }
 
-// allFiles walks root and leaves out whatever is called without.
-func allFiles(root *os.Root, without string) ([]string, error) {
+// all walks root from at and leaves out whatever is called without. With History that is nothing.
+func (t *Tree) all(root *os.Root, at, without string, opts Options) ([]string, error) {
 	var paths []string
-	err := fs.WalkDir(root.FS(), ".", func(p string, d fs.DirEntry, err error) error {
-		if err != nil {
+	if opts.History {
+		without = ""
+	}
+	err := fs.WalkDir(root.FS(), at, func(p string, d fs.DirEntry, err error) error {
+		switch {
+		case p != "." && opts.Exclude.Match(p):
+			return skip(d)
+		case errors.Is(err, fs.ErrPermission) && d != nil && p != ".":
+			t.unreadable.add(p)
+			return fs.SkipDir
+		case errors.Is(err, fs.ErrNotExist) && p != ".":
+			return nil // it went meanwhile
+		case err != nil:
 			return err
-		}
-		if d.Name() == without {
-			if d.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		if p != "." {
+		case without != "" && d.Name() == without:
+			t.LeftHistory = append(t.LeftHistory, path.Dir(p))
+			return skip(d)
+		case p != ".":
 			paths = append(paths, p)
 		}
 		return nil
@@ -82,84 +133,10 @@ func allFiles(root *os.Root, without string) ([]string, error) {
 	return paths, err
 }
 
-// gitFiles lists what git would keep of dir, relative to it. chosen is false when git has no say: dir is in no
-// repository, is ignored as a whole, or git is missing.
-func gitFiles(ctx context.Context, dir string) (paths []string, chosen bool, err error) {
-	if Repository(dir) == "" {
-		return nil, false, nil
+// skip leaves an entry out, and all that is in it.
+func skip(d fs.DirEntry) error {
+	if d != nil && d.IsDir() {
+		return fs.SkipDir
 	}
-	git, err := exec.LookPath("git")
-	if err != nil {
-		return nil, false, nil //nolint:nilerr // without git the folder is taken as it is
-	}
-	out, err := run(ctx, git, dir, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-	if err != nil {
-		return nil, false, fmt.Errorf("ask git for the files of %s: %w", dir, err)
-	}
-	if out == "" {
-		if _, err := run(ctx, git, dir, "check-ignore", "-q", dir); err == nil {
-			return nil, false, nil
-		}
-	}
-	for name := range strings.SplitSeq(out, "\x00") {
-		if name == "" {
-			continue
-		}
-		// A folder in git's list is a submodule, or a repository of its own: its own git knows what is in it. A submodule
-		// that was never fetched has none; the outer one would answer in its place, with the same folder, for ever.
-		name = strings.TrimSuffix(name, "/")
-		sub := filepath.Join(dir, filepath.FromSlash(name))
-		if _, err := os.Lstat(filepath.Join(sub, ".git")); err == nil {
-			inner, _, err := gitFiles(ctx, sub)
-			if err != nil {
-				return nil, false, err
-			}
-			for _, p := range inner {
-				paths = append(paths, path.Join(name, p))
-			}
-		}
-		paths = append(paths, name)
-	}
-	return paths, true, nil
-}
-
-// run runs git in dir and gives what it printed.
-func run(ctx context.Context, git, dir string, args ...string) (string, error) {
-	// A repository may name a program as its file system monitor: listing files must not run it.
-	cmd := exec.CommandContext(ctx, git, append([]string{"-C", dir, "-c", "core.fsmonitor=false"}, args...)...)
-	// In a hook git sets these for its own repository; dir says which one is meant.
-	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
-		return strings.HasPrefix(v, "GIT_DIR=") || strings.HasPrefix(v, "GIT_WORK_TREE=") ||
-			strings.HasPrefix(v, "GIT_INDEX_FILE=") || strings.HasPrefix(v, "GIT_PREFIX=")
-	})
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			return "", cause
-		}
-		said, _, _ := strings.Cut(strings.TrimSpace(stderr.String()), "\n")
-		return "", fmt.Errorf("%w: %s", err, said)
-	}
-	return string(out), nil
-}
-
-// Repository is the root of the git working tree that dir is in, "" when it is in none.
-func Repository(dir string) string {
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return ""
-	}
-	for {
-		_, err := os.Lstat(filepath.Join(dir, ".git"))
-		if err == nil {
-			return dir
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir || !errors.Is(err, fs.ErrNotExist) {
-			return ""
-		}
-		dir = parent
-	}
+	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/bothy-env/bothy/internal/cli/format"
 	"github.com/bothy-env/bothy/internal/cli/source"
@@ -66,7 +67,7 @@ func paths(tree source.Tree) []string {
 
 func list(t *testing.T, dir string) source.Tree {
 	t.Helper()
-	tree, err := source.List(t.Context(), dir)
+	tree, err := source.List(t.Context(), dir, source.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,27 +159,37 @@ func TestAFolderWithoutGit(t *testing.T) {
 	if diff := cmp.Diff([]string{"pipe"}, tree.Skipped); diff != "" {
 		t.Errorf("skipped (-want +got):\n%s", diff)
 	}
-	whole, err := source.Folder(dir)
+	if diff := cmp.Diff([]string{"sub"}, tree.LeftHistory); diff != "" {
+		t.Errorf("told to be without history (-want +got):\n%s", diff)
+	}
+	whole, err := source.Folder(dir, nil)
 	if err != nil || !slices.Contains(paths(whole), "sub/.git/config") {
 		t.Errorf("Folder = %v, %v, want .git in it, too", paths(whole), err)
 	}
 }
 
-func TestALinkThatLeadsOutIsNamed(t *testing.T) {
-	for name, target := range map[string]string{
-		"absolute": "/etc/passwd", "up": "../x", "deep/up": "../../x", "through": "self/..", "within by an absolute name": "",
-	} {
-		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			if target == "" {
-				target = filepath.Join(dir, "self")
-			}
-			plant(t, dir, map[string]string{"self": "-> .", name: "-> " + target})
-			_, err := source.List(t.Context(), dir)
-			if err == nil || !strings.Contains(err.Error(), name+" is a link to "+target) {
-				t.Errorf("error = %v, want one that names %s", err, name)
-			}
-		})
+// TestALinkThatLeadsOutStaysALink: it is sent as it is and never followed, so nothing of what it leads to leaves this machine.
+func TestALinkThatLeadsOutStaysALink(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "secret")
+	plant(t, filepath.Dir(secret), map[string]string{"secret/key": "private"})
+	dir := t.TempDir()
+	links := map[string]string{"absolute": "/etc/passwd", "up": "../x", "deep/up": "../../x", "folder": secret}
+	for name, target := range links {
+		plant(t, dir, map[string]string{name: "-> " + target})
+	}
+	tree := list(t, dir)
+	var b bytes.Buffer
+	if err := tree.WriteTar(t.Context(), &b, "", source.Report{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range members(t, &b) {
+		if m.Kind != tar.TypeDir && (m.Kind != tar.TypeSymlink || m.Link != links[m.Name]) {
+			t.Errorf("the archive has %+v, want links alone", m)
+		}
+		delete(links, m.Name)
+	}
+	if len(links) > 0 {
+		t.Errorf("the archive lacks %v", links)
 	}
 }
 
@@ -235,7 +246,7 @@ func TestWriteTar(t *testing.T) {
 	plant(t, dir, map[string]string{"grows": "12345"})
 	var b bytes.Buffer
 	var progress []int64
-	if err := tree.WriteTar(t.Context(), &b, "top", func(n int64) { progress = append(progress, n) }); err != nil {
+	if err := tree.WriteTar(t.Context(), &b, "top", source.Report{Bytes: func(n int64) { progress = append(progress, n) }}); err != nil {
 		t.Fatal(err)
 	}
 	got := members(t, &b)
@@ -250,6 +261,11 @@ func TestWriteTar(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("archive (-want +got):\n%s", diff)
+	}
+	var whole bytes.Buffer
+	now := list(t, dir)
+	if err := now.WriteTar(t.Context(), &whole, "", source.Report{}); err != nil || now.TarBytes() != int64(whole.Len()) {
+		t.Errorf("TarBytes = %d, the archive has %d, %v", now.TarBytes(), whole.Len(), err)
 	}
 	if !slices.IsSorted(progress) || progress[len(progress)-1] != 5+4+9+3 {
 		t.Errorf("progress = %v", progress)
@@ -271,7 +287,7 @@ func TestWriteTarRefusesWhatWasExchanged(t *testing.T) {
 		if err := exchange(); err != nil {
 			t.Fatal(err)
 		}
-		if err := tree.WriteTar(t.Context(), io.Discard, "", nil); err == nil || !strings.Contains(err.Error(), "pack file") {
+		if err := tree.WriteTar(t.Context(), io.Discard, "", source.Report{}); err == nil || !strings.Contains(err.Error(), "pack file") {
 			t.Errorf("%s in the file's place: error = %v, want one that names it", name, err)
 		}
 	}
@@ -284,26 +300,137 @@ func TestWriteTarEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stop := errors.New("stop")
 	cancel(stop)
-	if err := tree.WriteTar(ctx, io.Discard, "", nil); !errors.Is(err, stop) {
+	if err := tree.WriteTar(ctx, io.Discard, "", source.Report{}); !errors.Is(err, stop) {
 		t.Errorf("WriteTar = %v, want the context's cause", err)
 	}
 }
 
-type shrunk struct{ fs.FileInfo }
-
-func (shrunk) Size() int64        { return 5 }
-func (shrunk) Mode() fs.FileMode  { return 0o600 }
-func (shrunk) ModTime() time.Time { return time.Unix(1, 0) }
-
-func TestWriteFile(t *testing.T) {
-	var b bytes.Buffer
-	if err := source.WriteFile(&b, "name", strings.NewReader("12345 and more"), shrunk{}, nil); err != nil {
+// TestTimesAreKeptToTheNanosecond: make builds by them.
+func TestTimesAreKeptToTheNanosecond(t *testing.T) {
+	dir := t.TempDir()
+	plant(t, dir, map[string]string{"in": "1", "out": "2", "sub/": "", "link": "-> in"})
+	want := map[string]time.Time{"in": time.Unix(1790000000, 400000001), "out": time.Unix(1790000000, 200000000), "sub/": time.Unix(1790000000, 999999999)}
+	for name, at := range want {
+		if err := os.Chtimes(filepath.Join(dir, name), at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, err := os.Open(filepath.Join(dir, "in"))
+	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]member{{"name", "", "12345", tar.TypeReg, 0o600}}, members(t, &b)); diff != "" {
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tree, single bytes.Buffer
+	if err := errors.Join(list(t, dir).WriteTar(t.Context(), &tree, "", source.Report{}), source.WriteFile(&single, "in", f, info, source.Report{})); err != nil {
+		t.Fatal(err)
+	}
+	for _, archive := range []*bytes.Buffer{&tree, &single} {
+		for tr := tar.NewReader(archive); ; {
+			h, err := tr.Next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if at, ok := want[h.Name]; ok && !h.ModTime.Equal(at) {
+				t.Errorf("%s is of %d, want %d", h.Name, h.ModTime.UnixNano(), at.UnixNano())
+			}
+		}
+	}
+}
+
+// TestModesAreKeptOrTold: the sticky and setgid bits of folders are kept; set-id bits of files are dropped, and told.
+func TestModesAreKeptOrTold(t *testing.T) {
+	dir := t.TempDir()
+	plant(t, dir, map[string]string{"shared/": "", "group/": "", "tool": "x"})
+	for name, mode := range map[string]fs.FileMode{"shared": 0o777 | fs.ModeSticky, "group": 0o775 | fs.ModeSetgid, "tool": 0o755 | fs.ModeSetuid} {
+		if err := os.Chmod(filepath.Join(dir, name), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tree := list(t, dir)
+	var b bytes.Buffer
+	if err := tree.WriteTar(t.Context(), &b, "", source.Report{}); err != nil {
+		t.Fatal(err)
+	}
+	want := []member{
+		{"group/", "", "", tar.TypeDir, 0o2775}, {"shared/", "", "", tar.TypeDir, 0o1777}, {"tool", "", "x", tar.TypeReg, 0o755},
+	}
+	if diff := cmp.Diff(want, members(t, &b)); diff != "" {
 		t.Errorf("archive (-want +got):\n%s", diff)
 	}
-	if err := source.WriteFile(io.Discard, "name", strings.NewReader("123"), shrunk{}, nil); err == nil || !strings.Contains(err.Error(), "shrank") {
-		t.Errorf("a file that shrank: error = %v", err)
+	if diff := cmp.Diff([]string{"set-user-ID and set-group-ID bits of files are not copied: tool"}, tree.Notes()); diff != "" {
+		t.Errorf("notes (-want +got):\n%s", diff)
+	}
+}
+
+func TestExtendedAttributesAreTold(t *testing.T) {
+	dir := t.TempDir()
+	plant(t, dir, map[string]string{"plain": "1", "marked": "2"})
+	if err := unix.Setxattr(filepath.Join(dir, "marked"), "user.bothy", []byte("x"), 0); err != nil {
+		t.Skip("this file system takes no attributes:", err)
+	}
+	if diff := cmp.Diff([]string{"extended attributes are not copied: marked"}, list(t, dir).Notes()); diff != "" {
+		t.Errorf("notes (-want +got):\n%s", diff)
+	}
+}
+
+// TestFilesInFluxAreFilledUpAndTold: a log that is truncated while it is read must not end the copy.
+func TestFilesInFluxAreFilledUpAndTold(t *testing.T) {
+	dir := t.TempDir()
+	plant(t, dir, map[string]string{"a": "12345", "gone": "x", "grows": "1", "log": strings.Repeat("x", 1<<20), "z": "end"})
+	tree := list(t, dir)
+	if err := os.Remove(filepath.Join(dir, "gone")); err != nil {
+		t.Fatal(err)
+	}
+	changed := map[string]int64{}
+	done := int64(0)
+	var b bytes.Buffer
+	err := tree.WriteTar(t.Context(), &b, "", source.Report{
+		Bytes: func(n int64) {
+			switch {
+			case done < 6 && n >= 6: // of a and grows
+				plant(t, dir, map[string]string{"grows": "12"})
+			case done < 100 && n >= 100: // in the middle of log
+				if err := os.Truncate(filepath.Join(dir, "log"), 10); err != nil {
+					t.Error(err)
+				}
+			}
+			done = n
+		},
+		Changed: func(name string, padded int64) { changed[name] = min(padded, 1) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range members(t, &b) {
+		if m.Name == "log" && (len(m.Content) != 1<<20 || !strings.HasSuffix(m.Content, "\x00")) {
+			t.Errorf("log has %d bytes, want 1 MiB that ends with zeros", len(m.Content))
+		}
+	}
+	if diff := cmp.Diff(map[string]int64{"gone": -1, "grows": 0, "log": 1}, changed); diff != "" {
+		t.Errorf("told to have changed (-want +got):\n%s", diff)
+	}
+}
+
+func TestExclude(t *testing.T) {
+	dir := t.TempDir()
+	plant(t, dir, map[string]string{"a.o": "1", "src/b.o": "2", "src/b.c": "3", "node_modules/x/y": "4", "sub/node_modules/z": "5", "out/keep": "6", "sub/out/gone": "7"})
+	tree, err := source.Folder(dir, source.Exclude{"*.o", "node_modules", "sub/out"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"out", "out/keep", "src", "src/b.c", "sub"}, paths(tree)); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
+	for _, bad := range []string{"[", ""} {
+		if err := (source.Exclude{bad}).Check(); err == nil {
+			t.Errorf("the pattern %q is taken", bad)
+		}
 	}
 }

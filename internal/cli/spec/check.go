@@ -29,6 +29,7 @@ type Checked struct {
 	Name        string            `json:"name,omitempty"`
 	Blueprint   string            `json:"blueprint,omitempty"`
 	Size        string            `json:"size,omitempty"`
+	Share       string            `json:"share,omitempty"`
 	TTLSeconds  int64             `json:"ttl_seconds,omitempty"`
 	IdleSeconds int64             `json:"idle_seconds,omitempty"`
 	Env         map[string]string `json:"env,omitempty"`
@@ -73,7 +74,7 @@ func checkRun(opts *CheckOptions) error {
 		return &cmdutil.Error{Code: code, Sentence: err.Error(), Err: err}
 	}
 	checked := Checked{
-		File: s.File, Name: s.Name, Blueprint: s.Blueprint, Size: s.Size,
+		File: s.File, Name: s.Name, Blueprint: s.Blueprint, Size: s.Size, Share: s.Share,
 		TTLSeconds: int64(s.TTL.Seconds()), IdleSeconds: int64(s.Idle.Seconds()), Env: s.Env, Params: s.Params, Source: s.Source,
 	}
 	return opts.Factory.Print(checked, func(w io.Writer) error {

@@ -16,13 +16,24 @@ import (
 func Find(dir string) (s spec.Spec, found bool, err error) {
 	path, err := spec.Find(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return spec.Spec{}, false, nil
+		return spec.Spec{}, false, called(dir)
 	}
 	if err != nil {
 		return spec.Spec{}, false, Fault(err)
 	}
 	s, err = Load(short(path))
 	return s, err == nil, err
+}
+
+// called refuses to go on as if there were nothing where somebody wrote a spec and called it something else.
+func called(dir string) error {
+	path := spec.Misnamed(dir)
+	if path == "" {
+		return nil
+	}
+	path = short(path)
+	return &cmdutil.Error{Code: wire.CodeInvalid, Sentence: fmt.Sprintf("there is no %s, and %s is not read", spec.FileName, path),
+		Hint: fmt.Sprintf("mv %s %s", path, filepath.Join(filepath.Dir(path), spec.FileName))}
 }
 
 // Load reads the spec at path. Errors name every wrong place.

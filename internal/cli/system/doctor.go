@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/url"
 	"os"
 	"strings"
-	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -49,7 +48,7 @@ func doctorRun(ctx context.Context, opts *DoctorOptions) error {
 	f := opts.Factory
 	host, from := f.Address()
 	health := wire.Health{Checks: []wire.Check{{Name: "address", Status: "ok", Message: fmt.Sprintf("%s (%s)", host, from)}}}
-	if check, ok := socketCheck(host); ok {
+	if check, ok := socketCheck(host, lookedAt(f, from)); ok {
 		health.Checks = append(health.Checks, check)
 	}
 	daemon, err := askDaemon(ctx, f)
@@ -70,32 +69,44 @@ func doctorRun(ctx context.Context, opts *DoctorOptions) error {
 	return exit
 }
 
+// lookedAt lists the sockets that were looked for when no address was given.
+func lookedAt(f *cmdutil.Factory, from string) []string {
+	if from != "default" {
+		return nil
+	}
+	_, looked := client.DefaultHost(f.Getenv)
+	return looked
+}
+
 // socketCheck looks at the socket without connecting; there is none for another kind of address.
-func socketCheck(host string) (wire.Check, bool) {
-	u, err := url.Parse(host)
-	if err != nil || u.Scheme != "unix" {
+func socketCheck(host string, looked []string) (wire.Check, bool) {
+	path, ok := wire.SocketPath(host)
+	if !ok {
 		return wire.Check{}, false
 	}
 	check := wire.Check{Name: "socket", Status: "failed"}
-	info, err := os.Stat(u.Path)
+	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		check.Message, check.Hint = u.Path+" does not exist", "Start bothyd, or give its address with --host or BOTHY_HOST."
+		check.Message, check.Hint = path+" does not exist", "Start bothyd, or give its address with --host or BOTHY_HOST."
+		if len(looked) > 1 {
+			check.Message = "there is no socket of yours at any of " + strings.Join(looked, ", ")
+		}
 	case err != nil:
 		check.Message, check.Hint = err.Error(), "Run as the user who runs bothyd."
 	case info.Mode().Type() != fs.ModeSocket:
-		check.Message, check.Hint = u.Path+" is no socket", "Give the daemon's address with --host or BOTHY_HOST."
+		check.Message, check.Hint = path+" is no socket", "Give the daemon's address with --host or BOTHY_HOST."
 	default:
 		check.Status = "ok"
-		check.Message = fmt.Sprintf("%s, rights %#o", u.Path, info.Mode().Perm())
-		if st, ok := info.Sys().(*syscall.Stat_t); ok {
-			check.Message += fmt.Sprintf(", of user id %d (you: %d)", st.Uid, os.Geteuid())
+		check.Message = fmt.Sprintf("%s, rights %#o", path, info.Mode().Perm())
+		if uid, gid, ok := ownersOf(info); ok {
+			check.Message += fmt.Sprintf(", of user id %d (you: %d)", uid, os.Geteuid())
 			if info.Mode().Perm()&0o070 != 0 { // as listen.unix_group makes it
-				check.Message += fmt.Sprintf(", for group id %d too", st.Gid)
+				check.Message += fmt.Sprintf(", for group id %d too", gid)
 			}
 		}
 		if info.Mode().Perm()&0o007 != 0 {
-			check.Status, check.Hint = "warning", "Everybody may use the daemon: chmod 600 "+u.Path
+			check.Status, check.Hint = "warning", "Everybody may use the daemon: chmod 600 "+path
 		}
 	}
 	return check, true
@@ -118,8 +129,31 @@ func askDaemon(ctx context.Context, f *cmdutil.Factory) ([]wire.Check, error) {
 	if version.Version != f.Version {
 		reach.Status, reach.Hint = "warning", fmt.Sprintf("bothy is %s: take both from one build.", f.Version)
 	}
+	all := []wire.Check{reach}
+	if at, err := c.Clock(ctx); err == nil {
+		if check, ok := clockCheck(f.Now(), at); ok {
+			all = append(all, check)
+		}
+	}
 	found, err := daemonChecks(ctx, c)
-	return append([]wire.Check{reach}, found...), err
+	return append(all, found...), err
+}
+
+// mostSkew is how far two clocks may be apart before times that one shows mislead at the other.
+const mostSkew = 10 * time.Second
+
+// clockCheck tells when this machine's clock and the daemon's are far apart.
+func clockCheck(here, there time.Time) (wire.Check, bool) {
+	ahead := here.Sub(there)
+	if ahead.Abs() <= mostSkew {
+		return wire.Check{}, false
+	}
+	word := "ahead of"
+	if ahead < 0 {
+		word = "behind"
+	}
+	return wire.Check{Name: "clock", Status: "warning", Message: fmt.Sprintf("this machine's clock is %s %s the daemon's", ahead.Abs().Round(time.Second), word),
+		Hint: "Set it by NTP on both: times shown here are the daemon's. What is left of a lease is counted by the daemon."}, true
 }
 
 func daemonChecks(ctx context.Context, c *client.Client) ([]wire.Check, error) {
@@ -131,6 +165,9 @@ func daemonChecks(ctx context.Context, c *client.Client) ([]wire.Check, error) {
 	return health.Checks, nil
 }
 
+// shownAge is the age, in seconds, from which a finding's age is shown: the daemon looks at most things every 5 s.
+const shownAge = 10
+
 func checks(w io.Writer, f *cmdutil.Factory, health wire.Health) error {
 	marks := map[string]string{
 		"ok":      f.IO.Paint(iostreams.Green, "ok"),
@@ -140,9 +177,14 @@ func checks(w io.Writer, f *cmdutil.Factory, health wire.Health) error {
 	var rows [][]string
 	for _, c := range health.Checks {
 		first := []string{marks[c.Status], format.Clean(c.Name)}
-		for _, line := range strings.Split(strings.TrimSpace(c.Message), "\n") { // a wrong file has a line for each place
-			rows = append(rows, append(first, format.Clean(line)))
-			first = []string{"", ""}
+		for i, line := range strings.Split(strings.TrimSpace(c.Message), "\n") { // a wrong file has a line for each place
+			switch {
+			case i > 0:
+				first, line = []string{"", ""}, "| "+line // not to be taken for a line of bothy's own
+			case c.AgeSeconds >= shownAge:
+				line = fmt.Sprintf("%s (found %s ago)", line, time.Duration(c.AgeSeconds)*time.Second)
+			}
+			rows = append(rows, append(first, line))
 		}
 		if c.Hint != "" {
 			rows = append(rows, []string{"", "", "next: " + format.Clean(strings.ReplaceAll(c.Hint, "\n", "; "))})

@@ -2,132 +2,294 @@ package unpack
 
 import (
 	"archive/tar"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"strings"
+	"time"
 )
 
-// entry writes one entry to name, which is local to the target. What must not be written is refused, not an error.
-func (x *extractor) entry(content io.Reader, h *tar.Header, name string) error {
-	if sparse(h) {
-		x.refuse(h, "a file with holes")
-		return nil
-	}
-	switch h.Typeflag {
-	case tar.TypeDir:
-		return x.folder(h, name)
-	case tar.TypeReg:
-		return x.file(content, h, name)
-	case tar.TypeSymlink:
-		if path.IsAbs(h.Linkname) || strings.HasPrefix(path.Join(path.Dir(name), h.Linkname)+"/", "../") {
-			x.refuse(h, fmt.Sprintf("a link to %q, outside of the target", h.Linkname))
-			return nil
-		}
-		if err := x.clear(name); err != nil {
-			return err
-		}
-		x.links = append(x.links, link{name: name, header: h})
-		return x.root.Symlink(h.Linkname, name)
-	case tar.TypeLink:
-		target, err := x.local(h.Linkname)
-		if err != nil || !x.files[target] {
-			x.refuse(h, fmt.Sprintf("a hard link to %q, which is not in the copy", h.Linkname))
-			return nil
-		}
-		if target == name {
-			return nil
-		}
-		if err := x.clear(name); err != nil {
-			return err
-		}
-		x.files[name] = true
-		return x.root.Link(target, name)
-	case tar.TypeXGlobalHeader:
-		return nil
-	case tar.TypeChar, tar.TypeBlock:
-		x.refuse(h, "a device")
-	case tar.TypeFifo:
-		x.refuse(h, "a pipe")
-	default:
-		x.refuse(h, fmt.Sprintf("of unknown kind %q", h.Typeflag))
-	}
-	return nil
+const (
+	// maxEntries and maxNameBytes bound what is remembered of one archive.
+	maxEntries   = 1_000_000
+	maxNameBytes = 128 << 20
+)
+
+// extractor writes one archive below root.
+type extractor struct {
+	// count and names are the entries so far, and the bytes of their names.
+	count, names int
+
+	in   *Stream
+	root *os.Root
+	// top is the archive's topmost name.
+	top string
+	// seen are the names of this archive, links that are yet to be made included, and the folders that it goes through.
+	seen map[string]kind
+	// fresh says that the folder was made for this copy: there is nothing in it that is not the archive's.
+	fresh   bool
+	folders []folder
+	links   []link
+	exclude func(name string) bool
+	// mostSparse bounds sparse, the bytes of the files with holes so far.
+	mostSparse func() (int64, error)
+	sparse     int64
+	result     Result
+	refused    Refused
 }
 
-// sparse reports whether the file's holes are left out of the archive: a few bytes could then fill the disk.
-func sparse(h *tar.Header) bool {
-	for key := range h.PAXRecords {
-		if strings.HasPrefix(key, "GNU.sparse.") {
-			return true
-		}
-	}
-	return h.Typeflag == tar.TypeGNUSparse
+// folder is one whose rights and time are set last, when nothing more is written into it.
+type folder struct {
+	name string
+	mode fs.FileMode
+	time time.Time
 }
 
-func (x *extractor) folder(h *tar.Header, name string) error {
+// refusal is why an entry is left out. Any other error ends the copy.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
+func refusef(format string, args ...any) error { return refusal(fmt.Sprintf(format, args...)) }
+
+func (x *extractor) refuse(h *tar.Header, reason string) {
+	x.refused.Count++
+	if len(x.refused.Entries) < maxNamed {
+		x.refused.Entries = append(x.refused.Entries, fmt.Sprintf("%s (%s)", quoted(h.Name), reason))
+	}
+}
+
+// entry writes one entry, or keeps a link for later. What must not be written is refused, not an error.
+func (x *extractor) entry(h *tar.Header) error {
+	k := kindOf(h)
+	if k == aNote {
+		return nil
+	}
+	name, err := x.local(h.Name)
+	if err != nil {
+		return err
+	}
+	x.count++
+	x.names += len(name) + len(h.Linkname)
+	if x.count > maxEntries || x.names > maxNameBytes {
+		return fmt.Errorf("the archive has more than %d entries, or more than %d MiB of names: copy it in parts", maxEntries, maxNameBytes>>20)
+	}
+	if x.exclude != nil && name != "." && x.exclude(name) {
+		return nil
+	}
+	err = x.make(h, name, k)
+	if why, ok := errors.AsType[refusal](err); ok {
+		x.refuse(h, string(why))
+		return nil
+	}
+	return err
+}
+
+func (x *extractor) make(h *tar.Header, name string, k kind) error {
+	if k == unknown {
+		return refusal(whatIs(h))
+	}
 	if name == "." {
+		if k == aFolder {
+			return nil
+		}
+		return errors.New("there is a folder in the place of the file")
+	}
+	if err := x.behindLink(name); err != nil {
+		return err
+	}
+	switch was := x.seen[name]; {
+	case was == aFolder && k == aFolder:
 		return nil
+	case was == aFolder:
+		return errors.New("there is a folder in the place of the file")
+	case was != 0 && k == aFolder:
+		return errors.New("there is a file in the place of the folder")
+	case was != 0:
+		return refusal("the archive has this name twice")
 	}
 	if err := x.parents(name); err != nil {
 		return err
 	}
-	// Writable for us until everything is in it.
-	err := x.root.Mkdir(name, h.FileInfo().Mode().Perm()|0o700)
-	if errors.Is(err, fs.ErrExist) {
-		info, err := x.root.Stat(name)
-		if err != nil {
+	switch k {
+	case aFolder:
+		return x.folder(h, name)
+	case aLink:
+		return x.keepLink(h, name)
+	case aHardLink:
+		return x.hardLink(h, name)
+	}
+	if err := x.claim(h); err != nil {
+		return err
+	}
+	if err := x.clear(name); err != nil {
+		return err
+	}
+	return x.file(h, name)
+}
+
+// behindLink refuses a name that lies behind a link of this archive.
+func (x *extractor) behindLink(name string) error {
+	for i := range len(name) {
+		if name[i] == '/' && x.seen[name[:i]] == aLink {
+			return refusef("it lies behind the link %s", quoted(name[:i]))
+		}
+	}
+	return nil
+}
+
+// parents makes the folders that name is in, and refuses when one of them is a link.
+func (x *extractor) parents(name string) error {
+	for i := range len(name) {
+		if name[i] != '/' || x.seen[name[:i]] == aFolder {
+			continue
+		}
+		if err := x.folderAt(name[:i], 0o777); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// folderAt makes a folder unless there is one.
+func (x *extractor) folderAt(name string, mode fs.FileMode) error {
+	err := x.root.Mkdir(name, mode)
+	if errors.Is(err, fs.ErrExist) {
+		var info fs.FileInfo
+		if info, err = x.root.Lstat(name); err != nil {
+			return err
+		}
+		if info.Mode().Type() == fs.ModeSymlink {
+			return refusef("%s is a link that was there before, and links are not followed", quoted(name))
 		}
 		if !info.IsDir() {
 			return errors.New("there is a file in the place of the folder")
 		}
-		return nil
 	}
 	if err != nil {
 		return err
 	}
-	info, err := x.root.Lstat(name)
-	if err != nil {
-		return err
-	}
-	// The umask has had its say; what is left of the archive's rights is kept.
-	mode := info.Mode().Perm() & h.FileInfo().Mode().Perm()
-	x.folders = append(x.folders, folder{name: name, mode: mode, time: h.ModTime})
+	x.seen[name] = aFolder
 	return nil
 }
 
-func (x *extractor) file(content io.Reader, h *tar.Header, name string) error {
-	if err := x.clear(name); err != nil {
+func (x *extractor) folder(h *tar.Header, name string) error {
+	_, err := x.root.Lstat(name)
+	fresh := errors.Is(err, fs.ErrNotExist)
+	// Writable for us until everything is in it.
+	if err := x.folderAt(name, h.FileInfo().Mode().Perm()|0o700); err != nil || !fresh {
 		return err
 	}
+	x.folders = append(x.folders, folder{name: name, mode: folderMode(h), time: h.ModTime})
+	return nil
+}
+
+// folderMode is what is kept of a folder's mode: rights, and the bits that say whose what is in it becomes and who may remove it.
+func folderMode(h *tar.Header) fs.FileMode {
+	return h.FileInfo().Mode() & (fs.ModePerm | fs.ModeSetgid | fs.ModeSticky)
+}
+
+// claim refuses a file whose holes make it too large.
+func (x *extractor) claim(h *tar.Header) error {
+	if !Sparse(h) {
+		return nil
+	}
+	most, err := x.mostSparse()
+	if err != nil {
+		return fmt.Errorf("ask how large a copy may be: %w", err)
+	}
+	if h.Size > most-x.sparse {
+		return refusef("with its holes it has %d bytes, and files with holes may have %d in one copy", h.Size, most)
+	}
+	x.sparse += h.Size
+	return nil
+}
+
+func (x *extractor) file(h *tar.Header, name string) error {
 	// O_EXCL: never through a link that somebody else puts there.
 	f, err := x.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, h.FileInfo().Mode().Perm())
 	if err != nil {
 		return err
 	}
-	n, err := io.Copy(f, content)
+	content := &holes{f: f}
+	n, err := io.Copy(content, x.in)
 	x.result.Bytes += n
+	if err == nil {
+		err = content.end()
+	}
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
 	x.result.Files++
-	x.files[name] = true
+	x.tell(h, name)
+	x.seen[name] = aFile
 	return x.root.Chtimes(name, h.ModTime, h.ModTime)
 }
 
-// clear makes room for a file or link: its folders are there after it, a file or link of that name is not.
-// Whatever else is there is left alone, with an error.
-func (x *extractor) clear(name string) error {
-	if name == "." {
-		return errors.New("there is a folder in the place of the file")
+// tell notes what of a file is left out.
+func (x *extractor) tell(h *tar.Header, name string) {
+	if h.FileInfo().Mode()&(fs.ModeSetuid|fs.ModeSetgid) != 0 {
+		x.result.SetID.Add(name)
 	}
-	if err := x.parents(name); err != nil {
+	for record := range h.PAXRecords {
+		if strings.HasPrefix(record, "SCHILY.xattr.") {
+			x.result.Attributes.Add(name)
+			break
+		}
+	}
+}
+
+// holes writes a file and leaves out long runs of zeros: a sparse file of the environment takes no more room here than there.
+type holes struct {
+	f *os.File
+	// skipped says that zeros at the end so far were not written.
+	skipped bool
+}
+
+// leastHole is the shortest run of zeros that is left out, in bytes: a block of most file systems.
+const leastHole = 4096
+
+func (w *holes) Write(p []byte) (int, error) {
+	if w.skipped = len(p) >= leastHole && len(bytes.TrimLeft(p, "\x00")) == 0; w.skipped {
+		_, err := w.f.Seek(int64(len(p)), io.SeekCurrent)
+		return len(p), err
+	}
+	return w.f.Write(p)
+}
+
+// end gives the file its length when it ends with zeros.
+func (w *holes) end() error {
+	if !w.skipped {
+		return nil
+	}
+	size, err := w.f.Seek(0, io.SeekCurrent)
+	if err != nil {
 		return err
 	}
+	return w.f.Truncate(size)
+}
+
+func (x *extractor) hardLink(h *tar.Header, name string) error {
+	target, err := x.local(h.Linkname)
+	if err != nil || x.seen[target] != aFile {
+		return refusef("a hard link to %s, which is no file of the copy", quoted(h.Linkname))
+	}
+	if err := x.clear(name); err != nil {
+		return err
+	}
+	if err := x.root.Link(target, name); err != nil {
+		return err
+	}
+	x.seen[name] = aFile
+	return nil
+}
+
+// clear makes room for a file or link: a file or link of that name is not there after it.
+// Whatever else is there is left alone, with an error.
+func (x *extractor) clear(name string) error {
 	info, err := x.root.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -135,20 +297,30 @@ func (x *extractor) clear(name string) error {
 	if err != nil {
 		return err
 	}
-	switch {
-	case info.IsDir():
-		return errors.New("there is a folder in the place of the file")
-	case info.Mode().IsRegular(), info.Mode().Type() == fs.ModeSymlink:
-		delete(x.files, name)
+	if info.Mode().IsRegular() || info.Mode().Type() == fs.ModeSymlink {
 		return x.root.Remove(name)
 	}
-	return errors.New("there is a device or pipe in the place of the file")
+	return fmt.Errorf("there is %s in the place of the file", nameOf(info))
 }
 
-func (x *extractor) parents(name string) error {
-	dir := path.Dir(name)
-	if dir == "." {
-		return nil
+// finish makes the links and sets rights and times of folders, the innermost first.
+func (x *extractor) finish() error {
+	if err := x.makeLinks(); err != nil {
+		return err
 	}
-	return x.root.MkdirAll(dir, 0o777)
+	for i := len(x.folders) - 1; i >= 0; i-- {
+		f := x.folders[i]
+		info, err := x.root.Lstat(f.name)
+		if err != nil {
+			return fmt.Errorf("set rights: %w", err)
+		}
+		// The umask has had its say; what is left of the archive's rights is kept.
+		if err := x.root.Chmod(f.name, info.Mode().Perm()&f.mode|f.mode&^fs.ModePerm); err != nil {
+			return fmt.Errorf("set rights: %w", err)
+		}
+		if err := x.root.Chtimes(f.name, f.time, f.time); err != nil {
+			return fmt.Errorf("set time: %w", err)
+		}
+	}
+	return nil
 }

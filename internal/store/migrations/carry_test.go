@@ -45,6 +45,7 @@ func carriesRecordsOver(t *testing.T, o opened) {
 		`SELECT tenant || ' ' || team || ' ' || owner || ' ' || size || ' ' || debit || ' ' || credit || ' ' || from_at || ' ' || until_at || ' ' ||
 			rate_micros || ' ' || amount_micros FROM entries`: "default default ada small leased capacity 5 9 30 77",
 		"SELECT tenant || ' ' || owner || ' ' || kind FROM events": "default ada k",
+		"SELECT string_agg(share, ', ') FROM environments":         "nobody, nobody", // there was no organisation
 		`SELECT string_agg(line, ', ') FROM (SELECT kind || ' ' || name || ' ' || environments || ' ' || milli_cpus || ' ' || memory_mib AS line
 			FROM usage ORDER BY kind) AS lines`: "team default 1 1001 100, tenant  1 1001 100, user ada 1 1001 100",
 	} {

@@ -7,6 +7,9 @@ import (
 	"database/sql"
 	"embed"
 	"fmt"
+	"io/fs"
+	"regexp"
+	"slices"
 
 	"github.com/pressly/goose/v3"
 )
@@ -28,6 +31,28 @@ func provider(dialect goose.Dialect, db *sql.DB) (*goose.Provider, error) {
 		return nil, fmt.Errorf("read migrations: %w", err)
 	}
 	return p, nil
+}
+
+var createTable = regexp.MustCompile(`(?m)^CREATE TABLE (?:IF NOT EXISTS )?(\w+)`)
+
+// Tables names the tables that the migrations make, those included that a later one takes away.
+func Tables() ([]string, error) {
+	names, err := fs.Glob(files, "*.sql")
+	if err != nil {
+		return nil, fmt.Errorf("read migrations: %w", err)
+	}
+	var tables []string
+	for _, name := range names {
+		text, err := files.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("read migrations: %w", err)
+		}
+		for _, found := range createTable.FindAllSubmatch(text, -1) {
+			tables = append(tables, string(found[1]))
+		}
+	}
+	slices.Sort(tables)
+	return slices.Compact(tables), nil
 }
 
 // NewerError says that a database was written by a newer bothy.

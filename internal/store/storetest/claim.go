@@ -98,7 +98,18 @@ func claimsNone(t *testing.T, s *store.Store) {
 	if got := mustAcquire(t, s, request(9)); got.Claimed {
 		t.Fatalf("%s was taken", got.Env.ID)
 	}
+	// What stands on a host that is down is given to nobody until that is back.
 	mustWarm(t, s, 5, "builders")
+	mustDeclare(t, s, host)
+	if err := s.SetHostDown(t.Context(), host, "its engine does not answer", nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := mustAcquire(t, s, request(11)); got.Claimed {
+		t.Fatalf("%s was taken, whose host is down", got.Env.ID)
+	}
+	if err := s.SetHostDown(t.Context(), host, "", nil); err != nil {
+		t.Fatal(err)
+	}
 	a := request(10)
 	a.Take = nil
 	if got := mustAcquire(t, s, a); got.Claimed || got.Env.ID != a.Env.ID {

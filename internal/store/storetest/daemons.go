@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,6 +32,7 @@ func Daemons(t *testing.T, database func(t testing.TB) string) {
 	})
 	t.Run("changes add up", func(t *testing.T) { sharedChanges(t, two(t)) })
 	t.Run("lead", func(t *testing.T) { sharedLead(t, two(t)) })
+	t.Run("kept", func(t *testing.T) { sharedKept(t, two(t)) })
 	t.Run("wakes", func(t *testing.T) { sharedWakes(t, two(t)) })
 }
 
@@ -100,13 +102,16 @@ func sharedHostsOnce(t *testing.T, daemons [2]*store.Store) {
 	for n := range 16 {
 		wg.Go(func() {
 			worker := fmt.Sprintf("d%d.p", n)
-			held, _, err := daemons[n%2].HoldHosts(t.Context(), worker, "", names, base, base.Add(time.Minute))
+			held, err := daemons[n%2].HoldHosts(t.Context(), store.Hold{Worker: worker, Names: names}, base, base.Add(time.Minute))
 			if err != nil {
 				t.Error(err)
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			for _, h := range held {
+			if len(held.Hosts)+len(held.Others) != len(names) {
+				t.Errorf("%s is told of %+v", worker, held)
+			}
+			for _, h := range held.Hosts {
 				holders[h.Name] = append(holders[h.Name], worker)
 			}
 		})
@@ -144,27 +149,40 @@ func sharedChanges(t *testing.T, daemons [2]*store.Store) {
 	}
 }
 
+// sharedLead: of many that ask at once one leads, and whoever resigned has let go when that comes back.
 func sharedLead(t *testing.T, daemons [2]*store.Store) {
-	leads := func(s *store.Store) (bool, func()) {
+	leads := func(n int, worker string) bool {
 		t.Helper()
-		lead, _, resign, err := s.Lead(t.Context())
+		l, _, err := daemons[n].Lead(t.Context(), store.Bid{Worker: worker, For: time.Hour}, base)
 		if err != nil {
-			t.Fatal(err)
+			t.Error(err)
 		}
-		return lead, resign
+		return l.Worker == worker
 	}
-	// Back and forth: whoever resigned has let go when resign comes back.
+	var wg sync.WaitGroup
+	var count atomic.Int32
+	for n := range 16 {
+		wg.Go(func() {
+			if leads(n%2, fmt.Sprintf("d%d.p", n)) {
+				count.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if l, _, err := daemons[0].Leader(t.Context(), base); err != nil || count.Load() != 1 || l.Generation != 1 {
+		t.Fatalf("%d lead, the row says %+v, %v", count.Load(), l, err)
+	} else if err := daemons[1].Resign(t.Context(), l.Worker); err != nil {
+		t.Fatal(err)
+	}
 	for range 20 {
-		first, resign := leads(daemons[0])
-		if second, _ := leads(daemons[1]); !first || second {
-			t.Fatalf("the first daemon leads: %v, the second too: %v", first, second)
+		for n, worker := range []string{"a.p", "b.p"} {
+			if !leads(n, worker) || leads(1-n, "c.p") {
+				t.Fatalf("after the other resigned %s does not lead, or not alone", worker)
+			}
+			if err := daemons[n].Resign(t.Context(), worker); err != nil {
+				t.Fatal(err)
+			}
 		}
-		resign()
-		second, resign := leads(daemons[1])
-		if first, _ := leads(daemons[0]); first || !second {
-			t.Fatalf("after it resigned, the second leads: %v, the first still: %v", second, first)
-		}
-		resign()
 	}
 }
 
@@ -178,7 +196,7 @@ func sharedWakes(t *testing.T, daemons [2]*store.Store) {
 	for i := range heard {
 		heard[i] = make(chan string, 100)
 		wg.Go(func() {
-			if err := daemons[i].Wakes(ctx, func(id string) { heard[i] <- id }); err != nil {
+			if err := daemons[i].Wakes(ctx, func(id string) { heard[i] <- id }, func(string) {}); err != nil {
 				t.Error(err)
 			}
 		})

@@ -34,17 +34,24 @@ func mustDeclare(t *testing.T, s *store.Store, names ...string) {
 // mustHold tries to hold hosts for a minute and gives those that are held, and how many environments were freed.
 func mustHold(t *testing.T, s *store.Store, worker string, now time.Time, names ...string) (held []string, freed int) {
 	t.Helper()
-	got, freed, err := s.HoldHosts(t.Context(), worker, addressOf(worker), names, now, now.Add(time.Minute))
+	return mustHoldAfter(t, s, worker, now, nil, names...)
+}
+
+// mustHoldAfter is mustHold for a worker that knows others to have ended.
+func mustHoldAfter(t *testing.T, s *store.Store, worker string, now time.Time, ended []string, names ...string) (held []string, freed int) {
+	t.Helper()
+	want := store.Hold{Worker: worker, Address: addressOf(worker), Names: names, Ended: ended}
+	got, err := s.HoldHosts(t.Context(), want, now, now.Add(time.Minute))
 	if err != nil {
 		t.Fatalf("%s holds %v: %v", worker, names, err)
 	}
-	for _, h := range got {
+	for _, h := range got.Hosts {
 		if h.Worker != worker || h.Address != addressOf(worker) || !h.Until.Equal(now.Add(time.Minute)) || !h.SeenAt.Equal(now) {
 			t.Fatalf("%s holds %+v", worker, h)
 		}
 		held = append(held, h.Name)
 	}
-	return held, freed
+	return held, got.Freed
 }
 
 // addressOf is where people reach a worker's daemon.
@@ -100,7 +107,7 @@ func declare(t *testing.T, s *store.Store) {
 
 func holdAndRenew(t *testing.T, s *store.Store) {
 	mustDeclare(t, s, "a", "b", "c")
-	_, _, err := s.HoldHosts(t.Context(), "", "", []string{"a"}, base, base)
+	_, err := s.HoldHosts(t.Context(), store.Hold{Names: []string{"a"}}, base, base)
 	wantCode(t, err, fleet.CodeInternal)
 	expect := func(worker string, now time.Time, want []string, names ...string) {
 		t.Helper()
@@ -123,25 +130,38 @@ func holdAndRenew(t *testing.T, s *store.Store) {
 	}
 }
 
-// earlierProcess: a daemon that was killed and starts again has its hosts at once.
+// earlierProcess: a daemon that was killed and starts again has its hosts at once, and the work with them. Where daemons share
+// a database it must know that its earlier process has ended: one of the same name may be a copy's, and live.
 func earlierProcess(t *testing.T, s *store.Store) {
-	mustDeclare(t, s, "a")
-	mustHold(t, s, "d1.p1", base, "a")
-	if held, _ := mustHold(t, s, "d10.p1", base, "a"); held != nil {
+	mustDeclare(t, s, host)
+	mustHold(t, s, "d1.p1", base, host)
+	work := admitWork(t, s, 1, fleet.Create)
+	mustTake(t, s, "d1.p1", base.Add(time.Second), base.Add(time.Hour))
+	if held, _ := mustHold(t, s, "d10.p1", base, host); held != nil {
 		t.Fatal("a daemon whose name begins like another's took its host")
 	}
-	if held, _ := mustHold(t, s, "d1.p2", base, "a"); held == nil {
-		t.Fatal("the same daemon's next process did not get its host")
+	if s.Shared() {
+		for _, ended := range [][]string{nil, {"d1.p0"}} {
+			if held, _ := mustHoldAfter(t, s, "d1.p2", base, ended, host); held != nil {
+				t.Fatalf("a process that knows %v to have ended took the host of a living one of its daemon", ended)
+			}
+		}
 	}
-	if got := hostNamed(t, s, "a"); got.Generation != 2 || got.Worker != "d1.p2" {
+	if held, freed := mustHoldAfter(t, s, "d1.p2", base, []string{"d1.p0", "d1.p1"}, host); held == nil || freed != 1 {
+		t.Fatalf("the same daemon's next process got %v, %d environments were freed", held, freed)
+	}
+	if got := hostNamed(t, s, host); got.Generation != 2 || got.Worker != "d1.p2" {
 		t.Fatalf("got %+v", got)
+	}
+	if got := mustGet(t, s, work.ID).Work; got.Worker != "" || got.Generation != 2 {
+		t.Fatalf("the work of the ended one is %+v", got)
 	}
 }
 
 func hostTakeOver(t *testing.T, s *store.Store) {
 	mustDeclare(t, s, host, "other")
 	mustHold(t, s, "d1.p1", base, host, "other")
-	for n := 1; n <= 4; n++ {
+	for n := 1; n <= 5; n++ {
 		env := environment(n)
 		env.Work.Action = fleet.Create
 		if n == 4 {
@@ -150,19 +170,26 @@ func hostTakeOver(t *testing.T, s *store.Store) {
 		mustAdmit(t, s, env)
 	}
 	now := base.Add(time.Hour)
-	first, second := mustTake(t, s, "d1.p1", now, now.Add(time.Hour)), mustTake(t, s, "d1.p1", now, now.Add(time.Hour))
-	elsewhere, ok, err := s.TakeWork(t.Context(), "d1.p1", []string{"other"}, now, now.Add(time.Hour))
+	first, second := mustTake(t, s, "d1.p1", now, now), mustTake(t, s, "d1.p1", now, now)
+	// It still renews this one, however late it is with its hold.
+	long := mustTake(t, s, "d1.p1", now, now.Add(time.Hour))
+	elsewhere, ok, err := s.TakeWork(t.Context(), "d1.p1", []string{"other"}, now, now)
 	if err != nil || !ok {
 		t.Fatalf("take work: %v, %v", ok, err)
 	}
-	free := mustGet(t, s, environment(3).ID)
+	free := mustGet(t, s, environment(5).ID)
+	now = now.Add(time.Microsecond)
 
 	held, freed := mustHold(t, s, "d2.p1", now, host)
 	if same(t, held, hosts); freed != 2 {
-		t.Fatalf("%d environments were freed, want the 2 that were worked on", freed)
+		t.Fatalf("%d environments were freed, want the 2 whose worker's time was over", freed)
 	}
 	same(t, mustGet(t, s, elsewhere.ID), elsewhere)
 	same(t, mustGet(t, s, free.ID), free)
+	same(t, mustGet(t, s, long.ID), long)
+	if err := s.Heartbeat(t.Context(), long.ID, long.Work.Generation, now.Add(time.Hour)); err != nil {
+		t.Errorf("whoever renews its work lost it with the host: %v", err)
+	}
 	for _, cut := range []fleet.Environment{first, second} {
 		want := cut
 		want.Work.Worker, want.Work.Until, want.Work.Generation = "", time.Time{}, cut.Work.Generation+1

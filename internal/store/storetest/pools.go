@@ -15,7 +15,7 @@ func pools(t *testing.T, open Open) {
 	t.Run("set, changed, removed", func(t *testing.T) { poolRecords(t, open(t)) })
 	t.Run("change", func(t *testing.T) { changePool(t, open(t)) })
 	t.Run("refill", func(t *testing.T) { refill(t, open(t)) })
-	t.Run("distrusted", func(t *testing.T) { distrust(t, open(t)) })
+	t.Run("doubted", func(t *testing.T) { doubt(t, open(t)) })
 	t.Run("64 refill one pool", func(t *testing.T) { refillRace(t, open(t)) })
 }
 
@@ -23,7 +23,7 @@ func poolRecords(t *testing.T, s *store.Store) {
 	full := fleet.Pool{
 		Name: "builders", Blueprint: "build@1.0.0", Size: "small", Inputs: map[string]any{"shm_mib": int64(64), "ratio": 2.0},
 		Target: 3, Min: 1, Max: 5, Surge: 2, Pause: true, FromFile: true, UpdatedAt: base, UpdatedBy: "root",
-		Schedule: []fleet.ScheduledTarget{{Days: []time.Weekday{time.Monday}, From: 480, Until: 1080, Target: 5}},
+		Schedule: []fleet.ScheduledTarget{{Days: []time.Weekday{time.Monday}, From: 480, Until: 1080, Target: 5, Zone: "Europe/Berlin"}},
 	}
 	set := func(p fleet.Pool) fleet.Pool {
 		t.Helper()
@@ -187,12 +187,12 @@ func refillRace(t *testing.T, s *store.Store) {
 	}
 }
 
-// distrust: what was there before a time is claimed by nobody, whatever it becomes; what came later is.
-func distrust(t *testing.T, s *store.Store) {
+// doubt: what was there before a time is doubted and claimed by nobody, whatever it becomes; what came later is.
+func doubt(t *testing.T, s *store.Store) {
 	mustPool(t, s, "builders")
 	old, young := mustWarm(t, s, 1, "builders"), mustWarm(t, s, 2, "builders")
-	before := young.CreatedAt
-	if !old.CreatedAt.Before(before) {
+	before := young.CreatedAt.Add(-time.Microsecond)
+	if old.CreatedAt.After(before) {
 		t.Fatalf("created at %s and %s", old.CreatedAt, before)
 	}
 	held := mustAcquire(t, s, request(3))
@@ -201,15 +201,24 @@ func distrust(t *testing.T, s *store.Store) {
 	}
 	third := mustWarm(t, s, 0, "builders")
 	for range 2 { // it may be said again
-		if err := s.DistrustWarm(t.Context(), before); err != nil {
+		if err := s.Doubt(t.Context(), before, "safe", "why", fleet.Event{Kind: "doubted"}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	got := mustGet(t, s, third.ID)
-	if got.MatchKey != "" || got.Revision != third.Revision+1 {
-		t.Errorf("match key %q, revision %d; want none, and one more than %d", got.MatchKey, got.Revision, third.Revision)
+	if why, err := s.Setting(t.Context(), "safe"); err != nil || why != "why" {
+		t.Errorf("kept %q, %v", why, err)
 	}
-	same(t, mustGet(t, s, held.Env.ID), held.Env)
+	got := mustGet(t, s, third.ID)
+	if got.MatchKey != "" || !got.Doubted || got.Revision != third.Revision+1 {
+		t.Errorf("match key %q, doubted %t, revision %d; want none, and one more than %d", got.MatchKey, got.Doubted, got.Revision, third.Revision)
+	}
+	want := held.Env
+	want.Doubted, want.Revision = true, want.Revision+1
+	same(t, mustGet(t, s, held.Env.ID), want)
+	doubted, err := s.Doubted(t.Context())
+	if err != nil || len(doubted) != 2 {
+		t.Fatalf("doubted %+v, %v", doubted, err)
+	}
 	if next := mustAcquire(t, s, request(4)); next.Env.ID != young.ID {
 		t.Errorf("claimed %s, want %s", next.Env.ID, young.ID)
 	}

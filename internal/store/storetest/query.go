@@ -13,7 +13,7 @@ func query(t *testing.T, open Open) {
 		s := open(t)
 		_, err := s.Get(t.Context(), "nobody")
 		wantCode(t, err, fleet.CodeNotFound)
-		_, err = s.Find(t.Context(), "", "nobody")
+		_, err = s.Find(t.Context(), store.Lookup{ID: "nobody", Name: "nobody", Tenant: "acme"})
 		wantCode(t, err, fleet.CodeNotFound)
 	})
 	t.Run("find", func(t *testing.T) { find(t, open(t)) })
@@ -67,14 +67,19 @@ func find(t *testing.T, s *store.Store) {
 		}
 		made = append(made, env)
 	}
-	// One that is named like another's id.
-	odd := environment(9)
-	odd.Name = made[0].ID
-	odd = mustAdmit(t, s, odd)
+	// Named like another's id, as older versions allowed: of one that is gone, of one that lives.
+	for i, of := range []int{0, 2} {
+		odd := environment(20 + i)
+		odd.Name = made[of].ID
+		mustAdmit(t, s, odd)
+	}
 
+	of := func(tenant, word string) store.Lookup {
+		return store.Lookup{ID: word, Sees: tenant, Name: word, Tenant: tenant}
+	}
 	expect := func(nameOrID string, want fleet.Environment) {
 		t.Helper()
-		got, err := s.Find(t.Context(), "acme", nameOrID)
+		got, err := s.Find(t.Context(), of("acme", nameOrID))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -92,7 +97,8 @@ func find(t *testing.T, s *store.Store) {
 	expect("back", before)
 	expect("web", made[2])
 	expect(made[1].ID, made[1])
-	expect(made[0].ID, odd)
+	expect(made[0].ID, made[0])
+	expect(made[2].ID, made[2])
 	gone := mustChange(t, s, made[2].ID, func(e *fleet.Environment) { e.State = fleet.Destroying })
 	gone = mustChange(t, s, gone.ID, func(e *fleet.Environment) { e.State = fleet.Destroyed })
 	expect("web", gone)
@@ -102,18 +108,40 @@ func find(t *testing.T, s *store.Store) {
 	theirs.Tenant, theirs.Name = "umbra", "back"
 	theirs = mustAdmit(t, s, theirs)
 	expect("back", before)
-	got, err := s.Find(t.Context(), "umbra", "back")
+	got, err := s.Find(t.Context(), of("umbra", "back"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	same(t, got, theirs)
 	for _, hidden := range []string{"web", before.ID} {
-		_, err := s.Find(t.Context(), "umbra", hidden)
+		_, err := s.Find(t.Context(), of("umbra", hidden))
 		wantCode(t, err, fleet.CodeNotFound)
 	}
-	// Those who see all tenants get the newest.
-	if got, err := s.Find(t.Context(), "", "back"); err != nil || got.ID != theirs.ID {
-		t.Fatalf("of all tenants: %q, %v", got.ID, err)
+	// Those who see all tenants reach any id, and their own names first; an environment of another tenant that is named
+	// like the id takes nothing over. What a pool keeps is found by its name where that is asked for.
+	thief := environment(30)
+	thief.Tenant, thief.Name = "umbra", before.ID
+	mustAdmit(t, s, thief)
+	kept := environment(31)
+	kept.Tenant, kept.Name = "", "kept"
+	kept = mustAdmit(t, s, kept)
+	for _, c := range []struct {
+		look store.Lookup
+		want string
+	}{
+		{store.Lookup{ID: "back", Name: "back", Tenant: "acme"}, before.ID},
+		{store.Lookup{ID: theirs.ID, Name: theirs.ID, Tenant: "acme"}, theirs.ID},
+		{store.Lookup{ID: before.ID, Name: before.ID, Tenant: "umbra"}, before.ID},
+		{store.Lookup{ID: before.ID}, before.ID},
+		{store.Lookup{Name: "kept", Tenant: "acme", Unclaimed: true}, kept.ID},
+		{store.Lookup{Name: "kept", Tenant: "acme"}, ""},
+		{store.Lookup{ID: thief.Name, Sees: "umbra"}, ""},
+		{store.Lookup{}, ""},
+	} {
+		got, err := s.Find(t.Context(), c.look)
+		if got.ID != c.want || (err != nil) != (c.want == "") {
+			t.Errorf("%+v: %q, %v; want %q", c.look, got.ID, err, c.want)
+		}
 	}
 }
 

@@ -91,13 +91,14 @@ func drawInto(t *rapid.T, e *fleet.Environment) {
 		rapid.Map(rapid.Int32(), func(n int32) any { return float64(n) }), // a float without a fraction stays one
 	)
 	for _, at := range []*string{
-		&e.Tenant, &e.Team, &e.Owner, &e.Project, &e.PullRequest, &e.Pool, &e.MatchKey, &e.Host, &e.Cold, &e.Blueprint.Name, &e.Blueprint.Version, &e.Blueprint.Digest, &e.Size.Name,
+		&e.Tenant, &e.Team, &e.Owner, (*string)(&e.Share), &e.Project, &e.PullRequest, &e.Pool, &e.MatchKey, &e.Host, &e.Cold, &e.Blueprint.Name, &e.Blueprint.Version, &e.Blueprint.Digest, &e.Size.Name,
 		&e.Size.Currency, &e.Image, &e.Workspace, &e.Reason, &e.Work.Worker, &e.Work.LastError, &e.Network, &e.SandboxID,
 	} {
 		*at = word.Draw(t, "text")
 	}
 	e.Size.MemoryMiB = amount.Draw(t, "MiB")
 	e.HeldMicros, e.HeldFor = amount.Draw(t, "held"), time.Duration(amount.Draw(t, "held for"))
+	e.BilledBefore = time.Duration(amount.Draw(t, "billed before"))
 	for _, at := range []*int64{&e.Size.Pids, &e.Size.RateMicros} {
 		*at = number.Draw(t, "number")
 	}

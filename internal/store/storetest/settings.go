@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/bothy-env/bothy/internal/fleet"
@@ -29,15 +30,40 @@ func settings(t *testing.T, open Open) {
 	if err != nil || ok != s.Shared() || now.IsZero() == ok {
 		t.Fatalf("the database's clock: %v, %v, %v", now, ok, err)
 	}
-	lead, lost, resign, err := s.Lead(t.Context())
-	if err != nil || !lead || (lost == nil) == s.Shared() {
-		t.Fatalf("the only daemon leads: %v, %v", lead, err)
-	}
-	resign()
 	// Without anything to hear, it ends with its context.
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := s.Wakes(ctx, func(string) {}); err != nil {
+	if err := s.Wakes(ctx, func(string) {}, func(string) {}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// settingOnce: of many who keep a setting at once one is first, and all are told its value.
+func settingOnce(t *testing.T, open Open) {
+	s := open(t)
+	const writers = 32
+	var got [writers]string
+	inParallel(writers, writers, func(i int) {
+		kept, err := s.SettingOnce(t.Context(), "key", fmt.Sprint("of ", i))
+		if err != nil {
+			t.Error(err)
+		}
+		got[i] = kept
+	})
+	for _, kept := range got {
+		if kept == "" || kept != got[0] {
+			t.Fatalf("they were told %q", got)
+		}
+	}
+	if now, err := s.Setting(t.Context(), "key"); err != nil || now != got[0] {
+		t.Errorf("it is %q now, %v; want %q", now, err, got[0])
+	}
+	if err := s.SetSetting(t.Context(), "key", ""); err != nil {
+		t.Fatal(err)
+	}
+	if kept, err := s.SettingOnce(t.Context(), "key", "new"); err != nil || kept != "new" {
+		t.Errorf("where it was taken away it is %q, %v", kept, err)
+	}
+	_, err := s.SettingOnce(t.Context(), "key", "")
+	wantCode(t, err, fleet.CodeInternal)
 }

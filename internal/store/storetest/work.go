@@ -13,6 +13,7 @@ import (
 
 func work(t *testing.T, open Open) {
 	t.Run("order", func(t *testing.T) { workOrder(t, open(t)) })
+	t.Run("actions that are left", func(t *testing.T) { workLeft(t, open(t)) })
 	t.Run("when it is due", func(t *testing.T) { workDue(t, open(t)) })
 	t.Run("each once", func(t *testing.T) { workOnce(t, open(t)) })
 	t.Run("take-over fences", func(t *testing.T) { takeOver(t, open(t)) })
@@ -41,6 +42,26 @@ func wantNoWork(t *testing.T, s *store.Store, now time.Time) {
 	t.Helper()
 	if env, ok, err := s.TakeWork(t.Context(), "idle", hosts, now, now.Add(time.Minute)); err != nil || ok {
 		t.Fatalf("there was work on %q, error %v; want none", env.ID, err)
+	}
+}
+
+// workLeft: a worker whose lane for an action is full is given what else there is, and nothing when that is all.
+func workLeft(t *testing.T, s *store.Store) {
+	now := base.Add(time.Hour)
+	destroy, create := admitWork(t, s, 1, fleet.Destroy).ID, admitWork(t, s, 2, fleet.Create).ID
+	for _, c := range []struct {
+		except []fleet.ActionKind
+		want   string
+	}{
+		{[]fleet.ActionKind{fleet.Destroy, fleet.Create, fleet.Personalise}, ""},
+		{[]fleet.ActionKind{fleet.Destroy}, create},
+		{[]fleet.ActionKind{fleet.Destroy}, ""},
+		{[]fleet.ActionKind{fleet.Create, fleet.Personalise}, destroy},
+	} {
+		env, ok, err := s.TakeWork(t.Context(), "w", hosts, now, now.Add(time.Minute), c.except...)
+		if err != nil || ok != (c.want != "") || env.ID != c.want {
+			t.Fatalf("all but %v: got %q, %v, %v; want %q", c.except, env.ID, ok, err, c.want)
+		}
 	}
 }
 

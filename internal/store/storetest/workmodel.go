@@ -166,12 +166,16 @@ func (m *model) save(rt *rapid.T) {
 
 // restart is another process of a daemon that takes the host over, and with it the work.
 func (m *model) restart(rt *rapid.T) {
+	before := fmt.Sprintf("daemon.%d", m.processes)
 	m.processes++
-	held, n, err := m.s.HoldHosts(rt.Context(), fmt.Sprintf("daemon.%d", m.processes), "", hosts, m.now, m.now.Add(time.Minute))
-	if want := m.worker != ""; err != nil || len(held) != 1 || (n == 1) != want {
-		rt.Fatalf("held %d hosts, freed %d, %v", len(held), n, err)
+	want := store.Hold{Worker: fmt.Sprintf("daemon.%d", m.processes), Names: hosts, Ended: []string{before}}
+	held, err := m.s.HoldHosts(rt.Context(), want, m.now, m.now.Add(time.Minute))
+	// Whoever renews its work keeps it; the only daemon's earlier process does not.
+	free := m.worker != "" && (m.until.Before(m.now) || !m.s.Shared() && fleet.DaemonOf(m.worker) == "daemon")
+	if err != nil || len(held.Hosts) != 1 || (held.Freed == 1) != free {
+		rt.Fatalf("held %+v, %v; want to free: %v", held, err, free)
 	}
-	if n == 1 {
+	if free {
 		m.revision, m.generation, m.worker, m.until = m.revision+1, m.generation+1, "", time.Time{}
 	}
 }

@@ -13,5 +13,8 @@ variable "bothy" {
     root        = bool
     labels      = map(string)
     engine      = string
+
+    security_opts = list(string)                                                  # no-new-privileges and the seccomp profile
+    ulimits       = list(object({ name = string, soft = number, hard = number })) # limits of each process
   })
 }

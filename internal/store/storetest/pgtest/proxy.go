@@ -19,6 +19,9 @@ type Proxy struct {
 	mu    sync.Mutex
 	conns map[net.Conn]struct{}
 
+	// way is closed while everything passes.
+	way chan struct{}
+
 	dropCommit atomic.Bool
 	// Dropped counts commits whose answer was lost.
 	Dropped atomic.Int64
@@ -31,10 +34,12 @@ func (s *Server) Proxy(t testing.TB) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{listener: l, server: s, conns: map[net.Conn]struct{}{}}
+	p := &Proxy{listener: l, server: s, conns: map[net.Conn]struct{}{}, way: make(chan struct{})}
+	close(p.way)
 	p.wg.Go(p.accept)
 	t.Cleanup(func() {
 		_ = l.Close() // what it accepted is closed next
+		p.Heal()
 		p.Cut()
 		p.wg.Wait()
 	})
@@ -54,6 +59,33 @@ func (p *Proxy) DSN(t testing.TB, database string) string {
 // DropNextCommit lets the next COMMIT reach the server and be done there, and cuts the connection
 // instead of passing on the answer.
 func (p *Proxy) DropNextCommit() { p.dropCommit.Store(true) }
+
+// Blackhole stops everything, both ways, until Heal. It closes nothing: what is sent is acknowledged, new connections are taken, and
+// nothing is passed on.
+func (p *Proxy) Blackhole() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.way = make(chan struct{})
+}
+
+// Heal lets everything pass again, and what was held first.
+func (p *Proxy) Heal() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.way:
+	default:
+		close(p.way)
+	}
+}
+
+// pass waits until something may be passed on.
+func (p *Proxy) pass() {
+	p.mu.Lock()
+	way := p.way
+	p.mu.Unlock()
+	<-way
+}
 
 // Cut breaks every connection there is.
 func (p *Proxy) Cut() {
@@ -104,6 +136,7 @@ func (p *Proxy) serve(client, server net.Conn) {
 			p.Dropped.Add(1)
 			break
 		}
+		p.pass()
 		if _, err := client.Write(buffer[:n]); err != nil {
 			break
 		}
@@ -130,6 +163,7 @@ func (p *Proxy) upstream(client io.Reader, server io.Writer, dropping *atomic.Bo
 		if bytes.Contains(bytes.ToLower(buffer[:n]), bytes.ToLower(commitMessage)) && p.dropCommit.CompareAndSwap(true, false) {
 			dropping.Store(true)
 		}
+		p.pass()
 		if _, err := server.Write(buffer[:n]); err != nil {
 			return
 		}

@@ -241,6 +241,9 @@ func (s *Server) dsn(database string, query url.Values) string {
 	return address.String()
 }
 
+// Programs is the folder of the server's programs, pg_dump and pg_restore among them.
+func (s *Server) Programs() string { return s.bin }
+
 // Socket is where the server listens.
 func (s *Server) Socket() string { return filepath.Join(s.dir, ".s.PGSQL."+port) }
 

@@ -1,0 +1,66 @@
+package client_test
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/bothy-env/bothy/internal/client"
+)
+
+// TestACopyIsWholeOnlyWhenItsRecordSaysSo: io.EOF comes after the record alone, with its length and checksum.
+func TestACopyIsWholeOnlyWhenItsRecordSaysSo(t *testing.T) {
+	const content = "the tar"
+	sum := fmt.Sprintf("%x", sha256.Sum256([]byte(content)))
+	part := func(s string) string { return "--b\r\n\r\n" + s + "\r\n" }
+	good := fmt.Sprintf(`{"bytes":7,"sha256":%q}`, sum)
+	for _, c := range []struct {
+		name, kind, body, want string
+	}{
+		{"whole", "multipart/mixed; boundary=b", part(content) + part(good) + "--b--\r\n", ""},
+		{"another checksum", "multipart/mixed; boundary=b", part(content) + part(strings.Replace(good, sum[:8], "00000000", 1)) + "--b--\r\n", "arrived damaged"},
+		{"another length", "multipart/mixed; boundary=b", part(content) + part(strings.Replace(good, "7", "8", 1)) + "--b--\r\n", "7 bytes of 8"},
+		{"a problem", "multipart/mixed; boundary=b", part(content) + part(`{"bytes":7,"sha256":"","problem":{"code":"denied","detail":"tar: out/b: Permission denied"}}`) + "--b--\r\n", "out/b: Permission denied"},
+		{"a record of nothing", "multipart/mixed; boundary=b", part(content) + part(`{}`) + "--b--\r\n", "7 bytes of 0"},
+		{"a record that is none", "multipart/mixed; boundary=b", part(content) + part(`<html>`) + "--b--\r\n", "did not answer like bothyd"},
+		{"a record without end", "multipart/mixed; boundary=b", part(content) + part(good+strings.Repeat(" ", 2<<20)) + "--b--\r\n", "did not answer like bothyd"},
+		{"no record", "multipart/mixed; boundary=b", part(content) + "--b--\r\n", "broke off before its end"},
+		{"cut in the tar", "multipart/mixed; boundary=b", part(content)[:14], "broke off before its end"},
+		{"cut after the tar", "multipart/mixed; boundary=b", part(content), "broke off before its end"},
+		{"cut in the record", "multipart/mixed; boundary=b", part(content) + part(good)[:20], "broke off before its end"},
+		{"a tar alone", "application/x-tar", content, "did not answer like bothyd"},
+		{"a page", "text/html", "<html>", "did not answer like bothyd"},
+		{"no boundary", "multipart/mixed", part(content), "did not answer like bothyd"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			accept := make(chan string, 1)
+			host, _ := peer(t, func(conn net.Conn, r *http.Request) {
+				accept <- r.Header.Get("Accept")
+				say(200, c.kind, c.body)(conn, r)
+			})
+			body, err := connect(t, client.Options{Host: host}).CopyFrom(t.Context(), "otter", "/out", "")
+			var got []byte
+			if err == nil {
+				got, err = io.ReadAll(body)
+				body.Close()
+			}
+			if a := <-accept; a != "multipart/mixed" {
+				t.Errorf("asked for %q", a)
+			}
+			if c.want == "" {
+				if err != nil || string(got) != content {
+					t.Errorf("got %q, %v", got, err)
+				}
+				return
+			}
+			if e := (*client.Error)(nil); !errors.As(err, &e) || !strings.Contains(e.Sentence, c.want) {
+				t.Errorf("got %q, %v; want %q", got, err, c.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,52 @@
+package engine
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestOldFindingsAreNotBelieved: what was found is told with its age, and is no reason to call anything well for ever.
+func TestOldFindingsAreNotBelieved(t *testing.T) {
+	f := findings{all: make([]finding, 1)}
+	a := asked{name: "store", every: checkEvery}
+	at := time.Hour
+	if !f.begin(0, a, at) || f.begin(0, a, at) {
+		t.Fatal("a look does not begin, or two do")
+	}
+	f.end(0, []Check{{Name: "store", Status: OK, Message: "the database answers"}})
+	for passed, want := range map[time.Duration]string{0: OK, checkEvery: OK, checkEvery + oldFinding: OK, checkEvery + oldFinding + 1: Down} {
+		c := f.told(0, a, at+passed)[0]
+		if c.Status != want || c.Age != passed || want == Down && (c.Hint == "" || !strings.Contains(c.Message, "the database answers")) {
+			t.Errorf("after %s it is %+v, want %s", passed, c, want)
+		}
+	}
+	f.begin(0, a, at)
+	for passed, want := range map[time.Duration]string{checkTimeout: OK, checkTimeout + 2*time.Second: Down} {
+		if c := f.told(0, a, at+passed)[0]; c.Status != want {
+			t.Errorf("%s after a look that does not end began it is %+v, want %s", passed, c, want)
+		}
+	}
+}
+
+// TestCostlyLooksAreSeldom: a round begins those only whose turn it is.
+func TestCostlyLooksAreSeldom(t *testing.T) {
+	f := findings{all: make([]finding, 2)}
+	costly, memory := asked{name: "limits", every: costlyEvery}, asked{name: "labels"}
+	at := time.Hour
+	for _, look := range []struct {
+		passed time.Duration
+		begins bool
+	}{{0, true}, {30 * time.Second, false}, {59 * time.Second, false}, {time.Minute, true}} {
+		got := f.begin(0, costly, at+look.passed)
+		if got != look.begins {
+			t.Errorf("after %s it begins: %v, want %v", look.passed, got, look.begins)
+		}
+		if got {
+			f.end(0, nil)
+		}
+		if f.begin(1, memory, at+look.passed) {
+			t.Error("what is in memory is looked at ahead")
+		}
+	}
+}

@@ -1,0 +1,106 @@
+package engine_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/provisioner/fake"
+)
+
+// everyOp are the calls that a look at a host could make.
+var everyOp = []fake.Op{
+	fake.OpDriverReady, fake.OpPrepare, fake.OpRuntimeReady, fake.OpResolveImage, fake.OpInspect, fake.OpInventory, fake.OpReserve,
+	fake.OpReconcile, fake.OpStage, fake.OpMark, fake.OpTraffic,
+}
+
+func (b *bench) calls() (n int) {
+	for _, op := range everyOp {
+		n += b.world.Calls(op)
+	}
+	return n
+}
+
+// looked waits until the prober has looked at everything, and all is well.
+func (b *bench) looked() {
+	b.t.Helper()
+	waitUntil(b.t, "everything was looked at, and is well", func() bool {
+		return !slices.ContainsFunc(b.engine.Checks(b.t.Context()), func(c engine.Check) bool { return c.Status != engine.OK })
+	})
+}
+
+// TestAThousandQuestionsCostAsMuchAsNone: whoever asks how the daemon is reads what its prober found. No host is asked for it, nothing
+// is looked at for it, and it needs no database: whoever asks may have gone already.
+func TestAThousandQuestionsCostAsMuchAsNone(t *testing.T) {
+	t.Parallel()
+	var looks atomic.Int64
+	b := setup(t, patient, slowSweeps, func(c *engine.Config) {
+		c.ExtraChecks = append(c.ExtraChecks, func(context.Context) engine.Check {
+			looks.Add(1)
+			return engine.Check{Name: "extra", Status: engine.OK, Message: "fine"}
+		})
+	}).run()
+	b.untilState(b.acquire().ID, fleet.Leased)
+	b.looked()
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	calls, before := b.calls(), looks.Load()
+	for range 1000 {
+		all := b.engine.Checks(gone)
+		for _, name := range []string{"store", "docker", "terraform", "leader", "hosts", "removing", "safe-mode", "faults", "extra"} {
+			i := slices.IndexFunc(all, func(c engine.Check) bool { return c.Name == name })
+			if i < 0 || all[i].Status != engine.OK || all[i].Age < 0 {
+				t.Fatalf("the check %s is missing, or not well: %+v", name, all)
+			}
+		}
+	}
+	// The prober goes on meanwhile, every few seconds.
+	if more := b.calls() - calls; more > 100 {
+		t.Errorf("1000 questions made %d calls to the host", more)
+	}
+	if more := looks.Load() - before; more > 50 {
+		t.Errorf("1000 questions made %d looks", more)
+	}
+}
+
+// TestNothingKnownIsNotReady: before the first look no check is well, and says why.
+func TestNothingKnownIsNotReady(t *testing.T) {
+	b := setup(t)
+	for _, c := range b.engine.Checks(t.Context()) {
+		if slices.Contains([]string{"store", "docker", "terraform", "leader"}, c.Name) && (c.Status != engine.Down || c.Hint == "") {
+			t.Errorf("%s is %+v", c.Name, c)
+		}
+	}
+}
+
+// TestALookThatHangsIsTold, and delays no other.
+func TestALookThatHangsIsTold(t *testing.T) {
+	t.Parallel()
+	answer, others := make(chan struct{}), atomic.Int64{}
+	b := setup(t, func(c *engine.Config) {
+		c.CheckEvery = c.Tick
+		c.ExtraChecks = append(c.ExtraChecks, func(context.Context) engine.Check {
+			<-answer
+			return engine.Check{Name: "slow", Status: engine.OK, Message: "fine"}
+		}, func(context.Context) engine.Check {
+			others.Add(1)
+			return engine.Check{Name: "quick", Status: engine.OK, Message: "fine"}
+		})
+	}).run()
+	has := func(name, status, message string) func() bool {
+		return func() bool {
+			return slices.ContainsFunc(b.engine.Checks(t.Context()), func(c engine.Check) bool {
+				return c.Name == name && c.Status == status && strings.Contains(c.Message, message)
+			})
+		}
+	}
+	waitUntil(t, "what hangs is told", has("machine", engine.Down, "could not be looked at within"))
+	before := others.Load()
+	waitUntil(t, "the other is looked at again", func() bool { return others.Load() > before })
+	close(answer)
+	waitUntil(t, "the late answer counts", has("slow", engine.OK, "fine"))
+}

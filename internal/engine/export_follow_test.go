@@ -1,0 +1,48 @@
+package engine
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/store"
+)
+
+// Retain prunes and adds up what is due now, as the leader does.
+func (e *Engine) Retain(ctx context.Context) error { return e.retain(ctx) }
+
+// FollowOnlyWhenWoken has followers look only when they are woken.
+func (e *Engine) FollowOnlyWhenWoken() { e.followers.poll = 24 * time.Hour }
+
+// FollowReads counts what followers have read of the database: rows, and the end of the record.
+func (e *Engine) FollowReads() int64 {
+	f := &e.followers
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.tail.mu.Lock()
+	defer f.tail.mu.Unlock()
+	return f.reads + f.tail.reads
+}
+
+// Follow gives how followers of a store read the record: all that a filter selects after its number, as one that has just been woken.
+func Follow(db *store.Store) func(t testing.TB, filter store.EventFilter) []int64 {
+	f := &followers{read: db}
+	db.OnCommit(f.committed)
+	return func(t testing.TB, filter store.EventFilter) (all []int64) {
+		t.Helper()
+		for more := true; more; {
+			events, upTo, again, err := f.events(t.Context(), filter)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range events {
+				all = append(all, e.Seq)
+			}
+			filter.After, more = upTo, again
+		}
+		return all
+	}
+}
+
+// Wake passes on what other daemons change until ctx ends, which Run does otherwise.
+func (e *Engine) Wake(ctx context.Context) { e.wakeLoop(ctx) }

@@ -1,0 +1,27 @@
+package fleet
+
+import (
+	"strings"
+	"time"
+)
+
+// Leader is the daemon that plans for all daemons of a database.
+type Leader struct {
+	// Worker leads until Until, renewed by heartbeat; "" when nobody does. Address is where people reach its API, "" when it
+	// did not say.
+	Worker, Address string
+	Until           time.Time
+	// Generation rises with each change of hands.
+	Generation int64
+	// Since is when it took the lead, PlannedAt when it last had a plan made, as far as it has reported.
+	Since, PlannedAt time.Time
+}
+
+// Leads reports whether somebody leads at now.
+func (l Leader) Leads(now time.Time) bool { return l.Worker != "" && now.Before(l.Until) }
+
+// DaemonOf is the daemon of a worker id, which is "<daemon>.<process>".
+func DaemonOf(worker string) string {
+	daemon, _, _ := strings.Cut(worker, ".")
+	return daemon
+}

@@ -1,0 +1,234 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store/migrations"
+)
+
+// Backup writes a copy of the database that dsn names, as it is at one moment, into a new file, and gives how far its records are in
+// the copy. Daemons may use it meanwhile. With PostgreSQL the copy is what pg_dump writes, which must be there. Errors: CodeInvalid,
+// CodeUnavailable.
+func Backup(ctx context.Context, dsn, file string) (events, receipts int64, err error) {
+	if path, ok := strings.CutPrefix(dsn, "sqlite://"); ok {
+		if err := backupSQLite(ctx, path, file); err != nil {
+			return 0, 0, err
+		}
+		return MarksOf(ctx, file)
+	}
+	return backupPostgres(ctx, dsn, file)
+}
+
+// Restorable refuses a copy that cannot be put in the place of the database that dsn names, before anything is changed: it cannot be
+// read to its end, its program is not there, the server does not answer. With PostgreSQL the checks are asked about the database that is there,
+// and no daemon may be connected to it. Errors: CodeInvalid, CodeUnavailable, CodeConflict, those of the checks.
+func Restorable(ctx context.Context, dsn, file string, checks ...Check) error {
+	if strings.HasPrefix(dsn, "sqlite://") {
+		_, _, err := MarksOf(ctx, file)
+		return err
+	}
+	if err := postgresTool(ctx, dsn, "pg_restore", "--file="+os.DevNull, file); err != nil {
+		return err
+	}
+	return withPostgres(ctx, dsn, func(s *Store, db *sql.DB) error {
+		if err := s.ask(ctx, db, postgresTables, checks); err != nil {
+			return err
+		}
+		var daemons int
+		err := db.QueryRowContext(ctx, `SELECT COUNT(DISTINCT application_name) FROM pg_stat_activity
+			WHERE datname = current_database() AND application_name LIKE $1`, processPrefix+"%").Scan(&daemons)
+		if err != nil {
+			return s.fault(ctx, "look who uses the database", err)
+		}
+		if daemons > 0 {
+			return fleet.Errorf(fleet.CodeConflict, "cannot restore the database %s: %d running bothyd use it", s.where, daemons).WithHint("stop them first")
+		}
+		return nil
+	})
+}
+
+// Restore puts a copy that Backup wrote in the place of the database that dsn names. With SQLite nobody may use it, and nothing may
+// be there; with PostgreSQL pg_restore replaces what is there in one transaction.
+func Restore(ctx context.Context, dsn, file string) error {
+	path, ok := strings.CutPrefix(dsn, "sqlite://")
+	if !ok {
+		return restorePostgres(ctx, dsn, file)
+	}
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		return errors.Join(err, fleet.Errorf(fleet.CodeConflict, "restore store: %s is there", path))
+	}
+	if err := os.Rename(file, path); err != nil {
+		return fmt.Errorf("restore store: %w", err)
+	}
+	return nil
+}
+
+// backupSQLite copies by SQLite's own means: a copy of the file alone would lack what is in the log beside it.
+func backupSQLite(ctx context.Context, path, file string) (err error) {
+	db, err := readOnly(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	s := &Store{where: path}
+	if _, err := db.ExecContext(ctx, "VACUUM INTO $1", file); err != nil {
+		return s.fault(ctx, "back up store", err)
+	}
+	return os.Chmod(file, 0o600)
+}
+
+// MarksOf gives how far the records of a copy of a SQLite database are.
+func MarksOf(ctx context.Context, file string) (events, receipts int64, err error) {
+	db, err := connect(file, 1, "_pragma", "query_only(1)")
+	if err != nil {
+		return 0, 0, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	s := &Store{where: file, read: db}
+	if err := s.Check(ctx); err != nil {
+		return 0, 0, err
+	}
+	return s.Marks(ctx)
+}
+
+// backupPostgres has pg_dump copy what a transaction of its own sees, so that the marks are those of the copy.
+func backupPostgres(ctx context.Context, dsn, file string) (events, receipts int64, err error) {
+	err = withPostgres(ctx, dsn, func(s *Store, db *sql.DB) error {
+		tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+		if err != nil {
+			return s.fault(ctx, "back up store", err)
+		}
+		defer func() { _ = tx.Rollback() }() // it has only read
+		var snapshot string
+		if err := tx.QueryRowContext(ctx, "SELECT pg_export_snapshot()").Scan(&snapshot); err != nil {
+			return s.fault(ctx, "back up store", err)
+		}
+		if err := tx.QueryRowContext(ctx, readMarks).Scan(&events, &receipts); err != nil {
+			return s.fault(ctx, "back up store", err)
+		}
+		return postgresTool(ctx, dsn, "pg_dump", "--format=custom", "--no-owner", "--snapshot="+snapshot, "--file="+file)
+	})
+	if err != nil {
+		return 0, 0, err
+	}
+	return events, receipts, os.Chmod(file, 0o600)
+}
+
+// restorePostgres replaces what is there. pg_restore leaves tables that the copy does not know, as those of a newer schema: the next
+// start would find them there and could not make them.
+func restorePostgres(ctx context.Context, dsn, file string) error {
+	return withPostgres(ctx, dsn, func(s *Store, db *sql.DB) error {
+		before, err := s.tables(ctx, db)
+		if err != nil {
+			return err
+		}
+		err = postgresTool(ctx, dsn, "pg_restore", "--clean", "--if-exists", "--no-owner", "--single-transaction", "--dbname="+s.pg.config.Database, file)
+		if err != nil {
+			return err
+		}
+		after, err := s.tables(ctx, db)
+		if err != nil {
+			return err
+		}
+		for name, id := range after {
+			if before[name] != id {
+				continue // it was made anew
+			}
+			if _, err := db.ExecContext(ctx, "DROP TABLE "+pgx.Identifier{name}.Sanitize()); err != nil {
+				return s.fault(ctx, "remove the table "+name+", which the backup does not know", err)
+			}
+		}
+		return nil
+	})
+}
+
+// tables gives bothy's tables that there are, with their ids.
+func (s *Store) tables(ctx context.Context, db *sql.DB) (map[string]int64, error) {
+	known, err := migrations.Tables()
+	if err != nil {
+		return nil, err
+	}
+	rows, err := db.QueryContext(ctx, `SELECT relname, oid::bigint FROM pg_class
+		WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace AND relname = ANY($1)`, known)
+	if err != nil {
+		return nil, s.fault(ctx, "list tables", err)
+	}
+	there := map[string]int64{}
+	_, err = collect(rows, func(row scanner) (none struct{}, err error) {
+		var name string
+		var id int64
+		err = row.Scan(&name, &id)
+		there[name] = id
+		return none, err
+	})
+	return there, s.fault(ctx, "list tables", err)
+}
+
+// withPostgres calls fn with a few connections without limits to a database that is not opened as a store.
+func withPostgres(ctx context.Context, dsn string, fn func(s *Store, db *sql.DB) error) (err error) {
+	s, err := newPostgres(dsn)
+	if err != nil {
+		return err
+	}
+	db := s.pg.pool(2, forMigrating)
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if err := db.PingContext(ctx); err != nil {
+		return s.fault(ctx, "open store", err)
+	}
+	return fn(s, db)
+}
+
+// postgresTool runs a program of PostgreSQL's. The address is given in its environment, as others can read command lines.
+func postgresTool(ctx context.Context, dsn, program string, args ...string) error {
+	s, err := newPostgres(dsn)
+	if err != nil {
+		return err
+	}
+	path, err := exec.LookPath(program)
+	if err != nil {
+		return fleet.Errorf(fleet.CodeUnavailable, "%s is not there", program).
+			WithHint("install PostgreSQL's client programs, or back the database up by its server's own means, together with the key of the state directory")
+	}
+	config := s.pg.config
+	cmd := exec.CommandContext(ctx, path, append(args, "--no-password")...) //nolint:gosec // the programs and their arguments are named above
+	cmd.Env = append(os.Environ(), "PGHOST="+config.Host, "PGPORT="+strconv.Itoa(int(config.Port)), "PGUSER="+config.User,
+		"PGPASSWORD="+config.Password, "PGDATABASE="+config.Database)
+	cmd.Env = append(cmd.Env, toolSettings(dsn)...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		first, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+		return fleet.Errorf(fleet.CodeUnavailable, "%s failed: %s: %w", filepath.Base(program), first, err)
+	}
+	return nil
+}
+
+// toolVariables are the variables of PostgreSQL's programs for what an address may say beside the server and the user.
+var toolVariables = map[string]string{
+	"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "sslcert": "PGSSLCERT", "sslkey": "PGSSLKEY", "options": "PGOPTIONS",
+}
+
+// toolSettings gives what an address says of how to connect, as the environment of PostgreSQL's programs.
+func toolSettings(dsn string) []string {
+	settings := []string{"PGCONNECT_TIMEOUT=" + strconv.Itoa(int(connectTimeout.Seconds()))}
+	u, err := url.Parse(dsn)
+	if err != nil {
+		return settings // newPostgres has refused it
+	}
+	for parameter, variable := range toolVariables {
+		if value := u.Query().Get(parameter); value != "" {
+			settings = append(settings, variable+"="+value)
+		}
+	}
+	return settings
+}

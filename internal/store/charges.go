@@ -1,0 +1,306 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/ledger"
+)
+
+// ChargeFilter selects what time has cost. Empty fields select all.
+type ChargeFilter struct {
+	Tenant string
+	// Since and Until bound the time that is looked at.
+	Since, Until time.Time
+	// By is what is told apart: a group of ledger.Group.
+	By string
+}
+
+// Charges is what time has cost, as one moment knew it.
+type Charges struct {
+	// Since and Until are those of the filter. One in a day whose entries are pruned is moved to that day's begin or end.
+	Since, Until time.Time
+	// Totals and Entries are what is booked, no time of it twice. Entries may reach beyond the time that is looked at.
+	Totals  []ledger.Total
+	Entries []ledger.Entry
+	// Live are the environments that something may be open of.
+	Live []fleet.Environment
+}
+
+// Charges gives what time has cost: the sums of its days, and the entries that are not summed or only partly in it. Of days whose
+// entries are pruned, environments are not told apart.
+func (s *Store) Charges(ctx context.Context, f ChargeFilter) (c Charges, err error) {
+	// All is read as it is at one moment: between two, an entry may be booked, summed or pruned.
+	tx, err := s.read.BeginTx(ctx, s.snapshotOptions())
+	if err != nil {
+		return c, s.fault(ctx, "read charges", err)
+	}
+	defer func() { _ = tx.Rollback() }() // it has only read
+	r := chargeReader{ctx: ctx, tx: tx, f: f}
+	c, err = r.read()
+	return c, s.fault(ctx, "read charges", err)
+}
+
+// snapshotOptions are of a transaction that reads all as it is at one moment. SQLite's do by themselves.
+func (s *Store) snapshotOptions() *sql.TxOptions {
+	if s.pg == nil {
+		return &sql.TxOptions{ReadOnly: true}
+	}
+	return &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead}
+}
+
+// chargeReader reads charges within a transaction.
+type chargeReader struct {
+	ctx context.Context
+	tx  *sql.Tx
+	f   ChargeFilter
+	// summed is the last number of the sums, pruned the moment before which entries are gone.
+	summed, pruned int64
+	// since and until bound what is looked at, in microseconds.
+	since, until int64
+}
+
+func (r *chargeReader) read() (c Charges, err error) {
+	if err := r.tx.QueryRowContext(r.ctx, readCounter, summedCounter).Scan(&r.summed); err != nil {
+		return c, err
+	}
+	if err := r.tx.QueryRowContext(r.ctx, readCounter, prunedEntries).Scan(&r.pruned); err != nil {
+		return c, err
+	}
+	r.pruned *= day
+	c.Since, c.Until = r.window()
+	if c.Live, err = r.live(); err != nil {
+		return c, err
+	}
+	if c.Totals, err = r.totals(); err != nil {
+		return c, err
+	}
+	c.Entries, err = r.entries()
+	return c, err
+}
+
+// window sets the bounds of what is looked at, and gives them as the filter does.
+func (r *chargeReader) window() (since, until time.Time) {
+	since, until = r.f.Since, r.f.Until
+	r.until = math.MaxInt64
+	if !since.IsZero() {
+		if r.since = micros(since); r.since < r.pruned && r.since%day != 0 {
+			r.since -= r.since % day
+			since = time.UnixMicro(r.since).UTC()
+		}
+	}
+	if !until.IsZero() {
+		if r.until = micros(until); r.until < r.pruned && r.until%day != 0 {
+			r.until += day - r.until%day
+			until = time.UnixMicro(r.until).UTC()
+		}
+	}
+	return since, until
+}
+
+func (r *chargeReader) live() ([]fleet.Environment, error) {
+	query, args := selectEnvs+"WHERE state <> 'destroyed'", []any(nil)
+	if r.f.Tenant != "" {
+		query, args = query+" AND tenant = $1", []any{r.f.Tenant}
+	}
+	rows, err := r.tx.QueryContext(r.ctx, query+" ORDER BY id", args...)
+	if err != nil {
+		return nil, err
+	}
+	return collect(rows, envScanner())
+}
+
+// toldApart are the columns of sums that a group is made of.
+var toldApart = map[string][]string{
+	"": nil, "tenant": {"tenant"}, "team": {"tenant", "team"}, "user": {"tenant", "owner"}, "project": {"tenant", "project"},
+	"pull-request": {"tenant", "project", "pull_request"}, "pool": {"pool"}, "blueprint": {"blueprint"}, "host": {"host"}, "day": {"day"},
+	"environment": nil,
+}
+
+// days gives the whole days of what is looked at, as numbers: those from first up to but not including end.
+func (r *chargeReader) days() (first, end int64) {
+	first, end = (r.since+day-1)/day, r.until/day
+	return first, max(first, end)
+}
+
+// totals gives the sums of whole days, and where environments are told apart also what entries add up to that are wholly looked at.
+func (r *chargeReader) totals() ([]ledger.Total, error) {
+	columns, known := toldApart[r.f.By]
+	if !known {
+		return nil, fleet.Errorf(fleet.CodeInvalid, "cost cannot be grouped by %q", r.f.By)
+	}
+	first, end := r.days()
+	if r.f.By == "environment" {
+		// Before there are sums alone; the entries of the day after are all there.
+		end = min(end, max(first, r.pruned/day))
+	}
+	var where conditions
+	where.add("day >= ? AND day < ?", first, end)
+	if r.f.Tenant != "" {
+		where.add("tenant = ?", r.f.Tenant)
+	}
+	all, err := r.add(columns, "sums", "CAST(SUM("+largestApart+") AS BIGINT), CAST(SUM(time_micros) AS BIGINT), MAX(amount_micros)", &where)
+	if err != nil || r.f.By != "environment" {
+		return all, err
+	}
+	where = conditions{}
+	where.add("seq <= ? AND from_at >= ? AND until_at <= ?", r.summed, max(r.since, r.pruned), r.until)
+	where.add(ofTime + " AND " + notLarge)
+	if r.f.Tenant != "" {
+		where.add("tenant = ?", r.f.Tenant)
+	}
+	more, err := r.add([]string{"environment_id"}, "entries", sumOfEntries+", 0", &where)
+	return append(all, more...), err
+}
+
+// largestApart leaves out of a sum what could make it too large; add finds it by the maximum.
+const largestApart = "CASE WHEN amount_micros > 4611686018427387903 THEN 0 ELSE amount_micros END"
+
+// add adds up rows by some columns, the account and the currency.
+func (r *chargeReader) add(columns []string, from, sums string, where *conditions) ([]ledger.Total, error) {
+	columns = slices.Concat(columns, []string{"debit", "currency"})
+	list := strings.Join(columns, ", ")
+	rows, err := r.tx.QueryContext(r.ctx, "SELECT "+list+", "+sums+" FROM "+from+" "+where.text()+" GROUP BY "+list+" ORDER BY "+list, where.args...)
+	if err != nil {
+		return nil, err
+	}
+	return collect(rows, func(row scanner) (t ledger.Total, err error) {
+		var number, largest int64
+		places := map[string]any{
+			"day": &number, "tenant": &t.Tenant, "team": &t.Team, "owner": &t.Owner, "project": &t.Project, "pull_request": &t.PullRequest,
+			"pool": &t.Pool, "blueprint": &t.Blueprint, "host": &t.Host, "debit": &t.Debit, "currency": &t.Currency,
+			"environment_id": &t.EnvironmentID,
+		}
+		dest := make([]any, 0, len(columns)+3)
+		for _, c := range columns {
+			dest = append(dest, places[c])
+		}
+		err = row.Scan(append(dest, &t.AmountMicros, &t.TimeMicros, &largest)...)
+		t.Day = time.UnixMicro(number * day).UTC()
+		if largest > math.MaxInt64/2 {
+			t.AmountMicros = math.MaxInt64
+		}
+		return t, err
+	})
+}
+
+// entries gives what is not summed, and of what is summed that which is partly in the time that is looked at.
+func (r *chargeReader) entries() ([]ledger.Entry, error) {
+	all, err := r.selected("seq > ?", r.summed)
+	if err != nil {
+		return nil, err
+	}
+	if r.f.By == "environment" {
+		return r.cutByEnvironment(all)
+	}
+	first, end := r.days()
+	for _, part := range r.edges(first, end) {
+		cut, err := r.within(part[0], part[1])
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, cut...)
+	}
+	return all, nil
+}
+
+// edges are the parts of what is looked at that are no whole days, each within one day.
+func (r *chargeReader) edges(first, end int64) (parts [][2]int64) {
+	if r.since >= r.until {
+		return nil
+	}
+	if from := r.since; from%day != 0 {
+		parts = append(parts, [2]int64{from, min(r.until, first*day)})
+	}
+	if r.until != math.MaxInt64 && r.until%day != 0 && r.until/day >= first {
+		parts = append(parts, [2]int64{max(r.since, end*day), r.until})
+	}
+	return parts
+}
+
+// within gives the parts of summed entries that are within a part of a day.
+func (r *chargeReader) within(from, until int64) ([]ledger.Entry, error) {
+	midnight := from - from%day + day
+	// Those that end within the day are found by their end, the others are few.
+	ending, err := r.selected("seq <= ? AND "+entryMoment+" > ? AND "+entryMoment+" <= ? AND from_at < ? AND "+ofTime, r.summed, from, midnight, until)
+	if err != nil {
+		return nil, err
+	}
+	longer, err := r.selected("seq <= ? AND "+ofDays+" AND until_at > ? AND from_at < ? AND "+ofTime, r.summed, midnight, until)
+	if err != nil {
+		return nil, err
+	}
+	return clipped(append(ending, longer...), from, until), nil
+}
+
+// cutByEnvironment adds the entries that reach beyond the time of which entries are looked at, and those that are not added up by the
+// database.
+func (r *chargeReader) cutByEnvironment(all []ledger.Entry) ([]ledger.Entry, error) {
+	from := max(r.since, r.pruned)
+	if from >= r.until {
+		return all, nil
+	}
+	partly := map[int64]ledger.Entry{}
+	for _, at := range []int64{from, r.until} {
+		if at == math.MaxInt64 || at == 0 {
+			continue
+		}
+		midnight := at - at%day + day
+		ending, err := r.selected("seq <= ? AND "+entryMoment+" > ? AND "+entryMoment+" <= ? AND from_at < ? AND "+ofTime, r.summed, at, midnight, at)
+		if err != nil {
+			return nil, err
+		}
+		longer, err := r.selected("seq <= ? AND "+ofDays+" AND until_at > ? AND from_at < ? AND "+ofTime, r.summed, midnight, at)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range append(ending, longer...) {
+			partly[e.Seq] = e
+		}
+	}
+	large, err := r.selected("seq <= ? AND NOT ("+notLarge+") AND until_at > ? AND from_at < ? AND "+ofTime, r.summed, from, r.until)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range large {
+		partly[e.Seq] = e
+	}
+	for _, e := range partly {
+		all = append(all, clipped([]ledger.Entry{e}, from, r.until)...)
+	}
+	return all, nil
+}
+
+// clipped gives the parts of entries from a moment until before another, in microseconds.
+func clipped(entries []ledger.Entry, from, until int64) (parts []ledger.Entry) {
+	var end time.Time
+	if until != math.MaxInt64 {
+		end = time.UnixMicro(until).UTC()
+	}
+	for _, e := range entries {
+		if part, ok := ledger.Clip(e, time.UnixMicro(from).UTC(), end); ok {
+			parts = append(parts, part)
+		}
+	}
+	return parts
+}
+
+// selected gives the entries of the tenant that a condition selects.
+func (r *chargeReader) selected(condition string, args ...any) ([]ledger.Entry, error) {
+	var where conditions
+	where.add(condition, args...)
+	if r.f.Tenant != "" {
+		where.add("tenant = ?", r.f.Tenant)
+	}
+	rows, err := r.tx.QueryContext(r.ctx, "SELECT "+entryColumns+" FROM entries "+where.text()+" ORDER BY seq", where.args...)
+	if err != nil {
+		return nil, fmt.Errorf("read entries: %w", err)
+	}
+	return collect(rows, scanEntry)
+}

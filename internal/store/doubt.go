@@ -1,0 +1,44 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+// Doubt marks every environment that was created until a time as doubted, unless it is on its way out. Members of pools are
+// claimed no more: their key is taken away for good. It is for a database that was restored, and so does not know who has taken
+// or extended what since. In the same transaction it keeps why, under name, and records ev.
+func (s *Store) Doubt(ctx context.Context, until time.Time, name, why string, ev fleet.Event) error {
+	const (
+		doubt = `UPDATE environments SET doubted = 1, revision = revision + 1,
+				match_key = CASE WHEN pool <> '' AND state <> 'leased' THEN '' ELSE match_key END
+			WHERE state IN ('pending', 'provisioning', 'warm', 'leased') AND doubted = 0 AND created_at <= $1`
+		unmatch = `UPDATE environments SET match_key = '', revision = revision + 1
+			WHERE doubted <> 0 AND pool <> '' AND state <> 'leased' AND match_key <> ''`
+	)
+	return s.inTx(ctx, "doubt environments", func(tx *txn) error {
+		if _, err := tx.ExecContext(ctx, doubt, micros(until)); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, unmatch); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, writeSetting, name, why); err != nil {
+			return err
+		}
+		return recordEvents(ctx, tx, []fleet.Event{ev})
+	})
+}
+
+// Doubted gives the environments that are doubted and not on their way out, by id.
+func (s *Store) Doubted(ctx context.Context) ([]fleet.Environment, error) {
+	rows, err := s.read.QueryContext(ctx, selectEnvs+
+		"WHERE doubted <> 0 AND state IN ('pending', 'provisioning', 'warm', 'leased') ORDER BY id")
+	if err != nil {
+		return nil, s.fault(ctx, "read doubted environments", err)
+	}
+	envs, err := collect(rows, envScanner())
+	return envs, s.fault(ctx, "read doubted environments", err)
+}

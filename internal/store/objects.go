@@ -1,0 +1,56 @@
+package store
+
+import (
+	"context"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+// IntendObject records what is about to be made for an environment. ErrFenced: the work was taken over since the object's
+// generation, so nothing may be made.
+func (s *Store) IntendObject(ctx context.Context, environment string, o fleet.Object) error {
+	if o.Generation <= 0 {
+		return fleet.Errorf(fleet.CodeInternal, "record what is made for environment %s: need a generation", environment)
+	}
+	return s.inTx(ctx, "record what is made", func(tx *txn) error {
+		if _, err := s.expected(ctx, tx, environment, Expect{Generation: o.Generation}); err != nil {
+			return err
+		}
+		const insert = `INSERT INTO objects (environment_id, generation, kind, name, id, answered, at) VALUES ($1, $2, $3, $4, '', 0, $5)
+			ON CONFLICT (environment_id, generation, kind, name) DO UPDATE SET id = '', answered = 0, at = excluded.at`
+		_, err := tx.ExecContext(ctx, insert, environment, o.Generation, o.Kind, o.Name, micros(o.At))
+		return err
+	})
+}
+
+// AnswerObject records the provider's answer to what was intended: with an id it was made, without one it was not. It is a fact
+// whoever holds the work by now, so nothing fences it.
+func (s *Store) AnswerObject(ctx context.Context, environment string, o fleet.Object) error {
+	return s.inTx(ctx, "record what was made", func(tx *txn) error {
+		const update = `UPDATE objects SET id = $5, answered = 1 WHERE environment_id = $1 AND generation = $2 AND kind = $3 AND name = $4`
+		_, err := tx.ExecContext(ctx, update, environment, o.Generation, o.Kind, o.Name, o.ID)
+		return err
+	})
+}
+
+// Objects gives what is recorded of an environment that is not gone, oldest first.
+func (s *Store) Objects(ctx context.Context, environment string) ([]fleet.Object, error) {
+	const query = "SELECT generation, kind, name, id, answered, at FROM objects WHERE environment_id = $1 ORDER BY generation, at, kind, name"
+	rows, err := s.read.QueryContext(ctx, query, environment)
+	if err != nil {
+		return nil, s.fault(ctx, "read what was made", err)
+	}
+	all, err := collect(rows, func(row scanner) (o fleet.Object, err error) {
+		var answered int64
+		err = row.Scan(&o.Generation, &o.Kind, &o.Name, &o.ID, &answered, timeField{&o.At})
+		o.Answered = answered != 0
+		return o, err
+	})
+	return all, s.fault(ctx, "read what was made", err)
+}
+
+// dropObjects forgets what was made for an environment that is proven gone: its receipt tells it.
+func dropObjects(ctx context.Context, tx *txn, environment string) error {
+	_, err := tx.ExecContext(ctx, "DELETE FROM objects WHERE environment_id = $1", environment)
+	return err
+}

@@ -1,0 +1,173 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"golang.org/x/sys/unix"
+)
+
+// This file holds every bound of every connection to PostgreSQL. README repeats them (Daemons on one database).
+
+// connectTimeout bounds a connection's making.
+const connectTimeout = 5 * time.Second
+
+// A connection on which nothing arrives is given up by this side, and by the server, after keepIdle and keepCount unanswered
+// probes, each keepEvery after the one before; or when what was sent is not acknowledged for userTimeout.
+const (
+	keepIdle    = 5 * time.Second
+	keepEvery   = 5 * time.Second
+	keepCount   = 3
+	userTimeout = 20 * time.Second
+)
+
+// connectionCheck is how often the server looks whether the client of a running statement is still there.
+const connectionCheck = "client_connection_check_interval"
+
+// limits are the server's, in the order in which they must come: a daemon that stopped in the middle of a transaction is cut off
+// before those that wait for its locks give up, and they before their statement is over.
+var limits = map[string]string{
+	"idle_in_transaction_session_timeout": "5s",
+	"lock_timeout":                        "10s",
+	"statement_timeout":                   "20s",
+	"tcp_keepalives_idle":                 "5s",
+	"tcp_keepalives_interval":             "5s",
+	"tcp_keepalives_count":                "3",
+	"tcp_user_timeout":                    "20s",
+	connectionCheck:                       "5s",
+}
+
+// answerTime is how long a daemon waits for more of an answer: a little longer than a statement may take, so that only what is
+// cut off without a word is given up by it. Reads, for which people wait, have less of both.
+const (
+	answerTime = 25 * time.Second
+	readTime   = 15 * time.Second
+	readLimit  = "12s"
+)
+
+// pingAfter is from when a connection that stood idle is asked whether it lives before it is used, and pingTime how long it has.
+const (
+	pingAfter = time.Second
+	pingTime  = 3 * time.Second
+)
+
+// isCutOff reports whether a connection that stood idle does not answer; the pool then takes another.
+func isCutOff(ctx context.Context, p stdlib.ShouldPingParams) bool {
+	if p.IdleDuration <= pingAfter {
+		return false
+	}
+	once, cancel := context.WithTimeout(ctx, pingTime)
+	defer cancel()
+	return p.Conn.Ping(once) != nil // which closes it, so that the pool's own ping fails at once
+}
+
+// use is what a connection is for.
+type use int
+
+const (
+	forWriting use = iota
+	forReading
+	// forListening waits for as long as there is nothing to hear, and asks now and then (wake.go).
+	forListening
+	// forMigrating may take long.
+	forMigrating
+)
+
+// configured gives the configuration of a connection.
+func (p *postgres) configured(use use) *pgx.ConnConfig {
+	config := p.config.Copy()
+	parameters := maps.Clone(limits)
+	parameters["default_transaction_isolation"] = "read committed"
+	answer := answerTime
+	switch use {
+	case forWriting:
+		// The best plan of what writes does not depend on its values. The server would plan statements that are given lists
+		// again each time, as a list looks cheaper to it when it knows that it is short.
+		parameters["plan_cache_mode"] = "force_generic_plan"
+	case forReading:
+		parameters["default_transaction_read_only"], parameters["statement_timeout"] = "on", readLimit
+		answer = readTime
+	case forListening:
+	case forMigrating:
+		for _, name := range []string{"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"} {
+			delete(parameters, name)
+		}
+		answer = 0
+	}
+	if !p.watches {
+		delete(parameters, connectionCheck)
+	}
+	maps.Copy(config.RuntimeParams, parameters)
+	config.RuntimeParams["application_name"] = p.process
+	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dialer.DialContext(ctx, network, address)
+		if err != nil || answer == 0 {
+			return conn, err
+		}
+		return &patient{Conn: conn, most: answer}, nil
+	}
+	return config
+}
+
+// dialer notices that a server's machine or network is gone without a word.
+var dialer = &net.Dialer{
+	KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepIdle, Interval: keepEvery, Count: keepCount},
+	Control: func(network, _ string, c syscall.RawConn) error {
+		if !strings.HasPrefix(network, "tcp") {
+			return nil
+		}
+		var err error
+		// Keep-alives are not sent while sent data waits to be acknowledged.
+		set := func(fd uintptr) {
+			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout.Milliseconds()))
+		}
+		return errors.Join(c.Control(set), err)
+	},
+}
+
+// patient is a connection that gives up when nothing more arrives of what is waited for. What stands between daemon and server
+// (a proxy, a tunnel) may acknowledge everything and pass nothing on: no keep-alive finds that.
+type patient struct {
+	net.Conn
+	most time.Duration
+
+	mu sync.Mutex
+	// deadline is the driver's own for what it reads; zero for none.
+	deadline time.Time
+}
+
+func (c *patient) Read(b []byte) (int, error) {
+	c.mu.Lock()
+	until := time.Now().Add(c.most) //nolint:forbidigo // a socket takes no span, only a moment of the machine's clock
+	if !c.deadline.IsZero() && c.deadline.Before(until) {
+		until = c.deadline
+	}
+	err := c.Conn.SetReadDeadline(until)
+	c.mu.Unlock() // from here on a deadline that the driver sets holds for the read under way
+	if err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(b)
+}
+
+func (c *patient) SetDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deadline = t
+	return c.Conn.SetDeadline(t)
+}
+
+func (c *patient) SetReadDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deadline = t
+	return c.Conn.SetReadDeadline(t)
+}

@@ -1,0 +1,63 @@
+package store
+
+import (
+	"context"
+	"os"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+// Probe reports whether the database can be read and written: a read may be answered long after a write is not. It changes nothing.
+func (s *Store) Probe(ctx context.Context) error {
+	if err := s.Ping(ctx); err != nil {
+		return err
+	}
+	return s.inTx(ctx, "probe store", func(tx *txn) error {
+		// None is changed. SQLite takes its lock and looks at the tables' first pages, PostgreSQL takes the tables' locks.
+		for _, probe := range []string{
+			"UPDATE environments SET revision = revision WHERE id = ''", "UPDATE events SET seq = seq WHERE seq < 0", "UPDATE settings SET value = value WHERE name = ''",
+		} {
+			if _, err := tx.ExecContext(ctx, probe); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// SawDamage reports whether anybody has found the database damaged since it was asked last.
+func (s *Store) SawDamage() bool { return s.damage.Swap(false) }
+
+// sameFile reports whether the file that is open is still the one at its path. SQLite goes on with one that was removed, and
+// what is written in it is gone with the process.
+func (s *Store) sameFile() error {
+	if s.file == nil {
+		return nil
+	}
+	now, err := os.Stat(s.where)
+	if err == nil && os.SameFile(s.file, now) {
+		return nil
+	}
+	return fleet.Errorf(fleet.CodeUnavailable, "the database %s was removed or replaced while bothyd uses it", s.where).
+		WithHint("what is recorded now is lost at the next start: stop bothyd, put a backup in its place with bothyd restore FILE, and start it")
+}
+
+// Check reads the whole database and reports whether it is sound; with PostgreSQL, which checks itself, it does nothing. It
+// takes a while, in which others read and write.
+func (s *Store) Check(ctx context.Context) error {
+	if s.pg != nil {
+		return nil
+	}
+	if err := s.sameFile(); err != nil {
+		return err
+	}
+	var found string
+	if err := s.read.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&found); err != nil {
+		return s.fault(ctx, "check store", err)
+	}
+	if found != "ok" {
+		return fleet.Errorf(fleet.CodeUnavailable, "check store: %w: %s", ErrDamaged, found).
+			WithHint("%s is damaged: put a backup in its place: bothyd restore FILE", s.where)
+	}
+	return nil
+}

@@ -1,0 +1,133 @@
+package store
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/ledger"
+)
+
+// Entries are added up once, by the UTC days that their time falls into (table sums, migration 13), and in the order of their numbers:
+// each entry with a number up to the counter entries.summed is in the sums, and no other. So an entry that is booked late, of however
+// long ago, is in none until it is summed, and then in those of its days.
+
+// day is a UTC day in microseconds.
+const day = 24 * 60 * 60 * 1_000_000
+
+const (
+	// notLarge bounds the amount of an entry that the database adds up by itself: of larger ones a sum could be too large for it. They
+	// are added up here, and a sum that is too large stays the largest.
+	notLarge = "amount_micros BETWEEN 0 AND 4398046511104"
+	// dimensions are what sums tell apart, beside the day.
+	dimensions = "tenant, team, owner, project, pull_request, pool, blueprint, host, debit, currency"
+	// ofTime selects entries of time, ofDays those of more than one day (index entries_days), wholeEntry those that the database adds up.
+	ofTime     = "from_at <> 0 AND until_at > from_at"
+	ofDays     = "from_at / 86400000000 <> (until_at - 1) / 86400000000"
+	wholeEntry = ofTime + " AND from_at / 86400000000 = (until_at - 1) / 86400000000 AND " + notLarge
+)
+
+// The counters of what is summed and pruned, see migration 13.
+const (
+	summedCounter       = "entries.summed"
+	prunedEntries       = "entries.pruned"
+	prunedEnvironments  = "environments.pruned"
+	prunedReceipts      = "receipts.pruned"
+	readCounter         = "SELECT value FROM counters WHERE name = $1"
+	writeCounter        = "UPDATE counters SET value = $2 WHERE name = $1 AND value < $2"
+	addToSums           = "INSERT INTO sums (day, " + dimensions + ", amount_micros, time_micros) "
+	onSumsAlready       = ` ON CONFLICT (day, ` + dimensions + `) DO UPDATE SET amount_micros = ` + saturated + `, time_micros = sums.time_micros + excluded.time_micros`
+	saturated           = `CASE WHEN sums.amount_micros > 9223372036854775807 - excluded.amount_micros THEN 9223372036854775807 ELSE sums.amount_micros + excluded.amount_micros END`
+	sumOfEntries        = "CAST(SUM(amount_micros) AS BIGINT), CAST(SUM(until_at - from_at) AS BIGINT)"
+	selectSummedEntries = "SELECT from_at / 86400000000, " + dimensions + ", " + sumOfEntries + " FROM entries WHERE seq > $1 AND seq <= $2 AND " + wholeEntry + " GROUP BY from_at / 86400000000, " + dimensions
+	selectOtherEntries  = "SELECT " + entryColumns + " FROM entries WHERE seq > $1 AND seq <= $2 AND " + ofTime + " AND NOT (" + wholeEntry + ") ORDER BY seq"
+	lastSummable        = "SELECT COALESCE(MAX(seq), 0) FROM entries WHERE seq > $1 AND seq <= $2"
+	firstUnsummable     = "SELECT COALESCE(MIN(seq), 0) FROM entries WHERE seq > $1 AND seq <= $2 AND at >= $3"
+	insertSummedEntries = addToSums + selectSummedEntries + onSumsAlready
+)
+
+// SumEntries adds entries that were booked before a moment to the sums, in the order of their numbers and at most so many, and gives
+// how many; fewer than most when that is all for now.
+func (s *Store) SumEntries(ctx context.Context, before time.Time, most int) (summed int, err error) {
+	err = s.inTx(ctx, "sum entries", func(tx *txn) error {
+		summed = 0
+		var after, last, first int64
+		if err := tx.QueryRowContext(ctx, readCounter+s.forUpdate(), summedCounter).Scan(&after); err != nil {
+			return err
+		}
+		// Numbers rise in the order of commits: up to one that is seen there will be no more.
+		if err := tx.QueryRowContext(ctx, lastSummable, after, after+int64(most)).Scan(&last); err != nil {
+			return err
+		}
+		if err := tx.QueryRowContext(ctx, firstUnsummable, after, last, micros(before)).Scan(&first); err != nil {
+			return err
+		}
+		if first > 0 {
+			last = first - 1
+		}
+		if last <= after {
+			return nil
+		}
+		if _, err := tx.ExecContext(ctx, insertSummedEntries, after, last); err != nil {
+			return err
+		}
+		rows, err := tx.QueryContext(ctx, selectOtherEntries, after, last)
+		if err != nil {
+			return err
+		}
+		others, err := collect(rows, scanEntry)
+		if err != nil {
+			return err
+		}
+		statements, err := tx.forRows(daysOf(others), func(source string) string {
+			return addToSums + "SELECT * FROM (" + source + ") AS v WHERE true" + onSumsAlready
+		})
+		if err != nil {
+			return err
+		}
+		statements = append(statements, statement{text: writeCounter, args: []any{summedCounter, last}})
+		summed = int(last - after)
+		return tx.execAll(ctx, statements)
+	})
+	return summed, err
+}
+
+// dayOfSum is the key of a row of sums.
+type dayOfSum struct {
+	day int64
+	of  [10]string
+}
+
+func dimensionsOf(e ledger.Entry) [10]string {
+	return [10]string{e.Tenant, e.Team, e.Owner, e.Project, e.PullRequest, e.Pool, e.Blueprint, e.Host, e.Debit, e.Currency}
+}
+
+// daysOf adds up entries by the days that they are cut into, as rows of sums: one for each key, as a statement may write a row once only.
+func daysOf(entries []ledger.Entry) [][]any {
+	type amount struct{ micros, time int64 }
+	sums := map[dayOfSum]amount{}
+	var order []dayOfSum
+	for _, e := range entries {
+		ledger.EachDay(e, func(part ledger.Entry) {
+			key := dayOfSum{micros(part.From) / day, dimensionsOf(part)}
+			sum, known := sums[key]
+			if !known {
+				order = append(order, key)
+			}
+			if sum.micros += part.AmountMicros; sum.micros < 0 {
+				sum.micros = math.MaxInt64
+			}
+			sum.time += micros(part.Until) - micros(part.From)
+			sums[key] = sum
+		})
+	}
+	rows := make([][]any, 0, len(order))
+	for _, key := range order {
+		row := []any{key.day}
+		for _, text := range key.of {
+			row = append(row, text)
+		}
+		rows = append(rows, append(row, sums[key].micros, sums[key].time))
+	}
+	return rows
+}

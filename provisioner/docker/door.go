@@ -1,0 +1,55 @@
+package docker
+
+import (
+	"context"
+	"strings"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/mount"
+
+	"github.com/bothy-env/bothy/provisioner"
+	"github.com/bothy-env/bothy/provisioner/docker/broker"
+	"github.com/bothy-env/bothy/provisioner/docker/seccomp"
+)
+
+var _ provisioner.Broker = (*broker.Broker)(nil)
+
+// SecurityOpts are the engine's security options that every sandbox is made with.
+func SecurityOpts() []string { return []string{"no-new-privileges:true", seccomp.Option()} }
+
+// newBroker makes what opens doors to this engine.
+func (r *Runtime) newBroker(sockets string, local bool) (*broker.Broker, error) {
+	b := broker.New(broker.Config{
+		Engine: r.api, Key: r.key, Dir: sockets, Local: local, Logger: r.log,
+		SecurityOpts: SecurityOpts(), Ulimits: Ulimits(), Additions: r.additions, Started: r.BoundSockets, Kernel: kernelLimits,
+		Unused:  func(more broker.Additions) { r.dropEtc(more.Mounts) },
+		Removed: func(c container.InspectResponse) { r.dropEtc(c.HostConfig.Mounts) },
+	})
+	if sockets == "" {
+		return b, nil
+	}
+	if err := b.Sweep(); err != nil {
+		return nil, provisioner.Errorf(provisioner.Permanent, "configure Docker", "clear the folder for sockets: %w", err)
+	}
+	return b, nil
+}
+
+// Broker gives what opens doors to this engine for blueprints.
+func (r *Runtime) Broker() provisioner.Broker { return r.broker }
+
+// additions are what a container is made with and no blueprint says; the network's files only on a reserved network.
+func (r *Runtime) additions(ctx context.Context, spec *provisioner.Spec, network string) (broker.Additions, error) {
+	var more broker.Additions
+	var err error
+	if more.CgroupParent, err = r.CgroupParent(ctx); err != nil {
+		return more, err
+	}
+	if strings.HasPrefix(network, joinPrefix) {
+		if more.Binds, err = r.NetworkFiles(ctx, network); err != nil {
+			return more, err
+		}
+	}
+	etc, err := r.etc(ctx, spec.Sandbox.Image, spec.Labels)
+	more.Mounts = []mount.Mount{Terminals(spec.Labels), etc}
+	return more, err
+}

@@ -1,0 +1,56 @@
+package fake
+
+import (
+	"context"
+
+	"github.com/bothy-env/bothy/provisioner"
+)
+
+var _ provisioner.Killer = (*Runtime)(nil)
+
+// CanKill reports that there are means, unless DisarmKill took them away.
+func (r *Runtime) CanKill() error {
+	r.w.mu.Lock()
+	defer r.w.mu.Unlock()
+	if r.w.disarmed {
+		return provisioner.Errorf(provisioner.Permanent, "kill sandbox from the host", "the engine is on another machine")
+	}
+	return nil
+}
+
+// DisarmKill takes away the means to kill, as with an engine on another machine.
+func (w *World) DisarmKill() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.disarmed = true
+}
+
+// Kill ends a sandbox's one process.
+func (r *Runtime) Kill(ctx context.Context, f provisioner.Found) (killed int, err error) {
+	const op = "kill sandbox from the host"
+	if err := r.CanKill(); err != nil {
+		return 0, err
+	}
+	err = r.w.simple(ctx, OpKill, r.w.environmentOf(f.ID), func() error {
+		c, err := r.w.container(op, f.ID)
+		if err != nil {
+			return err
+		}
+		if err := sameEnvironment(op, f, c); err != nil || c.Sandbox.ended() {
+			return err
+		}
+		c.Sandbox.end(r.w.now().UTC(), exitByKillCode, "")
+		r.w.tell(found(c))
+		killed = 1
+		return r.w.resources.put(f.ID, c)
+	})
+	return killed, err
+}
+
+// sameEnvironment refuses a resource that is not of the environment which it was found for.
+func sameEnvironment(op string, f provisioner.Found, r *resource) error {
+	if got := r.Labels[provisioner.LabelEnvironment]; got != f.Labels[provisioner.LabelEnvironment] {
+		return provisioner.Errorf(provisioner.Conflict, op, "%s %s belongs to environment %q; it is left alone", r.Kind, r.ID, got)
+	}
+	return nil
+}
