@@ -188,8 +188,10 @@ func (s *Server) run() error {
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGQUIT
 	started, ended := make(chan error), make(chan struct{})
 	go func() {
-		// The signal comes when the thread ends that started it: this one is kept until then.
+		// The signal comes when the thread ends that started it: this one is kept until then. It goes on after that, as what others
+		// started on it before would end with it.
 		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
 		defer close(ended)
 		err := cmd.Start()
 		started <- err
