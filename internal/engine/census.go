@@ -96,11 +96,18 @@ func (e *Engine) look(ctx context.Context, h *Host, envs map[string]fleet.Enviro
 			s.networks = append(s.networks, f.Network)
 		}
 	}
-	if err := e.believe(ctx, h, s); err != nil {
+	safe, err := e.believe(ctx, h, s)
+	if err != nil {
 		return s, err
 	}
 	if s.orphans, err = e.store.SeeOrphans(ctx, h.Name, found, e.Now()); err != nil {
 		return s, err
+	}
+	if safe.Reason != "" {
+		// Not left to the sweep: somebody may decide on all before it, and what the mark knows would turn safe mode on again.
+		if err := e.reconcileMark(ctx, h, s); err != nil {
+			e.logger.Warn(marksNotKept, "host", h.Name, "error", err)
+		}
 	}
 	return s, e.tellOrphans(ctx, s.orphans)
 }

@@ -207,19 +207,19 @@ func (e *Engine) lookAtFirst(ctx context.Context, h *Host) error {
 }
 
 // believe turns safe mode on when what was listed shows that the database is behind.
-func (e *Engine) believe(ctx context.Context, h *Host, s census) error {
+func (e *Engine) believe(ctx context.Context, h *Host, s census) (safety, error) {
 	safe, err := e.safety(ctx)
 	if err != nil {
-		return err
+		return safe, err
 	}
 	if safe.Reason == "" {
-		if _, err := e.enterWhen(ctx, func(ctx context.Context) (string, error) {
+		if safe, err = e.enterWhen(ctx, func(ctx context.Context) (string, error) {
 			if s.ahead != "" {
 				return s.ahead, nil
 			}
 			return e.before(ctx, marked(s.marks), "a mark at the engine of host "+h.Name+" knows")
 		}); err != nil {
-			return err
+			return safe, err
 		}
 	}
 	e.engineMarks.mu.Lock()
@@ -228,7 +228,7 @@ func (e *Engine) believe(ctx context.Context, h *Host, s census) error {
 		e.engineMarks.looked = map[string]bool{}
 	}
 	e.engineMarks.looked[h.Name] = true
-	return nil
+	return safe, nil
 }
 
 // marked is how far marks say that the records are.
