@@ -31,6 +31,9 @@ const (
 // ErrProcesses is the cause of an error of class Quota: a sandbox has as many processes as it may.
 var ErrProcesses = errors.New("as many processes as the sandbox may have")
 
+// ErrUsed is the cause of an error of class Conflict: a sandbox that is claimed was used before, by whatever else.
+var ErrUsed = errors.New("the sandbox was used before")
+
 // ErrStillRuns is a cause of an error of class Cancelled: the command could not be ended yet, and may still run.
 var ErrStillRuns = errors.New("the command may still run")
 

@@ -40,6 +40,15 @@ func (r *Runtime) GroupOf(ctx context.Context, id, controller string) string {
 	return known.groups[controller]
 }
 
+// Lift raises a sandbox's weight until lower is called.
+func (r *Runtime) Lift(ctx context.Context, id string) (lower func()) { return r.lift(ctx, id) }
+
+// LeaveLifted raises a sandbox's weight as a process does that is killed before it puts it back.
+func (r *Runtime) LeaveLifted(ctx context.Context, id string) {
+	r.lift(ctx, id)
+	r.lifted.Delete(id)
+}
+
 // SetRemoveFor shortens the tries to remove what is stuck, and gives the way back.
 func SetRemoveFor(d time.Duration) (restore func()) {
 	was := removeFor

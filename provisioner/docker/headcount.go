@@ -50,7 +50,7 @@ func (r *Runtime) groupsOf(id string, pid int) map[string]string {
 	if !r.net.local {
 		return found
 	}
-	for _, controller := range []string{"memory", "pids", "cpuacct", "freezer"} {
+	for _, controller := range []string{"memory", "pids", "cpu", "cpuacct", "freezer"} {
 		at, err := groupOf(pid, controller)
 		if err != nil {
 			at, err = groupOf(pid, "")
@@ -65,7 +65,12 @@ func (r *Runtime) groupsOf(id string, pid int) map[string]string {
 
 // isGroupOf reports whether a control group is a container's, as the engine's drivers name them.
 func isGroupOf(at, id string) bool {
-	return filepath.Base(at) == id || filepath.Base(at) == "docker-"+id+".scope"
+	return idOfGroup(at) == id
+}
+
+// idOfGroup gives the container that a control group may be of.
+func idOfGroup(at string) string {
+	return strings.TrimSuffix(strings.TrimPrefix(filepath.Base(at), "docker-"), ".scope")
 }
 
 // pidsOf reads how many processes a sandbox has and may have; false where this host does not tell.

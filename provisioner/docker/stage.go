@@ -193,6 +193,7 @@ func (s *stage) deliver(ctx context.Context, claim string, files []provisioner.F
 	if err != nil {
 		return err
 	}
+	defer s.r.lift(ctx, s.id)()
 	said, err := s.answer(ctx, opDeliver, frame, lineDone)
 	if err != nil || said == lineDone {
 		return err
@@ -212,7 +213,7 @@ func (s *stage) failure(ctx context.Context) error {
 	case code == exitCutShort:
 		return provisioner.Errorf(provisioner.NotFound, opDeliver, "the connection into the sandbox was lost")
 	case code == exitUsed:
-		return provisioner.Errorf(provisioner.Conflict, opDeliver, "the sandbox was used before")
+		return &provisioner.Error{Class: provisioner.Conflict, Op: opDeliver, Sentence: provisioner.ErrUsed.Error(), Err: provisioner.ErrUsed}
 	case code != 1:
 		return provisioner.Errorf(provisioner.NotFound, opDeliver, "the process that waited in the sandbox is gone, with code %d", code)
 	}

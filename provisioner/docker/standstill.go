@@ -131,6 +131,7 @@ func (r *Runtime) releaseLeft() {
 	if pids == "" {
 		pids = groups[""]
 	}
+	r.lowered.Do(func() { r.lowerLeft(groups) })
 	for _, parent := range parentNames(r.instance) {
 		left, err := filepath.Glob(filepath.Join(at, parent, "*", stillPrefix+"*"))
 		if err != nil {
@@ -144,9 +145,8 @@ func (r *Runtime) releaseLeft() {
 
 // releaseOne does so for one of them.
 func (r *Runtime) releaseOne(dir, pids string) {
-	group, name := filepath.Dir(dir), ""
-	name = filepath.Base(group)
-	id := strings.TrimSuffix(strings.TrimPrefix(name, "docker-"), ".scope")
+	group := filepath.Dir(dir)
+	name, id := filepath.Base(group), idOfGroup(group)
 	if !isID(id) || r.raised.has(id) {
 		return
 	}
