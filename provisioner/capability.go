@@ -134,7 +134,7 @@ type Stage interface {
 	Deliver(ctx context.Context, files []File) error
 	// Claim is Deliver for the first use of a sandbox: it proves that SecretsDir is empty and leaves claim there, one line of
 	// text that names the use, before it writes the files. A second Claim with the same text succeeds, as the answer to the
-	// first may have been lost. Class Conflict, and nothing is written: the sandbox was used before, by whatever else.
+	// first may have been lost. Class Conflict with ErrUsed, and nothing is written: the sandbox was used before, by whatever else.
 	Claim(ctx context.Context, claim string, files []File) error
 	// Used reports whether SecretsDir held anything when the way was opened, so that the sandbox was used before.
 	Used() bool

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/internal/store/storetest/pgtest"
 	"github.com/bothy-env/bothy/provisioner"
 	"github.com/bothy-env/bothy/provisioner/fake"
@@ -218,6 +220,7 @@ func (f *faulty) run(t *testing.T, chance *rand.Rand, rounds, clients int) {
 	if met := f.struck.met(); met < rounds/2 {
 		t.Errorf("only %d faults met anything", met)
 	}
+	f.wantBelieved(t)
 	s.mustSettle(t)
 	failed := f.h.failedStarts()
 	t.Logf("all was in order and counted %s after the last fault; %d starts of daemons failed under faults",
@@ -226,6 +229,32 @@ func (f *faulty) run(t *testing.T, chance *rand.Rand, rounds, clients int) {
 		if over := at.Sub(ended); over > startsWithin {
 			t.Errorf("a daemon ended with an error %s after the last fault\n%s", over, f.h.logs())
 		}
+	}
+}
+
+// wantBelieved: nobody took the database for one that was restored. What led to it is shown.
+func (f *faulty) wantBelieved(t *testing.T) {
+	t.Helper()
+	var last []fleet.Event
+	for after := int64(0); ; {
+		events, err := f.h.store.EventsBy(t.Context(), store.EventFilter{After: after, Limit: store.MaxLimit})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(events) == 0 {
+			return
+		}
+		for _, ev := range events {
+			last = append(last[max(0, len(last)-30):], ev)
+			if ev.Kind != "safe-mode.on" {
+				continue
+			}
+			t.Errorf("the database was not believed, from %s on: %s", ev.At, ev.Message)
+			for _, before := range last {
+				t.Logf("%d %s %s %s %s: %s", before.Seq, before.At.Format(time.RFC3339Nano), before.EnvironmentID, before.Actor, before.Kind, before.Message)
+			}
+		}
+		after = events[len(events)-1].Seq
 	}
 }
 

@@ -53,12 +53,18 @@ func (e *Engine) handOverClaim(ctx context.Context, w *wish, env fleet.Environme
 		if cause == nil {
 			return e.recordHandOver(ctx, env)
 		}
-		if provisioner.Is(cause, provisioner.Conflict) {
+		if errors.Is(cause, provisioner.ErrUsed) {
 			// Not taken away: whoever uses it is not known to a database that is behind.
-			if _, err := e.enterSafeMode(ctx, usedReason(env)); err != nil {
+			handing := func(row *fleet.Environment) bool {
+				return row.Work.Action == fleet.Personalise && row.Work.Generation == env.Work.Generation
+			}
+			unknown, err := e.disbelieve(ctx, env.ID, handing)
+			if err != nil {
 				return env, fmt.Errorf("hand over: %w", err)
 			}
-			cause = errUsed
+			if !unknown {
+				return env, nil // this process was too slow, and another one does it
+			}
 		}
 		e.logger.Warn("a warm environment was bad; another one is given", "environment", env.ID, "pool", env.Pool, "cause", cause)
 		next, err := e.replace(ctx, w, env, cause, try < claimTries && !provisioner.IsUnavailable(cause))
@@ -135,7 +141,7 @@ func (e *Engine) strip(row *fleet.Environment, cause error, now time.Time) (stor
 	row.Name, row.Tenant, row.Team, row.Owner, row.Share = row.ID, "", "", "", ""
 	row.Project, row.PullRequest, row.IdempotencyKey = "", "", ""
 	row.Vars, row.SecretNames, row.HeldMicros, row.HeldFor = nil, nil, 0, 0
-	if errors.Is(cause, errUsed) {
+	if errors.Is(cause, provisioner.ErrUsed) {
 		row.Work, row.Lease.End = fleet.Work{Generation: row.Work.Generation}, now
 		row.Reason, row.Doubted = "somebody has it whom the database does not know", true
 		writes.Events[0] = e.event(row, actorSelf, "environment.used", "it was not handed over and is left as it is: it was used by somebody before")

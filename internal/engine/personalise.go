@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -43,7 +44,7 @@ func (e *Engine) personalise(ctx context.Context, env fleet.Environment, files [
 	if way := st.way; way != nil {
 		st.way = nil
 		err := deliverStaged(ctx, way, claimOf(env), files)
-		if err == nil || provisioner.Is(err, provisioner.Conflict) {
+		if err == nil || errors.Is(err, provisioner.ErrUsed) {
 			return err
 		}
 		e.logger.Warn("a stage was lost; the environment is looked at afresh", "environment", env.ID, "error", err)
@@ -84,7 +85,7 @@ func deliverStaged(ctx context.Context, way provisioner.Stage, claim string, fil
 }
 
 // deliver proves that a sandbox works and puts files into its secrets folder, with nothing prepared. A claim, if there is one, is
-// left on the sandbox; class Conflict: it was used before.
+// left on the sandbox; ErrUsed: it was used before.
 func (e *Engine) deliver(ctx context.Context, h *Host, env fleet.Environment, claim string, files []provisioner.File) error {
 	if _, err := healthy(ctx, h, env.SandboxID); err != nil {
 		return err

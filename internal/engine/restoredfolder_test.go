@@ -9,7 +9,9 @@ import (
 
 	"github.com/bothy-env/bothy/internal/engine"
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner"
+	"github.com/bothy-env/bothy/provisioner/fake"
 )
 
 // restored runs a daemon again on what was saved of its whole state folder: the database and the marks beside it.
@@ -129,6 +131,58 @@ func TestUsedProvesItself(t *testing.T) {
 		t.Errorf("it is %s and %s's", row.State, row.Owner)
 	}
 	b.release(warm.ID)
+}
+
+// TestAnotherHandOverIsNoUnknownUse: a process that sleeps between its look at the row and that at the sandbox finds it used by
+// whom another process gave it to meanwhile, and believes the database.
+func TestAnotherHandOverIsNoUnknownUse(t *testing.T) {
+	b := setup(t).run()
+	b.pool("builders", 1)
+	warm := b.untilWarm(1)[0]
+	b.stop()
+	asleep := b.inject(fake.Fault{Op: fake.OpStage, Environment: warm.ID, Stage: fake.Before, Hold: true})
+	b.engine = b.newEngine("daemon-1.b")
+	b.run()
+	b.reached(asleep)
+	way, err := b.world.Runtime().Stage(t.Context(), warm.SandboxID, "dev")
+	if err == nil {
+		err = way.Claim(t.Context(), "by-ann", nil)
+	}
+	if err == nil {
+		_, err = b.db.Change(t.Context(), warm.ID, store.Expect{}, func(env *fleet.Environment) (store.Writes, error) {
+			env.State, env.Owner, env.Tenant, env.Name, env.HeldAt = fleet.Leased, ann.User, ann.Tenant, "anns", b.clock.Now()
+			env.Lease.Start, env.Lease.End = b.clock.Now(), b.clock.Now().Add(time.Hour)
+			return store.Writes{}, nil
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := asleep.Lift(); err != nil {
+		t.Fatal(err)
+	}
+	b.sweeps()
+	if report := b.orphans(); report.Safe || b.get(warm.ID).State != fleet.Leased {
+		t.Errorf("safe mode: %q; it is %s", report.Reason, b.get(warm.ID).State)
+	}
+}
+
+// TestAWarmOneThatEndedWasNotUsed: that it cannot be handed over is no reason to doubt the database.
+func TestAWarmOneThatEndedWasNotUsed(t *testing.T) {
+	b := setup(t).run()
+	b.pool("builders", 1)
+	warm := b.untilWarm(1)[0]
+	b.inject(fake.Fault{Op: fake.OpDeliver, Environment: warm.ID, Stage: fake.Before, Times: fake.Always,
+		Fail: &fake.Failure{Class: provisioner.Conflict, Sentence: "the sandbox is not running"}})
+	got, err := b.request()
+	if err != nil || got.Env.ID == warm.ID {
+		t.Fatalf("given %s, %v; want another than %s", got.Env.ID, err, warm.ID)
+	}
+	b.untilState(got.Env.ID, fleet.Leased)
+	b.until(warm.ID, "gone", func(e fleet.Environment) bool { return e.State == fleet.Destroyed })
+	if report := b.orphans(); report.Safe {
+		t.Errorf("safe mode: %s", report.Reason)
+	}
 }
 
 // TestUsedIsSeenAtAStart: a new process looks at what is warm before anybody asks for it.
@@ -257,6 +311,29 @@ func TestMarkReadAtTheEngine(t *testing.T) {
 	b.restored(func() { copyFile(t, backup, strings.TrimPrefix(b.dsn, "sqlite://")) })
 	if reason := b.orphans().Reason; !strings.Contains(reason, "a mark at the engine") {
 		t.Errorf("safe mode: %s", reason)
+	}
+}
+
+// TestSafeModeIsNotBegunAgain: whoever decides before the next sweep has decided on what a mark at the engine knows, too.
+func TestSafeModeIsNotBegunAgain(t *testing.T) {
+	b := setup(t, func(c *engine.Config) { c.SweepEvery = time.Hour }).run()
+	env := b.untilState(b.acquire().ID, fleet.Leased)
+	waitUntil(t, "the first sweep", func() bool { return b.world.Calls(fake.OpReconcile) > 0 }) // a decision waits for its end
+	key, err := engine.LabelKey(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := provisioner.Owner{Instance: instance, Created: b.clock.Now(), Mark: "1000 10"}
+	if err := b.world.Runtime().Mark(t.Context(), "ahead", key.Labels(owner)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the first finds the database to be behind, and decides on all of it
+		if report, err := b.engine.AdoptOrphans(t.Context(), platform, nil); err != nil || report.Safe {
+			t.Fatalf("adopt all: %v, safe mode: %t", err, report.Safe)
+		}
+	}
+	if on := b.recorded("safe-mode.on"); on != 1 || b.there("ahead") || b.get(env.ID).State != fleet.Leased {
+		t.Errorf("safe mode was begun %d times; the mark of before is there: %t", on, b.there("ahead"))
 	}
 }
 

@@ -215,8 +215,8 @@ func (e *Engine) lookAt(ctx context.Context, env fleet.Environment, freeze bool)
 	if provisioner.IsUnavailable(err) || provisioner.Is(err, provisioner.Cancelled) {
 		return err
 	}
-	if errors.Is(err, errUsed) {
-		_, err := e.enterSafeMode(ctx, usedReason(row))
+	if errors.Is(err, provisioner.ErrUsed) {
+		_, err := e.disbelieve(ctx, row.ID, func(row *fleet.Environment) bool { return row.State == fleet.Warm })
 		return err
 	}
 	if st.failed++; st.failed < healthTries {
@@ -308,11 +308,19 @@ func (e *Engine) openStage(ctx context.Context, h *Host, env fleet.Environment, 
 	return nil
 }
 
-// errUsed says that a sandbox which is kept ready was used by somebody. The database does not know of it, so it is behind.
-var errUsed = provisioner.Errorf(provisioner.Conflict, "look at sandbox", "it was used by somebody")
+// errUsed says that a sandbox which is kept ready was used by somebody.
+var errUsed = &provisioner.Error{Class: provisioner.Conflict, Op: "look at sandbox", Sentence: "it was used by somebody", Err: provisioner.ErrUsed}
 
-func usedReason(env fleet.Environment) string {
-	return fmt.Sprintf("the database was lost or restored: the environment %s, which it calls unused, was used by somebody", env.ID)
+// disbelieve turns safe mode on when the database still says, after a sandbox was found to be used, that it is as when nobody has
+// used it. This process may have slept between its look at the row and that at the sandbox, while another one handed it over.
+func (e *Engine) disbelieve(ctx context.Context, id string, unused func(*fleet.Environment) bool) (unknown bool, err error) {
+	row, err := e.store.Get(ctx, id)
+	if err != nil || row.Doubted || !unused(&row) {
+		return row.Doubted, err
+	}
+	_, err = e.enterSafeMode(ctx,
+		fmt.Sprintf("the database was lost or restored: the environment %s, which it calls unused, was used by somebody", id))
+	return true, err
 }
 
 // discard destroys a warm environment that is not well.
