@@ -3,15 +3,15 @@ package poolfile
 import (
 	"fmt"
 
+	"github.com/bothy-env/bothy/internal/files"
 	"github.com/bothy-env/bothy/internal/fleet"
-	"github.com/bothy-env/bothy/internal/freshfile"
 )
 
 // File is a file that is read again when it has changed.
-type File struct{ file *freshfile.File[[]fleet.Pool] }
+type File struct{ file *files.Fresh[[]fleet.Pool] }
 
 // Open names a file; it is read at the first Pools.
-func Open(path string) *File { return &File{freshfile.New(path, nil, Parse)} }
+func Open(path string) *File { return &File{files.NewFresh(path, nil, Parse)} }
 
 // Pools gives what the file says now. A file that cannot be read, or is wrong, gives an error until it is mended.
 func (f *File) Pools() ([]fleet.Pool, error) {
