@@ -1,4 +1,5 @@
-// Package files reads the files that people keep while a daemon runs. A Fresh is read again when its file changes.
+// Package files reads the files that people keep while a daemon runs: the platform team's hosts and pools, and, as a Fresh,
+// whatever is read again when it changes.
 package files
 
 import (
