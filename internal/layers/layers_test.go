@@ -45,7 +45,7 @@ var (
 
 var rooms = []room{
 	{name: "internal/fleet", may: nowhere, stdlib: true, why: "the domain's nouns depend on nothing, so that everything may depend on them"},
-	{name: "internal/killpoint", may: nowhere, stdlib: true, why: "a point may stand anywhere, so it depends on nothing"},
+	{name: "internal/failpoint", may: nowhere, stdlib: true, why: "a point may stand anywhere, so it depends on nothing"},
 	{name: "internal/receipt", may: nowhere, stdlib: true, never: impure, why: "a receipt is verified offline, by whoever holds it"},
 	{name: "provisioner", may: nowhere, stdlib: true, why: "the contracts are what others implement; they know neither the domain nor an SDK"},
 
@@ -59,7 +59,7 @@ var rooms = []room{
 	{name: "provisioner/fake", may: []string{"provisioner"}, stdlib: true, why: "the fake stands for every driver, so it leans on none"},
 	{name: "provisioner/provisionertest", may: []string{"provisioner"}, reach: append([]string{module + "/internal"}, append(dockerSDK, awsSDK...)...), why: "one suite serves every driver, so it leans on none"},
 
-	{name: "internal/store", may: []string{"internal/fleet", "internal/killpoint", "internal/ledger"}, reach: append(dockerSDK, awsSDK...), why: "the store records; deciding and acting are elsewhere"},
+	{name: "internal/store", may: []string{"internal/fleet", "internal/failpoint", "internal/ledger"}, reach: append(dockerSDK, awsSDK...), why: "the store records; deciding and acting are elsewhere"},
 	{name: "internal/engine", may: []string{"internal/fleet", "internal/plan", "internal/quota", "internal/ledger", "internal/receipt", "internal/store", "provisioner"}, reach: append(dockerSDK, awsSDK...), why: "the engine acts through contracts; cmd says which drivers stand behind them"},
 
 	{name: "internal/files", may: []string{"internal/config", "internal/fleet", "internal/strictyaml"}, why: "a reader of files knows what they say, and nobody who acts on it"},
