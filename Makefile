@@ -45,7 +45,7 @@ race: ## short tests under the race detector
 	go test -race -short -timeout 20m ./internal/... ./provisioner/...
 
 .PHONY: chaos
-chaos: setup ## end daemons at every kill point, race and starve them, the long form: hours
+chaos: setup ## end daemons at every fail point, race and starve them, the long form: hours
 	@go test ./e2e/chaos -v -long -timeout 6h
 
 .PHONY: e2e-engines

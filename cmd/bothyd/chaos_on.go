@@ -12,11 +12,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bothy-env/bothy/internal/killpoint"
+	"github.com/bothy-env/bothy/internal/failpoint"
 	"github.com/bothy-env/bothy/provisioner"
 )
 
-// This file makes the bothyd that the chaos tests run. It puts a kill point just before and just after
+// This file makes the bothyd that the chaos tests run. It puts a fail point just before and just after
 // every call of driver and runtime. Nothing is embedded, so that a method added to the
 // contracts does not compile here until it has its points.
 
@@ -37,14 +37,14 @@ var (
 
 // between makes a call between its two points.
 func between(room, what string, call func() error) error {
-	killpoint.Reach(room, what, killpoint.Before)
-	defer killpoint.Reach(room, what, killpoint.After)
+	failpoint.Reach(room, what, failpoint.Before)
+	defer failpoint.Reach(room, what, failpoint.After)
 	return call()
 }
 
 func valueBetween[T any](room, what string, call func() (T, error)) (T, error) {
-	killpoint.Reach(room, what, killpoint.Before)
-	defer killpoint.Reach(room, what, killpoint.After)
+	failpoint.Reach(room, what, failpoint.Before)
+	defer failpoint.Reach(room, what, failpoint.After)
 	return call()
 }
 

@@ -13,7 +13,7 @@ import (
 
 	"github.com/bothy-env/bothy/internal/config"
 	"github.com/bothy-env/bothy/internal/engine"
-	"github.com/bothy-env/bothy/internal/hostfile"
+	"github.com/bothy-env/bothy/internal/files"
 	"github.com/bothy-env/bothy/provisioner"
 	"github.com/bothy-env/bothy/provisioner/docker"
 	"github.com/bothy-env/bothy/provisioner/fake"
@@ -47,9 +47,9 @@ func openHosts(cfg config.Config, dir *stateDir, instance string, secret []byte,
 	if err != nil {
 		return nil, err
 	}
-	declared := []hostfile.Host{{Name: localHost, Endpoint: cfg.Engine.Host}}
+	declared := []files.Host{{Name: localHost, Endpoint: cfg.Engine.Host}}
 	if cfg.Hosts != "" {
-		if declared, err = hostfile.Load(cfg.Hosts); err != nil {
+		if declared, err = files.LoadHosts(cfg.Hosts); err != nil {
 			return nil, err
 		}
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/bothy-env/bothy/internal/blueprint"
 	"github.com/bothy-env/bothy/internal/config"
 	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/files"
 	"github.com/bothy-env/bothy/internal/fleet"
-	"github.com/bothy-env/bothy/internal/poolfile"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/modules"
 )
@@ -103,7 +103,7 @@ func poolsOf(cfg config.Config) func() ([]fleet.Pool, error) {
 	if cfg.Pools == "" {
 		return nil
 	}
-	return poolfile.Open(cfg.Pools).Pools
+	return files.OpenPools(cfg.Pools).Pools
 }
 
 // openStore opens the database of a state directory. Nothing is written in the folder or the database, no migration either, before

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/failpoint"
 	"github.com/bothy-env/bothy/internal/fleet"
-	"github.com/bothy-env/bothy/internal/killpoint"
 )
 
 // stateDir is the folder that one daemon owns: its database, key, blueprints
@@ -138,8 +138,8 @@ func (d *stateDir) keep(file, what string, fresh func() []byte) ([]byte, error) 
 
 // replace writes a small file whole or not at all.
 func (d *stateDir) replace(file, what string, content []byte) error {
-	killpoint.Reach("file", file, killpoint.Before)
-	defer killpoint.Reach("file", file, killpoint.After)
+	failpoint.Reach("file", file, failpoint.Before)
+	defer failpoint.Reach("file", file, failpoint.After)
 	f, err := os.CreateTemp(d.path, "."+file+"-*") // 0600
 	if err != nil {
 		return fmt.Errorf("write %s: %w", what, err)
@@ -207,8 +207,8 @@ func (d *stateDir) Note(events, receipts int64) error {
 	if info, err := f.Stat(); err != nil || info.Size() != int64(len(text)) { // an earlier version's
 		return errors.Join(err, f.Close(), d.Save(events, receipts))
 	}
-	killpoint.Reach("file", "marks", killpoint.Before)
-	defer killpoint.Reach("file", "marks", killpoint.After)
+	failpoint.Reach("file", "marks", failpoint.Before)
+	defer failpoint.Reach("file", "marks", failpoint.After)
 	if err := errors.Join(writeString(f, string(text)), f.Close()); err != nil {
 		return fmt.Errorf("write %s: %w", whatMarks, err)
 	}

@@ -64,7 +64,7 @@ func newDaemon(dir, name string, args ...string) (*daemon, error) {
 	return d, err
 }
 
-// keep runs the daemon until stop. orders are its kill points, for the first process only.
+// keep runs the daemon until stop. orders are its fail points, for the first process only.
 func (d *daemon) keep(orders string) {
 	defer close(d.ended)
 	for {

@@ -1,4 +1,4 @@
-// Package chaos_test proves bothy's promises by force: real daemons, built with the kill points that a
+// Package chaos_test proves bothy's promises by force: real daemons, built with the fail points that a
 // release does not have, are ended at every one of them, stopped, raced against each other and cut off from
 // their database, and then everything that is promised is counted. README.md lists promise, test and figure.
 package chaos_test
@@ -23,7 +23,7 @@ var (
 	duration = flag.Duration("duration", 20*time.Second, "how long the soak goes on (make soak)")
 )
 
-// binDir holds the binaries under test, built once with the kill points.
+// binDir holds the binaries under test, built once with the fail points.
 var binDir string
 
 // atOnce is how many installations are tried at the same time, whatever the cores: mostly they wait.

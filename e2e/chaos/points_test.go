@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// point is the n-th time that a kill point is reached.
+// point is the n-th time that a fail point is reached.
 type point struct {
 	name string
 	n    int

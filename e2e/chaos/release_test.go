@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// TestAReleaseHoldsNoKillPoints: what ends the process or moves its clock is in the binary that is tested and
+// TestAReleaseHoldsNoFailPoints: what ends the process or moves its clock is in the binary that is tested and
 // in no other.
-func TestAReleaseHoldsNoKillPoints(t *testing.T) {
+func TestAReleaseHoldsNoFailPoints(t *testing.T) {
 	t.Parallel()
 	release := filepath.Join(t.TempDir(), "bothyd")
 	if err := build(release, ""); err != nil {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -18,20 +19,27 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
+// retryAfter is when to try again what is not ready yet, in seconds: a create takes about one, a hand-over less.
+const retryAfter = 1
+
 // statuses is the one table from error code to HTTP status.
 var statuses = map[fleet.Code]int{
 	fleet.CodeInvalid:         http.StatusUnprocessableEntity,
 	fleet.CodeNotFound:        http.StatusNotFound,
 	fleet.CodeConflict:        http.StatusConflict,
+	fleet.CodeNotReady:        http.StatusConflict,
 	fleet.CodeQuota:           http.StatusTooManyRequests,
 	fleet.CodePolicy:          http.StatusForbidden,
-	fleet.CodeDenied:          http.StatusFailedDependency,
+	fleet.CodeDenied:          http.StatusForbidden,
 	fleet.CodeUnauthenticated: http.StatusUnauthorized,
 	fleet.CodeTooLarge:        http.StatusRequestEntityTooLarge,
 	fleet.CodeUnavailable:     http.StatusServiceUnavailable,
 	fleet.CodeProvision:       http.StatusBadGateway,
 	fleet.CodeInternal:        http.StatusInternalServerError,
 }
+
+// narrower are codes that share the status of a wider one: an error of that status that has no code is of the wider one.
+var narrower = []fleet.Code{fleet.CodeDenied, fleet.CodeNotReady}
 
 // Codes lists every error code that an answer may carry, sorted.
 func Codes() []fleet.Code { return slices.Sorted(maps.Keys(statuses)) }
@@ -47,7 +55,7 @@ func StatusOf(code fleet.Code) int {
 // codeOfStatus is the way back, for errors that the HTTP layers below find themselves.
 func codeOfStatus(status int) fleet.Code {
 	for code, s := range statuses {
-		if s == status {
+		if s == status && !slices.Contains(narrower, code) {
 			return code
 		}
 	}
@@ -66,7 +74,11 @@ func problem(code fleet.Code, hint, format string, args ...any) *wire.Problem {
 }
 
 func withStatus(status int, code fleet.Code, hint, detail string) *wire.Problem {
-	return &wire.Problem{Title: http.StatusText(status), Status: status, Detail: detail, Code: string(code), Hint: hint}
+	p := &wire.Problem{Title: http.StatusText(status), Status: status, Detail: detail, Code: string(code), Hint: hint}
+	if code == fleet.CodeNotReady {
+		p.RetryAfter = retryAfter
+	}
+	return p
 }
 
 // problemOf turns any error into what may be shown. Faults of our own are
@@ -81,7 +93,11 @@ func problemOf(ctx context.Context, err error) *wire.Problem {
 		if hint == "" && e.Code == fleet.CodeNotFound {
 			hint = whereToLook(requestOf(ctx).path)
 		}
-		return problem(e.Code, hint, "%s", e.Sentence)
+		code := e.Code
+		if code == fleet.CodeConflict && requestOf(ctx).awaited(ctx) {
+			code = fleet.CodeNotReady
+		}
+		return problem(code, hint, "%s", e.Sentence)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return problem(fleet.CodeUnavailable, "try again; see: bothy doctor", "bothyd could not answer in time")
@@ -131,6 +147,9 @@ func fail(w http.ResponseWriter, r *http.Request, err error) {
 	if p.Status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="bothyd"`)
 	}
+	if p.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(p.RetryAfter))
+	}
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(append(body, '\n')) // Who does not stay for the answer misses it.
 }
@@ -154,7 +173,11 @@ func init() {
 		if err == nil {
 			err = errors.New(msg)
 		}
-		return problemOf(hctx.Context(), err)
+		p := problemOf(hctx.Context(), err)
+		if p.RetryAfter > 0 {
+			hctx.SetHeader("Retry-After", strconv.Itoa(p.RetryAfter))
+		}
+		return p
 	}
 }
 

@@ -54,14 +54,26 @@ func TestTheTableOfStatusesIsComplete(t *testing.T) {
 	if diff := cmp.Diff(table, constants(t, "wire/codes.go")); diff != "" {
 		t.Errorf("the table of statuses and wire's codes differ (-table +wire):\n%s", diff)
 	}
+	shared := map[fleet.Code]fleet.Code{fleet.CodeNotReady: fleet.CodeConflict, fleet.CodeDenied: fleet.CodePolicy}
 	seen := map[int]fleet.Code{}
 	for _, c := range api.Codes() {
 		status := api.StatusOf(c)
 		if status < 400 || http.StatusText(status) == "" {
 			t.Errorf("%s has status %d", c, status)
 		}
+		if wider, ok := shared[c]; ok {
+			if status != api.StatusOf(wider) {
+				t.Errorf("%s has status %d, want that of %s", c, status, wider)
+			}
+			continue
+		}
 		if other, ok := seen[status]; ok {
 			t.Errorf("%s and %s share status %d", c, other, status)
+		}
+		for range 50 { // the table has no order
+			if back := api.CodeOfStatus(status); back != c {
+				t.Fatalf("status %d without a code is %s, want %s", status, back, c)
+			}
 		}
 		seen[status] = c
 	}

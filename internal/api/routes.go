@@ -26,8 +26,9 @@ const about = `Bothy keeps build and deploy environments ready and takes them aw
 Over the unix socket the kernel tells who asks; over TCP a bearer token does. What belongs to another tenant
 is not found; what is there and not the caller's to use is refused with policy. Every error is a problem
 (RFC 9457) with a code for machines, a sentence and often a hint; codes and their statuses:
-invalid 422, not_found 404, conflict 409, quota 429, policy 403, denied 424, unauthenticated 401, too_large 413,
-unavailable 503, provision_failed 502, internal 500. Amounts are millionths of the currency's unit.
+invalid 422, not_found 404, conflict 409, not_ready 409, quota 429, policy 403, denied 403, unauthenticated 401, too_large 413,
+unavailable 503, provision_failed 502, internal 500. not_ready is a conflict that passes: the environment is on its way, and
+Retry-After and retry_after_seconds say when to try again. Amounts are millionths of the currency's unit.
 
 An environment is named by id:ID, which is that environment and no other; by its id or name, of which an id wins; or by
 TENANT/NAME. A name means the caller's own tenant, for the platform role as well.

@@ -8,13 +8,13 @@ import (
 	"log/slog"
 	"sync"
 
-	"github.com/bothy-env/bothy/internal/freshfile"
+	"github.com/bothy-env/bothy/internal/files"
 )
 
 // Certificate is the TLS certificate and its key, read again when their files change. While the new pair is wrong, as between
 // the writing of the two files, the old one is served.
 type Certificate struct {
-	cert, key *freshfile.File[[]byte]
+	cert, key *files.Fresh[[]byte]
 	log       *slog.Logger
 
 	mu sync.Mutex
@@ -31,8 +31,8 @@ type Certificate struct {
 func OpenCertificate(certFile, keyFile string, log *slog.Logger) (*Certificate, error) {
 	whole := func(_ string, data []byte) ([]byte, error) { return data, nil }
 	c := &Certificate{
-		cert: freshfile.New(certFile, nil, whole), log: log,
-		key: freshfile.New(keyFile, func(info fs.FileInfo) error {
+		cert: files.NewFresh(certFile, nil, whole), log: log,
+		key: files.NewFresh(keyFile, func(info fs.FileInfo) error {
 			if mode := info.Mode().Perm(); mode&0o007 != 0 {
 				return fmt.Errorf("%s has mode %04o, so everybody may use it: chmod 600 it", keyFile, mode)
 			}

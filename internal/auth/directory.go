@@ -8,8 +8,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/bothy-env/bothy/internal/files"
 	"github.com/bothy-env/bothy/internal/fleet"
-	"github.com/bothy-env/bothy/internal/freshfile"
 )
 
 // NoUID is the user id of somebody whom the kernel does not know: who comes over TCP.
@@ -18,7 +18,7 @@ const NoUID = -1
 // Directory says who is in which tenant and team, and who is of the platform. Its file is read
 // again when it changes; while it is wrong, what it said before holds, so that a typo locks nobody out.
 type Directory struct {
-	file *freshfile.File[organisation] // nil: everybody is of one team
+	file *files.Fresh[organisation] // nil: everybody is of one team
 
 	mu sync.Mutex
 	// log is told when the file turns wrong and when it is right again; nil for nobody. wrong is what was told last.
@@ -35,7 +35,7 @@ func OpenDirectory(path string) (*Directory, error) {
 	if path == "" {
 		return &Directory{}, nil
 	}
-	d := &Directory{file: freshfile.New(path, private(freshfile.NoWriting), parseOrganisation)}
+	d := &Directory{file: files.NewFresh(path, private(files.NoWriting), parseOrganisation)}
 	if err := d.Err(); err != nil {
 		return nil, err
 	}

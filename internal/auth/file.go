@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/bothy-env/bothy/internal/freshfile"
+	"github.com/bothy-env/bothy/internal/files"
 )
 
 // private refuses a file that others have forbidden rights to, or that is somebody else's.
@@ -15,6 +15,6 @@ func private(forbidden os.FileMode) func(os.FileInfo) error {
 		if !info.Mode().IsRegular() {
 			return fmt.Errorf("%s is not a regular file", info.Name())
 		}
-		return freshfile.Guarded(info, forbidden)
+		return files.Guarded(info, forbidden)
 	}
 }

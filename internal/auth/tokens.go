@@ -10,8 +10,8 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/bothy-env/bothy/internal/files"
 	"github.com/bothy-env/bothy/internal/fleet"
-	"github.com/bothy-env/bothy/internal/freshfile"
 )
 
 // Tokens is a file of bearer tokens: a line each, "<name> <SHA-256 of the
@@ -19,7 +19,7 @@ import (
 // have several (to change one over). The file is read again when it changes; while it is
 // wrong, nobody is let in.
 type Tokens struct {
-	file *freshfile.File[[]token]
+	file *files.Fresh[[]token]
 }
 
 type token struct {
@@ -31,7 +31,7 @@ var tokenName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$`)
 
 // OpenTokens reads a token file. It must belong to this user or root, and be closed to everyone else (mode 0600).
 func OpenTokens(path string) (*Tokens, error) {
-	t := &Tokens{file: freshfile.New(path, private(freshfile.NoRights), parseTokens)}
+	t := &Tokens{file: files.NewFresh(path, private(files.NoRights), parseTokens)}
 	_, err := t.entries()
 	return t, err
 }

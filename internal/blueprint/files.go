@@ -13,8 +13,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/bothy-env/bothy/internal/files"
 	"github.com/bothy-env/bothy/internal/fleet"
-	"github.com/bothy-env/bothy/internal/freshfile"
 )
 
 // Limits of a blueprint's folder. Everything that is done with the files is linear in them.
@@ -198,7 +198,7 @@ func readFile(root *os.Root, name string, left int, on terms) (data []byte, err 
 }
 
 // guarded refuses what others than its owner may write, and what is neither root's nor this process's user's.
-func guarded(info os.FileInfo) error { return freshfile.Guarded(info, freshfile.NoWriting) }
+func guarded(info os.FileInfo) error { return files.Guarded(info, files.NoWriting) }
 
 // digest identifies names and contents: each with its length, so that no two
 // sets share one. Modes and times do not count.

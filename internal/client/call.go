@@ -17,6 +17,9 @@ import (
 // retryWaits are the pauses before the second, third, ... try of an idempotent call whose connection broke.
 var retryWaits = []time.Duration{50 * time.Millisecond, 200 * time.Millisecond, 800 * time.Millisecond}
 
+// maxRetryAfter bounds what is believed of when to try again, in seconds.
+const maxRetryAfter = 5
+
 // request is one call of the API.
 type request struct {
 	method, url string
@@ -29,14 +32,21 @@ type request struct {
 	okay []int
 }
 
-// call sends r and decodes the answer into out (not when nil), again when it may and the connection broke.
+// call sends r and decodes the answer into out (not when nil), again when it may and the connection broke, or when what it is about is
+// not ready yet: then nothing was done.
 func (c *Client) call(ctx context.Context, r request, out any) (status int, err error) {
 	for try := 0; ; try++ {
 		status, err = c.once(ctx, r, out)
-		if err == nil || !r.idempotent || try == len(retryWaits) || ctx.Err() != nil || !isCutOff(err) {
+		if err == nil || try == len(retryWaits) || ctx.Err() != nil {
 			return status, err
 		}
-		if !pause(ctx, retryWaits[try]) {
+		wait := retryWaits[try]
+		if e, ok := errors.AsType[*Error](err); ok && e.Code == wire.CodeNotReady {
+			wait = max(wait, e.RetryAfter)
+		} else if !r.idempotent || !isCutOff(err) {
+			return status, err
+		}
+		if !pause(ctx, wait) {
 			return status, err
 		}
 	}

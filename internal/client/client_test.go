@@ -236,6 +236,10 @@ func TestOnlyIdempotentCallsAreTriedAgain(t *testing.T) {
 			return err
 		}, half, 1, true},
 		{"extend", func(ctx context.Context, c *client.Client) error { _, err := c.Extend(ctx, "x", time.Hour); return err }, hangUp, 1, true},
+		{"extend, not ready yet", func(ctx context.Context, c *client.Client) error { _, err := c.Extend(ctx, "x", time.Hour); return err },
+			say(409, wire.ProblemType, `{"status":409,"detail":"d","code":"not_ready"}`), 2, false},
+		{"extend, a conflict", func(ctx context.Context, c *client.Client) error { _, err := c.Extend(ctx, "x", time.Hour); return err },
+			say(409, wire.ProblemType, `{"status":409,"detail":"d","code":"conflict"}`), 1, true},
 		{"get, refused", func(ctx context.Context, c *client.Client) error { _, err := c.Get(ctx, "x"); return err },
 			say(503, wire.ProblemType, `{"status":503,"detail":"d","code":"unavailable"}`), 1, true},
 	} {
@@ -247,6 +251,20 @@ func TestOnlyIdempotentCallsAreTriedAgain(t *testing.T) {
 			}
 		})
 	}
+	t.Run("when the answer says", func(t *testing.T) {
+		host, calls := peer(t, say(409, wire.ProblemType, `{"status":409,"detail":"d","code":"not_ready","retry_after_seconds":1}`), ok)
+		began := time.Now()
+		if _, err := connect(t, client.Options{Host: host}).Extend(t.Context(), "x", time.Hour); err != nil || calls.Load() != 2 || time.Since(began) < time.Second {
+			t.Errorf("%d tries in %s, error %v; want 2 in over a second", calls.Load(), time.Since(began), err)
+		}
+	})
+	t.Run("not ready for ever", func(t *testing.T) {
+		host, calls := peer(t, say(409, wire.ProblemType, `{"status":409,"detail":"d","code":"not_ready","retry_after_seconds":-9}`))
+		_, err := connect(t, client.Options{Host: host}).Extend(t.Context(), "x", time.Hour)
+		if client.CodeOf(err) != wire.CodeNotReady || calls.Load() != 4 {
+			t.Errorf("%d tries, %v", calls.Load(), err)
+		}
+	})
 	t.Run("not for ever", func(t *testing.T) {
 		host, calls := peer(t, hangUp)
 		_, err := connect(t, client.Options{Host: host}).Get(t.Context(), "x")

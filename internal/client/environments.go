@@ -116,7 +116,7 @@ func (c *Client) List(ctx context.Context, o ListOptions) ([]wire.Environment, e
 	}
 }
 
-// Extend moves the end of a lease by a span of whole seconds. It is never tried twice.
+// Extend moves the end of a lease by a span of whole seconds. It is tried again only while the environment is not ready yet.
 func (c *Client) Extend(ctx context.Context, nameOrID string, by time.Duration) (wire.Environment, error) {
 	return ask[wire.Environment](ctx, c, request{
 		method: http.MethodPost, url: c.endpoint(nil, "v1", "environments", nameOrID, "extend"),

@@ -29,6 +29,8 @@ type Error struct {
 	Sentence, Hint string
 	// Status is the HTTP status; 0 when the daemon was not asked.
 	Status int
+	// RetryAfter is when to try again what is not ready yet; 0 for any other error.
+	RetryAfter time.Duration
 	// Places lists what is wrong in an invalid request; may be empty.
 	Places []wire.ProblemPlace
 	// Err is the cause; may be nil.
@@ -43,7 +45,8 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Problem gives the error in the wire's form, as `--output json` prints it.
 func (e *Error) Problem() wire.Problem {
-	return wire.Problem{Title: http.StatusText(e.Status), Status: e.Status, Detail: e.Sentence, Code: e.Code, Hint: e.Hint, Errors: e.Places}
+	return wire.Problem{Title: http.StatusText(e.Status), Status: e.Status, Detail: e.Sentence, Code: e.Code, Hint: e.Hint,
+		RetryAfter: int(e.RetryAfter / time.Second), Errors: e.Places}
 }
 
 // CodeOf gives the code of an *Error, "unavailable" for an *Unreachable, "" for any other error.
@@ -272,5 +275,9 @@ func fromProblem(p wire.Problem) *Error {
 	if strings.TrimSpace(sentence) == "" {
 		sentence = p.Title
 	}
-	return &Error{Code: p.Code, Sentence: sentence, Hint: p.Hint, Status: p.Status, Places: p.Errors}
+	e := &Error{Code: p.Code, Sentence: sentence, Hint: p.Hint, Status: p.Status, Places: p.Errors}
+	if p.Code == wire.CodeNotReady {
+		e.RetryAfter = time.Duration(min(max(p.RetryAfter, 0), maxRetryAfter)) * time.Second
+	}
+	return e
 }

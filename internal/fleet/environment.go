@@ -90,6 +90,17 @@ type Environment struct {
 	Doubted bool
 }
 
+// Awaited reports whether it is on its way to whoever asked for it: it waits, is being made, or is being handed over.
+func (e *Environment) Awaited() bool {
+	switch e.State {
+	case Pending, Provisioning:
+		return e.Tenant != "" // what a pool keeps is handed to nobody by itself
+	case Leased:
+		return e.Work.Action == Personalise
+	}
+	return false
+}
+
 // Queue is what a request that waits is told, and how long it is willing to wait.
 type Queue struct {
 	// Rank from 1; 0 when it does not wait.

@@ -17,6 +17,8 @@ const (
 	CodeNotFound Code = "not_found"
 	// CodeConflict: the state or the row has moved, or a name is taken.
 	CodeConflict Code = "conflict"
+	// CodeNotReady: a conflict that passes by itself, as the environment is on its way; try again soon.
+	CodeNotReady Code = "not_ready"
 	// CodeQuota: refused by a limit.
 	CodeQuota Code = "quota"
 	// CodePolicy: refused by a rule of the blueprint or platform team.

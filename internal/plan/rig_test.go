@@ -2,15 +2,11 @@ package plan_test
 
 import (
 	"fmt"
-	"testing"
 	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
-	"github.com/bothy-env/bothy/internal/manycases"
 	"github.com/bothy-env/bothy/internal/plan"
 )
-
-func TestMain(m *testing.M) { manycases.Main(m) }
 
 // now is a Wednesday.
 var now = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/failpoint"
 	"github.com/bothy-env/bothy/internal/fleet"
-	"github.com/bothy-env/bothy/internal/killpoint"
 )
 
 // A transaction that lost against another, or whose connection broke before the commit, is tried
@@ -72,7 +72,7 @@ func (s *Store) tryTx(ctx context.Context, doing string, fn func(*txn) error) (t
 	if err := s.stillLeads(ctx, tx); err != nil {
 		return s.mayTryAgain(ctx, err), s.fault(ctx, doing, err)
 	}
-	killpoint.Reach("store", doing, killpoint.Before)
+	failpoint.Reach("store", doing, failpoint.Before)
 	err = tx.Commit()
 	if s.pg == nil && (err != nil || tx.changed.unnamed > 0 || len(tx.changed.ids) > 0) {
 		s.changes.note(tx.changed.ids, err != nil || tx.changed.unnamed > 0)
@@ -80,7 +80,7 @@ func (s *Store) tryTx(ctx context.Context, doing string, fn func(*txn) error) (t
 	s.tellCommitted(tx, err)
 	if err == nil {
 		s.seen.advance(tx.events, tx.receipts)
-		killpoint.Reach("store", doing, killpoint.After)
+		failpoint.Reach("store", doing, failpoint.After)
 		s.statements.prepare(ctx)
 		return giveUp, nil
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/bothy-env/bothy/internal/sparsetar"
 	"github.com/bothy-env/bothy/provisioner"
 )
 
@@ -184,7 +185,7 @@ func (c *tarChecker) entry(hdr *tar.Header) (*tar.Header, error) {
 	case path.IsAbs(hdr.Name):
 		return refuse("its name is absolute")
 	}
-	if isSparse(hdr) && (hdr.PAXRecords[sparseMap] == "" || hdr.PAXRecords["GNU.sparse.major"] != "" || hdr.Typeflag != tar.TypeReg) {
+	if isSparse(hdr) && (hdr.PAXRecords[sparsetar.Map] == "" || hdr.PAXRecords["GNU.sparse.major"] != "" || hdr.Typeflag != tar.TypeReg) {
 		return refuse(sparseWhy)
 	}
 	name := path.Clean(hdr.Name)
@@ -235,16 +236,16 @@ func isSparse(hdr *tar.Header) bool {
 }
 
 // holes gives the parts of a file with holes that are stored, and their bytes; nil for any other entry.
-func (c *tarChecker) holes(hdr *tar.Header) (parts []stored, total int64, err error) {
+func (c *tarChecker) holes(hdr *tar.Header) (parts []sparsetar.Part, total int64, err error) {
 	if !isSparse(hdr) {
 		return nil, 0, nil
 	}
-	parts, total, why := storedParts(hdr.PAXRecords[sparseMap], hdr.Size)
+	parts, total, why := storedParts(hdr.PAXRecords[sparsetar.Map], hdr.Size)
 	if why != "" {
 		return nil, 0, provisioner.Errorf(provisioner.Permanent, opCopyTo, "%s in the tar stream is refused: %s", shortQuoted(hdr.Name), why)
 	}
 	if parts == nil {
-		parts = []stored{}
+		parts = []sparsetar.Part{}
 	}
 	return parts, total, nil
 }

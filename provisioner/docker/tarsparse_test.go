@@ -15,17 +15,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/sparsetar"
 	"github.com/bothy-env/bothy/provisioner"
 )
 
 // hollow is a stream of one file of size bytes with the map of what is stored as given, and a plain file after it.
 func hollow(size int64, sparse, content string) []byte {
-	records := paxRecord("GNU.sparse.name", "disk") + paxRecord("GNU.sparse.size", strconv.FormatInt(size, 10)) +
-		paxRecord("GNU.sparse.numblocks", strconv.Itoa((strings.Count(sparse, ",")+1)/2)) + paxRecord(sparseMap, sparse)
-	pad := func(s string) string { return s + strings.Repeat("\x00", (tarBlock-len(s)%tarBlock)%tarBlock) }
-	return []byte(string(ustar('x', "pax", 0o644, int64(len(records)), 0)) + pad(records) +
-		string(ustar(tar.TypeReg, "x", 0o640, int64(len(content)), 1_000_000_000)) + pad(content) +
-		string(ustar(tar.TypeReg, "next", 0o644, 4, 0)) + pad("next") + strings.Repeat("\x00", tarEnd))
+	records := sparsetar.Record("GNU.sparse.name", "disk") + sparsetar.Record("GNU.sparse.size", strconv.FormatInt(size, 10)) +
+		sparsetar.Record("GNU.sparse.numblocks", strconv.Itoa((strings.Count(sparse, ",")+1)/2)) + sparsetar.Record(sparsetar.Map, sparse)
+	pad := func(s string) string { return s + string(sparsetar.Padding(int64(len(s)))) }
+	return []byte(string(sparsetar.Ustar('x', "pax", 0o644, int64(len(records)), 0)) + pad(records) +
+		string(sparsetar.Ustar(tar.TypeReg, "x", 0o640, int64(len(content)), 1_000_000_000)) + pad(content) +
+		string(sparsetar.Ustar(tar.TypeReg, "next", 0o644, 4, 0)) + pad("next") + strings.Repeat("\x00", tarEnd))
 }
 
 func yes() bool { return true }

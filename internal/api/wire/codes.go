@@ -6,6 +6,7 @@ const (
 	CodeInvalid         = "invalid"
 	CodeNotFound        = "not_found"
 	CodeConflict        = "conflict"
+	CodeNotReady        = "not_ready"
 	CodeQuota           = "quota"
 	CodePolicy          = "policy"
 	CodeUnauthenticated = "unauthenticated"

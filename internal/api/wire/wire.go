@@ -249,6 +249,8 @@ type Problem struct {
 	Detail string `json:"detail" doc:"One sentence for people" example:"the name calm-otter is taken"`
 	Code   string `json:"code" doc:"Error code, for machines" example:"conflict"`
 	Hint   string `json:"hint,omitempty" doc:"The next thing to do" example:"choose another name"`
+	// RetryAfter is in seconds, as in the header Retry-After, which an answer has that is no stream's last word.
+	RetryAfter int `json:"retry_after_seconds,omitempty" doc:"When to try again, in seconds: it is not ready yet" example:"1"`
 	// Errors lists the places of an invalid request.
 	Errors []ProblemPlace `json:"errors,omitempty" doc:"Places of an invalid request"`
 }

@@ -27,7 +27,11 @@ func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
 		if env == nil {
 			notFound(w, "environment "+r.PathValue("env"))
 		} else {
-			problem(w, wire.Problem{Title: "Conflict", Status: http.StatusConflict, Code: wire.CodeConflict, Detail: env.Name + " is " + env.State + ".", Hint: "bothy show " + env.Name})
+			p := wire.Problem{Title: "Conflict", Status: http.StatusConflict, Code: wire.CodeConflict, Detail: env.Name + " is " + env.State + ".", Hint: "bothy show " + env.Name}
+			if env.State == "pending" || env.State == "provisioning" {
+				p.Code, p.RetryAfter = wire.CodeNotReady, 1
+			}
+			problem(w, p)
 		}
 		return
 	}

@@ -44,6 +44,7 @@ var codes = map[string]int{
 	wire.CodePolicy:          ExitRefused,
 	wire.CodeDenied:          ExitFailed,
 	wire.CodeConflict:        ExitFailed,
+	wire.CodeNotReady:        ExitFailed,
 	wire.CodeUnauthenticated: ExitFailed,
 	wire.CodeTooLarge:        ExitFailed,
 	wire.CodeUnavailable:     ExitFailed,

@@ -29,6 +29,8 @@ func TestExitCodes(t *testing.T) {
 		"quota":                 {answer(wire.CodeQuota), 4},
 		"policy":                {answer(wire.CodePolicy), 4},
 		"conflict":              {answer(wire.CodeConflict), 1},
+		"not ready":             {answer(wire.CodeNotReady), 1},
+		"denied":                {answer(wire.CodeDenied), 1},
 		"unauthenticated":       {answer(wire.CodeUnauthenticated), 1},
 		"too large":             {answer(wire.CodeTooLarge), 1},
 		"unavailable":           {answer(wire.CodeUnavailable), 1},

@@ -7,14 +7,14 @@ import (
 
 	"github.com/bothy-env/bothy/internal/api/wire"
 	"github.com/bothy-env/bothy/internal/client"
-	"github.com/bothy-env/bothy/internal/spec"
+	bothyspec "github.com/bothy-env/bothy/internal/spec"
 )
 
 // placed is a value of the spec: where it stands, and how what the daemon says of it when it is wrong begins and ends.
 type placed struct{ at, begins, ends string }
 
 // places lists the values of r that s said and no flag did.
-func (opts *UpOptions) places(s spec.Spec, r wire.CreateRequest) []placed {
+func (opts *UpOptions) places(s bothyspec.Spec, r wire.CreateRequest) []placed {
 	var all []placed
 	note := func(path, begins, ends string) {
 		if at := s.Place(path); at != "" {

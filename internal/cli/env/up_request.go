@@ -15,8 +15,8 @@ import (
 	"github.com/bothy-env/bothy/internal/cli/cmdutil"
 	"github.com/bothy-env/bothy/internal/cli/format"
 	"github.com/bothy-env/bothy/internal/cli/source"
-	"github.com/bothy-env/bothy/internal/cli/specfile"
-	"github.com/bothy-env/bothy/internal/spec"
+	"github.com/bothy-env/bothy/internal/cli/spec"
+	bothyspec "github.com/bothy-env/bothy/internal/spec"
 )
 
 // wanted is what up asks for: the spec with the flags over it, and the files to copy (nil for none).
@@ -33,7 +33,7 @@ func (opts *UpOptions) want(ctx context.Context) (wanted, error) {
 	if err != nil {
 		return wanted{}, cmdutil.Usagef("--max-source: %w", err)
 	}
-	s, found, err := specfile.Find(".")
+	s, found, err := spec.Find(".")
 	if err != nil {
 		return wanted{}, err
 	}
@@ -98,7 +98,7 @@ func (opts *UpOptions) noSpec(dir string) {
 	} else {
 		f.Note("no bothy.yaml here: flags and defaults say what is made")
 	}
-	if above := spec.Above("."); above != "" {
+	if above := bothyspec.Above("."); above != "" {
 		above = format.Clean(above)
 		f.Note("%s is left out: no repository holds both it and this folder (to take it: call bothy in %s, or make that a repository)", above, filepath.Dir(above))
 	}
@@ -112,7 +112,7 @@ func (opts *UpOptions) params(r *wire.CreateRequest) error {
 }
 
 // spans fills in the durations: those of the flags, else the spec's; none for the daemon's own.
-func (opts *UpOptions) spans(r *wire.CreateRequest, s spec.Spec) error {
+func (opts *UpOptions) spans(r *wire.CreateRequest, s bothyspec.Spec) error {
 	for _, span := range []struct {
 		flag, text string
 		ofSpec     time.Duration
@@ -212,9 +212,9 @@ func (opts *UpOptions) readSecret(ctx context.Context, name, file string) ([]byt
 }
 
 // sourceDir is the folder to copy, "" for none.
-func (opts *UpOptions) sourceDir(s spec.Spec, found bool) (string, error) {
+func (opts *UpOptions) sourceDir(s bothyspec.Spec, found bool) (string, error) {
 	switch {
-	case opts.Source == spec.NoSource:
+	case opts.Source == bothyspec.NoSource:
 		return "", nil
 	case opts.Source != "":
 		return opts.Source, nil
@@ -222,7 +222,7 @@ func (opts *UpOptions) sourceDir(s spec.Spec, found bool) (string, error) {
 		return source.Repository("."), nil
 	}
 	dir, err := s.SourceDir()
-	return dir, specfile.Fault(err)
+	return dir, spec.Fault(err)
 }
 
 // projectOf is the name of the repository that dir is in, else dir's own.

@@ -12,7 +12,6 @@ import (
 	"github.com/bothy-env/bothy/internal/api/wire"
 	"github.com/bothy-env/bothy/internal/cli/cmdutil"
 	"github.com/bothy-env/bothy/internal/cli/format"
-	"github.com/bothy-env/bothy/internal/cli/specfile"
 	bothyspec "github.com/bothy-env/bothy/internal/spec"
 )
 
@@ -85,9 +84,9 @@ func checkRun(opts *CheckOptions) error {
 
 func (opts *CheckOptions) load() (bothyspec.Spec, error) {
 	if opts.File != "" {
-		return specfile.Load(opts.File)
+		return Load(opts.File)
 	}
-	s, found, err := specfile.Find(".")
+	s, found, err := Find(".")
 	if err == nil && !found {
 		err = &cmdutil.Error{Code: wire.CodeNotFound, Sentence: "there is no bothy.yaml here", Hint: "bothy spec init"}
 	}

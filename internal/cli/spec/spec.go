@@ -1,4 +1,4 @@
-// Package spec holds the commands on bothy.yaml, one file per verb.
+// Package spec holds the commands on bothy.yaml, one file per verb, and finds and reads the one that a command was called under.
 package spec
 
 import (

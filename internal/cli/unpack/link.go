@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"path"
 	"strings"
-
-	"github.com/bothy-env/bothy/internal/cli/links"
 )
 
 // link is one that is yet to be made.
@@ -71,7 +69,7 @@ func (x *extractor) makeLinks() error {
 	}
 	// Links that were there before may lead anywhere.
 	for _, l := range made {
-		if links.StayInside(x.root, l.name, l.header.Linkname) {
+		if stayInside(x.root, l.name, l.header.Linkname) {
 			continue
 		}
 		if err := x.root.Remove(l.name); err != nil {

@@ -1,4 +1,4 @@
-// Package killpoint names the moments just before and just after every side effect, so that a
+// Package failpoint names the moments just before and just after every side effect, so that a
 // test can end the process at each of them, as a power cut would. It imports the standard library only.
 //
 // A release holds none of it: without the build tag "chaos" Reach does nothing and the compiler
@@ -8,7 +8,7 @@
 //	kill:NAME:N    SIGKILL to the own process when NAME is reached for the N-th time
 //
 // A name is "<room>/<what>:before" or "...:after".
-package killpoint
+package failpoint
 
 // The two points around a side effect.
 const (

@@ -1,6 +1,6 @@
 //go:build unix
 
-package freshfile
+package files
 
 import (
 	"io/fs"

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package freshfile
+package files
 
 import "os"
 

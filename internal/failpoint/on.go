@@ -1,6 +1,6 @@
 //go:build chaos
 
-package killpoint
+package failpoint
 
 import (
 	"fmt"

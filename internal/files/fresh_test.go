@@ -1,4 +1,4 @@
-package freshfile_test
+package files_test
 
 import (
 	"errors"
@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bothy-env/bothy/internal/freshfile"
+	"github.com/bothy-env/bothy/internal/files"
 )
 
 var errWrong = errors.New("wrong")
@@ -28,7 +28,7 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-func want(t *testing.T, f *freshfile.File[string], text string, cause error) {
+func want(t *testing.T, f *files.Fresh[string], text string, cause error) {
 	t.Helper()
 	got, err := f.Get()
 	if got != text || !errors.Is(err, cause) {
@@ -36,11 +36,11 @@ func want(t *testing.T, f *freshfile.File[string], text string, cause error) {
 	}
 }
 
-// TestFile: what changed is read again, and what was last right is kept while the file is wrong or away.
-func TestFile(t *testing.T) {
+// TestFresh: what changed is read again, and what was last right is kept while the file is wrong or away.
+func TestFresh(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	read := 0
-	f := freshfile.New(path, nil, func(file string, data []byte) (string, error) {
+	f := files.NewFresh(path, nil, func(file string, data []byte) (string, error) {
 		read++
 		return upper(file, data)
 	})
@@ -63,14 +63,14 @@ func TestFile(t *testing.T) {
 	want(t, f, "BB", nil)
 }
 
-// TestRefused: what check refuses is not read, and no file is read that is too long.
-func TestRefused(t *testing.T) {
+// TestFreshRefused: what check refuses is not read, and no file is read that is too long.
+func TestFreshRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	write(t, path, "a")
 	refuse := func(fs.FileInfo) error { return errWrong }
-	want(t, freshfile.New(path, refuse, upper), "", errWrong)
+	want(t, files.NewFresh(path, refuse, upper), "", errWrong)
 	write(t, path, strings.Repeat("a", 1<<20+1))
-	if _, err := freshfile.New(path, nil, upper).Get(); err == nil || !strings.Contains(err.Error(), "1048576 are the most") {
+	if _, err := files.NewFresh(path, nil, upper).Get(); err == nil || !strings.Contains(err.Error(), "1048576 are the most") {
 		t.Errorf("a file of more than 1 MiB: %v", err)
 	}
 }

@@ -1,5 +1,4 @@
-// Package specfile finds and reads the bothy.yaml that a command was called under.
-package specfile
+package spec
 
 import (
 	"errors"
@@ -9,17 +8,17 @@ import (
 
 	"github.com/bothy-env/bothy/internal/api/wire"
 	"github.com/bothy-env/bothy/internal/cli/cmdutil"
-	"github.com/bothy-env/bothy/internal/spec"
+	bothyspec "github.com/bothy-env/bothy/internal/spec"
 )
 
 // Find reads the nearest bothy.yaml in dir or above it in the repository. found is false when there is none.
-func Find(dir string) (s spec.Spec, found bool, err error) {
-	path, err := spec.Find(dir)
+func Find(dir string) (s bothyspec.Spec, found bool, err error) {
+	path, err := bothyspec.Find(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return spec.Spec{}, false, called(dir)
+		return bothyspec.Spec{}, false, called(dir)
 	}
 	if err != nil {
-		return spec.Spec{}, false, Fault(err)
+		return bothyspec.Spec{}, false, Fault(err)
 	}
 	s, err = Load(short(path))
 	return s, err == nil, err
@@ -27,27 +26,27 @@ func Find(dir string) (s spec.Spec, found bool, err error) {
 
 // called refuses to go on as if there were nothing where somebody wrote a spec and called it something else.
 func called(dir string) error {
-	path := spec.Misnamed(dir)
+	path := bothyspec.Misnamed(dir)
 	if path == "" {
 		return nil
 	}
 	path = short(path)
-	return &cmdutil.Error{Code: wire.CodeInvalid, Sentence: fmt.Sprintf("there is no %s, and %s is not read", spec.FileName, path),
-		Hint: fmt.Sprintf("mv %s %s", path, filepath.Join(filepath.Dir(path), spec.FileName))}
+	return &cmdutil.Error{Code: wire.CodeInvalid, Sentence: fmt.Sprintf("there is no %s, and %s is not read", bothyspec.FileName, path),
+		Hint: fmt.Sprintf("mv %s %s", path, filepath.Join(filepath.Dir(path), bothyspec.FileName))}
 }
 
 // Load reads the spec at path. Errors name every wrong place.
-func Load(path string) (spec.Spec, error) {
-	s, err := spec.Load(path)
+func Load(path string) (bothyspec.Spec, error) {
+	s, err := bothyspec.Load(path)
 	return s, Fault(err)
 }
 
-// Fault gives an error of package spec its code and places; nil stays nil.
+// Fault gives an error of package bothyspec its code and places; nil stays nil.
 func Fault(err error) error {
 	if err == nil {
 		return nil
 	}
-	wrong, ok := errors.AsType[spec.Errors](err)
+	wrong, ok := errors.AsType[bothyspec.Errors](err)
 	if !ok || len(wrong) == 0 {
 		code := wire.CodeInvalid
 		if errors.Is(err, fs.ErrNotExist) {

@@ -1,6 +1,6 @@
 //go:build !chaos
 
-package killpoint
+package failpoint
 
 // Reach does nothing in a release.
 func Reach(room, what, end string) {}

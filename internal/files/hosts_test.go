@@ -1,4 +1,4 @@
-package hostfile_test
+package files_test
 
 import (
 	"strings"
@@ -6,12 +6,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/bothy-env/bothy/internal/files"
 	"github.com/bothy-env/bothy/internal/fleet"
-	"github.com/bothy-env/bothy/internal/hostfile"
 )
 
-func TestParse(t *testing.T) {
-	got, err := hostfile.Parse("hosts.yaml", []byte(`hosts:
+func TestParseHosts(t *testing.T) {
+	got, err := files.ParseHosts("hosts.yaml", []byte(`hosts:
   - name: rack-1
     endpoint: unix:///var/run/docker.sock
     environments: 40
@@ -25,7 +25,7 @@ func TestParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []hostfile.Host{
+	want := []files.Host{
 		{
 			Name: "rack-1", Endpoint: "unix:///var/run/docker.sock", Labels: map[string]string{"zone": "a"},
 			Capacity: fleet.Capacity{Environments: 40, MilliCPUs: 2500, MemoryMiB: 64 << 10},
@@ -55,7 +55,7 @@ func TestWrongHosts(t *testing.T) {
 		{"memory of a kind", "hosts:\n" + good + "    memory: 64GB\n", "512MiB or 64GiB"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := hostfile.Parse("hosts.yaml", []byte(c.text))
+			_, err := files.ParseHosts("hosts.yaml", []byte(c.text))
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want an error with %q", err, c.want)
 			}

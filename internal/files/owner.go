@@ -1,4 +1,4 @@
-package freshfile
+package files
 
 import (
 	"fmt"

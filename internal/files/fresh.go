@@ -1,5 +1,6 @@
-// Package freshfile reads files that people keep while a daemon runs: again when they change, and not otherwise.
-package freshfile
+// Package files reads the files that people keep while a daemon runs: the platform team's hosts and pools, and, as a Fresh,
+// whatever is read again when it changes.
+package files
 
 import (
 	"fmt"
@@ -10,8 +11,8 @@ import (
 // maxSize bounds a file, in bytes.
 const maxSize = 1 << 20
 
-// File is a file and what it says. It is safe for concurrent use.
-type File[T any] struct {
+// Fresh is a file and what it says. It is safe for concurrent use.
+type Fresh[T any] struct {
 	path  string
 	check func(os.FileInfo) error
 	parse func(file string, data []byte) (T, error)
@@ -23,17 +24,17 @@ type File[T any] struct {
 	err    error
 }
 
-// New names a file; it is read at the first Get. check, when not nil, is asked of it before it is read.
-func New[T any](path string, check func(os.FileInfo) error, parse func(file string, data []byte) (T, error)) *File[T] {
-	return &File[T]{path: path, check: check, parse: parse}
+// NewFresh names a file; it is read at the first Get. check, when not nil, is asked of it before it is read.
+func NewFresh[T any](path string, check func(os.FileInfo) error, parse func(file string, data []byte) (T, error)) *Fresh[T] {
+	return &Fresh[T]{path: path, check: check, parse: parse}
 }
 
 // Path is the file's.
-func (f *File[T]) Path() string { return f.path }
+func (f *Fresh[T]) Path() string { return f.path }
 
 // Get gives what the file says now. While it cannot be read or is wrong, it gives the error, and what it
 // said when it was last right.
-func (f *File[T]) Get() (T, error) {
+func (f *Fresh[T]) Get() (T, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	info, err := os.Stat(f.path)
@@ -49,7 +50,7 @@ func (f *File[T]) Get() (T, error) {
 	return f.good, f.err
 }
 
-func (f *File[T]) read(info os.FileInfo) error {
+func (f *Fresh[T]) read(info os.FileInfo) error {
 	if f.check != nil {
 		if err := f.check(info); err != nil {
 			return err

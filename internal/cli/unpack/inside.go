@@ -1,5 +1,4 @@
-// Package links tells where symbolic links lead.
-package links
+package unpack
 
 import (
 	"os"
@@ -10,9 +9,9 @@ import (
 // maxLinks is as many links as a kernel follows for one path.
 const maxLinks = 40
 
-// StayInside reports whether the link at p with that target never leads out of root, whatever other
+// stayInside reports whether the link at p with that target never leads out of root, whatever other
 // links it goes through. A link that goes in circles or nowhere leads nowhere, so it stays.
-func StayInside(root *os.Root, p, target string) bool {
+func stayInside(root *os.Root, p, target string) bool {
 	if path.IsAbs(target) || strings.HasPrefix(path.Join(path.Dir(p), target)+"/", "../") {
 		return false
 	}

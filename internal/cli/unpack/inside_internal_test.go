@@ -1,4 +1,4 @@
-package links_test
+package unpack
 
 import (
 	"fmt"
@@ -8,8 +8,6 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
-
-	"github.com/bothy-env/bothy/internal/cli/links"
 )
 
 func TestStayInside(t *testing.T) {
@@ -50,7 +48,7 @@ func TestStayInside(t *testing.T) {
 		{"x", "deep/../../..", false},
 		{"x", "a/../../x", false},
 	} {
-		if got := links.StayInside(root, c.at, c.target); got != c.want {
+		if got := stayInside(root, c.at, c.target); got != c.want {
 			t.Errorf("StayInside(%q -> %q) = %v, want %v", c.at, c.target, got, c.want)
 		}
 	}
@@ -87,7 +85,7 @@ func TestWhatStaysInsideIsNeverOutsideForTheKernel(t *testing.T) {
 			if err != nil {
 				continue
 			}
-			if outside := end != dir && !strings.HasPrefix(end, dir+"/"); outside && links.StayInside(root, name, target) {
+			if outside := end != dir && !strings.HasPrefix(end, dir+"/"); outside && stayInside(root, name, target) {
 				rt.Errorf("%s -> %s is said to stay inside and ends at %s; links: %v", name, target, end, made)
 			}
 		}

@@ -1,4 +1,47 @@
-// Package poolfile reads the platform team's file of pools:
+package files
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/strictyaml"
+)
+
+// wantCount is what target, min, max and surge are to be.
+var wantCount = fmt.Sprintf("a whole number from 0 to %d", fleet.MaxPoolCount)
+
+var poolNameRE = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
+
+const (
+	wantPoolName = `a name of up to 40 of a-z, 0-9 and "-", with a letter or digit at both ends`
+	wantTime     = `a time in quotes from "00:00" to "24:00"`
+	// maxPoolNodes is room for some hundred pools.
+	maxPoolNodes = 10_000
+)
+
+// weekdays in the order of time.Weekday.
+var weekdays = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
+
+// PoolFile is a file of pools that is read again when it has changed.
+type PoolFile struct{ file *Fresh[[]fleet.Pool] }
+
+// OpenPools names a file; it is read at the first Pools.
+func OpenPools(path string) *PoolFile { return &PoolFile{NewFresh(path, nil, ParsePools)} }
+
+// Pools gives what the file says now. A file that cannot be read, or is wrong, gives an error until it is mended.
+func (f *PoolFile) Pools() ([]fleet.Pool, error) {
+	pools, err := f.file.Get()
+	if err != nil {
+		return nil, fmt.Errorf("read pools: %w", err)
+	}
+	return pools, nil
+}
+
+// ParsePools reads the text of the platform team's file of pools:
 //
 //	pools:
 //	  - name: builders
@@ -18,40 +61,12 @@
 //	        until: "19:00"
 //	        target: 10
 //
-// Name, blueprint and target are required; a max that is left out is what the greatest target and surge need. Times are of zone, UTC by default; the first entry of a schedule that holds
-// wins, and one that does not end after it begins runs past midnight. Everything wrong is reported at
-// once, by file, line and column; what a blueprint must be asked about is checked by the engine.
-package poolfile
-
-import (
-	"fmt"
-	"regexp"
-	"slices"
-	"strings"
-	"time"
-
-	"github.com/bothy-env/bothy/internal/fleet"
-	"github.com/bothy-env/bothy/internal/strictyaml"
-)
-
-// wantCount is what target, min, max and surge are to be.
-var wantCount = fmt.Sprintf("a whole number from 0 to %d", fleet.MaxPoolCount)
-
-var nameRE = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
-
-const (
-	wantName = `a name of up to 40 of a-z, 0-9 and "-", with a letter or digit at both ends`
-	wantTime = `a time in quotes from "00:00" to "24:00"`
-	// maxNodes is room for some hundred pools.
-	maxNodes = 10_000
-)
-
-// weekdays in the order of time.Weekday.
-var weekdays = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
-
-// Parse reads the text of a file. The error is a strictyaml.Errors.
-func Parse(file string, data []byte) ([]fleet.Pool, error) {
-	doc, err := strictyaml.ParseUpTo(maxNodes, file, data)
+// Name, blueprint and target are required; a max that is left out is what the greatest target and surge need. Times are of
+// zone, UTC by default; the first entry of a schedule that holds wins, and one that does not end after it begins runs past
+// midnight. Everything wrong is reported at once, by file, line and column: the error is a strictyaml.Errors. What a blueprint
+// must be asked about is checked by the engine.
+func ParsePools(file string, data []byte) ([]fleet.Pool, error) {
+	doc, err := strictyaml.ParseUpTo(maxPoolNodes, file, data)
 	if err != nil {
 		return nil, err
 	}
@@ -80,10 +95,10 @@ func readPool(n *strictyaml.Node) fleet.Pool {
 	f := n.Object("name", "blueprint", "size", "inputs", "target", "schedule", "zone", "min", "max", "surge", "pause")
 	n.Missing(f, "name", "blueprint", "target")
 	if v := f["name"]; v != nil {
-		p.Name, _ = v.Match(nameRE, wantName)
+		p.Name, _ = v.Match(poolNameRE, wantPoolName)
 	}
-	p.Blueprint = text(f["blueprint"], "a blueprint, by name or name@version")
-	p.Size = text(f["size"], "one of the blueprint's sizes")
+	p.Blueprint = poolText(f["blueprint"], "a blueprint, by name or name@version")
+	p.Size = poolText(f["size"], "one of the blueprint's sizes")
 	p.Target, p.Min, p.Max, p.Surge = count(f["target"]), count(f["min"]), count(f["max"]), count(f["surge"])
 	if v := f["pause"]; v != nil {
 		pause, ok := v.Value.(bool)
@@ -105,7 +120,7 @@ func readPool(n *strictyaml.Node) fleet.Pool {
 	}
 	if v := f["zone"]; v != nil {
 		const want = "a time zone as the IANA names it, such as Europe/Berlin"
-		zone := text(v, want)
+		zone := poolText(v, want)
 		if zone != "" && fleet.CheckZone(zone) != nil {
 			v.Want(want)
 		}
@@ -164,7 +179,7 @@ func entry(n *strictyaml.Node) (fleet.ScheduledTarget, *strictyaml.Node) {
 	if v := f["days"]; v != nil {
 		for _, item := range v.Items() {
 			want := "one of " + strings.Join(weekdays, ", ")
-			day := slices.Index(weekdays, text(item, want))
+			day := slices.Index(weekdays, poolText(item, want))
 			if day < 0 {
 				item.Want("%s", want)
 				continue
@@ -175,7 +190,7 @@ func entry(n *strictyaml.Node) (fleet.ScheduledTarget, *strictyaml.Node) {
 	return s, f["target"]
 }
 
-func text(n *strictyaml.Node, want string) string {
+func poolText(n *strictyaml.Node, want string) string {
 	if n == nil {
 		return ""
 	}

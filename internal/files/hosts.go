@@ -1,17 +1,4 @@
-// Package hostfile reads the platform team's file of engine hosts:
-//
-//	hosts:
-//	  - name: rack-1
-//	    endpoint: unix:///var/run/docker.sock
-//	    environments: 40
-//	    cpus: 16
-//	    memory: 64GiB
-//	    labels:
-//	      zone: a
-//
-// Name and endpoint are required; what is not bounded may be left out. Everything wrong is
-// reported at once, by file, line and column.
-package hostfile
+package files
 
 import (
 	"fmt"
@@ -32,29 +19,41 @@ type Host struct {
 	Capacity fleet.Capacity
 }
 
-var nameRE = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+var hostNameRE = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 const (
-	wantName   = `a name of up to 63 of a-z, 0-9 and "-", with a letter or digit at both ends`
-	wantMemory = `an amount such as 512MiB or 64GiB`
-	maxCount   = 100_000
+	wantHostName = `a name of up to 63 of a-z, 0-9 and "-", with a letter or digit at both ends`
+	wantMemory   = `an amount such as 512MiB or 64GiB`
+	maxHostCount = 100_000
 )
 
-// Load reads a file.
-func Load(path string) ([]Host, error) {
+// LoadHosts reads a file of hosts, as ParseHosts has it.
+func LoadHosts(path string) ([]Host, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read hosts: %w", err)
 	}
-	hosts, err := Parse(path, data)
+	hosts, err := ParseHosts(path, data)
 	if err != nil {
 		return nil, fmt.Errorf("read hosts: %w", err)
 	}
 	return hosts, nil
 }
 
-// Parse reads the text of a file. The error is a strictyaml.Errors.
-func Parse(file string, data []byte) ([]Host, error) {
+// ParseHosts reads the text of the platform team's file of engine hosts:
+//
+//	hosts:
+//	  - name: rack-1
+//	    endpoint: unix:///var/run/docker.sock
+//	    environments: 40
+//	    cpus: 16
+//	    memory: 64GiB
+//	    labels:
+//	      zone: a
+//
+// Name and endpoint are required; what is not bounded may be left out. Everything wrong is
+// reported at once, by file, line and column: the error is a strictyaml.Errors.
+func ParseHosts(file string, data []byte) ([]Host, error) {
 	doc, err := strictyaml.Parse(file, data)
 	if err != nil {
 		return nil, err
@@ -85,9 +84,9 @@ func readHost(n *strictyaml.Node) Host {
 	f := n.Object("name", "endpoint", "environments", "cpus", "memory", "labels")
 	n.Missing(f, "name", "endpoint")
 	if v := f["name"]; v != nil {
-		h.Name, _ = v.Match(nameRE, wantName)
+		h.Name, _ = v.Match(hostNameRE, wantHostName)
 	}
-	if v, ok := text(f["endpoint"], "unix:///path or tcp://127.0.0.1:port"); ok {
+	if v, ok := hostText(f["endpoint"], "unix:///path or tcp://127.0.0.1:port"); ok {
 		h.Endpoint = v
 		if err := config.CheckEngine(v); err != nil {
 			f["endpoint"].Want("an engine's address: %v", err)
@@ -95,7 +94,7 @@ func readHost(n *strictyaml.Node) Host {
 	}
 	if v := f["environments"]; v != nil {
 		const want = "a whole number from 1 to 100000"
-		if count, ok := v.Int(want); ok && (count < 1 || count > maxCount) {
+		if count, ok := v.Int(want); ok && (count < 1 || count > maxHostCount) {
 			v.Want(want)
 		} else {
 			h.Capacity.Environments = count
@@ -103,13 +102,13 @@ func readHost(n *strictyaml.Node) Host {
 	}
 	if v := f["cpus"]; v != nil {
 		const want = "a number of cores from 0.1 to 100000"
-		if cpus, ok := v.Number(want); ok && (math.IsNaN(cpus) || cpus < 0.1 || cpus > maxCount) {
+		if cpus, ok := v.Number(want); ok && (math.IsNaN(cpus) || cpus < 0.1 || cpus > maxHostCount) {
 			v.Want(want)
 		} else if ok {
 			h.Capacity.MilliCPUs = int64(math.Round(cpus * 1000))
 		}
 	}
-	if v, ok := text(f["memory"], wantMemory); ok {
+	if v, ok := hostText(f["memory"], wantMemory); ok {
 		if h.Capacity.MemoryMiB, ok = strictyaml.Mebibytes(v); !ok {
 			f["memory"].Want(wantMemory)
 		}
@@ -123,8 +122,8 @@ func readHost(n *strictyaml.Node) Host {
 func readLabels(n *strictyaml.Node) map[string]string {
 	labels := map[string]string{}
 	for _, field := range n.Fields() {
-		if !nameRE.MatchString(field.Key) {
-			n.FailKey(field, "an unusable label", wantName)
+		if !hostNameRE.MatchString(field.Key) {
+			n.FailKey(field, "an unusable label", wantHostName)
 			continue
 		}
 		if v, ok := field.Value.Str("a text of up to 63 bytes"); ok {
@@ -137,7 +136,7 @@ func readLabels(n *strictyaml.Node) map[string]string {
 	return labels
 }
 
-func text(n *strictyaml.Node, want string) (string, bool) {
+func hostText(n *strictyaml.Node, want string) (string, bool) {
 	if n == nil {
 		return "", false
 	}

@@ -1,4 +1,4 @@
-package poolfile_test
+package files_test
 
 import (
 	"errors"
@@ -10,8 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/bothy-env/bothy/internal/files"
 	"github.com/bothy-env/bothy/internal/fleet"
-	"github.com/bothy-env/bothy/internal/poolfile"
 	"github.com/bothy-env/bothy/internal/strictyaml"
 )
 
@@ -21,8 +21,8 @@ const (
 	from7 = "    schedule:\n      - from: \"07:00\"\n        until: \"08:00\"\n        target: "
 )
 
-func TestParse(t *testing.T) {
-	got, err := poolfile.Parse("pools.yaml", []byte(`pools:
+func TestParsePools(t *testing.T) {
+	got, err := files.ParsePools("pools.yaml", []byte(`pools:
   - name: builders
     blueprint: build@1.0.0
     size: small
@@ -68,7 +68,7 @@ func TestParse(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if none, err := poolfile.Parse("pools.yaml", []byte("pools: []\n")); err != nil || len(none) != 0 {
+	if none, err := files.ParsePools("pools.yaml", []byte("pools: []\n")); err != nil || len(none) != 0 {
 		t.Errorf("an empty list gave %v, %v: it keeps no pools, and is not wrong", none, err)
 	}
 }
@@ -108,7 +108,7 @@ func TestWrongPools(t *testing.T) {
 		{"a beginning at the end of the day", "pools:\n" + good + "    schedule:\n      - from: \"24:00\"\n        until: \"08:00\"\n        target: 1\n", "23:59"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := poolfile.Parse("pools.yaml", []byte(c.text))
+			_, err := files.ParsePools("pools.yaml", []byte(c.text))
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want an error with %q", err, c.want)
 			}
@@ -119,7 +119,7 @@ func TestWrongPools(t *testing.T) {
 	}
 }
 
-func TestFileIsReadAgainWhenItHasChanged(t *testing.T) {
+func TestPoolsAreReadAgainWhenTheirFileHasChanged(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pools.yaml")
 	write := func(text string) {
 		t.Helper()
@@ -128,7 +128,7 @@ func TestFileIsReadAgainWhenItHasChanged(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f := poolfile.Open(path)
+	f := files.OpenPools(path)
 	if _, err := f.Pools(); err == nil {
 		t.Error("a file that is not there gave no error: its pools would be removed")
 	}
@@ -150,11 +150,11 @@ func TestFileIsReadAgainWhenItHasChanged(t *testing.T) {
 	}
 }
 
-func FuzzParse(f *testing.F) {
+func FuzzParsePools(f *testing.F) {
 	f.Add("pools:\n" + good)
 	f.Add("pools:\n" + good + "    schedule:\n      - from: \"07:00\"\n        until: \"08:00\"\n        target: 1\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		pools, err := poolfile.Parse("pools.yaml", []byte(text))
+		pools, err := files.ParsePools("pools.yaml", []byte(text))
 		if err != nil && len(pools) > 0 {
 			t.Error("an error and pools")
 		}
