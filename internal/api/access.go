@@ -130,7 +130,6 @@ func register[I, O any](s *Server, api huma.API, need access, op huma.Operation,
 		}
 		if need.kind == accessUse {
 			info.uses = hctx.Param("env")
-			info.onItsWay = func(ctx context.Context) bool { return s.awaited(ctx, info.uses) }
 		}
 		if op.MaxBodyBytes == 0 { // It has none, or is a stream and reads it by itself.
 			next(hctx)
@@ -142,14 +141,6 @@ func register[I, O any](s *Server, api huma.API, need access, op huma.Operation,
 		requestOf(ctx).bodyDone() // It is decoded; what follows may take long.
 		return handle(ctx, in)
 	})
-}
-
-// awaited reports whether an environment is on its way to whoever asked for it.
-func (s *Server) awaited(ctx context.Context, env string) bool {
-	ctx, cancel := s.bounded(ctx)
-	defer cancel()
-	row, err := s.engine.Find(ctx, caller(ctx), env)
-	return err == nil && row.Awaited() // one that cannot be read is said to be in conflict
 }
 
 // describe writes what a route needs into its entry of the document.

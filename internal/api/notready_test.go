@@ -86,40 +86,6 @@ func notReady(t *testing.T, r *rig) {
 	}
 }
 
-// TestOnlyWhatIsAwaitedIsNotReadyYet: of the states in which an environment cannot be used, those that pass.
-func TestOnlyWhatIsAwaitedIsNotReadyYet(t *testing.T) {
-	d := newDouble()
-	conflict := fleet.Errorf(fleet.CodeConflict, "environment otter is not ready for use")
-	d.copyTo = func(context.Context, string, string, io.Reader) error { return conflict }
-	r := start(t, d)
-	for name, c := range map[string]struct {
-		change func(*fleet.Environment)
-		passes bool
-	}{
-		"waiting":           {func(e *fleet.Environment) { e.State = fleet.Pending }, true},
-		"being made":        {func(e *fleet.Environment) { e.State = fleet.Provisioning }, true},
-		"being handed over": {func(e *fleet.Environment) { e.Work.Action = fleet.Personalise }, true},
-		"a pool's":          {func(e *fleet.Environment) { e.State, e.Tenant = fleet.Provisioning, "" }, false},
-		"warm":              {func(e *fleet.Environment) { e.State, e.Tenant = fleet.Warm, "" }, false},
-		"leased":            {func(*fleet.Environment) {}, false},
-		"failed":            {func(e *fleet.Environment) { e.State = fleet.Failed }, false},
-		"going":             {func(e *fleet.Environment) { e.State = fleet.Destroying }, false},
-		"gone":              {func(e *fleet.Environment) { e.State = fleet.Destroyed }, false},
-	} {
-		env := leased("otter")
-		c.change(&env)
-		d.add(env)
-		want, after := fleet.CodeConflict, ""
-		if c.passes {
-			want, after = fleet.CodeNotReady, "1"
-		}
-		resp, body := r.raw("PUT", "/v1/environments/otter/files?path=/a", strings.NewReader("tar"))
-		if p := problemIn(t, resp, body); resp.StatusCode != http.StatusConflict || fleet.Code(p.Code) != want || resp.Header.Get("Retry-After") != after {
-			t.Errorf("%s: %d %s, Retry-After %q; want 409 %s, %q", name, resp.StatusCode, p.Code, resp.Header.Get("Retry-After"), want, after)
-		}
-	}
-}
-
 // TestNoStatusOfWebDAV: what the rights inside an environment do not allow is forbidden, and no code is answered as 424.
 func TestNoStatusOfWebDAV(t *testing.T) {
 	for _, code := range api.Codes() {

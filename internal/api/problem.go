@@ -93,11 +93,7 @@ func problemOf(ctx context.Context, err error) *wire.Problem {
 		if hint == "" && e.Code == fleet.CodeNotFound {
 			hint = whereToLook(requestOf(ctx).path)
 		}
-		code := e.Code
-		if code == fleet.CodeConflict && requestOf(ctx).awaited(ctx) {
-			code = fleet.CodeNotReady
-		}
-		return problem(code, hint, "%s", e.Sentence)
+		return problem(e.Code, hint, "%s", e.Sentence)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return problem(fleet.CodeUnavailable, "try again; see: bothy doctor", "bothyd could not answer in time")

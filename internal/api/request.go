@@ -27,16 +27,11 @@ type request struct {
 	log  *slog.Logger
 	// uses is the environment that the request uses, as it was named; "" for a request that uses none.
 	uses string
-	// onItsWay reports whether that environment is awaited; nil for a request that uses none.
-	onItsWay func(context.Context) bool
 	// again says who asks as of now, by the same proof; nil for a request that needs none.
 	again func() (fleet.Identity, error)
 	// turn gives back the turn that a large body was read in; nil without one.
 	turn func()
 }
-
-// awaited reports whether the request uses an environment that is on its way, so that a conflict with its state passes.
-func (r *request) awaited(ctx context.Context) bool { return r.onItsWay != nil && r.onItsWay(ctx) }
 
 // bodyDone says that the body was decoded.
 func (r *request) bodyDone() {

@@ -207,7 +207,7 @@ func TestCrashBetweenClaimAndDelivery(t *testing.T) {
 		_, _ = b.request(ask)
 	}()
 	_, err := b.engine.Exec(t.Context(), ann, "mine", provisioner.ExecRequest{Command: []string{"true"}}, provisioner.Streams{})
-	wantCode(t, err, fleet.CodeConflict) // it is not handed over yet
+	wantCode(t, err, fleet.CodeNotReady) // it is not handed over yet
 	b.stop()
 	b.engine = b.newEngine("daemon-1.b")
 	b.run()

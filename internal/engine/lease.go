@@ -131,11 +131,24 @@ func beginDestroy(env *fleet.Environment, reason string) {
 	env.Work.Attempts, env.Work.NotBefore, env.Work.Deadline, env.Work.LastError = 0, time.Time{}, time.Time{}, ""
 }
 
+// notLeased says that an environment cannot be used: not yet, when it is on its way to its holder.
 func notLeased(env *fleet.Environment, now time.Time) error {
 	state := string(env.State)
-	if env.State == fleet.Leased && env.Lease.Expired(now) {
+	switch {
+	case env.State == fleet.Leased && env.Lease.Expired(now):
 		state = "expired"
+	case env.Awaited():
+		return notReady(env)
 	}
 	return fleet.Errorf(fleet.CodeConflict, "environment %s is %s, not ready for use", env.Name, state).
 		WithHint("see: bothy show %s", env.Name)
+}
+
+func notReady(env *fleet.Environment) error {
+	state := string(env.State)
+	if env.State == fleet.Leased {
+		state = "just being handed over"
+	}
+	return fleet.Errorf(fleet.CodeNotReady, "environment %s is %s, not ready for use", env.Name, state).
+		WithHint("try again in a moment; see: bothy show %s", env.Name)
 }

@@ -119,7 +119,7 @@ func (e *Engine) usable(ctx context.Context, who fleet.Identity, nameOrID string
 		return env, nil, err
 	}
 	if env.Work.Action == fleet.Personalise {
-		return env, nil, fleet.Errorf(fleet.CodeConflict, "environment %s is just being handed over", env.Name).WithHint("try again in a moment")
+		return env, nil, notReady(&env)
 	}
 	if *user == "" && len(env.Users) > 0 {
 		*user = env.Users[0]

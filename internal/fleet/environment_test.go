@@ -86,3 +86,25 @@ func TestBlueprint(t *testing.T) {
 		t.Error("an input is required when it has no default, and false is one")
 	}
 }
+
+// TestAwaited: of the states in which an environment cannot be used, those that pass by themselves.
+func TestAwaited(t *testing.T) {
+	for name, c := range map[string]struct {
+		env    fleet.Environment
+		passes bool
+	}{
+		"waiting":           {fleet.Environment{State: fleet.Pending, Tenant: "default"}, true},
+		"being made":        {fleet.Environment{State: fleet.Provisioning, Tenant: "default"}, true},
+		"being handed over": {fleet.Environment{State: fleet.Leased, Tenant: "default", Work: fleet.Work{Action: fleet.Personalise}}, true},
+		"a pool's":          {fleet.Environment{State: fleet.Provisioning}, false},
+		"warm":              {fleet.Environment{State: fleet.Warm}, false},
+		"leased":            {fleet.Environment{State: fleet.Leased, Tenant: "default"}, false},
+		"failed":            {fleet.Environment{State: fleet.Failed, Tenant: "default"}, false},
+		"going":             {fleet.Environment{State: fleet.Destroying, Tenant: "default"}, false},
+		"gone":              {fleet.Environment{State: fleet.Destroyed, Tenant: "default"}, false},
+	} {
+		if got := c.env.Awaited(); got != c.passes {
+			t.Errorf("%s: awaited is %t, want %t", name, got, c.passes)
+		}
+	}
+}
