@@ -227,8 +227,10 @@ type Event struct {
 	Tenant, Team, User string
 	// Kind is a stable dotted word: "environment.requested", "lease.extended", "create.progress", ...
 	Kind string
-	// Message is one sentence.
+	// Message is one sentence, for people: code reads Data.
 	Message string
+	// Data is what the event tells code; empty for most kinds.
+	Data EventData
 	// Actor is the user or "bothyd".
 	Actor string
 }
