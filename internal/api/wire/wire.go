@@ -2,7 +2,10 @@
 // `--output json` prints these very types. It imports the standard library only.
 package wire
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Environment is one environment as its owner sees it.
 type Environment struct {
@@ -147,8 +150,10 @@ type Event struct {
 	Team        string    `json:"team,omitempty" doc:"Team of its environment"`
 	User        string    `json:"user,omitempty" doc:"User of its environment"`
 	Kind        string    `json:"kind" doc:"Stable dotted word" example:"lease.extended"`
-	Message     string    `json:"message" doc:"One sentence"`
+	Message     string    `json:"message" doc:"One sentence for people; programs read kind and data"`
 	Actor       string    `json:"actor,omitempty" doc:"User, or bothyd"`
+	// Data is kept as it was written, its version "v" included: a client does not know every kind.
+	Data map[string]json.RawMessage `json:"data,omitempty" doc:"What the event tells programs: v is the version of its form for this kind, from 1; a later version may have other fields. resource.seen has kind, id, name and created_at of the resource, as its provider told them. Absent for most kinds, and for what was recorded by a bothyd without it"`
 }
 
 // EventList is a part of the record, oldest first.

@@ -205,6 +205,7 @@ func (s *Server) release(w http.ResponseWriter, _ *http.Request, env *environmen
 		if !s.awaitSeen(env) {
 			return
 		}
+		s.change(env, "resource.seen", "container bothy-web, id 77", `"v":1`, `"kind":"container"`, `"id":"77"`, `"name":"bothy-web"`)
 		env.State, env.DestroyedAt = "destroyed", new(time.Now())
 		s.change(env, "environment.destroyed", "nothing is left")
 	}()
