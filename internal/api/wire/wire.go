@@ -256,6 +256,24 @@ type Problem struct {
 	Hint   string `json:"hint,omitempty" doc:"The next thing to do" example:"choose another name"`
 	// Errors lists the places of an invalid request.
 	Errors []ProblemPlace `json:"errors,omitempty" doc:"Places of an invalid request"`
+	// Fields lists what Detail is about.
+	Fields []ProblemField `json:"fields,omitempty" doc:"Values of the request that detail is about, in its order; detail is their messages, joined by semicolons"`
+}
+
+// ProblemField is a value of a request that a problem is about.
+type ProblemField struct {
+	Field   string `json:"field,omitempty" doc:"Key path in the request's body; absent for a remark on several" example:"inputs.shm_mib"`
+	Message string `json:"message" doc:"What detail says of it" example:"input shm_mib: got 1025, want an integer from 16 to 1024"`
+	// Place is where a command read the value; a daemon knows no files of its clients.
+	Place *FilePlace `json:"place,omitempty" doc:"Where the value stands in a file; only in the errors of commands"`
+}
+
+// FilePlace is a place in a file of the user's.
+type FilePlace struct {
+	File   string `json:"file" doc:"Name of the file" example:"bothy.yaml"`
+	Line   int    `json:"line" doc:"From 1"`
+	Column int    `json:"column" doc:"In characters, from 1"`
+	Path   string `json:"path,omitempty" doc:"Key path in the file; absent for the whole file" example:"params.shm_mib"`
 }
 
 // ProblemPlace is one wrong place in a request.
@@ -263,6 +281,8 @@ type ProblemPlace struct {
 	Location string `json:"location" doc:"Where" example:"body.by_seconds"`
 	Message  string `json:"message" doc:"What is wrong" example:"expected integer"`
 	Value    any    `json:"value,omitempty" doc:"What was found, when it is short"`
+	// Place is the same place of a file, for programs.
+	Place *FilePlace `json:"place,omitempty" doc:"The place in a file; only in the errors of commands"`
 }
 
 // ProblemType is the media type of a Problem.
