@@ -157,7 +157,7 @@ func (s *Server) provision(env *environment, fate string) {
 	case "stuck":
 	default:
 		env.State, env.Reason = "failed", fate
-		env.Failure = &wire.Failure{Code: wire.CodeProvision, Sentence: fate, Hint: "the whole log: bothy logs " + env.Name, At: time.Now()}
+		env.Failure = &wire.Failure{Code: wire.CodeProvision, Sentence: fate, At: time.Now()}
 		if strings.Contains(fate, "image") {
 			env.Failure.Hint = "make setup"
 		}
