@@ -89,7 +89,7 @@ func TestAWrongValueIsTracedToItsPlace(t *testing.T) {
 		})
 	}
 	plain := errors.New("plain")
-	if err := wantedOf(t, UpOptions{}).blame(plain); err != plain {
+	if err := wantedOf(t, UpOptions{}).blame(plain); !errors.Is(err, plain) {
 		t.Errorf("another error becomes %v", err)
 	}
 }
