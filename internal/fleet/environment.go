@@ -209,7 +209,7 @@ type Work struct {
 type Failure struct {
 	// Code is one of the error codes.
 	Code Code `json:"code"`
-	// Sentence is the cause for people; Hint the next thing to do.
+	// Sentence is the cause for people; Hint the next thing to do, empty where the log tells all there is.
 	Sentence string `json:"sentence"`
 	Hint     string `json:"hint,omitempty"`
 	// At is when.
