@@ -248,7 +248,8 @@ func TestEventsBlueprintsAndVersion(t *testing.T) {
 	r := start(t, newDouble().add(leased("otter")))
 	c := r.client()
 	es, err := c.Events(limited(t), "otter", 3, 0)
-	if err != nil || len(es) != 2 || es[0] != (wire.Event{Seq: 4, At: noon, Environment: "id-otter", Kind: "environment.requested", Message: "asked for", Actor: "ada"}) {
+	want := wire.Event{Seq: 4, At: noon, Environment: "id-otter", Kind: "environment.requested", Message: "asked for", Actor: "ada"}
+	if err != nil || len(es) != 2 || !cmp.Equal(es[0], want) {
 		t.Errorf("events %+v, %v", es, err)
 	}
 	if es, err := c.Events(limited(t), "otter", 0, 1); err != nil || len(es) != 1 {

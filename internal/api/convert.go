@@ -95,9 +95,11 @@ func blueprintRef(r fleet.BlueprintRef) wire.BlueprintRef {
 }
 
 func event(e fleet.Event) wire.Event {
+	// The store keeps only what can be read here.
+	data, _ := e.Data.Fields()
 	return wire.Event{
 		Seq: e.Seq, At: e.At.UTC(), Environment: e.EnvironmentID, Pool: e.Pool, Host: e.Host,
-		Tenant: e.Tenant, Team: e.Team, User: e.User, Kind: e.Kind, Message: e.Message, Actor: e.Actor,
+		Tenant: e.Tenant, Team: e.Team, User: e.User, Kind: e.Kind, Message: e.Message, Actor: e.Actor, Data: data,
 	}
 }
 

@@ -43,6 +43,8 @@ type double struct {
 	source   fleet.Source
 	checks   []engine.Check
 	mayUse   func(who fleet.Identity) error
+	events   []fleet.Event // the record, when set
+	quote    *engine.Quote // what is quoted, when set
 	// watchEvents, when set, follows the record in place of giving five events.
 	watchEvents func(ctx context.Context) error
 }
@@ -166,6 +168,9 @@ func (d *double) Events(ctx context.Context, who fleet.Identity, q engine.EventQ
 		if _, err := d.Find(ctx, who, q.Environment); err != nil {
 			return nil, err
 		}
+	}
+	if d.events != nil {
+		return d.events, d.fail
 	}
 	var out []fleet.Event
 	for seq := q.After + 1; seq <= 5 && len(out) < q.Limit; seq++ {

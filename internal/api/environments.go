@@ -225,7 +225,7 @@ func quote(q engine.Quote) wire.Quote {
 		Warm: q.Warm, Cold: q.Cold, Rank: q.Rank, ReadyAt: when(q.ReadyAt),
 	}
 	if r := q.Refusal; r != nil {
-		w.Refusal = problem(r.Code, r.Hint, "%s", r.Sentence)
+		w.Refusal = problemAbout(r, r.Hint)
 	}
 	return w
 }

@@ -81,6 +81,24 @@ func withStatus(status int, code fleet.Code, hint, detail string) *wire.Problem 
 	return p
 }
 
+// problemAbout is an error of the engine's with a hint, and the values of the request that it is about.
+func problemAbout(e *fleet.Error, hint string) *wire.Problem {
+	p := problem(e.Code, hint, "%s", e.Sentence)
+	for _, f := range e.Fields {
+		p.Fields = append(p.Fields, wire.ProblemField{Field: cut(fieldOf(f.Path), echoLimit), Message: f.Message})
+	}
+	return p
+}
+
+// fieldOf is the key path in a request's body of what the engine calls by another word.
+func fieldOf(path string) string {
+	switch path {
+	case "ttl", "idle":
+		return path + "_seconds"
+	}
+	return path
+}
+
 // problemOf turns any error into what may be shown. Faults of our own are
 // logged with the request's id, and only that id is shown.
 func problemOf(ctx context.Context, err error) *wire.Problem {
@@ -93,7 +111,7 @@ func problemOf(ctx context.Context, err error) *wire.Problem {
 		if hint == "" && e.Code == fleet.CodeNotFound {
 			hint = whereToLook(requestOf(ctx).path)
 		}
-		return problem(e.Code, hint, "%s", e.Sentence)
+		return problemAbout(e, hint)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return problem(fleet.CodeUnavailable, "try again; see: bothy doctor", "bothyd could not answer in time")

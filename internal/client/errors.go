@@ -33,6 +33,8 @@ type Error struct {
 	RetryAfter time.Duration
 	// Places lists what is wrong in an invalid request; may be empty.
 	Places []wire.ProblemPlace
+	// Fields are the values of the request that Sentence is about, see wire.Problem; may be empty.
+	Fields []wire.ProblemField
 	// Err is the cause; may be nil.
 	Err error
 }
@@ -46,7 +48,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // Problem gives the error in the wire's form, as `--output json` prints it.
 func (e *Error) Problem() wire.Problem {
 	return wire.Problem{Title: http.StatusText(e.Status), Status: e.Status, Detail: e.Sentence, Code: e.Code, Hint: e.Hint,
-		RetryAfter: int(e.RetryAfter / time.Second), Errors: e.Places}
+		RetryAfter: int(e.RetryAfter / time.Second), Errors: e.Places, Fields: e.Fields}
 }
 
 // CodeOf gives the code of an *Error, "unavailable" for an *Unreachable, "" for any other error.
@@ -275,7 +277,7 @@ func fromProblem(p wire.Problem) *Error {
 	if strings.TrimSpace(sentence) == "" {
 		sentence = p.Title
 	}
-	e := &Error{Code: p.Code, Sentence: sentence, Hint: p.Hint, Status: p.Status, Places: p.Errors}
+	e := &Error{Code: p.Code, Sentence: sentence, Hint: p.Hint, Status: p.Status, Places: p.Errors, Fields: p.Fields}
 	if p.Code == wire.CodeNotReady {
 		e.RetryAfter = time.Duration(min(max(p.RetryAfter, 0), maxRetryAfter)) * time.Second
 	}

@@ -188,30 +188,6 @@ func TestNothingEndsWithoutProof(t *testing.T) {
 	}
 }
 
-// TestSeenIsReadBack: what the record tells of a resource is what the receipt lists.
-func TestSeenIsReadBack(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		name := rapid.StringMatching(`[a-zA-Z0-9_.-]{0,20}(, id [a-z]{1,3})?`)
-		r := receipt.Resource{
-			Kind: rapid.SampledFrom([]string{"container", "network", "volume"}).Draw(rt, "kind"),
-			Name: name.Draw(rt, "name"), ID: rapid.StringMatching(`[a-zA-Z0-9_.-]{0,64}`).Draw(rt, "id"),
-		}
-		if rapid.Bool().Draw(rt, "told") {
-			r.CreatedAt = providerTime(bookBase.Add(time.Duration(rapid.Int64Range(0, 1<<50).Draw(rt, "age"))))
-		}
-		got, ok := parseSeen(seenText(r))
-		if !ok || got.Kind != r.Kind || got.Name != r.Name || got.ID != r.ID || (got.CreatedAt == nil) != (r.CreatedAt == nil) ||
-			r.CreatedAt != nil && !got.CreatedAt.Equal(*r.CreatedAt) {
-			rt.Fatalf("%q is read as %+v, %t", seenText(r), got, ok)
-		}
-	})
-	for _, text := range []string{"", "container", "found it, id", "container a, id b, created yesterday"} {
-		if r, ok := parseSeen(text); ok && r.CreatedAt != nil {
-			t.Errorf("%q is read as %+v", text, r)
-		}
-	}
-}
-
 // TestBillableTimes: a provider's clock, or one that tells nothing, neither charges for what was before
 // the request nor for what is to come.
 func TestBillableTimes(t *testing.T) {

@@ -82,7 +82,7 @@ func (e *Engine) retryOrFail(ctx context.Context, env fleet.Environment, cause e
 	}
 	now := e.Now()
 	e.logger.Warn("create failed", "environment", env.Name, "id", env.ID, "error", cause)
-	hint, failed := "the whole log: bothy logs "+env.Name, false
+	hint, failed := "", false // without one, whoever shows it names the log
 	if _, refused := errors.AsType[*provisioner.Refusal](cause); refused {
 		hint = "correct that attribute, or the parameter behind it; to check the folder: bothy blueprint check DIR"
 	}

@@ -1,10 +1,12 @@
 package engine
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,10 +17,6 @@ import (
 	"github.com/bothy-env/bothy/provisioner"
 )
 
-// eventSeen is the record of one resource of an environment. The receipt is made from these: whatever
-// crashes in between, what was seen once is in it.
-const eventSeen = "resource.seen"
-
 // noteSeen records what was found of an environment before it is taken away. It begins the bill of one whose
 // create was cut off before its first resource was written down, at the time the provider says, and charges none beyond now:
 // should what removes it die, nobody can tell when it went. It reports whether the bill had ended already, and stays so.
@@ -26,9 +24,9 @@ func (e *Engine) noteSeen(ctx context.Context, env fleet.Environment, found []pr
 	if len(found) == 0 {
 		return false, nil
 	}
-	known, err := e.seenOf(ctx, env.ID)
-	if err != nil {
-		return false, err
+	known, unread := e.seenOf(ctx, env.ID)
+	if unread != nil && !errors.Is(unread, errUnread) {
+		return false, unread
 	}
 	first := oldest(found)
 	now := e.Now()
@@ -38,17 +36,23 @@ func (e *Engine) noteSeen(ctx context.Context, env fleet.Environment, found []pr
 		}
 		var writes store.Writes
 		for _, f := range found {
-			r := receipt.Resource{Kind: f.Kind, ID: f.ID, Name: f.Name, CreatedAt: providerTime(f.CreatedAt)}
-			if !slices.ContainsFunc(known, func(k receipt.Resource) bool { return k.Kind == r.Kind && k.ID == r.ID }) {
-				writes.Events = append(writes.Events, e.event(row, actorSelf, eventSeen, "%s", seenText(r)))
+			r := resourceSeen(f)
+			if slices.ContainsFunc(known, func(k receipt.Resource) bool { return k.Kind == r.Kind && k.ID == r.ID }) {
+				continue
 			}
+			ev := e.event(row, actorSelf, fleet.EventResourceSeen, "%s", r.Text())
+			var err error
+			if ev.Data, err = fleet.WriteEventData(r); err != nil {
+				return store.Writes{}, err
+			}
+			writes.Events = append(writes.Events, ev)
 		}
 		return writes, nil
 	})
 	if err != nil {
 		return false, fmt.Errorf("record what was found: %w", err)
 	}
-	return billed, nil
+	return billed, unread
 }
 
 // endedBefore reports whether the bill of an environment ended before what is left of it was found: its sandbox ended by itself,
@@ -91,9 +95,12 @@ func billable(created time.Time, env fleet.Environment, now time.Time) time.Time
 	return created.UTC().Truncate(time.Microsecond)
 }
 
-// seenOf gives every resource of an environment that was ever seen, in the order of sight.
-func (e *Engine) seenOf(ctx context.Context, id string) ([]receipt.Resource, error) {
-	var all []receipt.Resource
+// errUnread says that the record tells of a resource in a way that this program cannot read.
+var errUnread = errors.New("the record of its resources cannot be read")
+
+// seenOf gives every resource of an environment that was ever seen, in the order of sight. An errUnread comes beside those that could
+// be read: a receipt that leaves the others out would be wrong, so none is made, and what is found meanwhile is recorded.
+func (e *Engine) seenOf(ctx context.Context, id string) (all []receipt.Resource, unread error) {
 	filter := store.EventFilter{EnvironmentID: id, Limit: store.MaxLimit}
 	for {
 		events, err := e.store.EventsBy(ctx, filter)
@@ -101,42 +108,47 @@ func (e *Engine) seenOf(ctx context.Context, id string) ([]receipt.Resource, err
 			return nil, fmt.Errorf("read what was seen: %w", err)
 		}
 		for _, ev := range events {
-			if r, ok := parseSeen(ev.Message); ok && ev.Kind == eventSeen {
-				all = append(all, r)
+			if ev.Kind != fleet.EventResourceSeen {
+				continue
 			}
+			if ev.Data == "" {
+				all = append(all, seenBefore(ev.Message))
+				continue
+			}
+			r, err := fleet.ReadEventData[fleet.ResourceSeen](ev)
+			if err != nil {
+				unread = cmp.Or(unread, fmt.Errorf("%w: %w", errUnread, err))
+				continue
+			}
+			all = append(all, seenResource(r))
 		}
 		if len(events) < store.MaxLimit {
-			return all, nil
+			return all, unread
 		}
 		filter.After = events[len(events)-1].Seq
 	}
 }
 
-// seenText is a resource as the record tells it; parseSeen reads it.
-func seenText(r receipt.Resource) string {
-	text := fmt.Sprintf("%s %s, id %s", r.Kind, r.Name, r.ID)
-	if r.CreatedAt != nil {
-		text += ", created " + r.CreatedAt.Format(time.RFC3339Nano)
-	}
-	return text
+// maxSeenText is the most bytes of a resource's kind, id and name that its record keeps, of each. What a provider tells is a claim:
+// a longer one is cut, and the removal goes on. JSON may write a byte as six, so all of them fit into fleet.MaxEventData.
+const maxSeenText = 400
+
+// resourceSeen is what the record tells of a resource that was found.
+func resourceSeen(f provisioner.Found) fleet.ResourceSeen {
+	return fleet.ResourceSeen{Kind: seenText(f.Kind), ID: seenText(f.ID), Name: seenText(f.Name), CreatedAt: providerTime(f.CreatedAt)}
 }
 
-var seenPattern = regexp.MustCompile(`^([a-z]+) (.*), id ([^ ]*?)(?:, created ([0-9TZ:.+-]+))?$`)
+func seenText(s string) string {
+	const more = "..."
+	if s = strings.ToValidUTF8(s, "\uFFFD"); len(s) <= maxSeenText {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxSeenText-len(more)], "") + more
+}
 
-func parseSeen(text string) (receipt.Resource, bool) {
-	m := seenPattern.FindStringSubmatch(text)
-	if m == nil {
-		return receipt.Resource{}, false
-	}
-	r := receipt.Resource{Kind: m[1], Name: m[2], ID: m[3]}
-	if m[4] != "" {
-		at, err := time.Parse(time.RFC3339Nano, m[4])
-		if err != nil {
-			return r, false
-		}
-		r.CreatedAt = &at
-	}
-	return r, true
+// seenResource is what a receipt tells of a resource on record.
+func seenResource(r fleet.ResourceSeen) receipt.Resource {
+	return receipt.Resource{Kind: r.Kind, ID: r.ID, Name: r.Name, CreatedAt: r.CreatedAt}
 }
 
 // clearBill ends the bill of what a try left, now that it is proven gone: the next try's begins with what that makes.

@@ -17,11 +17,11 @@ var namePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 func checkName(name string) error {
 	if !namePattern.MatchString(name) {
 		return fleet.Errorf(fleet.CodeInvalid, "name %q is not usable", short(name)).
-			WithHint("use 1 to 63 lower-case letters, digits and dashes, with a letter or digit at both ends")
+			WithHint("use 1 to 63 lower-case letters, digits and dashes, with a letter or digit at both ends").About("name")
 	}
 	if fleet.IsID(name) {
 		return fleet.Errorf(fleet.CodeInvalid, "name %q has the form of an environment's id", name).
-			WithHint("add a dash, or use another length than 16")
+			WithHint("add a dash, or use another length than 16").About("name")
 	}
 	return nil
 }

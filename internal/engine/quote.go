@@ -71,7 +71,7 @@ func (e *Engine) forecast(ctx context.Context, w *wish, now time.Time) (forecast
 	s.Environments = append(s.Environments, env)
 	p := plan.Compute(s, now)
 	if i := slices.IndexFunc(p.Waiting, func(wait plan.Wait) bool { return wait.EnvironmentID == forecastID }); i >= 0 {
-		f.rank, f.reason, f.readyAt = p.Waiting[i].Rank, p.Waiting[i].Reason, p.Waiting[i].Estimate
+		f.rank, f.reason, f.readyAt = p.Waiting[i].Rank, plan.Text(p.Waiting[i].Causes), p.Waiting[i].Estimate
 		return f, nil
 	}
 	takes, ok := s.CreateTimes[env.Blueprint.Digest]

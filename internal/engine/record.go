@@ -195,7 +195,7 @@ func (e *Engine) recordWaits(ctx context.Context, c *controller, s plan.Snapshot
 
 // onlyMoved reports whether all that is new is a place or a time: it can wait a moment.
 func onlyMoved(row *fleet.Environment, w plan.Wait) bool {
-	return row.Queue.Rank != 0 && row.Reason == w.Reason && row.Queue.Estimate.IsZero() == w.Estimate.IsZero()
+	return row.Queue.Rank != 0 && row.Reason == plan.Text(w.Causes) && row.Queue.Estimate.IsZero() == w.Estimate.IsZero()
 }
 
 // news reports whether a place in the queue is worth telling.
@@ -209,15 +209,16 @@ func news(row *fleet.Environment, w plan.Wait, now time.Time) bool {
 
 func (e *Engine) recordWait(ctx context.Context, w plan.Wait) error {
 	_, err := e.change(ctx, w.EnvironmentID, store.Expect{Revision: w.Revision}, func(env *fleet.Environment) (store.Writes, error) {
-		known := env.Reason == w.Reason && env.Queue.Rank != 0
-		env.Reason, env.Queue.Rank, env.Queue.Estimate = w.Reason, w.Rank, w.Estimate
+		reason := plan.Text(w.Causes)
+		known := env.Reason == reason && env.Queue.Rank != 0
+		env.Reason, env.Queue.Rank, env.Queue.Estimate = reason, w.Rank, w.Estimate
 		if env.Queue.First.IsZero() {
 			env.Queue.First = w.Estimate
 		}
 		if known {
 			return store.Writes{}, nil
 		}
-		return e.recorded(env, "environment.waiting", strings.TrimSpace(fmt.Sprintf("waiting, rank %d: %s", w.Rank, w.Reason))), nil
+		return e.recorded(env, "environment.waiting", strings.TrimSpace(fmt.Sprintf("waiting, rank %d: %s", w.Rank, reason))), nil
 	})
 	return err
 }

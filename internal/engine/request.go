@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -124,13 +125,17 @@ func (e *Engine) sized(req Request) (fleet.Blueprint, fleet.Size, error) {
 		name = DefaultBlueprint
 	}
 	bp, err := e.blueprints.Get(name)
+	if wrong, ok := errors.AsType[*fleet.Error](err); ok {
+		of := *wrong // the catalogue's own knows nothing of a request
+		return bp, fleet.Size{}, of.About("blueprint")
+	}
 	if err != nil {
 		return bp, fleet.Size{}, err
 	}
 	size, ok := bp.SizeNamed(req.Size)
 	if !ok {
 		return bp, size, fleet.Errorf(fleet.CodeInvalid, "blueprint %s has no size %q", bp.Ref, short(req.Size)).
-			WithHint("its sizes: %s", sizeNames(bp))
+			WithHint("its sizes: %s", sizeNames(bp)).About("size")
 	}
 	return bp, size, nil
 }
@@ -189,18 +194,18 @@ func leaseOf(bp fleet.Blueprint, req Request) (fleet.Lease, error) {
 	if ttl := req.TTL; ttl != nil {
 		if *ttl <= 0 {
 			return lease, fleet.Errorf(fleet.CodeInvalid, "ttl %s is not more than zero", *ttl).
-				WithHint("ask for a time such as 30m, at most %s", bp.MaxTTL)
+				WithHint("ask for a time such as 30m, at most %s", bp.MaxTTL).About("ttl")
 		}
 		if *ttl > bp.MaxTTL {
 			return lease, fleet.Errorf(fleet.CodePolicy, "ttl %s is above the maximum of blueprint %s, which is %s", *ttl, bp.Ref, bp.MaxTTL).
-				WithHint("ask for %s or less", bp.MaxTTL)
+				WithHint("ask for %s or less", bp.MaxTTL).About("ttl")
 		}
 		lease.TTL = ttl.Truncate(time.Microsecond)
 	}
 	if idle := req.Idle; idle != nil {
 		if *idle < time.Microsecond || *idle > lease.TTL {
 			return lease, fleet.Errorf(fleet.CodeInvalid, "idle timeout %s is not between zero and the ttl, which is %s", *idle, lease.TTL).
-				WithHint("ask for a time such as 15m, or for none")
+				WithHint("ask for a time such as 15m, or for none").About("idle")
 		}
 		lease.Idle = idle.Truncate(time.Microsecond)
 	}

@@ -219,4 +219,4 @@ func (e *Engine) removeUnrecorded(ctx context.Context, host string, over []fleet
 const unrecordedFor = time.Minute
 
 // damaged reports whether an error says that a record cannot be read any more: that must not keep a sandbox alive.
-func damaged(err error) bool { return errors.Is(err, store.ErrDamaged) }
+func damaged(err error) bool { return errors.Is(err, store.ErrDamaged) || errors.Is(err, errUnread) }

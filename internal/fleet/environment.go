@@ -220,7 +220,7 @@ type Work struct {
 type Failure struct {
 	// Code is one of the error codes.
 	Code Code `json:"code"`
-	// Sentence is the cause for people; Hint the next thing to do.
+	// Sentence is the cause for people; Hint the next thing to do, empty where the log tells all there is.
 	Sentence string `json:"sentence"`
 	Hint     string `json:"hint,omitempty"`
 	// At is when.
@@ -238,8 +238,10 @@ type Event struct {
 	Tenant, Team, User string
 	// Kind is a stable dotted word: "environment.requested", "lease.extended", "create.progress", ...
 	Kind string
-	// Message is one sentence.
+	// Message is one sentence, for people: code reads Data.
 	Message string
+	// Data is what the event tells code; empty for most kinds.
+	Data EventData
 	// Actor is the user or "bothyd".
 	Actor string
 }

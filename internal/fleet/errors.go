@@ -42,7 +42,18 @@ type Error struct {
 	Code Code
 	// Sentence says what is wrong; Hint the next thing to do, may be empty.
 	Sentence, Hint string
-	Err            error
+	// Fields are the values of a request that Sentence is about, in its order; its text is their messages, joined by "; ". Empty
+	// when it is about none, or about what the request does not hold.
+	Fields []Field
+	Err    error
+}
+
+// Field is a value of a request that an error is about.
+type Field struct {
+	// Path names the value: "size", "ttl", "inputs.shm_mib"; empty for a remark that is about several.
+	Path string
+	// Message is what the sentence says of it.
+	Message string
 }
 
 // Error gives the sentence.
@@ -60,6 +71,12 @@ func Errorf(code Code, format string, args ...any) *Error {
 // WithHint adds the next thing to do and returns e.
 func (e *Error) WithHint(format string, args ...any) *Error {
 	e.Hint = fmt.Sprintf(format, args...)
+	return e
+}
+
+// About says which value of a request all of the sentence is about, and returns e.
+func (e *Error) About(path string) *Error {
+	e.Fields = []Field{{Path: path, Message: e.Sentence}}
 	return e
 }
 

@@ -23,7 +23,8 @@ const maxProblems = 20
 // The error has CodeInvalid and names every input that is wrong.
 func CheckInputs(bp Blueprint, given map[string]any) (map[string]any, error) {
 	checked := make(map[string]any, len(bp.Inputs))
-	var problems []string
+	var wrong []Field
+	say := func(name, message string) { wrong = append(wrong, Field{Path: "inputs." + name, Message: message}) }
 	names := make([]string, 0, len(bp.Inputs))
 	for _, in := range bp.Inputs {
 		names = append(names, in.Name)
@@ -32,28 +33,38 @@ func CheckInputs(bp Blueprint, given map[string]any) (map[string]any, error) {
 		case ok:
 			v, err := in.Check(value)
 			if err != nil {
-				problems = append(problems, err.Error())
+				say(in.Name, err.Error())
 			}
 			checked[in.Name] = v
 		case in.Required():
-			problems = append(problems, fmt.Sprintf("input %s: got nothing, want %s", in.Name, in.Allowed()))
+			say(in.Name, fmt.Sprintf("input %s: got nothing, want %s", in.Name, in.Allowed()))
 		default:
 			checked[in.Name] = in.Default
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		if !slices.Contains(names, name) {
-			problems = append(problems, unknownInput(bp, name, names))
+			say(name, unknownInput(bp, name, names))
 		}
 	}
-	if more := len(problems) - maxProblems; more > 0 {
-		problems = append(problems[:maxProblems], fmt.Sprintf("and %d more", more))
+	if more := len(wrong) - maxProblems; more > 0 {
+		wrong = append(wrong[:maxProblems], Field{Message: fmt.Sprintf("and %d more", more)})
 	}
-	if len(problems) > 0 {
-		return nil, Errorf(CodeInvalid, "%s", strings.Join(problems, "; ")).
-			WithHint("bothy blueprint show %s lists the inputs.", bp.Ref.Name)
+	if len(wrong) > 0 {
+		err := Errorf(CodeInvalid, "%s", sentenceOf(wrong)).WithHint("bothy blueprint show %s lists the inputs.", bp.Ref.Name)
+		err.Fields = wrong
+		return nil, err
 	}
 	return checked, nil
+}
+
+// sentenceOf is what an error says that is about fields.
+func sentenceOf(fields []Field) string {
+	messages := make([]string, len(fields))
+	for i, f := range fields {
+		messages[i] = f.Message
+	}
+	return strings.Join(messages, "; ")
 }
 
 func unknownInput(bp Blueprint, name string, names []string) string {

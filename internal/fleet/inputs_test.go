@@ -3,6 +3,7 @@ package fleet_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -104,6 +105,34 @@ func TestCheckInputsTellsEverythingAtOnce(t *testing.T) {
 	_, err = fleet.CheckInputs(fleet.Blueprint{Ref: fleet.BlueprintRef{Name: "bare"}}, map[string]any{"x": 1})
 	if err == nil || err.Error() != `input "x": got an unknown name, and blueprint bare has no inputs` {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestCheckInputsNamesTheFields: each wrong input is a field, and the sentence is what they say, in their order.
+func TestCheckInputsNamesTheFields(t *testing.T) {
+	bp := fleet.Blueprint{Inputs: []fleet.Input{{Name: "a", Type: "integer"}, {Name: "b", Type: "integer"}, {Name: "c", Type: "string", Default: "x"}}}
+	given := map[string]any{"b": "much; more", "c": "fine", "d; e": 1}
+	_, err := fleet.CheckInputs(bp, given)
+	e, ok := errors.AsType[*fleet.Error](err)
+	if !ok {
+		t.Fatal(err)
+	}
+	var paths, messages []string
+	for _, f := range e.Fields {
+		paths, messages = append(paths, f.Path), append(messages, f.Message)
+	}
+	if diff := cmp.Diff([]string{"inputs.a", "inputs.b", "inputs.d; e"}, paths); diff != "" {
+		t.Errorf("fields (-want +got):\n%s", diff)
+	}
+	if got := strings.Join(messages, "; "); got != e.Sentence {
+		t.Errorf("the fields say %q, the sentence %q", got, e.Sentence)
+	}
+	for i := range 30 {
+		given[fmt.Sprint("more", i)] = 1
+	}
+	_, err = fleet.CheckInputs(bp, given)
+	if e, _ = errors.AsType[*fleet.Error](err); len(e.Fields) != 21 || e.Fields[20] != (fleet.Field{Message: "and 13 more"}) {
+		t.Errorf("of many there are %d, the last %+v", len(e.Fields), e.Fields[len(e.Fields)-1])
 	}
 }
 

@@ -6,15 +6,6 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
-// Why a request waits although a host could hold it.
-const (
-	whyBusy = "as many environments as allowed are being made"
-	whyFull = "all hosts are full"
-	// whyRestFull is said beside what keeps the other hosts from being used.
-	whyRestFull = "all hosts that can be used are full"
-	whyKept     = "the room that is left is kept for a larger request that comes before"
-)
-
 // reservation is the room that is kept for the first request that waits for leases to end.
 type reservation struct {
 	host *host
@@ -40,10 +31,10 @@ func (p *planner) admit() {
 	p.findSpare()
 	var waiting []*fleet.Environment
 	for _, env := range possible {
-		if reason := p.serve(env); reason != "" {
+		if causes := p.serve(env); len(causes) > 0 {
 			p.waiting = true
 			waiting = append(waiting, env)
-			p.wait(env, reason)
+			p.wait(env, causes)
 		}
 	}
 	for _, env := range hopeless {
@@ -53,19 +44,19 @@ func (p *planner) admit() {
 }
 
 // serve starts a request, or says why it waits.
-func (p *planner) serve(env *fleet.Environment) string {
+func (p *planner) serve(env *fleet.Environment) []Cause {
 	if p.making >= p.s.Concurrency {
-		return whyBusy
+		return []Cause{{Kind: CauseBusy}}
 	}
 	need, stays := needOf(env.Size), p.staysFor(env)
 	mayTake := func(h *host) bool { return h.room(need) && !p.delays(h, need, stays) }
 	if h := p.choose(need, mayTake); h != nil {
 		p.start(env, h)
-		return ""
+		return nil
 	}
-	reason := p.whyFull(need)
+	causes := p.whyFull(need)
 	if p.choose(need, func(h *host) bool { return fits(h.Capacity, sum(h.used, need)) }) != nil {
-		reason = whyKept
+		causes = []Cause{{Kind: CauseKept}}
 	}
 	mayPromise := func(h *host) bool { return h.roomSoon(need) && !p.delays(h, need, stays) }
 	h := p.choose(need, mayPromise)
@@ -80,7 +71,7 @@ func (p *planner) serve(env *fleet.Environment) string {
 	case p.reserved == nil:
 		p.reserve(need)
 	}
-	return reason
+	return causes
 }
 
 // start places an environment; it is made from now on.
@@ -109,7 +100,7 @@ func (p *planner) let(h *host, need fleet.Capacity, stays time.Duration) {
 // reserve keeps the host for a request on which it can start first.
 func (p *planner) reserve(need fleet.Capacity) {
 	for _, h := range p.hosts {
-		if h.closed != "" || !h.large(need) {
+		if !h.open() || !h.large(need) {
 			continue
 		}
 		g := h.timeline(sum(less(h.used, h.soon), h.promised)).earliest(need)
@@ -134,8 +125,8 @@ func (p *planner) createTime(env *fleet.Environment) time.Duration {
 	return DefaultCreateTime
 }
 
-func (p *planner) wait(env *fleet.Environment, reason string) {
+func (p *planner) wait(env *fleet.Environment, causes []Cause) {
 	p.plan.Waiting = append(p.plan.Waiting, Wait{
-		EnvironmentID: env.ID, Revision: env.Revision, Rank: len(p.plan.Waiting) + 1, Reason: reason,
+		EnvironmentID: env.ID, Revision: env.Revision, Rank: len(p.plan.Waiting) + 1, Causes: causes,
 	})
 }

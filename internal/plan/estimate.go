@@ -137,7 +137,7 @@ func (p *planner) estimate(waiting []*fleet.Environment) {
 func (p *planner) timelines() []*timeline {
 	var lines []*timeline
 	for _, h := range p.hosts {
-		if h.closed == "" {
+		if h.open() {
 			lines = append(lines, h.timeline(less(h.used, h.soon)))
 		}
 	}

@@ -13,7 +13,7 @@ func (p *planner) evict(env *fleet.Environment) *host {
 	var best *host
 	var bestOut []*fleet.Environment
 	for _, h := range p.hosts {
-		if h.closed != "" || !h.large(need) {
+		if !h.open() || !h.large(need) {
 			continue
 		}
 		out, enough := h.makeRoom(need)

@@ -2,9 +2,7 @@ package plan
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
@@ -14,8 +12,8 @@ import (
 type host struct {
 	*fleet.Host
 	lost bool
-	// closed says why nothing can be placed on it now; empty when it can.
-	closed string
+	// closed says why nothing can be placed on it now; the zero value when something can.
+	closed Cause
 	// used is what stands on it, with what this plan starts. soon is the part of it that is about
 	// to go, promised what of the room is kept for people who wait for just that.
 	used, soon, promised fleet.Capacity
@@ -44,18 +42,21 @@ func (p *planner) openHosts() {
 	slices.SortFunc(p.hosts, func(a, b *host) int { return cmp.Compare(a.Name, b.Name) })
 }
 
-const notServed = "is not served by a running daemon"
+// open reports whether something can be placed on the host now, as far as there is room.
+func (h *host) open() bool { return h.closed == Cause{} }
 
-func (h *host) whyClosed(unavailable string, now time.Time) string {
+func (h *host) whyClosed(unavailable string, now time.Time) Cause {
 	switch {
 	case h.Drained:
-		return fmt.Sprintf("host %s is drained", h.Name)
+		return Cause{Kind: CauseDrained, Host: h.Name}
 	case h.Down != "":
-		return fmt.Sprintf("host %s cannot be used: %s", h.Name, h.Down)
+		return Cause{Kind: CauseDown, Host: h.Name, Detail: h.Down}
 	case !h.Usable(now):
-		return fmt.Sprintf("host %s %s", h.Name, notServed)
+		return Cause{Kind: CauseUnserved, Host: h.Name}
+	case unavailable != "":
+		return Cause{Kind: CauseUnavailable, Detail: unavailable} // told once, also of several hosts
 	}
-	return unavailable
+	return Cause{}
 }
 
 // take counts an environment that stands on the host.
@@ -104,7 +105,7 @@ func (h *host) freeAfter(need fleet.Capacity) float64 {
 func (p *planner) choose(need fleet.Capacity, allowed func(*host) bool) *host {
 	var best *host
 	for _, h := range p.hosts {
-		if h.closed != "" || !allowed(h) {
+		if !h.open() || !allowed(h) {
 			continue
 		}
 		if best == nil || cmp.Or(cmp.Compare(best.freeAfter(need), h.freeAfter(need)),
@@ -121,35 +122,34 @@ func (p *planner) possible(need fleet.Capacity) bool {
 }
 
 // whyNowhere says why no host can take it, however long it waits, as things are.
-func (p *planner) whyNowhere(need fleet.Capacity) string {
+func (p *planner) whyNowhere(need fleet.Capacity) []Cause {
 	if len(p.hosts) == 0 {
-		return "no engine host is declared"
+		return []Cause{{Kind: CauseNoHost}}
 	}
 	causes := p.closedTo(need)
-	unserved := func(cause string) bool { return strings.HasSuffix(cause, notServed) }
 	switch {
 	case len(causes) == 0:
-		return "it is larger than every host"
-	case len(causes) == len(p.hosts) && !slices.ContainsFunc(causes, func(c string) bool { return !unserved(c) }):
-		return "no host is served by a running daemon"
+		return []Cause{{Kind: CauseTooLarge}}
+	case len(causes) == len(p.hosts) && !slices.ContainsFunc(causes, func(c Cause) bool { return c.Kind != CauseUnserved }):
+		return []Cause{{Kind: CauseNoneServed}}
 	}
-	return strings.Join(causes, "; ")
+	return causes
 }
 
 // whyFull says that it waits for room, and what keeps hosts that could hold it from being used.
-func (p *planner) whyFull(need fleet.Capacity) string {
+func (p *planner) whyFull(need fleet.Capacity) []Cause {
 	causes := p.closedTo(need)
 	if len(causes) == 0 {
-		return whyFull
+		return []Cause{{Kind: CauseFull}}
 	}
-	return whyRestFull + "; " + strings.Join(causes, "; ")
+	return append([]Cause{{Kind: CauseRestFull}}, causes...)
 }
 
 // closedTo says what keeps each host that could hold it, if it were empty, from being used.
-func (p *planner) closedTo(need fleet.Capacity) []string {
-	var causes []string
+func (p *planner) closedTo(need fleet.Capacity) []Cause {
+	var causes []Cause
 	for _, h := range p.hosts {
-		if h.closed != "" && h.large(need) && !slices.Contains(causes, h.closed) {
+		if !h.open() && h.large(need) && !slices.Contains(causes, h.closed) {
 			causes = append(causes, h.closed)
 		}
 	}

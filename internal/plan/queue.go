@@ -98,7 +98,7 @@ func (p *planner) norm(teams map[teamName]*team) [3]float64 {
 	var capacity, wanted fleet.Capacity
 	bounded := [3]bool{true, true, true}
 	for _, h := range p.hosts {
-		if h.closed != "" {
+		if !h.open() {
 			continue
 		}
 		capacity = sum(capacity, h.Capacity)

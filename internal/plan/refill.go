@@ -112,7 +112,7 @@ func (p *planner) unblock(pl *pool, written int) {
 			break
 		}
 		// Where there is no room, only what makes room helps.
-		if h := p.byHost[env.Host]; full && (h == nil || h.closed != "" || !h.large(need)) {
+		if h := p.byHost[env.Host]; full && (h == nil || !h.open() || !h.large(need)) {
 			continue
 		}
 		p.replace(pl, env)

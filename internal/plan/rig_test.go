@@ -109,7 +109,7 @@ func brief(p plan.Plan) []string {
 		}
 	}
 	for _, w := range p.Waiting {
-		out = append(out, fmt.Sprintf("%d. %s: %s", w.Rank, w.EnvironmentID, w.Reason))
+		out = append(out, fmt.Sprintf("%d. %s: %s", w.Rank, w.EnvironmentID, plan.Text(w.Causes)))
 	}
 	return out
 }

@@ -84,8 +84,9 @@ type Wait struct {
 	EnvironmentID string
 	Revision      int64
 	// Rank in the queue, from 1.
-	Rank   int
-	Reason string
+	Rank int
+	// Causes say why, at least one; Text tells them to people.
+	Causes []Cause
 	// Estimate is when it is expected to be ready; zero when that cannot be told.
 	Estimate time.Time
 }

@@ -169,15 +169,15 @@ func (w *world) checkMinimum(pl plan.Pool, p plan.Plan) {
 // checkPeopleFirst: while a person waits for what an open host could give, nothing is started or written for pools.
 func (w *world) checkPeopleFirst(p plan.Plan) {
 	for i, wait := range p.Waiting {
-		if wait.Rank != i+1 || wait.Reason == "" {
+		if wait.Rank != i+1 || len(wait.Causes) == 0 || plan.Text(wait.Causes) == "" {
 			w.t.Fatalf("wait %d is %+v", i, wait)
 		}
-		if !strings.Contains(wait.Reason, "full") && !strings.Contains(wait.Reason, "kept") && !strings.Contains(wait.Reason, "as many") {
+		if k := wait.Causes[0].Kind; k != plan.CauseFull && k != plan.CauseRestFull && k != plan.CauseKept && k != plan.CauseBusy {
 			continue
 		}
 		for _, a := range p.Actions {
 			if a.Kind == plan.Refill || (a.Kind == plan.Start && w.env(a.EnvironmentID).Pool != "") {
-				w.t.Fatalf("%s waits (%s), and pools get %+v", wait.EnvironmentID, wait.Reason, a)
+				w.t.Fatalf("%s waits (%s), and pools get %+v", wait.EnvironmentID, plan.Text(wait.Causes), a)
 			}
 		}
 	}

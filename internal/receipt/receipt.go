@@ -72,7 +72,7 @@ type Environment struct {
 
 // Resource is one thing that there was.
 type Resource struct {
-	// Kind is "container", "network" or "volume".
+	// Kind is the provider's word: "container", "network", "volume", ...; "unknown" where Note has all that is on record.
 	Kind string `json:"kind"`
 	ID   string `json:"id,omitempty"`
 	Name string `json:"name,omitempty"`

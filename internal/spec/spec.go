@@ -53,12 +53,22 @@ type Spec struct {
 	Source string
 
 	// places tells where each value stands: "size", "params.shm_mib".
-	places map[string]string
+	places map[string]Place
 }
 
-// Place tells where a value stands, as FILE:LINE:COLUMN; "" when it was not given. path names it as errors do: "size",
-// "params.shm_mib". Whoever finds a value wrong that only the daemon can judge says so with it.
-func (s Spec) Place(path string) string { return s.places[path] }
+// Place is where a value stands.
+type Place struct {
+	File string
+	// Line and Col count from 1; Col counts characters.
+	Line, Col int
+}
+
+// Place tells where a value stands; false when it was not given. path names it as errors do: "size", "params.shm_mib". Whoever
+// finds a value wrong that only the daemon can judge says so with it.
+func (s Spec) Place(path string) (Place, bool) {
+	at, ok := s.places[path]
+	return at, ok
+}
 
 // What the fields may hold; schema.json says the same, and a test compares.
 const (
@@ -115,7 +125,7 @@ func (s *Spec) read(root *strictyaml.Node) {
 	}
 	fields := root.Object("version", "name", "blueprint", "size", "share", "ttl", "idle", "env", "params", "source")
 	root.Missing(fields, "version")
-	s.places = make(map[string]string, len(fields))
+	s.places = make(map[string]Place, len(fields))
 	for key, n := range fields {
 		s.note(n)
 		switch key {
@@ -150,7 +160,7 @@ func (s *Spec) read(root *strictyaml.Node) {
 
 // note remembers where a value stands.
 func (s *Spec) note(n *strictyaml.Node) {
-	s.places[n.Path] = fmt.Sprintf("%s:%d:%d", s.File, n.Line, n.Col)
+	s.places[n.Path] = Place{File: s.File, Line: n.Line, Col: n.Col}
 }
 
 func match(n *strictyaml.Node, re *regexp.Regexp, want string) string {

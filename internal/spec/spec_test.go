@@ -34,12 +34,12 @@ source: ./src/
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(got)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	for path, want := range map[string]string{
-		"name": "dir/bothy.yaml:3:7", "size": "dir/bothy.yaml:5:7", "params.shm_mib": "dir/bothy.yaml:7:19", "params.note": "dir/bothy.yaml:7:57",
-		"idle": "", "params.none": "",
+	for path, want := range map[string]spec.Place{
+		"name": {"dir/bothy.yaml", 3, 7}, "size": {"dir/bothy.yaml", 5, 7}, "params.shm_mib": {"dir/bothy.yaml", 7, 19},
+		"params.note": {"dir/bothy.yaml", 7, 57}, "idle": {}, "params.none": {},
 	} {
-		if place := got.Place(path); place != want {
-			t.Errorf("%s stands at %q, want %q", path, place, want)
+		if place, ok := got.Place(path); place != want || ok != (want != spec.Place{}) {
+			t.Errorf("%s stands at %+v, %t, want %+v", path, place, ok, want)
 		}
 	}
 }

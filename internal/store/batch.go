@@ -54,6 +54,10 @@ func (b *batch) note(id string, events []fleet.Event, entries []ledger.Entry) {
 }
 
 func (b *batch) flush(ctx context.Context, tx *txn) error {
+	events, err := eventRows(b.events)
+	if err != nil {
+		return err
+	}
 	var all []statement
 	for _, part := range []struct {
 		rows [][]any
@@ -61,7 +65,7 @@ func (b *batch) flush(ctx context.Context, tx *txn) error {
 	}{
 		{b.usageRows(), changeUsage}, {b.spendRows(), changeSpend},
 		{b.counterRows(), takeNumbers},
-		{entryRows(b.entries), insertEntries}, {eventRows(b.events), insertEvents},
+		{entryRows(b.entries), insertEntries}, {events, insertEvents},
 	} {
 		statements, err := tx.forRows(part.rows, part.text)
 		if err != nil {

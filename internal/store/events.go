@@ -33,12 +33,12 @@ func (f EventFilter) Matches(e fleet.Event) bool {
 	return true
 }
 
-const eventColumns = "seq, at, environment_id, pool, host, tenant, team, owner, kind, message, actor"
+const eventColumns = "seq, at, environment_id, pool, host, tenant, team, owner, kind, message, data, actor"
 
 func eventFields(e *fleet.Event) []any {
 	return []any{
 		&e.Seq, timeField{&e.At}, &e.EnvironmentID, &e.Pool, &e.Host, &e.Tenant, &e.Team, &e.User,
-		&e.Kind, proseField{&e.Message}, &e.Actor,
+		&e.Kind, proseField{&e.Message}, (*string)(&e.Data), &e.Actor,
 	}
 }
 
@@ -103,11 +103,14 @@ func recordEvents(ctx context.Context, tx *txn, events []fleet.Event) error {
 }
 
 // eventRows gives events, each with its place for its number.
-func eventRows(events []fleet.Event) [][]any {
+func eventRows(events []fleet.Event) ([][]any, error) {
 	rows := make([][]any, len(events))
 	for i, e := range events {
+		if err := e.Data.Check(); err != nil {
+			return nil, fleet.Errorf(fleet.CodeInternal, "record event %s: %w", e.Kind, err)
+		}
 		e.Seq = placeFromLast(i, len(events))
 		rows[i] = eventFields(&e)
 	}
-	return rows
+	return rows, nil
 }

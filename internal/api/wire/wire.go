@@ -2,7 +2,10 @@
 // `--output json` prints these very types. It imports the standard library only.
 package wire
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Environment is one environment as its owner sees it.
 type Environment struct {
@@ -147,8 +150,10 @@ type Event struct {
 	Team        string    `json:"team,omitempty" doc:"Team of its environment"`
 	User        string    `json:"user,omitempty" doc:"User of its environment"`
 	Kind        string    `json:"kind" doc:"Stable dotted word" example:"lease.extended"`
-	Message     string    `json:"message" doc:"One sentence"`
+	Message     string    `json:"message" doc:"One sentence for people; programs read kind and data"`
 	Actor       string    `json:"actor,omitempty" doc:"User, or bothyd"`
+	// Data is kept as it was written, its version "v" included: a client does not know every kind.
+	Data map[string]json.RawMessage `json:"data,omitempty" doc:"What the event tells programs: v is the version of its form for this kind, from 1; a later version may have other fields. resource.seen has kind, id, name and created_at of the resource, as its provider told them. Absent for most kinds, and for what was recorded by a bothyd without it"`
 }
 
 // EventList is a part of the record, oldest first.
@@ -253,6 +258,24 @@ type Problem struct {
 	RetryAfter int `json:"retry_after_seconds,omitempty" doc:"When to try again, in seconds: it is not ready yet" example:"1"`
 	// Errors lists the places of an invalid request.
 	Errors []ProblemPlace `json:"errors,omitempty" doc:"Places of an invalid request"`
+	// Fields lists what Detail is about.
+	Fields []ProblemField `json:"fields,omitempty" doc:"Values of the request that detail is about, in its order; detail is their messages, joined by semicolons"`
+}
+
+// ProblemField is a value of a request that a problem is about.
+type ProblemField struct {
+	Field   string `json:"field,omitempty" doc:"Key path in the request's body; absent for a remark on several" example:"inputs.shm_mib"`
+	Message string `json:"message" doc:"What detail says of it" example:"input shm_mib: got 1025, want an integer from 16 to 1024"`
+	// Place is where a command read the value; a daemon knows no files of its clients.
+	Place *FilePlace `json:"place,omitempty" doc:"Where the value stands in a file; only in the errors of commands"`
+}
+
+// FilePlace is a place in a file of the user's.
+type FilePlace struct {
+	File   string `json:"file" doc:"Name of the file" example:"bothy.yaml"`
+	Line   int    `json:"line" doc:"From 1"`
+	Column int    `json:"column" doc:"In characters, from 1"`
+	Path   string `json:"path,omitempty" doc:"Key path in the file; absent for the whole file" example:"params.shm_mib"`
 }
 
 // ProblemPlace is one wrong place in a request.
@@ -260,6 +283,8 @@ type ProblemPlace struct {
 	Location string `json:"location" doc:"Where" example:"body.by_seconds"`
 	Message  string `json:"message" doc:"What is wrong" example:"expected integer"`
 	Value    any    `json:"value,omitempty" doc:"What was found, when it is short"`
+	// Place is the same place of a file, for programs.
+	Place *FilePlace `json:"place,omitempty" doc:"The place in a file; only in the errors of commands"`
 }
 
 // ProblemType is the media type of a Problem.

@@ -85,11 +85,8 @@ func fault(dir string, err error) error {
 	}
 	e.Hint = "correct it; a platform team that needs it as it is names its digest in bothyd's setting trusted_blueprints: " + refusal.Digest
 	for _, w := range refusal.Errors {
-		message := fmt.Sprintf("got %s, want %s", w.Found, w.Want)
-		if w.Path != "" {
-			message = w.Path + ": " + message
-		}
-		e.Places = append(e.Places, wire.ProblemPlace{Location: fmt.Sprintf("%s:%d:%d", w.File, w.Line, w.Col), Message: message})
+		at := wire.FilePlace{File: w.File, Line: w.Line, Column: w.Col, Path: w.Path}
+		e.Places = append(e.Places, cmdutil.WrongPlace(at, w.Found, w.Want))
 	}
 	return e
 }

@@ -157,7 +157,7 @@ func (s *Server) provision(env *environment, fate string) {
 	case "stuck":
 	default:
 		env.State, env.Reason = "failed", fate
-		env.Failure = &wire.Failure{Code: wire.CodeProvision, Sentence: fate, Hint: "the whole log: bothy logs " + env.Name, At: time.Now()}
+		env.Failure = &wire.Failure{Code: wire.CodeProvision, Sentence: fate, At: time.Now()}
 		if strings.Contains(fate, "image") {
 			env.Failure.Hint = "make setup"
 		}
@@ -205,6 +205,7 @@ func (s *Server) release(w http.ResponseWriter, _ *http.Request, env *environmen
 		if !s.awaitSeen(env) {
 			return
 		}
+		s.change(env, "resource.seen", "container bothy-web, id 77", `"v":1`, `"kind":"container"`, `"id":"77"`, `"name":"bothy-web"`)
 		env.State, env.DestroyedAt = "destroyed", new(time.Now())
 		s.change(env, "environment.destroyed", "nothing is left")
 	}()

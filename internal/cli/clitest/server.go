@@ -286,11 +286,17 @@ func (s *Server) wake() {
 	s.changed = make(chan struct{})
 }
 
-// change records an event and wakes who watches.
-func (s *Server) change(env *environment, kind, message string) {
+// change records an event, with fields of its data as JSON has them, and wakes who watches.
+func (s *Server) change(env *environment, kind, message string, data ...string) {
 	s.seq++
 	env.Revision++
-	env.events = append(env.events, wire.Event{Seq: s.seq, At: time.Now(), Environment: env.ID, Kind: kind, Message: message})
+	e := wire.Event{Seq: s.seq, At: time.Now(), Environment: env.ID, Kind: kind, Message: message}
+	if len(data) > 0 {
+		if err := json.Unmarshal([]byte("{"+strings.Join(data, ",")+"}"), &e.Data); err != nil {
+			panic(err) // it is written in this package
+		}
+	}
+	env.events = append(env.events, e)
 	env.logs = append(env.logs, wire.LogLine{At: time.Now(), Source: "bothy", Text: message})
 	s.wake()
 }

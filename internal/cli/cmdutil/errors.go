@@ -63,6 +63,8 @@ type Error struct {
 	Next []string
 	// Places lists what is wrong in a file or request; may be empty.
 	Places []wire.ProblemPlace
+	// Fields are the values that Sentence is about, see wire.Problem; may be empty.
+	Fields []wire.ProblemField
 	Err    error
 }
 
@@ -71,6 +73,18 @@ func (e *Error) Error() string { return e.Sentence }
 
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// Place tells a place in a file as an editor can follow it: "bothy.yaml:6:10".
+func Place(p wire.FilePlace) string { return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column) }
+
+// WrongPlace is a wrong place of a file: what is there, and what is allowed.
+func WrongPlace(p wire.FilePlace, found, want string) wire.ProblemPlace {
+	message := fmt.Sprintf("got %s, want %s", found, want)
+	if p.Path != "" {
+		message = p.Path + ": " + message
+	}
+	return wire.ProblemPlace{Location: Place(p), Message: message, Place: &p}
+}
 
 // Usagef makes an error of the command line: exit code 2.
 func Usagef(format string, args ...any) *Error {
@@ -130,7 +144,7 @@ func ExitCode(err error) int {
 // ProblemOf gives any error the wire's form, for --output json and for people.
 func ProblemOf(err error) wire.Problem {
 	if e, ok := errors.AsType[*Error](err); ok {
-		return wire.Problem{Title: "Failed", Code: e.Code, Detail: e.Sentence, Hint: strings.Join(append([]string{e.Hint}, e.Next...), "\n"), Errors: e.Places}
+		return wire.Problem{Title: "Failed", Code: e.Code, Detail: e.Sentence, Hint: strings.Join(append([]string{e.Hint}, e.Next...), "\n"), Errors: e.Places, Fields: e.Fields}
 	}
 	if e, ok := errors.AsType[*client.Error](err); ok {
 		return e.Problem()

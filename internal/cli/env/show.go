@@ -65,7 +65,7 @@ func showRows(f *cmdutil.Factory, env wire.Environment) [][]string {
 	add("Reason", format.Clean(env.Reason))
 	if env.Failure != nil {
 		add("Failure", format.Clean(env.Failure.Sentence))
-		add("Next", format.Clean(env.Failure.Hint))
+		add("Next", format.Clean(first(env.Failure.Hint, "the whole log: bothy logs "+env.Name)))
 	}
 	if env.Attempts > 0 {
 		add("Failed tries", fmt.Sprint(env.Attempts))

@@ -272,10 +272,7 @@ func failure(env wire.Environment) error {
 	cause := env.Reason
 	if env.Failure != nil {
 		e.Code, cause = env.Failure.Code, env.Failure.Sentence
-		switch hint := env.Failure.Hint; {
-		case strings.Contains(hint, "bothy logs "+env.Name): // the daemon's own way to name the log
-			e.Hint = hint
-		case hint != "":
+		if hint := env.Failure.Hint; hint != "" {
 			e.Hint, e.Next = hint, append([]string{e.Hint}, e.Next...)
 		}
 	}

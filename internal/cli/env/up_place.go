@@ -2,45 +2,42 @@ package env
 
 import (
 	"errors"
-	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/bothy-env/bothy/internal/api/wire"
+	"github.com/bothy-env/bothy/internal/cli/cmdutil"
 	"github.com/bothy-env/bothy/internal/client"
 	bothyspec "github.com/bothy-env/bothy/internal/spec"
 )
 
-// placed is a value of the spec: where it stands, and how what the daemon says of it when it is wrong begins and ends.
-type placed struct{ at, begins, ends string }
-
-// places lists the values of r that s said and no flag did.
-func (opts *UpOptions) places(s bothyspec.Spec, r wire.CreateRequest) []placed {
-	var all []placed
-	note := func(path, begins, ends string) {
-		if at := s.Place(path); at != "" {
-			all = append(all, placed{at, begins, ends})
+// places tells where in the spec the values of r stand that s said and no flag did, by their key path in the request.
+func (opts *UpOptions) places(s bothyspec.Spec, r wire.CreateRequest) map[string]wire.FilePlace {
+	all := map[string]wire.FilePlace{}
+	note := func(field, path string) {
+		if at, ok := s.Place(path); ok {
+			all[field] = wire.FilePlace{File: at.File, Line: at.Line, Column: at.Col, Path: path}
 		}
 	}
 	if opts.Name == "" {
-		note("name", fmt.Sprintf("name %q ", s.Name), "")
+		note("name", "name")
 	}
 	if opts.Blueprint == "" {
-		note("blueprint", fmt.Sprintf("there is no blueprint %q", s.Blueprint), "")
+		note("blueprint", "blueprint")
 	}
 	if opts.TTL == "" {
-		note("ttl", "ttl ", "")
+		note("ttl_seconds", "ttl")
 	}
 	if opts.Idle == "" {
-		note("idle", "idle timeout ", "")
+		note("idle_seconds", "idle")
 	}
 	if opts.Size == "" && r.Size != "" {
-		note("size", "blueprint ", fmt.Sprintf(" has no size %q", s.Size))
+		note("size", "size")
 	}
 	for name := range r.Inputs {
 		// What a flag gives may be the same text: the flags are asked, not the value.
 		if !opts.givesParam(name) {
-			note("params."+name, fmt.Sprintf("input %s: ", name), "")
-			note("params."+name, fmt.Sprintf("input %q: ", name), "")
+			note("inputs."+name, "params."+name)
 		}
 	}
 	return all
@@ -56,28 +53,30 @@ func (opts *UpOptions) givesParam(name string) bool {
 	return false
 }
 
-// blame puts before what the daemon says of a value where in the spec that stands. Words that it does not know again cost
-// the place and nothing else.
+// blame puts before what the daemon says of a value where in the spec that stands.
 func (w wanted) blame(err error) error {
 	e, ok := errors.AsType[*client.Error](err)
 	if !ok {
 		return err
 	}
 	told := *e
-	told.Sentence, told.Err = w.placeIn(e.Sentence), err
+	told.Sentence, told.Fields = w.locate(e.Sentence, e.Fields)
+	told.Err = err
 	return &told
 }
 
-// placeIn is blame for a sentence.
-func (w wanted) placeIn(sentence string) string {
-	parts := strings.Split(sentence, "; ") // several inputs are told in one sentence
-	for i, part := range parts {
-		for _, p := range w.places {
-			if strings.HasPrefix(part, p.begins) && strings.HasSuffix(part, p.ends) {
-				parts[i] = p.at + ": " + part
-				break
-			}
+// locate is blame for a sentence and the fields that it is about. Without a place of one of them the sentence stays as it is.
+func (w wanted) locate(sentence string, fields []wire.ProblemField) (string, []wire.ProblemField) {
+	located, parts, found := slices.Clone(fields), make([]string, len(fields)), false
+	for i, f := range fields {
+		parts[i] = f.Message
+		if at, ok := w.places[f.Field]; ok {
+			located[i].Place, found = &at, true
+			parts[i] = cmdutil.Place(at) + ": " + f.Message
 		}
 	}
-	return strings.Join(parts, "; ")
+	if !found {
+		return sentence, fields
+	}
+	return strings.Join(parts, "; "), located
 }

@@ -24,7 +24,8 @@ func (opts *UpOptions) quote(ctx context.Context, c *client.Client, want wanted)
 		return err
 	}
 	if r := q.Refusal; r != nil {
-		return &cmdutil.Error{Code: r.Code, Sentence: "it would be refused: " + want.placeIn(r.Detail), Hint: r.Hint}
+		sentence, fields := want.locate(r.Detail, r.Fields)
+		return &cmdutil.Error{Code: r.Code, Sentence: "it would be refused: " + sentence, Hint: r.Hint, Fields: fields}
 	}
 	return nil
 }

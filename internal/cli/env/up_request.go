@@ -23,8 +23,8 @@ import (
 type wanted struct {
 	request wire.CreateRequest
 	tree    *source.Tree
-	// places tells where what is asked for stands in the spec, for what no flag said.
-	places []placed
+	// places tells where what is asked for stands in the spec, for what no flag said, by its key path in the request.
+	places map[string]wire.FilePlace
 }
 
 // want puts spec and flags together and finds the source's files.

@@ -59,11 +59,8 @@ func Fault(err error) error {
 		e.Sentence = fmt.Sprintf("%s has %d errors", wrong[0].File, len(wrong))
 	}
 	for _, w := range wrong {
-		message := fmt.Sprintf("got %s, want %s", w.Found, w.Want)
-		if w.Path != "" {
-			message = w.Path + ": " + message
-		}
-		e.Places = append(e.Places, wire.ProblemPlace{Location: fmt.Sprintf("%s:%d:%d", w.File, w.Line, w.Col), Message: message})
+		at := wire.FilePlace{File: w.File, Line: w.Line, Column: w.Col, Path: w.Path}
+		e.Places = append(e.Places, cmdutil.WrongPlace(at, w.Found, w.Want))
 	}
 	return e
 }

@@ -41,17 +41,27 @@ func carriesRecordsOver(t *testing.T, o opened) {
 	if _, err := p.Up(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	// A daemon of before still runs and records what it sees.
+	const olderDaemons = `INSERT INTO events (seq, at, environment_id, pool, host, tenant, team, owner, kind, message, actor)
+		VALUES (2, 6, 'a', '', '', 'default', 'default', 'ada', 'resource.seen', 'volume x, id y', 'bothyd')`
+	if _, err := db.ExecContext(t.Context(), olderDaemons); err != nil {
+		t.Fatal(err)
+	}
 	for query, want := range map[string]string{
 		`SELECT tenant || ' ' || team || ' ' || owner || ' ' || size || ' ' || debit || ' ' || credit || ' ' || from_at || ' ' || until_at || ' ' ||
 			rate_micros || ' ' || amount_micros FROM entries`: "default default ada small leased capacity 5 9 30 77",
-		"SELECT tenant || ' ' || owner || ' ' || kind FROM events": "default ada k",
-		"SELECT string_agg(share, ', ') FROM environments":         "nobody, nobody", // there was no organisation
+		"SELECT tenant || ' ' || owner || ' ' || kind FROM events WHERE seq = 1":                            "default ada k",
+		"SELECT string_agg(message || ':' || data, ', ') FROM (SELECT * FROM events ORDER BY seq) AS lines": "m:, volume x, id y:",
+		"SELECT string_agg(share, ', ') FROM environments":                                                  "nobody, nobody", // there was no organisation
 		`SELECT string_agg(line, ', ') FROM (SELECT kind || ' ' || name || ' ' || environments || ' ' || milli_cpus || ' ' || memory_mib AS line
 			FROM usage ORDER BY kind) AS lines`: "team default 1 1001 100, tenant  1 1001 100, user ada 1 1001 100",
 	} {
 		if diff := cmp.Diff(want, text(query)); diff != "" {
 			t.Errorf("%s:\n%s", query, diff)
 		}
+	}
+	if _, err := db.ExecContext(t.Context(), "DELETE FROM events WHERE seq = 2"); err != nil {
+		t.Fatal(err)
 	}
 	if _, err := p.DownTo(t.Context(), 3); err != nil {
 		t.Fatal(err)

@@ -51,6 +51,7 @@ func Run(t *testing.T, open Open) {
 		{"States", states},
 		{"Objects", objects},
 		{"Events", events},
+		{"EventData", eventData},
 		{"Log", logs},
 	} {
 		t.Run(group.name, func(t *testing.T) { group.tests(t, open) })
