@@ -71,6 +71,7 @@ type Runtime struct {
 	process  string
 	raised   raised
 	sizes    sizes
+	mains    mains
 
 	able   sync.Mutex
 	ableAt time.Time // when the engine was found able to do all
