@@ -30,7 +30,12 @@ var ownNet, errOwnNet = os.Readlink("/proc/thread-self/ns/net")
 func ported(t testing.TB, change ...func(*docker.Config)) *engine {
 	t.Helper()
 	e := newEngine(t, change...)
-	if err := e.CanDial(); err != nil {
+	err := e.CanDial()
+	can, asked := e.Capabilities(t.Context())
+	if asked != nil || can.Ports != (err == nil) || can.Ports != (can.NoPorts == "") {
+		t.Fatalf("CanDial gives %v, Capabilities %v, %q, error %v", err, can.Ports, can.NoPorts, asked)
+	}
+	if err != nil {
 		t.Skip("there is no means to reach ports:", err)
 	}
 	return e
@@ -360,7 +365,7 @@ func TestPortsOnlyOurs(t *testing.T) {
 	wantClass(t, err, provisioner.Conflict)
 }
 
-// TestPortsNeedTheMachine: where the means are missing, CanDial, Capabilities and every call say so.
+// TestPortsNeedTheMachine: where the means are missing, CanDial and every call say so.
 func TestPortsNeedTheMachine(t *testing.T) {
 	r, err := docker.New(docker.Config{Host: "tcp://127.0.0.1:1", Instance: "t1", Key: testKey})
 	if err != nil {
