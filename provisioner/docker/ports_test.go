@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -379,27 +378,4 @@ func TestPortsNeedTheMachine(t *testing.T) {
 			t.Errorf("got %q", said)
 		}
 	}
-}
-
-// BenchmarkDial connects to a port inside, and closes the connection.
-func BenchmarkDial(b *testing.B) {
-	e := ported(b)
-	id := e.sandbox()
-	e.background(id, "serve", "7000")
-	dial := func() {
-		c, err := e.Dial(b.Context(), id, 7000)
-		if err != nil {
-			b.Fatal(err)
-		}
-		c.Close()
-	}
-	first := timed(dial) // the engine is asked once
-	var took []time.Duration
-	for b.Loop() {
-		took = append(took, timed(dial))
-	}
-	slices.Sort(took)
-	b.ReportMetric(float64(first.Microseconds())/1000, "first-ms")
-	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
-	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
 }

@@ -386,16 +386,6 @@ func found(r *resource) provisioner.Found {
 	return f
 }
 
-func stateOf(s provisioner.Status) provisioner.State {
-	switch {
-	case s.Running:
-		return provisioner.StateRunning
-	case s.Paused:
-		return provisioner.StatePaused
-	}
-	return provisioner.StateEnded
-}
-
 func sortFound(all []provisioner.Found) {
 	slices.SortFunc(all, func(a, b provisioner.Found) int {
 		return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID))
