@@ -427,17 +427,23 @@ var mutations = []mutation{
 	{
 		name: "ports: a thread stays in the sandbox's network namespace",
 		file: "provisioner/docker/ports_linux.go",
-		old:  `if back := setns(own, unix.CLONE_NEWNET); back != nil {`,
-		new:  `if back := setns(ns, unix.CLONE_NEWNET); back != nil {`,
+		old:  `if stays := setns(own, unix.CLONE_NEWNET); stays != nil {`,
+		new:  `if stays := setns(ns, unix.CLONE_NEWNET); stays != nil {`,
 		pkg:  "./provisioner/docker", run: "^TestPortsLeaveNoThread$",
 	},
 	{
 		name: "ports: a thread that cannot go back runs on",
 		file: "provisioner/docker/ports_linux.go",
-		old:  `			done <- fmt.Errorf(`,
-		new: `			runtime.UnlockOSThread()
-			done <- fmt.Errorf(`,
-		pkg: "./provisioner/docker", run: "^TestPortsLeaveNoThread$",
+		old:  `if fd, back, err = socketOnThread(ns); back {`,
+		new:  `if fd, back, err = socketOnThread(ns); back || err != nil {`,
+		pkg:  "./provisioner/docker", run: "^TestPortsLeaveNoThread$",
+	},
+	{
+		name: "ports: the main thread enters, which never ends",
+		file: "provisioner/docker/ports_linux.go",
+		old:  `if unix.Gettid() == os.Getpid() {`,
+		new:  `if unix.Gettid() < 0 {`,
+		pkg:  "./provisioner/docker", run: "^TestPortsLeaveNoThread$",
 	},
 	{
 		name: "ports: a process is not verified to be the container's",

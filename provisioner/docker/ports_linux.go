@@ -142,36 +142,45 @@ func isMachines(ns int) bool {
 
 // socketAt makes a TCP socket in a network namespace.
 func socketAt(ns int) (fd int, err error) {
-	done := make(chan error, 1)
+	done := make(chan struct{})
 	go func() { // a goroutine of its own, since it must end when its thread cannot go back
+		defer close(done)
 		runtime.LockOSThread()
-		own, err := unix.Open(threadNet, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err != nil {
+		if unix.Gettid() == os.Getpid() {
+			// The main thread never ends, so it never enters: while it is held here, the goroutine of another call runs elsewhere.
+			fd, err = socketAt(ns)
 			runtime.UnlockOSThread()
-			done <- err
 			return
 		}
-		defer func() { _ = unix.Close(own) }() // was only entered
-		if err := setns(ns, unix.CLONE_NEWNET); err != nil {
+		var back bool
+		if fd, back, err = socketOnThread(ns); back {
 			runtime.UnlockOSThread()
-			done <- err
-			return
 		}
-		fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-		if back := setns(own, unix.CLONE_NEWNET); back != nil {
-			// It stays locked, so the thread ends with the goroutine and runs nothing else in the sandbox. A process that was
-			// started on it with Pdeathsig would end, too; this goroutine starts none.
-			if err == nil {
-				_ = unix.Close(fd) // was not used
-			}
-			done <- fmt.Errorf("go back to the own network namespace: %w", back)
-			return
-		}
-		runtime.UnlockOSThread()
-		done <- err
+		// Otherwise it stays locked, so the thread ends with the goroutine and runs nothing else in the sandbox. A process that was
+		// started on it with Pdeathsig would end, too; this goroutine starts none.
 	}()
-	err = <-done
+	<-done
 	return fd, err
+}
+
+// socketOnThread makes a TCP socket on the goroutine's own thread, and reports whether the thread is in its own namespace afterwards.
+func socketOnThread(ns int) (fd int, back bool, err error) {
+	own, err := unix.Open(threadNet, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0, true, err
+	}
+	defer func() { _ = unix.Close(own) }() // was only entered
+	if err := setns(ns, unix.CLONE_NEWNET); err != nil {
+		return 0, true, err
+	}
+	fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if stays := setns(own, unix.CLONE_NEWNET); stays != nil {
+		if err == nil {
+			_ = unix.Close(fd) // was not used
+		}
+		return 0, false, fmt.Errorf("go back to the own network namespace: %w", stays)
+	}
+	return fd, true, err
 }
 
 // loopback is a port of 127.0.0.1.
