@@ -439,13 +439,6 @@ var mutations = []mutation{
 		pkg:  "./provisioner/docker", run: "^TestPortsLeaveNoThread$",
 	},
 	{
-		name: "ports: the main thread enters, which never ends",
-		file: "provisioner/docker/ports_linux.go",
-		old:  `if unix.Gettid() == os.Getpid() {`,
-		new:  `if unix.Gettid() < 0 {`,
-		pkg:  "./provisioner/docker", run: "^TestPortsLeaveNoThread$",
-	},
-	{
 		name: "ports: a process is not verified to be the container's",
 		file: "provisioner/docker/ports_linux.go",
 		old:  `if !held.mainOf(id) || started == 0`,
