@@ -24,6 +24,8 @@ const (
 	// Denied: the user inside the sandbox has no right to do it. The request is well formed and bothy's side is
 	// well; another user or another path may do.
 	Denied Class = "denied"
+	// Refused: nothing in the sandbox listens at the port. The sandbox runs; a process inside may listen there later.
+	Refused Class = "refused"
 	// Cancelled: the caller's context ended.
 	Cancelled Class = "cancelled"
 )

@@ -14,6 +14,7 @@ type capable interface {
 	provisioner.Pauser
 	provisioner.Meter
 	provisioner.Killer
+	provisioner.Ports
 }
 
 // equip gives a host the parts that act on it.

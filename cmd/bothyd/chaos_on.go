@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"runtime"
 	"strconv"
@@ -152,6 +153,16 @@ func (r watchedRuntime) CanKill() error { return r.inner.CanKill() }
 
 func (r watchedRuntime) Kill(ctx context.Context, f provisioner.Found) (int, error) {
 	return valueBetween("runtime", "kill", func() (int, error) { return r.inner.Kill(ctx, f) })
+}
+
+func (r watchedRuntime) CanDial() error { return r.inner.CanDial() }
+
+func (r watchedRuntime) Dial(ctx context.Context, id string, port int) (net.Conn, error) {
+	return valueBetween("runtime", "dial", func() (net.Conn, error) { return r.inner.Dial(ctx, id, port) })
+}
+
+func (r watchedRuntime) Listen(ctx context.Context, id string, port int) (net.Listener, error) {
+	return valueBetween("runtime", "listen", func() (net.Listener, error) { return r.inner.Listen(ctx, id, port) })
 }
 
 func (r watchedRuntime) LimitPids(ctx context.Context, id string, pids int64) error {

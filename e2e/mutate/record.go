@@ -219,4 +219,18 @@ var ofRecord = []mutation{
 		new:  "	_ = more\n",
 		pkg:  "./internal/engine", run: "^TestPromiseProofByRecordToo$",
 	},
+	{
+		name: "marks: one of before is set back by the next sweep alone",
+		file: "internal/engine/census.go",
+		old:  `	if safe.Reason != "" {`,
+		new:  `	if safe.Reason == "-" {`,
+		pkg:  "./internal/engine", run: "^TestSafeModeIsNotBegunAgain$",
+	},
+	{
+		name: "safe mode: another daemon's hand-over is a use by nobody known",
+		file: "internal/engine/stage.go",
+		old:  " || !unused(&row) {",
+		new:  " {",
+		pkg:  "./internal/engine", run: "^TestAnotherHandOverIsNoUnknownUse$",
+	},
 }

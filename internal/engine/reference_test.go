@@ -141,10 +141,10 @@ func (b *bench) usesOf(who fleet.Identity, ref, id string) {
 	}
 	if r, err := b.engine.CopyFrom(ctx, who, ref, "/workspace", ""); err == nil {
 		_ = r.Close() // only opened
-	} else if fleet.CodeOf(err) == fleet.CodeConflict {
+	} else if unfit(err) {
 		b.t.Errorf("copy out: %v", err)
 	}
-	if err := b.engine.CopyTo(ctx, who, ref, "", "", io.LimitReader(nil, 0)); fleet.CodeOf(err) == fleet.CodeConflict {
+	if err := b.engine.CopyTo(ctx, who, ref, "", "", io.LimitReader(nil, 0)); unfit(err) {
 		b.t.Errorf("copy in: %v", err)
 	}
 	if err := b.engine.Logs(ctx, who, ref, time.Time{}, false, func(fleet.LogLine) error { return nil }); err != nil {
@@ -210,4 +210,9 @@ func TestANameMeansTheOwnTenant(t *testing.T) {
 			t.Errorf("%s lists %+v: %d, %v; want %d", c.who.User, c.sel, len(got), err, c.want)
 		}
 	}
+}
+
+// unfit reports whether an error says that an environment cannot be used, or not yet.
+func unfit(err error) bool {
+	return fleet.CodeOf(err) == fleet.CodeConflict || fleet.CodeOf(err) == fleet.CodeNotReady
 }

@@ -155,6 +155,8 @@ func (e *Engine) runtimeError(env fleet.Environment, err error) error {
 		out.Code = fleet.CodeNotFound
 	case provisioner.Conflict:
 		out.Code, out.Hint = fleet.CodeConflict, e.noticed(env)
+	case provisioner.Refused:
+		out.Code, out.Hint = fleet.CodeConflict, "see what listens inside: bothy exec "+env.Name+" -- ss -ltn"
 	case provisioner.Quota:
 		out.Code = fleet.CodeUnavailable
 		if errors.Is(err, provisioner.ErrProcesses) {

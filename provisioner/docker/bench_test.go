@@ -139,6 +139,29 @@ func BenchmarkCopyTo(b *testing.B) {
 	}
 }
 
+// BenchmarkDial connects to a port inside, and closes the connection.
+func BenchmarkDial(b *testing.B) {
+	e := ported(b)
+	id := e.sandbox()
+	e.background(id, "serve", "7000")
+	dial := func() {
+		c, err := e.Dial(b.Context(), id, 7000)
+		if err != nil {
+			b.Fatal(err)
+		}
+		c.Close()
+	}
+	first := timed(dial) // the engine is asked once
+	var took []time.Duration
+	for b.Loop() {
+		took = append(took, timed(dial))
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(first.Microseconds())/1000, "first-ms")
+	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+}
+
 func timed(f func()) time.Duration {
 	began := time.Now() // measures a duration
 	f()

@@ -49,7 +49,7 @@ const (
 	NFTables FirewallBackend = "nftables"
 )
 
-// Capabilities are what an engine can do, as it says itself.
+// Capabilities are what an engine can do, as it says itself, and what this process can do beside it.
 type Capabilities struct {
 	Kind    EngineKind
 	Version string // the engine's own, such as "28.5.2"
@@ -67,6 +67,9 @@ type Capabilities struct {
 	ImageStore              ImageStore
 	StorageDriver           string // of the image store, such as "overlay2"
 	Firewall                FirewallBackend
+	// Ports says that this process reaches TCP ports inside sandboxes (see Runtime.CanDial); NoPorts says why it does not.
+	Ports   bool
+	NoPorts string
 }
 
 // String says it in one line.
@@ -75,8 +78,12 @@ func (c Capabilities) String() string {
 	if c.ImageStore == ContainerdStore {
 		images = "containerd " + images
 	}
-	return fmt.Sprintf("%s %s, API %s, cgroup v%d by %s, images in %s, firewall by %s",
+	line := fmt.Sprintf("%s %s, API %s, cgroup v%d by %s, images in %s, firewall by %s",
 		c.Kind, c.Version, c.API, c.CgroupVersion, c.CgroupDriver, images, c.Firewall)
+	if c.NoPorts != "" {
+		line += ", no access to ports of sandboxes: " + c.NoPorts
+	}
+	return line
 }
 
 // capabilitiesOf reads an engine's own words on itself.
@@ -172,9 +179,14 @@ func (r *Runtime) Capabilities(ctx context.Context) (Capabilities, error) {
 		return Capabilities{}, r.fail(ctx, op, err)
 	}
 	can := capabilitiesOf(version, info)
+	if why := r.noPorts(); why != nil {
+		can.NoPorts = why.Error()
+	} else {
+		can.Ports = true
+	}
 	if can != r.can {
 		r.log.Info("the engine", "kind", can.Kind, "version", can.Version, "api", can.API, "cgroup_version", can.CgroupVersion, "cgroup_driver", can.CgroupDriver,
-			"image_store", can.ImageStore, "storage_driver", can.StorageDriver, "firewall", can.Firewall)
+			"image_store", can.ImageStore, "storage_driver", can.StorageDriver, "firewall", can.Firewall, "ports", can.Ports)
 	}
 	r.can = can
 	if r.unable(can) == "" { // one that is refused may be mended at any moment

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/docker/docker/api/types"
@@ -65,6 +66,19 @@ func TestCapabilities(t *testing.T) {
 				t.Errorf("got the line %q, want %q", got, c.line)
 			}
 		})
+	}
+}
+
+// TestCapabilitiesSayWhatIsMissing: that ports of sandboxes are not reached is in the line that doctor prints.
+func TestCapabilitiesSayWhatIsMissing(t *testing.T) {
+	c := Capabilities{Kind: DockerEngine, Firewall: IPTables, Ports: true}
+	if got := c.String(); strings.Contains(got, "ports") {
+		t.Errorf("nothing is missing, and it says %q", got)
+	}
+	c.Ports, c.NoPorts = false, "bothyd does not run as root"
+	const want = "firewall by iptables, no access to ports of sandboxes: bothyd does not run as root"
+	if got := c.String(); !strings.HasSuffix(got, want) {
+		t.Errorf("got %q, want %q at its end", got, want)
 	}
 }
 

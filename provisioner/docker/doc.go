@@ -30,6 +30,10 @@ package docker
 //	stage shell       stop it, end it                      Deliver, at a claim              CallTimeout (claim then takes another)
 //	tar in, tar out   stop it; pack other things, longer   the caller of cp alone           the caller's context; entries are
 //	                  and without an end                                                    checked as they stream
+//	ports: Dial       accept nothing; end what listens,    the caller of Dial; no thread    the caller's context and CallTimeout
+//	                  listen in its place
+//	ports: Listen     take the port first; connect without whoever serves the connections   128 connections wait, the kernel drops
+//	                  an end; send nothing                                                  more; what is accepted is the service's
 //	runner            is none yet: steps run by Exec       -                                -
 //
 // A command begins on bothy's word only (see wrapper). So one whose caller left before a slow engine came to start it never

@@ -73,6 +73,7 @@ type Runtime struct {
 	lifted   sync.Map // the ids of sandboxes whose weight is raised now
 	lowered  sync.Once
 	sizes    sizes
+	mains    mains
 
 	able   sync.Mutex
 	ableAt time.Time // when the engine was found able to do all

@@ -11,6 +11,7 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/mount"
 	"github.com/ti-mo/conntrack"
+	"golang.org/x/sys/unix"
 
 	"github.com/bothy-env/bothy/provisioner"
 	"github.com/bothy-env/bothy/provisioner/docker/broker"
@@ -267,4 +268,28 @@ func (r *Runtime) PidsOf(ctx context.Context, id string) (held, most int64, err 
 		err = errors.New("this host does not tell")
 	}
 	return held, most, err
+}
+
+// SetMain makes the Runtime believe that a process is a sandbox's main one; started is 0 when that is not known.
+func (r *Runtime) SetMain(id string, pid int, started uint64) {
+	r.mains.put(id, mainProcess{pid, started})
+}
+
+// Main gives what the Runtime believes.
+func (r *Runtime) Main(id string) (pid int, started uint64) {
+	p, _ := r.mains.get(id)
+	return p.pid, p.started
+}
+
+// FailSetns makes the way back out of a sandbox's network namespace fail, and gives the way back to the tests'.
+func FailSetns() (restore func()) {
+	own := machines()[0].Ino
+	setns = func(fd, kind int) error {
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err != nil || st.Ino == own {
+			return errors.Join(err, unix.EPERM)
+		}
+		return unix.Setns(fd, kind)
+	}
+	return func() { setns = unix.Setns }
 }

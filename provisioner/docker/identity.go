@@ -230,6 +230,7 @@ func (r *Runtime) settingsOf(ctx context.Context, id string) (settings, error) {
 // forgetSandbox drops what is remembered of a sandbox that is gone.
 func (r *Runtime) forgetSandbox(id string) {
 	r.sizes.forget(id)
+	r.mains.forget(id)
 	r.who.mu.Lock()
 	defer r.who.mu.Unlock()
 	delete(r.who.sandbox, id)

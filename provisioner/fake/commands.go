@@ -26,6 +26,7 @@ func init() {
 		"sh": (*process).sh, "bash": (*process).sh, "exec": (*process).exec, "read": (*process).read,
 		"stty": (*process).stty, "test": (*process).test, "stat": (*process).stat,
 		"ln": (*process).ln, "mkdir": (*process).mkdir, "rm": (*process).rm, "touch": (*process).touch,
+		"tcp-echo": (*process).echoPort, "tcp-connect": (*process).connectPort,
 	}
 }
 

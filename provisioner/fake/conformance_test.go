@@ -43,7 +43,9 @@ func conform(t *testing.T, dir func(t *testing.T) string) {
 				return strings.Join(w.Processes(id), "\n"), nil
 			},
 			Say:          func(_ context.Context, id, line string, stderr bool) error { return w.Say(id, line, stderr) },
-			Capabilities: provisionertest.Capabilities{Networks: true, TTY: true, Stage: true, Pause: true, Traffic: true, Marks: true, Kill: true, Restart: true, Watch: true},
+			Echo:         func(port int) []string { return []string{"tcp-echo", fmt.Sprint(port)} },
+			Connect:      func(port int) []string { return []string{"tcp-connect", fmt.Sprint(port)} },
+			Capabilities: provisionertest.Capabilities{Networks: true, TTY: true, Stage: true, Pause: true, Traffic: true, Marks: true, Kill: true, Restart: true, Watch: true, Ports: true},
 		}
 	})
 }

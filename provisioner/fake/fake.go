@@ -63,6 +63,7 @@ type World struct {
 	pressure   float64
 	processors int
 	processes  map[string]map[int64]string
+	ports      map[string]map[int]*listener // by sandbox
 	started    int64
 	staged     int
 	breaches   []string
@@ -118,6 +119,7 @@ func New(opts Options) *World {
 		onNetwork: map[string]map[string]bool{},
 		calls:     map[Op]int{},
 		processes: map[string]map[int64]string{},
+		ports:     map[string]map[int]*listener{},
 	}
 	if w.now == nil {
 		w.now = time.Now
@@ -382,16 +384,6 @@ func found(r *resource) provisioner.Found {
 		f.Network, f.State = r.Sandbox.Network, stateOf(r.Sandbox.Status)
 	}
 	return f
-}
-
-func stateOf(s provisioner.Status) provisioner.State {
-	switch {
-	case s.Running:
-		return provisioner.StateRunning
-	case s.Paused:
-		return provisioner.StatePaused
-	}
-	return provisioner.StateEnded
 }
 
 func sortFound(all []provisioner.Found) {

@@ -12,7 +12,7 @@ import (
 // Op names a call that a fault can meet.
 type Op string
 
-// The operations: the methods of Driver, Runtime, NetworkKeeper, Stager, Stage, Pauser, Meter, Surveyor, Killer, Restarter and Watcher.
+// The operations: the methods of Driver, Runtime, NetworkKeeper, Stager, Stage, Pauser, Meter, Surveyor, Killer, Restarter, Watcher and Ports.
 const (
 	OpDriverReady   Op = "driver.ready"
 	OpPrepare       Op = "prepare"
@@ -41,6 +41,8 @@ const (
 	OpKill          Op = "kill"
 	OpRestart       Op = "restart"
 	OpWatch         Op = "watch"
+	OpDial          Op = "dial"
+	OpListen        Op = "listen"
 	// AnyOp is every call, for faults of the provider as a whole.
 	AnyOp Op = "*"
 )

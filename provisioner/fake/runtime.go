@@ -89,6 +89,16 @@ func (r *Runtime) Inventory(ctx context.Context, instance string) (all []provisi
 	return all, nil
 }
 
+func stateOf(s provisioner.Status) provisioner.State {
+	switch {
+	case s.Running:
+		return provisioner.StateRunning
+	case s.Paused:
+		return provisioner.StatePaused
+	}
+	return provisioner.StateEnded
+}
+
 // Remove takes one resource away by its id. Conflict: it is of another environment than f says.
 func (r *Runtime) Remove(ctx context.Context, f provisioner.Found) error {
 	return r.w.simple(ctx, OpRemove, f.Labels[provisioner.LabelEnvironment], func() error {

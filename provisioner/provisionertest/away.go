@@ -90,5 +90,15 @@ func capabilityCalls(t *testing.T, h Harness, runtime provisioner.Runtime, id st
 			return err
 		}
 	}
+	if h.Capabilities.Ports {
+		calls["Dial"] = func() error {
+			_, err := runtime.(provisioner.Ports).Dial(within(t), id, 80)
+			return err
+		}
+		calls["Listen"] = func() error {
+			_, err := runtime.(provisioner.Ports).Listen(within(t), id, 80)
+			return err
+		}
+	}
 	return calls
 }

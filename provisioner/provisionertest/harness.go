@@ -52,6 +52,11 @@ type Harness struct {
 	// Say makes a sandbox's main process print a line; nil writes to the first process's output by Exec.
 	Say func(ctx context.Context, id, line string, stderr bool) error
 
+	// Echo is a command that listens at a port of 127.0.0.1 inside, prints the line "ready", and sends back to each connection what it
+	// sends. Connect is one that sends its input to such a port, ends its direction, and prints what comes back; its exit code is not 0
+	// when it cannot connect. nil runs python3. Needed where Ports are declared and the image has no python3.
+	Echo, Connect func(port int) []string
+
 	Capabilities Capabilities
 }
 
@@ -70,6 +75,8 @@ type Capabilities struct {
 	Kill bool
 	// Restart and Watch: the Runtime is a Restarter, a Watcher.
 	Restart, Watch bool
+	// Ports: the Runtime has Ports and the means.
+	Ports bool
 }
 
 // obligation is one named subtest.
@@ -108,7 +115,7 @@ func complete(t *testing.T, h Harness) Harness {
 	t.Helper()
 	if h.Driver == nil || h.Runtime == nil || h.NewSpec == nil || len(h.Key) == 0 || h.Instance == "" || h.Image == "" ||
 		h.BadBlueprint == nil || h.Forget == nil || h.Unavailable == nil {
-		t.Fatal("the harness is incomplete: only User, Workspace, Processes, Say and Capabilities may be left out")
+		t.Fatal("the harness is incomplete: only User, Workspace, Processes, Say, Echo, Connect and Capabilities may be left out")
 	}
 	if h.Capabilities.Networks && h.Restart == nil {
 		t.Fatal("the harness is incomplete: it declares networks and has no Restart")
@@ -118,6 +125,12 @@ func complete(t *testing.T, h Harness) Harness {
 	}
 	if h.Workspace == "" {
 		h.Workspace = "/workspace"
+	}
+	if h.Echo == nil {
+		h.Echo = python(pythonEcho)
+	}
+	if h.Connect == nil {
+		h.Connect = python(pythonConnect)
 	}
 	if h.Processes == nil {
 		h.Processes = h.processesByExec

@@ -22,6 +22,7 @@ func testSandbox(t *testing.T, h Harness) {
 		{"stage", stageObligations},
 		{"pause", pauseObligations},
 		{"traffic", trafficObligations},
+		{"ports", portObligations},
 		{"ends and starts", restartObligations},
 		{"removed by hand", endObligations}, // last: it takes the sandbox away
 	} {
@@ -119,7 +120,9 @@ func testEnd(t *testing.T, e *environment) {
 	if e.h.Capabilities.Stage {
 		way = staged{e, e.h.Runtime.(provisioner.Stager)}.open(t)
 	}
+	portsEnd := e.portsAtEnd(t)
 	e.remove(ctx, t)
+	portsEnd()
 	if way != nil {
 		wantClass(t, "Deliver after the sandbox went", way.Deliver(ctx, nil), provisioner.NotFound)
 	}

@@ -104,6 +104,6 @@ resource "docker_nonsense" "x" {}
 			return open(t, cfg), newRuntime(t, cfg.EngineHost)
 		},
 		Restart:      func(t *testing.T) provisioner.Runtime { return newRuntime(t, "") },
-		Capabilities: provisionertest.Capabilities{Networks: true, TTY: true, Stage: true, Pause: true, Traffic: true, Marks: true, Kill: runtime.CanKill() == nil, Restart: true, Watch: true},
+		Capabilities: provisionertest.Capabilities{Networks: true, TTY: true, Stage: true, Pause: true, Traffic: true, Marks: true, Kill: runtime.CanKill() == nil, Restart: true, Watch: true, Ports: runtime.CanDial() == nil},
 	}
 }

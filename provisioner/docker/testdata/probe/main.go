@@ -17,6 +17,9 @@
 //	terminals N               open N terminals; prints how many it got before
 //	stop                      say "ready", then stop what an engine starts a command by, as soon as it may: "stopped" and its process id
 //	pipe PATH                 make a named pipe
+//	serve PORT                say "ready", and send back what comes (TCP, 127.0.0.1), until killed
+//	connect PORT              send the input, and print what comes back (TCP, 127.0.0.1)
+//	deaf PORT                 say "ready", and accept nothing (TCP, 127.0.0.1), until killed
 package main
 
 import (
@@ -37,6 +40,12 @@ func main() {
 		return
 	case "bomb":
 		bomb()
+	case "serve":
+		ports(serve, args[0])
+	case "connect":
+		ports(connect, args[0])
+	case "deaf":
+		ports(deaf, args[0])
 	case "pipe":
 		if err := syscall.Mkfifo(args[0], 0o644); err != nil {
 			fmt.Println(err)
