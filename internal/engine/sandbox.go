@@ -119,7 +119,8 @@ func (e *Engine) usable(ctx context.Context, who fleet.Identity, nameOrID string
 		return env, nil, err
 	}
 	if env.Work.Action == fleet.Personalise {
-		return env, nil, notReady(&env)
+		err := notReady(&env)
+		return env, nil, err
 	}
 	if *user == "" && len(env.Users) > 0 {
 		*user = env.Users[0]

@@ -287,12 +287,18 @@ func TestDialToTheDeaf(t *testing.T) {
 	id := e.sandbox()
 	e.background(id, "deaf", "7000")
 	waiting := func(ctx context.Context) error {
+		var open []net.Conn
+		defer func() {
+			for _, c := range open {
+				_ = c.Close()
+			}
+		}()
 		for range 16 { // the kernel accepts the first
 			c, err := e.Dial(ctx, id, 7000)
 			if err != nil {
 				return err
 			}
-			defer c.Close()
+			open = append(open, c)
 		}
 		return errors.New("every connection was accepted")
 	}

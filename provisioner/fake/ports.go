@@ -245,8 +245,9 @@ func (p *process) connectPort(args []string) int {
 	if err != nil {
 		return p.fail("tcp-connect: %v", err)
 	}
-	defer context.AfterFunc(p.ctx, func() { _ = c.Close() })() // never fails
-	defer c.Close()
+	end := func() { _ = c.Close() } // never fails
+	defer context.AfterFunc(p.ctx, end)()
+	defer end()
 	go func() { // whoever is at the other end may answer before it has all
 		if _, err := io.Copy(c, p.stdin); err == nil {
 			_ = c.CloseWrite() // fails once the connection is over
