@@ -39,6 +39,18 @@ func (e *engine) found(id string) provisioner.Found {
 // the sandbox no more.
 func (e *engine) block(id, user string) {
 	e.t.Helper()
+	for range 20 {
+		if e.stopHelper(id, user) {
+			return
+		}
+	}
+	e.t.Fatal("the engine answers for the sandbox: the test proves nothing")
+}
+
+// stopHelper has a helper stopped once, and reports whether the engine waits for it: one that has told the engine that it begins, and
+// has not begun yet, is no longer waited for.
+func (e *engine) stopHelper(id, user string) bool {
+	e.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	e.t.Cleanup(cancel)
 	var said watch
@@ -57,14 +69,15 @@ func (e *engine) block(id, user string) {
 	})
 	tctx, stop := context.WithTimeout(ctx, 2*time.Second)
 	defer stop()
-	_, err := e.api.ContainerInspect(tctx, id)
-	switch {
-	case err != nil:
-	case versions.LessThan(e.api.ClientVersion(), "1.42"): // Docker 20.10
-		e.t.Fatal("the engine answers for the sandbox: the test proves nothing")
-	default: // a newer one keeps no lock while its helper starts
-		e.t.Log("this engine answers for a sandbox in which its helper is stopped")
+	if _, err := e.api.ContainerInspect(tctx, id); err != nil {
+		return true
 	}
+	if versions.LessThan(e.api.ClientVersion(), "1.42") { // Docker 20.10
+		return false
+	}
+	// A newer one keeps no lock while its helper starts.
+	e.t.Log("this engine answers for a sandbox in which its helper is stopped")
+	return true
 }
 
 // TestPromiseAlwaysRemovable: whatever a process inside does to the engine's helpers, root's or not, the sandbox is removed.
