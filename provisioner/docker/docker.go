@@ -70,8 +70,8 @@ type Runtime struct {
 	place    string // see readerLabel
 	process  string
 	raised   raised
-	lifted   sync.Map // the ids of sandboxes whose weight is raised now
-	lowered  sync.Once
+	lifted   sync.Map  // the ids of sandboxes whose weight is raised now
+	lowered  sync.Once // of lowerLeft
 	sizes    sizes
 	mains    mains
 

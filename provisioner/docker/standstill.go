@@ -114,7 +114,8 @@ func ownGroup(at string) string {
 	return at
 }
 
-// releaseLeft lets sandboxes go on that a process of this installation held still when it was killed, and puts their bounds back.
+// releaseLeft lets sandboxes go on that a process of this installation held still when it was killed, and puts their bounds back; once
+// in a process their weights, too.
 func (r *Runtime) releaseLeft() {
 	if !r.net.local || os.Geteuid() != 0 {
 		return
