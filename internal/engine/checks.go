@@ -15,13 +15,17 @@ import (
 // A prober looks at what doctor and readyz tell: whoever asks reads what it found last, and makes nobody do anything. A request costs
 // as little whether it is one or a thousand.
 const (
-	// checkEvery is the time between two rounds of looks, costlyEvery between two looks at what takes a while to find out, and
-	// checkRest the least time between two rounds that something asked for.
+	// checkEvery is the time between two rounds of looks while somebody asks, costlyEvery between two looks at what takes a
+	// while to find out, and checkRest the least time between two rounds that a change asked for.
 	checkEvery, costlyEvery, checkRest = 5 * time.Second, time.Minute, time.Second
+	// unaskedFor is how long after the last question a daemon makes only every unaskedRounds-th round: looks cost most of what
+	// an idle daemon does. The first question begins a round.
+	unaskedFor, unaskedRounds = time.Minute, 6
 	// checkTimeout bounds each look. A runtime says after 5 s itself what it is that does not answer.
 	checkTimeout = 6 * time.Second
-	// oldFinding is how much older than its turn a finding is not believed any more.
-	oldFinding = 30 * time.Second
+	// oldFinding is how much older than its turn a finding is not believed any more. It is more than the rest between two
+	// rounds while nobody asks.
+	oldFinding = time.Minute
 )
 
 // Check is one finding about what the daemon needs.
@@ -63,6 +67,27 @@ type finding struct {
 type findings struct {
 	mu  sync.Mutex
 	all []finding
+	// asked is when somebody last asked, round when the last round began, both since boot.
+	asked, round time.Duration
+}
+
+// question notes that somebody asks, and reports whether a round is due for that.
+func (f *findings) question(now, every time.Duration) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = now
+	return now-f.round >= every
+}
+
+// next notes that a round begins, and gives the time to the next one.
+func (f *findings) next(now, every time.Duration) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.round = now
+	if now-f.asked >= unaskedFor {
+		return unaskedRounds * every
+	}
+	return every
 }
 
 // begin begins a look, unless one is under way or it is not its turn.
@@ -146,8 +171,11 @@ func known(name string, ask func(context.Context) Check) asked {
 }
 
 // Checks gives what is known of everything that the daemon needs to make environments: what its prober found last, with its age. It
-// asks neither an engine nor the database, and has no effect.
+// asks neither an engine nor the database; all that it does is to keep the prober at its usual pace.
 func (e *Engine) Checks(ctx context.Context) []Check {
+	if e.findings.question(sinceBoot(), e.cfg.CheckEvery) {
+		nudge(e.checkNudge)
+	}
 	var all []Check
 	for i, a := range e.asked {
 		if a.every == 0 {
@@ -168,12 +196,13 @@ func (e *Engine) checkLoop(ctx context.Context) {
 			return checkEvery
 		}
 		round = sinceBoot()
+		wait := e.findings.next(round, e.cfg.CheckEvery)
 		for i, a := range e.asked {
 			if e.findings.begin(i, a, round) {
 				e.aside(&e.background, "the check of "+a.name, func() { e.lookAtOne(ctx, i, a) })
 			}
 		}
-		return e.cfg.CheckEvery
+		return wait
 	})
 }
 

@@ -50,3 +50,29 @@ func TestCostlyLooksAreSeldom(t *testing.T) {
 		}
 	}
 }
+
+// TestRoundsRestWhileNobodyAsks: an idle daemon looks seldom, the first question begins a round, and further ones none before its turn.
+func TestRoundsRestWhileNobodyAsks(t *testing.T) {
+	var f findings
+	at := time.Hour
+	rest := unaskedRounds * checkEvery
+	if got := f.next(at, checkEvery); got != rest {
+		t.Errorf("unasked, the next round begins after %s, want %s", got, rest)
+	}
+	if f.question(at+time.Second, checkEvery) {
+		t.Error("a question begins a round though one began a second ago")
+	}
+	at += rest
+	f.next(at, checkEvery)
+	if !f.question(at+checkEvery, checkEvery) {
+		t.Error("a question does not begin a round though the last one is as old as one may be")
+	}
+	for passed, want := range map[time.Duration]time.Duration{0: checkEvery, unaskedFor - 1: checkEvery, unaskedFor: rest} {
+		if got := f.next(at+checkEvery+passed, checkEvery); got != want {
+			t.Errorf("%s after a question the next round begins after %s, want %s", passed, got, want)
+		}
+	}
+	if rest >= oldFinding {
+		t.Errorf("a finding is not believed after %s, and rounds rest for %s", oldFinding, rest)
+	}
+}

@@ -58,10 +58,10 @@ func stuckHint(p fleet.Pool, st plan.Stuck) string {
 
 // checkRollovers adds to the check of pools that one is stuck.
 func (e *Engine) checkRollovers(ctx context.Context, pools []resolved, check Check) Check {
-	envs, err := e.store.Live(ctx)
 	var stuck map[string]plan.Stuck
+	warm, err := e.rows.those(ctx, func(env *fleet.Environment) bool { return env.State == fleet.Warm })
 	if err == nil {
-		stuck, err = e.stuckPools(ctx, pools, envs)
+		stuck, err = e.stuckPools(ctx, pools, warm)
 	}
 	if err != nil {
 		check.Status, check.Message, check.Hint = Warning, "the pools' members cannot be read: "+err.Error(), "see the check of the store"
