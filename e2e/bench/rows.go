@@ -247,6 +247,9 @@ func (b *bench) list(ctx context.Context) error {
 	return nil
 }
 
+// idleAfter is how long daemons rest before they are called idle: longer than the time between two sweeps.
+const idleAfter = 35 * time.Second
+
 // idle measures what daemons take while nobody asks them for anything.
 func (b *bench) idle(ctx context.Context) error {
 	real, err := b.warm(ctx)
@@ -257,7 +260,14 @@ func (b *bench) idle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.say("idle for %s", b.idleFor)
+	// What was made just now is swept once and read whole once, which is not idle.
+	rest := min(b.idleFor, idleAfter)
+	b.say("resting for %s, then idle for %s", rest, b.idleFor)
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(rest):
+	}
 	began := time.Now()
 	before, err := usageOf(real.cmd.Process.Pid)
 	if err != nil {
