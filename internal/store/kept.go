@@ -12,7 +12,7 @@ import (
 
 const (
 	// keptReads is how many reads may follow one of all rows before all are read again, whatever was told.
-	keptReads = 100
+	keptReads = 1000
 	// mostChanged is how many changed rows are read one by one; of more, all are read.
 	mostChanged = 1000
 	// keptPage is how many rows one statement reads.
