@@ -11,9 +11,9 @@ var ofRecord = []mutation{
 	},
 	{
 		name: "a wrong database: it is migrated before its key is asked (PostgreSQL)",
-		file: "internal/store/postgres.go",
-		old:  "s.ask(ctx, db, postgresTables, checks)",
-		new:  "s.ask(ctx, db, postgresTables, nil)",
+		file: "internal/store/dialect/postgres.go",
+		old:  "ask(ctx, d, db, PostgresTables)",
+		new:  "error(nil)",
 		pkg:  "./cmd/bothyd", run: "^TestWrongDatabaseIsNotMigrated$/^PostgreSQL$",
 	},
 	{
@@ -89,7 +89,7 @@ var ofRecord = []mutation{
 	{
 		name: "a second process of one identity let in",
 		file: "internal/store/hosts.go",
-		old:  "s.pg == nil && worker != by && fleet.DaemonOf(worker)",
+		old:  "!s.db.Shared() && worker != by && fleet.DaemonOf(worker)",
 		new:  "worker != by && fleet.DaemonOf(worker)",
 		pkg:  "./internal/store", run: "^TestPostgres$/^(Hosts|Lead)$",
 	},
@@ -109,7 +109,7 @@ var ofRecord = []mutation{
 	},
 	{
 		name: "SKIP LOCKED: workers wait for each other's rows",
-		file: "internal/store/dialect.go",
+		file: "internal/store/dialect/postgres.go",
 		old:  `" FOR NO KEY UPDATE SKIP LOCKED"`,
 		new:  `" FOR NO KEY UPDATE"`,
 		pkg:  "./internal/store", run: "^TestPostgresTakeWorkDoesNotWait$|^TestPostgres$/^Work$",
@@ -117,7 +117,7 @@ var ofRecord = []mutation{
 	{
 		name: "the claim's lock: two may find the same warm row",
 		file: "internal/store/claim.go",
-		old:  "findWarm+s.skipLocked()",
+		old:  "findWarm+s.db.SkipLocked",
 		new:  "findWarm",
 		pkg:  "./internal/store", run: "^TestPostgresDaemons$/claimant",
 	},
@@ -139,7 +139,7 @@ var ofRecord = []mutation{
 		name: "a lost answer to a commit: what may have been kept is done again",
 		file: "internal/store/together.go",
 		old:  "return slices.Repeat([]error{err}, len(all))",
-		new:  "return slices.Repeat([]error{errAlone}, len(all))",
+		new:  "return slices.Repeat([]error{sqlkit.ErrAlone}, len(all))",
 		pkg:  "./internal/store", run: "^TestCommitReplyLostTogether$",
 	},
 	{

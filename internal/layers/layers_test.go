@@ -61,7 +61,9 @@ var rooms = []room{
 	{name: "provisioner/fake", may: []string{"provisioner"}, stdlib: true, why: "the fake stands for every driver, so it leans on none"},
 	{name: "provisioner/provisionertest", may: []string{"provisioner"}, reach: append([]string{module + "/internal"}, append(dockerSDK, awsSDK...)...), why: "one suite serves every driver, so it leans on none"},
 
-	{name: "internal/store", may: []string{"internal/fleet", "internal/failpoint", "internal/ledger"}, reach: append(dockerSDK, awsSDK...), why: "the store records; deciding and acting are elsewhere"},
+	{name: "internal/store", may: []string{"internal/fleet", "internal/failpoint", "internal/ledger", "internal/store/sqlkit", "internal/store/dialect"}, reach: append(dockerSDK, awsSDK...), why: "the store records; deciding and acting are elsewhere"},
+	{name: "internal/store/sqlkit", may: nowhere, reach: append(dockerSDK, awsSDK...), why: "transactions and columns are the same whatever is kept: no word of the domain"},
+	{name: "internal/store/dialect", may: []string{"internal/fleet", "internal/store/sqlkit", "internal/store/migrations"}, reach: append(dockerSDK, awsSDK...), why: "what a database is like does not depend on what is kept in it"},
 	{name: "internal/engine", may: []string{"internal/fleet", "internal/plan", "internal/quota", "internal/ledger", "internal/receipt", "internal/store", "provisioner"}, reach: append(dockerSDK, awsSDK...), why: "the engine acts through contracts; cmd says which drivers stand behind them"},
 
 	{name: "internal/files", may: []string{"internal/config", "internal/fleet", "internal/strictyaml"}, why: "a reader of files knows what they say, and nobody who acts on it"},
@@ -109,6 +111,8 @@ func TestAPlantedBreachIsSeen(t *testing.T) {
 		{"a driver that nobody listed imports internal", "provisioner/pods", []string{module + "/internal/fleet"}, "imports internal/fleet"},
 		{"the engine names a driver that nobody listed", "internal/engine", []string{module + "/provisioner/pods"}, "imports provisioner/pods"},
 		{"Docker's SDK through another package", "internal/engine", []string{"example.com/wraps-docker"}, "internal/engine -> example.com/wraps-docker -> github.com/docker/docker/client"},
+		{"the kit of transactions learns a word of the domain", "internal/store/sqlkit", []string{module + "/internal/fleet"}, "imports internal/fleet"},
+		{"the dialect asks the store", "internal/store/dialect", []string{module + "/internal/store"}, "imports internal/store"},
 		{"api touches the store", "internal/api", []string{module + "/internal/store"}, "imports internal/store"},
 		{"the command line takes the whole api", "internal/cli/up", []string{module + "/internal/api"}, "imports internal/api"},
 		{"a room of no rule of its own names a driver", "internal/web", []string{module + "/provisioner/fake"}, "imports provisioner/fake"},

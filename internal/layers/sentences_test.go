@@ -28,7 +28,7 @@ var readers = []reader{
 	{"internal/engine/evidence.go:seenOf", "hands what was recorded before events had data (migration 17) to seenBefore"},
 	{"internal/engine/seenbefore.go:seenBefore", "reads what was recorded before events had data (migration 17)"},
 	{"internal/strictyaml/parse.go:syntax", "lays out: the first line of what the YAML parser says"},
-	{"internal/store/errors.go:uniqueViolation", "SQLite names a broken index only in its text"},
+	{"internal/store/dialect/fault.go:UniqueViolation", "SQLite names a broken index only in its text"},
 	{"provisioner/docker/*", "the engine and the tools in a sandbox have no codes for what matters; no other room reads their words"},
 	{"provisioner/terraform/*", "Terraform and its providers have no codes; what they say is classed here and nowhere else"},
 }

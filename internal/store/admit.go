@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store/dialect"
 )
 
 // Admission is a request that was granted: a new row, and what to record of it.
@@ -59,7 +60,7 @@ func (s *Store) Admit(ctx context.Context, a Admission) (Admitted, error) {
 	for try := 1; ; try++ {
 		got, err := s.admit(ctx, a)
 		// Somebody on another connection may have been first with the key: what they wrote is then the answer.
-		if _, raced := uniqueViolation(err); raced && a.Env.IdempotencyKey != "" && try < admitTries {
+		if _, raced := dialect.UniqueViolation(err); raced && a.Env.IdempotencyKey != "" && try < admitTries {
 			continue
 		}
 		return got, err
@@ -68,7 +69,7 @@ func (s *Store) Admit(ctx context.Context, a Admission) (Admitted, error) {
 
 func (s *Store) admit(ctx context.Context, a Admission) (Admitted, error) {
 	asking := &admitting{a: a}
-	err := s.writes.do(ctx, &writing{admit: asking}, func() error {
+	err := s.together(ctx, &writing{admit: asking}, func() error {
 		return s.inTx(ctx, doingAdmit, func(tx *txn) error {
 			if err := s.judge(ctx, tx, asking); err != nil || asking.got.Existed {
 				return err
@@ -192,7 +193,7 @@ func (s *Store) asked(ctx context.Context, tx *txn, a Admission) (fleet.Environm
 
 // nameTaken puts into words that a live environment of the tenant has the name already; other errors pass.
 func nameTaken(err error, name string) error {
-	if index, ok := uniqueViolation(err); !ok || index != "environments_live_name" {
+	if index, ok := dialect.UniqueViolation(err); !ok || index != "environments_live_name" {
 		return err
 	}
 	taken := &fleet.Error{

@@ -78,7 +78,7 @@ func writeRows(ctx context.Context, tx *txn, all []*alteration) error {
 		}
 	}
 	if len(all) > 1 {
-		if err := tx.execRows(ctx, rows, updateEnvs); err != nil {
+		if err := tx.ExecRows(ctx, rows, updateEnvs); err != nil {
 			return err
 		}
 	}

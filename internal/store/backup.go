@@ -15,7 +15,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store/dialect"
 	"github.com/bothy-env/bothy/internal/store/migrations"
+	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
 // Backup writes a copy of the database that dsn names, as it is at one moment, into a new file, and gives how far its records are in
@@ -42,18 +44,18 @@ func Restorable(ctx context.Context, dsn, file string, checks ...Check) error {
 	if err := postgresTool(ctx, dsn, "pg_restore", "--file="+os.DevNull, file); err != nil {
 		return err
 	}
-	return withPostgres(ctx, dsn, func(s *Store, db *sql.DB) error {
-		if err := s.ask(ctx, db, postgresTables, checks); err != nil {
+	return withPostgres(ctx, dsn, func(d *dialect.DB, db *sql.DB) error {
+		if err := lookAt(ctx, d, db, dialect.PostgresTables, checks); err != nil {
 			return err
 		}
 		var daemons int
 		err := db.QueryRowContext(ctx, `SELECT COUNT(DISTINCT application_name) FROM pg_stat_activity
-			WHERE datname = current_database() AND application_name LIKE $1`, processPrefix+"%").Scan(&daemons)
+			WHERE datname = current_database() AND application_name LIKE $1`, dialect.ProcessPrefix+"%").Scan(&daemons)
 		if err != nil {
-			return s.fault(ctx, "look who uses the database", err)
+			return d.Fault(ctx, "look who uses the database", err)
 		}
 		if daemons > 0 {
-			return fleet.Errorf(fleet.CodeConflict, "cannot restore the database %s: %d running bothyd use it", s.where, daemons).WithHint("stop them first")
+			return fleet.Errorf(fleet.CodeConflict, "cannot restore the database %s: %d running bothyd use it", d.Where, daemons).WithHint("stop them first")
 		}
 		return nil
 	})
@@ -77,26 +79,26 @@ func Restore(ctx context.Context, dsn, file string) error {
 
 // backupSQLite copies by SQLite's own means: a copy of the file alone would lack what is in the log beside it.
 func backupSQLite(ctx context.Context, path, file string) (err error) {
-	db, err := readOnly(path)
+	db, err := dialect.ReadOnly(path)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	s := &Store{where: path}
+	d := &dialect.DB{Where: path}
 	if _, err := db.ExecContext(ctx, "VACUUM INTO $1", file); err != nil {
-		return s.fault(ctx, "back up store", err)
+		return d.Fault(ctx, "back up store", err)
 	}
 	return os.Chmod(file, 0o600)
 }
 
 // MarksOf gives how far the records of a copy of a SQLite database are.
 func MarksOf(ctx context.Context, file string) (events, receipts int64, err error) {
-	db, err := connect(file, 1, "_pragma", "query_only(1)")
+	db, err := dialect.OfCopy(file)
 	if err != nil {
 		return 0, 0, err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	s := &Store{where: file, read: db}
+	defer func() { err = errors.Join(err, db.Read.Close()) }()
+	s := &Store{db: db}
 	if err := s.Check(ctx); err != nil {
 		return 0, 0, err
 	}
@@ -105,18 +107,18 @@ func MarksOf(ctx context.Context, file string) (events, receipts int64, err erro
 
 // backupPostgres has pg_dump copy what a transaction of its own sees, so that the marks are those of the copy.
 func backupPostgres(ctx context.Context, dsn, file string) (events, receipts int64, err error) {
-	err = withPostgres(ctx, dsn, func(s *Store, db *sql.DB) error {
+	err = withPostgres(ctx, dsn, func(d *dialect.DB, db *sql.DB) error {
 		tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
 		if err != nil {
-			return s.fault(ctx, "back up store", err)
+			return d.Fault(ctx, "back up store", err)
 		}
 		defer func() { _ = tx.Rollback() }() // it has only read
 		var snapshot string
 		if err := tx.QueryRowContext(ctx, "SELECT pg_export_snapshot()").Scan(&snapshot); err != nil {
-			return s.fault(ctx, "back up store", err)
+			return d.Fault(ctx, "back up store", err)
 		}
 		if err := tx.QueryRowContext(ctx, readMarks).Scan(&events, &receipts); err != nil {
-			return s.fault(ctx, "back up store", err)
+			return d.Fault(ctx, "back up store", err)
 		}
 		return postgresTool(ctx, dsn, "pg_dump", "--format=custom", "--no-owner", "--snapshot="+snapshot, "--file="+file)
 	})
@@ -129,16 +131,16 @@ func backupPostgres(ctx context.Context, dsn, file string) (events, receipts int
 // restorePostgres replaces what is there. pg_restore leaves tables that the copy does not know, as those of a newer schema: the next
 // start would find them there and could not make them.
 func restorePostgres(ctx context.Context, dsn, file string) error {
-	return withPostgres(ctx, dsn, func(s *Store, db *sql.DB) error {
-		before, err := s.tables(ctx, db)
+	return withPostgres(ctx, dsn, func(d *dialect.DB, db *sql.DB) error {
+		before, err := tables(ctx, d, db)
 		if err != nil {
 			return err
 		}
-		err = postgresTool(ctx, dsn, "pg_restore", "--clean", "--if-exists", "--no-owner", "--single-transaction", "--dbname="+s.pg.config.Database, file)
+		err = postgresTool(ctx, dsn, "pg_restore", "--clean", "--if-exists", "--no-owner", "--single-transaction", "--dbname="+d.Config().Database, file)
 		if err != nil {
 			return err
 		}
-		after, err := s.tables(ctx, db)
+		after, err := tables(ctx, d, db)
 		if err != nil {
 			return err
 		}
@@ -147,7 +149,7 @@ func restorePostgres(ctx context.Context, dsn, file string) error {
 				continue // it was made anew
 			}
 			if _, err := db.ExecContext(ctx, "DROP TABLE "+pgx.Identifier{name}.Sanitize()); err != nil {
-				return s.fault(ctx, "remove the table "+name+", which the backup does not know", err)
+				return d.Fault(ctx, "remove the table "+name+", which the backup does not know", err)
 			}
 		}
 		return nil
@@ -155,7 +157,7 @@ func restorePostgres(ctx context.Context, dsn, file string) error {
 }
 
 // tables gives bothy's tables that there are, with their ids.
-func (s *Store) tables(ctx context.Context, db *sql.DB) (map[string]int64, error) {
+func tables(ctx context.Context, d *dialect.DB, db *sql.DB) (map[string]int64, error) {
 	known, err := migrations.Tables()
 	if err != nil {
 		return nil, err
@@ -163,36 +165,36 @@ func (s *Store) tables(ctx context.Context, db *sql.DB) (map[string]int64, error
 	rows, err := db.QueryContext(ctx, `SELECT relname, oid::bigint FROM pg_class
 		WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace AND relname = ANY($1)`, known)
 	if err != nil {
-		return nil, s.fault(ctx, "list tables", err)
+		return nil, d.Fault(ctx, "list tables", err)
 	}
 	there := map[string]int64{}
-	_, err = collect(rows, func(row scanner) (none struct{}, err error) {
+	_, err = sqlkit.Collect(rows, func(row sqlkit.Scanner) (none struct{}, err error) {
 		var name string
 		var id int64
 		err = row.Scan(&name, &id)
 		there[name] = id
 		return none, err
 	})
-	return there, s.fault(ctx, "list tables", err)
+	return there, d.Fault(ctx, "list tables", err)
 }
 
 // withPostgres calls fn with a few connections without limits to a database that is not opened as a store.
-func withPostgres(ctx context.Context, dsn string, fn func(s *Store, db *sql.DB) error) (err error) {
-	s, err := newPostgres(dsn)
+func withPostgres(ctx context.Context, dsn string, fn func(d *dialect.DB, db *sql.DB) error) (err error) {
+	d, err := dialect.NewPostgres(dsn)
 	if err != nil {
 		return err
 	}
-	db := s.pg.pool(2, forMigrating)
+	db := d.Unbounded()
 	defer func() { err = errors.Join(err, db.Close()) }()
 	if err := db.PingContext(ctx); err != nil {
-		return s.fault(ctx, "open store", err)
+		return d.Fault(ctx, "open store", err)
 	}
-	return fn(s, db)
+	return fn(d, db)
 }
 
 // postgresTool runs a program of PostgreSQL's. The address is given in its environment, as others can read command lines.
 func postgresTool(ctx context.Context, dsn, program string, args ...string) error {
-	s, err := newPostgres(dsn)
+	d, err := dialect.NewPostgres(dsn)
 	if err != nil {
 		return err
 	}
@@ -201,7 +203,7 @@ func postgresTool(ctx context.Context, dsn, program string, args ...string) erro
 		return fleet.Errorf(fleet.CodeUnavailable, "%s is not there", program).
 			WithHint("install PostgreSQL's client programs, or back the database up by its server's own means, together with the key of the state directory")
 	}
-	config := s.pg.config
+	config := d.Config()
 	cmd := exec.CommandContext(ctx, path, append(args, "--no-password")...) //nolint:gosec // the programs and their arguments are named above
 	cmd.Env = append(os.Environ(), "PGHOST="+config.Host, "PGPORT="+strconv.Itoa(int(config.Port)), "PGUSER="+config.User,
 		"PGPASSWORD="+config.Password, "PGDATABASE="+config.Database)
@@ -220,7 +222,7 @@ var toolVariables = map[string]string{
 
 // toolSettings gives what an address says of how to connect, as the environment of PostgreSQL's programs.
 func toolSettings(dsn string) []string {
-	settings := []string{"PGCONNECT_TIMEOUT=" + strconv.Itoa(int(connectTimeout.Seconds()))}
+	settings := []string{"PGCONNECT_TIMEOUT=" + strconv.Itoa(int(dialect.ConnectTimeout.Seconds()))}
 	u, err := url.Parse(dsn)
 	if err != nil {
 		return settings // newPostgres has refused it

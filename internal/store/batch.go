@@ -7,6 +7,7 @@ import (
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
+	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
 // batch collects what one transaction adds to the records that all transactions share. flush writes it
@@ -58,7 +59,7 @@ func (b *batch) flush(ctx context.Context, tx *txn) error {
 	if err != nil {
 		return err
 	}
-	var all []statement
+	var all []sqlkit.Statement
 	for _, part := range []struct {
 		rows [][]any
 		text func(source string) string
@@ -67,7 +68,7 @@ func (b *batch) flush(ctx context.Context, tx *txn) error {
 		{b.counterRows(), takeNumbers},
 		{entryRows(b.entries), insertEntries}, {events, insertEvents},
 	} {
-		statements, err := tx.forRows(part.rows, part.text)
+		statements, err := tx.ForRows(part.rows, part.text)
 		if err != nil {
 			return err
 		}
@@ -77,9 +78,9 @@ func (b *batch) flush(ctx context.Context, tx *txn) error {
 		tx.told = append(tx.told, e.EnvironmentID)
 	}
 	if len(b.events) > 0 {
-		all = append(all, statement{text: "SELECT value FROM counters WHERE name = '" + eventsCounter + "'", into: []any{&tx.events}})
+		all = append(all, sqlkit.Statement{Text: "SELECT value FROM counters WHERE name = '" + eventsCounter + "'", Into: []any{&tx.events}})
 	}
-	if err := tx.execAll(ctx, all); err != nil {
+	if err := tx.ExecAll(ctx, all); err != nil {
 		return err
 	}
 	for _, r := range b.receipts {

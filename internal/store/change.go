@@ -10,6 +10,8 @@ import (
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
+	"github.com/bothy-env/bothy/internal/store/dialect"
+	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
 // Expect is what a writer believes of a row. 0 means any.
@@ -49,7 +51,7 @@ func (s *Store) Change(
 	ctx context.Context, id string, expect Expect, change func(*fleet.Environment) (Writes, error),
 ) (fleet.Environment, error) {
 	c := &changing{id: id, expect: expect, change: change}
-	err := s.writes.do(ctx, &writing{change: c}, func() error {
+	err := s.together(ctx, &writing{change: c}, func() error {
 		return s.inTx(ctx, doingChange, func(tx *txn) error { return s.changeOne(ctx, tx, c) })
 	})
 	if err != nil {
@@ -101,7 +103,7 @@ func (c *changing) consider(before fleet.Environment) error {
 	env := before
 	writes, err := c.change(&env)
 	if err != nil {
-		return passed{err}
+		return dialect.Passed{Err: err}
 	}
 	env.Revision = before.Revision
 	values, err := valuesOf(&env)
@@ -118,7 +120,7 @@ func (c *changing) consider(before fleet.Environment) error {
 
 // expected reads a row for writing and checks that it is the one the writer knows.
 func (s *Store) expected(ctx context.Context, tx *txn, id string, expect Expect) (fleet.Environment, error) {
-	env, err := scanEnv(tx.QueryRowContext(ctx, selectEnvs+"WHERE id = $1"+s.forUpdate(), id))
+	env, err := scanEnv(tx.QueryRowContext(ctx, selectEnvs+"WHERE id = $1"+s.db.ForUpdate, id))
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		err = notFound(id)
@@ -138,11 +140,11 @@ func (s *Store) rowsToChange(ctx context.Context, tx *txn, ids map[string]bool) 
 	for len(wanted)&(len(wanted)-1) != 0 {
 		wanted = append(wanted, wanted[0]) // to a power of two: there are few texts to prepare
 	}
-	rows, err := tx.QueryContext(ctx, selectEnvs+"WHERE id IN ("+placeholders(1, len(wanted))+") ORDER BY id"+s.skipLocked(), list(wanted)...)
+	rows, err := tx.QueryContext(ctx, selectEnvs+"WHERE id IN ("+sqlkit.Placeholders(1, len(wanted))+") ORDER BY id"+s.db.SkipLocked, list(wanted)...)
 	if err != nil {
 		return nil, err
 	}
-	envs, err := collect(rows, envScanner())
+	envs, err := sqlkit.Collect(rows, envScanner())
 	found := map[string]fleet.Environment{}
 	for _, env := range envs {
 		found[env.ID] = env

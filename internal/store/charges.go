@@ -11,6 +11,7 @@ import (
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
+	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
 // ChargeFilter selects what time has cost. Empty fields select all.
@@ -37,19 +38,19 @@ type Charges struct {
 // entries are pruned, environments are not told apart.
 func (s *Store) Charges(ctx context.Context, f ChargeFilter) (c Charges, err error) {
 	// All is read as it is at one moment: between two, an entry may be booked, summed or pruned.
-	tx, err := s.read.BeginTx(ctx, s.snapshotOptions())
+	tx, err := s.db.Read.BeginTx(ctx, s.snapshotOptions())
 	if err != nil {
-		return c, s.fault(ctx, "read charges", err)
+		return c, s.db.Fault(ctx, "read charges", err)
 	}
 	defer func() { _ = tx.Rollback() }() // it has only read
 	r := chargeReader{ctx: ctx, tx: tx, f: f}
 	c, err = r.read()
-	return c, s.fault(ctx, "read charges", err)
+	return c, s.db.Fault(ctx, "read charges", err)
 }
 
 // snapshotOptions are of a transaction that reads all as it is at one moment. SQLite's do by themselves.
 func (s *Store) snapshotOptions() *sql.TxOptions {
-	if s.pg == nil {
+	if !s.db.Shared() {
 		return &sql.TxOptions{ReadOnly: true}
 	}
 	return &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead}
@@ -90,13 +91,13 @@ func (r *chargeReader) window() (since, until time.Time) {
 	since, until = r.f.Since, r.f.Until
 	r.until = math.MaxInt64
 	if !since.IsZero() {
-		if r.since = micros(since); r.since < r.pruned && r.since%day != 0 {
+		if r.since = sqlkit.Micros(since); r.since < r.pruned && r.since%day != 0 {
 			r.since -= r.since % day
 			since = time.UnixMicro(r.since).UTC()
 		}
 	}
 	if !until.IsZero() {
-		if r.until = micros(until); r.until < r.pruned && r.until%day != 0 {
+		if r.until = sqlkit.Micros(until); r.until < r.pruned && r.until%day != 0 {
 			r.until += day - r.until%day
 			until = time.UnixMicro(r.until).UTC()
 		}
@@ -113,7 +114,7 @@ func (r *chargeReader) live() ([]fleet.Environment, error) {
 	if err != nil {
 		return nil, err
 	}
-	return collect(rows, envScanner())
+	return sqlkit.Collect(rows, envScanner())
 }
 
 // toldApart are the columns of sums that a group is made of.
@@ -170,7 +171,7 @@ func (r *chargeReader) add(columns []string, from, sums string, where *condition
 	if err != nil {
 		return nil, err
 	}
-	return collect(rows, func(row scanner) (t ledger.Total, err error) {
+	return sqlkit.Collect(rows, func(row sqlkit.Scanner) (t ledger.Total, err error) {
 		var number, largest int64
 		places := map[string]any{
 			"day": &number, "tenant": &t.Tenant, "team": &t.Team, "owner": &t.Owner, "project": &t.Project, "pull_request": &t.PullRequest,
@@ -302,5 +303,5 @@ func (r *chargeReader) selected(condition string, args ...any) ([]ledger.Entry, 
 	if err != nil {
 		return nil, fmt.Errorf("read entries: %w", err)
 	}
-	return collect(rows, scanEntry)
+	return sqlkit.Collect(rows, scanEntry)
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store/dialect"
+	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
 // findWarm passes over what stands on a host that is down: whoever got it would wait in vain. It reads whole rows, so that it locks what it gives: on PostgreSQL it passes over
@@ -26,11 +28,11 @@ func (s *Store) claim(ctx context.Context, tx *txn, b *batch, all []*admitting, 
 	var claims []*alteration
 	var claimed []*admitting
 	for _, key := range slices.Sorted(maps.Keys(asking)) {
-		rows, err := tx.QueryContext(ctx, findWarm+s.skipLocked(), key, len(asking[key]))
+		rows, err := tx.QueryContext(ctx, findWarm+s.db.SkipLocked, key, len(asking[key]))
 		if err != nil {
 			return err
 		}
-		warm, err := collect(rows, envScanner())
+		warm, err := sqlkit.Collect(rows, envScanner())
 		if err != nil {
 			return err
 		}
@@ -67,7 +69,7 @@ func (a *Admission) take(warm fleet.Environment) (*alteration, error) {
 	env := warm
 	writes, err := a.Take(&env)
 	if err != nil {
-		return nil, passed{err}
+		return nil, dialect.Passed{Err: err}
 	}
 	if env.State != fleet.Leased {
 		return nil, fleet.Errorf(fleet.CodeInternal, "claim environment %s: it was left %s", warm.ID, env.State)
@@ -129,7 +131,7 @@ func takeAway(
 	env := bad
 	writes, err := strip(&env)
 	if err != nil {
-		return passed{err}
+		return dialect.Passed{Err: err}
 	}
 	withdrawn := env.State == fleet.Leased && env.Doubted && env.Work.Action == fleet.None // whoever has it is not known
 	if env.State != fleet.Destroying && !withdrawn || env.Name != bad.ID || env.Tenant+env.Team+env.Owner+env.IdempotencyKey != "" {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
+	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
 // EntryFilter selects cost entries. Empty fields select all.
@@ -28,13 +29,13 @@ const entryMoment = "(CASE WHEN until_at > 0 THEN until_at ELSE at END)"
 
 func entryFields(e *ledger.Entry) []any {
 	return []any{
-		&e.Seq, timeField{&e.At}, &e.EnvironmentID, &e.Tenant, &e.Team, &e.Owner, &e.Project, &e.PullRequest,
-		&e.Pool, &e.Blueprint, &e.Size, &e.Host, &e.Debit, &e.Credit, timeField{&e.From}, timeField{&e.Until},
+		&e.Seq, sqlkit.Time(&e.At), &e.EnvironmentID, &e.Tenant, &e.Team, &e.Owner, &e.Project, &e.PullRequest,
+		&e.Pool, &e.Blueprint, &e.Size, &e.Host, &e.Debit, &e.Credit, sqlkit.Time(&e.From), sqlkit.Time(&e.Until),
 		&e.RateMicros, &e.AmountMicros, &e.Currency,
 	}
 }
 
-func scanEntry(row scanner) (e ledger.Entry, err error) {
+func scanEntry(row sqlkit.Scanner) (e ledger.Entry, err error) {
 	err = row.Scan(entryFields(&e)...)
 	return e, err
 }
@@ -58,22 +59,22 @@ func (s *Store) EntriesBy(ctx context.Context, f EntryFilter) ([]ledger.Entry, e
 		where.add("tenant = ?", f.Tenant)
 	}
 	if !f.Since.IsZero() {
-		where.add(entryMoment+" >= ?", micros(f.Since))
+		where.add(entryMoment+" >= ?", sqlkit.Micros(f.Since))
 	}
 	if !f.Until.IsZero() {
-		where.add(entryMoment+" < ?", micros(f.Until))
+		where.add(entryMoment+" < ?", sqlkit.Micros(f.Until))
 	}
 	query := "SELECT " + entryColumns + " FROM entries " + where.text() + " ORDER BY seq"
 	if f.Limit > 0 {
 		where.args = append(where.args, f.Limit)
-		query += " LIMIT " + placeholders(len(where.args), 1)
+		query += " LIMIT " + sqlkit.Placeholders(len(where.args), 1)
 	}
-	rows, err := s.read.QueryContext(ctx, query, where.args...)
+	rows, err := s.db.Read.QueryContext(ctx, query, where.args...)
 	if err != nil {
-		return nil, s.fault(ctx, "read entries", err)
+		return nil, s.db.Fault(ctx, "read entries", err)
 	}
-	entries, err := collect(rows, scanEntry)
-	return entries, s.fault(ctx, "read entries", err)
+	entries, err := sqlkit.Collect(rows, scanEntry)
+	return entries, s.db.Fault(ctx, "read entries", err)
 }
 
 // entryRows gives entries, each with its place for its number.
@@ -92,23 +93,23 @@ const keptEstimates = 200
 func keepEstimate(ctx context.Context, tx *txn, env *fleet.Environment, off time.Duration) error {
 	const write = `INSERT INTO estimates (environment_id, at, off_nanos) VALUES ($1, $2, $3)
 		ON CONFLICT (environment_id) DO UPDATE SET at = excluded.at, off_nanos = excluded.off_nanos`
-	_, err := tx.ExecContext(ctx, write, env.ID, micros(env.UpdatedAt), int64(off.Abs()))
+	_, err := tx.ExecContext(ctx, write, env.ID, sqlkit.Micros(env.UpdatedAt), int64(off.Abs()))
 	return err
 }
 
 // Estimates tells how good the estimates of the last 200 requests that waited were.
 func (s *Store) Estimates(ctx context.Context) (fleet.Estimate, error) {
 	const query = "SELECT off_nanos FROM estimates ORDER BY at DESC, environment_id LIMIT $1"
-	rows, err := s.read.QueryContext(ctx, query, keptEstimates)
+	rows, err := s.db.Read.QueryContext(ctx, query, keptEstimates)
 	if err != nil {
-		return fleet.Estimate{}, s.fault(ctx, "read estimates", err)
+		return fleet.Estimate{}, s.db.Fault(ctx, "read estimates", err)
 	}
-	offs, err := collect(rows, func(row scanner) (off time.Duration, err error) {
+	offs, err := sqlkit.Collect(rows, func(row sqlkit.Scanner) (off time.Duration, err error) {
 		err = row.Scan((*int64)(&off))
 		return off, err
 	})
 	if err != nil || len(offs) == 0 {
-		return fleet.Estimate{}, s.fault(ctx, "read estimates", err)
+		return fleet.Estimate{}, s.db.Fault(ctx, "read estimates", err)
 	}
 	slices.Sort(offs)
 	// The nearest that the share does not exceed: of one value it is that value.

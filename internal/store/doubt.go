@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
 // Doubt marks every environment that was created until a time as doubted, unless it is on its way out. Members of pools are
@@ -19,7 +20,7 @@ func (s *Store) Doubt(ctx context.Context, until time.Time, name, why string, ev
 			WHERE doubted <> 0 AND pool <> '' AND state <> 'leased' AND match_key <> ''`
 	)
 	return s.inTx(ctx, "doubt environments", func(tx *txn) error {
-		if _, err := tx.ExecContext(ctx, doubt, micros(until)); err != nil {
+		if _, err := tx.ExecContext(ctx, doubt, sqlkit.Micros(until)); err != nil {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, unmatch); err != nil {
@@ -34,11 +35,11 @@ func (s *Store) Doubt(ctx context.Context, until time.Time, name, why string, ev
 
 // Doubted gives the environments that are doubted and not on their way out, by id.
 func (s *Store) Doubted(ctx context.Context) ([]fleet.Environment, error) {
-	rows, err := s.read.QueryContext(ctx, selectEnvs+
+	rows, err := s.db.Read.QueryContext(ctx, selectEnvs+
 		"WHERE doubted <> 0 AND state IN ('pending', 'provisioning', 'warm', 'leased') ORDER BY id")
 	if err != nil {
-		return nil, s.fault(ctx, "read doubted environments", err)
+		return nil, s.db.Fault(ctx, "read doubted environments", err)
 	}
-	envs, err := collect(rows, envScanner())
-	return envs, s.fault(ctx, "read doubted environments", err)
+	envs, err := sqlkit.Collect(rows, envScanner())
+	return envs, s.db.Fault(ctx, "read doubted environments", err)
 }

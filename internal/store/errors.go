@@ -1,23 +1,18 @@
 package store
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"strings"
-
-	"github.com/jackc/pgx/v5/pgconn"
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store/dialect"
 )
 
 // ErrSetBack says that the database ends before what this process has recorded in it, so it was restored meanwhile. It carries CodeUnavailable.
 var ErrSetBack = errors.New("the database was restored to an earlier time")
 
 // ErrDamaged says that the database's file cannot be read any more. It carries CodeUnavailable.
-var ErrDamaged = errors.New("the database is damaged")
+var ErrDamaged = dialect.ErrDamaged
 
 // The ways in which a write comes too late; all carry CodeConflict.
 var (
@@ -30,90 +25,6 @@ var (
 	// ErrDeposed: another daemon has taken the lead, so what is written in the name of the former leader is refused.
 	ErrDeposed = errors.New("another daemon leads now")
 )
-
-// passed marks an error of the caller's own function, which is handed back as it is.
-type passed struct{ error }
-
-// fault gives an error of the database its code, sentence and hint. It passes
-// nil and errors that carry a code already.
-func (s *Store) fault(ctx context.Context, doing string, err error) error {
-	if err == nil {
-		return nil
-	}
-	if p, ok := errors.AsType[passed](err); ok {
-		return p.error
-	}
-	if _, ok := errors.AsType[*fleet.Error](err); ok {
-		return err
-	}
-	if ended := ctx.Err(); ended != nil {
-		if errors.Is(ended, context.DeadlineExceeded) {
-			// A time-out of one's own says nothing of what was asked for: it may be tried again.
-			if !errors.Is(err, ended) {
-				err = fmt.Errorf("%w: %w", ended, err)
-			}
-			return fleet.Errorf(fleet.CodeUnavailable, "%s: the database did not answer in time: %w", doing, err).
-				WithHint("look whether the database at %s works and is not overloaded", s.where)
-		}
-		if errors.Is(err, ended) {
-			return fleet.Errorf(fleet.CodeInternal, "%s: %w", doing, err)
-		}
-		// The database says "interrupted" or "busy"; why is what the caller wants to know.
-		return fmt.Errorf("%s: %w: %w", doing, ended, err)
-	}
-	if e, ok := errors.AsType[*sqlite.Error](err); ok {
-		return s.sqliteFault(doing, e.Code()&0xff, err)
-	}
-	if s.pg != nil {
-		return s.postgresFault(doing, err)
-	}
-	return fleet.Errorf(fleet.CodeInternal, "%s: %w", doing, err)
-}
-
-func (s *Store) sqliteFault(doing string, primary int, err error) error {
-	unavailable := fleet.Errorf(fleet.CodeUnavailable, "%s: %w", doing, err)
-	switch primary {
-	case sqlite3.SQLITE_FULL:
-		return unavailable.WithHint("the disk is full: free some space where %s is", s.where)
-	case sqlite3.SQLITE_IOERR:
-		return unavailable.WithHint("the disk gave an error: check the space and health of the disk where %s is", s.where)
-	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-		return unavailable.WithHint("another process holds %s: only one bothyd may use it", s.where)
-	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
-		s.damage.Store(true)
-		return fleet.Errorf(fleet.CodeUnavailable, "%s: %w: %w", doing, ErrDamaged, err).
-			WithHint("%s is damaged or not a database of bothy: put a backup in its place: bothyd restore FILE", s.where)
-	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_AUTH:
-		return unavailable.WithHint("%s and its folder must exist and be writable by bothyd's user", s.where)
-	case sqlite3.SQLITE_NOMEM:
-		return unavailable.WithHint("the machine is out of memory")
-	case sqlite3.SQLITE_CONSTRAINT:
-		return fleet.Errorf(fleet.CodeConflict, "%s: %w", doing, err)
-	}
-	return fleet.Errorf(fleet.CodeInternal, "%s: %w", doing, err)
-}
-
-// sqliteIndexes names unique indexes by the columns that SQLite gives for them.
-var sqliteIndexes = map[string]string{
-	"environments.id":                        "environments_pkey",
-	"environments.tenant, environments.name": "environments_live_name",
-	"environments.tenant, environments.owner, environments.idempotency_key": "environments_idempotency",
-}
-
-// uniqueViolation gives the name of the unique index that a write would have broken. On PostgreSQL
-// the transaction is then over: only a new one can look who was first.
-func uniqueViolation(err error) (index string, ok bool) {
-	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return e.ConstraintName, e.Code == "23505"
-	}
-	e, ok := errors.AsType[*sqlite.Error](err)
-	if !ok || (e.Code() != sqlite3.SQLITE_CONSTRAINT_UNIQUE && e.Code() != sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY) {
-		return "", false
-	}
-	_, broken, _ := strings.Cut(e.Error(), "UNIQUE constraint failed: ")
-	broken, _, _ = strings.Cut(broken, " (")
-	return sqliteIndexes[broken], true
-}
 
 // late makes an ErrMoved or ErrFenced with its sentence.
 func late(cause error, format string, args ...any) error {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
 // EventFilter selects events. Empty fields select all.
@@ -37,8 +38,8 @@ const eventColumns = "seq, at, environment_id, pool, host, tenant, team, owner, 
 
 func eventFields(e *fleet.Event) []any {
 	return []any{
-		&e.Seq, timeField{&e.At}, &e.EnvironmentID, &e.Pool, &e.Host, &e.Tenant, &e.Team, &e.User,
-		&e.Kind, proseField{&e.Message}, (*string)(&e.Data), &e.Actor,
+		&e.Seq, sqlkit.Time(&e.At), &e.EnvironmentID, &e.Pool, &e.Host, &e.Tenant, &e.Team, &e.User,
+		&e.Kind, sqlkit.Text(&e.Message), (*string)(&e.Data), &e.Actor,
 	}
 }
 
@@ -65,19 +66,19 @@ func (s *Store) EventsBy(ctx context.Context, f EventFilter) ([]fleet.Event, err
 	if f.Newest {
 		order = "DESC"
 	}
-	query := "SELECT " + eventColumns + " FROM events " + where.text() + " ORDER BY seq " + order + " LIMIT " + placeholders(len(where.args)+1, 1)
-	rows, err := s.read.QueryContext(ctx, query, append(where.args, bounded(f.Limit, DefaultLimit, MaxLimit))...)
+	query := "SELECT " + eventColumns + " FROM events " + where.text() + " ORDER BY seq " + order + " LIMIT " + sqlkit.Placeholders(len(where.args)+1, 1)
+	rows, err := s.db.Read.QueryContext(ctx, query, append(where.args, bounded(f.Limit, DefaultLimit, MaxLimit))...)
 	if err != nil {
-		return nil, s.fault(ctx, "read events", err)
+		return nil, s.db.Fault(ctx, "read events", err)
 	}
-	events, err := collect(rows, func(row scanner) (e fleet.Event, err error) {
+	events, err := sqlkit.Collect(rows, func(row sqlkit.Scanner) (e fleet.Event, err error) {
 		err = row.Scan(eventFields(&e)...)
 		return e, err
 	})
 	if f.Newest {
 		slices.Reverse(events)
 	}
-	return events, s.fault(ctx, "read events", err)
+	return events, s.db.Fault(ctx, "read events", err)
 }
 
 // AppendEvents records decisions that change no row of an environment.
@@ -92,8 +93,8 @@ const readMarks = `SELECT (SELECT value FROM counters WHERE name = 'events'), (S
 
 // Marks gives the highest numbers of the records: what a restored database would be behind of.
 func (s *Store) Marks(ctx context.Context) (events, receipts int64, err error) {
-	err = s.read.QueryRowContext(ctx, readMarks).Scan(&events, &receipts)
-	return events, receipts, s.fault(ctx, "read marks", err)
+	err = s.db.Read.QueryRowContext(ctx, readMarks).Scan(&events, &receipts)
+	return events, receipts, s.db.Fault(ctx, "read marks", err)
 }
 
 // recordEvents writes events that come with no change of a row.

@@ -3,13 +3,15 @@ package store
 import (
 	"context"
 	"database/sql"
+
+	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
 // WriteDB and ReadDB let tests of this package's SQLite side look behind the methods.
-func (s *Store) WriteDB() *sql.DB { return s.write }
+func (s *Store) WriteDB() *sql.DB { return s.db.Write }
 
 // ReadDB is the pool for reading.
-func (s *Store) ReadDB() *sql.DB { return s.read }
+func (s *Store) ReadDB() *sql.DB { return s.db.Read }
 
 // TakeWorkSQL is what TakeWork runs for a number of hosts.
 func (s *Store) TakeWorkSQL(hosts int) string { return s.takeWork(hosts, 0) }
@@ -19,7 +21,7 @@ func (s *Store) TakeWorkOfSQL(hosts, actions int) string { return s.takeWork(hos
 
 // Fault is what every error of the database goes through.
 func (s *Store) Fault(ctx context.Context, doing string, err error) error {
-	return s.fault(ctx, doing, err)
+	return s.db.Fault(ctx, doing, err)
 }
 
 // InTx is what every write goes through.
@@ -31,17 +33,13 @@ func (s *Store) InTx(ctx context.Context, doing string, fn func(*txn) error) err
 type Txn = txn
 
 // Queued is how many writes wait for the one that is under way.
-func (s *Store) Queued() int {
-	s.writes.mu.Lock()
-	defer s.writes.mu.Unlock()
-	return len(s.writes.waiting)
-}
+func (s *Store) Queued() int { return s.writes.Queued() }
 
-// ExecAll is how statements are run of which none needs what another gave.
-func (t *txn) ExecAll(ctx context.Context, texts ...string) error {
-	var all []statement
+// ExecTexts is how statements are run of which none needs what another gave.
+func (t *txn) ExecTexts(ctx context.Context, texts ...string) error {
+	var all []sqlkit.Statement
 	for _, text := range texts {
-		all = append(all, statement{text: text})
+		all = append(all, sqlkit.Statement{Text: text})
 	}
-	return t.execAll(ctx, all)
+	return t.Tx.ExecAll(ctx, all)
 }

@@ -4,17 +4,15 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"net/url"
-	"os"
 
-	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store/dialect"
 )
 
 // Found is a database as it was found, before anything in it is changed. Use it only in the function that Open was given.
 type Found struct {
 	// Instance is the installation that the database belongs to, "" for none.
 	Instance string
-	s        *Store
+	dialect  *dialect.DB
 	// db is nil where there is no database yet; settings says whether it has small values.
 	db       *sql.DB
 	settings bool
@@ -33,21 +31,29 @@ func (f *Found) Setting(ctx context.Context, name string) (string, error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", nil
 	}
-	return value, f.s.fault(ctx, "read setting "+name, err)
+	return value, f.dialect.Fault(ctx, "read setting "+name, err)
 }
 
-// ask has a database looked at by those who may refuse it. Its schema may be of any version, or none. tables tells by two columns
-// whether there are the tables installation and settings.
-func (s *Store) ask(ctx context.Context, db *sql.DB, tables string, checks []Check) error {
-	f := &Found{s: s, db: db}
-	if db != nil && len(checks) > 0 {
+// asking has a database looked at by those who may refuse it. Its schema may be of any version, or none.
+func asking(checks []Check) dialect.Ask {
+	if len(checks) == 0 {
+		return nil
+	}
+	return func(ctx context.Context, d *dialect.DB, db *sql.DB, tables string) error {
+		return lookAt(ctx, d, db, tables, checks)
+	}
+}
+
+func lookAt(ctx context.Context, d *dialect.DB, db *sql.DB, tables string, checks []Check) error {
+	f := &Found{dialect: d, db: db}
+	if db != nil {
 		var named bool
 		err := db.QueryRowContext(ctx, tables).Scan(&named, &f.settings)
 		if err == nil && named {
 			err = db.QueryRowContext(ctx, "SELECT instance FROM installation").Scan(&f.Instance)
 		}
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return s.fault(ctx, "look at the database", err)
+			return d.Fault(ctx, "look at the database", err)
 		}
 	}
 	for _, check := range checks {
@@ -56,41 +62,4 @@ func (s *Store) ask(ctx context.Context, db *sql.DB, tables string, checks []Che
 		}
 	}
 	return nil
-}
-
-const (
-	sqliteTables = `SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'installation'),
-		EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'settings')`
-	postgresTables = "SELECT to_regclass('installation') IS NOT NULL, to_regclass('settings') IS NOT NULL"
-)
-
-// askSQLite looks at a file through a connection that cannot write in it.
-func (s *Store) askSQLite(ctx context.Context, path string, checks []Check) (err error) {
-	if len(checks) == 0 {
-		return nil
-	}
-	switch _, err := os.Stat(path); {
-	case errors.Is(err, os.ErrNotExist):
-		return s.ask(ctx, nil, "", checks)
-	case err != nil:
-		return fleet.Errorf(fleet.CodeUnavailable, "open store: %w", err).
-			WithHint("%s and its folder must exist and be writable by bothyd's user", path)
-	}
-	db, err := readOnly(path)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	return s.ask(ctx, db, sqliteTables, checks)
-}
-
-// readOnly makes a pool of one connection that changes nothing in a SQLite database, not even how its journal is kept.
-func readOnly(path string) (*sql.DB, error) {
-	name := url.URL{Scheme: "file", Path: path, OmitHost: true, RawQuery: url.Values{"mode": {"ro"}, "_pragma": {"busy_timeout(5000)"}}.Encode()}
-	db, err := sql.Open("sqlite", name.String())
-	if err != nil {
-		return nil, fleet.Errorf(fleet.CodeInternal, "open store: %w", err)
-	}
-	db.SetMaxOpenConns(1)
-	return db, nil
 }

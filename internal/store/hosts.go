@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
 const (
@@ -16,10 +17,10 @@ const (
 	selectHosts = "SELECT " + hostColumns + " FROM hosts "
 )
 
-func scanHost(row scanner) (h fleet.Host, err error) {
-	err = row.Scan(&h.Name, &h.Endpoint, jsonField[map[string]string]{&h.Labels}, &h.Capacity.Environments,
-		&h.Capacity.MilliCPUs, &h.Capacity.MemoryMiB, boolField{&h.Drained}, proseField{&h.Down}, &h.Worker,
-		timeField{&h.Until}, &h.Generation, timeField{&h.SeenAt}, proseField{&h.Address}, boolField{&h.Missed})
+func scanHost(row sqlkit.Scanner) (h fleet.Host, err error) {
+	err = row.Scan(&h.Name, &h.Endpoint, sqlkit.JSON(&h.Labels), &h.Capacity.Environments,
+		&h.Capacity.MilliCPUs, &h.Capacity.MemoryMiB, sqlkit.Bool(&h.Drained), sqlkit.Text(&h.Down), &h.Worker,
+		sqlkit.Time(&h.Until), &h.Generation, sqlkit.Time(&h.SeenAt), sqlkit.Text(&h.Address), sqlkit.Bool(&h.Missed))
 	return h, err
 }
 
@@ -29,7 +30,7 @@ func (s *Store) DeclareHost(ctx context.Context, h fleet.Host) error {
 	if h.Name == "" {
 		return fleet.Errorf(fleet.CodeInternal, "declare host: it has no name")
 	}
-	labels, err := jsonField[map[string]string]{&h.Labels}.Value()
+	labels, err := sqlkit.JSON(&h.Labels).Value()
 	if err != nil {
 		return fleet.Errorf(fleet.CodeInternal, "declare host %s: %w", h.Name, err)
 	}
@@ -37,8 +38,8 @@ func (s *Store) DeclareHost(ctx context.Context, h fleet.Host) error {
 		ON CONFLICT (name) DO UPDATE SET endpoint = excluded.endpoint, labels = excluded.labels,
 			environments = excluded.environments, milli_cpus = excluded.milli_cpus, memory_mib = excluded.memory_mib`
 	return s.inTx(ctx, "declare host "+h.Name, func(tx *txn) error {
-		_, err := tx.ExecContext(ctx, write, h.Name, prose(h.Endpoint), labels, h.Capacity.Environments,
-			h.Capacity.MilliCPUs, h.Capacity.MemoryMiB, micros(h.SeenAt))
+		_, err := tx.ExecContext(ctx, write, h.Name, sqlkit.Prose(h.Endpoint), labels, h.Capacity.Environments,
+			h.Capacity.MilliCPUs, h.Capacity.MemoryMiB, sqlkit.Micros(h.SeenAt))
 		return err
 	})
 }
@@ -74,11 +75,11 @@ func (s *Store) HoldHosts(ctx context.Context, want Hold, now, until time.Time) 
 	err = s.inTx(ctx, "hold hosts", func(tx *txn) error {
 		got = Held{}
 		// Always in the same order, so that two daemons do not wait for each other.
-		rows, err := tx.QueryContext(ctx, selectHosts+"WHERE name IN ("+placeholders(1, len(want.Names))+") ORDER BY name"+s.forUpdate(), list(want.Names)...)
+		rows, err := tx.QueryContext(ctx, selectHosts+"WHERE name IN ("+sqlkit.Placeholders(1, len(want.Names))+") ORDER BY name"+s.db.ForUpdate, list(want.Names)...)
 		if err != nil {
 			return err
 		}
-		found, err := collect(rows, scanHost)
+		found, err := sqlkit.Collect(rows, scanHost)
 		if err != nil {
 			return err
 		}
@@ -110,7 +111,7 @@ func (s *Store) HoldHosts(ctx context.Context, want Hold, now, until time.Time) 
 // of it at a time, which holds the lock of the state folder. Where daemons share one, a folder that was copied makes two
 // living ones of one daemon: a name proves nothing then.
 func (s *Store) ended(worker, by string, known []string) bool {
-	return slices.Contains(known, worker) || s.pg == nil && worker != by && fleet.DaemonOf(worker) == fleet.DaemonOf(by)
+	return slices.Contains(known, worker) || !s.db.Shared() && worker != by && fleet.DaemonOf(worker) == fleet.DaemonOf(by)
 }
 
 // hold writes a hold, and gives how many environments had to be freed.
@@ -121,9 +122,9 @@ func (s *Store) hold(ctx context.Context, tx *txn, h *fleet.Host, want Hold, gon
 			return 0, err
 		}
 	}
-	h.Worker, h.Until, h.SeenAt, h.Address = want.Worker, fromMicros(micros(until)), fromMicros(micros(now)), prose(want.Address)
+	h.Worker, h.Until, h.SeenAt, h.Address = want.Worker, sqlkit.FromMicros(sqlkit.Micros(until)), sqlkit.FromMicros(sqlkit.Micros(now)), sqlkit.Prose(want.Address)
 	const update = "UPDATE hosts SET worker = $2, worker_until = $3, generation = $4, seen_at = $5, address = $6 WHERE name = $1"
-	_, err = tx.ExecContext(ctx, update, h.Name, h.Worker, micros(until), h.Generation, micros(now), h.Address)
+	_, err = tx.ExecContext(ctx, update, h.Name, h.Worker, sqlkit.Micros(until), h.Generation, sqlkit.Micros(now), h.Address)
 	return freed, err
 }
 
@@ -132,10 +133,10 @@ func (s *Store) hold(ctx context.Context, tx *txn, h *fleet.Host, want Hold, gon
 func (s *Store) freeWork(ctx context.Context, tx *txn, host, worker string, gone []string, now time.Time) (int, error) {
 	over := "work_until < $3"
 	if len(gone) > 0 {
-		over += " OR work_worker IN (" + placeholders(4, len(gone)) + ")"
+		over += " OR work_worker IN (" + sqlkit.Placeholders(4, len(gone)) + ")"
 	}
-	args := append([]any{host, worker, micros(now)}, list(gone)...)
-	if s.pg == nil { // as ended has it
+	args := append([]any{host, worker, sqlkit.Micros(now)}, list(gone)...)
+	if !s.db.Shared() { // as ended has it
 		args = append(args, fleet.DaemonOf(worker)+".%")
 		over += fmt.Sprintf(" OR work_worker LIKE $%d", len(args))
 	}
@@ -160,22 +161,22 @@ func (s *Store) LeaveHosts(ctx context.Context, worker string) error {
 
 // Hosts gives all, by name.
 func (s *Store) Hosts(ctx context.Context) ([]fleet.Host, error) {
-	rows, err := s.read.QueryContext(ctx, selectHosts+"ORDER BY name")
+	rows, err := s.db.Read.QueryContext(ctx, selectHosts+"ORDER BY name")
 	if err != nil {
-		return nil, s.fault(ctx, "read hosts", err)
+		return nil, s.db.Fault(ctx, "read hosts", err)
 	}
-	hosts, err := collect(rows, scanHost)
-	return hosts, s.fault(ctx, "read hosts", err)
+	hosts, err := sqlkit.Collect(rows, scanHost)
+	return hosts, s.db.Fault(ctx, "read hosts", err)
 }
 
 // SetHostDown notes why a host cannot be used ("" when it can), with the events of that; when it
 // is noted already, nothing is written. CodeNotFound.
 func (s *Store) SetHostDown(ctx context.Context, name, why string, events []fleet.Event) error {
 	_, err := s.changeHost(ctx, "note host "+name, name, func(h *fleet.Host) []fleet.Event {
-		if h.Down == prose(why) {
+		if h.Down == sqlkit.Prose(why) {
 			return nil
 		}
-		h.Down = prose(why)
+		h.Down = sqlkit.Prose(why)
 		return events
 	})
 	return err
@@ -211,7 +212,7 @@ func (s *Store) changeHost(
 ) (fleet.Host, error) {
 	var h fleet.Host
 	err := s.inTx(ctx, doing, func(tx *txn) (err error) {
-		h, err = scanHost(tx.QueryRowContext(ctx, selectHosts+"WHERE name = $1"+s.forUpdate(), name))
+		h, err = scanHost(tx.QueryRowContext(ctx, selectHosts+"WHERE name = $1"+s.db.ForUpdate, name))
 		if errors.Is(err, sql.ErrNoRows) {
 			return fleet.Errorf(fleet.CodeNotFound, "there is no host %q", name).WithHint("see which there are: bothy host ls")
 		} else if err != nil {
@@ -223,7 +224,7 @@ func (s *Store) changeHost(
 			return nil
 		}
 		const update = "UPDATE hosts SET down = $2, drained = $3, missed = $4 WHERE name = $1"
-		if _, err := tx.ExecContext(ctx, update, name, h.Down, boolField{&h.Drained}, boolField{&h.Missed}); err != nil {
+		if _, err := tx.ExecContext(ctx, update, name, h.Down, sqlkit.Bool(&h.Drained), sqlkit.Bool(&h.Missed)); err != nil {
 			return err
 		}
 		return recordEvents(ctx, tx, events)

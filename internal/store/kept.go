@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
 const (
@@ -82,7 +83,7 @@ func (k *Kept) sure(ctx context.Context) (bool, error) {
 	if events < before {
 		return false, nil // the database is another one, or an older one
 	}
-	if k.s.pg != nil {
+	if k.s.db.Shared() {
 		return k.s.changes.barrier(ctx, k.s.notify), nil
 	}
 	seen, _ := k.s.Seen()
@@ -111,7 +112,7 @@ func (k *Kept) readThese(ctx context.Context, ids []string) error {
 		for len(args)&(len(args)-1) != 0 {
 			args = append(args, args[0]) // to a power of two: there are few texts to prepare
 		}
-		found, err := k.s.environments(ctx, "read changed environments", "WHERE state <> 'destroyed' AND id IN ("+placeholders(1, len(args))+")", args...)
+		found, err := k.s.environments(ctx, "read changed environments", "WHERE state <> 'destroyed' AND id IN ("+sqlkit.Placeholders(1, len(args))+")", args...)
 		if err != nil {
 			return err
 		}

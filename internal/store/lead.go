@@ -7,18 +7,13 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
-)
-
-// Advisory locks, which count within one database: the class "both", and a number.
-const (
-	lockClass   = 0x626f7468
-	migrateLock = 1
+	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
 const selectLeader = "SELECT worker, address, worker_until, generation, since, planned_at FROM leader WHERE singleton = 1"
 
-func scanLeader(row scanner) (l fleet.Leader, err error) {
-	err = row.Scan(&l.Worker, proseField{&l.Address}, timeField{&l.Until}, &l.Generation, timeField{&l.Since}, timeField{&l.PlannedAt})
+func scanLeader(row sqlkit.Scanner) (l fleet.Leader, err error) {
+	err = row.Scan(&l.Worker, sqlkit.Text(&l.Address), sqlkit.Time(&l.Until), &l.Generation, sqlkit.Time(&l.Since), sqlkit.Time(&l.PlannedAt))
 	return l, err
 }
 
@@ -41,12 +36,12 @@ func (s *Store) Lead(ctx context.Context, bid Bid, now time.Time) (leader fleet.
 		return leader, 0, fleet.Errorf(fleet.CodeInternal, "lead: the worker or the time is missing")
 	}
 	// Those that ask again and again write nothing.
-	leader, at, err := s.leaderAt(ctx, s.read, now, "")
+	leader, at, err := s.leaderAt(ctx, s.db.Read, now, "")
 	if err == nil && !s.mayLead(leader, bid, at) {
 		return leader, leader.Until.Sub(at), nil
 	}
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return leader, 0, s.fault(ctx, "lead", err)
+		return leader, 0, s.db.Fault(ctx, "lead", err)
 	}
 	err = s.inTx(ctx, "lead", func(tx *txn) error {
 		const first = `INSERT INTO leader (singleton, worker, address, worker_until, generation, since, planned_at)
@@ -55,15 +50,15 @@ func (s *Store) Lead(ctx context.Context, bid Bid, now time.Time) (leader fleet.
 			return err
 		}
 		var at time.Time
-		if leader, at, err = s.leaderAt(ctx, tx, now, s.forUpdate()); err != nil {
+		if leader, at, err = s.leaderAt(ctx, tx, now, s.db.ForUpdate); err != nil {
 			return err
 		}
 		if s.mayLead(leader, bid, at) {
 			leader = led(leader, bid, at)
 			const write = `UPDATE leader SET worker = $1, address = $2, worker_until = $3, generation = $4, since = $5, planned_at = $6
 				WHERE singleton = 1`
-			if _, err := tx.ExecContext(ctx, write, leader.Worker, leader.Address, micros(leader.Until), leader.Generation,
-				micros(leader.Since), micros(leader.PlannedAt)); err != nil {
+			if _, err := tx.ExecContext(ctx, write, leader.Worker, leader.Address, sqlkit.Micros(leader.Until), leader.Generation,
+				sqlkit.Micros(leader.Since), sqlkit.Micros(leader.PlannedAt)); err != nil {
 				return err
 			}
 		}
@@ -82,11 +77,11 @@ func (s *Store) mayLead(l fleet.Leader, bid Bid, now time.Time) bool {
 func led(l fleet.Leader, bid Bid, now time.Time) fleet.Leader {
 	if l.Worker != bid.Worker {
 		l.Generation++
-		l.Since = fromMicros(micros(now))
+		l.Since = sqlkit.FromMicros(sqlkit.Micros(now))
 	}
-	l.Worker, l.Address, l.Until = bid.Worker, prose(bid.Address), fromMicros(micros(now.Add(bid.For)))
+	l.Worker, l.Address, l.Until = bid.Worker, sqlkit.Prose(bid.Address), sqlkit.FromMicros(sqlkit.Micros(now.Add(bid.For)))
 	if bid.PlannedAt.After(l.PlannedAt) {
-		l.PlannedAt = fromMicros(micros(bid.PlannedAt))
+		l.PlannedAt = sqlkit.FromMicros(sqlkit.Micros(bid.PlannedAt))
 	}
 	return l
 }
@@ -98,7 +93,7 @@ type rowReader interface {
 
 // leaderAt reads who leads, and the time by which that is to be judged.
 func (s *Store) leaderAt(ctx context.Context, from rowReader, now time.Time, lock string) (l fleet.Leader, at time.Time, err error) {
-	if l, err = scanLeader(from.QueryRowContext(ctx, selectLeader+lock)); err != nil || s.pg == nil {
+	if l, err = scanLeader(from.QueryRowContext(ctx, selectLeader+lock)); err != nil || !s.db.Shared() {
 		return l, now, err
 	}
 	// After the lock: whoever waited for it is judged by the time at which it has it.
@@ -109,11 +104,11 @@ func (s *Store) leaderAt(ctx context.Context, from rowReader, now time.Time, loc
 // Leader gives who leads, or did last, and the time by which that is to be judged: the database's where daemons share one,
 // else now. It is zero when nobody ever led.
 func (s *Store) Leader(ctx context.Context, now time.Time) (fleet.Leader, time.Time, error) {
-	l, at, err := s.leaderAt(ctx, s.read, now, "")
+	l, at, err := s.leaderAt(ctx, s.db.Read, now, "")
 	if errors.Is(err, sql.ErrNoRows) {
 		return fleet.Leader{}, now, nil
 	}
-	return l, at, s.fault(ctx, "read who leads", err)
+	return l, at, s.db.Fault(ctx, "read who leads", err)
 }
 
 // Resign gives up a worker's lead, so that another may lead at once.
@@ -146,7 +141,7 @@ func (s *Store) stillLeads(ctx context.Context, tx *txn) error {
 		return nil
 	}
 	var at int64
-	err := tx.QueryRowContext(ctx, "SELECT generation FROM leader WHERE singleton = 1"+s.dialect.forShare).Scan(&at)
+	err := tx.QueryRowContext(ctx, "SELECT generation FROM leader WHERE singleton = 1"+s.db.ForShare).Scan(&at)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}

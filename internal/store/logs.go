@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
 // Bounds of an environment's log.
@@ -50,10 +51,10 @@ func insertLines(ctx context.Context, tx *txn, id string, seq, floor int64, line
 	rows := make([][]any, 0, len(lines))
 	for _, line := range lines {
 		if seq++; seq > floor {
-			rows = append(rows, []any{id, seq, micros(line.At), line.Source, prose(cut(line.Text))})
+			rows = append(rows, []any{id, seq, sqlkit.Micros(line.At), line.Source, sqlkit.Prose(cut(line.Text))})
 		}
 	}
-	return insertAll(ctx, tx, "INSERT INTO log_lines (environment_id, seq, at, source, line)", rows)
+	return tx.InsertAll(ctx, "INSERT INTO log_lines (environment_id, seq, at, source, line)", rows)
 }
 
 // cut shortens a line to MaxLogLine bytes, not inside a character.
@@ -75,13 +76,13 @@ func (s *Store) Log(
 ) ([]fleet.LogLine, error) {
 	const query = `SELECT seq, at, source, line FROM log_lines
 		WHERE environment_id = $1 AND seq > $2 AND at >= $3 ORDER BY seq LIMIT $4`
-	rows, err := s.read.QueryContext(ctx, query, environmentID, after, micros(since), bounded(limit, MaxLimit, KeptLogLines))
+	rows, err := s.db.Read.QueryContext(ctx, query, environmentID, after, sqlkit.Micros(since), bounded(limit, MaxLimit, KeptLogLines))
 	if err != nil {
-		return nil, s.fault(ctx, "read log", err)
+		return nil, s.db.Fault(ctx, "read log", err)
 	}
-	lines, err := collect(rows, func(row scanner) (l fleet.LogLine, err error) {
-		err = row.Scan(&l.Seq, timeField{&l.At}, &l.Source, &l.Text)
+	lines, err := sqlkit.Collect(rows, func(row sqlkit.Scanner) (l fleet.LogLine, err error) {
+		err = row.Scan(&l.Seq, sqlkit.Time(&l.At), &l.Source, &l.Text)
 		return l, err
 	})
-	return lines, s.fault(ctx, "read log", err)
+	return lines, s.db.Fault(ctx, "read log", err)
 }

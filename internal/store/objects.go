@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
 // IntendObject records what is about to be made for an environment. ErrFenced: the work was taken over since the object's
@@ -18,7 +19,7 @@ func (s *Store) IntendObject(ctx context.Context, environment string, o fleet.Ob
 		}
 		const insert = `INSERT INTO objects (environment_id, generation, kind, name, id, answered, at) VALUES ($1, $2, $3, $4, '', 0, $5)
 			ON CONFLICT (environment_id, generation, kind, name) DO UPDATE SET id = '', answered = 0, at = excluded.at`
-		_, err := tx.ExecContext(ctx, insert, environment, o.Generation, o.Kind, o.Name, micros(o.At))
+		_, err := tx.ExecContext(ctx, insert, environment, o.Generation, o.Kind, o.Name, sqlkit.Micros(o.At))
 		return err
 	})
 }
@@ -36,17 +37,17 @@ func (s *Store) AnswerObject(ctx context.Context, environment string, o fleet.Ob
 // Objects gives what is recorded of an environment that is not gone, oldest first.
 func (s *Store) Objects(ctx context.Context, environment string) ([]fleet.Object, error) {
 	const query = "SELECT generation, kind, name, id, answered, at FROM objects WHERE environment_id = $1 ORDER BY generation, at, kind, name"
-	rows, err := s.read.QueryContext(ctx, query, environment)
+	rows, err := s.db.Read.QueryContext(ctx, query, environment)
 	if err != nil {
-		return nil, s.fault(ctx, "read what was made", err)
+		return nil, s.db.Fault(ctx, "read what was made", err)
 	}
-	all, err := collect(rows, func(row scanner) (o fleet.Object, err error) {
+	all, err := sqlkit.Collect(rows, func(row sqlkit.Scanner) (o fleet.Object, err error) {
 		var answered int64
-		err = row.Scan(&o.Generation, &o.Kind, &o.Name, &o.ID, &answered, timeField{&o.At})
+		err = row.Scan(&o.Generation, &o.Kind, &o.Name, &o.ID, &answered, sqlkit.Time(&o.At))
 		o.Answered = answered != 0
 		return o, err
 	})
-	return all, s.fault(ctx, "read what was made", err)
+	return all, s.db.Fault(ctx, "read what was made", err)
 }
 
 // dropObjects forgets what was made for an environment that is proven gone: its receipt tells it.

@@ -8,18 +8,19 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
 const orphanColumns = "host, kind, id, name, environment_id, labels, created_at, first_seen, last_seen, sightings"
 
 func orphanFields(o *fleet.Orphan) []any {
 	return []any{
-		&o.Host, &o.Kind, &o.ID, proseField{&o.Name}, proseField{&o.EnvironmentID}, jsonField[map[string]string]{&o.Labels},
-		timeField{&o.CreatedAt}, timeField{&o.FirstSeen}, timeField{&o.LastSeen}, intField{&o.Sightings},
+		&o.Host, &o.Kind, &o.ID, sqlkit.Text(&o.Name), sqlkit.Text(&o.EnvironmentID), sqlkit.JSON(&o.Labels),
+		sqlkit.Time(&o.CreatedAt), sqlkit.Time(&o.FirstSeen), sqlkit.Time(&o.LastSeen), sqlkit.Int(&o.Sightings),
 	}
 }
 
-func scanOrphan(row scanner) (o fleet.Orphan, err error) {
+func scanOrphan(row sqlkit.Scanner) (o fleet.Orphan, err error) {
 	err = row.Scan(orphanFields(&o)...)
 	return o, err
 }
@@ -30,11 +31,11 @@ func scanOrphan(row scanner) (o fleet.Orphan, err error) {
 func (s *Store) SeeOrphans(ctx context.Context, host string, found []fleet.Orphan, now time.Time) ([]fleet.Orphan, error) {
 	var all []fleet.Orphan
 	err := s.inTx(ctx, "note orphans of "+host, func(tx *txn) error {
-		rows, err := tx.QueryContext(ctx, "SELECT "+orphanColumns+" FROM orphans WHERE host = $1"+s.forUpdate(), host)
+		rows, err := tx.QueryContext(ctx, "SELECT "+orphanColumns+" FROM orphans WHERE host = $1"+s.db.ForUpdate, host)
 		if err != nil {
 			return err
 		}
-		known, err := collect(rows, scanOrphan)
+		known, err := sqlkit.Collect(rows, scanOrphan)
 		if err != nil || len(known)+len(found) == 0 {
 			return err
 		}
@@ -46,7 +47,7 @@ func (s *Store) SeeOrphans(ctx context.Context, host string, found []fleet.Orpha
 		for i := range all {
 			args[i] = orphanFields(&all[i])
 		}
-		return insertAll(ctx, tx, "INSERT INTO orphans ("+orphanColumns+")", args)
+		return tx.InsertAll(ctx, "INSERT INTO orphans ("+orphanColumns+")", args)
 	})
 	if err != nil {
 		return nil, err
@@ -56,7 +57,7 @@ func (s *Store) SeeOrphans(ctx context.Context, host string, found []fleet.Orpha
 
 // seen is what is known of a host's orphans after one more sweep.
 func seen(host string, known, found []fleet.Orphan, now time.Time) []fleet.Orphan {
-	now = fromMicros(micros(now)) // as it is read back
+	now = sqlkit.FromMicros(sqlkit.Micros(now)) // as it is read back
 	before := map[[2]string]fleet.Orphan{}
 	for _, o := range known {
 		before[[2]string{o.Kind, o.ID}] = o
@@ -64,7 +65,7 @@ func seen(host string, known, found []fleet.Orphan, now time.Time) []fleet.Orpha
 	after := map[[2]string]fleet.Orphan{}
 	for _, o := range found {
 		key := [2]string{o.Kind, o.ID}
-		o.CreatedAt = fromMicros(micros(o.CreatedAt))
+		o.CreatedAt = sqlkit.FromMicros(sqlkit.Micros(o.CreatedAt))
 		o.Host, o.FirstSeen, o.LastSeen, o.Sightings = host, now, now, 1
 		if old, ok := before[key]; ok {
 			o.FirstSeen, o.Sightings = old.FirstSeen, old.Sightings+1
@@ -78,12 +79,12 @@ func seen(host string, known, found []fleet.Orphan, now time.Time) []fleet.Orpha
 
 // Orphans gives all, by host, kind and name.
 func (s *Store) Orphans(ctx context.Context) ([]fleet.Orphan, error) {
-	rows, err := s.read.QueryContext(ctx, "SELECT "+orphanColumns+" FROM orphans ORDER BY host, kind, name, id")
+	rows, err := s.db.Read.QueryContext(ctx, "SELECT "+orphanColumns+" FROM orphans ORDER BY host, kind, name, id")
 	if err != nil {
-		return nil, s.fault(ctx, "read orphans", err)
+		return nil, s.db.Fault(ctx, "read orphans", err)
 	}
-	orphans, err := collect(rows, scanOrphan)
-	return orphans, s.fault(ctx, "read orphans", err)
+	orphans, err := sqlkit.Collect(rows, scanOrphan)
+	return orphans, s.db.Fault(ctx, "read orphans", err)
 }
 
 // Adopt inserts a row for an environment that exists at the provider and is unknown here, in whatever

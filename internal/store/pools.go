@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store/dialect"
+	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
 const poolColumns = `name, blueprint, size, inputs, target, schedule, min, max, surge, pause, held, held_at, failures,
@@ -14,13 +16,13 @@ const poolColumns = `name, blueprint, size, inputs, target, schedule, min, max, 
 
 func poolFields(p *fleet.Pool) []any {
 	return []any{
-		&p.Name, &p.Blueprint, &p.Size, inputsField{&p.Inputs}, intField{&p.Target}, jsonField[[]fleet.ScheduledTarget]{&p.Schedule},
-		intField{&p.Min}, intField{&p.Max}, intField{&p.Surge}, boolField{&p.Pause}, proseField{&p.Held}, timeField{&p.HeldAt},
-		intField{&p.Failures}, boolField{&p.FromFile}, &p.Revision, timeField{&p.UpdatedAt}, &p.UpdatedBy,
+		&p.Name, &p.Blueprint, &p.Size, sqlkit.Inputs(&p.Inputs), sqlkit.Int(&p.Target), sqlkit.JSON(&p.Schedule),
+		sqlkit.Int(&p.Min), sqlkit.Int(&p.Max), sqlkit.Int(&p.Surge), sqlkit.Bool(&p.Pause), sqlkit.Text(&p.Held), sqlkit.Time(&p.HeldAt),
+		sqlkit.Int(&p.Failures), sqlkit.Bool(&p.FromFile), &p.Revision, sqlkit.Time(&p.UpdatedAt), &p.UpdatedBy,
 	}
 }
 
-func scanPool(row scanner) (p fleet.Pool, err error) {
+func scanPool(row sqlkit.Scanner) (p fleet.Pool, err error) {
 	err = row.Scan(poolFields(&p)...)
 	return p, err
 }
@@ -29,7 +31,7 @@ func scanPool(row scanner) (p fleet.Pool, err error) {
 func poolValues(p *fleet.Pool) ([]any, error) {
 	fields := poolFields(p)
 	for i, at := range fields {
-		v, err := valueOf(at)
+		v, err := sqlkit.ValueOf(at)
 		if err != nil {
 			return nil, fleet.Errorf(fleet.CodeInternal, "encode pool %q: %w", p.Name, err)
 		}
@@ -39,7 +41,7 @@ func poolValues(p *fleet.Pool) ([]any, error) {
 }
 
 // writePool takes poolFields. A pool that is there keeps why it is held, and counts the write.
-var writePool = "INSERT INTO pools (" + poolColumns + ") VALUES (" + placeholders(1, 17) + `) ON CONFLICT (name) DO UPDATE SET
+var writePool = "INSERT INTO pools (" + poolColumns + ") VALUES (" + sqlkit.Placeholders(1, 17) + `) ON CONFLICT (name) DO UPDATE SET
 	blueprint = excluded.blueprint, size = excluded.size, inputs = excluded.inputs, target = excluded.target,
 	schedule = excluded.schedule, min = excluded.min, max = excluded.max, surge = excluded.surge, pause = excluded.pause,
 	from_file = excluded.from_file, revision = pools.revision + 1, updated_at = excluded.updated_at, updated_by = excluded.updated_by
@@ -66,21 +68,21 @@ func (s *Store) SetPool(ctx context.Context, pool fleet.Pool, ev fleet.Event) (f
 
 // Pools gives all, by name.
 func (s *Store) Pools(ctx context.Context) ([]fleet.Pool, error) {
-	rows, err := s.read.QueryContext(ctx, "SELECT "+poolColumns+" FROM pools ORDER BY name")
+	rows, err := s.db.Read.QueryContext(ctx, "SELECT "+poolColumns+" FROM pools ORDER BY name")
 	if err != nil {
-		return nil, s.fault(ctx, "read pools", err)
+		return nil, s.db.Fault(ctx, "read pools", err)
 	}
-	pools, err := collect(rows, scanPool)
-	return pools, s.fault(ctx, "read pools", err)
+	pools, err := sqlkit.Collect(rows, scanPool)
+	return pools, s.db.Fault(ctx, "read pools", err)
 }
 
 // Pool gives one, or CodeNotFound.
 func (s *Store) Pool(ctx context.Context, name string) (fleet.Pool, error) {
-	pool, err := scanPool(s.read.QueryRowContext(ctx, "SELECT "+poolColumns+" FROM pools WHERE name = $1", name))
+	pool, err := scanPool(s.db.Read.QueryRowContext(ctx, "SELECT "+poolColumns+" FROM pools WHERE name = $1", name))
 	if errors.Is(err, sql.ErrNoRows) {
 		return fleet.Pool{}, noPool(name)
 	}
-	return pool, s.fault(ctx, "read pool", err)
+	return pool, s.db.Fault(ctx, "read pool", err)
 }
 
 func noPool(name string) error {
@@ -93,7 +95,7 @@ func poolMoved(name string, expected, at int64) error {
 
 // poolForUpdate reads a pool for writing; revision 0 means any.
 func (s *Store) poolForUpdate(ctx context.Context, tx *txn, name string, revision int64) (fleet.Pool, error) {
-	query := "SELECT " + poolColumns + " FROM pools WHERE name = $1" + s.forUpdate()
+	query := "SELECT " + poolColumns + " FROM pools WHERE name = $1" + s.db.ForUpdate
 	pool, err := scanPool(tx.QueryRowContext(ctx, query, name))
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
@@ -126,7 +128,7 @@ func (s *Store) ChangePool(
 		pool = before
 		events, err := change(&pool)
 		if err != nil {
-			return passed{err}
+			return dialect.Passed{Err: err}
 		}
 		pool.Revision = before.Revision
 		values, err := poolValues(&pool)
@@ -152,7 +154,7 @@ func (s *Store) ChangePool(
 }
 
 // updatePool takes poolFields; the first is the name.
-var updatePool = "UPDATE pools SET (" + strings.TrimPrefix(poolColumns, "name, ") + ") = (" + placeholders(2, 16) +
+var updatePool = "UPDATE pools SET (" + strings.TrimPrefix(poolColumns, "name, ") + ") = (" + sqlkit.Placeholders(2, 16) +
 	") WHERE name = $1 RETURNING " + poolColumns
 
 // RemovePool forgets a pool; its members stay (the planner sees that their pool is gone). CodeNotFound.

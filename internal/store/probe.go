@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"os"
 
 	"github.com/bothy-env/bothy/internal/fleet"
 )
@@ -26,38 +25,24 @@ func (s *Store) Probe(ctx context.Context) error {
 }
 
 // SawDamage reports whether anybody has found the database damaged since it was asked last.
-func (s *Store) SawDamage() bool { return s.damage.Swap(false) }
-
-// sameFile reports whether the file that is open is still the one at its path. SQLite goes on with one that was removed, and
-// what is written in it is gone with the process.
-func (s *Store) sameFile() error {
-	if s.file == nil {
-		return nil
-	}
-	now, err := os.Stat(s.where)
-	if err == nil && os.SameFile(s.file, now) {
-		return nil
-	}
-	return fleet.Errorf(fleet.CodeUnavailable, "the database %s was removed or replaced while bothyd uses it", s.where).
-		WithHint("what is recorded now is lost at the next start: stop bothyd, put a backup in its place with bothyd restore FILE, and start it")
-}
+func (s *Store) SawDamage() bool { return s.db.SawDamage() }
 
 // Check reads the whole database and reports whether it is sound; with PostgreSQL, which checks itself, it does nothing. It
 // takes a while, in which others read and write.
 func (s *Store) Check(ctx context.Context) error {
-	if s.pg != nil {
+	if s.db.Shared() {
 		return nil
 	}
-	if err := s.sameFile(); err != nil {
+	if err := s.db.SameFile(); err != nil {
 		return err
 	}
 	var found string
-	if err := s.read.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&found); err != nil {
-		return s.fault(ctx, "check store", err)
+	if err := s.db.Read.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&found); err != nil {
+		return s.db.Fault(ctx, "check store", err)
 	}
 	if found != "ok" {
 		return fleet.Errorf(fleet.CodeUnavailable, "check store: %w: %s", ErrDamaged, found).
-			WithHint("%s is damaged: put a backup in its place: bothyd restore FILE", s.where)
+			WithHint("%s is damaged: put a backup in its place: bothyd restore FILE", s.db.Where)
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 	"time"
+
+	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
 // What is kept for a time only is removed here, by the leader (engine/retention.go): the oldest first, at most so much in one
@@ -34,7 +36,7 @@ func (s *Store) PruneEvents(ctx context.Context, before time.Time, after int64, 
 		if err := tx.QueryRowContext(ctx, page, after, most).Scan(&last, &count); err != nil || count == 0 {
 			return err
 		}
-		if err := tx.QueryRowContext(ctx, due, after, last, micros(before)).Scan(&first); err != nil {
+		if err := tx.QueryRowContext(ctx, due, after, last, sqlkit.Micros(before)).Scan(&first); err != nil {
 			return err
 		}
 		p.More = count == most
@@ -45,7 +47,7 @@ func (s *Store) PruneEvents(ctx context.Context, before time.Time, after int64, 
 			return nil
 		}
 		n, err := tx.count(ctx, "DELETE FROM events WHERE seq IN (SELECT seq FROM events AS r WHERE seq > $2 AND seq <= $3 AND "+ofGone+")",
-			micros(before), after, last)
+			sqlkit.Micros(before), after, last)
 		p.Count, p.After = n, last
 		return err
 	})
@@ -69,11 +71,11 @@ func (s *Store) PruneLogs(ctx context.Context, before time.Time, from int64, mos
 		p = Pruned{After: from}
 		const next = `SELECT v.id, v.destroyed_at FROM environments AS v WHERE v.state = 'destroyed' AND v.destroyed_at >= $1 AND v.destroyed_at < $2
 			AND EXISTS (SELECT 1 FROM log_lines AS l WHERE l.environment_id = v.id) ORDER BY v.destroyed_at, v.id LIMIT 1`
-		rows, err := tx.QueryContext(ctx, next, from, micros(before))
+		rows, err := tx.QueryContext(ctx, next, from, sqlkit.Micros(before))
 		if err != nil {
 			return err
 		}
-		found, err := collect(rows, func(row scanner) (id string, err error) {
+		found, err := sqlkit.Collect(rows, func(row sqlkit.Scanner) (id string, err error) {
 			err = row.Scan(&id, &p.After)
 			return id, err
 		})
@@ -99,27 +101,27 @@ func (s *Store) PruneEnvironments(ctx context.Context, before time.Time, most in
 		p = Pruned{}
 		const oldest = `SELECT v.id FROM environments AS v WHERE v.state = 'destroyed' AND v.destroyed_at < $1
 			AND NOT EXISTS (SELECT 1 FROM log_lines AS l WHERE l.environment_id = v.id) ORDER BY v.destroyed_at, v.id LIMIT $2`
-		rows, err := tx.QueryContext(ctx, oldest, micros(before), most)
+		rows, err := tx.QueryContext(ctx, oldest, sqlkit.Micros(before), most)
 		if err != nil {
 			return err
 		}
-		ids, err := collect(rows, func(row scanner) (id string, err error) {
+		ids, err := sqlkit.Collect(rows, func(row sqlkit.Scanner) (id string, err error) {
 			err = row.Scan(&id)
 			return id, err
 		})
 		if err != nil || len(ids) == 0 {
 			return err
 		}
-		these := "(" + placeholders(1, len(ids)) + ")"
-		var all []statement
+		these := "(" + sqlkit.Placeholders(1, len(ids)) + ")"
+		var all []sqlkit.Statement
 		for _, table := range environmentParts {
-			all = append(all, statement{text: "DELETE FROM " + table + " WHERE environment_id IN " + these, args: list(ids)})
+			all = append(all, sqlkit.Statement{Text: "DELETE FROM " + table + " WHERE environment_id IN " + these, Args: list(ids)})
 		}
 		unnamed := tx.changed.unnamed
 		all = append(all,
-			statement{text: "DELETE FROM environments WHERE id IN " + these, args: list(ids)},
-			statement{text: writeCounter, args: []any{prunedEnvironments, (micros(before) + day - 1) / day}})
-		if err := tx.execAll(ctx, all); err != nil {
+			sqlkit.Statement{Text: "DELETE FROM environments WHERE id IN " + these, Args: list(ids)},
+			sqlkit.Statement{Text: writeCounter, Args: []any{prunedEnvironments, (sqlkit.Micros(before) + day - 1) / day}})
+		if err := tx.ExecAll(ctx, all); err != nil {
 			return err
 		}
 		tx.changed.name(unnamed, ids...)
@@ -140,11 +142,11 @@ func (s *Store) PruneEntries(ctx context.Context, before time.Time, most int) (p
 			return err
 		}
 		// From now on reports read the sums of those days, whatever is left of their entries.
-		if _, err := tx.ExecContext(ctx, writeCounter, prunedEntries, micros(midnight)/day); err != nil {
+		if _, err := tx.ExecContext(ctx, writeCounter, prunedEntries, sqlkit.Micros(midnight)/day); err != nil {
 			return err
 		}
 		n, err := tx.count(ctx, "DELETE FROM entries WHERE seq IN (SELECT seq FROM entries AS r WHERE "+entryMoment+" < $1 AND seq <= $2 AND "+ofGone+
-			" ORDER BY "+entryMoment+", seq LIMIT $3)", micros(midnight), summed, most)
+			" ORDER BY "+entryMoment+", seq LIMIT $3)", sqlkit.Micros(midnight), summed, most)
 		if err != nil {
 			return err
 		}
@@ -172,7 +174,7 @@ func (s *Store) PruneReceipts(ctx context.Context, before time.Time, most int) (
 		if err != nil {
 			return err
 		}
-		all, err := collect(rows, func(row scanner) (r [2]int64, err error) {
+		all, err := sqlkit.Collect(rows, func(row sqlkit.Scanner) (r [2]int64, err error) {
 			err = row.Scan(&r[0], &r[1])
 			return r, err
 		})
@@ -181,7 +183,7 @@ func (s *Store) PruneReceipts(ctx context.Context, before time.Time, most int) (
 		}
 		var last int64
 		for _, r := range all {
-			if r[1] >= micros(before) {
+			if r[1] >= sqlkit.Micros(before) {
 				break // one that is not due keeps all after it
 			}
 			last = r[0]
@@ -191,8 +193,8 @@ func (s *Store) PruneReceipts(ctx context.Context, before time.Time, most int) (
 			return nil
 		}
 		p.More = p.Count == most
-		return tx.execAll(ctx, []statement{
-			{text: "DELETE FROM receipts WHERE seq <= $1", args: []any{last}}, {text: writeCounter, args: []any{prunedReceipts, last}},
+		return tx.ExecAll(ctx, []sqlkit.Statement{
+			{Text: "DELETE FROM receipts WHERE seq <= $1", Args: []any{last}}, {Text: writeCounter, Args: []any{prunedReceipts, last}},
 		})
 	})
 	return p, err
@@ -201,7 +203,7 @@ func (s *Store) PruneReceipts(ctx context.Context, before time.Time, most int) (
 // prunedDays gives the moment before which rows or entries of what was spent may be gone.
 func (s *Store) prunedDays(ctx context.Context) (time.Time, error) {
 	var days int64
-	err := s.read.QueryRowContext(ctx, "SELECT MAX(value) FROM counters WHERE name IN ($1, $2)", prunedEntries, prunedEnvironments).Scan(&days)
+	err := s.db.Read.QueryRowContext(ctx, "SELECT MAX(value) FROM counters WHERE name IN ($1, $2)", prunedEntries, prunedEnvironments).Scan(&days)
 	return time.UnixMicro(days * day).UTC(), err
 }
 

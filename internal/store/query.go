@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
 // Bounds of a page.
@@ -36,11 +37,11 @@ type Filter struct {
 
 // Get gives an environment by id, or CodeNotFound.
 func (s *Store) Get(ctx context.Context, id string) (fleet.Environment, error) {
-	env, err := scanEnv(s.read.QueryRowContext(ctx, selectEnvs+"WHERE id = $1", id))
+	env, err := scanEnv(s.db.Read.QueryRowContext(ctx, selectEnvs+"WHERE id = $1", id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return fleet.Environment{}, notFound(id)
 	}
-	return env, s.fault(ctx, "get environment", err)
+	return env, s.db.Fault(ctx, "get environment", err)
 }
 
 // Lookup says which environment is looked for, and where.
@@ -61,14 +62,14 @@ func (s *Store) Find(ctx context.Context, l Lookup) (fleet.Environment, error) {
 	if l.Unclaimed {
 		also = ""
 	}
-	env, err := scanEnv(s.read.QueryRowContext(ctx, selectEnvs+`WHERE (id = $1 AND ($2 = '' OR tenant = $2))
+	env, err := scanEnv(s.db.Read.QueryRowContext(ctx, selectEnvs+`WHERE (id = $1 AND ($2 = '' OR tenant = $2))
 		OR (name = $3 AND (tenant = $4 OR tenant = $5)) ORDER BY
 		CASE WHEN id = $1 THEN 0 WHEN tenant = '' THEN 3 WHEN state <> 'destroyed' THEN 1 ELSE 2 END,
 		created_at DESC, id LIMIT 1`, l.ID, l.Sees, l.Name, l.Tenant, also))
 	if errors.Is(err, sql.ErrNoRows) {
 		return fleet.Environment{}, notFound(cmp.Or(l.Name, l.ID))
 	}
-	return env, s.fault(ctx, "find environment", err)
+	return env, s.db.Fault(ctx, "find environment", err)
 }
 
 // Live gives everything that is not destroyed, by id: the planner's snapshot.
@@ -116,25 +117,12 @@ func (s *Store) List(ctx context.Context, f Filter) (envs []fleet.Environment, n
 }
 
 func (s *Store) environments(ctx context.Context, doing, rest string, args ...any) ([]fleet.Environment, error) {
-	rows, err := s.read.QueryContext(ctx, selectEnvs+rest, args...)
+	rows, err := s.db.Read.QueryContext(ctx, selectEnvs+rest, args...)
 	if err != nil {
-		return nil, s.fault(ctx, doing, err)
+		return nil, s.db.Fault(ctx, doing, err)
 	}
-	envs, err := collect(rows, envScanner())
-	return envs, s.fault(ctx, doing, err)
-}
-
-// collect reads all rows and closes them.
-func collect[T any](rows *sql.Rows, scan func(scanner) (T, error)) (all []T, err error) {
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		one, err := scan(rows)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, one)
-	}
-	return all, rows.Err()
+	envs, err := sqlkit.Collect(rows, envScanner())
+	return envs, s.db.Fault(ctx, doing, err)
 }
 
 // bounded gives the size of a page.
@@ -188,7 +176,7 @@ func (c *conditions) and() string { return " AND " + strings.Join(c.parts, " AND
 
 // cursor names the last row of a page by what List orders by.
 func cursor(last fleet.Environment) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(micros(last.CreatedAt), 10) + " " + last.ID))
+	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(sqlkit.Micros(last.CreatedAt), 10) + " " + last.ID))
 }
 
 func parseCursor(c string) (createdAt int64, id string, err error) {

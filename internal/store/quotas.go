@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store/dialect"
+	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
 // querier is *sql.DB or *txn.
@@ -20,13 +22,13 @@ type querier interface {
 // SetQuota writes the limits of a scope; limits that do not limit remove its quota. record is given those that it had, and gives
 // the event of it; it runs inside the transaction, which may be tried again.
 func (s *Store) SetQuota(ctx context.Context, q fleet.Quota, record func(was fleet.Limits) fleet.Event) error {
-	limits, err := writeJSON(q.Limits)
+	limits, err := sqlkit.WriteJSON(q.Limits)
 	if err != nil {
 		return fleet.Errorf(fleet.CodeInternal, "set quota of %s: %w", q.Scope, err)
 	}
 	return s.inTx(ctx, "set quota of "+q.Scope.String(), func(tx *txn) error {
 		var was fleet.Limits
-		read := "SELECT limits FROM quotas WHERE kind = $1 AND tenant = $2 AND name = $3" + s.forUpdate()
+		read := "SELECT limits FROM quotas WHERE kind = $1 AND tenant = $2 AND name = $3" + s.db.ForUpdate
 		err := tx.QueryRowContext(ctx, read, q.Scope.Kind, q.Scope.Tenant, q.Scope.Name).Scan(jsonColumn{&was})
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
@@ -43,7 +45,7 @@ func (s *Store) SetQuota(ctx context.Context, q fleet.Quota, record func(was fle
 			ON CONFLICT (kind, tenant, name) DO UPDATE SET
 			limits = excluded.limits, updated_at = excluded.updated_at, updated_by = excluded.updated_by`
 		if _, err := tx.ExecContext(ctx, write,
-			q.Scope.Kind, q.Scope.Tenant, q.Scope.Name, limits, micros(q.UpdatedAt), q.UpdatedBy); err != nil {
+			q.Scope.Kind, q.Scope.Tenant, q.Scope.Name, limits, sqlkit.Micros(q.UpdatedAt), q.UpdatedBy); err != nil {
 			return err
 		}
 		return recordEvents(ctx, tx, []fleet.Event{ev})
@@ -54,40 +56,40 @@ func (s *Store) SetQuota(ctx context.Context, q fleet.Quota, record func(was fle
 func (s *Store) Quotas(ctx context.Context, tenant string) ([]fleet.Quota, error) {
 	const query = `SELECT kind, tenant, name, limits, updated_at, updated_by FROM quotas
 		WHERE $1 = '' OR tenant = $1 ORDER BY tenant, kind, name`
-	rows, err := s.read.QueryContext(ctx, query, tenant)
+	rows, err := s.db.Read.QueryContext(ctx, query, tenant)
 	if err != nil {
-		return nil, s.fault(ctx, "read quotas", err)
+		return nil, s.db.Fault(ctx, "read quotas", err)
 	}
-	quotas, err := collect(rows, func(row scanner) (q fleet.Quota, err error) {
-		err = row.Scan(&q.Scope.Kind, &q.Scope.Tenant, &q.Scope.Name, jsonColumn{&q.Limits}, timeField{&q.UpdatedAt}, &q.UpdatedBy)
+	quotas, err := sqlkit.Collect(rows, func(row sqlkit.Scanner) (q fleet.Quota, err error) {
+		err = row.Scan(&q.Scope.Kind, &q.Scope.Tenant, &q.Scope.Name, jsonColumn{&q.Limits}, sqlkit.Time(&q.UpdatedAt), &q.UpdatedBy)
 		return q, err
 	})
-	return quotas, s.fault(ctx, "read quotas", err)
+	return quotas, s.db.Fault(ctx, "read quotas", err)
 }
 
 // jsonColumn reads a JSON object into what it points at, which is empty.
 type jsonColumn struct{ into any }
 
 // Scan reads JSON.
-func (c jsonColumn) Scan(src any) error { return readJSON(src, c.into) }
+func (c jsonColumn) Scan(src any) error { return sqlkit.ReadJSON(src, c.into) }
 
 // UsageOf gives scopes with limits and usage at now.
 func (s *Store) UsageOf(ctx context.Context, scopes []fleet.Scope, now time.Time) ([]fleet.ScopeUsage, error) {
-	limits, err := limitsOf(ctx, s.read, scopes)
+	limits, err := limitsOf(ctx, s.db.Read, scopes)
 	if err != nil {
-		return nil, s.fault(ctx, "read usage", err)
+		return nil, s.db.Fault(ctx, "read usage", err)
 	}
 	all := make([]fleet.ScopeUsage, len(scopes))
 	for i, scope := range scopes {
 		var a amounts
 		const query = "SELECT environments, milli_cpus, memory_mib FROM usage WHERE kind = $1 AND tenant = $2 AND name = $3"
-		err := s.read.QueryRowContext(ctx, query, scope.Kind, scope.Tenant, scope.Name).
+		err := s.db.Read.QueryRowContext(ctx, query, scope.Kind, scope.Tenant, scope.Name).
 			Scan(&a.environments, &a.milliCPUs, &a.memoryMiB)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return nil, s.fault(ctx, "read usage", err)
+			return nil, s.db.Fault(ctx, "read usage", err)
 		}
-		if all[i], err = usageOf(ctx, s.read, &batch{}, scope, limits[scope], a, now); err != nil {
-			return nil, s.fault(ctx, "read usage", err)
+		if all[i], err = usageOf(ctx, s.db.Read, &batch{}, scope, limits[scope], a, now); err != nil {
+			return nil, s.db.Fault(ctx, "read usage", err)
 		}
 	}
 	return all, nil
@@ -97,7 +99,7 @@ func (s *Store) UsageOf(ctx context.Context, scopes []fleet.Scope, now time.Time
 func (s *Store) Holders(ctx context.Context, scope fleet.Scope, limit int) ([]fleet.Environment, error) {
 	where := inScope(scope, "")
 	where.add("state <> 'destroyed'")
-	query := where.text() + " ORDER BY created_at, id LIMIT " + placeholders(len(where.args)+1, 1)
+	query := where.text() + " ORDER BY created_at, id LIMIT " + sqlkit.Placeholders(len(where.args)+1, 1)
 	return s.environments(ctx, "read holders", query, append(where.args, bounded(limit, DefaultLimit, MaxLimit))...)
 }
 
@@ -127,7 +129,7 @@ func decide(ctx context.Context, tx *txn, env *fleet.Environment, ask func([]fle
 		asked = append(asked, one)
 	}
 	if err := ask(asked); err != nil {
-		return passed{err}
+		return dialect.Passed{Err: err}
 	}
 	return nil
 }
@@ -168,7 +170,7 @@ func limitsOf(ctx context.Context, q querier, scopes []fleet.Scope) (map[fleet.S
 	if err != nil {
 		return nil, err
 	}
-	_, err = collect(rows, func(row scanner) (none struct{}, err error) {
+	_, err = sqlkit.Collect(rows, func(row sqlkit.Scanner) (none struct{}, err error) {
 		var scope fleet.Scope
 		var l fleet.Limits
 		err = row.Scan(&scope.Kind, &scope.Tenant, &scope.Name, jsonColumn{&l})
@@ -191,7 +193,7 @@ func usageOf(
 		return u, err
 	}
 	spent := map[string]money{}
-	_, err = collect(rows, func(row scanner) (none struct{}, err error) {
+	_, err = sqlkit.Collect(rows, func(row sqlkit.Scanner) (none struct{}, err error) {
 		var of string
 		var m money
 		err = row.Scan(&of, &m.settledMicros, &m.settledTime, &m.heldMicros, &m.heldTime)

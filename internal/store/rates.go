@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
 // SetRate adds a rate; one of the same blueprint, size and moment is replaced. record is given all that there were, and gives the
@@ -17,7 +18,7 @@ func (s *Store) SetRate(ctx context.Context, r fleet.Rate, record func(were []fl
 		if err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, write, r.Blueprint, r.Size, micros(r.From), r.Micros, r.Currency, r.SetBy); err != nil {
+		if _, err := tx.ExecContext(ctx, write, r.Blueprint, r.Size, sqlkit.Micros(r.From), r.Micros, r.Currency, r.SetBy); err != nil {
 			return err
 		}
 		return recordEvents(ctx, tx, []fleet.Event{record(were)})
@@ -26,8 +27,8 @@ func (s *Store) SetRate(ctx context.Context, r fleet.Rate, record func(were []fl
 
 // Rates gives all, by blueprint, size and time.
 func (s *Store) Rates(ctx context.Context) ([]fleet.Rate, error) {
-	rates, err := ratesOf(ctx, s.read)
-	return rates, s.fault(ctx, "read rates", err)
+	rates, err := ratesOf(ctx, s.db.Read)
+	return rates, s.db.Fault(ctx, "read rates", err)
 }
 
 func ratesOf(ctx context.Context, q querier) ([]fleet.Rate, error) {
@@ -36,8 +37,8 @@ func ratesOf(ctx context.Context, q querier) ([]fleet.Rate, error) {
 	if err != nil {
 		return nil, err
 	}
-	return collect(rows, func(row scanner) (r fleet.Rate, err error) {
-		err = row.Scan(&r.Blueprint, &r.Size, timeField{&r.From}, &r.Micros, &r.Currency, &r.SetBy)
+	return sqlkit.Collect(rows, func(row sqlkit.Scanner) (r fleet.Rate, err error) {
+		err = row.Scan(&r.Blueprint, &r.Size, sqlkit.Time(&r.From), &r.Micros, &r.Currency, &r.SetBy)
 		return r, err
 	})
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store/dialect"
+	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
 // firstPrevHash is what the first receipt follows: no hash.
@@ -14,31 +16,31 @@ var firstPrevHash = strings.Repeat("0", 64)
 
 const receiptColumns = "seq, environment_id, at, body, prev_hash, hash, signature"
 
-func scanReceipt(row scanner) (r fleet.Receipt, err error) {
-	err = row.Scan(&r.Seq, &r.EnvironmentID, timeField{&r.At}, &r.Body, &r.PrevHash, &r.Hash, &r.Signature)
+func scanReceipt(row sqlkit.Scanner) (r fleet.Receipt, err error) {
+	err = row.Scan(&r.Seq, &r.EnvironmentID, sqlkit.Time(&r.At), &r.Body, &r.PrevHash, &r.Hash, &r.Signature)
 	return r, err
 }
 
 // Receipt gives an environment's receipt, or CodeNotFound.
 func (s *Store) Receipt(ctx context.Context, environmentID string) (fleet.Receipt, error) {
 	const query = "SELECT " + receiptColumns + " FROM receipts WHERE environment_id = $1"
-	r, err := scanReceipt(s.read.QueryRowContext(ctx, query, environmentID))
+	r, err := scanReceipt(s.db.Read.QueryRowContext(ctx, query, environmentID))
 	if errors.Is(err, sql.ErrNoRows) {
 		return fleet.Receipt{}, fleet.Errorf(fleet.CodeNotFound, "there is no receipt of environment %q", environmentID).
 			WithHint("there is one when everything that it created is gone")
 	}
-	return r, s.fault(ctx, "read receipt", err)
+	return r, s.db.Fault(ctx, "read receipt", err)
 }
 
 // Receipts gives a page of receipts after a number, in order. limit 0 means DefaultLimit, at most MaxLimit.
 func (s *Store) Receipts(ctx context.Context, after int64, limit int) ([]fleet.Receipt, error) {
 	const query = "SELECT " + receiptColumns + " FROM receipts WHERE seq > $1 ORDER BY seq LIMIT $2"
-	rows, err := s.read.QueryContext(ctx, query, after, bounded(limit, DefaultLimit, MaxLimit))
+	rows, err := s.db.Read.QueryContext(ctx, query, after, bounded(limit, DefaultLimit, MaxLimit))
 	if err != nil {
-		return nil, s.fault(ctx, "read receipts", err)
+		return nil, s.db.Fault(ctx, "read receipts", err)
 	}
-	receipts, err := collect(rows, scanReceipt)
-	return receipts, s.fault(ctx, "read receipts", err)
+	receipts, err := sqlkit.Collect(rows, scanReceipt)
+	return receipts, s.db.Fault(ctx, "read receipts", err)
 }
 
 // appendReceipt adds the next link of the chain. The counter's lock keeps others from adding one meanwhile.
@@ -56,12 +58,12 @@ func appendReceipt(ctx context.Context, tx *txn, id string, sign func(fleet.Rece
 	}
 	r, err := sign(next)
 	if err != nil {
-		return passed{err}
+		return dialect.Passed{Err: err}
 	}
 	if r.Seq != next.Seq || r.PrevHash != next.PrevHash || r.EnvironmentID != id || r.Hash == "" {
 		return fleet.Errorf(fleet.CodeInternal, "sign receipt of environment %s: it does not follow the one before", id)
 	}
-	_, err = tx.ExecContext(ctx, "INSERT INTO receipts ("+receiptColumns+") VALUES ("+placeholders(1, 7)+")",
-		r.Seq, id, micros(r.At), r.Body, r.PrevHash, r.Hash, r.Signature)
+	_, err = tx.ExecContext(ctx, "INSERT INTO receipts ("+receiptColumns+") VALUES ("+sqlkit.Placeholders(1, 7)+")",
+		r.Seq, id, sqlkit.Micros(r.At), r.Body, r.PrevHash, r.Hash, r.Signature)
 	return err
 }

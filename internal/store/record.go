@@ -1,13 +1,12 @@
 package store
 
 import (
-	"database/sql/driver"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
 // columns binds each column of environments to its place in an Environment,
@@ -35,64 +34,64 @@ var columns = []struct {
 	{"rate_micros", func(e *fleet.Environment) any { return &e.Size.RateMicros }},
 	{"currency", func(e *fleet.Environment) any { return &e.Size.Currency }},
 	{"image", func(e *fleet.Environment) any { return &e.Image }},
-	{"users", func(e *fleet.Environment) any { return jsonField[[]string]{&e.Users} }},
+	{"users", func(e *fleet.Environment) any { return sqlkit.JSON(&e.Users) }},
 	{"workspace", func(e *fleet.Environment) any { return &e.Workspace }},
-	{"inputs", func(e *fleet.Environment) any { return inputsField{&e.Inputs} }},
+	{"inputs", func(e *fleet.Environment) any { return sqlkit.Inputs(&e.Inputs) }},
 	{"pool", func(e *fleet.Environment) any { return &e.Pool }},
 	{"match_key", func(e *fleet.Environment) any { return &e.MatchKey }},
 	{"host", func(e *fleet.Environment) any { return &e.Host }},
-	{"vars", func(e *fleet.Environment) any { return jsonField[map[string]string]{&e.Vars} }},
-	{"secret_names", func(e *fleet.Environment) any { return jsonField[[]string]{&e.SecretNames} }},
-	{"paused", func(e *fleet.Environment) any { return boolField{&e.Paused} }},
-	{"cold", func(e *fleet.Environment) any { return proseField{&e.Cold} }},
-	{"queue_rank", func(e *fleet.Environment) any { return intField{&e.Queue.Rank} }},
-	{"queue_estimate", func(e *fleet.Environment) any { return timeField{&e.Queue.Estimate} }},
-	{"queue_first", func(e *fleet.Environment) any { return timeField{&e.Queue.First} }},
-	{"queue_until", func(e *fleet.Environment) any { return timeField{&e.Queue.Until} }},
+	{"vars", func(e *fleet.Environment) any { return sqlkit.JSON(&e.Vars) }},
+	{"secret_names", func(e *fleet.Environment) any { return sqlkit.JSON(&e.SecretNames) }},
+	{"paused", func(e *fleet.Environment) any { return sqlkit.Bool(&e.Paused) }},
+	{"cold", func(e *fleet.Environment) any { return sqlkit.Text(&e.Cold) }},
+	{"queue_rank", func(e *fleet.Environment) any { return sqlkit.Int(&e.Queue.Rank) }},
+	{"queue_estimate", func(e *fleet.Environment) any { return sqlkit.Time(&e.Queue.Estimate) }},
+	{"queue_first", func(e *fleet.Environment) any { return sqlkit.Time(&e.Queue.First) }},
+	{"queue_until", func(e *fleet.Environment) any { return sqlkit.Time(&e.Queue.Until) }},
 	{"state", func(e *fleet.Environment) any { return (*string)(&e.State) }},
-	{"reason", func(e *fleet.Environment) any { return proseField{&e.Reason} }},
+	{"reason", func(e *fleet.Environment) any { return sqlkit.Text(&e.Reason) }},
 	{"failure", func(e *fleet.Environment) any { return failureField{&e.Failure} }},
 	{"revision", func(e *fleet.Environment) any { return &e.Revision }},
 	{"lease_ttl", func(e *fleet.Environment) any { return (*int64)(&e.Lease.TTL) }},
 	{"lease_max_ttl", func(e *fleet.Environment) any { return (*int64)(&e.Lease.MaxTTL) }},
-	{"lease_start", func(e *fleet.Environment) any { return timeField{&e.Lease.Start} }},
-	{"lease_end", func(e *fleet.Environment) any { return timeField{&e.Lease.End} }},
+	{"lease_start", func(e *fleet.Environment) any { return sqlkit.Time(&e.Lease.Start) }},
+	{"lease_end", func(e *fleet.Environment) any { return sqlkit.Time(&e.Lease.End) }},
 	{"lease_idle", func(e *fleet.Environment) any { return (*int64)(&e.Lease.Idle) }},
-	{"lease_active", func(e *fleet.Environment) any { return timeField{&e.Lease.ActiveAt} }},
-	{"lease_warned", func(e *fleet.Environment) any { return boolField{&e.Lease.Warned} }},
+	{"lease_active", func(e *fleet.Environment) any { return sqlkit.Time(&e.Lease.ActiveAt) }},
+	{"lease_warned", func(e *fleet.Environment) any { return sqlkit.Bool(&e.Lease.Warned) }},
 	{"work_action", func(e *fleet.Environment) any { return (*string)(&e.Work.Action) }},
 	{"work_worker", func(e *fleet.Environment) any { return &e.Work.Worker }},
-	{"work_until", func(e *fleet.Environment) any { return timeField{&e.Work.Until} }},
+	{"work_until", func(e *fleet.Environment) any { return sqlkit.Time(&e.Work.Until) }},
 	{"work_generation", func(e *fleet.Environment) any { return &e.Work.Generation }},
-	{"work_attempts", func(e *fleet.Environment) any { return intField{&e.Work.Attempts} }},
-	{"work_not_before", func(e *fleet.Environment) any { return timeField{&e.Work.NotBefore} }},
-	{"work_deadline", func(e *fleet.Environment) any { return timeField{&e.Work.Deadline} }},
-	{"work_last_error", func(e *fleet.Environment) any { return proseField{&e.Work.LastError} }},
+	{"work_attempts", func(e *fleet.Environment) any { return sqlkit.Int(&e.Work.Attempts) }},
+	{"work_not_before", func(e *fleet.Environment) any { return sqlkit.Time(&e.Work.NotBefore) }},
+	{"work_deadline", func(e *fleet.Environment) any { return sqlkit.Time(&e.Work.Deadline) }},
+	{"work_last_error", func(e *fleet.Environment) any { return sqlkit.Text(&e.Work.LastError) }},
 	{"network", func(e *fleet.Environment) any { return &e.Network }},
 	{"sandbox_id", func(e *fleet.Environment) any { return &e.SandboxID }},
-	{"sandbox_started_at", func(e *fleet.Environment) any { return timeField{&e.StartedAt} }},
-	{"created_at", func(e *fleet.Environment) any { return timeField{&e.CreatedAt} }},
-	{"updated_at", func(e *fleet.Environment) any { return timeField{&e.UpdatedAt} }},
-	{"ready_at", func(e *fleet.Environment) any { return timeField{&e.ReadyAt} }},
-	{"destroyed_at", func(e *fleet.Environment) any { return timeField{&e.DestroyedAt} }},
-	{"billed_from", func(e *fleet.Environment) any { return timeField{&e.BilledFrom} }},
-	{"billed_until", func(e *fleet.Environment) any { return timeField{&e.BilledUntil} }},
+	{"sandbox_started_at", func(e *fleet.Environment) any { return sqlkit.Time(&e.StartedAt) }},
+	{"created_at", func(e *fleet.Environment) any { return sqlkit.Time(&e.CreatedAt) }},
+	{"updated_at", func(e *fleet.Environment) any { return sqlkit.Time(&e.UpdatedAt) }},
+	{"ready_at", func(e *fleet.Environment) any { return sqlkit.Time(&e.ReadyAt) }},
+	{"destroyed_at", func(e *fleet.Environment) any { return sqlkit.Time(&e.DestroyedAt) }},
+	{"billed_from", func(e *fleet.Environment) any { return sqlkit.Time(&e.BilledFrom) }},
+	{"billed_until", func(e *fleet.Environment) any { return sqlkit.Time(&e.BilledUntil) }},
 	{"billed_before", func(e *fleet.Environment) any { return (*int64)(&e.BilledBefore) }},
-	{"booked_until", func(e *fleet.Environment) any { return timeField{&e.BookedUntil} }},
+	{"booked_until", func(e *fleet.Environment) any { return sqlkit.Time(&e.BookedUntil) }},
 	{"held_micros", func(e *fleet.Environment) any { return &e.HeldMicros }},
 	{"held_for", func(e *fleet.Environment) any { return (*int64)(&e.HeldFor) }},
-	{"held_at", func(e *fleet.Environment) any { return timeField{&e.HeldAt} }},
-	{"doubted", func(e *fleet.Environment) any { return boolField{&e.Doubted} }},
+	{"held_at", func(e *fleet.Environment) any { return sqlkit.Time(&e.HeldAt) }},
+	{"doubted", func(e *fleet.Environment) any { return sqlkit.Bool(&e.Doubted) }},
 }
 
 var (
 	columnList = strings.Join(columnNames(), ", ")
 	selectEnvs = "SELECT " + columnList + " FROM environments "
 	// insertEnv takes the columns' values, then the request's hash.
-	insertEnv = "INSERT INTO environments (" + columnList + ", request_hash) VALUES (" + placeholders(1, len(columns)+1) + ")"
+	insertEnv = "INSERT INTO environments (" + columnList + ", request_hash) VALUES (" + sqlkit.Placeholders(1, len(columns)+1) + ")"
 	// updateEnv takes the columns' values; the first is the id.
 	updateEnv = "UPDATE environments SET (" + strings.Join(columnNames()[1:], ", ") + ") = (" +
-		placeholders(2, len(columns)-1) + ") WHERE id = $1"
+		sqlkit.Placeholders(2, len(columns)-1) + ") WHERE id = $1"
 )
 
 // updateEnvs is updateEnv for the rows of a source.
@@ -113,30 +112,18 @@ func columnNames() []string {
 	return names
 }
 
-// placeholders gives "$from, ..." for n values.
-func placeholders(from, n int) string {
-	marks := make([]string, n)
-	for i := range marks {
-		marks[i] = "$" + strconv.Itoa(from+i)
-	}
-	return strings.Join(marks, ", ")
-}
-
-// scanner is *sql.Row or *sql.Rows.
-type scanner interface{ Scan(dest ...any) error }
-
 // scanEnv reads one environment.
-func scanEnv(row scanner) (fleet.Environment, error) { return envScanner()(row) }
+func scanEnv(row sqlkit.Scanner) (fleet.Environment, error) { return envScanner()(row) }
 
 // envScanner gives a function that reads one environment after another into the
 // same place, which is most of the price of a row saved.
-func envScanner() func(scanner) (fleet.Environment, error) {
+func envScanner() func(sqlkit.Scanner) (fleet.Environment, error) {
 	var env fleet.Environment
 	dest := make([]any, len(columns))
 	for i, c := range columns {
 		dest[i] = c.at(&env)
 	}
-	return func(row scanner) (fleet.Environment, error) {
+	return func(row sqlkit.Scanner) (fleet.Environment, error) {
 		if err := row.Scan(dest...); err != nil {
 			return fleet.Environment{}, err
 		}
@@ -148,28 +135,13 @@ func envScanner() func(scanner) (fleet.Environment, error) {
 func valuesOf(env *fleet.Environment) ([]any, error) {
 	values := make([]any, len(columns))
 	for i, c := range columns {
-		v, err := valueOf(c.at(env))
+		v, err := sqlkit.ValueOf(c.at(env))
 		if err != nil {
 			return nil, fleet.Errorf(fleet.CodeInternal, "encode %s of environment %q: %w", c.name, env.ID, err)
 		}
 		values[i] = v
 	}
 	return values, nil
-}
-
-// valueOf gives what a place is kept as.
-func valueOf(at any) (any, error) {
-	switch at := at.(type) {
-	case *string:
-		return *at, nil
-	case *int64:
-		return *at, nil
-	case *float64:
-		return *at, nil
-	case driver.Valuer:
-		return at.Value()
-	}
-	return nil, fmt.Errorf("no rule for %T", at)
 }
 
 // kept gives the environment as it will be read back: its times to the microsecond, in UTC.

@@ -10,11 +10,11 @@ import (
 func (s *Store) Secrets(ctx context.Context, environmentID string) ([]byte, error) {
 	var sealed []byte
 	const query = "SELECT sealed FROM secrets WHERE environment_id = $1"
-	err := s.read.QueryRowContext(ctx, query, environmentID).Scan(&sealed)
+	err := s.db.Read.QueryRowContext(ctx, query, environmentID).Scan(&sealed)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
-	return sealed, s.fault(ctx, "read secrets", err)
+	return sealed, s.db.Fault(ctx, "read secrets", err)
 }
 
 // keepSecrets replaces what is kept for an environment; nil leaves it, an empty one drops it.

@@ -10,26 +10,26 @@ import (
 )
 
 // Shared reports whether other daemons may use the same database.
-func (s *Store) Shared() bool { return s.pg != nil }
+func (s *Store) Shared() bool { return s.db.Shared() }
 
 // Now gives the database's clock and true; on SQLite, which has none of its own, zero and false.
 func (s *Store) Now(ctx context.Context) (time.Time, bool, error) {
-	if s.pg == nil {
+	if !s.db.Shared() {
 		return time.Time{}, false, nil
 	}
 	var now time.Time
-	err := s.read.QueryRowContext(ctx, "SELECT clock_timestamp()").Scan(&now)
-	return now.UTC(), err == nil, s.fault(ctx, "read the database's clock", err)
+	err := s.db.Read.QueryRowContext(ctx, "SELECT clock_timestamp()").Scan(&now)
+	return now.UTC(), err == nil, s.db.Fault(ctx, "read the database's clock", err)
 }
 
 // Setting gives a small value, "" when it was never set.
 func (s *Store) Setting(ctx context.Context, name string) (string, error) {
 	var value string
-	err := s.read.QueryRowContext(ctx, "SELECT value FROM settings WHERE name = $1", name).Scan(&value)
+	err := s.db.Read.QueryRowContext(ctx, "SELECT value FROM settings WHERE name = $1", name).Scan(&value)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", nil
 	}
-	return value, s.fault(ctx, "read setting "+name, err)
+	return value, s.db.Fault(ctx, "read setting "+name, err)
 }
 
 // SetSetting writes a small value. It wakes nobody.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
+	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
 // money is what is held of a scope's limits and what is settled: millionths of the currency, and microseconds.
@@ -120,7 +121,7 @@ func (m money) add(e ledger.Entry) money {
 	}
 	m.settledMicros += min(e.AmountMicros, mostHeld-m.settledMicros)
 	if e.Debit == ledger.AccountLeased {
-		m.settledTime += micros(e.Until) - micros(e.From)
+		m.settledTime += sqlkit.Micros(e.Until) - sqlkit.Micros(e.From)
 	}
 	return m
 }
@@ -131,7 +132,7 @@ func spentBy(ctx context.Context, tx *txn, env *fleet.Environment, coming []ledg
 	if err != nil {
 		return money{}, err
 	}
-	entries, err := collect(rows, scanEntry)
+	entries, err := sqlkit.Collect(rows, scanEntry)
 	if err != nil {
 		return money{}, err
 	}
@@ -193,12 +194,12 @@ var checkSpend = `SELECT kind, tenant, name, '', period, -1, settled_micros, set
 // period that is kept otherwise: none, in every committed state. It is one statement, so it sees one state. Periods that began before
 // what is pruned are left out.
 func (s *Store) CheckSpend(ctx context.Context) ([]string, error) {
-	rows, err := s.read.QueryContext(ctx, checkSpend)
+	rows, err := s.db.Read.QueryContext(ctx, checkSpend)
 	if err != nil {
-		return nil, s.fault(ctx, "check spend", err)
+		return nil, s.db.Fault(ctx, "check spend", err)
 	}
 	off := map[period]money{}
-	_, err = collect(rows, func(row scanner) (none struct{}, err error) {
+	_, err = sqlkit.Collect(rows, func(row sqlkit.Scanner) (none struct{}, err error) {
 		var kind, tenant, name, owner, of string
 		var day int64
 		var m money
@@ -220,11 +221,11 @@ func (s *Store) CheckSpend(ctx context.Context) ([]string, error) {
 		return none, nil
 	})
 	if err != nil {
-		return nil, s.fault(ctx, "check spend", err)
+		return nil, s.db.Fault(ctx, "check spend", err)
 	}
 	pruned, err := s.prunedDays(ctx)
 	if err != nil {
-		return nil, s.fault(ctx, "check spend", err)
+		return nil, s.db.Fault(ctx, "check spend", err)
 	}
 	var wrong []string
 	for p, m := range off {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
 // Spenders gives what counts in a scope's limits of money, or else of leased time, for requests admitted from a moment
@@ -19,30 +20,30 @@ func (s *Store) Spenders(
 	}
 	where := inScope(scope, "")
 	where.add("state <> 'destroyed'")
-	where.add("held_at >= ? AND held_at < ?", micros(from), micros(until))
+	where.add("held_at >= ? AND held_at < ?", sqlkit.Micros(from), sqlkit.Micros(until))
 	where.add(held + " > 0")
-	query := where.text() + " ORDER BY " + held + " DESC, created_at, id LIMIT " + placeholders(len(where.args)+1, 1)
+	query := where.text() + " ORDER BY " + held + " DESC, created_at, id LIMIT " + sqlkit.Placeholders(len(where.args)+1, 1)
 	if live, err = s.environments(ctx, "read who spends", query, append(where.args, most)...); err != nil {
 		return nil, nil, err
 	}
 
 	where = inScope(scope, "v.")
-	where.add("v.held_at >= ? AND v.held_at < ?", micros(from), micros(until))
+	where.add("v.held_at >= ? AND v.held_at < ?", sqlkit.Micros(from), sqlkit.Micros(until))
 	// An entry is of a time after its request, so none before the period is read.
-	where.add(entryMoment+" >= ?", micros(from))
+	where.add(entryMoment+" >= ?", sqlkit.Micros(from))
 	query = "SELECT owner, CAST(SUM(" + settledMicros + ") AS BIGINT), CAST(SUM(" + settledTime + ") AS BIGINT) FROM (" +
 		goneCosts + where.and() + " GROUP BY v.id) AS gone WHERE " + settled + " > 0 GROUP BY owner ORDER BY SUM(" + settled + `) DESC, owner
-		LIMIT ` + placeholders(len(where.args)+1, 1)
-	rows, err := s.read.QueryContext(ctx, query, append(where.args, most)...)
+		LIMIT ` + sqlkit.Placeholders(len(where.args)+1, 1)
+	rows, err := s.db.Read.QueryContext(ctx, query, append(where.args, most)...)
 	if err != nil {
-		return nil, nil, s.fault(ctx, "read who spent", err)
+		return nil, nil, s.db.Fault(ctx, "read who spent", err)
 	}
-	gone, err = collect(rows, func(row scanner) (one fleet.Spent, err error) {
+	gone, err = sqlkit.Collect(rows, func(row sqlkit.Scanner) (one fleet.Spent, err error) {
 		err = row.Scan(&one.Owner, &one.Micros, (*int64)(&one.Time))
 		one.Time *= time.Microsecond
 		return one, err
 	})
-	return live, gone, s.fault(ctx, "read who spent", err)
+	return live, gone, s.db.Fault(ctx, "read who spent", err)
 }
 
 // inScope selects the rows of a scope; the columns have a prefix.

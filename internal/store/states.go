@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
 // KeptStates is how many Terraform states are kept of each environment.
@@ -46,11 +47,11 @@ func (s *Store) SaveState(ctx context.Context, id string, generation, serial int
 // LatestState gives the state with the highest serial, or CodeNotFound when none is kept.
 func (s *Store) LatestState(ctx context.Context, id string) (sealed []byte, serial int64, err error) {
 	const query = "SELECT sealed, serial FROM terraform_states WHERE environment_id = $1 ORDER BY serial DESC LIMIT 1"
-	err = s.read.QueryRowContext(ctx, query, id).Scan(&sealed, &serial)
+	err = s.db.Read.QueryRowContext(ctx, query, id).Scan(&sealed, &serial)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, 0, fleet.Errorf(fleet.CodeNotFound, "no state of environment %s is kept", id)
 	}
-	return sealed, serial, s.fault(ctx, "read state", err)
+	return sealed, serial, s.db.Fault(ctx, "read state", err)
 }
 
 // DropStates forgets an environment's states: when it is gone, or before it is
@@ -65,13 +66,13 @@ func (s *Store) DropStates(ctx context.Context, id string) error {
 // Serials gives the serials of the states that are kept, newest first.
 func (s *Store) Serials(ctx context.Context, id string) ([]int64, error) {
 	const query = "SELECT serial FROM terraform_states WHERE environment_id = $1 ORDER BY serial DESC"
-	rows, err := s.read.QueryContext(ctx, query, id)
+	rows, err := s.db.Read.QueryContext(ctx, query, id)
 	if err != nil {
-		return nil, s.fault(ctx, "read states", err)
+		return nil, s.db.Fault(ctx, "read states", err)
 	}
-	serials, err := collect(rows, func(row scanner) (n int64, err error) {
+	serials, err := sqlkit.Collect(rows, func(row sqlkit.Scanner) (n int64, err error) {
 		err = row.Scan(&n)
 		return n, err
 	})
-	return serials, s.fault(ctx, "read states", err)
+	return serials, s.db.Fault(ctx, "read states", err)
 }

@@ -7,34 +7,19 @@ package store
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
-	"os"
 	"strings"
-	"sync/atomic"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store/dialect"
+	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
 // Store is a database of environments. It is safe for concurrent use.
 type Store struct {
-	// read has connections that cannot write. write has one with SQLite, which has one
-	// writer: waiting in Go is fair and ends with the context.
-	write, read *sql.DB
-	// statements are kept for SQLite; PostgreSQL's driver keeps its own.
-	statements *statements
-	// where names the database in sentences for people.
-	where   string
-	dialect dialect
-	// pg is nil with SQLite.
-	pg *postgres
+	db *dialect.DB
 	// writes that come at the same time share a transaction.
-	writes together
-	// file is SQLite's database as it was opened.
-	file os.FileInfo
-	// damage says that somebody could not read what is in the file.
-	damage atomic.Bool
+	writes sqlkit.GroupCommit[*writing]
 	// seen is how far this process knows the records to be.
 	seen highest
 	// changes tells whoever keeps rows which have changed.
@@ -49,30 +34,29 @@ type Store struct {
 // disk, corrupt, from a newer version). Before anything is written, a migration included, the checks are asked whether the
 // database is the right one; their errors are passed.
 func Open(ctx context.Context, dsn string, checks ...Check) (*Store, error) {
-	var s *Store
+	var db *dialect.DB
 	var err error
 	switch scheme, rest, ok := strings.Cut(dsn, "://"); {
 	case ok && scheme == "sqlite":
-		s, err = openSQLite(ctx, rest, checks)
+		db, err = dialect.OpenSQLite(ctx, rest, asking(checks))
 	case ok && (scheme == "postgres" || scheme == "postgresql"):
-		s, err = openPostgres(ctx, dsn, checks)
+		db, err = dialect.OpenPostgres(ctx, dsn, asking(checks))
 	default:
 		// The dsn itself is not shown: it may hold a password.
 		err = fleet.Errorf(fleet.CodeInvalid, "open store: the database address has no known scheme").
-			WithHint("write it as sqlite:///absolute/path/bothy.db or %s", postgresForm)
+			WithHint("write it as sqlite:///absolute/path/bothy.db or %s", dialect.PostgresForm)
 	}
 	if err != nil {
 		return nil, err
 	}
-	s.writes.run = s.writeTogether
+	s := &Store{db: db}
+	s.writes.Run = s.writeTogether
 	return s, nil
 }
 
 // Close ends all use of the database. Do not call it while other methods run.
 func (s *Store) Close() error {
-	// Readers first: the last connection to close folds SQLite's log into the
-	// database, and only one that may write can do that.
-	if err := errors.Join(s.statements.close(), s.read.Close(), s.write.Close()); err != nil {
+	if err := s.db.Close(); err != nil {
 		return fmt.Errorf("close store: %w", err)
 	}
 	return nil
@@ -80,12 +64,12 @@ func (s *Store) Close() error {
 
 // Ping reports whether the database answers a read.
 func (s *Store) Ping(ctx context.Context) error {
-	if err := s.sameFile(); err != nil {
+	if err := s.db.SameFile(); err != nil {
 		return err
 	}
 	var n int
-	err := s.read.QueryRowContext(ctx, "SELECT COUNT(*) FROM counters").Scan(&n)
-	return s.fault(ctx, "ping store", err)
+	err := s.db.Read.QueryRowContext(ctx, "SELECT COUNT(*) FROM counters").Scan(&n)
+	return s.db.Fault(ctx, "ping store", err)
 }
 
 // Instance gives the installation's id. The first caller's candidate is kept for good.

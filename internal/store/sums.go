@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/ledger"
+	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
 // Entries are added up once, by the UTC days that their time falls into (table sums, migration 13), and in the order of their numbers:
@@ -52,14 +53,14 @@ func (s *Store) SumEntries(ctx context.Context, before time.Time, most int) (sum
 	err = s.inTx(ctx, "sum entries", func(tx *txn) error {
 		summed = 0
 		var after, last, first int64
-		if err := tx.QueryRowContext(ctx, readCounter+s.forUpdate(), summedCounter).Scan(&after); err != nil {
+		if err := tx.QueryRowContext(ctx, readCounter+s.db.ForUpdate, summedCounter).Scan(&after); err != nil {
 			return err
 		}
 		// Numbers rise in the order of commits: up to one that is seen there will be no more.
 		if err := tx.QueryRowContext(ctx, lastSummable, after, after+int64(most)).Scan(&last); err != nil {
 			return err
 		}
-		if err := tx.QueryRowContext(ctx, firstUnsummable, after, last, micros(before)).Scan(&first); err != nil {
+		if err := tx.QueryRowContext(ctx, firstUnsummable, after, last, sqlkit.Micros(before)).Scan(&first); err != nil {
 			return err
 		}
 		if first > 0 {
@@ -75,19 +76,19 @@ func (s *Store) SumEntries(ctx context.Context, before time.Time, most int) (sum
 		if err != nil {
 			return err
 		}
-		others, err := collect(rows, scanEntry)
+		others, err := sqlkit.Collect(rows, scanEntry)
 		if err != nil {
 			return err
 		}
-		statements, err := tx.forRows(daysOf(others), func(source string) string {
+		statements, err := tx.ForRows(daysOf(others), func(source string) string {
 			return addToSums + "SELECT * FROM (" + source + ") AS v WHERE true" + onSumsAlready
 		})
 		if err != nil {
 			return err
 		}
-		statements = append(statements, statement{text: writeCounter, args: []any{summedCounter, last}})
+		statements = append(statements, sqlkit.Statement{Text: writeCounter, Args: []any{summedCounter, last}})
 		summed = int(last - after)
-		return tx.execAll(ctx, statements)
+		return tx.ExecAll(ctx, statements)
 	})
 	return summed, err
 }
@@ -109,7 +110,7 @@ func daysOf(entries []ledger.Entry) [][]any {
 	var order []dayOfSum
 	for _, e := range entries {
 		ledger.EachDay(e, func(part ledger.Entry) {
-			key := dayOfSum{micros(part.From) / day, dimensionsOf(part)}
+			key := dayOfSum{sqlkit.Micros(part.From) / day, dimensionsOf(part)}
 			sum, known := sums[key]
 			if !known {
 				order = append(order, key)
@@ -117,7 +118,7 @@ func daysOf(entries []ledger.Entry) [][]any {
 			if sum.micros += part.AmountMicros; sum.micros < 0 {
 				sum.micros = math.MaxInt64
 			}
-			sum.time += micros(part.Until) - micros(part.From)
+			sum.time += sqlkit.Micros(part.Until) - sqlkit.Micros(part.From)
 			sums[key] = sum
 		})
 	}

@@ -7,14 +7,11 @@ import (
 
 	"github.com/bothy-env/bothy/internal/failpoint"
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
-// A transaction that lost against another, or whose connection broke before the commit, is tried
-// again: that often, after a pause that doubles from the first.
-const (
-	txAttempts = 6
-	firstPause = 2 * time.Millisecond
-)
+// txAttempts is how often a transaction is tried that lost against another, or whose connection broke before the commit.
+const txAttempts = 6
 
 // txLimit is how long a transaction may take, all tries included, on a database that is
 // reached over a network. A server that has stopped without a word would hold its caller for good.
@@ -24,7 +21,7 @@ const txLimit = 45 * time.Second
 // Errors that carry a fleet code pass unchanged, the database's own get one.
 // fn may be run more than once: it must have no effect but in tx and in what it assigns anew.
 func (s *Store) inTx(ctx context.Context, doing string, fn func(*txn) error) error {
-	if s.pg == nil {
+	if !s.db.Shared() {
 		_, err := s.tryTx(ctx, doing, fn)
 		return err
 	}
@@ -38,7 +35,7 @@ func (s *Store) inTx(ctx context.Context, doing string, fn func(*txn) error) err
 		select {
 		case <-limited.Done():
 			return s.unansweredIn(ctx, limited, doing, err)
-		case <-time.After(s.pg.pause(attempt)):
+		case <-time.After(s.db.Pause(attempt)):
 		}
 	}
 }
@@ -60,67 +57,65 @@ func (s *Store) tryTx(ctx context.Context, doing string, fn func(*txn) error) (t
 	events, receipts := s.Seen()
 	tx, err := s.begin(ctx)
 	if err != nil {
-		return s.mayTryAgain(ctx, err), s.fault(ctx, doing, err)
+		return s.mayTryAgain(ctx, err), s.db.Fault(ctx, doing, err)
 	}
-	defer tx.end()
+	defer tx.End()
 	if err := fn(tx); err != nil {
-		return s.mayTryAgain(ctx, err), s.fault(ctx, doing, err)
+		return s.mayTryAgain(ctx, err), s.db.Fault(ctx, doing, err)
 	}
 	if tx.events > 0 && tx.events <= events || tx.receipts > 0 && tx.receipts <= receipts {
 		return giveUp, setBack(doing)
 	}
 	if err := s.stillLeads(ctx, tx); err != nil {
-		return s.mayTryAgain(ctx, err), s.fault(ctx, doing, err)
+		return s.mayTryAgain(ctx, err), s.db.Fault(ctx, doing, err)
 	}
 	failpoint.Reach("store", doing, failpoint.Before)
 	err = tx.Commit()
-	if s.pg == nil && (err != nil || tx.changed.unnamed > 0 || len(tx.changed.ids) > 0) {
+	if !s.db.Shared() && (err != nil || tx.changed.unnamed > 0 || len(tx.changed.ids) > 0) {
 		s.changes.note(tx.changed.ids, err != nil || tx.changed.unnamed > 0)
 	}
 	s.tellCommitted(tx, err)
 	if err == nil {
 		s.seen.advance(tx.events, tx.receipts)
 		failpoint.Reach("store", doing, failpoint.After)
-		s.statements.prepare(ctx)
+		s.db.Committed(ctx)
 		return giveUp, nil
 	}
-	if s.pg != nil && connectionLost(err) {
+	if s.db.MaybeKept(err) {
 		// It may have been kept. A second try would not know that and do it twice.
 		return maybeKept, fleet.Errorf(fleet.CodeUnavailable, "%s: the database's answer to the commit was lost: %w", doing, err).
 			WithHint("it may have been kept: look first, or ask again with the same idempotency key")
 	}
-	return s.mayTryAgain(ctx, err), s.fault(ctx, doing, err)
+	return s.mayTryAgain(ctx, err), s.db.Fault(ctx, doing, err)
+}
+
+// txn is a write transaction.
+type txn struct {
+	*sqlkit.Tx
+	// changed are the rows of environments that it writes, told the environments that it adds events of ("" for one of none), and
+	// logged those that it adds lines of log of.
+	changed      txChanges
+	told, logged []string
+	// events and receipts are the numbers of the last ones that it adds, 0 for none.
+	events, receipts int64
+	// standing is what is known of the limits of all that share the transaction; nil for one alone.
+	standing *standing
 }
 
 // begin begins a write transaction, which must be ended.
 func (s *Store) begin(ctx context.Context) (*txn, error) {
-	if s.pg == nil {
-		tx, err := s.write.BeginTx(ctx, nil)
-		return &txn{Tx: tx, kept: s.statements}, err
-	}
-	conn, err := s.write.Conn(ctx)
+	tx, err := s.db.Begin(ctx)
 	if err != nil {
 		return nil, err
 	}
-	tx, err := conn.BeginTx(ctx, nil)
-	if err != nil {
-		_ = conn.Close() // the other error says why
-		return nil, err
-	}
-	return &txn{Tx: tx, arrays: true, conn: conn}, nil
-}
-
-// end rolls back what was not committed. An error adds nothing: the driver has already ended the transaction then.
-func (t *txn) end() {
-	_ = t.Rollback()
-	if t.conn != nil {
-		_ = t.conn.Close() // gives it back
-	}
+	t := &txn{Tx: tx}
+	tx.Wrote = t.changed.wrote
+	return t, nil
 }
 
 // mayTryAgain says whether a transaction failed, before its commit or by it, for a reason that passes.
 func (s *Store) mayTryAgain(ctx context.Context, err error) next {
-	if s.pg != nil && ctx.Err() == nil && (lostAgainstAnother(err) || connectionLost(err) && !cannotConnect(err) && !unanswered(err)) {
+	if s.db.MayTryAgain(ctx, err) {
 		return tryAgain
 	}
 	return giveUp
@@ -132,5 +127,5 @@ func (s *Store) unansweredIn(ctx, limited context.Context, doing string, err err
 		return err
 	}
 	return fleet.Errorf(fleet.CodeUnavailable, "%s: the database did not answer within %s: %w", doing, txLimit, err).
-		WithHint("look whether PostgreSQL at %s works and is not overloaded", s.where)
+		WithHint("look whether PostgreSQL at %s works and is not overloaded", s.db.Where)
 }

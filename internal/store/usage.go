@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
 // amounts are what environments count for in each of their scopes.
@@ -84,7 +85,7 @@ func lockUsage(ctx context.Context, tx *txn, scopes []fleet.Scope) (map[fleet.Sc
 		return nil, err
 	}
 	got := map[fleet.Scope]amounts{}
-	_, err = collect(rows, func(row scanner) (none struct{}, err error) {
+	_, err = sqlkit.Collect(rows, func(row sqlkit.Scanner) (none struct{}, err error) {
 		var scope fleet.Scope
 		var a amounts
 		err = row.Scan(&scope.Kind, &scope.Tenant, &scope.Name, &a.environments, &a.milliCPUs, &a.memoryMiB)
@@ -98,7 +99,7 @@ func lockUsage(ctx context.Context, tx *txn, scopes []fleet.Scope) (map[fleet.Sc
 func lockUsageSQL(scopes int) string {
 	rows := make([]string, scopes)
 	for i := range rows {
-		rows[i] = "(" + placeholders(3*i+1, 3) + ", 0, 0, 0)"
+		rows[i] = "(" + sqlkit.Placeholders(3*i+1, 3) + ", 0, 0, 0)"
 	}
 	return addUsage + " VALUES " + strings.Join(rows, ", ") + ` ON CONFLICT (kind, tenant, name)
 		DO UPDATE SET environments = usage.environments RETURNING kind, tenant, name, environments, milli_cpus, memory_mib`
@@ -116,16 +117,16 @@ func (s *Store) CheckUsage(ctx context.Context) ([]string, error) {
 		count(fleet.ScopeTenant, "''") + count(fleet.ScopeTeam, "team") + count(fleet.ScopeUser, "owner") +
 		`) AS counted GROUP BY kind, tenant, name
 		HAVING SUM(environments) <> 0 OR SUM(milli_cpus) <> 0 OR SUM(memory_mib) <> 0 ORDER BY kind, tenant, name`
-	rows, err := s.read.QueryContext(ctx, query)
+	rows, err := s.db.Read.QueryContext(ctx, query)
 	if err != nil {
-		return nil, s.fault(ctx, "check usage", err)
+		return nil, s.db.Fault(ctx, "check usage", err)
 	}
-	wrong, err := collect(rows, func(row scanner) (string, error) {
+	wrong, err := sqlkit.Collect(rows, func(row sqlkit.Scanner) (string, error) {
 		var scope fleet.Scope
 		var off amounts
 		err := row.Scan(&scope.Kind, &scope.Tenant, &scope.Name, &off.environments, &off.milliCPUs, &off.memoryMiB)
 		return fmt.Sprintf("usage of %s is off by %d environments, %d thousandths of a core, %d MiB",
 			scope, off.environments, off.milliCPUs, off.memoryMiB), err
 	})
-	return wrong, s.fault(ctx, "check usage", err)
+	return wrong, s.db.Fault(ctx, "check usage", err)
 }

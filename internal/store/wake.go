@@ -28,7 +28,7 @@ const (
 // database was away, and then calls wake with "", as it may have missed some. On SQLite it only waits for ctx: there is
 // no other process. logged is called with the id of an environment whose log has new lines. Both must be quick and must not call the store. The error is always nil.
 func (s *Store) Wakes(ctx context.Context, wake, logged func(environmentID string)) error {
-	if s.pg == nil {
+	if !s.db.Shared() {
 		<-ctx.Done()
 		return nil
 	}
@@ -39,7 +39,7 @@ func (s *Store) Wakes(ctx context.Context, wake, logged func(environmentID strin
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(s.pg.apart(pause)):
+		case <-time.After(s.db.Apart(pause)):
 		}
 		pause = min(2*pause, lastListen)
 	}
@@ -83,7 +83,7 @@ func (s *Store) tellCommitted(tx *txn, err error) {
 // listen passes on what one connection hears until it breaks, and reports whether there was one.
 // Why it broke is seen by everybody else who uses the database.
 func (s *Store) listen(ctx context.Context, wake, logged func(string)) (connected bool) {
-	conn, err := s.pg.connect(ctx)
+	conn, err := s.db.Listen(ctx)
 	if err != nil {
 		return false
 	}
@@ -95,7 +95,7 @@ func (s *Store) listen(ctx context.Context, wake, logged func(string)) (connecte
 	if ask(ctx, conn, "LISTEN bothy") != nil {
 		return false
 	}
-	if _, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{s.pg.process}.Sanitize()); err != nil {
+	if _, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{s.db.Process()}.Sanitize()); err != nil {
 		return false
 	}
 	s.changes.listening(true)
@@ -112,13 +112,13 @@ func (s *Store) listen(ctx context.Context, wake, logged func(string)) (connecte
 			}
 			continue
 		}
-		if n.Channel == s.pg.process {
+		if n.Channel == s.db.Process() {
 			s.changes.arrived(n.Payload)
 			continue
 		}
 		process, id, _ := strings.Cut(n.Payload, "\n")
 		if id, log := strings.CutSuffix(id, logAdded); log {
-			if process != s.pg.process {
+			if process != s.db.Process() {
 				logged(id)
 			}
 			continue
@@ -126,7 +126,7 @@ func (s *Store) listen(ctx context.Context, wake, logged func(string)) (connecte
 		if id != "" {
 			s.changes.note([]string{id}, false)
 		}
-		if process != s.pg.process {
+		if process != s.db.Process() {
 			wake(id)
 		}
 	}
@@ -160,16 +160,16 @@ const logAdded = "\nlog"
 // tellLogged tells other processes of new lines of a log when a transaction commits.
 func (s *Store) tellLogged(ctx context.Context, tx *txn, id string) error {
 	tx.logged = append(tx.logged, id)
-	if s.pg == nil {
+	if !s.db.Shared() {
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, "SELECT pg_notify('bothy', $1)", s.pg.process+"\n"+id+logAdded)
+	_, err := tx.ExecContext(ctx, "SELECT pg_notify('bothy', $1)", s.db.Process()+"\n"+id+logAdded)
 	return err
 }
 
 // notify has the database tell this process of something, after all that was committed before.
 func (s *Store) notify(ctx context.Context, text string) error {
-	_, err := s.read.ExecContext(ctx, "SELECT pg_notify($1, $2)", s.pg.process, text)
+	_, err := s.db.Read.ExecContext(ctx, "SELECT pg_notify($1, $2)", s.db.Process(), text)
 	return err
 }
 

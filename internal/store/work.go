@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
 // takeWork is TakeWork for a number of hosts, and of actions that are left. It orders by action backwards, which is the
@@ -14,15 +15,15 @@ import (
 func (s *Store) takeWork(hosts, actions int) string {
 	except := ""
 	if actions > 0 {
-		except = " AND work_action NOT IN (" + placeholders(4+hosts, actions) + ")"
+		except = " AND work_action NOT IN (" + sqlkit.Placeholders(4+hosts, actions) + ")"
 	}
 	return `UPDATE environments
 		SET work_worker = $1, work_until = $2, work_generation = work_generation + 1, revision = revision + 1, updated_at = $3
 		WHERE id = (
 			SELECT id FROM environments
-			WHERE host IN (` + placeholders(4, hosts) + `)
+			WHERE host IN (` + sqlkit.Placeholders(4, hosts) + `)
 				AND work_action <> '' AND (work_worker = '' OR work_until < $3) AND work_not_before <= $3` + except + `
-			ORDER BY work_action DESC, created_at, id LIMIT 1` + s.skipLocked() + `
+			ORDER BY work_action DESC, created_at, id LIMIT 1` + s.db.SkipLocked + `
 		) RETURNING ` + columnList
 }
 
@@ -41,7 +42,7 @@ func (s *Store) TakeWork(
 		return fleet.Environment{}, false, nil
 	}
 	var env fleet.Environment
-	query, args := s.takeWork(len(hosts), len(except)), append([]any{worker, micros(until), micros(now)}, list(hosts)...)
+	query, args := s.takeWork(len(hosts), len(except)), append([]any{worker, sqlkit.Micros(until), sqlkit.Micros(now)}, list(hosts)...)
 	for _, action := range except {
 		args = append(args, string(action))
 	}
@@ -64,7 +65,7 @@ func (s *Store) Heartbeat(ctx context.Context, id string, generation int64, unti
 	const update = "UPDATE environments SET work_until = $1 WHERE id = $2 AND work_generation = $3 AND work_worker <> ''"
 	return s.inTx(ctx, "renew work", func(tx *txn) error {
 		unnamed := tx.changed.unnamed
-		result, err := tx.ExecContext(ctx, update, micros(until), id, generation)
+		result, err := tx.ExecContext(ctx, update, sqlkit.Micros(until), id, generation)
 		if err != nil {
 			return err
 		}

@@ -1,4 +1,4 @@
-package store
+package dialect
 
 import (
 	"context"
@@ -17,8 +17,8 @@ import (
 
 // This file holds every bound of every connection to PostgreSQL. README repeats them (Daemons on one database).
 
-// connectTimeout bounds a connection's making.
-const connectTimeout = 5 * time.Second
+// ConnectTimeout bounds a connection's making.
+const ConnectTimeout = 5 * time.Second
 
 // A connection on which nothing arrives is given up by this side, and by the server, after keepIdle and keepCount unanswered
 // probes, each keepEvery after the one before; or when what was sent is not acknowledged for userTimeout.
@@ -75,7 +75,7 @@ type use int
 const (
 	forWriting use = iota
 	forReading
-	// forListening waits for as long as there is nothing to hear, and asks now and then (wake.go).
+	// forListening waits for as long as there is nothing to hear, and asks now and then (Listen).
 	forListening
 	// forMigrating may take long.
 	forMigrating

@@ -1,7 +1,8 @@
-package store
+package sqlkit
 
 import (
 	"bytes"
+	"database/sql"
 	"database/sql/driver"
 	"encoding/json"
 	"fmt"
@@ -10,30 +11,52 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/bothy-env/bothy/internal/fleet"
 )
 
-// micros is a time as it is kept: microseconds since 1970, 0 for the zero time.
-func micros(t time.Time) int64 {
+// Micros is a time as it is kept: microseconds since 1970, 0 for the zero time.
+func Micros(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
 	}
 	return t.UnixMicro()
 }
 
-// fromMicros is the way back, in UTC.
-func fromMicros(n int64) time.Time {
+// FromMicros is the way back, in UTC.
+func FromMicros(n int64) time.Time {
 	if n == 0 {
 		return time.Time{}
 	}
 	return time.UnixMicro(n).UTC()
 }
 
-// prose makes text of any origin one that both databases take: valid UTF-8 without NUL.
-func prose(s string) string {
+// Prose makes text of any origin one that both databases take: valid UTF-8 without NUL.
+func Prose(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
+
+// Column is the place of a column: it is scanned into, and given as an argument.
+type Column interface {
+	sql.Scanner
+	driver.Valuer
+}
+
+// Time is the place of a time, kept in microseconds.
+func Time(t *time.Time) Column { return timeField{t} }
+
+// Int is the place of an int.
+func Int(n *int) Column { return intField{n} }
+
+// Text is the place of a text of any origin.
+func Text(s *string) Column { return proseField{s} }
+
+// Bool is the place of a flag.
+func Bool(b *bool) Column { return boolField{b} }
+
+// JSON is the place of a list or a map of plain values.
+func JSON[T any](v *T) Column { return jsonField[T]{v} }
+
+// Inputs is the place of a map of strings, whole numbers, other numbers and flags, which come back as what they were.
+func Inputs(m *map[string]any) Column { return inputsField{m} }
 
 type timeField struct{ t *time.Time }
 
@@ -43,12 +66,12 @@ func (f timeField) Scan(src any) error {
 	if !ok {
 		return fmt.Errorf("read time: got %T", src)
 	}
-	*f.t = fromMicros(n)
+	*f.t = FromMicros(n)
 	return nil
 }
 
 // Value gives microseconds.
-func (f timeField) Value() (driver.Value, error) { return micros(*f.t), nil }
+func (f timeField) Value() (driver.Value, error) { return Micros(*f.t), nil }
 
 type intField struct{ n *int }
 
@@ -75,7 +98,7 @@ func (f proseField) Scan(src any) error {
 }
 
 // Value gives the text made fit for both databases.
-func (f proseField) Value() (driver.Value, error) { return prose(*f.s), nil }
+func (f proseField) Value() (driver.Value, error) { return Prose(*f.s), nil }
 
 type boolField struct{ b *bool }
 
@@ -102,8 +125,8 @@ type jsonField[T any] struct{ v *T }
 
 // Scan reads JSON.
 func (f jsonField[T]) Scan(src any) error {
-	*f.v = *new(T) // not the last row's value, which readJSON would write into
-	return readJSON(src, f.v)
+	*f.v = *new(T) // not the last row's value, which ReadJSON would write into
+	return ReadJSON(src, f.v)
 }
 
 // Value gives JSON.
@@ -111,41 +134,7 @@ func (f jsonField[T]) Value() (driver.Value, error) {
 	if v := reflect.ValueOf(*f.v); v.Len() == 0 {
 		return "", nil
 	}
-	return writeJSON(*f.v)
-}
-
-type failureField struct{ failure **fleet.Failure }
-
-// failureJSON keeps the time like every other time.
-type failureJSON struct {
-	Code     fleet.Code `json:"code"`
-	Sentence string     `json:"sentence"`
-	Hint     string     `json:"hint,omitempty"`
-	At       int64      `json:"at"`
-}
-
-// Scan reads a JSON object, "" for none.
-func (f failureField) Scan(src any) error {
-	var kept *failureJSON
-	if err := readJSON(src, &kept); err != nil {
-		return err
-	}
-	*f.failure = nil
-	if kept != nil {
-		*f.failure = &fleet.Failure{Code: kept.Code, Sentence: kept.Sentence, Hint: kept.Hint, At: fromMicros(kept.At)}
-	}
-	return nil
-}
-
-// Value gives a JSON object, "" for none.
-func (f failureField) Value() (driver.Value, error) {
-	failure := *f.failure
-	if failure == nil {
-		return "", nil
-	}
-	return writeJSON(failureJSON{
-		Code: failure.Code, Sentence: prose(failure.Sentence), Hint: prose(failure.Hint), At: micros(failure.At),
-	})
+	return WriteJSON(*f.v)
 }
 
 type inputsField struct{ inputs *map[string]any }
@@ -204,7 +193,7 @@ func (f inputsField) Value() (driver.Value, error) {
 			return nil, fmt.Errorf("input %q is a %T, not a string, int64, float64 or bool", name, value)
 		}
 	}
-	return writeJSON(kept)
+	return WriteJSON(kept)
 }
 
 // text gives a text column's bytes.
@@ -218,7 +207,8 @@ func text(src any) ([]byte, error) {
 	return nil, fmt.Errorf("read text: got %T", src)
 }
 
-func readJSON(src, into any) error {
+// ReadJSON reads a text column of JSON into a place. An empty one leaves the place as it is.
+func ReadJSON(src, into any) error {
 	b, err := text(src)
 	if err != nil || len(b) == 0 {
 		return err
@@ -229,7 +219,8 @@ func readJSON(src, into any) error {
 	return nil
 }
 
-func writeJSON(v any) (driver.Value, error) {
+// WriteJSON gives a value as JSON.
+func WriteJSON(v any) (driver.Value, error) {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return nil, fmt.Errorf("write JSON: %w", err)

@@ -1,32 +1,35 @@
-package store
+package sqlkit
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
 	"fmt"
 	"math/bits"
 	"strconv"
 	"strings"
 )
 
-// insertAll writes rows in as few statements as it may. insert ends before the values; each row has as many.
-func insertAll(ctx context.Context, tx *txn, insert string, rows [][]any) error {
-	return tx.execRows(ctx, rows, func(source string) string { return insert + " " + source })
+// InsertAll writes rows in as few statements as it may. insert ends before the values; each row has as many.
+func (t *Tx) InsertAll(ctx context.Context, insert string, rows [][]any) error {
+	return t.ExecRows(ctx, rows, func(source string) string { return insert + " " + source })
 }
 
-// execRows runs what forRows gives.
-func (t *txn) execRows(ctx context.Context, rows [][]any, text func(source string) string) error {
-	all, err := t.forRows(rows, text)
+// ExecRows runs what ForRows gives.
+func (t *Tx) ExecRows(ctx context.Context, rows [][]any, text func(source string) string) error {
+	all, err := t.ForRows(rows, text)
 	if err != nil {
 		return err
 	}
-	return t.execAll(ctx, all)
+	return t.ExecAll(ctx, all)
 }
 
-// forRows gives the statements that text makes of rows as their source, as few as it may. In the source the values are
+// ForRows gives the statements that text makes of rows as their source, as few as it may. In the source the values are
 // column1, column2 and so on. A statement whose text is the same for any number of rows is prepared once; where
 // the database cannot do that, each has a power of two of rows, so that there are few texts.
-func (t *txn) forRows(rows [][]any, text func(source string) string) ([]statement, error) {
-	var all []statement
+func (t *Tx) ForRows(rows [][]any, text func(source string) string) ([]Statement, error) {
+	var all []Statement
 	for len(rows) > 0 {
 		n := min(len(rows), mostRows)
 		if !t.arrays {
@@ -40,7 +43,7 @@ func (t *txn) forRows(rows [][]any, text func(source string) string) ([]statemen
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, statement{text: text(source), args: args})
+		all = append(all, Statement{Text: text(source), Args: args})
 		rows = rows[n:]
 	}
 	return all, nil
@@ -53,7 +56,7 @@ func valuesList(rows [][]any) (string, []any, error) {
 	marks := make([]string, len(rows))
 	var args []any
 	for i, row := range rows {
-		marks[i] = "(" + placeholders(len(args)+1, len(row)) + ")"
+		marks[i] = "(" + Placeholders(len(args)+1, len(row)) + ")"
 		args = append(args, row...)
 	}
 	return "VALUES " + strings.Join(marks, ", "), args, nil
@@ -112,5 +115,45 @@ func plain(v any) (any, error) {
 	case string, int64, float64:
 		return v, nil
 	}
-	return valueOf(v)
+	return ValueOf(v)
 }
+
+// Placeholders gives "$from, ..." for n values.
+func Placeholders(from, n int) string {
+	marks := make([]string, n)
+	for i := range marks {
+		marks[i] = "$" + strconv.Itoa(from+i)
+	}
+	return strings.Join(marks, ", ")
+}
+
+// ValueOf gives what a place is kept as.
+func ValueOf(at any) (any, error) {
+	switch at := at.(type) {
+	case *string:
+		return *at, nil
+	case *int64:
+		return *at, nil
+	case *float64:
+		return *at, nil
+	case driver.Valuer:
+		return at.Value()
+	}
+	return nil, fmt.Errorf("no rule for %T", at)
+}
+
+// Collect reads all rows and closes them.
+func Collect[T any](rows *sql.Rows, scan func(Scanner) (T, error)) (all []T, err error) {
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		one, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, rows.Err()
+}
+
+// Scanner is *sql.Row or *sql.Rows.
+type Scanner interface{ Scan(dest ...any) error }

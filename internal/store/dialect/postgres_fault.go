@@ -1,4 +1,4 @@
-package store
+package dialect
 
 import (
 	"database/sql"
@@ -14,17 +14,17 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
-// postgresFault is fault for PostgreSQL: https://www.postgresql.org/docs/current/errcodes-appendix.html
-func (s *Store) postgresFault(doing string, err error) error {
+// postgresFault is Fault for PostgreSQL: https://www.postgresql.org/docs/current/errcodes-appendix.html
+func (d *DB) postgresFault(doing string, err error) error {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
 		if connectionLost(err) {
 			return fleet.Errorf(fleet.CodeUnavailable, "%s: %w", doing, err).
-				WithHint("PostgreSQL at %s does not answer: look whether it runs and can be reached", s.where)
+				WithHint("PostgreSQL at %s does not answer: look whether it runs and can be reached", d.Where)
 		}
 		return fleet.Errorf(fleet.CodeInternal, "%s: %w", doing, err)
 	}
-	if hint := s.postgresHint(e.Code); hint != "" {
+	if hint := d.postgresHint(e.Code); hint != "" {
 		return fleet.Errorf(fleet.CodeUnavailable, "%s: %w", doing, err).WithHint("%s", hint)
 	}
 	switch class := e.Code[:2]; {
@@ -38,32 +38,32 @@ func (s *Store) postgresFault(doing string, err error) error {
 }
 
 // postgresHint says what to do about what makes a database unusable for now, "" for anything else.
-func (s *Store) postgresHint(code string) string {
+func (d *DB) postgresHint(code string) string {
 	switch code {
 	case "53100":
-		return "the disk of PostgreSQL at " + s.where + " is full: free some space there"
+		return "the disk of PostgreSQL at " + d.Where + " is full: free some space there"
 	case "53200":
-		return "the machine of PostgreSQL at " + s.where + " is out of memory"
+		return "the machine of PostgreSQL at " + d.Where + " is out of memory"
 	case "53300", "53400":
-		return "PostgreSQL at " + s.where + " has no connection left: raise max_connections there, or run fewer daemons"
+		return "PostgreSQL at " + d.Where + " has no connection left: raise max_connections there, or run fewer daemons"
 	case "55P03", "57014", "40001", "40P01":
-		return "PostgreSQL at " + s.where + " is overloaded or holds a lock for long: look at pg_stat_activity there"
+		return "PostgreSQL at " + d.Where + " is overloaded or holds a lock for long: look at pg_stat_activity there"
 	case "25006":
-		return "PostgreSQL at " + s.where + " takes no writes: give the address of the primary server"
+		return "PostgreSQL at " + d.Where + " takes no writes: give the address of the primary server"
 	case "3D000":
 		return "make the database first: createdb --encoding UTF8 NAME"
 	case "42501":
-		return "the user must be allowed to make tables in " + s.where + ": make it the database's owner"
+		return "the user must be allowed to make tables in " + d.Where + ": make it the database's owner"
 	}
 	switch code[:2] {
 	case "08", "57":
-		return "PostgreSQL at " + s.where + " was stopped or is starting: it is used again as soon as it answers"
+		return "PostgreSQL at " + d.Where + " was stopped or is starting: it is used again as soon as it answers"
 	case "28":
-		return "PostgreSQL at " + s.where + " refuses the user or the password: put the address right"
+		return "PostgreSQL at " + d.Where + " refuses the user or the password: put the address right"
 	case "25":
 		return "the transaction was cut off after it had stood still for too long: try again"
 	case "53", "54", "58", "XX":
-		return "PostgreSQL at " + s.where + " is in trouble: look at its log"
+		return "PostgreSQL at " + d.Where + " is in trouble: look at its log"
 	}
 	return ""
 }
