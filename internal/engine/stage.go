@@ -302,14 +302,11 @@ func (e *Engine) openStage(ctx context.Context, h *Host, env fleet.Environment, 
 		return fmt.Errorf("open a way into the sandbox: %w", err)
 	}
 	if way.Used() {
-		return errors.Join(errUsed, way.Close())
+		return errors.Join(provisioner.NewUsed("look at sandbox"), way.Close())
 	}
 	st.way = way
 	return nil
 }
-
-// errUsed says that a sandbox which is kept ready was used by somebody.
-var errUsed = &provisioner.Error{Class: provisioner.Conflict, Op: "look at sandbox", Sentence: "it was used by somebody", Err: provisioner.ErrUsed}
 
 // disbelieve turns safe mode on when the database still says, after a sandbox was found to be used, that it is as when nobody has
 // used it. This process may have slept between its look at the row and that at the sandbox, while another one handed it over.
