@@ -75,7 +75,9 @@ func storeAway(err error) error {
 
 // retryOrFail gives a fault that may pass a few tries.
 func (e *Engine) retryOrFail(ctx context.Context, env fleet.Environment, cause error) {
-	mayPass := provisioner.Is(cause, provisioner.Transient) || provisioner.Is(cause, provisioner.Conflict) || provisioner.Is(cause, provisioner.Quota)
+	// What is not there any more was there a moment ago: somebody removed it meanwhile.
+	mayPass := provisioner.Is(cause, provisioner.Transient) || provisioner.Is(cause, provisioner.Conflict) || provisioner.Is(cause, provisioner.Quota) ||
+		provisioner.Is(cause, provisioner.NotFound)
 	if mayPass && (provisioner.IsUnavailable(cause) || env.Work.Attempts+1 < maxTries) {
 		e.yield(ctx, env, cause)
 		return
