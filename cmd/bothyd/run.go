@@ -43,6 +43,9 @@ func run(ctx context.Context, cfg config.Config, logger *slog.Logger) (err error
 	if err != nil {
 		return err
 	}
+	if err := dir.reserve.check(); err != nil {
+		logger.Error("the disk is full; what is kept back there is used to end leases", "error", err)
+	}
 	for _, what := range dir.mended {
 		logger.Warn("something in the state directory was put right", "what", what)
 	}
@@ -79,11 +82,12 @@ func run(ctx context.Context, cfg config.Config, logger *slog.Logger) (err error
 		Instance: instance, Marks: dir, Restored: restored, Began: func() error { return dir.began(instance) },
 		Advertise: cfg.Advertise, Secret: secret, Logger: logger,
 		Worker: id.worker, Ended: id.ended, Twin: id.twin, NewID: func() error { _, err := dir.renewDaemon(); return err },
+		Room:        dir.reserve.check,
 		Variables:   cfg.Sandbox.Variables(),
 		Concurrency: cfg.Concurrency, WorkLease: cfg.Timing.WorkLease, SweepEvery: cfg.Timing.Sweep, OrphanGrace: cfg.Timing.OrphanGrace,
 		Retention: engine.Retention(cfg.Retention),
 		Weights:   people.Weights, Pools: poolsOf(cfg), Wall: machineClock(), AcceptClock: cfg.Timing.Clock == "machine",
-		ExtraChecks: append(prov.checks, diskCheck(dir.path), peopleCheck(cfg, people), foldersCheck(catalogue)), CostlyChecks: prov.costly,
+		ExtraChecks: append(prov.checks, diskCheck(dir), peopleCheck(cfg, people), foldersCheck(catalogue)), CostlyChecks: prov.costly,
 		Left: left,
 	})
 	if err != nil {

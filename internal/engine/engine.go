@@ -62,6 +62,9 @@ type Config struct {
 	// Began, when not nil, is called once nothing can refuse the start any more, and before anything is done.
 	Began func() error
 
+	// Room, when not nil, says why nothing new may be made on this machine's disk: nil when there is room.
+	Room func() error
+
 	// Variables are those of every command in every sandbox, NAME=value; a request's and a command's own come before them.
 	Variables []string
 	// Concurrency is how many environments may be in the making at once (default 10).

@@ -35,6 +35,8 @@ type Store struct {
 	file os.FileInfo
 	// damage says that somebody could not read what is in the file.
 	damage atomic.Bool
+	// full says that a write found no room.
+	full atomic.Bool
 	// seen is how far this process knows the records to be.
 	seen highest
 	// changes tells whoever keeps rows which have changed.
