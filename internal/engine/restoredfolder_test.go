@@ -339,6 +339,29 @@ func TestSafeModeIsNotBegunAgain(t *testing.T) {
 	}
 }
 
+// TestSafeModeIsTurnedOnOnce: a daemon that found a warm environment to be used is slow, and another one has turned safe mode on meanwhile.
+// What was asked for since is not from before, and is made.
+func TestSafeModeIsTurnedOnOnce(t *testing.T) {
+	b := setup(t).run()
+	b.pool("builders", 1)
+	warm := b.untilWarm(1)[0]
+	var since fleet.Environment
+	unknown, err := b.engine.Disbelieve(t.Context(), warm.ID, func(*fleet.Environment) bool {
+		b.must(b.engine.DoubtAsAnother(t.Context(), "another daemon knows"))
+		b.clock.advance(time.Second)
+		since = b.acquire(func(r *engine.Request) { r.NoPool = true })
+		b.clock.advance(time.Second)
+		return true
+	})
+	if err != nil || !unknown {
+		t.Errorf("disbelieved: %t, %v", unknown, err)
+	}
+	if on := b.recorded("safe-mode.on"); on != 1 || b.orphans().Reason != "another daemon knows" || !b.get(warm.ID).Doubted {
+		t.Errorf("safe mode was turned on %d times: %q", on, b.orphans().Reason)
+	}
+	b.untilState(since.ID, fleet.Leased)
+}
+
 // unmarking notes which marks are taken away.
 type unmarking struct {
 	*fake.Runtime
