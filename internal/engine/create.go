@@ -207,7 +207,7 @@ func (e *Engine) spec(env fleet.Environment) (provisioner.Spec, error) {
 		Labels:    e.labels.Labels(owner),
 		Sandbox: provisioner.Sandbox{
 			Size: env.Size.Name, CPUs: env.Size.CPUs, MemoryMiB: env.Size.MemoryMiB, Pids: env.Size.Pids,
-			Network: env.Network, Root: hasUser(env, "root"),
+			Network: env.Network, Root: hasUser(env, "root"), User: firstUser(env),
 		},
 		Inputs: env.Inputs,
 	}, nil
@@ -218,6 +218,14 @@ func (e *Engine) driverBlueprint(ref fleet.BlueprintRef, dir string) provisioner
 	trusted := slices.ContainsFunc(e.blueprints.List(), func(bp fleet.Blueprint) bool { return bp.Trusted && bp.Ref.Digest == ref.Digest })
 	return provisioner.Blueprint{Name: ref.Name, Version: ref.Version, Digest: ref.Digest, Dir: dir, Trusted: trusted}
 }
+// firstUser is whom an environment is handed over to inside; "" where none is known.
+func firstUser(env fleet.Environment) string {
+	if len(env.Users) == 0 {
+		return ""
+	}
+	return env.Users[0]
+}
+
 
 // reserveNetwork takes a network and writes its name down before it is used.
 func (e *Engine) reserveNetwork(ctx context.Context, h *Host, env *fleet.Environment, owner provisioner.Owner) (string, error) {
