@@ -68,10 +68,10 @@ type File struct {
 }
 
 const (
-	// MaxDelivery is the most bytes that all files of one Deliver may hold together.
-	MaxDelivery = 512 << 10
+	// MaxDelivery is the most bytes that all files of one Deliver may hold together: secrets, and certificates beside them.
+	MaxDelivery = 768 << 10
 	// MaxDeliveryFiles is the most files of one Deliver.
-	MaxDeliveryFiles = 64
+	MaxDeliveryFiles = 65
 	// maxFileName is what file systems hold, in bytes.
 	maxFileName = 255
 )

@@ -180,14 +180,19 @@ func (e *Engine) complete(ctx context.Context, h *Host, env *fleet.Environment) 
 		env.Paused, err = e.makeReady(ctx, h, *env)
 		return err
 	}
-	if len(env.SecretNames) == 0 {
+	if len(env.SecretNames) == 0 && e.certificates() == nil {
 		return nil
 	}
 	secrets, err := e.keptSecrets(ctx, *env)
 	if err != nil {
 		return err
 	}
-	return e.deliver(ctx, h, *env, "", secretFiles(secrets))
+	files := e.handed(secrets)
+	if err := e.deliver(ctx, h, *env, "", files); err != nil {
+		return err
+	}
+	e.noteHanded(*env, files)
+	return nil
 }
 
 // spec says what the driver is to make, all of it from typed and checked fields of the row.
@@ -213,11 +218,6 @@ func (e *Engine) spec(env fleet.Environment) (provisioner.Spec, error) {
 	}, nil
 }
 
-// driverBlueprint is a blueprint as a driver sees it. One that is not offered any more is trusted no longer.
-func (e *Engine) driverBlueprint(ref fleet.BlueprintRef, dir string) provisioner.Blueprint {
-	trusted := slices.ContainsFunc(e.blueprints.List(), func(bp fleet.Blueprint) bool { return bp.Trusted && bp.Ref.Digest == ref.Digest })
-	return provisioner.Blueprint{Name: ref.Name, Version: ref.Version, Digest: ref.Digest, Dir: dir, Trusted: trusted}
-}
 // firstUser is whom an environment is handed over to inside; "" where none is known.
 func firstUser(env fleet.Environment) string {
 	if len(env.Users) == 0 {
@@ -226,6 +226,11 @@ func firstUser(env fleet.Environment) string {
 	return env.Users[0]
 }
 
+// driverBlueprint is a blueprint as a driver sees it. One that is not offered any more is trusted no longer.
+func (e *Engine) driverBlueprint(ref fleet.BlueprintRef, dir string) provisioner.Blueprint {
+	trusted := slices.ContainsFunc(e.blueprints.List(), func(bp fleet.Blueprint) bool { return bp.Trusted && bp.Ref.Digest == ref.Digest })
+	return provisioner.Blueprint{Name: ref.Name, Version: ref.Version, Digest: ref.Digest, Dir: dir, Trusted: trusted}
+}
 
 // reserveNetwork takes a network and writes its name down before it is used.
 func (e *Engine) reserveNetwork(ctx context.Context, h *Host, env *fleet.Environment, owner provisioner.Owner) (string, error) {
