@@ -48,7 +48,7 @@ type Keeper interface {
 	Discard(ctx context.Context, environment string) error
 }
 
-// Tidier is the capability of a Driver that keeps files of its own on blueprints, so that environments are made quickly.
+// Tidier is the capability of whoever keeps files of its own on blueprints, as a Driver may so that environments are made quickly.
 type Tidier interface {
 	// Tidy removes the files on blueprints that are not known by their digest, those that were replaced, and what calls that were
 	// cut off left, but nothing that a running call may use.
@@ -68,10 +68,10 @@ type File struct {
 }
 
 const (
-	// MaxDelivery is the most bytes that all files of one Deliver may hold together.
-	MaxDelivery = 512 << 10
+	// MaxDelivery is the most bytes that all files of one Deliver may hold together: secrets, and certificates beside them.
+	MaxDelivery = 768 << 10
 	// MaxDeliveryFiles is the most files of one Deliver.
-	MaxDeliveryFiles = 64
+	MaxDeliveryFiles = 65
 	// maxFileName is what file systems hold, in bytes.
 	maxFileName = 255
 )

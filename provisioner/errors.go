@@ -36,6 +36,11 @@ var ErrProcesses = errors.New("as many processes as the sandbox may have")
 // ErrUsed is the cause of an error of class Conflict: a sandbox that is claimed was used before, by whatever else.
 var ErrUsed = errors.New("the sandbox was used before")
 
+// NewUsed makes the error that ErrUsed is the cause of.
+func NewUsed(op string) *Error {
+	return &Error{Class: Conflict, Op: op, Sentence: ErrUsed.Error(), Err: ErrUsed}
+}
+
 // ErrStillRuns is a cause of an error of class Cancelled: the command could not be ended yet, and may still run.
 var ErrStillRuns = errors.New("the command may still run")
 

@@ -63,6 +63,8 @@ type Sandbox struct {
 	// Root is whether root may be used inside, so that the blueprint may grant
 	// the capabilities that installing packages needs.
 	Root bool
+	// User is whom SecretsDir is to belong to, by name in the image, where the runtime sees to that; "" for whom the blueprint says.
+	User string
 }
 
 // Handle is what a Driver made. It is stored with the environment.

@@ -7,12 +7,11 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/bothy-env/bothy/internal/auth"
 	"github.com/bothy-env/bothy/internal/blueprint"
 	"github.com/bothy-env/bothy/internal/config"
 	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/provisioner"
 	"github.com/bothy-env/bothy/provisioner/docker"
 )
@@ -20,15 +19,18 @@ import (
 // leastFree is the room under which the state directory counts as filling up, in bytes.
 const leastFree = 256 << 20
 
-func diskCheck(path string) func(context.Context) engine.Check {
+func diskCheck(dir *stateDir) func(context.Context) engine.Check {
 	return func(context.Context) engine.Check {
 		c := engine.Check{Name: "disk", Status: engine.OK}
-		var st unix.Statfs_t
-		if err := unix.Statfs(path, &st); err != nil {
+		free, _, err := dir.reserve.room(dir.path)
+		if err != nil {
 			c.Status, c.Message = engine.Warning, fmt.Sprintf("the room left for the state directory is not known: %v", err)
 			return c
 		}
-		free := st.Bavail * uint64(st.Bsize) //nolint:gosec // a block size is never negative
+		if full, ok := errors.AsType[*fleet.Error](dir.reserve.check()); ok {
+			c.Status, c.Message, c.Hint = engine.Down, full.Sentence, full.Hint
+			return c
+		}
 		c.Message = fmt.Sprintf("%d MiB are free for the state directory", free>>20)
 		if free < leastFree {
 			c.Status, c.Hint = engine.Warning, "make room: without it nothing can be recorded, so nothing is made"

@@ -43,6 +43,9 @@ func run(ctx context.Context, cfg config.Config, logger *slog.Logger) (err error
 	if err != nil {
 		return err
 	}
+	if err := dir.reserve.check(); err != nil {
+		logger.Error("the disk is full; what is kept back there is used to end leases", "error", err)
+	}
 	for _, what := range dir.mended {
 		logger.Warn("something in the state directory was put right", "what", what)
 	}
@@ -74,16 +77,21 @@ func run(ctx context.Context, cfg config.Config, logger *slog.Logger) (err error
 		return err
 	}
 
+	certificates, err := openCertificates(cfg.Sandbox.CAFile, logger)
+	if err != nil {
+		return err
+	}
 	eng, err := engine.New(engine.Config{
 		Store: db, Blueprints: catalogue, Hosts: prov.hosts,
 		Instance: instance, Marks: dir, Restored: restored, Began: func() error { return dir.began(instance) },
 		Advertise: cfg.Advertise, Secret: secret, Logger: logger,
 		Worker: id.worker, Ended: id.ended, Twin: id.twin, NewID: func() error { _, err := dir.renewDaemon(); return err },
-		Variables:   cfg.Sandbox.Variables(),
+		Room:      dir.reserve.check,
+		Variables: cfg.Sandbox.Variables(), Certificates: certificates.get,
 		Concurrency: cfg.Concurrency, WorkLease: cfg.Timing.WorkLease, SweepEvery: cfg.Timing.Sweep, OrphanGrace: cfg.Timing.OrphanGrace,
 		Retention: engine.Retention(cfg.Retention),
 		Weights:   people.Weights, Pools: poolsOf(cfg), Wall: machineClock(), AcceptClock: cfg.Timing.Clock == "machine",
-		ExtraChecks: append(prov.checks, diskCheck(dir.path), peopleCheck(cfg, people), foldersCheck(catalogue)), CostlyChecks: prov.costly,
+		ExtraChecks: append(prov.checks, diskCheck(dir), peopleCheck(cfg, people), foldersCheck(catalogue), certificates.check), CostlyChecks: prov.costly,
 		Left: left,
 	})
 	if err != nil {

@@ -21,6 +21,8 @@ import (
 type stateDir struct {
 	path string
 	lock *os.File
+	// reserve is room on the folder's disk.
+	reserve *reserve
 	// mended is what was found amiss and put right, for the log.
 	mended []string
 }
@@ -49,10 +51,12 @@ func openStateDir(path string) (*stateDir, error) {
 		}
 		return nil, errors.Join(err, f.Close())
 	}
+	d := &stateDir{path: path, lock: f, reserve: newReserve(path)}
+	// Before the first write: a start on a full disk needs it. That it was given up is told by whoever runs the daemon.
+	_ = d.reserve.check()
 	if err := errors.Join(f.Truncate(0), writeString(f, strconv.Itoa(os.Getpid())+"\n")); err != nil {
 		return nil, errors.Join(fmt.Errorf("write lock: %w", err), f.Close())
 	}
-	d := &stateDir{path: path, lock: f}
 	if err := d.tidy(); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}

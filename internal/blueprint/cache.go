@@ -1,12 +1,14 @@
 package blueprint
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/bothy-env/bothy/internal/fleet"
@@ -92,6 +94,31 @@ func discard(dir string) error {
 		return fmt.Errorf("clear blueprint cache: %w", err)
 	}
 	return nil
+}
+
+// Tidy removes from the cache what is neither on offer nor known by its digest to be needed still.
+func (c *Catalogue) Tidy(_ context.Context, known func(digest string) bool) error {
+	entries, err := os.ReadDir(c.cacheDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // somebody tidied the machine; Dir writes it again
+	}
+	if err != nil {
+		return fmt.Errorf("list blueprint cache: %w", err)
+	}
+	var errs []error
+	for _, e := range entries {
+		digest := digestPrefix + e.Name()
+		// Anything else is being written, or not ours.
+		if !digestRE.MatchString(digest) || known(digest) || c.offers(digest) {
+			continue
+		}
+		errs = append(errs, discard(filepath.Join(c.cacheDir, e.Name())))
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Catalogue) offers(digest string) bool {
+	return slices.ContainsFunc(c.blueprints, func(bp fleet.Blueprint) bool { return bp.Ref.Digest == digest })
 }
 
 // sweep removes what an interrupted Load left behind.

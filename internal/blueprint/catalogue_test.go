@@ -300,3 +300,39 @@ func TestACacheThatVanishedIsWrittenAgain(t *testing.T) {
 		}
 	}
 }
+
+// TestTheCacheIsTidied: what is neither on offer nor known to be needed goes; whatever is no folder of a digest stays.
+func TestTheCacheIsTidied(t *testing.T) {
+	dir, store := named(t, "web", "1.0.0"), cache(t)
+	needed, err := blueprint.Load(dir, store)
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(dir, "more.tf"), []byte("locals {}\n"), 0o644))
+	unused, err := blueprint.Load(dir, store)
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(dir, "more.tf"), []byte("locals { a = 1 }\n"), 0o644))
+	c, err := blueprint.Open(folders(dir), store)
+	must(t, err)
+	offered := c.List()[0]
+	written := filepath.Join(store, ".new-1")
+	must(t, os.Mkdir(written, 0o700))
+
+	there := func(bp fleet.Blueprint) bool {
+		_, err := os.Stat(bp.Dir) // Dir would write it again
+		return err == nil
+	}
+	must(t, c.Tidy(t.Context(), func(digest string) bool { return digest == needed.Ref.Digest }))
+	if !there(offered) || !there(needed) || there(unused) {
+		t.Errorf("on offer: %t, needed: %t, neither: %t", there(offered), there(needed), there(unused))
+	}
+	if _, err := os.Stat(written); err != nil {
+		t.Errorf("what is being written: %v", err)
+	}
+	must(t, c.Tidy(t.Context(), func(string) bool { return false }))
+	if !there(offered) || there(needed) {
+		t.Errorf("nothing is needed any more: on offer: %t, the other: %t", there(offered), there(needed))
+	}
+	must(t, os.RemoveAll(written))
+	must(t, os.Rename(store, store+".away"))
+	must(t, c.Tidy(t.Context(), func(string) bool { return false }))
+	must(t, os.Rename(store+".away", store))
+}

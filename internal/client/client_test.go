@@ -131,7 +131,7 @@ func TestWhyADaemonCannotBeReached(t *testing.T) {
 		{"a file in place of a folder", "unix://" + left + "/s", client.SocketMissing, "does not exist", "start bothyd"},
 		{"a socket left over", "unix://" + left, client.Refused, "bothyd is not running", "left over"},
 		{"a port nobody listens at", "https://" + free.Addr().String(), client.Refused, "nobody answers", "check the address"},
-		{"something that speaks no TLS", "https://" + garbled.Addr().String(), client.Untrusted, "not trusted", "--ca-file"},
+		{"something that speaks no TLS", "https://" + garbled.Addr().String(), client.Untrusted, "not trusted", "check the address and the port"},
 		{"hung up", cut, client.CutOff, "was cut before its answer was whole", "try again"},
 		{"silence", silent, client.TimedOut, "did not answer in time", "try again"},
 	} {

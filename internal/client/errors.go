@@ -137,7 +137,7 @@ func (c *Client) lost(ctx context.Context, err error) error {
 		}
 	case Untrusted:
 		u.Sentence = fmt.Sprintf("the daemon at %s is not trusted: %s", where, reason(err))
-		u.Hint = "give the certificate of its authority with --ca-file, and its name as in the certificate"
+		u.Hint = mistrusted(err)
 	case TimedOut:
 		u.Sentence = fmt.Sprintf("the daemon at %s did not answer in time", where)
 		u.Hint = "try again; bothyd's log may say what it waits for"
@@ -214,6 +214,22 @@ func isTLS(err error) bool {
 		}
 	}
 	return false
+}
+
+// mistrusted says what to do about a certificate that is not trusted, which depends on why it is not.
+func mistrusted(err error) string {
+	var invalid x509.CertificateInvalidError
+	var name x509.HostnameError
+	var header tls.RecordHeaderError
+	switch {
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "have whoever runs the daemon renew its certificate, which it reads again by itself; look at this machine's clock, too"
+	case errors.As(err, &name):
+		return "use an address that its certificate names, or have whoever runs the daemon get one that names this address"
+	case errors.As(err, &header):
+		return "no TLS is spoken there: check the address and the port"
+	}
+	return "give the certificate of its authority with --ca-file"
 }
 
 // owner tells whose the socket is, as far as that can be seen.

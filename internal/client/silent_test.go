@@ -2,13 +2,19 @@ package client_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/sha1"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"log"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -101,6 +107,53 @@ func TestACutConnectionNamesWhatMayHaveCutIt(t *testing.T) {
 	u, ok := errors.AsType[*client.Unreachable](err)
 	if !ok || u.Cause != client.CutOff || !strings.Contains(u.Hint, "a proxy or firewall between ends connections that are idle") {
 		t.Errorf("got %#v", err)
+	}
+}
+
+// TestWhyACertificateIsNotTrusted: the advice is by the reason.
+func TestWhyACertificateIsNotTrusted(t *testing.T) {
+	now := time.Now()
+	for name, c := range map[string]struct {
+		until time.Time
+		host  string
+		known bool
+		hint  string
+	}{
+		"it has expired":         {now.Add(-time.Hour), "127.0.0.1", true, "renew its certificate"},
+		"it is another host's":   {now.Add(time.Hour), "10.0.0.7", true, "an address that its certificate names"},
+		"nobody known signed it": {now.Add(time.Hour), "127.0.0.1", false, "--ca-file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+			if err != nil {
+				t.Fatal(err)
+			}
+			template := &x509.Certificate{
+				SerialNumber: big.NewInt(1), NotBefore: now.Add(-2 * time.Hour), NotAfter: c.until, IPAddresses: []net.IP{net.ParseIP(c.host)},
+				BasicConstraintsValid: true, IsCA: true,
+			}
+			der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			server := httptest.NewUnstartedServer(http.NotFoundHandler())
+			server.Config.ErrorLog = log.New(io.Discard, "", 0)
+			server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+			server.StartTLS()
+			defer server.Close()
+			opts := client.Options{Host: server.URL, Token: "t"}
+			if c.known {
+				opts.CAFile = filepath.Join(t.TempDir(), "ca.pem")
+				if err := os.WriteFile(opts.CAFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, err = connect(t, opts).Version(t.Context())
+			u, ok := errors.AsType[*client.Unreachable](err)
+			if !ok || u.Cause != client.Untrusted || !strings.Contains(u.Hint, c.hint) {
+				t.Errorf("got %#v", err)
+			}
+		})
 	}
 }
 

@@ -157,6 +157,8 @@ type Sandbox struct {
 	HTTPSProxy string `key:"https_proxy" help:"proxy for https in sandboxes, as HTTPS_PROXY and https_proxy of every command; empty: none"`
 	// NoProxy are the hosts that are reached without.
 	NoProxy []string `key:"no_proxy" help:"hosts, domains and ranges that sandboxes reach without the proxy, as NO_PROXY and no_proxy of every command; empty: none"`
+	// CAFile is a PEM file of certificates of authorities that programs in sandboxes trust; "" for none.
+	CAFile string `key:"ca_file" kind:"path" help:"PEM file of certificates of authorities that programs in sandboxes trust, such as that of a proxy that looks into https: delivered at hand-over, named to programs by SSL_CERT_FILE and the like; read again when it changes; empty: none"`
 }
 
 // Retention is how long records are kept; 0 keeps them for good.

@@ -156,7 +156,7 @@ func TestEverySourceSetsEveryKey(t *testing.T) {
 		"terraform.binary": "/tf", "terraform.cli_config": "/rc", "terraform.mirror": "/m", "terraform.confinement": "enforce", "terraform.warm": "false", "terraform.timeout": "1m",
 		"engine.host": "tcp://127.0.0.1:2375", "network.isolation": "off", "network.pool": "10.9.0.0/24",
 		"network.allow": "10.1.0.0/16,192.168.7.7/32", "network.spare": "0", "concurrency": "1", "max_copy_mib": "7", "max_streams": "9",
-		"sandbox.http_proxy": "http://p:1", "sandbox.https_proxy": "https://p:2", "sandbox.no_proxy": "a.example,10.0.0.0/8",
+		"sandbox.http_proxy": "http://p:1", "sandbox.https_proxy": "https://p:2", "sandbox.no_proxy": "a.example,10.0.0.0/8", "sandbox.ca_file": "/ca",
 		"retention.events": "100h", "retention.logs": "50h", "retention.environments": "1000h", "retention.entries": "0s", "retention.receipts": "9000h",
 		"log.level": "debug", "log.format": "json", "shutdown_timeout": "1s",
 	}

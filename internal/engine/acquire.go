@@ -24,6 +24,10 @@ func (e *Engine) Acquire(ctx context.Context, req Request) (Acquired, error) {
 	if err != nil {
 		return Acquired{}, err
 	}
+	if err := e.room(); err != nil && !e.store.Shared() {
+		// Each would take of what is kept back to end leases. Where daemons share a database another one may serve it.
+		return Acquired{}, err
+	}
 	// Kept when it is not given a warm one.
 	w.env.Cold = coldReason(w, pools, e.Now())
 	if w.noQueue {

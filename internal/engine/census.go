@@ -31,6 +31,8 @@ type census struct {
 	// marks lie at the engine; stands says that something of an environment does as well.
 	marks  []provisioner.Found
 	stands bool
+	// marked says that the mark at the engine was brought in line with this list already.
+	marked bool
 	// idle are the containers of ours that were not running, by id and by name.
 	idle map[string]bool
 }
@@ -107,6 +109,8 @@ func (e *Engine) look(ctx context.Context, h *Host, envs map[string]fleet.Enviro
 		// Not left to the sweep: somebody may decide on all before it, and what the mark knows would turn safe mode on again.
 		if err := e.reconcileMark(ctx, h, s); err != nil {
 			e.logger.Warn(marksNotKept, "host", h.Name, "error", err)
+		} else {
+			s.marked = true
 		}
 	}
 	return s, e.tellOrphans(ctx, s.orphans)

@@ -49,8 +49,10 @@ func (e *Engine) handOverClaim(ctx context.Context, w *wish, env fleet.Environme
 			return env, fmt.Errorf("hand over: %w", err)
 		}
 		nudge(e.markNudge)
-		cause := e.personalise(ctx, env, secretFiles(w.secrets))
+		files := e.handed(w.secrets)
+		cause := e.personalise(ctx, env, files)
 		if cause == nil {
+			e.noteHanded(env, files)
 			return e.recordHandOver(ctx, env)
 		}
 		if errors.Is(cause, provisioner.ErrUsed) {

@@ -75,7 +75,9 @@ func storeAway(err error) error {
 
 // retryOrFail gives a fault that may pass a few tries.
 func (e *Engine) retryOrFail(ctx context.Context, env fleet.Environment, cause error) {
-	mayPass := provisioner.Is(cause, provisioner.Transient) || provisioner.Is(cause, provisioner.Conflict) || provisioner.Is(cause, provisioner.Quota)
+	// What is not there any more was there a moment ago: somebody removed it meanwhile.
+	mayPass := provisioner.Is(cause, provisioner.Transient) || provisioner.Is(cause, provisioner.Conflict) || provisioner.Is(cause, provisioner.Quota) ||
+		provisioner.Is(cause, provisioner.NotFound)
 	if mayPass && (provisioner.IsUnavailable(cause) || env.Work.Attempts+1 < maxTries) {
 		e.yield(ctx, env, cause)
 		return
@@ -178,14 +180,19 @@ func (e *Engine) complete(ctx context.Context, h *Host, env *fleet.Environment) 
 		env.Paused, err = e.makeReady(ctx, h, *env)
 		return err
 	}
-	if len(env.SecretNames) == 0 {
+	if len(env.SecretNames) == 0 && e.certificates() == nil {
 		return nil
 	}
 	secrets, err := e.keptSecrets(ctx, *env)
 	if err != nil {
 		return err
 	}
-	return e.deliver(ctx, h, *env, "", secretFiles(secrets))
+	files := e.handed(secrets)
+	if err := e.deliver(ctx, h, *env, "", files); err != nil {
+		return err
+	}
+	e.noteHanded(*env, files)
+	return nil
 }
 
 // spec says what the driver is to make, all of it from typed and checked fields of the row.
@@ -205,10 +212,18 @@ func (e *Engine) spec(env fleet.Environment) (provisioner.Spec, error) {
 		Labels:    e.labels.Labels(owner),
 		Sandbox: provisioner.Sandbox{
 			Size: env.Size.Name, CPUs: env.Size.CPUs, MemoryMiB: env.Size.MemoryMiB, Pids: env.Size.Pids,
-			Network: env.Network, Root: hasUser(env, "root"),
+			Network: env.Network, Root: hasUser(env, "root"), User: firstUser(env),
 		},
 		Inputs: env.Inputs,
 	}, nil
+}
+
+// firstUser is whom an environment is handed over to inside; "" where none is known.
+func firstUser(env fleet.Environment) string {
+	if len(env.Users) == 0 {
+		return ""
+	}
+	return env.Users[0]
 }
 
 // driverBlueprint is a blueprint as a driver sees it. One that is not offered any more is trusted no longer.

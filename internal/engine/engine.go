@@ -62,8 +62,13 @@ type Config struct {
 	// Began, when not nil, is called once nothing can refuse the start any more, and before anything is done.
 	Began func() error
 
+	// Room, when not nil, says why nothing new may be made on this machine's disk: nil when there is room.
+	Room func() error
+
 	// Variables are those of every command in every sandbox, NAME=value; a request's and a command's own come before them.
 	Variables []string
+	// Certificates, when not nil, gives those of authorities that programs in sandboxes are to trust, in PEM; nil for none.
+	Certificates func() []byte
 	// Concurrency is how many environments may be in the making at once (default 10).
 	Concurrency int
 	// CreateTimeout bounds one try to create (default 10 min), CreateDeadline all tries (default 20 min).
@@ -146,7 +151,9 @@ type Engine struct {
 	engineMarks engineMarks
 	storeHealth storeHealth
 	signs       sync.Map
-	held        heldBlueprints
+	// certified is what sandboxes were given of certificates, by sandbox.
+	certified sync.Map
+	held      heldBlueprints
 	// notices are the sandboxes that are to be looked at, by host; mishaps what befell sandboxes of late.
 	notices map[string]*notices
 	// starved are the sandboxes that ran out of memory, by host.

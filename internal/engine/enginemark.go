@@ -88,6 +88,9 @@ func (e *Engine) putMark(ctx context.Context, h *Host, end recordsEnd, mayGoBack
 
 // reconcileMark keeps one mark at an engine where something of an environment stands, and none where nothing does.
 func (e *Engine) reconcileMark(ctx context.Context, h *Host, seen census) error {
+	if seen.marked {
+		return nil
+	}
 	safe, err := e.safety(ctx)
 	if err != nil {
 		return err

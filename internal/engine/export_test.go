@@ -65,6 +65,17 @@ func (e *Engine) CheckNow(ctx context.Context) (all []Check) {
 	return all
 }
 
+// Disbelieve is what an engine does that found an unused environment to be used.
+func (e *Engine) Disbelieve(ctx context.Context, id string, unused func(*fleet.Environment) bool) (unknown bool, err error) {
+	return e.disbelieve(ctx, id, unused)
+}
+
+// DoubtAsAnother turns safe mode on as another daemon of the database does.
+func (e *Engine) DoubtAsAnother(ctx context.Context, reason string) error {
+	_, err := e.enterSafeMode(ctx, safety{}, reason)
+	return err
+}
+
 // KnowsLease reports whether the engine could end a lease without its database.
 func (e *Engine) KnowsLease(id string) bool {
 	e.storeHealth.mu.Lock()

@@ -121,9 +121,18 @@ func (e *Engine) mayBeUsed(ctx context.Context, live map[string]string) (func(id
 	}, nil
 }
 
-// sweepBlueprints has drivers remove what they keep on blueprints that are neither offered nor those of live environments.
+// sweepBlueprints has drivers and the catalogue remove what they keep on blueprints that are neither offered nor those of live
+// environments. In safe mode the catalogue keeps all: the database may not know of an environment, and a blueprint that is not
+// offered any more cannot be had again. Drivers make theirs from it anew.
 func (e *Engine) sweepBlueprints(ctx context.Context) error {
+	safe, err := e.safety(ctx)
+	if err != nil {
+		return err
+	}
 	var tidiers []provisioner.Tidier
+	if t, ok := e.blueprints.(provisioner.Tidier); ok && safe.Reason == "" {
+		tidiers = append(tidiers, t)
+	}
 	for _, h := range e.hosts.all() {
 		if t, ok := h.Driver.(provisioner.Tidier); ok {
 			tidiers = append(tidiers, t)
@@ -136,7 +145,7 @@ func (e *Engine) sweepBlueprints(ctx context.Context) error {
 	for _, bp := range e.blueprints.List() {
 		digests[bp.Ref.Digest] = true
 	}
-	err := e.rows.read(ctx, func(live []fleet.Environment) {
+	err = e.rows.read(ctx, func(live []fleet.Environment) {
 		for i := range live {
 			digests[live[i].Blueprint.Digest] = true
 		}

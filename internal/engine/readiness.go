@@ -146,8 +146,16 @@ func (r *readiness) ask(ctx context.Context, withDriver bool) {
 	}()
 	engine = sentenceOf(r.host.Runtime.Ready(once))
 	if withDriver && once.Err() == nil {
-		driver = sentenceOf(r.host.Driver.Ready(once))
+		driver = cmp.Or(sentenceOf(r.e.room()), sentenceOf(r.host.Driver.Ready(once)))
 	}
+}
+
+// room says why nothing new may be made on this machine's disk.
+func (e *Engine) room() error {
+	if e.cfg.Room == nil {
+		return nil
+	}
+	return e.cfg.Room()
 }
 
 // cutOff is what is found where the look itself panicked.

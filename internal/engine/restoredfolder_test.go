@@ -1,9 +1,11 @@
 package engine_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -334,6 +336,69 @@ func TestSafeModeIsNotBegunAgain(t *testing.T) {
 	}
 	if on := b.recorded("safe-mode.on"); on != 1 || b.there("ahead") || b.get(env.ID).State != fleet.Leased {
 		t.Errorf("safe mode was begun %d times; the mark of before is there: %t", on, b.there("ahead"))
+	}
+}
+
+// TestSafeModeIsTurnedOnOnce: a daemon that found a warm environment to be used is slow, and another one has turned safe mode on meanwhile.
+// What was asked for since is not from before, and is made.
+func TestSafeModeIsTurnedOnOnce(t *testing.T) {
+	b := setup(t).run()
+	b.pool("builders", 1)
+	warm := b.untilWarm(1)[0]
+	var since fleet.Environment
+	unknown, err := b.engine.Disbelieve(t.Context(), warm.ID, func(*fleet.Environment) bool {
+		b.must(b.engine.DoubtAsAnother(t.Context(), "another daemon knows"))
+		b.clock.advance(time.Second)
+		since = b.acquire(func(r *engine.Request) { r.NoPool = true })
+		b.clock.advance(time.Second)
+		return true
+	})
+	if err != nil || !unknown {
+		t.Errorf("disbelieved: %t, %v", unknown, err)
+	}
+	if on := b.recorded("safe-mode.on"); on != 1 || b.orphans().Reason != "another daemon knows" || !b.get(warm.ID).Doubted {
+		t.Errorf("safe mode was turned on %d times: %q", on, b.orphans().Reason)
+	}
+	b.untilState(since.ID, fleet.Leased)
+}
+
+// unmarking notes which marks are taken away.
+type unmarking struct {
+	*fake.Runtime
+	mu    sync.Mutex
+	names []string
+}
+
+func (u *unmarking) Unmark(ctx context.Context, name string) error {
+	u.mu.Lock()
+	u.names = append(u.names, name)
+	u.mu.Unlock()
+	return u.Runtime.Unmark(ctx, name)
+}
+
+// TestAStaleMarkIsTakenAwayOnce: a sweep in safe mode brings the mark at the engine in line at its look, and not once more.
+func TestAStaleMarkIsTakenAwayOnce(t *testing.T) {
+	u := &unmarking{}
+	b := setup(t, func(c *engine.Config) {
+		u.Runtime = c.Hosts[0].Runtime.(*fake.Runtime)
+		c.Hosts[0].Runtime, c.SweepEvery = u, time.Hour
+	}).run()
+	b.untilState(b.acquire().ID, fleet.Leased)
+	waitUntil(t, "the first sweep", func() bool { return b.world.Calls(fake.OpReconcile) > 0 })
+	key, err := engine.LabelKey(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := provisioner.Owner{Instance: instance, Created: b.clock.Now(), Mark: "1000 10"}
+	b.must(u.Mark(t.Context(), "ahead", key.Labels(owner)))
+	b.must(b.engine.SweepOnce(t.Context()))
+	if !b.orphans().Safe {
+		t.Fatal("it was not noticed")
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if n := len(slices.DeleteFunc(slices.Clone(u.names), func(name string) bool { return name != "ahead" })); n != 1 {
+		t.Errorf("it was taken away %d times: %v", n, u.names)
 	}
 }
 

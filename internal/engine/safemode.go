@@ -22,6 +22,8 @@ type safety struct {
 	Since time.Time `json:"since"`
 	// Rows says that the rows of what is older are marked as doubted, which earlier versions did not.
 	Rows bool `json:"rows"`
+	// text is the setting that it was read from.
+	text string
 }
 
 // leasedAt reports whether an environment is its holder's at a time: the end of a lease is not believed where it is doubted.
@@ -29,8 +31,14 @@ func leasedAt(env *fleet.Environment, at time.Time) bool {
 	return env.State == fleet.Leased && (!env.Lease.Expired(at) || env.Doubted)
 }
 
-func (e *Engine) safety(ctx context.Context) (safety, error) {
-	return setting[safety](ctx, e, settingSafe, "whether the database can be believed")
+func (e *Engine) safety(ctx context.Context) (s safety, err error) {
+	if s.text, err = e.store.Setting(ctx, settingSafe); err != nil || s.text == "" {
+		return s, err
+	}
+	if err := json.Unmarshal([]byte(s.text), &s); err != nil {
+		return s, fmt.Errorf("read whether the database can be believed: %w", err)
+	}
+	return s, nil
 }
 
 // errDoubted is what work on an environment is told that safe mode leaves alone.
@@ -56,7 +64,7 @@ func (e *Engine) beginSafely(ctx context.Context) error {
 			return e.behind(ctx)
 		})
 	case !s.Rows:
-		s, err = e.doubt(ctx, s)
+		s, err = e.doubt(ctx, s, s)
 	default:
 		e.tellSafe(s)
 	}
@@ -88,18 +96,20 @@ func (e *Engine) enterWhen(ctx context.Context, why func(context.Context) (strin
 	// The sweeps of several hosts may find the same at the same time: the first says since when.
 	e.judging.Lock()
 	defer e.judging.Unlock()
-	if s, err := e.safety(ctx); err != nil || s.Reason != "" {
+	s, err := e.safety(ctx)
+	if err != nil || s.Reason != "" {
 		return s, err
 	}
-	return e.enterSafeMode(ctx, reason)
+	return e.enterSafeMode(ctx, s, reason)
 }
 
-// enterSafeMode leaves all that there is to people's decisions. Nothing warm of before is handed out from then on.
-func (e *Engine) enterSafeMode(ctx context.Context, reason string) (safety, error) {
-	return e.doubt(ctx, safety{Reason: reason, Since: e.Now()})
+// enterSafeMode leaves all that there is to people's decisions. Nothing warm of before is handed out from then on. When it is not as it
+// was any more, somebody else has turned it on: to do so again would doubt what was asked for since.
+func (e *Engine) enterSafeMode(ctx context.Context, was safety, reason string) (safety, error) {
+	return e.doubt(ctx, was, safety{Reason: reason, Since: e.Now()})
 }
 
-func (e *Engine) doubt(ctx context.Context, s safety) (safety, error) {
+func (e *Engine) doubt(ctx context.Context, was, s safety) (safety, error) {
 	s.Rows = true
 	text, err := json.Marshal(s)
 	if err != nil {
@@ -107,7 +117,8 @@ func (e *Engine) doubt(ctx context.Context, s safety) (safety, error) {
 	}
 	e.store.ForgetSeen() // or the write would be refused as that of a database that was set back
 	ev := fleet.Event{At: e.Now(), Actor: actorSelf, Kind: "safe-mode.on", Message: s.Reason}
-	if err := e.store.Doubt(ctx, s.Since, settingSafe, string(text), ev); err != nil {
+	done, err := e.store.Doubt(ctx, s.Since, settingSafe, was.text, string(text), ev)
+	if err != nil || !done {
 		return s, err
 	}
 	e.tellSafe(s)

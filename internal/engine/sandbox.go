@@ -30,7 +30,7 @@ func (e *Engine) Exec(ctx context.Context, who fleet.Identity, nameOrID string, 
 	if req.Dir == "" {
 		req.Dir = env.Workspace
 	}
-	req.Env = slices.Concat(e.cfg.Variables, variables(env), req.Env)
+	req.Env = slices.Concat(e.everywhere(), variables(env), req.Env)
 	defer e.inUse(ctx, env)()
 	before := countsOf(ctx, h, env)
 	code, err := h.Runtime.Exec(ctx, env.SandboxID, req, streams)

@@ -22,7 +22,7 @@ const (
 	maxVars        = 64
 	maxVarBytes    = 32 << 10
 	maxSecrets     = 64
-	maxSecretBytes = provisioner.MaxDelivery
+	maxSecretBytes = 512 << 10
 )
 
 // secretMode lets the default user, who owns the files, read them and nobody else.

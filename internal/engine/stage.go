@@ -302,23 +302,24 @@ func (e *Engine) openStage(ctx context.Context, h *Host, env fleet.Environment, 
 		return fmt.Errorf("open a way into the sandbox: %w", err)
 	}
 	if way.Used() {
-		return errors.Join(errUsed, way.Close())
+		return errors.Join(provisioner.NewUsed("look at sandbox"), way.Close())
 	}
 	st.way = way
 	return nil
 }
 
-// errUsed says that a sandbox which is kept ready was used by somebody.
-var errUsed = &provisioner.Error{Class: provisioner.Conflict, Op: "look at sandbox", Sentence: "it was used by somebody", Err: provisioner.ErrUsed}
-
 // disbelieve turns safe mode on when the database still says, after a sandbox was found to be used, that it is as when nobody has
 // used it. This process may have slept between its look at the row and that at the sandbox, while another one handed it over.
 func (e *Engine) disbelieve(ctx context.Context, id string, unused func(*fleet.Environment) bool) (unknown bool, err error) {
+	was, err := e.safety(ctx) // before the row: who turns it on meanwhile doubts the row
+	if err != nil {
+		return false, err
+	}
 	row, err := e.store.Get(ctx, id)
 	if err != nil || row.Doubted || !unused(&row) {
 		return row.Doubted, err
 	}
-	_, err = e.enterSafeMode(ctx,
+	_, err = e.enterSafeMode(ctx, was,
 		fmt.Sprintf("the database was lost or restored: the environment %s, which it calls unused, was used by somebody", id))
 	return true, err
 }

@@ -102,6 +102,7 @@ func (e *Engine) sweepHost(ctx context.Context, h *Host) error {
 		func() error { return e.removeOrphans(ctx, h, seen) },
 		func() error { return e.findLost(ctx, h, envs, seen) },
 		func() error { return e.noticeListed(ctx, h, envs, seen) },
+		func() error { return e.renewCertificates(ctx, h, envs) },
 		func() error { return e.reconcileNetworks(ctx, h, envs, seen) },
 		func() error { return e.reconcileMark(ctx, h, seen) },
 	} {

@@ -218,3 +218,44 @@ func TestTheFirstLookHasItsTime(t *testing.T) {
 	b.engine.LookAtHosts()
 	b.untilState(b.acquire().ID, fleet.Leased)
 }
+
+// library is a catalogue that keeps the files of digests.
+type library struct {
+	shelf
+	tidied
+}
+
+// TestBlueprintFilesGoWithTheirEnvironments: the catalogue's files on a blueprint stay while it is on offer, while anything of it
+// lives, and in safe mode, where what lives is not known.
+func TestBlueprintFilesGoWithTheirEnvironments(t *testing.T) {
+	t.Parallel()
+	offered := testBlueprint(t.TempDir())
+	l := &library{shelf: shelf{offered}}
+	l.digests = []string{offered.Ref.Digest, "sha256:gone"}
+	b := setup(t, patient, func(c *engine.Config) { c.Blueprints = l }).run()
+	waitUntil(t, "what nothing is made from is removed", func() bool { return l.has(offered.Ref.Digest) })
+	env := b.untilState(b.acquire().ID, fleet.Leased)
+	b.stop()
+	renewed := testBlueprint(t.TempDir())
+	renewed.Ref.Version, renewed.Ref.Digest = "2.0.0", "sha256:renewed"
+	l.shelf = shelf{renewed}
+	b.engine = b.newEngine("daemon-1.b", patient, func(c *engine.Config) { c.Blueprints = l })
+	b.run()
+	b.sweeps()
+	if !l.has(offered.Ref.Digest) {
+		t.Error("the files of a live environment were removed")
+	}
+	b.release(env.ID)
+	b.untilState(env.ID, fleet.Destroyed)
+	waitUntil(t, "they go with the last environment", func() bool { return l.has() })
+
+	b.stop()
+	l.digests = []string{"sha256:unknown"}
+	b.engine = b.newEngine("daemon-1.c", patient, func(c *engine.Config) { c.Blueprints, c.Restored = l, "a person says so" })
+	b.run()
+	waitUntil(t, "safe mode", func() bool { return b.orphans().Safe })
+	b.must(b.engine.SweepOnce(t.Context()))
+	if !l.has("sha256:unknown") {
+		t.Error("files were removed in safe mode")
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -137,6 +138,33 @@ type hookedRuntime struct {
 func (h *hookedRuntime) Inspect(ctx context.Context, id string) (provisioner.Status, error) {
 	h.before(id)
 	return h.Runtime.Inspect(ctx, id)
+}
+
+// TestASandboxRemovedWhileItIsMadeIsMadeAgain (R19): somebody removes a container between its create and its hand-over.
+func TestASandboxRemovedWhileItIsMadeIsMadeAgain(t *testing.T) {
+	var b *bench
+	var once sync.Once
+	b = setup(t, patient, func(c *engine.Config) {
+		c.Hosts[0].Runtime = &hookedRuntime{c.Hosts[0].Runtime.(*fake.Runtime), func(id string) {
+			once.Do(func() {
+				for _, f := range b.left() {
+					if f.ID != id {
+						continue
+					}
+					if err := b.world.Runtime().Remove(t.Context(), f); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}}
+	}).run()
+	env := b.acquire()
+	b.until(env.ID, "put off", func(e fleet.Environment) bool { return e.Work.Attempts == 1 || e.Failure != nil })
+	b.clock.advance(5 * time.Second)
+	b.untilState(env.ID, fleet.Leased)
+	if calls := b.world.Calls(fake.OpCreate); calls != 2 {
+		t.Errorf("it was made %d times, want twice", calls)
+	}
 }
 
 // TestSandboxThatEndedIsNotHandedOver: the provider may report success for a container that exits at once.

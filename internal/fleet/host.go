@@ -34,11 +34,21 @@ type Capacity struct {
 	MemoryMiB    int64 `json:"memory_mib"`
 }
 
-// LostAfter is how long a host's daemon may be silent before the host counts as lost.
+// LostAfter is how long a host's daemon may be silent before the host counts as lost. One that holds it for longer than that is not
+// silent before its time is over.
 const LostAfter = 60 * time.Second
 
+// LostFrom is the time after which the host is lost, unless its daemon reports.
+func (h Host) LostFrom() time.Time {
+	from := h.SeenAt.Add(LostAfter)
+	if h.Worker != "" && h.Until.After(from) {
+		return h.Until
+	}
+	return from
+}
+
 // Lost reports whether nobody has served the host for too long.
-func (h Host) Lost(now time.Time) bool { return now.Sub(h.SeenAt) > LostAfter }
+func (h Host) Lost(now time.Time) bool { return now.After(h.LostFrom()) }
 
 // Served reports whether a daemon serves it at now. One that is not may be so for a moment only; see Lost.
 func (h Host) Served(now time.Time) bool { return h.Worker != "" && now.Before(h.Until) }

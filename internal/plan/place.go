@@ -33,7 +33,7 @@ func (p *planner) openHosts() {
 		p.hosts = append(p.hosts, h)
 		p.byHost[h.Name] = h
 		if !h.lost {
-			p.consider(h.SeenAt.Add(fleet.LostAfter + 1))
+			p.consider(h.LostFrom().Add(1))
 		}
 		if h.Usable(p.now) {
 			p.consider(h.Until)

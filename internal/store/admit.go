@@ -200,5 +200,5 @@ func nameTaken(err error, name string) error {
 		Code: fleet.CodeConflict, Sentence: fmt.Sprintf("the name %q is taken by a live environment", name),
 		Err: fmt.Errorf("%w: %w", ErrNameTaken, err),
 	}
-	return taken.WithHint("choose another name, or release that one: bothy down %s", name)
+	return taken.WithHint("choose another name, or delete that one, and wait until it is gone: bothy down %s", name)
 }

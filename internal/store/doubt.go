@@ -10,27 +10,39 @@ import (
 
 // Doubt marks every environment that was created until a time as doubted, unless it is on its way out. Members of pools are
 // claimed no more: their key is taken away for good. It is for a database that was restored, and so does not know who has taken
-// or extended what since. In the same transaction it keeps why, under name, and records ev.
-func (s *Store) Doubt(ctx context.Context, until time.Time, name, why string, ev fleet.Event) error {
+// or extended what since. In the same transaction it keeps why, under name, and records ev. Where that setting is not what it was any
+// more, somebody else has decided meanwhile: done is false, and nothing is written.
+func (s *Store) Doubt(ctx context.Context, until time.Time, name, was, why string, ev fleet.Event) (done bool, err error) {
 	const (
-		doubt = `UPDATE environments SET doubted = 1, revision = revision + 1,
+		there  = "INSERT INTO settings (name, value) VALUES ($1, '') ON CONFLICT (name) DO NOTHING"
+		decide = "UPDATE settings SET value = $1 WHERE name = $2 AND value = $3"
+		doubt  = `UPDATE environments SET doubted = 1, revision = revision + 1,
 				match_key = CASE WHEN pool <> '' AND state <> 'leased' THEN '' ELSE match_key END
 			WHERE state IN ('pending', 'provisioning', 'warm', 'leased') AND doubted = 0 AND created_at <= $1`
 		unmatch = `UPDATE environments SET match_key = '', revision = revision + 1
 			WHERE doubted <> 0 AND pool <> '' AND state <> 'leased' AND match_key <> ''`
 	)
-	return s.inTx(ctx, "doubt environments", func(tx *txn) error {
+	err = s.inTx(ctx, "doubt environments", func(tx *txn) error {
+		if _, err := tx.ExecContext(ctx, there, name); err != nil {
+			return err
+		}
+		result, err := tx.ExecContext(ctx, decide, why, name, was)
+		if err != nil {
+			return err
+		}
+		n, err := result.RowsAffected()
+		if done = n > 0; err != nil || !done {
+			return err
+		}
 		if _, err := tx.ExecContext(ctx, doubt, sqlkit.Micros(until)); err != nil {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, unmatch); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, writeSetting, name, why); err != nil {
-			return err
-		}
 		return recordEvents(ctx, tx, []fleet.Event{ev})
 	})
+	return done && err == nil, err
 }
 
 // Doubted gives the environments that are doubted and not on their way out, by id.

@@ -6,12 +6,22 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
-// Probe reports whether the database can be read and written: a read may be answered long after a write is not. It changes nothing.
+// Probe reports whether the database can be read and written: a read may be answered long after a write is not. It changes nothing, but
+// after a write that found the disk full: only another one tells whether there is room again.
 func (s *Store) Probe(ctx context.Context) error {
 	if err := s.Ping(ctx); err != nil {
 		return err
 	}
+	full := s.db.WasFull()
 	return s.inTx(ctx, "probe store", func(tx *txn) error {
+		if full {
+			// Other than what is there, or SQLite would not write it.
+			const flip = `INSERT INTO settings (name, value) VALUES ('store.probe', 'a')
+				ON CONFLICT (name) DO UPDATE SET value = CASE settings.value WHEN 'a' THEN 'b' ELSE 'a' END`
+			if _, err := tx.ExecContext(ctx, flip); err != nil {
+				return err
+			}
+		}
 		// None is changed. SQLite takes its lock and looks at the tables' first pages, PostgreSQL takes the tables' locks.
 		for _, probe := range []string{
 			"UPDATE environments SET revision = revision WHERE id = ''", "UPDATE events SET seq = seq WHERE seq < 0", "UPDATE settings SET value = value WHERE name = ''",

@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/docker/docker/api/types/container"
@@ -49,7 +50,26 @@ func (r *Runtime) additions(ctx context.Context, spec *provisioner.Spec, network
 			return more, err
 		}
 	}
+	if more.Secrets, err = r.ownerOf(ctx, spec.Sandbox.Image, spec.Sandbox.User); err != nil {
+		return more, err
+	}
 	etc, err := r.etc(ctx, spec.Sandbox.Image, spec.Labels)
 	more.Mounts = []mount.Mount{Terminals(spec.Labels), etc}
 	return more, err
+}
+
+// ownerOf gives a user of an image as the owner in the options of a tmpfs; "" for one that it does not have, which the hand-over tells.
+func (r *Runtime) ownerOf(ctx context.Context, image, user string) (string, error) {
+	if user == "" {
+		return "", nil
+	}
+	known, err := r.accountsOf(ctx, image)
+	if err != nil {
+		return "", err
+	}
+	found, ok := known.find(user)
+	if !ok {
+		return "", nil
+	}
+	return fmt.Sprintf("uid=%d,gid=%d", found.uid, found.gid), nil
 }

@@ -213,7 +213,7 @@ func (s *stage) failure(ctx context.Context) error {
 	case code == exitCutShort:
 		return provisioner.Errorf(provisioner.NotFound, opDeliver, "the connection into the sandbox was lost")
 	case code == exitUsed:
-		return &provisioner.Error{Class: provisioner.Conflict, Op: opDeliver, Sentence: provisioner.ErrUsed.Error(), Err: provisioner.ErrUsed}
+		return provisioner.NewUsed(opDeliver)
 	case code != 1:
 		return provisioner.Errorf(provisioner.NotFound, opDeliver, "the process that waited in the sandbox is gone, with code %d", code)
 	}

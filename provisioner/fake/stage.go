@@ -138,7 +138,7 @@ func (s *stage) put(claim string, files []provisioner.File) (done bool, err erro
 	all, size := c.Sandbox.own(), 0
 	if at := path.Join(provisioner.SecretsDir, provisioner.ClaimFile); claim != "" && string(all[at].Data) != claim+"\n" {
 		if all.filled() {
-			return false, &provisioner.Error{Class: provisioner.Conflict, Op: opDeliver, Sentence: provisioner.ErrUsed.Error(), Err: provisioner.ErrUsed}
+			return false, provisioner.NewUsed(opDeliver)
 		}
 		all[at] = node{Mode: 0o444, User: s.user, Data: []byte(claim + "\n")}
 	}

@@ -35,6 +35,8 @@ type DB struct {
 	file os.FileInfo
 	// damage says that somebody could not read what is in the file.
 	damage atomic.Bool
+	// full says that a write found no room.
+	full atomic.Bool
 }
 
 // Ask looks at a database that was found before anything in it is changed, a migration included, and may refuse it by its error, which
@@ -72,6 +74,9 @@ func (d *DB) MaybeKept(err error) bool { return d.pg != nil && connectionLost(er
 
 // SawDamage reports whether anybody has found the database damaged since it was asked last.
 func (d *DB) SawDamage() bool { return d.damage.Swap(false) }
+
+// WasFull reports whether a write has found no room since it was asked last.
+func (d *DB) WasFull() bool { return d.full.Swap(false) }
 
 // SameFile reports whether the file that is open is still the one at its path. SQLite goes on with one that was removed, and
 // what is written in it is gone with the process.

@@ -64,6 +64,7 @@ func (d *DB) sqliteFault(doing string, primary int, err error) error {
 	unavailable := fleet.Errorf(fleet.CodeUnavailable, "%s: %w", doing, err)
 	switch primary {
 	case sqlite3.SQLITE_FULL:
+		d.full.Store(true)
 		return unavailable.WithHint("the disk is full: free some space where %s is", d.Where)
 	case sqlite3.SQLITE_IOERR:
 		return unavailable.WithHint("the disk gave an error: check the space and health of the disk where %s is", d.Where)

@@ -181,8 +181,12 @@ func (h *keptHistory) doubt(rt *rapid.T) {
 		rt.Skip("it has all rows read, so it is rare: else little of what changes is read by itself")
 	}
 	ev := fleet.Event{At: h.at, Actor: "system", Kind: "safe-mode.on", Message: "the records were set back"}
-	if err := h.s.Doubt(rt.Context(), h.at.Add(time.Hour), "kept-test", "{}", ev); err != nil {
-		rt.Fatalf("doubt: %v", err)
+	was, err := h.s.Setting(rt.Context(), "kept-test")
+	if err != nil {
+		rt.Fatalf("read setting: %v", err)
+	}
+	if done, err := h.s.Doubt(rt.Context(), h.at.Add(time.Hour), "kept-test", was, "{}", ev); err != nil || !done {
+		rt.Fatalf("doubt: done: %t, %v", done, err)
 	}
 }
 

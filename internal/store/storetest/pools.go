@@ -200,10 +200,14 @@ func doubt(t *testing.T, s *store.Store) {
 		t.Fatalf("claimed %s", held.Env.ID)
 	}
 	third := mustWarm(t, s, 0, "builders")
-	for range 2 { // it may be said again
-		if err := s.Doubt(t.Context(), before, "safe", "why", fleet.Event{Kind: "doubted"}); err != nil {
-			t.Fatal(err)
+	for _, was := range []string{"", "why"} { // it may be said again
+		if done, err := s.Doubt(t.Context(), before, "safe", was, "why", fleet.Event{Kind: "doubted"}); err != nil || !done {
+			t.Fatalf("done: %t, %v", done, err)
 		}
+	}
+	// Somebody who knew less comes too late, and would doubt what came since.
+	if done, err := s.Doubt(t.Context(), young.CreatedAt.Add(time.Hour), "safe", "", "another reason", fleet.Event{Kind: "doubted"}); err != nil || done {
+		t.Fatalf("too late: done: %t, %v", done, err)
 	}
 	if why, err := s.Setting(t.Context(), "safe"); err != nil || why != "why" {
 		t.Errorf("kept %q, %v", why, err)

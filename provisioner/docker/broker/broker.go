@@ -83,6 +83,9 @@ type Additions struct {
 	CgroupParent string
 	Binds        []string
 	Mounts       []mount.Mount
+	// Secrets is whom the folder for secrets belongs to, in options of a tmpfs: a blueprint can name a number alone, and the image
+	// knows which. "" for whom the blueprint says.
+	Secrets string
 }
 
 // Limits are what the kernel holds a container to. Unlimited is -1, and so is what this kernel does not tell.

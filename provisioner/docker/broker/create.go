@@ -100,10 +100,21 @@ func (d *door) add(ctx context.Context, name string, built *container.CreateRequ
 	}
 	d.mu.Lock()
 	d.added[name] = more
+	if options := h.Tmpfs[provisioner.SecretsDir]; options != "" && more.Secrets != "" {
+		d.secrets[name] = options
+		h.Tmpfs = maps.Clone(h.Tmpfs)
+		h.Tmpfs[provisioner.SecretsDir] = ownedBy(options, more.Secrets)
+	}
 	d.mu.Unlock()
 	h.CgroupParent = more.CgroupParent
 	h.Binds, h.Mounts = slices.Concat(h.Binds, more.Binds), slices.Concat(h.Mounts, more.Mounts)
 	return nil
+}
+
+// ownedBy gives options of a tmpfs with another owner.
+func ownedBy(options, owner string) string {
+	kept := slices.DeleteFunc(strings.Split(options, ","), func(o string) bool { return meansOf(o) == "uid" || meansOf(o) == "gid" })
+	return strings.Join(append(kept, owner), ",")
 }
 
 // additions gives what a container on a network is made with beside what its blueprint says.
@@ -185,6 +196,12 @@ func (d *door) said(ctx context.Context, c container.InspectResponse) (container
 	})
 	c.Mounts = slices.DeleteFunc(slices.Clone(c.Mounts), func(m container.MountPoint) bool { return more[m.Destination] })
 	h.PidsLimit, h.CgroupParent, h.MaskedPaths = nil, "", nil
+	d.mu.Lock()
+	if options, ok := d.secrets[strings.TrimPrefix(c.Name, "/")]; ok {
+		h.Tmpfs = maps.Clone(h.Tmpfs)
+		h.Tmpfs[provisioner.SecretsDir] = options
+	}
+	d.mu.Unlock()
 	h.CapAdd = slices.Clone(h.CapAdd)
 	for i, name := range h.CapAdd {
 		h.CapAdd[i] = strings.TrimPrefix(name, "CAP_")

@@ -61,6 +61,8 @@ type door struct {
 	claimed []*share
 	// added is what each container was given beside what its blueprint says, by name.
 	added map[string]Additions
+	// secrets are the options of the folder for secrets as each container's blueprint says them, by name.
+	secrets map[string]string
 	// known are containers that were found to be this environment's, as they were then. Neither an id nor a label changes.
 	known map[string]container.InspectResponse
 	// starts are what is under way for containers that were started, and what it came to.
@@ -85,7 +87,7 @@ type share struct {
 func newDoor(ctx context.Context, b *Broker, grant provisioner.Grant, l net.Listener) *door {
 	d := &door{
 		b: b, grant: grant, at: "unix://" + l.Addr().String(), slots: make(chan struct{}, maxAtOnce),
-		added: map[string]Additions{}, known: map[string]container.InspectResponse{},
+		added: map[string]Additions{}, secrets: map[string]string{}, known: map[string]container.InspectResponse{},
 	}
 	d.ctx, d.cancel = context.WithCancel(ctx)
 	d.foresee()
