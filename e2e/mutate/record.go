@@ -33,8 +33,8 @@ var ofRecord = []mutation{
 	{
 		name: "followers: those of one environment read it each by itself",
 		file: "internal/engine/watch.go",
-		old:  "env, err := s.row.get(ctx)\n",
-		new:  "env, err := s.row.read(ctx)\n",
+		old:  "env, err := s.Row.Get(ctx)\n",
+		new:  "env, err := s.Row.Read(ctx)\n",
 		pkg:  "./internal/engine", run: "^TestAThousandFollowersAreWoken$",
 	},
 	{
@@ -60,15 +60,15 @@ var ofRecord = []mutation{
 	},
 	{
 		name: "limiter fed with downtime",
-		file: "internal/engine/clockstart.go",
+		file: "internal/engine/clock/moment.go",
 		old:  "		return max(gap-passed, 0)\n",
 		new:  "		return max(gap, passed)\n",
 		pkg:  "./internal/engine", run: "^TestDowntimeIsNoJump$",
 	},
 	{
 		name: "a start on a wrong clock: elapsed time is not asked",
-		file: "internal/engine/clockstart.go",
-		old:  "	if off < 0 || known && off >= clockOff {",
+		file: "internal/engine/clock/start.go",
+		old:  "	if off < 0 || known && off >= jumpFrom {",
 		new:  "	if off < 0 {",
 		pkg:  "./internal/engine", run: "^TestStartOnAWrongClock$",
 	},
@@ -201,7 +201,7 @@ var ofRecord = []mutation{
 	{
 		name: "trust: work goes on though no heartbeat gets through",
 		file: "internal/engine/trust.go",
-		old:  "return sinceBoot() < t.until",
+		old:  "return clock.SinceBoot() < t.until",
 		new:  "return true",
 		pkg:  "./internal/engine", run: "^TestPromiseTrustEndsBeforeTheLease$",
 	},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 )
@@ -57,7 +58,7 @@ func (e *Engine) Acquire(ctx context.Context, req Request) (Acquired, error) {
 			env, err = e.awaitHandOver(ctx, w, env)
 		}
 	default:
-		nudge(e.planNudge)
+		e.bus.Nudge(bus.Plan)
 	}
 	if err != nil {
 		return Acquired{}, err
@@ -68,7 +69,7 @@ func (e *Engine) Acquire(ctx context.Context, req Request) (Acquired, error) {
 
 // wished checks a request against what is offered now, and gives the pools there are.
 func (e *Engine) wished(ctx context.Context, req Request) (*wish, []resolved, error) {
-	o, err := e.offers.get(ctx)
+	o, err := e.offers.Get(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -104,7 +105,7 @@ func (e *Engine) admission(w *wish, now time.Time) (store.Admission, error) {
 	}
 	a := store.Admission{
 		RequestHash: w.hash, HeldMicros: w.hold(now), HeldFor: env.Lease.TTL,
-		Event: e.event(&env, env.Owner, "environment.requested", "%s asked for %s, size %s, for %s",
+		Event: e.journal.Event(&env, env.Owner, "environment.requested", "%s asked for %s, size %s, for %s",
 			env.Owner, env.Blueprint, env.Size.Name, env.Lease.TTL),
 		Decide: func(scopes []fleet.ScopeUsage) error { return w.decide(scopes, now) },
 	}

@@ -39,7 +39,7 @@ func (e *Engine) adopt(ctx context.Context, who fleet.Identity, h *Host, group [
 		return err
 	}
 	env.Host, env.Network = h.Name, networks[sandbox.ID]
-	ev := e.event(&env, who.User, eventOrphanAdopted, "%s adopted %s for %s without the names of its secrets and its variables, which are lost, leased until %s%s",
+	ev := e.journal.Event(&env, who.User, eventOrphanAdopted, "%s adopted %s for %s without the names of its secrets and its variables, which are lost, leased until %s%s",
 		who.User, sandbox.Name, env.Owner, env.Lease.End.Format(time.RFC3339), guessed)
 	if _, err := e.store.Adopt(ctx, env, ev); err != nil {
 		return err

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/plan"
 )
@@ -22,13 +24,13 @@ func (e *Engine) recordBrake(ctx context.Context, before fleet.Brake, p plan.Pla
 	case p.Brake.On() && !before.On():
 		e.logger.Warn("the brake is on: leases end slowly", "reason", p.Brake.Reason, "held_back", p.Braked)
 		return e.store.AppendEvents(ctx, fleet.Event{
-			At: now, Actor: actorSelf, Kind: "brake.on",
+			At: now, Actor: journal.Self, Kind: "brake.on",
 			Message: fmt.Sprintf("%s; %d environments are due and are taken away slowly", p.Brake.Reason, p.Braked),
 		})
 	case !p.Brake.On():
 		e.logger.Info("the brake is off: leases end as usual", "taken_away", before.Reaped)
 		return e.store.AppendEvents(ctx, fleet.Event{
-			At: now, Actor: actorSelf, Kind: "brake.off", Message: fmt.Sprintf("nothing is overdue any more; it let %d go", before.Reaped),
+			At: now, Actor: journal.Self, Kind: "brake.off", Message: fmt.Sprintf("nothing is overdue any more; it let %d go", before.Reaped),
 		})
 	}
 	return nil
@@ -59,7 +61,7 @@ func (e *Engine) ReleaseBrake(ctx context.Context, who fleet.Identity) (fleet.Br
 	}
 	now := e.Now()
 	// The time goes first: with the brake off and an old time, the next plan would put it on again.
-	if err := e.notePlan(ctx, now); err != nil {
+	if err := e.clock.NotePlan(ctx, e.store, now); err != nil {
 		return before, err
 	}
 	if err := e.saveBrake(ctx, fleet.Brake{}); err != nil {
@@ -68,7 +70,7 @@ func (e *Engine) ReleaseBrake(ctx context.Context, who fleet.Identity) (fleet.Br
 	err = e.store.AppendEvents(ctx, fleet.Event{
 		At: now, Actor: who.User, Kind: "brake.released", Message: who.User + " let everything go that is due",
 	})
-	nudge(e.planNudge)
+	e.bus.Nudge(bus.Plan)
 	return fleet.Brake{}, err
 }
 

@@ -8,6 +8,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/clock"
+	"github.com/bothy-env/bothy/internal/engine/doctor"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/provisioner"
 )
@@ -25,22 +28,13 @@ const (
 )
 
 // Check is one finding about what the daemon needs.
-type Check struct {
-	// Name is a short word: "store", "docker", "terraform".
-	Name string
-	// Status is "ok", "warning" or "failed"; one failed means not ready.
-	Status string
-	// Message is one sentence, Hint the next thing to do.
-	Message, Hint string
-	// Age is how long ago it was found.
-	Age time.Duration
-}
+type Check = doctor.Check
 
 // Statuses of a check.
 const (
-	OK      = "ok"
-	Warning = "warning"
-	Down    = "failed"
+	OK      = doctor.OK
+	Warning = doctor.Warning
+	Down    = doctor.Down
 )
 
 // asked is something to look at, and what it is called while nothing is known of it.
@@ -118,10 +112,10 @@ func (e *Engine) allAsked() []asked {
 		all = append(all, asked{e.hosts.checkName("docker", h), 0, func(context.Context) []Check { return e.checkHost(h) }})
 	}
 	all = append(all,
-		one("leader", e.checkLeader), one("identity", e.checkTwin), one("hosts", e.checkHosts), known("clock", e.checkClock),
+		one("leader", e.checkLeader), one("identity", e.checkTwin), one("hosts", e.checkHosts), known("clock", func(context.Context) Check { return e.clock.Check(e.store.Shared()) }),
 		one("brake", e.checkBrake), one("removing", e.checkRemoving), one("pools", e.checkPools), one("safe-mode", e.checkSafeMode),
 		known("labels", func(context.Context) Check { return e.checkForged() }), known("blueprints", e.held.check),
-		known("sandboxes", func(context.Context) Check { return e.checkSandboxes() }), known("faults", e.checkFaults))
+		known("sandboxes", func(context.Context) Check { return e.checkSandboxes() }), known("faults", e.guard.Check))
 	for _, extra := range e.cfg.ExtraChecks {
 		all = append(all, one("machine", extra))
 	}
@@ -154,7 +148,7 @@ func (e *Engine) Checks(ctx context.Context) []Check {
 			all = append(all, a.ask(ctx)...)
 			continue
 		}
-		all = append(all, e.findings.told(i, a, sinceBoot())...)
+		all = append(all, e.findings.told(i, a, clock.SinceBoot())...)
 	}
 	return all
 }
@@ -163,14 +157,14 @@ func (e *Engine) Checks(ctx context.Context) []Check {
 // answers, and delays nothing.
 func (e *Engine) checkLoop(ctx context.Context) {
 	var round time.Duration
-	loop(ctx, e.checkNudge, func() time.Duration {
-		if rest := min(checkRest, e.cfg.CheckEvery) - (sinceBoot() - round); round != 0 && rest > 0 && waitFor(ctx, nil, rest) != nil {
+	bus.Loop(ctx, e.bus.On(bus.Check), func() time.Duration {
+		if rest := min(checkRest, e.cfg.CheckEvery) - (clock.SinceBoot() - round); round != 0 && rest > 0 && bus.Wait(ctx, nil, rest) != nil {
 			return checkEvery
 		}
-		round = sinceBoot()
+		round = clock.SinceBoot()
 		for i, a := range e.asked {
 			if e.findings.begin(i, a, round) {
-				e.aside(&e.background, "the check of "+a.name, func() { e.lookAtOne(ctx, i, a) })
+				e.guard.Background("the check of "+a.name, func() { e.lookAtOne(ctx, i, a) })
 			}
 		}
 		return e.cfg.CheckEvery

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner"
@@ -29,9 +31,9 @@ func (e *Engine) take(want, warm *fleet.Environment, now time.Time) (store.Write
 		warm.Work.Worker, warm.Work.Until = e.cfg.Worker, now.Add(e.cfg.WorkLease)
 	}
 	writes := store.Writes{Events: []fleet.Event{
-		e.event(warm, warm.Owner, "environment.claimed", "%s took it from pool %s for %s", warm.Owner, warm.Pool, warm.Lease.TTL),
+		e.journal.Event(warm, warm.Owner, "environment.claimed", "%s took it from pool %s for %s", warm.Owner, warm.Pool, warm.Lease.TTL),
 	}}
-	err := e.book(&before, warm, now, &writes)
+	err := e.journal.Book(&before, warm, now, &writes)
 	return writes, err
 }
 
@@ -48,7 +50,7 @@ func (e *Engine) handOverClaim(ctx context.Context, w *wish, env fleet.Environme
 		if err := e.noteMarks(); err != nil {
 			return env, fmt.Errorf("hand over: %w", err)
 		}
-		nudge(e.markNudge)
+		e.bus.Nudge(bus.Mark)
 		cause := e.personalise(ctx, env, secretFiles(w.secrets))
 		if cause == nil {
 			return e.recordHandOver(ctx, env)
@@ -83,7 +85,7 @@ func (e *Engine) handOverClaim(ctx context.Context, w *wish, env fleet.Environme
 
 // recordHandOver ends the personalising of an environment. One that was released meanwhile is let go, to be destroyed.
 func (e *Engine) recordHandOver(ctx context.Context, env fleet.Environment) (fleet.Environment, error) {
-	ready, err := e.change(context.WithoutCancel(ctx), env.ID, store.Expect{Generation: env.Work.Generation},
+	ready, err := e.journal.Change(context.WithoutCancel(ctx), env.ID, store.Expect{Generation: env.Work.Generation},
 		func(row *fleet.Environment) (store.Writes, error) {
 			if row.Work.Action != fleet.Personalise {
 				row.Work.Worker, row.Work.Until = "", time.Time{}
@@ -91,7 +93,7 @@ func (e *Engine) recordHandOver(ctx context.Context, env fleet.Environment) (fle
 			}
 			row.Work, row.Paused, row.Queue = fleet.Work{Generation: row.Work.Generation}, false, fleet.Queue{}
 			writes := store.Writes{Events: []fleet.Event{
-				e.event(row, actorSelf, "environment.ready", "handed over, leased until %s", row.Lease.End.Format(time.RFC3339)),
+				e.journal.Event(row, journal.Self, "environment.ready", "handed over, leased until %s", row.Lease.End.Format(time.RFC3339)),
 			}}
 			if len(row.SecretNames) > 0 {
 				writes.Secrets = []byte{}
@@ -105,7 +107,7 @@ func (e *Engine) recordHandOver(ctx context.Context, env fleet.Environment) (fle
 		return env, fmt.Errorf("record hand-over: %w", err)
 	}
 	if ready.Work.Action != fleet.None {
-		nudge(e.workNudge)
+		e.bus.Nudge(bus.Work)
 	}
 	return ready, nil
 }
@@ -127,8 +129,7 @@ func (e *Engine) replace(ctx context.Context, w *wish, bad fleet.Environment, ca
 	if err != nil {
 		return bad, err
 	}
-	nudge(e.planNudge)
-	nudge(e.workNudge)
+	e.bus.Nudge(bus.Plan, bus.Work)
 	return got.Env, nil
 }
 
@@ -136,7 +137,7 @@ func (e *Engine) replace(ctx context.Context, w *wish, bad fleet.Environment, ca
 func (e *Engine) strip(row *fleet.Environment, cause error, now time.Time) (store.Writes, error) {
 	before := *row
 	writes := store.Writes{Events: []fleet.Event{
-		e.event(row, actorSelf, "environment.unhealthy", "it was not handed over and is taken away: %s", provisioner.Sentence(cause)),
+		e.journal.Event(row, journal.Self, "environment.unhealthy", "it was not handed over and is taken away: %s", provisioner.Sentence(cause)),
 	}}
 	row.Name, row.Tenant, row.Team, row.Owner, row.Share = row.ID, "", "", "", ""
 	row.Project, row.PullRequest, row.IdempotencyKey = "", "", ""
@@ -144,13 +145,13 @@ func (e *Engine) strip(row *fleet.Environment, cause error, now time.Time) (stor
 	if errors.Is(cause, provisioner.ErrUsed) {
 		row.Work, row.Lease.End = fleet.Work{Generation: row.Work.Generation}, now
 		row.Reason, row.Doubted = "somebody has it whom the database does not know", true
-		writes.Events[0] = e.event(row, actorSelf, "environment.used", "it was not handed over and is left as it is: it was used by somebody before")
-		err := e.book(&before, row, now, &writes)
+		writes.Events[0] = e.journal.Event(row, journal.Self, "environment.used", "it was not handed over and is left as it is: it was used by somebody before")
+		err := e.journal.Book(&before, row, now, &writes)
 		return writes, err
 	}
 	beginDestroy(row, "it was bad when it was to be handed over: "+provisioner.Sentence(cause))
 	row.Work.Worker, row.Work.Until = "", time.Time{}
-	err := e.book(&before, row, now, &writes)
+	err := e.journal.Book(&before, row, now, &writes)
 	return writes, err
 }
 
@@ -159,9 +160,9 @@ func (e *Engine) strip(row *fleet.Environment, cause error, now time.Time) (stor
 func (e *Engine) awaitHandOver(ctx context.Context, w *wish, env fleet.Environment) (fleet.Environment, error) {
 	wait, cancel := context.WithTimeout(ctx, e.cfg.WorkLease+handOverSlack)
 	defer cancel()
-	woken := e.followers.subscribe(env.ID, false)
-	defer woken.stop()
-	nudge(e.workNudge)
+	woken := e.followers.Subscribe(env.ID, false)
+	defer woken.Stop()
+	e.bus.Nudge(bus.Work)
 	for {
 		row, err := e.store.Get(ctx, env.ID)
 		if err == nil && row.Tenant == "" {
@@ -175,7 +176,7 @@ func (e *Engine) awaitHandOver(ctx context.Context, w *wish, env fleet.Environme
 			return row, nil
 		case row.ID != env.ID:
 			return e.awaitHandOver(ctx, w, row)
-		case e.followers.wait(wait, woken) == nil:
+		case e.followers.Wait(wait, woken) == nil:
 		case row.Work.Worker != "" || ctx.Err() != nil:
 			return row, nil // it is being handed over; whoever asked may watch it
 		default:

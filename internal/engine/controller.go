@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/clock"
 	"github.com/bothy-env/bothy/internal/plan"
 	"github.com/bothy-env/bothy/internal/store"
 )
@@ -15,7 +17,7 @@ func (e *Engine) control(ctx context.Context) {
 	e.planned.Forget() // after a panic nothing of it is believed
 	c := controller{rows: e.planned}
 	var planned int64
-	loop(ctx, e.planNudge, rested(ctx, func() time.Duration {
+	bus.Loop(ctx, e.bus.On(bus.Plan), bus.Rested(ctx, func() time.Duration {
 		planning, generation, leads := e.lead.begin(ctx)
 		if !leads {
 			return e.cfg.WorkLease // becoming the leader wakes this
@@ -34,7 +36,7 @@ func (e *Engine) control(ctx context.Context) {
 		case errors.Is(err, store.ErrDeposed):
 			e.logger.Warn("another daemon plans now; what this one was about to write is dropped")
 			e.lead.lose()
-			nudge(e.leadNudge)
+			e.bus.Nudge(bus.Lead)
 		case ctx.Err() == nil && context.Cause(planning) == nil:
 			e.logger.Error("plan failed; it is tried again", "error", err)
 		}
@@ -75,7 +77,7 @@ func (e *Engine) controlOnce(ctx context.Context, c *controller) (time.Duration,
 	if err := e.noteMissed(ctx, around.hosts, now); err != nil {
 		return e.cfg.Tick, err
 	}
-	last, err := e.lastMoment(ctx)
+	last, err := clock.LastPlan(ctx, e.store)
 	if err != nil {
 		return e.cfg.Tick, err
 	}
@@ -91,7 +93,7 @@ func (e *Engine) controlOnce(ctx context.Context, c *controller) (time.Duration,
 		e.storeHealth.relearn(envs)
 	}
 	s := e.snapshot(around, envs)
-	s.Jumped = last.jumped(momentOf(now))
+	s.Jumped = last.Jumped(clock.MomentOf(now))
 	p := plan.Compute(s, now)
 	if err := e.recordBrake(ctx, s.Brake, p, now); err != nil {
 		return e.cfg.Tick, err
@@ -104,7 +106,7 @@ func (e *Engine) controlOnce(ctx context.Context, c *controller) (time.Duration,
 	}
 	if c.dropped {
 		// Whoever moved the row may have left no entry in the record: this basis would hide it.
-		nudge(e.planNudge)
+		e.bus.Nudge(bus.Plan)
 		return e.cfg.Tick, nil
 	}
 	c.seen = around.basis
@@ -131,7 +133,7 @@ func (e *Engine) saveLast(ctx context.Context, c *controller, now time.Time) err
 	if now.Sub(c.saved) < savePlanEvery {
 		return nil
 	}
-	if err := e.notePlan(ctx, now); err != nil {
+	if err := e.clock.NotePlan(ctx, e.store, now); err != nil {
 		return err
 	}
 	c.saved = now

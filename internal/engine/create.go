@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
 	"github.com/bothy-env/bothy/internal/store"
@@ -94,7 +95,7 @@ func (e *Engine) retryOrFail(ctx context.Context, env fleet.Environment, cause e
 		e.fail(row, &fleet.Failure{
 			Code: fleet.CodeProvision, Sentence: provisioner.Sentence(cause), At: now, Hint: hint,
 		})
-		return e.recorded(row, "environment.failed", row.Failure.Sentence), nil
+		return e.journal.Recorded(row, "environment.failed", row.Failure.Sentence), nil
 	})
 	if failed && forPool(env) {
 		e.noteMade(ctx, env.Pool, provisioner.Sentence(cause))
@@ -229,7 +230,7 @@ func (e *Engine) reserveNetwork(ctx context.Context, h *Host, env *fleet.Environ
 	// Until it is written down no row tells a sweep that somebody holds it.
 	e.unwritten.Store(name, struct{}{})
 	defer e.unwritten.Delete(name)
-	_, err = e.change(ctx, env.ID, store.Expect{Generation: env.Work.Generation}, func(row *fleet.Environment) (store.Writes, error) {
+	_, err = e.journal.Change(ctx, env.ID, store.Expect{Generation: env.Work.Generation}, func(row *fleet.Environment) (store.Writes, error) {
 		row.Network = name
 		return store.Writes{}, nil
 	})
@@ -257,7 +258,7 @@ func (e *Engine) saveState(ctx context.Context, env fleet.Environment, h provisi
 			return nil
 		}
 		// A database that stalls is worth more patience than a sandbox that has just been made.
-		if fleet.CodeOf(err) != fleet.CodeUnavailable || waitFor(ctx, nil, finishRetry) != nil {
+		if fleet.CodeOf(err) != fleet.CodeUnavailable || bus.Wait(ctx, nil, finishRetry) != nil {
 			return fmt.Errorf("save state: %w", err)
 		}
 	}
@@ -317,7 +318,7 @@ func (e *Engine) handOver(ctx context.Context, env fleet.Environment) {
 		row.Work = fleet.Work{Generation: row.Work.Generation}
 		if forPool(*row) {
 			row.State, row.Paused = fleet.Warm, env.Paused
-			return e.recorded(row, "environment.warm", "ready for whoever asks, after "+took(row, now)), nil
+			return e.journal.Recorded(row, "environment.warm", "ready for whoever asks, after "+took(row, now)), nil
 		}
 		return e.recordLeased(row, now), nil
 	})
@@ -331,7 +332,7 @@ func (e *Engine) handOver(ctx context.Context, env fleet.Environment) {
 func (e *Engine) recordLeased(row *fleet.Environment, now time.Time) store.Writes {
 	row.State = fleet.Leased
 	beginLease(row, now)
-	writes := e.recorded(row, "environment.ready", fmt.Sprintf("ready after %s, leased until %s", took(row, now), row.Lease.End.Format(time.RFC3339)))
+	writes := e.journal.Recorded(row, "environment.ready", fmt.Sprintf("ready after %s, leased until %s", took(row, now), row.Lease.End.Format(time.RFC3339)))
 	if len(row.SecretNames) > 0 {
 		writes.Secrets = []byte{}
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
 	"github.com/bothy-env/bothy/internal/receipt"
@@ -97,7 +98,7 @@ func (e *Engine) takeAway(ctx context.Context, env fleet.Environment, log *progr
 	driverCtx, endDriver := context.WithCancelCause(ctx)
 	watchCtx, unwatch := context.WithCancel(ctx)
 	var watch sync.WaitGroup
-	e.keepUp(watchCtx, &watch, "the watch over a destroy", func() { e.endBlocked(watchCtx, driverCtx, env, endDriver) })
+	e.guard.KeepUp(watchCtx, &watch, "the watch over a destroy", func() { e.endBlocked(watchCtx, driverCtx, env, endDriver) })
 	defer func() {
 		unwatch()
 		watch.Wait()
@@ -105,7 +106,7 @@ func (e *Engine) takeAway(ctx context.Context, env fleet.Environment, log *progr
 	}()
 	var logs sync.WaitGroup
 	if withLogs {
-		e.aside(&logs, "the keeping of a sandbox's output", func() { e.keepLogs(ctx, env) })
+		e.guard.Aside(&logs, "the keeping of a sandbox's output", func() { e.keepLogs(ctx, env) })
 	}
 	there, err := e.inventoryOf(ctx, h, env)
 	logs.Wait() // it takes what is removed next
@@ -302,8 +303,8 @@ func (e *Engine) recordDestroyed(ctx context.Context, env fleet.Environment, p p
 		row.Work = fleet.Work{Generation: row.Work.Generation}
 		final, _ := ledger.Book(before, *row, now)
 		return store.Writes{
-			Events:  []fleet.Event{e.event(row, actorSelf, "environment.destroyed", "gone: nothing with its labels is left")},
-			Receipt: e.sign(p.body(e.receiptBody(*row), final)),
+			Events:  []fleet.Event{e.journal.Event(row, journal.Self, "environment.destroyed", "gone: nothing with its labels is left")},
+			Receipt: e.journal.Sign(p.body(e.journal.ReceiptBody(*row), final)),
 		}, nil
 	})
 	e.noteGiven() // the receipt

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/receipt"
 	"github.com/bothy-env/bothy/provisioner"
@@ -140,7 +141,7 @@ func (e *Engine) noteAnswer(ctx context.Context, env fleet.Environment, o fleet.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	err := e.store.AnswerObject(ctx, env.ID, o)
-	for fleet.CodeOf(err) == fleet.CodeUnavailable && waitFor(ctx, nil, finishRetry) == nil {
+	for fleet.CodeOf(err) == fleet.CodeUnavailable && bus.Wait(ctx, nil, finishRetry) == nil {
 		err = e.store.AnswerObject(ctx, env.ID, o)
 	}
 	if err != nil {

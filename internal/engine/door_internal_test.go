@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/clock"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner"
@@ -57,8 +58,8 @@ func TestWhatTheBlueprintIsNotAtFaultForIsTriedAgain(t *testing.T) {
 	}()
 	env := fleet.Environment{ID: "e1", Work: fleet.Work{Generation: 1}}
 	try := func(does func(*Engine, provisioner.Grant)) error {
-		e := &Engine{store: db, clock: newClock(nil, nil)}
-		e.running.jobs = map[string]*job{env.ID: {trust: newTrust(sinceBoot(), time.Hour, func() {})}}
+		e := &Engine{store: db, clock: clock.New(nil, nil)}
+		e.running.jobs = map[string]*job{env.ID: {trust: newTrust(clock.SinceBoot(), time.Hour, func() {})}}
 		defer e.running.jobs[env.ID].trust.end()
 		broker := &ajar{}
 		h := &Host{Broker: broker, Driver: stuck{does: func() { does(e, broker.grant) }}}

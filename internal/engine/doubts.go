@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
 	"github.com/bothy-env/bothy/internal/store"
@@ -118,7 +120,7 @@ func (e *Engine) keep(ctx context.Context, who fleet.Identity, env fleet.Environ
 			return err
 		}
 	}
-	_, err = e.change(ctx, env.ID, store.Expect{}, func(row *fleet.Environment) (store.Writes, error) {
+	_, err = e.journal.Change(ctx, env.ID, store.Expect{}, func(row *fleet.Environment) (store.Writes, error) {
 		if !row.Doubted {
 			return store.Writes{}, nil
 		}
@@ -144,7 +146,7 @@ func (e *Engine) keepLease(who fleet.Identity, row *fleet.Environment) store.Wri
 		row.HeldFor += end.Sub(recorded)
 		row.Lease.End, row.Lease.Warned = end, false
 	}
-	return store.Writes{Events: []fleet.Event{e.event(row, who.User, eventDoubtKept, "%s kept it for %s, leased until %s (as recorded: %s)",
+	return store.Writes{Events: []fleet.Event{e.journal.Event(row, who.User, eventDoubtKept, "%s kept it for %s, leased until %s (as recorded: %s)",
 		who.User, row.Owner, row.Lease.End.Format(time.RFC3339), recorded.Format(time.RFC3339))}}
 }
 
@@ -158,7 +160,7 @@ func (e *Engine) giveTo(who fleet.Identity, row *fleet.Environment) store.Writes
 	beginLease(row, now)
 	row.HeldAt = now
 	row.HeldMicros, row.HeldFor = ledger.Hold(row.Size.RateMicros, row.Lease.Start, row.Lease.End), row.Lease.End.Sub(row.Lease.Start)
-	return store.Writes{Events: []fleet.Event{e.event(row, who.User, eventDoubtKept,
+	return store.Writes{Events: []fleet.Event{e.journal.Event(row, who.User, eventDoubtKept,
 		"%s kept it for whoever uses it, leased to %s until %s; the names of its secrets and its variables are lost",
 		who.User, row.Owner, row.Lease.End.Format(time.RFC3339))}}
 }
@@ -170,7 +172,7 @@ func (e *Engine) recordMade(ctx context.Context, env fleet.Environment, f standi
 		return env, fmt.Errorf("read the labels of %s: %w", f.Name, err)
 	}
 	for {
-		env, err = e.change(ctx, env.ID, store.Expect{}, func(row *fleet.Environment) (store.Writes, error) {
+		env, err = e.journal.Change(ctx, env.ID, store.Expect{}, func(row *fleet.Environment) (store.Writes, error) {
 			now := e.Now()
 			if row.State == fleet.Pending {
 				row.State = fleet.Provisioning // on its way
@@ -188,7 +190,7 @@ func (e *Engine) recordMade(ctx context.Context, env fleet.Environment, f standi
 				row.State = fleet.Leased
 				beginLease(row, now)
 			}
-			return store.Writes{Events: []fleet.Event{e.event(row, actorSelf, eventDoubtKept, "its sandbox %s was found, though no record says that it was made", f.Name)}}, nil
+			return store.Writes{Events: []fleet.Event{e.journal.Event(row, journal.Self, eventDoubtKept, "its sandbox %s was found, though no record says that it was made", f.Name)}}, nil
 		})
 		if err != nil || env.State != fleet.Provisioning {
 			return env, err
@@ -198,29 +200,29 @@ func (e *Engine) recordMade(ctx context.Context, env fleet.Environment, f standi
 
 // keepUnmade ends the doubt about what nothing exists of: a request goes on, a pool asks for another.
 func (e *Engine) keepUnmade(ctx context.Context, who fleet.Identity, env fleet.Environment) error {
-	_, err := e.change(ctx, env.ID, store.Expect{}, func(row *fleet.Environment) (store.Writes, error) {
+	_, err := e.journal.Change(ctx, env.ID, store.Expect{}, func(row *fleet.Environment) (store.Writes, error) {
 		row.Doubted = false
 		if forPool(*row) {
 			beginDestroy(row, "nothing of it was found after the database was lost or restored")
 		}
-		return store.Writes{Events: []fleet.Event{e.event(row, who.User, eventDoubtKept, "nothing of it was found; %s let it go on", who.User)}}, nil
+		return store.Writes{Events: []fleet.Event{e.journal.Event(row, who.User, eventDoubtKept, "nothing of it was found; %s let it go on", who.User)}}, nil
 	})
 	return err
 }
 
 // letGo takes a doubted environment away, as somebody decided.
 func (e *Engine) letGo(ctx context.Context, who fleet.Identity, env fleet.Environment) error {
-	_, err := e.change(ctx, env.ID, store.Expect{}, func(row *fleet.Environment) (store.Writes, error) {
+	_, err := e.journal.Change(ctx, env.ID, store.Expect{}, func(row *fleet.Environment) (store.Writes, error) {
 		if !row.Doubted || row.State == fleet.Destroying || !row.State.Live() {
 			return store.Writes{}, nil
 		}
 		row.Doubted = false
 		beginDestroy(row, "purged by "+who.User+" after the database was lost or restored")
-		return store.Writes{Events: []fleet.Event{e.event(row, who.User, "environment.purged", "%s decided to remove it", who.User)}}, nil
+		return store.Writes{Events: []fleet.Event{e.journal.Event(row, who.User, "environment.purged", "%s decided to remove it", who.User)}}, nil
 	})
 	if err == nil {
 		e.running.cancelCreate(env.ID)
-		nudge(e.workNudge)
+		e.bus.Nudge(bus.Work)
 	}
 	return err
 }

@@ -15,6 +15,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/clock"
+	"github.com/bothy-env/bothy/internal/engine/guard"
+	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner"
@@ -109,8 +113,12 @@ type Engine struct {
 	store      *store.Store
 	blueprints Blueprints
 	hosts      *hosts
-	clock      *clock
+	clock      *clock.Clock
 	logger     *slog.Logger
+	// bus wakes the loops, guard begins what runs beside others, and journal writes rows.
+	bus     *bus.Bus
+	guard   *guard.Guard
+	journal *journal.Journal
 
 	labels provisioner.Key
 	sealer *sealer
@@ -118,8 +126,8 @@ type Engine struct {
 	// receiptKey signs receipts.
 	receiptKey ed25519.PrivateKey
 	// offers are read once for all requests that come at the same time.
-	offers    sharedRead[offer]
-	followers followers
+	offers    bus.SharedRead[offer]
+	followers *bus.Followers
 	running   running
 	tries     tries
 	overdue   overdue
@@ -152,32 +160,17 @@ type Engine struct {
 	// starved are the sandboxes that ran out of memory, by host.
 	starved map[string]*starved
 	mishaps mishaps
-	rows    rows
+	rows    *journal.Rows
 	// planned are the live environments for the controller.
 	planned *store.Kept
-	// asked is what Checks tells of, findings what its prober found of it, faults what panicked.
+	// asked is what Checks tells of, findings what its prober found of it.
 	asked    []asked
 	findings findings
-	faults   faults
-	// background is what is done beside whoever asked for it, and life ends with the engine's.
-	background sync.WaitGroup
-	life       context.Context
-	endLife    context.CancelFunc
+	// life ends with the engine's.
+	life    context.Context
+	endLife context.CancelFunc
 	// judging is held by whoever decides whether the database can be believed.
 	judging sync.Mutex
-
-	planNudge chan struct{}
-	leadNudge chan struct{}
-	workNudge chan struct{}
-	// holdNudge asks to hold hosts and to look whether they can be used, warmNudge to look at what is warm on them.
-	holdNudge chan struct{}
-	warmNudge chan struct{}
-	// prepareNudge asks to get blueprints ready again, backNudge to try again what waited for something that is back.
-	prepareNudge chan struct{}
-	backNudge    chan struct{}
-	// markNudge asks to tell the engines how far the records are, checkNudge to look at what doctor tells.
-	markNudge  chan struct{}
-	checkNudge chan struct{}
 }
 
 // New checks the configuration and derives keys. It starts nothing.
@@ -214,16 +207,14 @@ func New(cfg Config) (*Engine, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	e := &Engine{
-		cfg: cfg, store: cfg.Store, blueprints: cfg.Blueprints, clock: newClock(cfg.Clock, cfg.Wall),
+		cfg: cfg, store: cfg.Store, blueprints: cfg.Blueprints, clock: clock.New(cfg.Clock, cfg.Wall),
 		logger: cfg.Logger, labels: labels, sealer: sealer,
-		planNudge: make(chan struct{}, 1), leadNudge: make(chan struct{}, 1), workNudge: make(chan struct{}, 1),
-		holdNudge: make(chan struct{}, 1), warmNudge: make(chan struct{}, 1),
-		prepareNudge: make(chan struct{}, 1), backNudge: make(chan struct{}, 1), markNudge: make(chan struct{}, 1),
-		checkNudge: make(chan struct{}, 1),
+		bus: bus.New(cfg.Chance), guard: guard.New(cfg.Logger, cfg.Tick),
 	}
 	if e.receiptKey, err = newReceiptKey(cfg.Secret); err != nil {
 		return nil, fmt.Errorf("make engine: %w", err)
 	}
+	e.journal = journal.New(cfg.Store, e.clock, cfg.Instance, e.receiptKey)
 	if e.vault, err = newVault(cfg.Secret); err != nil {
 		return nil, fmt.Errorf("make engine: %w", err)
 	}
@@ -232,10 +223,9 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e.orphans = newOrphanage(e.hosts.names)
 	e.notices, e.starved = newNotices(e.hosts.names), newStarved(e.hosts.names)
-	e.rows.kept, e.planned = e.store.Keep(), e.store.Keep()
-	e.followers.read, e.followers.poll, e.followers.chance = e.store, followPoll, e.cfg.Chance
-	e.store.OnCommit(e.followers.committed)
-	e.offers.read = e.readOffer
+	e.rows, e.planned = journal.NewRows(e.store), e.store.Keep()
+	e.followers = bus.NewFollowers(e.store, e.cfg.Chance)
+	e.offers.Read = e.readOffer
 	e.life, e.endLife = context.WithCancel(context.Background())
 	e.asked = e.allAsked()
 	e.findings.all = make([]finding, len(e.asked))
@@ -243,7 +233,7 @@ func New(cfg Config) (*Engine, error) {
 }
 
 // Now is the engine's clock, in UTC and as exact as the store keeps it.
-func (e *Engine) Now() time.Time { return e.clock.now().UTC().Truncate(time.Microsecond) }
+func (e *Engine) Now() time.Time { return e.clock.Now() }
 
 // Instance is this installation's id, in the labels of all it creates.
 func (e *Engine) Instance() string { return e.cfg.Instance }
@@ -266,17 +256,17 @@ func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
 	holdCtx, stopHolding := context.WithCancel(context.WithoutCancel(ctx))
 
 	var loops, holding sync.WaitGroup
-	e.keepUp(holdCtx, &holding, "the holding of hosts", func() { e.holdHosts(holdCtx) })
-	e.keepUp(ctx, &loops, "the bid for the lead", func() { e.leadLoop(ctx) })
+	e.guard.KeepUp(holdCtx, &holding, "the holding of hosts", func() { e.holdHosts(holdCtx) })
+	e.guard.KeepUp(ctx, &loops, "the bid for the lead", func() { e.leadLoop(ctx) })
 	for what, run := range map[string]func(context.Context){
 		"the controller": e.control, "the probers of hosts": e.probeHosts, "the sweeps": e.sweepLoops, "the measuring of use": e.measureLoops,
 		"the care of warm environments": e.stageLoop, "the notices": e.noticeLoop, "the notices of want of memory": e.oomLoop, "the wake-ups by other daemons": e.wakeLoop,
 		"the marks at the engines": e.markLoop, "the prober of the database": e.probeLoop, "the prober of the checks": e.checkLoop,
 		"the pruning of records": e.retainLoop, "the preparation of blueprints": e.prepareAhead, "the tries of what is back": e.tryAgainWhenBack,
 	} {
-		e.keepUp(ctx, &loops, what, func() { run(ctx) })
+		e.guard.KeepUp(ctx, &loops, what, func() { run(ctx) })
 	}
-	e.keepUp(ctx, &loops, "the start of work", func() { e.dispatch(ctx, workCtx) })
+	e.guard.KeepUp(ctx, &loops, "the start of work", func() { e.dispatch(ctx, workCtx) })
 	<-ctx.Done()
 	loops.Wait()
 
@@ -294,16 +284,18 @@ func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
 	stopHolding()
 	holding.Wait()
 	e.endLife()
-	e.endsSoon(&e.background)
+	e.guard.EndsSoon()
 	e.leaveMarks(ctx)
 	return nil
 }
 
 // begin does what must be right before anything is decided.
 func (e *Engine) begin(ctx context.Context) error {
-	if err := e.startClock(ctx); err != nil {
+	last, err := e.clock.Start(ctx, e.store, e.cfg.AcceptClock, e.logger)
+	if err != nil {
 		return fmt.Errorf("set the clock: %w", err)
 	}
+	e.lookedBefore = last.At
 	if err := CheckKey(ctx, e.store, e.cfg.Secret); err != nil {
 		return err
 	}
@@ -325,39 +317,13 @@ func (e *Engine) wakeLoop(ctx context.Context) {
 	err := e.store.Wakes(ctx, func(environmentID string) {
 		if environmentID == "" {
 			// It may be of an event of none, or some may have been missed.
-			e.followers.notifyAll()
+			e.followers.NotifyAll()
 		} else {
-			e.followers.notify(environmentID)
+			e.followers.Notify(environmentID)
 		}
-		nudge(e.planNudge)
-		nudge(e.workNudge)
-	}, e.followers.notifyLog)
+		e.bus.Nudge(bus.Plan, bus.Work)
+	}, e.followers.NotifyLog)
 	if err != nil && ctx.Err() == nil {
 		e.logger.Error("other daemons' changes are seen late", "error", err)
 	}
 }
-
-// change writes a row and books the time that its change of state ends.
-func (e *Engine) change(ctx context.Context, id string, expect store.Expect, fn func(*fleet.Environment) (store.Writes, error)) (fleet.Environment, error) {
-	now := e.Now()
-	return e.store.Change(ctx, id, expect, func(env *fleet.Environment) (store.Writes, error) {
-		before := *env
-		writes, err := fn(env)
-		if err != nil {
-			return store.Writes{}, err
-		}
-		err = e.book(&before, env, now, &writes)
-		return writes, err
-	})
-}
-
-// event makes an entry of the record.
-func (e *Engine) event(env *fleet.Environment, actor, kind, format string, args ...any) fleet.Event {
-	return fleet.Event{
-		At: e.Now(), EnvironmentID: env.ID, Pool: env.Pool, Host: env.Host, Tenant: env.Tenant, Team: env.Team, User: env.Owner,
-		Kind: kind, Actor: actor, Message: fmt.Sprintf(format, args...),
-	}
-}
-
-// actorSelf is the actor of what nobody asked for.
-const actorSelf = "bothyd"

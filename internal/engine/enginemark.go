@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/provisioner"
 )
@@ -37,7 +39,7 @@ func (e *Engine) markLoop(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-e.markNudge:
+		case <-e.bus.On(bus.Mark):
 		}
 		events, receipts := e.store.Seen()
 		for _, name := range e.looked(e.hosts.served(e.Now())) {
@@ -45,7 +47,7 @@ func (e *Engine) markLoop(ctx context.Context) {
 				e.logger.Warn(marksNotKept, "host", name, "error", err)
 			}
 		}
-		if waitFor(ctx, nil, markPause) != nil {
+		if bus.Wait(ctx, nil, markPause) != nil {
 			return
 		}
 	}
@@ -134,7 +136,7 @@ func (e *Engine) leaveEngineMarks(ctx context.Context) {
 		h := e.hosts.byName[name]
 		if err == nil && e.serves(name) {
 			var seen census
-			if seen, err = e.look(ctx, h, on(h, envs)); err == nil {
+			if seen, err = e.look(ctx, h, journal.On(h.Name, envs)); err == nil {
 				err = e.reconcileMark(ctx, h, seen)
 			}
 		}
@@ -167,7 +169,7 @@ func (e *Engine) lookFirst(ctx context.Context, h *Host) {
 	// The caller's time is for its own call only.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), firstLookFor)
 	stop := context.AfterFunc(e.life, cancel)
-	e.aside(&e.background, "the first look at host "+h.Name, func() {
+	e.guard.Background("the first look at host "+h.Name, func() {
 		defer func() {
 			stop()
 			cancel()
@@ -188,8 +190,7 @@ func (e *Engine) compareFirst(ctx context.Context, h *Host) {
 		e.logger.Warn("the first look at a host failed; it is done again, and nothing is done there before", "host", h.Name, "error", err)
 		return
 	}
-	nudge(e.workNudge)
-	nudge(e.markNudge)
+	e.bus.Nudge(bus.Work, bus.Mark)
 }
 
 func (e *Engine) lookAtFirst(ctx context.Context, h *Host) error {
@@ -202,7 +203,7 @@ func (e *Engine) lookAtFirst(ctx context.Context, h *Host) error {
 	if err != nil {
 		return err
 	}
-	_, err = e.look(ctx, h, on(h, envs))
+	_, err = e.look(ctx, h, journal.On(h.Name, envs))
 	return err
 }
 

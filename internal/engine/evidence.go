@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
 	"github.com/bothy-env/bothy/internal/receipt"
@@ -30,7 +31,7 @@ func (e *Engine) noteSeen(ctx context.Context, env fleet.Environment, found []pr
 	}
 	first := oldest(found)
 	now := e.Now()
-	_, err = e.change(ctx, env.ID, store.Expect{Generation: env.Work.Generation}, func(row *fleet.Environment) (store.Writes, error) {
+	_, err = e.journal.Change(ctx, env.ID, store.Expect{Generation: env.Work.Generation}, func(row *fleet.Environment) (store.Writes, error) {
 		if billed = endedBefore(*row, found); !billed {
 			ledger.Seen(row, billable(first, *row, now), now)
 		}
@@ -40,7 +41,7 @@ func (e *Engine) noteSeen(ctx context.Context, env fleet.Environment, found []pr
 			if slices.ContainsFunc(known, func(k receipt.Resource) bool { return k.Kind == r.Kind && k.ID == r.ID }) {
 				continue
 			}
-			ev := e.event(row, actorSelf, fleet.EventResourceSeen, "%s", r.Text())
+			ev := e.journal.Event(row, journal.Self, fleet.EventResourceSeen, "%s", r.Text())
 			var err error
 			if ev.Data, err = fleet.WriteEventData(r); err != nil {
 				return store.Writes{}, err
@@ -153,7 +154,7 @@ func seenResource(r fleet.ResourceSeen) receipt.Resource {
 
 // clearBill ends the bill of what a try left, now that it is proven gone: the next try's begins with what that makes.
 func (e *Engine) clearBill(ctx context.Context, env fleet.Environment, gone absence) error {
-	_, err := e.change(ctx, env.ID, store.Expect{Generation: env.Work.Generation}, func(row *fleet.Environment) (store.Writes, error) {
+	_, err := e.journal.Change(ctx, env.ID, store.Expect{Generation: env.Work.Generation}, func(row *fleet.Environment) (store.Writes, error) {
 		e.billGone(row, gone, e.Now())
 		return store.Writes{}, nil
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
@@ -19,13 +20,13 @@ func (e *Engine) LookAtHosts() {
 func (e *Engine) SeeTwin(h fleet.Host) { e.lookForTwin([]fleet.Host{h}) }
 
 // LookForHolds asks a running engine to hold its hosts at once, Serves reports whether it holds one.
-func (e *Engine) LookForHolds() { nudge(e.holdNudge) }
+func (e *Engine) LookForHolds() { e.bus.Nudge(bus.Hold) }
 
 // Serves reports whether the engine serves a host.
 func (e *Engine) Serves(host string) bool { return e.serves(host) }
 
 // LookForLead asks a running engine to bid for the lead at once, Leads reports whether it has it.
-func (e *Engine) LookForLead() { nudge(e.leadNudge) }
+func (e *Engine) LookForLead() { e.bus.Nudge(bus.Lead) }
 
 // Leads reports whether the engine plans.
 func (e *Engine) Leads() bool { return e.lead.leads() }

@@ -9,26 +9,16 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/journal"
+	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner"
 )
 
 // Host is an engine host that this daemon can reach.
-type Host struct {
-	Name string
-	// Endpoint is the engine's address, for people.
-	Endpoint string
-	Labels   map[string]string
-	Capacity fleet.Capacity
-
-	Driver  provisioner.Driver
-	Runtime provisioner.Runtime
-	// Networks is nil when the runtime keeps none.
-	Networks provisioner.NetworkKeeper
-	// Broker is nil when blueprints reach nothing real: then the driver alone says what is made.
-	Broker provisioner.Broker
-}
+type Host = target.Host
 
 // hosts are the declared ones, and which of them this daemon serves now.
 type hosts struct {
@@ -152,12 +142,7 @@ func (e *Engine) host(name string) (*Host, error) {
 	if h := e.hosts.byName[name]; h != nil {
 		return h, nil
 	}
-	return nil, unreachable(name)
-}
-
-func unreachable(name string) *fleet.Error {
-	return fleet.Errorf(fleet.CodeUnavailable, "the host %q is not one that this daemon can reach", name).
-		WithHint("ask the daemon that serves it, or declare it here too: bothy host ls")
+	return nil, target.Unreachable(name)
 }
 
 // hostFor gives the host that an environment stands on, to somebody who wants to use it. Code unavailable: only another
@@ -170,7 +155,7 @@ func (e *Engine) hostFor(ctx context.Context, env fleet.Environment) (*Host, err
 	if err != nil {
 		return nil, err
 	}
-	switch err := unreachable(env.Host); {
+	switch err := target.Unreachable(env.Host); {
 	case !row.Served(e.Now()):
 		return nil, err.WithHint("no running daemon serves it now, nothing is lost; the platform team sees it with: bothy host ls")
 	case row.Address == "":
@@ -242,13 +227,13 @@ func (e *Engine) holding() (lease, renew time.Duration) {
 
 // holdHosts keeps this daemon's hold on its hosts until ctx ends, and gives them up then.
 func (e *Engine) holdHosts(ctx context.Context) {
-	loop(ctx, e.holdNudge, func() time.Duration {
+	bus.Loop(ctx, e.bus.On(bus.Hold), func() time.Duration {
 		// Bounded, so that a database that hangs does not keep the daemon from knowing that its time is over.
 		once, cancel := context.WithTimeout(ctx, e.cfg.WorkLease/3)
 		defer cancel()
 		if err := e.holdOnce(once); err != nil && ctx.Err() == nil {
 			e.logger.Warn("holding hosts failed; it is tried again", "error", err)
-			return e.apart(time.Second)
+			return e.bus.Apart(time.Second)
 		}
 		_, renew := e.holding()
 		return renew
@@ -262,7 +247,7 @@ func (e *Engine) holdHosts(ctx context.Context) {
 
 // holdOnce renews and takes hosts, and notes whether each can be used, as far as is known: no engine is asked for it.
 func (e *Engine) holdOnce(ctx context.Context) error {
-	if err := e.resync(ctx); err != nil {
+	if err := e.clock.Resync(ctx, e.store, e.logger); err != nil {
 		return err
 	}
 	now := e.Now()
@@ -274,7 +259,7 @@ func (e *Engine) holdOnce(ctx context.Context) error {
 	}
 	lost, gained := e.hosts.setHeld(got.Hosts)
 	if gained {
-		nudge(e.warmNudge)
+		e.bus.Nudge(bus.Warm)
 	}
 	if len(lost) > 0 {
 		// What still runs there is done under a lease of its own, and is finished as long as that is renewed: how long it
@@ -291,8 +276,7 @@ func (e *Engine) holdOnce(ctx context.Context) error {
 		errs = append(errs, e.noteReadiness(ctx, h))
 	}
 	if len(got.Hosts) > 0 && got.Freed > 0 {
-		nudge(e.planNudge)
-		nudge(e.workNudge)
+		e.bus.Nudge(bus.Plan, bus.Work)
 	}
 	return errors.Join(errs...)
 }
@@ -306,13 +290,13 @@ func (e *Engine) noteReadiness(ctx context.Context, h fleet.Host) error {
 	if !known || ctx.Err() != nil || why == h.Down {
 		return ctx.Err()
 	}
-	ev := fleet.Event{At: e.Now(), Host: h.Name, Actor: actorSelf, Kind: "host.up", Message: "the host can be used again"}
+	ev := fleet.Event{At: e.Now(), Host: h.Name, Actor: journal.Self, Kind: "host.up", Message: "the host can be used again"}
 	if why != "" {
 		ev.Kind, ev.Message = "host.down", why
 	}
 	if err := e.store.SetHostDown(ctx, h.Name, why, []fleet.Event{ev}); err != nil {
 		return fmt.Errorf("note host %s: %w", h.Name, err)
 	}
-	nudge(e.planNudge)
+	e.bus.Nudge(bus.Plan)
 	return nil
 }

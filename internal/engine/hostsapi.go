@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
@@ -59,7 +60,7 @@ func (e *Engine) DrainHost(ctx context.Context, who fleet.Identity, name string,
 	if _, err := e.store.DrainHost(ctx, name, drained, ev); err != nil {
 		return HostStatus{}, err
 	}
-	nudge(e.planNudge)
+	e.bus.Nudge(bus.Plan)
 	all, err := e.Hosts(ctx, who)
 	if err != nil {
 		return HostStatus{}, err

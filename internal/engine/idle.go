@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/guard"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner"
@@ -35,7 +37,7 @@ func (e *Engine) noteUse(ctx context.Context, env fleet.Environment) (fleet.Envi
 	if env.Lease.Idle <= 0 || now.Sub(env.Lease.ActiveAt) < noteEvery(env.Lease.Idle) {
 		return env, nil
 	}
-	noted, err := e.change(ctx, env.ID, store.Expect{}, func(row *fleet.Environment) (store.Writes, error) {
+	noted, err := e.journal.Change(ctx, env.ID, store.Expect{}, func(row *fleet.Environment) (store.Writes, error) {
 		// What is overdue stays so: its end may be recorded by another daemon at this moment.
 		if row.State == fleet.Leased && !row.Lease.Expired(now) && now.After(row.Lease.ActiveAt) {
 			row.Lease.ActiveAt = now
@@ -72,8 +74,8 @@ func (e *Engine) inUse(ctx context.Context, env fleet.Environment) (done func())
 	}
 	note(ctx)
 	var wg sync.WaitGroup
-	e.keepUp(ctx, &wg, "the noting of use", func() {
-		for waitFor(ctx, nil, min(noteEvery(env.Lease.Idle), e.cfg.Tick)) == nil {
+	e.guard.KeepUp(ctx, &wg, "the noting of use", func() {
+		for bus.Wait(ctx, nil, min(noteEvery(env.Lease.Idle), e.cfg.Tick)) == nil {
 			note(ctx)
 		}
 	})
@@ -142,16 +144,16 @@ func (e *Engine) measureLoops(ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
 	for _, h := range e.hosts.all() {
-		e.keepUp(ctx, &all, "the measuring on host "+h.Name, func() {
-			loop(ctx, nil, func() time.Duration {
+		e.guard.KeepUp(ctx, &all, "the measuring on host "+h.Name, func() {
+			bus.Loop(ctx, nil, func() time.Duration {
 				if err := e.measureHost(ctx, h); err != nil && ctx.Err() == nil {
 					e.logger.Warn("measuring use failed; it is done again", "host", h.Name, "error", err)
 				}
 				return e.cfg.SweepEvery
 			})
 		})
-		e.keepUp(ctx, &all, "the brief measuring on host "+h.Name, func() {
-			loop(ctx, nil, func() time.Duration {
+		e.guard.KeepUp(ctx, &all, "the brief measuring on host "+h.Name, func() {
+			bus.Loop(ctx, nil, func() time.Duration {
 				if err := e.measureBriefly(ctx, h); err != nil && ctx.Err() == nil {
 					e.logger.Warn("measuring use failed; it is done again", "host", h.Name, "error", err)
 				}
@@ -166,7 +168,7 @@ func (e *Engine) measureHost(ctx context.Context, h *Host) error {
 	if !e.serves(h.Name) {
 		return nil
 	}
-	wanted, err := e.rows.those(ctx, func(env *fleet.Environment) bool {
+	wanted, err := e.rows.Those(ctx, func(env *fleet.Environment) bool {
 		return env.Host == h.Name && env.State == fleet.Leased && env.Lease.Idle > 0 && env.Work.Action == fleet.None
 	})
 	if err != nil {
@@ -189,7 +191,7 @@ func (e *Engine) measureHost(ctx context.Context, h *Host) error {
 func (e *Engine) readAll(ctx context.Context, h *Host, all []fleet.Environment) (map[string]metered, error) {
 	var mu sync.Mutex
 	read := map[string]metered{}
-	err := sideBySide(e, "the measuring of a sandbox", all, measuresAtOnce, func(env fleet.Environment) error {
+	err := guard.SideBySide(e.guard, "the measuring of a sandbox", all, measuresAtOnce, func(env fleet.Environment) error {
 		r, err := e.readMeters(ctx, h, env)
 		switch {
 		case provisioner.Is(err, provisioner.NotFound) || provisioner.Is(err, provisioner.Conflict):

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/clock"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 )
@@ -36,14 +38,14 @@ var errDeposed = errors.New("another daemon plans now")
 func (l *leadership) leads() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.generation != 0 && sinceBoot() < l.until
+	return l.generation != 0 && clock.SinceBoot() < l.until
 }
 
 // inItsName gives a context for what is written in the name of who leads; false when another does.
 func (l *leadership) inItsName(ctx context.Context) (context.Context, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.generation == 0 || sinceBoot() >= l.until {
+	if l.generation == 0 || clock.SinceBoot() >= l.until {
 		return ctx, false
 	}
 	return store.AsLeader(ctx, l.generation), true
@@ -53,11 +55,11 @@ func (l *leadership) inItsName(ctx context.Context) (context.Context, bool) {
 func (l *leadership) begin(ctx context.Context) (planning context.Context, generation int64, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.generation == 0 || sinceBoot() >= l.until {
+	if l.generation == 0 || clock.SinceBoot() >= l.until {
 		return nil, 0, false
 	}
 	planning, l.end = context.WithCancelCause(store.AsLeader(ctx, l.generation))
-	l.began = sinceBoot()
+	l.began = clock.SinceBoot()
 	return planning, l.generation, true
 }
 
@@ -68,7 +70,7 @@ func (l *leadership) done(made time.Time) {
 	l.end(nil)
 	l.end, l.stuck = nil, false
 	if !made.IsZero() {
-		l.planned, l.plannedAt = made, sinceBoot()
+		l.planned, l.plannedAt = made, clock.SinceBoot()
 	}
 }
 
@@ -76,7 +78,7 @@ func (l *leadership) done(made time.Time) {
 func (l *leadership) hangs(most time.Duration) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.end != nil && sinceBoot()-l.began > most
+	return l.end != nil && clock.SinceBoot()-l.began > most
 }
 
 // renewed notes that this daemon leads, and reports whether that is new.
@@ -109,7 +111,7 @@ func (l *leadership) lastPlanned() (at time.Time, ago time.Duration) {
 	if l.planned.IsZero() {
 		return at, 0
 	}
-	return l.planned, sinceBoot() - l.plannedAt
+	return l.planned, clock.SinceBoot() - l.plannedAt
 }
 
 // leading is for how long the lead is taken, and how often it is renewed. Others look when it runs out: so a leader that is silent is
@@ -126,7 +128,7 @@ const longestPlan = 4
 
 // leadLoop takes and renews the lead until ctx ends, and gives it up then.
 func (e *Engine) leadLoop(ctx context.Context) {
-	loop(ctx, e.leadNudge, func() time.Duration { return e.bid(ctx) })
+	bus.Loop(ctx, e.bus.On(bus.Lead), func() time.Duration { return e.bid(ctx) })
 	e.resign(ctx)
 }
 
@@ -154,7 +156,7 @@ func (e *Engine) bid(ctx context.Context) time.Duration {
 	}
 	once, cancel := context.WithTimeout(ctx, e.cfg.WorkLease/3)
 	defer cancel()
-	sent := sinceBoot()
+	sent := clock.SinceBoot()
 	planned, _ := e.lead.lastPlanned()
 	l, left, err := e.store.Lead(once, store.Bid{
 		Worker: e.cfg.Worker, Address: e.cfg.Advertise, For: lease, PlannedAt: planned, Ended: e.cfg.Ended,
@@ -164,20 +166,19 @@ func (e *Engine) bid(ctx context.Context) time.Duration {
 		if ctx.Err() == nil {
 			e.logger.Warn("becoming the controller failed; it is tried again", "error", err)
 		}
-		return e.apart(min(renew, time.Second))
+		return e.bus.Apart(min(renew, time.Second))
 	case l.Worker != e.cfg.Worker:
 		if e.lead.lose() {
 			e.logger.Warn("another daemon plans now", "worker", l.Worker)
 		}
 		// When its time is over, and not all at once.
-		return min(max(left, 0), e.cfg.WorkLease/3) + e.apart(e.cfg.WorkLease/20)
+		return min(max(left, 0), e.cfg.WorkLease/3) + e.bus.Apart(e.cfg.WorkLease/20)
 	}
 	if e.lead.renewed(l.Generation, sent+trusted(lease)) {
 		if e.store.Shared() {
 			e.logger.Info("this daemon plans now", "generation", l.Generation)
 		}
-		nudge(e.planNudge)
-		nudge(e.checkNudge)
+		e.bus.Nudge(bus.Plan, bus.Check)
 	}
 	return renew
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
 	"github.com/bothy-env/bothy/internal/quota"
@@ -26,7 +27,7 @@ func (e *Engine) Extend(ctx context.Context, who fleet.Identity, nameOrID string
 	}
 	now, asked := e.Now(), env.HeldAt
 	var refusal *quota.Refusal
-	env, err = e.change(ctx, env.ID, store.Expect{}, func(env *fleet.Environment) (store.Writes, error) {
+	env, err = e.journal.Change(ctx, env.ID, store.Expect{}, func(env *fleet.Environment) (store.Writes, error) {
 		refusal = nil
 		if err := refused(who, toUse, env); err != nil {
 			return store.Writes{}, err
@@ -41,7 +42,7 @@ func (e *Engine) Extend(ctx context.Context, who fleet.Identity, nameOrID string
 	case err == nil:
 		e.storeHealth.learn(env)
 		e.noteGiven()
-		nudge(e.planNudge)
+		e.bus.Nudge(bus.Plan)
 	case refusal != nil:
 		err = e.tellHolders(ctx, refusal, asked, err)
 	}
@@ -70,7 +71,7 @@ func (e *Engine) extend(
 	env.HeldMicros += ext.Micros
 	env.HeldFor += by
 	return store.Writes{
-		Events: []fleet.Event{e.event(env, who.User, "lease.extended", "extended by %s, now until %s", by, end.Format(time.RFC3339))},
+		Events: []fleet.Event{e.journal.Event(env, who.User, "lease.extended", "extended by %s, now until %s", by, end.Format(time.RFC3339))},
 		Decide: func(scopes []fleet.ScopeUsage) error {
 			if *refusal = quota.CheckExtend(ext, scopes); *refusal != nil {
 				return (*refusal).Err()
@@ -98,7 +99,7 @@ func (e *Engine) Release(ctx context.Context, who fleet.Identity, nameOrID strin
 		reason += "; taken away once its host is back: it stands on " + stuck
 	}
 	now := e.Now()
-	env, err = e.change(ctx, env.ID, store.Expect{}, func(env *fleet.Environment) (store.Writes, error) {
+	env, err = e.journal.Change(ctx, env.ID, store.Expect{}, func(env *fleet.Environment) (store.Writes, error) {
 		if err := refused(who, toUse, env); err != nil {
 			return store.Writes{}, err
 		}
@@ -112,14 +113,13 @@ func (e *Engine) Release(ctx context.Context, who fleet.Identity, nameOrID strin
 			return writes, nil
 		}
 		beginDestroy(env, reason)
-		return store.Writes{Events: []fleet.Event{e.event(env, who.User, "environment.released", "%s gave it back", who.User)}}, nil
+		return store.Writes{Events: []fleet.Event{e.journal.Event(env, who.User, "environment.released", "%s gave it back", who.User)}}, nil
 	})
 	if err != nil {
 		return fleet.Environment{}, err
 	}
 	e.running.cancelCreate(env.ID)
-	nudge(e.workNudge)
-	nudge(e.planNudge)
+	e.bus.Nudge(bus.Work, bus.Plan)
 	return env, nil
 }
 

@@ -72,7 +72,7 @@ func (e *Engine) sweepLocal(ctx context.Context) error {
 func (e *Engine) sweepShelves(ctx context.Context, shelves []shelf, kept [][]string) error {
 	// Rows after files: the row of an environment is there before the first file on it.
 	live := map[string]string{} // the host of each
-	err := e.rows.read(ctx, func(rows []fleet.Environment) {
+	err := e.rows.Read(ctx, func(rows []fleet.Environment) {
 		for i := range rows {
 			live[rows[i].ID] = rows[i].Host
 		}
@@ -136,7 +136,7 @@ func (e *Engine) sweepBlueprints(ctx context.Context) error {
 	for _, bp := range e.blueprints.List() {
 		digests[bp.Ref.Digest] = true
 	}
-	err := e.rows.read(ctx, func(live []fleet.Environment) {
+	err := e.rows.Read(ctx, func(live []fleet.Environment) {
 		for i := range live {
 			digests[live[i].Blueprint.Digest] = true
 		}

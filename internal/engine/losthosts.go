@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
@@ -19,7 +20,7 @@ func (e *Engine) noteMissed(ctx context.Context, hosts []fleet.Host, now time.Ti
 		if lost == h.Missed || lost && e.hosts.byName[h.Name] != nil {
 			continue
 		}
-		ev := fleet.Event{At: now, Host: h.Name, Actor: actorSelf, Kind: "host.found", Message: "the host is served again, after it was lost"}
+		ev := fleet.Event{At: now, Host: h.Name, Actor: journal.Self, Kind: "host.found", Message: "the host is served again, after it was lost"}
 		if lost {
 			ev.Kind = "host.lost"
 			ev.Message = fmt.Sprintf("no daemon has served the host since %s; what stands on it stays as it is until it is back", h.SeenAt.Format(time.RFC3339))
@@ -41,7 +42,7 @@ func (e *Engine) checkHosts(ctx context.Context) Check {
 		return check
 	}
 	stands := map[string]int{}
-	err = e.rows.read(ctx, func(live []fleet.Environment) {
+	err = e.rows.Read(ctx, func(live []fleet.Environment) {
 		for i := range live {
 			stands[live[i].Host]++
 		}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/bothy-env/bothy/internal/engine/bus"
 )
 
 // Marks remembers, outside of the database, how far its records were.
@@ -87,7 +89,7 @@ func (e *Engine) noteMarks() error {
 
 // noteGiven is noteMarks after what cannot be taken back any more. The engines are told beside it.
 func (e *Engine) noteGiven() {
-	nudge(e.markNudge)
+	e.bus.Nudge(bus.Mark)
 	if err := e.noteMarks(); err != nil {
 		e.logger.Warn(marksNotKept, "error", err)
 	}

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/guard"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/provisioner"
 )
@@ -48,7 +50,7 @@ func (n *notices) add(change func(*notices)) {
 	n.mu.Lock()
 	change(n)
 	n.mu.Unlock()
-	nudge(n.wake)
+	bus.Nudge(n.wake)
 }
 
 // later has an environment looked at the next time.
@@ -86,8 +88,8 @@ func (e *Engine) noticed(env fleet.Environment) string {
 func (e *Engine) noticeLoop(ctx context.Context) {
 	var all sync.WaitGroup
 	for _, h := range e.hosts.all() {
-		e.keepUp(ctx, &all, "the watch over host "+h.Name, func() { e.watchHost(ctx, h) })
-		e.keepUp(ctx, &all, "the notices of host "+h.Name, func() { e.noticeHost(ctx, h) })
+		e.guard.KeepUp(ctx, &all, "the watch over host "+h.Name, func() { e.watchHost(ctx, h) })
+		e.guard.KeepUp(ctx, &all, "the notices of host "+h.Name, func() { e.noticeHost(ctx, h) })
 	}
 	all.Wait()
 }
@@ -106,7 +108,7 @@ func (e *Engine) watchHost(ctx context.Context, h *Host) {
 			e.starved[h.Name].tells(true)
 		}, func(f provisioner.Found) { e.happened(n, h.Name, f) })
 		e.starved[h.Name].tells(false)
-		if ctx.Err() != nil || waitFor(ctx, nil, wait) != nil {
+		if ctx.Err() != nil || bus.Wait(ctx, nil, wait) != nil {
 			return
 		}
 		e.logger.Debug("changes of sandboxes are not told; all are looked at again", "host", h.Name, "cause", err)
@@ -134,8 +136,8 @@ func (e *Engine) happened(n *notices, host string, f provisioner.Found) {
 func (e *Engine) noticeHost(ctx context.Context, h *Host) {
 	n, served := e.notices[h.Name], false
 	_, told := h.Runtime.(provisioner.Watcher)
-	loop(ctx, n.wake, func() time.Duration {
-		if waitFor(ctx, nil, min(settleBefore, e.cfg.Tick)) != nil {
+	bus.Loop(ctx, n.wake, func() time.Duration {
+		if bus.Wait(ctx, nil, min(settleBefore, e.cfg.Tick)) != nil {
 			return noticeEvery
 		}
 		envs, networks, all := n.take()
@@ -155,7 +157,7 @@ func (e *Engine) noticeHost(ctx context.Context, h *Host) {
 func (e *Engine) noticeThese(ctx context.Context, h *Host, ids, networks map[string]bool, all bool) error {
 	var envs []fleet.Environment
 	if all || len(networks) > 0 {
-		live, err := e.rows.on(ctx, h)
+		live, err := e.rows.On(ctx, h.Name)
 		if err != nil {
 			e.notices[h.Name].missed()
 			return err
@@ -202,7 +204,7 @@ func (e *Engine) noticeAll(ctx context.Context, h *Host, envs []fleet.Environmen
 	envs = slices.DeleteFunc(envs, func(env fleet.Environment) bool {
 		return !ready(env) || env.SandboxID == "" || env.Host != h.Name || env.Doubted || env.Lease.Expired(e.Now())
 	})
-	return sideBySide(e, "the look at a sandbox", envs, noticesAtOnce, func(env fleet.Environment) error {
+	return guard.SideBySide(e.guard, "the look at a sandbox", envs, noticesAtOnce, func(env fleet.Environment) error {
 		whole := false
 		defer func() {
 			if !whole {

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner"
@@ -124,7 +126,7 @@ func (s *starved) add(id string) {
 	s.mu.Lock()
 	s.left[id] = oomLooks
 	s.mu.Unlock()
-	nudge(s.wake)
+	bus.Nudge(s.wake)
 }
 
 // tells notes whether the runtime tells now.
@@ -176,14 +178,14 @@ func (s *starved) wait(seldom time.Duration) time.Duration {
 func (e *Engine) oomLoop(ctx context.Context) {
 	var all sync.WaitGroup
 	for _, h := range e.hosts.all() {
-		e.keepUp(ctx, &all, "the look for a want of memory", func() { e.oomHost(ctx, h) })
+		e.guard.KeepUp(ctx, &all, "the look for a want of memory", func() { e.oomHost(ctx, h) })
 	}
 	all.Wait()
 }
 
 func (e *Engine) oomHost(ctx context.Context, h *Host) {
 	s := e.starved[h.Name]
-	loop(ctx, s.wake, func() time.Duration {
+	bus.Loop(ctx, s.wake, func() time.Duration {
 		if e.serves(h.Name) {
 			if err := e.lookForOOM(ctx, h, s); err != nil && ctx.Err() == nil {
 				e.logger.Debug("looking for a want of memory failed; it is tried again", "host", h.Name, "error", err)
@@ -199,7 +201,7 @@ func (e *Engine) lookForOOM(ctx context.Context, h *Host, s *starved) error {
 	if len(these) == 0 && !all {
 		return nil
 	}
-	live, err := e.rows.on(ctx, h)
+	live, err := e.rows.On(ctx, h.Name)
 	if err != nil {
 		return err
 	}
@@ -286,7 +288,7 @@ func (e *Engine) recordOOM(ctx context.Context, env fleet.Environment, killed in
 	case killed > 1:
 		what = fmt.Sprintf("%d processes", killed)
 	}
-	err := e.store.AppendEvents(ctx, e.event(&env, actorSelf, eventOOM,
+	err := e.store.AppendEvents(ctx, e.journal.Event(&env, journal.Self, eventOOM,
 		"it ran out of memory: the kernel killed %s (size %s has %d MiB)", what, env.Size.Name, env.Size.MemoryMiB))
 	if err != nil {
 		return fmt.Errorf("record that %s ran out of memory: %w", env.Name, err)

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/provisioner"
 )
@@ -33,7 +35,7 @@ func (e *Engine) tellOrphans(ctx context.Context, all []fleet.Orphan) error {
 			continue
 		}
 		e.logger.Warn("found an orphan", "host", o.Host, "kind", o.Kind, "name", o.Name, "environment", o.EnvironmentID)
-		events = append(events, e.orphanEvent(o, actorSelf, eventOrphanSeen, "found %s %s, which no environment accounts for", o.Kind, o.Name))
+		events = append(events, e.orphanEvent(o, journal.Self, eventOrphanSeen, "found %s %s, which no environment accounts for", o.Kind, o.Name))
 	}
 	if len(events) == 0 {
 		return nil
@@ -51,7 +53,7 @@ func (e *Engine) removeOrphans(ctx context.Context, h *Host, seen census) error 
 	var errs []error
 	for _, o := range inRemovalOrder(seen.orphans) {
 		if o.LastSeen.Sub(o.FirstSeen) >= e.cfg.OrphanGrace {
-			errs = append(errs, e.removeOrphan(ctx, h, o, actorSelf))
+			errs = append(errs, e.removeOrphan(ctx, h, o, journal.Self))
 		}
 	}
 	return errors.Join(errs...)
@@ -192,7 +194,7 @@ func (e *Engine) decideOrphans(ctx context.Context, who fleet.Identity, ids []st
 	if err := e.endSafeMode(ctx, who); err != nil {
 		return OrphanReport{}, err
 	}
-	nudge(e.planNudge)
+	e.bus.Nudge(bus.Plan)
 	return e.orphanReport(ctx)
 }
 
@@ -205,7 +207,7 @@ func (e *Engine) lookAll(ctx context.Context) (lookedUp, error) {
 	}
 	for _, name := range e.hosts.served(e.Now()) {
 		h := e.hosts.byName[name]
-		seen, err := e.look(ctx, h, on(h, envs))
+		seen, err := e.look(ctx, h, journal.On(h.Name, envs))
 		if err != nil {
 			return all, fmt.Errorf("look at host %s: %w", name, err)
 		}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/plan"
 )
@@ -161,7 +163,7 @@ func (e *Engine) SetPool(ctx context.Context, who fleet.Identity, pool fleet.Poo
 	if err != nil {
 		return PoolStatus{}, err
 	}
-	nudge(e.planNudge)
+	e.bus.Nudge(bus.Plan)
 	return e.statusOf(ctx, who, kept)
 }
 
@@ -208,7 +210,7 @@ func (e *Engine) RemovePool(ctx context.Context, who fleet.Identity, name string
 	if err := e.store.RemovePool(ctx, name, e.poolEvent(name, who.User, "pool.removed", "%s", said)); err != nil {
 		return err
 	}
-	nudge(e.planNudge)
+	e.bus.Nudge(bus.Plan)
 	return nil
 }
 
@@ -226,7 +228,7 @@ func (e *Engine) ResumePool(ctx context.Context, who fleet.Identity, name string
 	if err != nil {
 		return PoolStatus{}, err
 	}
-	nudge(e.planNudge)
+	e.bus.Nudge(bus.Plan)
 	return e.statusOf(ctx, who, pool)
 }
 
@@ -242,7 +244,7 @@ func (e *Engine) noteMade(ctx context.Context, pool, failure string) {
 			return nil, nil
 		}
 		p.Failures++
-		return []fleet.Event{e.poolEvent(pool, actorSelf, "pool.failed", "a member could not be made, %d in a row: %s", p.Failures, failure)}, nil
+		return []fleet.Event{e.poolEvent(pool, journal.Self, "pool.failed", "a member could not be made, %d in a row: %s", p.Failures, failure)}, nil
 	})
 	if err != nil && fleet.CodeOf(err) != fleet.CodeNotFound {
 		e.logger.Warn("counting a pool's failures failed", "pool", pool, "error", err)

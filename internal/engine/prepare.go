@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/provisioner"
 )
@@ -70,7 +71,7 @@ func untilPrepared(p preparation, awaited bool) time.Duration {
 	if provisioner.IsUnavailable(p.err) {
 		longest = longestAwayRetry
 	}
-	wait := doubled(awayRetry, p.failed-1, longest)
+	wait := bus.Doubled(awayRetry, p.failed-1, longest)
 	if !awaited {
 		wait = max(wait, idleShare*p.took)
 	}
@@ -132,7 +133,7 @@ func (e *Engine) prepareAhead(ctx context.Context) {
 			a.start(ctx, h, e.driverBlueprint(bp.Ref, bp.Dir))
 		}
 	}
-	loop(ctx, e.prepareNudge, func() time.Duration {
+	bus.Loop(ctx, e.bus.On(bus.Prepare), func() time.Duration {
 		wait := time.Hour // whatever fails wakes this
 		for _, p := range e.preparations.failed() {
 			awaited := e.awaited(p.host.Name, p.bp.Digest)
@@ -169,7 +170,7 @@ func (a *ahead) start(ctx context.Context, h *Host, bp provisioner.Blueprint) {
 		return
 	}
 	a.running[at] = true
-	a.e.aside(&a.tries, "getting a blueprint ready", func() {
+	a.e.guard.Aside(&a.tries, "getting a blueprint ready", func() {
 		select {
 		case <-ctx.Done():
 			return
@@ -180,10 +181,10 @@ func (a *ahead) start(ctx context.Context, h *Host, bp provisioner.Blueprint) {
 			a.mu.Lock()
 			delete(a.running, at)
 			a.mu.Unlock()
-			nudge(a.e.prepareNudge)
+			a.e.bus.Nudge(bus.Prepare)
 		}()
 		ups := a.e.hosts.ready[h.Name].ups.Load()
-		fault := a.e.guard("getting blueprint "+bp.Name+"@"+bp.Version+" ready", func() { a.e.tryAhead(ctx, h, bp) })
+		fault := a.e.guard.Do("getting blueprint "+bp.Name+"@"+bp.Version+" ready", func() { a.e.tryAhead(ctx, h, bp) })
 		if fault != nil {
 			a.e.prepared(preparation{
 				host: h, bp: bp, tried: a.e.Now(), ups: ups,
@@ -232,7 +233,7 @@ func (e *Engine) prepare(ctx context.Context, h *Host, bp provisioner.Blueprint,
 	}
 	if urgent {
 		e.preparations.hurry(preparedAt{h.Name, bp.Digest})
-		nudge(e.prepareNudge)
+		e.bus.Nudge(bus.Prepare)
 	}
 	return p.err
 }
@@ -259,7 +260,7 @@ func (e *Engine) prepared(now preparation) {
 		e.hosts.ready[now.host.Name].back()
 	case now.err != nil && (before.err == nil || !sameCause(before.err.Error(), now.err.Error())):
 		e.logger.Warn("a blueprint is not ready; it is tried again", "blueprint", name, "host", now.host.Name, "error", now.err)
-		nudge(e.prepareNudge)
+		e.bus.Nudge(bus.Prepare)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
 	"github.com/bothy-env/bothy/internal/store"
@@ -28,7 +29,7 @@ type progress struct {
 func (e *Engine) newProgress(ctx context.Context, env fleet.Environment) *progress {
 	p := &progress{e: e, env: env, lines: make(chan provisioner.Event, 256), again: e.tries.repeats(env.ID)}
 	ctx = context.WithoutCancel(ctx)
-	e.keepUp(ctx, &p.wg, "the writing of progress", func() { p.write(ctx) }) // or who reports it would wait for ever
+	e.guard.KeepUp(ctx, &p.wg, "the writing of progress", func() { p.write(ctx) }) // or who reports it would wait for ever
 	return p
 }
 
@@ -103,7 +104,7 @@ func (p *progress) store(ctx context.Context, batch []provisioner.Event) error {
 		}
 		lines = append(lines, fleet.LogLine{At: ev.At, Source: source, Text: ev.Message})
 		events = append(events, fleet.Event{
-			At: ev.At, EnvironmentID: p.env.ID, Actor: actorSelf, Kind: "progress." + ev.Phase, Message: ev.Message,
+			At: ev.At, EnvironmentID: p.env.ID, Actor: journal.Self, Kind: "progress." + ev.Phase, Message: ev.Message,
 		})
 		if ev.ResourceCreated && created.IsZero() {
 			created = ev.At.UTC().Truncate(time.Microsecond)
@@ -112,7 +113,7 @@ func (p *progress) store(ctx context.Context, batch []provisioner.Event) error {
 	if err := p.e.store.AppendLog(ctx, p.env.ID, lines); err != nil {
 		return err
 	}
-	_, err := p.e.change(ctx, p.env.ID, store.Expect{Generation: p.env.Work.Generation}, func(row *fleet.Environment) (store.Writes, error) {
+	_, err := p.e.journal.Change(ctx, p.env.ID, store.Expect{Generation: p.env.Work.Generation}, func(row *fleet.Environment) (store.Writes, error) {
 		if !created.IsZero() {
 			ledger.Begin(row, billable(created, *row, p.e.Now()))
 		}

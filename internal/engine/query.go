@@ -107,10 +107,10 @@ func (e *Engine) WatchEvents(ctx context.Context, who fleet.Identity, q EventQue
 		return err
 	}
 	f.Newest = false // What is followed is followed from its beginning.
-	s := e.followers.subscribe(f.EnvironmentID, false)
-	defer s.stop()
+	s := e.followers.Subscribe(f.EnvironmentID, false)
+	defer s.Stop()
 	for {
-		events, upTo, more, err := e.followers.events(ctx, f)
+		events, upTo, more, err := e.followers.Events(ctx, f)
 		if err != nil {
 			return err
 		}
@@ -123,7 +123,7 @@ func (e *Engine) WatchEvents(ctx context.Context, who fleet.Identity, q EventQue
 		if more {
 			continue
 		}
-		if err := e.followers.wait(ctx, s); err != nil {
+		if err := e.followers.Wait(ctx, s); err != nil {
 			return err
 		}
 	}

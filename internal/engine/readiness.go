@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/clock"
 	"github.com/bothy-env/bothy/provisioner"
 )
 
@@ -59,7 +61,7 @@ func (r *readiness) state() (why string, known bool) {
 func (r *readiness) found() (engine, driver string, tried bool, age time.Duration, known bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.engine, r.driver, r.tried, sinceBoot() - r.noted, r.known
+	return r.engine, r.driver, r.tried, clock.SinceBoot() - r.noted, r.known
 }
 
 // forget makes the prober ask afresh at once.
@@ -67,7 +69,7 @@ func (r *readiness) forget() {
 	r.mu.Lock()
 	r.asked = 0
 	r.mu.Unlock()
-	nudge(r.wake)
+	bus.Nudge(r.wake)
 }
 
 // probeHosts asks every host on its own until ctx ends: one that hangs delays no other.
@@ -75,11 +77,11 @@ func (e *Engine) probeHosts(ctx context.Context) {
 	var probers sync.WaitGroup
 	defer probers.Wait()
 	for name, r := range e.hosts.ready {
-		e.keepUp(ctx, &probers, "the prober of host "+name, func() {
-			loop(ctx, r.wake, func() time.Duration {
+		e.guard.KeepUp(ctx, &probers, "the prober of host "+name, func() {
+			bus.Loop(ctx, r.wake, func() time.Duration {
 				r.probe(ctx)
 				if r.down.Load() {
-					return r.e.apart(downEvery)
+					return r.e.bus.Apart(downEvery)
 				}
 				return probeEvery
 			})
@@ -92,7 +94,7 @@ func (e *Engine) firstLook(ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
 	for name, r := range e.hosts.ready {
-		e.aside(&all, "the first probe of host "+name, func() { r.probe(ctx) })
+		e.guard.Aside(&all, "the first probe of host "+name, func() { r.probe(ctx) })
 	}
 }
 
@@ -105,10 +107,10 @@ func (r *readiness) probe(ctx context.Context) {
 		return
 	}
 	r.asking = true
-	withDriver := r.asked == 0 || r.driver != "" || sinceBoot()-r.asked >= driverEvery
+	withDriver := r.asked == 0 || r.driver != "" || clock.SinceBoot()-r.asked >= driverEvery
 	r.mu.Unlock()
 	answered := make(chan struct{})
-	r.e.aside(&r.e.background, "a probe of host "+r.host.Name, func() {
+	r.e.guard.Background("a probe of host "+r.host.Name, func() {
 		defer close(answered)
 		r.ask(ctx, withDriver)
 	})
@@ -135,7 +137,7 @@ func (r *readiness) ask(ctx context.Context, withDriver bool) {
 		if ctx.Err() == nil {
 			r.engine = engine
 			if withDriver {
-				r.driver, r.asked, r.tried = driver, sinceBoot(), true
+				r.driver, r.asked, r.tried = driver, clock.SinceBoot(), true
 			}
 		}
 		why := cmp.Or(engine, r.driver)
@@ -174,7 +176,7 @@ func (r *readiness) note(why string, answered bool) {
 		r.engine = why
 	}
 	before, known := r.why, r.known
-	r.why, r.known, r.noted = why, true, sinceBoot()
+	r.why, r.known, r.noted = why, true, clock.SinceBoot()
 	r.mu.Unlock()
 	r.down.Store(why != "")
 	switch {
@@ -185,14 +187,13 @@ func (r *readiness) note(why string, answered bool) {
 		r.back()
 	}
 	if !known || before != why {
-		nudge(r.e.holdNudge) // which writes it down
+		r.e.bus.Nudge(bus.Hold) // which writes it down
 	}
 }
 
 // back notes that environments may be made again: what waited for it is tried at once.
 func (r *readiness) back() {
 	r.ups.Add(1)
-	nudge(r.e.prepareNudge)
-	nudge(r.e.backNudge)
-	nudge(r.e.holdNudge) // which writes it down
+	r.e.bus.Nudge(bus.Prepare, bus.Back)
+	r.e.bus.Nudge(bus.Hold) // which writes it down
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
 	"github.com/bothy-env/bothy/internal/receipt"
@@ -48,34 +49,6 @@ func (e *Engine) Receipt(ctx context.Context, who fleet.Identity, nameOrID strin
 // (0: 100, never more than 1000).
 func (e *Engine) Receipts(ctx context.Context, _ fleet.Identity, after int64, limit int) ([]fleet.Receipt, error) {
 	return e.store.Receipts(ctx, after, limit)
-}
-
-// sign makes what the store asks for the next receipt of the chain.
-func (e *Engine) sign(b receipt.Body) func(fleet.Receipt) (fleet.Receipt, error) {
-	return func(next fleet.Receipt) (fleet.Receipt, error) {
-		b.Seq, b.PrevHash = next.Seq, next.PrevHash
-		r, err := receipt.Sign(b, e.receiptKey)
-		next.At, next.Body, next.Hash, next.Signature = r.At, r.Body, r.Hash, r.Signature
-		return next, err
-	}
-}
-
-// receiptBody is what a receipt says of an environment that is gone, without its proof.
-func (e *Engine) receiptBody(env fleet.Environment) receipt.Body {
-	return receipt.Body{
-		Version: receipt.Version, Instance: e.cfg.Instance,
-		Environment: receipt.Environment{
-			ID: env.ID, Name: env.Name, Tenant: env.Tenant, Team: env.Team, User: env.Owner,
-			Blueprint: env.Blueprint.String(), Digest: env.Blueprint.Digest, Pool: env.Pool, Host: env.Host,
-		},
-		CreatedAt: env.CreatedAt, DestroyedAt: env.DestroyedAt, Currency: env.Size.Currency,
-	}
-}
-
-// unbegun is the proof for an environment that nothing was ever begun for.
-func unbegun(b receipt.Body) receipt.Body {
-	b.Checks = []receipt.Check{{At: b.DestroyedAt, What: "nothing was ever begun for it, as its record shows"}}
-	return b
 }
 
 // proof is what is known of an environment that was taken away.
@@ -121,14 +94,14 @@ func (e *Engine) proven(ctx context.Context, env fleet.Environment, gone absence
 		})
 	}
 	entries, err := e.store.Entries(ctx, env.ID)
-	p.booked = charged(entries)
+	p.booked = journal.Charged(entries)
 	return p, err
 }
 
 // body completes a receipt. final are the last entries, which are written together with it.
 func (p proof) body(b receipt.Body, final []ledger.Entry) receipt.Body {
 	b.Resources, b.Checks = p.resources, p.checks
-	b.CostMicros = p.booked + charged(final)
+	b.CostMicros = p.booked + journal.Charged(final)
 	return b
 }
 

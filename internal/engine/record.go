@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/plan"
 	"github.com/bothy-env/bothy/internal/store"
@@ -26,8 +28,7 @@ func (e *Engine) recordActions(ctx context.Context, c *controller, p plan.Plan, 
 	}
 	if len(p.Actions) > 0 {
 		// What was written may let something else happen: what is destroyed at once frees its place.
-		nudge(e.workNudge)
-		nudge(e.planNudge)
+		e.bus.Nudge(bus.Work, bus.Plan)
 	}
 	return errors.Join(errs...)
 }
@@ -39,7 +40,7 @@ func (e *Engine) record(ctx context.Context, a plan.Action, around surroundings,
 	case plan.Hold:
 		return e.holdPool(ctx, a, now)
 	}
-	env, err := e.change(ctx, a.EnvironmentID, store.Expect{Revision: a.Revision}, func(env *fleet.Environment) (store.Writes, error) {
+	env, err := e.journal.Change(ctx, a.EnvironmentID, store.Expect{Revision: a.Revision}, func(env *fleet.Environment) (store.Writes, error) {
 		switch a.Kind {
 		case plan.Start:
 			return e.recordStart(env, a, now), nil
@@ -47,12 +48,12 @@ func (e *Engine) record(ctx context.Context, a plan.Action, around surroundings,
 			return e.recordDestroy(env, a, now), nil
 		case plan.GiveUp:
 			e.fail(env, &fleet.Failure{Code: fleet.CodeProvision, Sentence: giveUpSentence(env, a.Reason), At: now})
-			return e.recorded(env, "environment.failed", env.Failure.Sentence), nil
+			return e.journal.Recorded(env, "environment.failed", env.Failure.Sentence), nil
 		case plan.Refuse:
 			return e.recordRefuse(env, a, now), nil
 		case plan.Warn:
 			env.Lease.Warned = true
-			return e.recorded(env, "lease.low", fmt.Sprintf("the lease ends at %s: %s", env.Lease.Ends().Format(time.RFC3339), a.Reason)), nil
+			return e.journal.Recorded(env, "lease.low", fmt.Sprintf("the lease ends at %s: %s", env.Lease.Ends().Format(time.RFC3339), a.Reason)), nil
 		}
 		return store.Writes{}, fmt.Errorf("record action: %q is not known", a.Kind)
 	})
@@ -60,10 +61,6 @@ func (e *Engine) record(ctx context.Context, a plan.Action, around surroundings,
 		e.noteMade(ctx, env.Pool, env.Failure.Sentence)
 	}
 	return err
-}
-
-func (e *Engine) recorded(env *fleet.Environment, kind, message string) store.Writes {
-	return store.Writes{Events: []fleet.Event{e.event(env, actorSelf, kind, "%s", message)}}
 }
 
 func (e *Engine) recordStart(env *fleet.Environment, a plan.Action, now time.Time) store.Writes {
@@ -74,7 +71,7 @@ func (e *Engine) recordStart(env *fleet.Environment, a plan.Action, now time.Tim
 	if env.Cold != "" {
 		message += ", from nothing: " + env.Cold
 	}
-	return e.recorded(env, "environment.provisioning", message)
+	return e.journal.Recorded(env, "environment.provisioning", message)
 }
 
 func (e *Engine) recordDestroy(env *fleet.Environment, a plan.Action, now time.Time) store.Writes {
@@ -86,7 +83,7 @@ func (e *Engine) recordDestroy(env *fleet.Environment, a plan.Action, now time.T
 		kind = "lease.expired"
 	}
 	beginDestroy(env, a.Reason)
-	return e.recorded(env, kind, "taking it away: "+a.Reason)
+	return e.journal.Recorded(env, kind, "taking it away: "+a.Reason)
 }
 
 func (e *Engine) recordRefuse(env *fleet.Environment, a plan.Action, now time.Time) store.Writes {
@@ -105,7 +102,7 @@ func (e *Engine) recordRefuse(env *fleet.Environment, a plan.Action, now time.Ti
 func (e *Engine) recordUnbegun(env *fleet.Environment, kind, reason string, now time.Time) store.Writes {
 	env.State, env.Reason, env.DestroyedAt = fleet.Destroyed, reason, now
 	env.Queue.Rank = 0
-	return e.recorded(env, kind, reason)
+	return e.journal.Recorded(env, kind, reason)
 }
 
 func giveUpSentence(env *fleet.Environment, reason string) string {
@@ -136,7 +133,7 @@ func (e *Engine) refill(ctx context.Context, a plan.Action, around surroundings,
 		m.Name = "pool-" + pool.Name + "-" + m.ID[len(m.ID)-6:]
 		m.CreatedAt, m.UpdatedAt = now, now
 		members = append(members, m)
-		events = append(events, e.event(&m, actorSelf, "environment.requested", "pool %s asked for %s, size %s: %s", pool.Name, m.Blueprint, m.Size.Name, a.Reason))
+		events = append(events, e.journal.Event(&m, journal.Self, "environment.requested", "pool %s asked for %s, size %s: %s", pool.Name, m.Blueprint, m.Size.Name, a.Reason))
 	}
 	return e.store.Refill(ctx, pool.Name, a.Revision, members, events)
 }
@@ -145,7 +142,7 @@ func (e *Engine) refill(ctx context.Context, a plan.Action, around surroundings,
 func (e *Engine) holdPool(ctx context.Context, a plan.Action, now time.Time) error {
 	_, err := e.store.ChangePool(ctx, a.Pool, a.Revision, func(p *fleet.Pool) ([]fleet.Event, error) {
 		p.Held, p.HeldAt = a.Reason, now
-		return []fleet.Event{e.poolEvent(a.Pool, actorSelf, "pool.held", "nothing is made for it any more: %s", a.Reason)}, nil
+		return []fleet.Event{e.poolEvent(a.Pool, journal.Self, "pool.held", "nothing is made for it any more: %s", a.Reason)}, nil
 	})
 	if err == nil {
 		e.logger.Warn("a pool is held", "pool", a.Pool, "reason", a.Reason, "next", "bothy pool resume "+a.Pool)
@@ -208,7 +205,7 @@ func news(row *fleet.Environment, w plan.Wait, now time.Time) bool {
 }
 
 func (e *Engine) recordWait(ctx context.Context, w plan.Wait) error {
-	_, err := e.change(ctx, w.EnvironmentID, store.Expect{Revision: w.Revision}, func(env *fleet.Environment) (store.Writes, error) {
+	_, err := e.journal.Change(ctx, w.EnvironmentID, store.Expect{Revision: w.Revision}, func(env *fleet.Environment) (store.Writes, error) {
 		reason := plan.Text(w.Causes)
 		known := env.Reason == reason && env.Queue.Rank != 0
 		env.Reason, env.Queue.Rank, env.Queue.Estimate = reason, w.Rank, w.Estimate
@@ -218,7 +215,7 @@ func (e *Engine) recordWait(ctx context.Context, w plan.Wait) error {
 		if known {
 			return store.Writes{}, nil
 		}
-		return e.recorded(env, "environment.waiting", strings.TrimSpace(fmt.Sprintf("waiting, rank %d: %s", w.Rank, reason))), nil
+		return e.journal.Recorded(env, "environment.waiting", strings.TrimSpace(fmt.Sprintf("waiting, rank %d: %s", w.Rank, reason))), nil
 	})
 	return err
 }

@@ -41,7 +41,7 @@ func (e *Engine) checkRemoving(ctx context.Context) Check {
 	now := e.Now()
 	var going int
 	var stuck, over removal
-	err := e.rows.read(ctx, func(live []fleet.Environment) { going, stuck, over = e.removals(live, now) })
+	err := e.rows.Read(ctx, func(live []fleet.Environment) { going, stuck, over = e.removals(live, now) })
 	if err != nil {
 		c.Message, c.Hint = "the environments that are being deleted cannot be read: "+err.Error(), "see the check of the store"
 		return c

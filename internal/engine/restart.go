@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
 	"github.com/bothy-env/bothy/internal/store"
@@ -39,7 +40,7 @@ func endOf(s provisioner.Status) string {
 
 // still has fn change an environment that is ready and has the sandbox that was looked at; another one is left as it is.
 func (e *Engine) still(ctx context.Context, env fleet.Environment, fn func(*fleet.Environment) store.Writes) (done bool, err error) {
-	_, err = e.change(ctx, env.ID, store.Expect{}, func(row *fleet.Environment) (store.Writes, error) {
+	_, err = e.journal.Change(ctx, env.ID, store.Expect{}, func(row *fleet.Environment) (store.Writes, error) {
 		if done = ready(*row) && row.SandboxID == env.SandboxID && row.State == env.State; !done {
 			return store.Writes{}, nil
 		}
@@ -63,12 +64,11 @@ func (e *Engine) replaceWarm(ctx context.Context, env fleet.Environment, s sight
 	done, err := e.still(ctx, env, func(row *fleet.Environment) store.Writes {
 		beginDestroy(row, "it was not well while it was kept ready: "+what)
 		billEnded(row, s.Status, e.Now())
-		return e.recorded(row, kind, what+"; pool "+row.Pool+" replaces it")
+		return e.journal.Recorded(row, kind, what+"; pool "+row.Pool+" replaces it")
 	})
 	if done {
 		e.befell(env, what)
-		nudge(e.planNudge)
-		nudge(e.workNudge)
+		e.bus.Nudge(bus.Plan, bus.Work)
 	}
 	return err
 }
@@ -126,7 +126,7 @@ func (e *Engine) recordRestart(ctx context.Context, env fleet.Environment, at ti
 		}
 		row.StartedAt, row.SecretNames = kept(at), nil
 		row.Reason = fmt.Sprintf("its sandbox was restarted at %s: %s. %s", row.StartedAt.Format(time.RFC3339), cause, lost)
-		return e.recorded(row, kind, fmt.Sprintf("%s; %s", cause, lost))
+		return e.journal.Recorded(row, kind, fmt.Sprintf("%s; %s", cause, lost))
 	})
 	if done {
 		e.befell(env, cause)
@@ -143,12 +143,11 @@ func (e *Engine) failEnded(ctx context.Context, env fleet.Environment, s sight, 
 			Hint: "ask for another one: bothy up; what it wrote last: bothy logs " + row.Name,
 		})
 		billEnded(row, s.Status, now)
-		return e.recorded(row, "environment.ended", cause)
+		return e.journal.Recorded(row, "environment.ended", cause)
 	})
 	if done {
 		e.befell(env, cause)
-		nudge(e.planNudge)
-		nudge(e.workNudge)
+		e.bus.Nudge(bus.Plan, bus.Work)
 	}
 	return err
 }
@@ -161,7 +160,7 @@ func (e *Engine) thawLeased(ctx context.Context, h *Host, env fleet.Environment)
 		return err
 	}
 	_, err := e.still(ctx, env, func(row *fleet.Environment) store.Writes {
-		return e.recorded(row, "environment.thawed", "somebody had paused it; it goes on")
+		return e.journal.Recorded(row, "environment.thawed", "somebody had paused it; it goes on")
 	})
 	return err
 }

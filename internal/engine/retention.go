@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/store"
 )
 
@@ -29,14 +30,14 @@ const (
 
 // retainLoop prunes records, and adds up entries of closed days, while this daemon leads.
 func (e *Engine) retainLoop(ctx context.Context) {
-	loop(ctx, nil, func() time.Duration {
+	bus.Loop(ctx, nil, func() time.Duration {
 		if !e.lead.leads() {
-			return e.apart(2 * e.cfg.WorkLease)
+			return e.bus.Apart(2 * e.cfg.WorkLease)
 		}
 		if err := e.retain(ctx); err != nil && ctx.Err() == nil {
 			e.logger.Warn("pruning records failed; it is tried again", "error", err)
 		}
-		return e.apart(retentionEvery)
+		return e.bus.Apart(retentionEvery)
 	})
 }
 
@@ -107,7 +108,7 @@ func (e *Engine) inSteps(ctx context.Context, what string, step func() (n int, m
 		if err != nil || !more {
 			return err
 		}
-		if err := waitFor(ctx, nil, retentionRest); err != nil {
+		if err := bus.Wait(ctx, nil, retentionRest); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/clock"
+	"github.com/bothy-env/bothy/internal/engine/guard"
+	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner"
@@ -124,11 +128,11 @@ func (r *running) cancelCreate(id string) {
 }
 
 // idle is closed once nothing runs. Call it when nothing new is taken any more.
-func (r *running) idle() <-chan struct{} { return whenDone(&r.wg) }
+func (r *running) idle() <-chan struct{} { return guard.WhenDone(&r.wg) }
 
 // dispatch takes recorded work and starts it, until ctx ends. What it started lives by workCtx.
 func (e *Engine) dispatch(ctx, workCtx context.Context) {
-	loop(ctx, e.workNudge, func() time.Duration {
+	bus.Loop(ctx, e.bus.On(bus.Work), func() time.Duration {
 		wait := e.cfg.Tick
 		if e.hosts.lapsed(e.Now()) {
 			if err := e.holdOnce(ctx); err != nil && ctx.Err() == nil {
@@ -141,7 +145,7 @@ func (e *Engine) dispatch(ctx, workCtx context.Context) {
 				e.logger.Error("taking work failed; it is tried again", "error", err)
 			}
 			if err != nil {
-				wait = e.apart(time.Second)
+				wait = e.bus.Apart(time.Second)
 			}
 			if !found {
 				break
@@ -160,7 +164,7 @@ func (e *Engine) takeOne(ctx, workCtx context.Context) (found bool, err error) {
 	}
 	delete(groups, fullOfMaking+fullOfDestroys)
 	for full, hosts := range groups {
-		now, taken := e.Now(), sinceBoot()
+		now, taken := e.Now(), clock.SinceBoot()
 		env, ok, err := e.store.TakeWork(ctx, e.cfg.Worker, hosts, now, now.Add(e.cfg.WorkLease), left(full)...)
 		if err != nil {
 			return found, err
@@ -179,13 +183,12 @@ func (e *Engine) start(workCtx context.Context, env fleet.Environment, taken tim
 	j := &job{action: env.Work.Action, host: env.Host, cancel: cancel, done: make(chan struct{})}
 	j.trust = newTrust(taken, e.cfg.WorkLease, func() { cancel(errUntrusted) })
 	before := e.running.add(env.ID, j)
-	e.aside(&e.running.works, "work on an environment", func() {
+	e.guard.Aside(&e.running.works, "work on an environment", func() {
 		defer func() {
 			j.trust.end()
 			cancel(nil)
 			e.running.remove(env.ID, j)
-			nudge(e.planNudge)
-			nudge(e.workNudge)
+			e.bus.Nudge(bus.Plan, bus.Work)
 		}()
 		beat := make(chan struct{})
 		var wg sync.WaitGroup
@@ -194,7 +197,7 @@ func (e *Engine) start(workCtx context.Context, env fleet.Environment, taken tim
 			wg.Wait()
 		}()
 		// Until the work is over, whatever becomes of its context.
-		e.keepUp(context.WithoutCancel(ctx), &wg, "the heartbeat of work", func() { e.heartbeat(ctx, j, env, beat) })
+		e.guard.KeepUp(context.WithoutCancel(ctx), &wg, "the heartbeat of work", func() { e.heartbeat(ctx, j, env, beat) })
 		if before != nil {
 			// This process was asleep for longer than its work lease, and took over from itself:
 			// two Terraforms must not run on one environment.
@@ -204,7 +207,7 @@ func (e *Engine) start(workCtx context.Context, env fleet.Environment, taken tim
 		if env.Work.Action == fleet.Destroy {
 			slow := time.AfterFunc(e.cfg.SlowAfter, func() {
 				e.running.becomeSlow(j)
-				nudge(e.workNudge)
+				e.bus.Nudge(bus.Work)
 			})
 			defer slow.Stop()
 		}
@@ -216,7 +219,7 @@ func (e *Engine) start(workCtx context.Context, env fleet.Environment, taken tim
 
 // work does what is recorded. A panic fails the one environment, not the daemon.
 func (e *Engine) work(ctx context.Context, env fleet.Environment) {
-	err := e.guard(string(env.Work.Action)+" of environment "+env.ID, func() {
+	err := e.guard.Do(string(env.Work.Action)+" of environment "+env.ID, func() {
 		switch env.Work.Action {
 		case fleet.Create:
 			e.create(ctx, env)
@@ -245,7 +248,7 @@ func (e *Engine) heartbeat(ctx context.Context, j *job, env fleet.Environment, d
 			ctx = context.WithoutCancel(ctx)
 		case <-ticker.C:
 		}
-		sent := sinceBoot()
+		sent := clock.SinceBoot()
 		err := e.store.Heartbeat(ctx, env.ID, env.Work.Generation, e.Now().Add(e.cfg.WorkLease))
 		if errors.Is(err, store.ErrFenced) {
 			j.cancel(errFencedOff)
@@ -269,11 +272,11 @@ func (e *Engine) finish(ctx context.Context, env fleet.Environment, fn func(*fle
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	record := func() error {
-		_, err := e.change(ctx, env.ID, store.Expect{Generation: env.Work.Generation}, fn)
+		_, err := e.journal.Change(ctx, env.ID, store.Expect{Generation: env.Work.Generation}, fn)
 		return err
 	}
 	err := record()
-	for fleet.CodeOf(err) == fleet.CodeUnavailable && waitFor(ctx, nil, finishRetry) == nil {
+	for fleet.CodeOf(err) == fleet.CodeUnavailable && bus.Wait(ctx, nil, finishRetry) == nil {
 		err = record() // a full disk, say: the outcome is worth more than a repetition of the work
 	}
 	switch {
@@ -295,13 +298,13 @@ const maxTries = 3
 func (e *Engine) yield(ctx context.Context, env fleet.Environment, cause error) {
 	now := e.Now()
 	unavailable := provisioner.IsUnavailable(cause)
-	wait := backoff(env.Work.Attempts)
+	wait := bus.Backoff(env.Work.Attempts)
 	if unavailable {
 		wait = e.tries.putOff(env)
 		e.hosts.ready[env.Host].forget() // whether the host is away is found out, and noted, at once
-		nudge(e.holdNudge)
+		e.bus.Nudge(bus.Hold)
 	}
-	wait = e.apart(wait)
+	wait = e.bus.Apart(wait)
 	e.finish(ctx, env, func(row *fleet.Environment) (store.Writes, error) {
 		row.Work.Worker, row.Work.Until = "", time.Time{}
 		if row.Work.Action != env.Work.Action || provisioner.Is(cause, provisioner.Cancelled) {
@@ -333,17 +336,9 @@ func (e *Engine) yield(ctx context.Context, env fleet.Environment, cause error) 
 			return store.Writes{}, nil
 		}
 		return store.Writes{Events: []fleet.Event{
-			e.event(row, actorSelf, string(row.Work.Action)+".retry", "%s did not succeed and is tried again: %s", row.Work.Action, sentence),
+			e.journal.Event(row, journal.Self, string(row.Work.Action)+".retry", "%s did not succeed and is tried again: %s", row.Work.Action, sentence),
 		}}, nil
 	})
-	nudge(e.backNudge)
-	time.AfterFunc(wait, func() { nudge(e.workNudge) })
-}
-
-// backoff is the wait before another try, doubling from 1 s to 30 s.
-func backoff(failed int) time.Duration { return doubled(time.Second, failed, 30*time.Second) }
-
-// doubled is a wait that doubles so many times, up to the longest.
-func doubled(first time.Duration, times int, longest time.Duration) time.Duration {
-	return min(first<<min(max(times, 0), 10), longest)
+	e.bus.Nudge(bus.Back)
+	time.AfterFunc(wait, func() { e.bus.Nudge(bus.Work) })
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/provisioner"
 )
@@ -30,7 +32,7 @@ func leasedAt(env *fleet.Environment, at time.Time) bool {
 }
 
 func (e *Engine) safety(ctx context.Context) (safety, error) {
-	return setting[safety](ctx, e, settingSafe, "whether the database can be believed")
+	return journal.Setting[safety](ctx, e.store, settingSafe, "whether the database can be believed")
 }
 
 // errDoubted is what work on an environment is told that safe mode leaves alone.
@@ -106,12 +108,12 @@ func (e *Engine) doubt(ctx context.Context, s safety) (safety, error) {
 		return s, fmt.Errorf("encode safe mode: %w", err)
 	}
 	e.store.ForgetSeen() // or the write would be refused as that of a database that was set back
-	ev := fleet.Event{At: e.Now(), Actor: actorSelf, Kind: "safe-mode.on", Message: s.Reason}
+	ev := fleet.Event{At: e.Now(), Actor: journal.Self, Kind: "safe-mode.on", Message: s.Reason}
 	if err := e.store.Doubt(ctx, s.Since, settingSafe, string(text), ev); err != nil {
 		return s, err
 	}
 	e.tellSafe(s)
-	nudge(e.checkNudge)
+	e.bus.Nudge(bus.Check)
 	return s, nil
 }
 
@@ -136,7 +138,7 @@ func (e *Engine) endSafeMode(ctx context.Context, who fleet.Identity) error {
 	if err := e.store.SetSetting(ctx, settingSafe, ""); err != nil {
 		return err
 	}
-	nudge(e.planNudge)
+	e.bus.Nudge(bus.Plan)
 	e.logger.Info("safe mode is over: everything was decided on")
 	return e.store.AppendEvents(ctx, fleet.Event{
 		At: e.Now(), Actor: who.User, Kind: "safe-mode.off", Message: who.User + " decided on everything that was unknown or doubted",

@@ -2,13 +2,13 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/plan"
 )
@@ -96,19 +96,7 @@ func (e *Engine) snapshot(a surroundings, envs []fleet.Environment) plan.Snapsho
 const settingBrake = "brake"
 
 func (e *Engine) brake(ctx context.Context) (fleet.Brake, error) {
-	return setting[fleet.Brake](ctx, e, settingBrake, "the brake")
-}
-
-// setting reads a setting that is kept in JSON; an empty one is the zero value.
-func setting[T any](ctx context.Context, e *Engine, name, what string) (value T, err error) {
-	text, err := e.store.Setting(ctx, name)
-	if err != nil || text == "" {
-		return value, err
-	}
-	if err := json.Unmarshal([]byte(text), &value); err != nil {
-		return value, fmt.Errorf("read %s: %w", what, err)
-	}
-	return value, nil
+	return journal.Setting[fleet.Brake](ctx, e.store, settingBrake, "the brake")
 }
 
 // keptTimes is how many creates of a blueprint digest an expected time is taken from.

@@ -9,6 +9,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/guard"
+	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner"
@@ -83,7 +86,7 @@ func (s *stages) drop(gone map[string]*stage) {
 
 // dropStages forgets the stages on hosts that another daemon serves now. It does not wait for those that are in use.
 func (e *Engine) dropStages(hosts []string) {
-	e.aside(&e.background, "the end of stages", func() {
+	e.guard.Background("the end of stages", func() {
 		e.stages.drop(e.stages.where(func(_ string, st *stage) bool { return slices.Contains(hosts, st.host) }))
 	})
 }
@@ -111,12 +114,12 @@ func (e *Engine) stageLoop(ctx context.Context) {
 	for _, name := range e.hosts.names {
 		busy[name] = &atomic.Bool{}
 	}
-	loop(ctx, e.warmNudge, func() time.Duration {
+	bus.Loop(ctx, e.bus.On(bus.Warm), func() time.Duration {
 		for _, host := range e.hosts.served(e.Now()) {
 			if !busy[host].CompareAndSwap(false, true) {
 				continue
 			}
-			e.aside(&looks, "the look at warm environments of host "+host, func() {
+			e.guard.Aside(&looks, "the look at warm environments of host "+host, func() {
 				defer busy[host].Store(false)
 				if err := e.lookAtWarm(ctx, host); err != nil && ctx.Err() == nil {
 					e.logger.Warn("looking at the warm environments failed; it is done again", "host", host, "error", err)
@@ -152,7 +155,7 @@ func (e *Engine) lookAtWarm(ctx context.Context, host string) error {
 	for _, env := range warm {
 		seen[env.ID] = true
 	}
-	err = sideBySide(e, "the look at a warm environment", warm, stagesAtOnce, func(env fleet.Environment) error {
+	err = guard.SideBySide(e.guard, "the look at a warm environment", warm, stagesAtOnce, func(env fleet.Environment) error {
 		if err := e.lookAt(ctx, env, frozen[env.Pool]); err != nil && ctx.Err() == nil {
 			e.logger.Warn("looking at a warm environment failed", "environment", env.ID, "pool", env.Pool, "error", err)
 		}
@@ -255,7 +258,7 @@ func (e *Engine) freezeWarm(ctx context.Context, h *Host, row fleet.Environment,
 	pauser, ok := h.Runtime.(provisioner.Pauser)
 	freeze = freeze && ok
 	if row.Paused != freeze {
-		_, err := e.change(ctx, row.ID, store.Expect{Revision: row.Revision}, func(env *fleet.Environment) (store.Writes, error) {
+		_, err := e.journal.Change(ctx, row.ID, store.Expect{Revision: row.Revision}, func(env *fleet.Environment) (store.Writes, error) {
 			env.Paused = freeze
 			return store.Writes{}, nil
 		})
@@ -326,18 +329,17 @@ func (e *Engine) disbelieve(ctx context.Context, id string, unused func(*fleet.E
 // discard destroys a warm environment that is not well.
 func (e *Engine) discard(ctx context.Context, row fleet.Environment, cause error) error {
 	sentence := provisioner.Sentence(cause)
-	_, err := e.change(ctx, row.ID, store.Expect{Revision: row.Revision}, func(env *fleet.Environment) (store.Writes, error) {
+	_, err := e.journal.Change(ctx, row.ID, store.Expect{Revision: row.Revision}, func(env *fleet.Environment) (store.Writes, error) {
 		beginDestroy(env, "it was not well while it was kept ready: "+sentence)
 		return store.Writes{Events: []fleet.Event{
-			e.event(env, actorSelf, "environment.unhealthy", "it is taken away: %s", sentence),
+			e.journal.Event(env, journal.Self, "environment.unhealthy", "it is taken away: %s", sentence),
 		}}, nil
 	})
 	if errors.Is(err, store.ErrMoved) {
 		return nil
 	}
 	if err == nil {
-		nudge(e.workNudge)
-		nudge(e.planNudge)
+		e.bus.Nudge(bus.Work, bus.Plan)
 	}
 	return err
 }

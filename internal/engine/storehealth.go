@@ -9,6 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/clock"
+	"github.com/bothy-env/bothy/internal/engine/guard"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner"
@@ -38,7 +41,7 @@ type storeHealth struct {
 
 // probeLoop probes the database now and then, and ends leases by what is known while it cannot be used.
 func (e *Engine) probeLoop(ctx context.Context) {
-	loop(ctx, nil, func() time.Duration {
+	bus.Loop(ctx, nil, func() time.Duration {
 		e.probe(ctx)
 		return e.cfg.ProbeEvery
 	})
@@ -51,7 +54,7 @@ func (e *Engine) probe(ctx context.Context) {
 	cancel()
 	h.mu.Lock()
 	saw := e.store.SawDamage()
-	whole, due := h.whole, saw || h.wholeAt == 0 || sinceBoot()-h.wholeAt > wholeEvery || h.whole != nil
+	whole, due := h.whole, saw || h.wholeAt == 0 || clock.SinceBoot()-h.wholeAt > wholeEvery || h.whole != nil
 	h.mu.Unlock()
 	if due && ctx.Err() == nil {
 		all, cancel := context.WithTimeout(ctx, wholeTimeout)
@@ -67,16 +70,16 @@ func (e *Engine) probe(ctx context.Context) {
 	before := errors.Join(h.err, h.whole)
 	h.err, h.whole = err, whole
 	if due {
-		h.wholeAt = sinceBoot()
+		h.wholeAt = clock.SinceBoot()
 	}
 	h.mu.Unlock()
 	switch now := errors.Join(err, whole); {
 	case now != nil && before == nil:
 		e.logger.Error("the database cannot be used; leases end by what is known", "error", now)
-		nudge(e.checkNudge)
+		e.bus.Nudge(bus.Check)
 	case now == nil && before != nil:
 		e.logger.Info("the database can be used again")
-		nudge(e.checkNudge)
+		e.bus.Nudge(bus.Check)
 	}
 	if err != nil || whole != nil {
 		e.endByMemory(ctx)
@@ -151,7 +154,7 @@ func (e *Engine) endByMemory(ctx context.Context) {
 		hosts[env.Host] = append(hosts[env.Host], env)
 	}
 	// Side by side: a host that hangs keeps no lease of another.
-	err := sideBySide(e, "the end of leases without a record", slices.Collect(maps.Keys(hosts)), max(len(hosts), 1), func(host string) error {
+	err := guard.SideBySide(e.guard, "the end of leases without a record", slices.Collect(maps.Keys(hosts)), max(len(hosts), 1), func(host string) error {
 		return e.removeUnrecorded(ctx, host, hosts[host])
 	})
 	if err != nil && ctx.Err() == nil {

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
 	"github.com/bothy-env/bothy/internal/store"
@@ -26,8 +28,8 @@ func (e *Engine) sweepLoops(ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
 	again := func(what string, sweep func(context.Context) error, wait func() time.Duration) {
-		e.keepUp(ctx, &all, "the sweep of "+what, func() {
-			loop(ctx, nil, func() time.Duration {
+		e.guard.KeepUp(ctx, &all, "the sweep of "+what, func() {
+			bus.Loop(ctx, nil, func() time.Duration {
 				if err := sweep(ctx); err != nil && ctx.Err() == nil {
 					e.logger.Warn("sweep failed; it is done again", "of", what, "error", err)
 				}
@@ -68,17 +70,6 @@ func (e *Engine) sweepHere(ctx context.Context) error {
 	return errors.Join(err, e.sweepLocal(ctx))
 }
 
-// on gives the environments that stand on a host, by id.
-func on(h *Host, envs []fleet.Environment) map[string]fleet.Environment {
-	byID := map[string]fleet.Environment{}
-	for _, env := range envs {
-		if env.Host == h.Name {
-			byID[env.ID] = env
-		}
-	}
-	return byID
-}
-
 // sweepHost looks at everything of ours on one host. Each part is done whatever becomes of the others.
 func (e *Engine) sweepHost(ctx context.Context, h *Host) error {
 	done, err := e.orphans.decide(ctx, h.Name)
@@ -88,7 +79,7 @@ func (e *Engine) sweepHost(ctx context.Context, h *Host) error {
 	defer done()
 	// Rows before lists: what is ready by its row was there before the list was made, so it must be in it. And not before the
 	// lock: what is adopted meanwhile must be among them, or its network would count as nobody's.
-	envs, err := e.rows.on(ctx, h)
+	envs, err := e.rows.On(ctx, h.Name)
 	if err != nil {
 		return err
 	}
@@ -125,7 +116,7 @@ func (e *Engine) removeOutlived(ctx context.Context, h *Host, seen census) error
 			errs = append(errs, fmt.Errorf("remove %s %s: %w", f.Kind, f.Name, err))
 			continue
 		}
-		ev := e.event(&env, actorSelf, eventOrphanRemoved, "removed %s %s, which outlived its environment", f.Kind, f.Name)
+		ev := e.journal.Event(&env, journal.Self, eventOrphanRemoved, "removed %s %s, which outlived its environment", f.Kind, f.Name)
 		errs = append(errs, e.store.AppendEvents(ctx, ev))
 	}
 	return errors.Join(errs...)
@@ -196,7 +187,7 @@ func (e *Engine) recordLost(ctx context.Context, env fleet.Environment) error {
 	now := e.Now()
 	ended, byUs := e.storeHealth.endedAt(env.ID)
 	blamed := false
-	_, err := e.change(ctx, env.ID, store.Expect{}, func(row *fleet.Environment) (store.Writes, error) {
+	_, err := e.journal.Change(ctx, env.ID, store.Expect{}, func(row *fleet.Environment) (store.Writes, error) {
 		if !ready(*row) || row.SandboxID != env.SandboxID {
 			return store.Writes{}, nil
 		}
@@ -205,11 +196,11 @@ func (e *Engine) recordLost(ctx context.Context, env fleet.Environment) error {
 		case row.State == fleet.Leased && byUs:
 			reason := endedSentence(ended)
 			beginDestroy(row, reason)
-			return e.recorded(row, eventExpired, "taking it away: "+reason), nil
+			return e.journal.Recorded(row, eventExpired, "taking it away: "+reason), nil
 		case row.State == fleet.Leased && row.Lease.Expired(now):
 			// An earlier process of this daemon may have ended it by what it knew; that is not written down anywhere.
 			beginDestroy(row, goneAtEnd)
-			return e.recorded(row, eventExpired, "taking it away: "+goneAtEnd), nil
+			return e.journal.Recorded(row, eventExpired, "taking it away: "+goneAtEnd), nil
 		}
 		if blamed = true; row.State == fleet.Warm {
 			beginDestroy(row, lostSentence)
@@ -219,7 +210,7 @@ func (e *Engine) recordLost(ctx context.Context, env fleet.Environment) error {
 				Hint: "ask for another one: bothy up; find out who removed it on host " + row.Host,
 			})
 		}
-		return e.recorded(row, "environment.lost", lostSentence), nil
+		return e.journal.Recorded(row, "environment.lost", lostSentence), nil
 	})
 	if err != nil {
 		return fmt.Errorf("record that the sandbox of %s is gone: %w", env.Name, err)
@@ -228,7 +219,6 @@ func (e *Engine) recordLost(ctx context.Context, env fleet.Environment) error {
 		e.logger.Warn("a sandbox was removed by somebody else", "environment", env.Name, "host", env.Host)
 		e.mishaps.note(mishap{at: now, name: env.Name, host: env.Host, what: lostSentence})
 	}
-	nudge(e.planNudge)
-	nudge(e.workNudge)
+	e.bus.Nudge(bus.Plan, bus.Work)
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 )
@@ -57,7 +58,7 @@ func (t *tries) putOff(env fleet.Environment) time.Duration {
 	known.waiting = true
 	known.away++
 	known.streak++
-	return doubled(awayRetry, known.streak-1, longestAwayRetry)
+	return bus.Doubled(awayRetry, known.streak-1, longestAwayRetry)
 }
 
 // end forgets a try that nothing is to follow.
@@ -142,7 +143,7 @@ func (e *Engine) tryAgainWhenBack(ctx context.Context) {
 	if err := e.tryAgainAtStart(ctx); err != nil && ctx.Err() == nil {
 		e.logger.Warn("bringing tries forward failed; they are made when they are due", "error", err)
 	}
-	loop(ctx, e.backNudge, func() time.Duration {
+	bus.Loop(ctx, e.bus.On(bus.Back), func() time.Duration {
 		waiting := e.tries.waiting()
 		for _, t := range waiting {
 			if !e.serves(t.env.Host) {
@@ -151,7 +152,7 @@ func (e *Engine) tryAgainWhenBack(ctx context.Context) {
 			}
 			host := e.hosts.ready[t.env.Host]
 			if host.down.Load() {
-				nudge(host.wake) // so that its return is noticed at once
+				bus.Nudge(host.wake) // so that its return is noticed at once
 			}
 			ups := host.ups.Load()
 			if ups == t.ups {
@@ -189,7 +190,7 @@ func (e *Engine) tryAgainAtStart(ctx context.Context) error {
 
 func (e *Engine) bringForward(ctx context.Context, t try, ups int64) error {
 	now := e.Now()
-	row, err := e.change(ctx, t.env.ID, store.Expect{}, func(row *fleet.Environment) (store.Writes, error) {
+	row, err := e.journal.Change(ctx, t.env.ID, store.Expect{}, func(row *fleet.Environment) (store.Writes, error) {
 		if row.Work.Generation == t.env.Work.Generation && row.Work.Worker == "" && now.Before(row.Work.NotBefore) {
 			row.Work.NotBefore = now
 		}
@@ -206,7 +207,7 @@ func (e *Engine) bringForward(ctx context.Context, t try, ups int64) error {
 		return nil // it is not put off yet; the next look does it
 	}
 	e.tries.broughtForward(t, ups)
-	nudge(e.workNudge)
+	e.bus.Nudge(bus.Work)
 	return nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/bothy-env/bothy/internal/engine/clock"
 )
 
 // errUntrusted is the cause of a cancellation because the database could not be told in time that the work goes on: another
@@ -24,7 +26,7 @@ type trust struct {
 // newTrust begins with a lease that was taken at a time since boot. lost is called once when it has ended unrenewed.
 func newTrust(taken, lease time.Duration, lost func()) *trust {
 	t := &trust{lease: lease, lost: lost, until: taken + trusted(lease)}
-	t.timer = time.AfterFunc(t.until-sinceBoot(), t.look)
+	t.timer = time.AfterFunc(t.until-clock.SinceBoot(), t.look)
 	return t
 }
 
@@ -44,12 +46,12 @@ func (t *trust) renew(sent time.Duration) {
 func (t *trust) holds() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return sinceBoot() < t.until
+	return clock.SinceBoot() < t.until
 }
 
 func (t *trust) look() {
 	t.mu.Lock()
-	left := t.until - sinceBoot()
+	left := t.until - clock.SinceBoot()
 	if left > 0 {
 		t.timer.Reset(left)
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 )
@@ -83,7 +84,7 @@ func (e *Engine) lookForTwin(others []fleet.Host) {
 			continue
 		}
 		e.logger.Error("another process runs under this daemon's id: its state directory was copied", "worker", h.Worker, "host", h.Name)
-		nudge(e.checkNudge)
+		e.bus.Nudge(bus.Check)
 		if e.cfg.NewID == nil {
 			continue
 		}

@@ -78,7 +78,7 @@ func (e *Engine) beginUsage(id string, read func() provisioner.Usage) *usageLook
 	}
 	look := &usageLook{done: make(chan struct{}), used: provisioner.Unknown()}
 	u.of[id] = look
-	e.aside(&e.background, "a look at usage", func() {
+	e.guard.Background("a look at usage", func() {
 		defer close(look.done)
 		defer func() {
 			u.mu.Lock()

@@ -1,4 +1,4 @@
-package engine
+package bus
 
 import (
 	"context"
@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// loop calls once now, and again whenever it is woken or the time that once
+// Loop calls once now, and again whenever it is woken or the time that once
 // returned has passed, until ctx ends. A nil wake never wakes it.
-func loop(ctx context.Context, wake <-chan struct{}, once func() time.Duration) {
+func Loop(ctx context.Context, wake <-chan struct{}, once func() time.Duration) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -36,9 +36,9 @@ var phase = time.Duration(rand.Int64N(int64(bar)))
 // apartBy is the most by which a wait is shortened, so that those that fail together do not all try again together.
 const apartBy = 0.2
 
-// apart is a wait, less a part of it that chance draws.
-func (e *Engine) apart(wait time.Duration) time.Duration {
-	return wait - time.Duration(apartBy*e.cfg.Chance()*float64(wait))
+// Apart is a wait, less a part of it that chance draws.
+func (b *Bus) Apart(wait time.Duration) time.Duration {
+	return wait - time.Duration(apartBy*b.chance()*float64(wait))
 }
 
 // onBeat makes a wait of a beat or more end on the last beat within it, one of a bar or more on the last bar.
@@ -61,11 +61,11 @@ const (
 	mostRest  = 500 * time.Millisecond
 )
 
-// rested is once, which rests before it is done again.
-func rested(ctx context.Context, once func() time.Duration) func() time.Duration {
+// Rested is once, which rests before it is done again.
+func Rested(ctx context.Context, once func() time.Duration) func() time.Duration {
 	var until time.Time
 	return func() time.Duration {
-		if rest := time.Until(until); rest > 0 && waitFor(ctx, nil, rest) != nil {
+		if rest := time.Until(until); rest > 0 && Wait(ctx, nil, rest) != nil {
 			return mostRest
 		}
 		began := time.Now()
@@ -76,10 +76,31 @@ func rested(ctx context.Context, once func() time.Duration) func() time.Duration
 	}
 }
 
-// nudge wakes a loop without ever blocking; one pending wake-up is enough.
-func nudge(ch chan struct{}) {
+// Nudge wakes a loop without ever blocking; one pending wake-up is enough.
+func Nudge(ch chan struct{}) {
 	select {
 	case ch <- struct{}{}:
 	default:
 	}
+}
+
+// Wait waits until it is woken, most has passed, or ctx ends, which is the only error.
+func Wait(ctx context.Context, wake <-chan struct{}, most time.Duration) error {
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-wake:
+	case <-timer.C:
+	}
+	return nil
+}
+
+// Backoff is the wait before another try, doubling from 1 s to 30 s.
+func Backoff(failed int) time.Duration { return Doubled(time.Second, failed, 30*time.Second) }
+
+// Doubled is a wait that doubles so many times, up to the longest.
+func Doubled(first time.Duration, times int, longest time.Duration) time.Duration {
+	return min(first<<min(max(times, 0), 10), longest)
 }

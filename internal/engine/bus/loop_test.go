@@ -1,4 +1,4 @@
-package engine
+package bus
 
 import (
 	"context"
@@ -15,12 +15,12 @@ func TestPlanningRests(t *testing.T) {
 		wake := make(chan struct{}, 1)
 		const each = 2 * time.Millisecond
 		plans, began := 0, time.Now()
-		loop(ctx, wake, rested(ctx, func() time.Duration {
+		Loop(ctx, wake, Rested(ctx, func() time.Duration {
 			if plans++; plans > 5 {
 				cancel()
 				return 0
 			}
-			nudge(wake) // somebody always asks for one
+			Nudge(wake) // somebody always asks for one
 			time.Sleep(each)
 			return time.Hour
 		}))
@@ -34,7 +34,7 @@ func TestPlanningRests(t *testing.T) {
 func TestPlanningRestsBriefly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var began []time.Time
-		once := rested(t.Context(), func() time.Duration {
+		once := Rested(t.Context(), func() time.Duration {
 			began = append(began, time.Now())
 			time.Sleep(10 * mostRest)
 			return time.Hour
@@ -52,7 +52,7 @@ func TestPlanningRestsBriefly(t *testing.T) {
 // TestUrgentPlanningNeedNotRest: a plan that is asked for when the last one was a while ago is made at once.
 func TestUrgentPlanningNeedNotRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		once := rested(t.Context(), func() time.Duration { time.Sleep(time.Millisecond); return 0 })
+		once := Rested(t.Context(), func() time.Duration { time.Sleep(time.Millisecond); return 0 })
 		once()
 		time.Sleep(restShare * time.Millisecond)
 		before := time.Now()

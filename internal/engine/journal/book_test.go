@@ -1,6 +1,7 @@
-package engine
+package journal
 
 import (
+	"crypto/ed25519"
 	"fmt"
 	"slices"
 	"testing"
@@ -16,9 +17,9 @@ import (
 
 var bookBase = time.Date(2026, 5, 6, 7, 8, 9, 0, time.UTC)
 
-// walker changes a row as the engine does and keeps what is booked.
+// walker changes a row as rooms do and keeps what is booked.
 type walker struct {
-	e       *Engine
+	j       *Journal
 	env     fleet.Environment
 	entries []ledger.Entry
 	now     time.Time
@@ -28,12 +29,8 @@ type walker struct {
 
 func newWalker(t testing.TB, rate int64) *walker {
 	t.Helper()
-	key, err := newReceiptKey(make([]byte, secretLen))
-	if err != nil {
-		t.Fatal(err)
-	}
 	return &walker{
-		e: &Engine{cfg: Config{Instance: "inst"}, receiptKey: key}, now: bookBase,
+		j: New(nil, nil, "inst", ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))), now: bookBase,
 		env: fleet.Environment{
 			ID: "env-a", Name: "a", State: fleet.Pending, CreatedAt: bookBase, Pool: "builders",
 			Size: fleet.Size{Name: "small", RateMicros: rate, Currency: "USD"},
@@ -41,7 +38,7 @@ func newWalker(t testing.TB, rate int64) *walker {
 	}
 }
 
-// to moves the row to a state after a time, as the engine's writers do.
+// to moves the row to a state after a time, as rooms do.
 func (w *walker) to(state fleet.State, after time.Duration) error {
 	w.now = w.now.Add(after)
 	before := w.env
@@ -67,11 +64,11 @@ func (w *walker) begin(after time.Duration) error {
 func (w *walker) book(before fleet.Environment) error {
 	var writes store.Writes
 	if before.State == fleet.Destroying && w.env.State == fleet.Destroyed {
-		proven := w.e.receiptBody(w.env)
-		proven.Checks = []receipt.Check{{At: w.now, What: lookedAt}}
-		writes.Receipt = w.e.sign(proven)
+		proven := w.j.ReceiptBody(w.env)
+		proven.Checks = []receipt.Check{{At: w.now, What: "everything"}}
+		writes.Receipt = w.j.Sign(proven)
 	}
-	if err := w.e.book(&before, &w.env, w.now, &writes); err != nil {
+	if err := w.j.Book(&before, &w.env, w.now, &writes); err != nil {
 		return err
 	}
 	w.entries = append(w.entries, writes.Entries...)
@@ -83,7 +80,7 @@ func (w *walker) book(before fleet.Environment) error {
 		}
 		_, err = receipt.Verify(receipt.Receipt{
 			Seq: r.Seq, Environment: r.EnvironmentID, At: r.At, Body: r.Body, PrevHash: r.PrevHash, Hash: r.Hash, Signature: r.Signature,
-		}, w.e.ReceiptKey())
+		}, w.j.key.Public().(ed25519.PublicKey))
 		return err
 	}
 	return nil
@@ -101,7 +98,7 @@ func (w *walker) check() error {
 	if end := w.env.BilledUntil; !from.Equal(end) && w.env.BilledFrom.Before(end) {
 		return fmt.Errorf("booked until %s, want until %s", from, end)
 	}
-	if got, want := charged(w.entries), ledger.Charge(w.env.Size.RateMicros, w.env.BilledFrom, w.env.BilledUntil); got != want {
+	if got, want := Charged(w.entries), ledger.Charge(w.env.Size.RateMicros, w.env.BilledFrom, w.env.BilledUntil); got != want {
 		return fmt.Errorf("booked %d, want %d", got, want)
 	}
 	if w.receipts != 1 {
@@ -183,25 +180,7 @@ func TestNothingEndsWithoutProof(t *testing.T) {
 	w := newWalker(t, 1)
 	before, after := w.env, w.env
 	before.State, after.State = fleet.Destroying, fleet.Destroyed
-	if err := w.e.book(&before, &after, w.now, &store.Writes{}); err == nil {
+	if err := w.j.Book(&before, &after, w.now, &store.Writes{}); err == nil {
 		t.Error("it was recorded as gone without a proof")
-	}
-}
-
-// TestBillableTimes: a provider's clock, or one that tells nothing, neither charges for what was before
-// the request nor for what is to come.
-func TestBillableTimes(t *testing.T) {
-	env := fleet.Environment{CreatedAt: bookBase}
-	now := bookBase.Add(time.Hour)
-	for name, c := range map[string]struct{ created, want time.Time }{
-		"in between":       {bookBase.Add(time.Minute), bookBase.Add(time.Minute)},
-		"before":           {bookBase.Add(-time.Minute), bookBase},
-		"to come":          {now.Add(24 * time.Hour), now},
-		"not told":         {time.Time{}, bookBase},
-		"of another place": {bookBase.Add(time.Minute).In(time.FixedZone("", 3600)), bookBase.Add(time.Minute)},
-	} {
-		if got := billable(c.created, env, now); !got.Equal(c.want) || got.Location() != time.UTC {
-			t.Errorf("%s: %s, want %s", name, got, c.want)
-		}
 	}
 }

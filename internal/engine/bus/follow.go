@@ -1,4 +1,4 @@
-package engine
+package bus
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/clock"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 )
@@ -19,18 +20,20 @@ const (
 	tailRest = 10 * time.Millisecond
 	// tailKept is how many of the newest events are kept for those who follow.
 	tailKept = 2000
+	// EventPage is how many events one look reads.
+	EventPage = 500
 )
 
-// followers are those who watch an environment, follow its log or the record, or wait in the queue. A wake-up says only "look again";
+// Followers are those who watch an environment, follow its log or the record, or wait in the queue. A wake-up says only "look again";
 // what there is to see is in the store, so a lost or doubled one does no harm. This process's commits wake them, and other
 // processes' by store.Wakes. What a wake-up costs does not grow with their number: those of one environment share reads of its row, and
 // all share reads of the record's end.
-type followers struct {
+type Followers struct {
 	read *store.Store
-	// poll is followPoll, longer in tests.
-	poll time.Duration
 	// chance draws from [0, 1).
 	chance func() float64
+	// poll is followPoll, longer in tests.
+	poll time.Duration
 
 	mu sync.Mutex
 	of map[string]*followed
@@ -40,25 +43,44 @@ type followers struct {
 	tail recordTail
 }
 
+// NewFollowers makes those of a store, whose commits wake them.
+func NewFollowers(db *store.Store, chance func() float64) *Followers {
+	f := &Followers{read: db, chance: chance, poll: followPoll}
+	db.OnCommit(f.committed)
+	return f
+}
+
+// FollowOnlyWhenWoken has followers look only when they are woken; for tests.
+func (f *Followers) FollowOnlyWhenWoken() { f.poll = 24 * time.Hour }
+
+// Reads counts what followers have read of the database: rows, and the end of the record.
+func (f *Followers) Reads() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.tail.mu.Lock()
+	defer f.tail.mu.Unlock()
+	return f.reads + f.tail.reads
+}
+
 // followed is one environment, or with no id the record of all, and who follows it.
 type followed struct {
 	wake map[chan struct{}]struct{}
 	logs map[chan struct{}]struct{}
-	row  sharedRead[fleet.Environment]
+	row  SharedRead[fleet.Environment]
 }
 
-// subscription is one follower's. stop ends it.
-type subscription struct {
+// Subscription is one follower's. Stop ends it.
+type Subscription struct {
 	wake <-chan struct{}
-	row  *sharedRead[fleet.Environment]
-	stop func()
+	Row  *SharedRead[fleet.Environment]
+	Stop func()
 }
 
 // everything is what those follow who follow the record of all.
 const everything = ""
 
-// subscribe has a follower woken by changes of an environment and events about it, and by lines of its log as well.
-func (f *followers) subscribe(id string, log bool) subscription {
+// Subscribe has a follower woken by changes of an environment and events about it, and by lines of its log as well.
+func (f *Followers) Subscribe(id string, log bool) Subscription {
 	ch := make(chan struct{}, 1)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -68,7 +90,7 @@ func (f *followers) subscribe(id string, log bool) subscription {
 	one := f.of[id]
 	if one == nil {
 		one = &followed{wake: map[chan struct{}]struct{}{}, logs: map[chan struct{}]struct{}{}}
-		one.row.read = func(ctx context.Context) (fleet.Environment, error) {
+		one.row.Read = func(ctx context.Context) (fleet.Environment, error) {
 			f.count()
 			return f.read.Get(ctx, id)
 		}
@@ -78,7 +100,7 @@ func (f *followers) subscribe(id string, log bool) subscription {
 	if log {
 		one.logs[ch] = struct{}{}
 	}
-	return subscription{wake: ch, row: &one.row, stop: func() {
+	return Subscription{wake: ch, Row: &one.row, Stop: func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		delete(one.wake, ch)
@@ -89,27 +111,27 @@ func (f *followers) subscribe(id string, log bool) subscription {
 	}}
 }
 
-func (f *followers) count() {
+func (f *Followers) count() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.reads++
 }
 
 // committed is told of this process's own commits.
-func (f *followers) committed(c store.Commit) {
+func (f *Followers) committed(c store.Commit) {
 	for _, id := range c.Logged {
-		f.notifyLog(id)
+		f.NotifyLog(id)
 	}
 	switch {
 	case c.All:
-		f.notifyAll()
+		f.NotifyAll()
 	case len(c.Changed) > 0:
-		f.notify(c.Changed...)
+		f.Notify(c.Changed...)
 	}
 }
 
-// notify wakes who follows some environments, and who follows the record.
-func (f *followers) notify(ids ...string) {
+// Notify wakes who follows some environments, and who follows the record.
+func (f *Followers) Notify(ids ...string) {
 	f.tail.told()
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -124,8 +146,8 @@ func (f *followers) notify(ids ...string) {
 	wake(everything)
 }
 
-// notifyLog wakes who follows an environment's log.
-func (f *followers) notifyLog(id string) {
+// NotifyLog wakes who follows an environment's log.
+func (f *Followers) NotifyLog(id string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if one := f.of[id]; one != nil {
@@ -133,8 +155,8 @@ func (f *followers) notifyLog(id string) {
 	}
 }
 
-// notifyAll wakes everybody: some may have missed something.
-func (f *followers) notifyAll() {
+// NotifyAll wakes everybody: some may have missed something.
+func (f *Followers) NotifyAll() {
 	f.tail.told()
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -145,18 +167,18 @@ func (f *followers) notifyAll() {
 
 func nudgeAll(all map[chan struct{}]struct{}) {
 	for ch := range all {
-		nudge(ch)
+		Nudge(ch)
 	}
 }
 
-// wait waits until a follower is woken, or for a while that is another one for each.
-func (f *followers) wait(ctx context.Context, s subscription) error {
-	return waitFor(ctx, s.wake, f.poll-time.Duration(f.chance()*float64(f.poll/2)))
+// Wait waits until a follower is woken, or for a while that is another one for each.
+func (f *Followers) Wait(ctx context.Context, s Subscription) error {
+	return Wait(ctx, s.wake, f.poll-time.Duration(f.chance()*float64(f.poll/2)))
 }
 
-// events gives what a filter selects of the record after a number, oldest first: out of the kept end, or when that begins later, a page
+// Events gives what a filter selects of the record after a number, oldest first: out of the kept end, or when that begins later, a page
 // of the store. The record has been looked at up to upTo; more says that it may go on at once.
-func (f *followers) events(ctx context.Context, filter store.EventFilter) (events []fleet.Event, upTo int64, more bool, err error) {
+func (f *Followers) Events(ctx context.Context, filter store.EventFilter) (events []fleet.Event, upTo int64, more bool, err error) {
 	end, err := f.tail.now(ctx, f.read)
 	if err != nil {
 		return nil, filter.After, false, err
@@ -171,12 +193,12 @@ func (f *followers) events(ctx context.Context, filter store.EventFilter) (event
 		}
 		return events, max(filter.After, end.to), false, nil
 	}
-	filter.Limit = eventPage
+	filter.Limit = EventPage
 	if events, err = f.read.EventsBy(ctx, filter); err != nil {
 		return nil, filter.After, false, err
 	}
-	if len(events) == eventPage {
-		return events, events[eventPage-1].Seq, true, nil
+	if len(events) == EventPage {
+		return events, events[EventPage-1].Seq, true, nil
 	}
 	upTo = max(filter.After, end.to) // all up to there was committed before it was read
 	if len(events) > 0 {
@@ -195,7 +217,7 @@ type recordTail struct {
 	// reads counts the reads of the record.
 	reads int64
 
-	shared sharedRead[recordEnd]
+	shared SharedRead[recordEnd]
 }
 
 // recordEnd are the events with numbers above from, up to to. Its events are only to be read.
@@ -213,29 +235,29 @@ func (t *recordTail) told() {
 // now gives the record's end as it is. Those who ask at the same time share a read, and nothing is read when nothing was told.
 func (t *recordTail) now(ctx context.Context, db *store.Store) (recordEnd, error) {
 	t.mu.Lock()
-	if t.readAt != 0 && t.known == t.news && sinceBoot()-t.readAt < tailFresh {
+	if t.readAt != 0 && t.known == t.news && clock.SinceBoot()-t.readAt < tailFresh {
 		defer t.mu.Unlock()
 		return t.end, nil
 	}
-	if t.shared.read == nil {
-		t.shared.read = func(ctx context.Context) (recordEnd, error) { return t.refresh(ctx, db) }
+	if t.shared.Read == nil {
+		t.shared.Read = func(ctx context.Context) (recordEnd, error) { return t.refresh(ctx, db) }
 	}
 	t.mu.Unlock()
-	return t.shared.get(ctx)
+	return t.shared.Get(ctx)
 }
 
 // refresh reads what has come since the last read. One at a time does it.
 func (t *recordTail) refresh(ctx context.Context, db *store.Store) (recordEnd, error) {
 	t.mu.Lock()
-	if t.readAt != 0 && t.known == t.news && sinceBoot()-t.readAt < tailFresh {
+	if t.readAt != 0 && t.known == t.news && clock.SinceBoot()-t.readAt < tailFresh {
 		defer t.mu.Unlock()
 		return t.end, nil // somebody has just read it
 	}
-	rest := tailRest - (sinceBoot() - t.readAt)
+	rest := tailRest - (clock.SinceBoot() - t.readAt)
 	first := t.readAt == 0
 	t.mu.Unlock()
 	if rest > 0 && !first {
-		if err := waitFor(ctx, nil, rest); err != nil {
+		if err := Wait(ctx, nil, rest); err != nil {
 			return recordEnd{}, err
 		}
 	}
@@ -243,7 +265,7 @@ func (t *recordTail) refresh(ctx context.Context, db *store.Store) (recordEnd, e
 	end, known := t.end, t.news
 	t.reads++
 	t.mu.Unlock()
-	at := sinceBoot()
+	at := clock.SinceBoot()
 	newest, _, err := db.Marks(ctx)
 	if err != nil {
 		return recordEnd{}, err

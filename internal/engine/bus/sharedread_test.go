@@ -1,4 +1,4 @@
-package engine
+package bus
 
 import (
 	"context"
@@ -16,7 +16,7 @@ func TestSharedRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var now, reads int
 		hold := make(chan struct{})
-		s := sharedRead[int]{read: func(context.Context) (int, error) {
+		s := SharedRead[int]{Read: func(context.Context) (int, error) {
 			reads++
 			value := now
 			<-hold
@@ -25,7 +25,7 @@ func TestSharedRead(t *testing.T) {
 		var wg sync.WaitGroup
 		get := func(want int) {
 			wg.Go(func() {
-				if got, err := s.get(t.Context()); got != want || err != nil {
+				if got, err := s.Get(t.Context()); got != want || err != nil {
 					t.Errorf("got %d, %v; want %d", got, err, want)
 				}
 			})
@@ -37,7 +37,7 @@ func TestSharedRead(t *testing.T) {
 		get(1)
 		ctx, leave := context.WithCancel(t.Context())
 		wg.Go(func() {
-			if _, err := s.get(ctx); !errors.Is(err, context.Canceled) {
+			if _, err := s.Get(ctx); !errors.Is(err, context.Canceled) {
 				t.Errorf("whoever left was told %v", err)
 			}
 		})
@@ -57,7 +57,7 @@ func TestSharedRead(t *testing.T) {
 // TestASharedReadHasAnEnd: a database that never answers keeps nobody for longer than two reads may take, whatever they wait for.
 func TestASharedReadHasAnEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := sharedRead[int]{read: func(ctx context.Context) (int, error) {
+		s := SharedRead[int]{Read: func(ctx context.Context) (int, error) {
 			<-ctx.Done()
 			return 0, ctx.Err()
 		}}
@@ -65,7 +65,7 @@ func TestASharedReadHasAnEnd(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 3 {
 			wg.Go(func() {
-				if _, err := s.get(t.Context()); fleet.CodeOf(err) != fleet.CodeUnavailable {
+				if _, err := s.Get(t.Context()); fleet.CodeOf(err) != fleet.CodeUnavailable {
 					t.Errorf("got %v, want unavailable", err)
 				}
 			})

@@ -1,4 +1,4 @@
-package engine
+package clock
 
 import (
 	"testing"
@@ -8,7 +8,7 @@ import (
 // TestJumpIsWhatDidNotPass: downtime is no jump, and a clock that was set is one.
 func TestJumpIsWhatDidNotPass(t *testing.T) {
 	at := time.Date(2026, 5, 6, 7, 8, 9, 0, time.UTC)
-	was := moment{At: at, Boot: "one", SinceBoot: time.Hour}
+	was := Moment{At: at, Boot: "one", SinceBoot: time.Hour}
 	for name, c := range map[string]struct {
 		gap  time.Duration // by the clock
 		boot string
@@ -27,18 +27,18 @@ func TestJumpIsWhatDidNotPass(t *testing.T) {
 		"a machine that does not tell its start":        {time.Hour, "", time.Minute, 59 * time.Minute},
 		"a machine that was put back to an earlier run": {time.Hour, "one", time.Minute, 59 * time.Minute},
 	} {
-		if got := was.jumped(moment{At: at.Add(c.gap), Boot: c.boot, SinceBoot: c.up}); got != c.want {
+		if got := was.Jumped(Moment{At: at.Add(c.gap), Boot: c.boot, SinceBoot: c.up}); got != c.want {
 			t.Errorf("%s: jumped by %s, want %s", name, got, c.want)
 		}
 	}
-	if got := (moment{}).jumped(moment{At: at}); got != 0 {
+	if got := (Moment{}).Jumped(Moment{At: at}); got != 0 {
 		t.Errorf("no plan was ever made: jumped by %s", got)
 	}
 }
 
 // TestClockFollowsTheDatabase: drift is followed, a jump is told and not followed.
 func TestClockFollowsTheDatabase(t *testing.T) {
-	c := newClock(nil, nil)
+	c := New(nil, nil)
 	near := func(at time.Time, what string) {
 		t.Helper()
 		if off := c.now().Sub(at); off.Abs() > 3*time.Second {
@@ -69,18 +69,18 @@ func TestClockFollowsTheDatabase(t *testing.T) {
 func TestWhoStoodStill(t *testing.T) {
 	at := time.Date(2026, 5, 6, 7, 8, 9, 0, time.UTC)
 	for name, c := range map[string]struct {
-		last     moment
+		last     Moment
 		database time.Time
 		theirs   time.Time
 		ok       bool
 	}{
-		"another machine's daemon has just planned":   {moment{At: at, Boot: "two"}, at.Add(9 * time.Second), at.Add(9 * time.Second), true},
-		"and has seen the database jump":              {moment{At: at, Boot: "two", Database: time.Hour}, at.Add(time.Hour), at, true},
-		"the database has jumped since":               {moment{At: at, Boot: "two"}, at.Add(time.Hour), at.Add(time.Hour), false},
-		"it is this machine's own":                    {moment{At: at, Boot: "one"}, at.Add(time.Second), at.Add(time.Second), false},
-		"nobody has planned for long":                 {moment{At: at, Boot: "two"}, at.Add(5 * time.Minute), at.Add(5 * time.Minute), false},
-		"the database has jumped back since":          {moment{At: at, Boot: "two"}, at.Add(-time.Hour), at.Add(-time.Hour), false},
-		"nobody has ever planned or tells which boot": {moment{At: at}, at.Add(time.Second), at.Add(time.Second), false},
+		"another machine's daemon has just planned":   {Moment{At: at, Boot: "two"}, at.Add(9 * time.Second), at.Add(9 * time.Second), true},
+		"and has seen the database jump":              {Moment{At: at, Boot: "two", Database: time.Hour}, at.Add(time.Hour), at, true},
+		"the database has jumped since":               {Moment{At: at, Boot: "two"}, at.Add(time.Hour), at.Add(time.Hour), false},
+		"it is this machine's own":                    {Moment{At: at, Boot: "one"}, at.Add(time.Second), at.Add(time.Second), false},
+		"nobody has planned for long":                 {Moment{At: at, Boot: "two"}, at.Add(5 * time.Minute), at.Add(5 * time.Minute), false},
+		"the database has jumped back since":          {Moment{At: at, Boot: "two"}, at.Add(-time.Hour), at.Add(-time.Hour), false},
+		"nobody has ever planned or tells which boot": {Moment{At: at}, at.Add(time.Second), at.Add(time.Second), false},
 	} {
 		if theirs, ok := c.last.elsewhere("one", c.database); ok != c.ok || !theirs.Equal(c.theirs) {
 			t.Errorf("%s: %s, %t; want %s, %t", name, theirs, ok, c.theirs, c.ok)

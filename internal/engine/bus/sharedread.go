@@ -1,4 +1,4 @@
-package engine
+package bus
 
 import (
 	"context"
@@ -9,10 +9,10 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
-// sharedRead lets those who ask for the same thing at the same time share one read. What it gives was never read
+// SharedRead lets those who ask for the same thing at the same time share one read. What it gives was never read
 // before it was asked for: whoever comes while a read is under way waits for the next one.
-type sharedRead[T any] struct {
-	read func(context.Context) (T, error)
+type SharedRead[T any] struct {
+	Read func(context.Context) (T, error)
 
 	mu sync.Mutex
 	// last is the newest read that was begun or is about to be.
@@ -33,8 +33,8 @@ const sharedReadFor = 20 * time.Second
 // errReadCutOff is what those get whose read panicked.
 var errReadCutOff = errors.New("the read was cut off")
 
-// get gives what is there now. Those that share a read share its error, but for the end of a caller's own ctx.
-func (s *sharedRead[T]) get(ctx context.Context) (T, error) {
+// Get gives what is there now. Those that share a read share its error, but for the end of a caller's own ctx.
+func (s *SharedRead[T]) Get(ctx context.Context) (T, error) {
 	s.mu.Lock()
 	before := s.last
 	if before != nil && !before.begun {
@@ -54,7 +54,7 @@ func (s *sharedRead[T]) get(ctx context.Context) (T, error) {
 	mine.err = errReadCutOff // for those that share it, should it panic
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), sharedReadFor)
 	defer cancel()
-	mine.value, mine.err = s.read(limited)
+	mine.value, mine.err = s.Read(limited)
 	if mine.err != nil && limited.Err() != nil {
 		mine.err = fleet.Errorf(fleet.CodeUnavailable, "the database did not answer within %s: %v", sharedReadFor, mine.err).
 			WithHint("try again; for what is wrong: bothy doctor")
