@@ -111,7 +111,7 @@ func (e *Engine) admission(w *wish, now time.Time) (store.Admission, error) {
 	}
 	a.Env = env
 	var err error
-	if a.Secrets, err = e.vault.sealSecrets(&env, w.secrets); err != nil {
+	if a.Secrets, err = e.vault.SealSecrets(&env, w.secrets); err != nil {
 		return a, err
 	}
 	if !w.noPool {

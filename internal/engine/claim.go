@@ -8,6 +8,7 @@ import (
 
 	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/engine/journal"
+	"github.com/bothy-env/bothy/internal/engine/vault"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner"
@@ -51,7 +52,7 @@ func (e *Engine) handOverClaim(ctx context.Context, w *wish, env fleet.Environme
 			return env, fmt.Errorf("hand over: %w", err)
 		}
 		e.bus.Nudge(bus.Mark)
-		cause := e.personalise(ctx, env, secretFiles(w.secrets))
+		cause := e.personalise(ctx, env, vault.Files(w.secrets))
 		if cause == nil {
 			return e.recordHandOver(ctx, env)
 		}
@@ -200,7 +201,7 @@ func (e *Engine) abandon(ctx context.Context, w *wish, row fleet.Environment) (f
 
 // personaliseLate does what a claim's own process did not get to, or what is for this daemon to do as it serves the host.
 func (e *Engine) personaliseLate(ctx context.Context, env fleet.Environment) {
-	secrets, err := e.keptSecrets(ctx, env)
+	secrets, err := e.vault.Secrets(ctx, env)
 	if err == nil {
 		// Another daemon may have recorded the claim, or this one without an answer.
 		_, err = e.lookAndMark(ctx)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/vault"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
 	"github.com/bothy-env/bothy/internal/store"
@@ -182,11 +183,11 @@ func (e *Engine) complete(ctx context.Context, h *Host, env *fleet.Environment) 
 	if len(env.SecretNames) == 0 {
 		return nil
 	}
-	secrets, err := e.keptSecrets(ctx, *env)
+	secrets, err := e.vault.Secrets(ctx, *env)
 	if err != nil {
 		return err
 	}
-	return e.deliver(ctx, h, *env, "", secretFiles(secrets))
+	return e.deliver(ctx, h, *env, "", vault.Files(secrets))
 }
 
 // spec says what the driver is to make, all of it from typed and checked fields of the row.
@@ -249,7 +250,7 @@ func (e *Engine) saveState(ctx context.Context, env fleet.Environment, h provisi
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveStateFor)
 	defer cancel()
-	sealed := e.sealer.seal(env.ID, h.State)
+	sealed := e.vault.SealState(env.ID, h.State)
 	for {
 		once, end := context.WithTimeout(ctx, saveStateOnce)
 		err := e.store.SaveState(once, env.ID, env.Work.Generation, h.Serial, sealed)

@@ -163,7 +163,7 @@ func (e *Engine) driverDestroy(ctx context.Context, h *Host, env fleet.Environme
 	}
 	var state []byte
 	if sealed != nil {
-		if state, err = e.sealer.open(env.ID, sealed); err != nil {
+		if state, err = e.vault.OpenState(env.ID, sealed); err != nil {
 			// The labels still find everything; a state that cannot be read is no reason to keep it.
 			log.step("sweep", "%v; it is removed by label instead", err)
 			return nil

@@ -7,7 +7,6 @@ package engine
 import (
 	"cmp"
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,6 +18,7 @@ import (
 	"github.com/bothy-env/bothy/internal/engine/clock"
 	"github.com/bothy-env/bothy/internal/engine/guard"
 	"github.com/bothy-env/bothy/internal/engine/journal"
+	"github.com/bothy-env/bothy/internal/engine/vault"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner"
@@ -121,10 +121,7 @@ type Engine struct {
 	journal *journal.Journal
 
 	labels provisioner.Key
-	sealer *sealer
-	vault  *vault
-	// receiptKey signs receipts.
-	receiptKey ed25519.PrivateKey
+	vault  *vault.Vault
 	// offers are read once for all requests that come at the same time.
 	offers    bus.SharedRead[offer]
 	followers *bus.Followers
@@ -181,7 +178,7 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Instance == "" || cfg.Worker == "" {
 		return nil, errors.New("make engine: instance and worker ids are needed")
 	}
-	labels, sealer, err := deriveKeys(cfg.Secret)
+	keys, err := vault.New(cfg.Secret, cfg.Store)
 	if err != nil {
 		return nil, fmt.Errorf("make engine: %w", err)
 	}
@@ -208,16 +205,10 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e := &Engine{
 		cfg: cfg, store: cfg.Store, blueprints: cfg.Blueprints, clock: clock.New(cfg.Clock, cfg.Wall),
-		logger: cfg.Logger, labels: labels, sealer: sealer,
+		logger: cfg.Logger, labels: keys.Labels(), vault: keys,
 		bus: bus.New(cfg.Chance), guard: guard.New(cfg.Logger, cfg.Tick),
 	}
-	if e.receiptKey, err = newReceiptKey(cfg.Secret); err != nil {
-		return nil, fmt.Errorf("make engine: %w", err)
-	}
-	e.journal = journal.New(cfg.Store, e.clock, cfg.Instance, e.receiptKey)
-	if e.vault, err = newVault(cfg.Secret); err != nil {
-		return nil, fmt.Errorf("make engine: %w", err)
-	}
+	e.journal = journal.New(cfg.Store, e.clock, cfg.Instance, keys.ReceiptKey())
 	if e.hosts, err = newHosts(e, cfg.Hosts); err != nil {
 		return nil, fmt.Errorf("make engine: %w", err)
 	}
@@ -296,7 +287,7 @@ func (e *Engine) begin(ctx context.Context) error {
 		return fmt.Errorf("set the clock: %w", err)
 	}
 	e.lookedBefore = last.At
-	if err := CheckKey(ctx, e.store, e.cfg.Secret); err != nil {
+	if err := vault.CheckKey(ctx, e.store, e.cfg.Secret); err != nil {
 		return err
 	}
 	if err := e.beginSafely(ctx); err != nil {

@@ -3,9 +3,6 @@ package engine
 import (
 	"context"
 	"crypto/ed25519"
-	"crypto/hkdf"
-	"crypto/sha256"
-	"fmt"
 	"slices"
 	"time"
 
@@ -15,19 +12,9 @@ import (
 	"github.com/bothy-env/bothy/internal/receipt"
 )
 
-// newReceiptKey derives the key that receipts are signed with from the installation's master key, so that
-// all its daemons sign alike.
-func newReceiptKey(secret []byte) (ed25519.PrivateKey, error) {
-	seed, err := hkdf.Key(sha256.New, secret, nil, "bothy receipts v1", ed25519.SeedSize)
-	if err != nil {
-		return nil, fmt.Errorf("derive receipt key: %w", err)
-	}
-	return ed25519.NewKeyFromSeed(seed), nil
-}
-
 // ReceiptKey gives the public key that receipts are verified with, 32 bytes of Ed25519.
 func (e *Engine) ReceiptKey() []byte {
-	return slices.Clone(e.receiptKey.Public().(ed25519.PublicKey))
+	return slices.Clone(e.vault.ReceiptKey().Public().(ed25519.PublicKey))
 }
 
 // Receipt gives the proof that everything an environment created is gone.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/engine/vault"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner"
@@ -319,7 +320,7 @@ func TestSafeModeIsNotBegunAgain(t *testing.T) {
 	b := setup(t, func(c *engine.Config) { c.SweepEvery = time.Hour }).run()
 	env := b.untilState(b.acquire().ID, fleet.Leased)
 	waitUntil(t, "the first sweep", func() bool { return b.world.Calls(fake.OpReconcile) > 0 }) // a decision waits for its end
-	key, err := engine.LabelKey(secret)
+	key, err := vault.LabelKey(secret)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,44 +1,24 @@
-package engine
+package vault
 
 import (
 	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hkdf"
 	"crypto/rand"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 
 	"github.com/bothy-env/bothy/internal/fleet"
-	"github.com/bothy-env/bothy/provisioner"
 )
 
 // secretLen is the least length of the installation's master key in bytes.
 const secretLen = 32
 
-// deriveKeys makes one key per purpose from the master key (HKDF, RFC 5869),
-// so that no two uses share one.
-func deriveKeys(secret []byte) (provisioner.Key, *sealer, error) {
-	if len(secret) < secretLen {
-		return nil, nil, fmt.Errorf("the installation's key has %d bytes, want at least %d", len(secret), secretLen)
-	}
-	labels, err := hkdf.Key(sha256.New, secret, nil, "bothy labels v1", 32)
-	if err != nil {
-		return nil, nil, fmt.Errorf("derive label key: %w", err)
-	}
-	states, err := newSealer(secret, "bothy states v1")
-	if err != nil {
-		return nil, nil, err
-	}
-	return labels, states, nil
-}
-
 // newSealer makes a sealer with a key of its own purpose.
 func newSealer(secret []byte, purpose string) (*sealer, error) {
-	key, err := hkdf.Key(sha256.New, secret, nil, purpose, 32)
+	key, err := derive(secret, purpose, 32)
 	if err != nil {
-		return nil, fmt.Errorf("derive key %q: %w", purpose, err)
+		return nil, err
 	}
 	block, err := aes.NewCipher(key)
 	if err != nil {
@@ -49,13 +29,6 @@ func newSealer(secret []byte, purpose string) (*sealer, error) {
 		return nil, fmt.Errorf("make cipher %q: %w", purpose, err)
 	}
 	return &sealer{aead: aead}, nil
-}
-
-// LabelKey gives the key that authenticates an installation's labels. It is
-// the one that an Engine made with the same secret uses.
-func LabelKey(secret []byte) (provisioner.Key, error) {
-	key, _, err := deriveKeys(secret)
-	return key, err
 }
 
 // sealer encrypts for the store what nobody else may read: driver states, secrets that wait for delivery.

@@ -1,9 +1,7 @@
-package engine
+package vault
 
 import (
 	"context"
-	"crypto/hkdf"
-	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 
@@ -55,9 +53,9 @@ func CheckKey(ctx context.Context, db *store.Store, secret []byte) error {
 
 // keyCheck is what a database keeps of its installation's key.
 func keyCheck(secret []byte) (string, error) {
-	sum, err := hkdf.Key(sha256.New, secret, nil, "bothy key check v1", 16)
+	sum, err := derive(secret, "bothy key check v1", 16)
 	if err != nil {
-		return "", fmt.Errorf("derive key check: %w", err)
+		return "", err
 	}
 	return hex.EncodeToString(sum), nil
 }
