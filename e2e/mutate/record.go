@@ -152,8 +152,8 @@ var ofRecord = []mutation{
 	{
 		name: "the health probe at a claim",
 		file: "internal/engine/personalise.go",
-		old:  "	h, err := e.host(env.Host)\n	if err != nil {\n		return err\n	}\n	// Whoever asked",
-		new:  "	h, err := e.host(env.Host)\n	if err != nil || len(files) == 0 {\n		return err\n	}\n	// Whoever asked",
+		old:  "	h, err := e.hosts.Host(env.Host)\n	if err != nil {\n		return err\n	}\n	// Whoever asked",
+		new:  "	h, err := e.hosts.Host(env.Host)\n	if err != nil || len(files) == 0 {\n		return err\n	}\n	// Whoever asked",
 		pkg:  "./internal/engine", run: "^TestPromiseHealthProbeAtClaim$",
 	},
 	{
@@ -200,10 +200,10 @@ var ofRecord = []mutation{
 	},
 	{
 		name: "trust: work goes on though no heartbeat gets through",
-		file: "internal/engine/trust.go",
-		old:  "return clock.SinceBoot() < t.until",
+		file: "internal/engine/clock/trust.go",
+		old:  "return SinceBoot() < t.until",
 		new:  "return true",
-		pkg:  "./internal/engine", run: "^TestPromiseTrustEndsBeforeTheLease$",
+		pkg:  "./internal/engine/clock", run: "^TestPromiseTrustEndsBeforeTheLease$",
 	},
 	{
 		name: "a receipt is signed while a create is on its way",

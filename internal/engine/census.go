@@ -203,7 +203,7 @@ func (e *Engine) noteForged(h *Host, now []provisioner.Found) {
 func (e *Engine) checkForged() Check {
 	e.orphans.mu.Lock()
 	defer e.orphans.mu.Unlock()
-	for _, name := range e.hosts.names {
+	for _, name := range e.hosts.Names() {
 		if all := e.orphans.forged[name]; len(all) > 0 {
 			return Check{
 				Name: "labels", Status: Warning,

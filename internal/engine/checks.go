@@ -108,11 +108,11 @@ func (f *findings) told(i int, a asked, now time.Duration) []Check {
 // allAsked is everything that the daemon needs to make environments.
 func (e *Engine) allAsked() []asked {
 	all := []asked{one("store", e.checkStore)}
-	for _, h := range e.hosts.all() {
-		all = append(all, asked{e.hosts.checkName("docker", h), 0, func(context.Context) []Check { return e.checkHost(h) }})
+	for _, h := range e.hosts.All() {
+		all = append(all, asked{e.hosts.CheckName("docker", h), 0, func(context.Context) []Check { return e.checkHost(h) }})
 	}
 	all = append(all,
-		one("leader", e.checkLeader), one("identity", e.checkTwin), one("hosts", e.checkHosts), known("clock", func(context.Context) Check { return e.clock.Check(e.store.Shared()) }),
+		one("leader", e.checkLeader), one("identity", e.hosts.CheckTwin), one("hosts", e.hosts.Check), known("clock", func(context.Context) Check { return e.clock.Check(e.store.Shared()) }),
 		one("brake", e.checkBrake), one("removing", e.checkRemoving), one("pools", e.checkPools), one("safe-mode", e.checkSafeMode),
 		known("labels", func(context.Context) Check { return e.checkForged() }), known("blueprints", e.held.check),
 		known("sandboxes", func(context.Context) Check { return e.checkSandboxes() }), known("faults", e.guard.Check))
@@ -174,7 +174,7 @@ func (e *Engine) checkLoop(ctx context.Context) {
 func (e *Engine) lookAtOne(ctx context.Context, i int, a asked) {
 	once, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	found := []Check{{Name: a.name, Status: Down, Message: cutOff, Hint: "report it with the stack from bothyd's log"}} // should it panic
+	found := []Check{{Name: a.name, Status: Down, Message: doctor.CutOff, Hint: "report it with the stack from bothyd's log"}} // should it panic
 	defer func() {
 		if ctx.Err() == nil { // a daemon that stops finds nothing
 			e.findings.end(i, found)
@@ -183,30 +183,13 @@ func (e *Engine) lookAtOne(ctx context.Context, i int, a asked) {
 	found = a.ask(once)
 }
 
-// checkHost tells what the host's prober found last of what it needs.
+// checkHost tells what a host lacks.
 func (e *Engine) checkHost(h *Host) []Check {
-	engine, driver, tried, age, known := e.hosts.ready[h.Name].found()
-	docker := hostCheck(e.hosts.checkName("docker", h), "the Docker engine answers", engine, known)
-	terraform := hostCheck(e.hosts.checkName("terraform", h), "Terraform can be run", driver, known && tried)
-	if known {
-		docker.Age, terraform.Age = age, age
-	}
-	checks := []Check{docker, terraform}
-	if driver == "" { // else its cause is the blueprints' too
+	checks, usable := e.hosts.CheckHost(h)
+	if usable { // else its cause is the blueprints' too
 		checks = append(checks, e.checkBlueprints(h))
 	}
 	return checks
-}
-
-func hostCheck(name, fine, why string, known bool) Check {
-	c := Check{Name: name, Status: OK, Message: fine}
-	switch {
-	case !known:
-		c.Status, c.Message, c.Hint = Down, "it has not been looked at yet", "the daemon looks at it within seconds of its start; ask again"
-	case why != "":
-		c.Status, c.Message, c.Hint = Down, why, "requests wait until this is mended; nothing is lost"
-	}
-	return c
 }
 
 func (e *Engine) check(ctx context.Context, name, fine string, ask func(context.Context) error) Check {

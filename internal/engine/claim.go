@@ -28,7 +28,7 @@ func (e *Engine) take(want, warm *fleet.Environment, now time.Time) (store.Write
 	warm.Lease, warm.Queue = want.Lease, fleet.Queue{Until: want.Queue.Until}
 	beginLease(warm, now)
 	warm.Work = fleet.Work{Action: fleet.Personalise, Generation: before.Work.Generation + 1}
-	if e.serves(warm.Host) {
+	if e.hosts.Serves(warm.Host) {
 		warm.Work.Worker, warm.Work.Until = e.cfg.Worker, now.Add(e.cfg.WorkLease)
 	}
 	writes := store.Writes{Events: []fleet.Event{

@@ -74,7 +74,7 @@ func (e *Engine) controlOnce(ctx context.Context, c *controller) (time.Duration,
 	if err != nil {
 		return e.cfg.Tick, err
 	}
-	if err := e.noteMissed(ctx, around.hosts, now); err != nil {
+	if err := e.hosts.NoteMissed(ctx, around.hosts, now); err != nil {
 		return e.cfg.Tick, err
 	}
 	last, err := clock.LastPlan(ctx, e.store)

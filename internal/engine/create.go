@@ -109,7 +109,7 @@ func forPool(env fleet.Environment) bool { return env.Pool != "" && env.Tenant =
 // provision does one try, up to an environment that can be handed over; env holds what is known of a failed one. Everything
 // it makes can be found by label from the moment it exists, because the row that names it was written before.
 func (e *Engine) provision(ctx context.Context, env *fleet.Environment, log *progress) error {
-	h, err := e.host(env.Host)
+	h, err := e.hosts.Host(env.Host)
 	if err != nil {
 		return err
 	}

@@ -91,7 +91,7 @@ type absence struct {
 // takeAway removes everything of an environment and gives the checks that found nothing of it any more. When it does not
 // come to its end, as what is inside keeps the engine from it, endBlocked sees to that.
 func (e *Engine) takeAway(ctx context.Context, env fleet.Environment, log *progress, withLogs bool) (gone absence, err error) {
-	h, err := e.host(env.Host)
+	h, err := e.hosts.Host(env.Host)
 	if err != nil {
 		return gone, err
 	}
@@ -140,7 +140,7 @@ const releaseTimeout = 20 * time.Second
 // releaseNetwork gives the network of what is gone back to its keeper. Should that fail, the next sweep
 // sees that nobody holds it, and removes it.
 func (e *Engine) releaseNetwork(ctx context.Context, env fleet.Environment) {
-	h, err := e.host(env.Host)
+	h, err := e.hosts.Host(env.Host)
 	if err != nil || h.Networks == nil || env.Network == "" {
 		return
 	}
@@ -181,7 +181,7 @@ func (e *Engine) driverDestroy(ctx context.Context, h *Host, env fleet.Environme
 
 // nothingComes gives an error while something of an environment may still be made by a request that is on its way.
 func (e *Engine) nothingComes(ctx context.Context, env fleet.Environment) error {
-	h, err := e.host(env.Host)
+	h, err := e.hosts.Host(env.Host)
 	if err != nil {
 		return err
 	}
@@ -219,7 +219,7 @@ func (e *Engine) sweepEnvironment(ctx context.Context, h *Host, env fleet.Enviro
 			return gone, err
 		}
 		for _, f := range left {
-			if t := e.running.trustOf(env.ID); t != nil && !t.holds() {
+			if t := e.running.trustOf(env.ID); t != nil && !t.Holds() {
 				// What is listed may be another daemon's work by now.
 				return gone, provisioner.Errorf(provisioner.Cancelled, "sweep environment", "%w", errUntrusted)
 			}
@@ -358,7 +358,7 @@ func (t *tail) kept() []fleet.LogLine {
 
 // keepLogs copies the sandbox's own output, which goes with it, into the store. Best effort: a sandbox that cannot be read must still go.
 func (e *Engine) keepLogs(ctx context.Context, env fleet.Environment) {
-	h, err := e.host(env.Host)
+	h, err := e.hosts.Host(env.Host)
 	if err != nil {
 		return // whoever can reach it does this again
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/clock"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/receipt"
 	"github.com/bothy-env/bothy/provisioner"
@@ -108,7 +109,7 @@ func (e *Engine) openDoor(ctx context.Context, h *Host, env fleet.Environment, s
 	opened, err := h.Broker.Open(ctx, provisioner.Grant{
 		Spec: *spec, Create: create,
 		Trusted: func() bool {
-			holds := trust != nil && trust.holds()
+			holds := trust != nil && trust.Holds()
 			if !holds {
 				door.mu.Lock()
 				defer door.mu.Unlock()
@@ -150,7 +151,7 @@ func (e *Engine) noteAnswer(ctx context.Context, env fleet.Environment, o fleet.
 }
 
 // trustOf gives the trust of the work under way on an environment; nil for none.
-func (r *running) trustOf(id string) *trust {
+func (r *running) trustOf(id string) *clock.Trust {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if j := r.jobs[id]; j != nil {

@@ -59,8 +59,8 @@ func TestWhatTheBlueprintIsNotAtFaultForIsTriedAgain(t *testing.T) {
 	env := fleet.Environment{ID: "e1", Work: fleet.Work{Generation: 1}}
 	try := func(does func(*Engine, provisioner.Grant)) error {
 		e := &Engine{store: db, clock: clock.New(nil, nil)}
-		e.running.jobs = map[string]*job{env.ID: {trust: newTrust(clock.SinceBoot(), time.Hour, func() {})}}
-		defer e.running.jobs[env.ID].trust.end()
+		e.running.jobs = map[string]*job{env.ID: {trust: clock.NewTrust(clock.SinceBoot(), time.Hour, func() {})}}
+		defer e.running.jobs[env.ID].trust.End()
 		broker := &ajar{}
 		h := &Host{Broker: broker, Driver: stuck{does: func() { does(e, broker.grant) }}}
 		_, err := e.make(t.Context(), h, env, provisioner.Spec{}, &progress{})
@@ -71,7 +71,7 @@ func TestWhatTheBlueprintIsNotAtFaultForIsTriedAgain(t *testing.T) {
 		t.Errorf("a failure of the blueprint is %v", err)
 	}
 	err = try(func(e *Engine, g provisioner.Grant) {
-		e.running.jobs[env.ID].trust.end()
+		e.running.jobs[env.ID].trust.End()
 		if g.Trusted() {
 			t.Error("it is trusted after its time")
 		}

@@ -58,7 +58,7 @@ func (e *Engine) knownOf(env *fleet.Environment) string {
 
 // lookForUse looks once for signs that a doubted sandbox is in use. A frozen one is not, and is left frozen.
 func (e *Engine) lookForUse(ctx context.Context, env fleet.Environment) {
-	h := e.hosts.byName[env.Host]
+	h := e.hosts.Find(env.Host)
 	if _, looked := e.signs.Load(env.ID); looked || h == nil || ctx.Err() != nil {
 		return
 	}
@@ -131,7 +131,7 @@ func (e *Engine) keep(ctx context.Context, who fleet.Identity, env fleet.Environ
 		return e.keepLease(who, row), nil
 	})
 	if err == nil && env.Paused {
-		if h := e.hosts.byName[env.Host]; h != nil {
+		if h := e.hosts.Find(env.Host); h != nil {
 			err = thaw(ctx, h, env.SandboxID)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/engine/clock"
 	"github.com/bothy-env/bothy/internal/engine/guard"
+	"github.com/bothy-env/bothy/internal/engine/hosts"
 	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/engine/vault"
 	"github.com/bothy-env/bothy/internal/fleet"
@@ -112,7 +113,7 @@ type Engine struct {
 	cfg        Config
 	store      *store.Store
 	blueprints Blueprints
-	hosts      *hosts
+	hosts      *hosts.Hosts
 	clock      *clock.Clock
 	logger     *slog.Logger
 	// bus wakes the loops, guard begins what runs beside others, and journal writes rows.
@@ -139,7 +140,6 @@ type Engine struct {
 	creates   createTimes
 	poolFile  poolFile
 	lead      leadership
-	twin      twin
 	orphans   *orphanage
 	meters    meters
 	ooms      ooms
@@ -209,12 +209,16 @@ func New(cfg Config) (*Engine, error) {
 		bus: bus.New(cfg.Chance), guard: guard.New(cfg.Logger, cfg.Tick),
 	}
 	e.journal = journal.New(cfg.Store, e.clock, cfg.Instance, keys.ReceiptKey())
-	if e.hosts, err = newHosts(e, cfg.Hosts); err != nil {
+	e.rows, e.planned = journal.NewRows(e.store), e.store.Keep()
+	if e.hosts, err = hosts.New(hosts.Config{
+		Declared: cfg.Hosts, Store: e.store, Rows: e.rows, Neighbours: hostNews{e},
+		Clock: e.clock, Bus: e.bus, Guard: e.guard, Logger: e.logger,
+		Worker: cfg.Worker, Ended: cfg.Ended, Advertise: cfg.Advertise, WorkLease: cfg.WorkLease, Twin: cfg.Twin, NewID: cfg.NewID,
+	}); err != nil {
 		return nil, fmt.Errorf("make engine: %w", err)
 	}
-	e.orphans = newOrphanage(e.hosts.names)
-	e.notices, e.starved = newNotices(e.hosts.names), newStarved(e.hosts.names)
-	e.rows, e.planned = journal.NewRows(e.store), e.store.Keep()
+	e.orphans = newOrphanage(e.hosts.Names())
+	e.notices, e.starved = newNotices(e.hosts.Names()), newStarved(e.hosts.Names())
 	e.followers = bus.NewFollowers(e.store, e.cfg.Chance)
 	e.offers.Read = e.readOffer
 	e.life, e.endLife = context.WithCancel(context.Background())
@@ -247,10 +251,10 @@ func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
 	holdCtx, stopHolding := context.WithCancel(context.WithoutCancel(ctx))
 
 	var loops, holding sync.WaitGroup
-	e.guard.KeepUp(holdCtx, &holding, "the holding of hosts", func() { e.holdHosts(holdCtx) })
+	e.guard.KeepUp(holdCtx, &holding, "the holding of hosts", func() { e.hosts.Run(holdCtx) })
 	e.guard.KeepUp(ctx, &loops, "the bid for the lead", func() { e.leadLoop(ctx) })
 	for what, run := range map[string]func(context.Context){
-		"the controller": e.control, "the probers of hosts": e.probeHosts, "the sweeps": e.sweepLoops, "the measuring of use": e.measureLoops,
+		"the controller": e.control, "the probers of hosts": e.hosts.Probe, "the sweeps": e.sweepLoops, "the measuring of use": e.measureLoops,
 		"the care of warm environments": e.stageLoop, "the notices": e.noticeLoop, "the notices of want of memory": e.oomLoop, "the wake-ups by other daemons": e.wakeLoop,
 		"the marks at the engines": e.markLoop, "the prober of the database": e.probeLoop, "the prober of the checks": e.checkLoop,
 		"the pruning of records": e.retainLoop, "the preparation of blueprints": e.prepareAhead, "the tries of what is back": e.tryAgainWhenBack,
@@ -293,8 +297,8 @@ func (e *Engine) begin(ctx context.Context) error {
 	if err := e.beginSafely(ctx); err != nil {
 		return fmt.Errorf("recover: %w", err)
 	}
-	e.firstLook(ctx)
-	if err := e.declareHosts(ctx); err != nil {
+	e.hosts.FirstLook(ctx)
+	if err := e.hosts.Declare(ctx); err != nil {
 		return fmt.Errorf("recover: %w", err)
 	}
 	if e.cfg.Began == nil {

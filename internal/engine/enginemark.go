@@ -42,8 +42,8 @@ func (e *Engine) markLoop(ctx context.Context) {
 		case <-e.bus.On(bus.Mark):
 		}
 		events, receipts := e.store.Seen()
-		for _, name := range e.looked(e.hosts.served(e.Now())) {
-			if err := e.putMark(ctx, e.hosts.byName[name], recordsEnd{events, receipts}, false); err != nil && ctx.Err() == nil {
+		for _, name := range e.looked(e.hosts.Served(e.Now())) {
+			if err := e.putMark(ctx, e.hosts.Find(name), recordsEnd{events, receipts}, false); err != nil && ctx.Err() == nil {
 				e.logger.Warn(marksNotKept, "host", name, "error", err)
 			}
 		}
@@ -125,16 +125,16 @@ func (e *Engine) reconcileMark(ctx context.Context, h *Host, seen census) error 
 
 // leaveEngineMarks looks once more at each host at the end, so that a later start sees at once what a database does not know.
 func (e *Engine) leaveEngineMarks(ctx context.Context) {
-	done, err := e.orphans.decide(ctx, e.hosts.names...)
+	done, err := e.orphans.decide(ctx, e.hosts.Names()...)
 	if err != nil {
 		e.logger.Warn(marksNotKept, "error", err)
 		return
 	}
 	defer done()
 	envs, err := e.store.Live(ctx)
-	for _, name := range e.looked(e.hosts.names) {
-		h := e.hosts.byName[name]
-		if err == nil && e.serves(name) {
+	for _, name := range e.looked(e.hosts.Names()) {
+		h := e.hosts.Find(name)
+		if err == nil && e.hosts.Serves(name) {
 			var seen census
 			if seen, err = e.look(ctx, h, journal.On(h.Name, envs)); err == nil {
 				err = e.reconcileMark(ctx, h, seen)

@@ -11,19 +11,19 @@ import (
 
 // LookAtHosts asks a running engine to look at once whether its hosts can be used.
 func (e *Engine) LookAtHosts() {
-	for _, r := range e.hosts.ready {
-		r.forget()
+	for _, name := range e.hosts.Names() {
+		e.hosts.Ready(name).Forget()
 	}
 }
 
 // SeeTwin tells an engine of a host that another holds.
-func (e *Engine) SeeTwin(h fleet.Host) { e.lookForTwin([]fleet.Host{h}) }
+func (e *Engine) SeeTwin(h fleet.Host) { e.hosts.LookForTwin([]fleet.Host{h}) }
 
 // LookForHolds asks a running engine to hold its hosts at once, Serves reports whether it holds one.
 func (e *Engine) LookForHolds() { e.bus.Nudge(bus.Hold) }
 
 // Serves reports whether the engine serves a host.
-func (e *Engine) Serves(host string) bool { return e.serves(host) }
+func (e *Engine) Serves(host string) bool { return e.hosts.Serves(host) }
 
 // LookForLead asks a running engine to bid for the lead at once, Leads reports whether it has it.
 func (e *Engine) LookForLead() { e.bus.Nudge(bus.Lead) }
@@ -34,7 +34,7 @@ func (e *Engine) Leads() bool { return e.lead.leads() }
 // SweepOnce sweeps the hosts that the engine serves, and its machine, now.
 func (e *Engine) SweepOnce(ctx context.Context) error {
 	var errs []error
-	for _, h := range e.hosts.all() {
+	for _, h := range e.hosts.All() {
 		errs = append(errs, e.sweepServed(ctx, h))
 	}
 	return errors.Join(append(errs, e.sweepLocal(ctx))...)

@@ -6,8 +6,25 @@ import (
 	"slices"
 
 	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/fleet"
 )
+
+// Host is an engine host that this daemon can reach.
+type Host = target.Host
+
+// hostNews passes on what becomes of hosts to the rooms that are not rooms of their own yet.
+type hostNews struct{ e *Engine }
+
+func (n hostNews) Lost(hosts []string) { n.e.dropStages(hosts) }
+
+func (n hostNews) Usable(ctx context.Context, h *Host) { n.e.lookFirst(ctx, h) }
+
+// Elsewhere gives where people reach the daemon that serves a host which this one cannot reach: commands, copies and the
+// sandbox's own output go there. It is empty when this daemon can reach the host, and when no address is known.
+func (e *Engine) Elsewhere(ctx context.Context, host string) string {
+	return e.hosts.Elsewhere(ctx, host)
+}
 
 // Hosts gives every host that was ever declared, with what stands on it. What was on a lost host is
 // named, not dropped.

@@ -143,7 +143,7 @@ const measuresAtOnce = 32
 func (e *Engine) measureLoops(ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
-	for _, h := range e.hosts.all() {
+	for _, h := range e.hosts.All() {
 		e.guard.KeepUp(ctx, &all, "the measuring on host "+h.Name, func() {
 			bus.Loop(ctx, nil, func() time.Duration {
 				if err := e.measureHost(ctx, h); err != nil && ctx.Err() == nil {
@@ -165,7 +165,7 @@ func (e *Engine) measureLoops(ctx context.Context) {
 
 // measureHost counts traffic and work as use. A first reading, and one that fell with a restart, tell nothing.
 func (e *Engine) measureHost(ctx context.Context, h *Host) error {
-	if !e.serves(h.Name) {
+	if !e.hosts.Serves(h.Name) {
 		return nil
 	}
 	wanted, err := e.rows.Those(ctx, func(env *fleet.Environment) bool {

@@ -174,7 +174,7 @@ func (e *Engine) bid(ctx context.Context) time.Duration {
 		// When its time is over, and not all at once.
 		return min(max(left, 0), e.cfg.WorkLease/3) + e.bus.Apart(e.cfg.WorkLease/20)
 	}
-	if e.lead.renewed(l.Generation, sent+trusted(lease)) {
+	if e.lead.renewed(l.Generation, sent+clock.Trusted(lease)) {
 		if e.store.Shared() {
 			e.logger.Info("this daemon plans now", "generation", l.Generation)
 		}

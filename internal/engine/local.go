@@ -30,7 +30,7 @@ type shelf struct {
 
 // shelves are those of every host that this daemon declares, or did.
 func (e *Engine) shelves() (all []shelf) {
-	for _, h := range e.hosts.all() {
+	for _, h := range e.hosts.All() {
 		if k, ok := h.Driver.(provisioner.Keeper); ok {
 			all = append(all, shelf{h.Name, "the driver", k, false})
 		}
@@ -124,7 +124,7 @@ func (e *Engine) mayBeUsed(ctx context.Context, live map[string]string) (func(id
 // sweepBlueprints has drivers remove what they keep on blueprints that are neither offered nor those of live environments.
 func (e *Engine) sweepBlueprints(ctx context.Context) error {
 	var tidiers []provisioner.Tidier
-	for _, h := range e.hosts.all() {
+	for _, h := range e.hosts.All() {
 		if t, ok := h.Driver.(provisioner.Tidier); ok {
 			tidiers = append(tidiers, t)
 		}

@@ -87,7 +87,7 @@ func (e *Engine) noticed(env fleet.Environment) string {
 // noticeLoop looks after the sandboxes of every host until ctx ends.
 func (e *Engine) noticeLoop(ctx context.Context) {
 	var all sync.WaitGroup
-	for _, h := range e.hosts.all() {
+	for _, h := range e.hosts.All() {
 		e.guard.KeepUp(ctx, &all, "the watch over host "+h.Name, func() { e.watchHost(ctx, h) })
 		e.guard.KeepUp(ctx, &all, "the notices of host "+h.Name, func() { e.noticeHost(ctx, h) })
 	}
@@ -142,7 +142,7 @@ func (e *Engine) noticeHost(ctx context.Context, h *Host) {
 		}
 		envs, networks, all := n.take()
 		before := served
-		if served = e.serves(h.Name); !served {
+		if served = e.hosts.Serves(h.Name); !served {
 			return noticeEvery
 		}
 		all = all || !before || !told

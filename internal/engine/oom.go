@@ -177,7 +177,7 @@ func (s *starved) wait(seldom time.Duration) time.Duration {
 // oomLoop looks for processes that were ended for want of memory until ctx ends.
 func (e *Engine) oomLoop(ctx context.Context) {
 	var all sync.WaitGroup
-	for _, h := range e.hosts.all() {
+	for _, h := range e.hosts.All() {
 		e.guard.KeepUp(ctx, &all, "the look for a want of memory", func() { e.oomHost(ctx, h) })
 	}
 	all.Wait()
@@ -186,7 +186,7 @@ func (e *Engine) oomLoop(ctx context.Context) {
 func (e *Engine) oomHost(ctx context.Context, h *Host) {
 	s := e.starved[h.Name]
 	bus.Loop(ctx, s.wake, func() time.Duration {
-		if e.serves(h.Name) {
+		if e.hosts.Serves(h.Name) {
 			if err := e.lookForOOM(ctx, h, s); err != nil && ctx.Err() == nil {
 				e.logger.Debug("looking for a want of memory failed; it is tried again", "host", h.Name, "error", err)
 			}

@@ -155,7 +155,7 @@ func (e *Engine) decideOrphans(ctx context.Context, who fleet.Identity, ids []st
 	ctx = context.WithoutCancel(ctx)
 	waiting, cancel := context.WithTimeout(ctx, decideFor)
 	defer cancel()
-	done, err := e.orphans.decide(waiting, e.hosts.names...)
+	done, err := e.orphans.decide(waiting, e.hosts.Names()...)
 	if err != nil {
 		return OrphanReport{}, err
 	}
@@ -205,8 +205,8 @@ func (e *Engine) lookAll(ctx context.Context) (lookedUp, error) {
 	if err != nil {
 		return all, err
 	}
-	for _, name := range e.hosts.served(e.Now()) {
-		h := e.hosts.byName[name]
+	for _, name := range e.hosts.Served(e.Now()) {
+		h := e.hosts.Find(name)
 		seen, err := e.look(ctx, h, journal.On(h.Name, envs))
 		if err != nil {
 			return all, fmt.Errorf("look at host %s: %w", name, err)
@@ -255,8 +255,8 @@ func (e *Engine) chosen(ctx context.Context, ids []string) (groups [][]fleet.Orp
 
 // servedHost gives a host that this daemon acts on now.
 func (e *Engine) servedHost(name string) (*Host, error) {
-	h, err := e.host(name)
-	if err == nil && !e.serves(name) {
+	h, err := e.hosts.Host(name)
+	if err == nil && !e.hosts.Serves(name) {
 		err = fleet.Errorf(fleet.CodeUnavailable, "the host %q is served by another daemon", name).
 			WithHint("ask that daemon: bothy host ls")
 	}

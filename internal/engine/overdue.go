@@ -116,7 +116,7 @@ func (e *Engine) endBlocked(ctx, driver context.Context, env fleet.Environment, 
 
 // killBlocked kills what is still there of an environment. Permanent: its runtime lacks the means.
 func (e *Engine) killBlocked(ctx context.Context, env fleet.Environment) error {
-	h, err := e.host(env.Host)
+	h, err := e.hosts.Host(env.Host)
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ const lookFor = 5 * time.Second
 
 // answersFor reports whether the engine still answers for an environment's sandbox.
 func (e *Engine) answersFor(ctx context.Context, env fleet.Environment) bool {
-	h, err := e.host(env.Host)
+	h, err := e.hosts.Host(env.Host)
 	if err != nil || env.SandboxID == "" {
 		return true // nobody asked it
 	}

@@ -25,7 +25,7 @@ func (e *Engine) personalise(ctx context.Context, env fleet.Environment, files [
 	if err := madeAsAsked(env); err != nil {
 		return err
 	}
-	h, err := e.host(env.Host)
+	h, err := e.hosts.Host(env.Host)
 	if err != nil {
 		return err
 	}

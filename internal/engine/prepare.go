@@ -127,7 +127,7 @@ func (p *preparations) failed() []preparation {
 func (e *Engine) prepareAhead(ctx context.Context) {
 	a := &ahead{e: e, slots: map[string]chan struct{}{}, running: map[preparedAt]bool{}}
 	defer a.tries.Wait()
-	for _, h := range e.hosts.all() {
+	for _, h := range e.hosts.All() {
 		a.slots[h.Name] = make(chan struct{}, preparedAtOnce)
 		for _, bp := range e.blueprints.List() {
 			a.start(ctx, h, e.driverBlueprint(bp.Ref, bp.Dir))
@@ -141,7 +141,7 @@ func (e *Engine) prepareAhead(ctx context.Context) {
 			case !awaited && !e.onOffer(p.bp.Digest):
 				e.preparations.forget(p.host.Name, p.bp.Digest)
 			case !awaited && p.givenUp():
-			case e.hosts.ready[p.host.Name].ups.Load() != p.ups || !e.Now().Before(p.next):
+			case e.hosts.Ready(p.host.Name).Ups() != p.ups || !e.Now().Before(p.next):
 				a.start(ctx, p.host, p.bp)
 			default:
 				wait = min(wait, e.cfg.Tick, max(p.next.Sub(e.Now()), 0))
@@ -183,7 +183,7 @@ func (a *ahead) start(ctx context.Context, h *Host, bp provisioner.Blueprint) {
 			a.mu.Unlock()
 			a.e.bus.Nudge(bus.Prepare)
 		}()
-		ups := a.e.hosts.ready[h.Name].ups.Load()
+		ups := a.e.hosts.Ready(h.Name).Ups()
 		fault := a.e.guard.Do("getting blueprint "+bp.Name+"@"+bp.Version+" ready", func() { a.e.tryAhead(ctx, h, bp) })
 		if fault != nil {
 			a.e.prepared(preparation{
@@ -198,7 +198,7 @@ func (a *ahead) start(ctx context.Context, h *Host, bp provisioner.Blueprint) {
 func (e *Engine) tryAhead(ctx context.Context, h *Host, bp provisioner.Blueprint) {
 	tryCtx, cancel := context.WithTimeout(ctx, e.cfg.PrepareTimeout)
 	defer cancel()
-	began, ups := e.Now(), e.hosts.ready[h.Name].ups.Load()
+	began, ups := e.Now(), e.hosts.Ready(h.Name).Ups()
 	err := e.tryPrepare(tryCtx, h, bp)
 	if err != nil && tryCtx.Err() != nil && ctx.Err() == nil {
 		e.prepared(preparation{
@@ -228,7 +228,7 @@ func (e *Engine) awaited(host, digest string) bool {
 // its time is over. urgent is for one that asks for the first time.
 func (e *Engine) prepare(ctx context.Context, h *Host, bp provisioner.Blueprint, urgent bool) error {
 	p := e.preparations.at(h.Name, bp.Digest)
-	if !provisioner.IsUnavailable(p.err) || p.ups != e.hosts.ready[h.Name].ups.Load() {
+	if !provisioner.IsUnavailable(p.err) || p.ups != e.hosts.Ready(h.Name).Ups() {
 		return e.tryPrepare(ctx, h, bp)
 	}
 	if urgent {
@@ -240,7 +240,7 @@ func (e *Engine) prepare(ctx context.Context, h *Host, bp provisioner.Blueprint,
 
 // tryPrepare gets a blueprint ready on a host and notes how that went.
 func (e *Engine) tryPrepare(ctx context.Context, h *Host, bp provisioner.Blueprint) error {
-	began, ups := e.Now(), e.hosts.ready[h.Name].ups.Load()
+	began, ups := e.Now(), e.hosts.Ready(h.Name).Ups()
 	err := h.Driver.Prepare(ctx, bp)
 	if err != nil && (ctx.Err() != nil || provisioner.Is(err, provisioner.Cancelled)) {
 		return err
@@ -257,7 +257,7 @@ func (e *Engine) prepared(now preparation) {
 	switch {
 	case now.err == nil && before.err != nil:
 		e.logger.Info("a blueprint is ready now", "blueprint", name, "host", now.host.Name, "tries", before.failed+1)
-		e.hosts.ready[now.host.Name].back()
+		e.hosts.Ready(now.host.Name).Back()
 	case now.err != nil && (before.err == nil || !sameCause(before.err.Error(), now.err.Error())):
 		e.logger.Warn("a blueprint is not ready; it is tried again", "blueprint", name, "host", now.host.Name, "error", now.err)
 		e.bus.Nudge(bus.Prepare)
@@ -266,7 +266,7 @@ func (e *Engine) prepared(now preparation) {
 
 // checkBlueprints tells of the blueprints that nothing can be made from on a host.
 func (e *Engine) checkBlueprints(h *Host) Check {
-	c := Check{Name: e.hosts.checkName("blueprints", h), Status: OK, Message: "all blueprints are ready"}
+	c := Check{Name: e.hosts.CheckName("blueprints", h), Status: OK, Message: "all blueprints are ready"}
 	for _, bp := range e.blueprints.List() {
 		if e.preparations.at(h.Name, bp.Ref.Digest).host == nil {
 			c.Message = "the blueprints are being made ready"

@@ -32,11 +32,15 @@ type job struct {
 	slow   bool
 	cancel context.CancelCauseFunc
 	done   chan struct{}
-	trust  *trust
+	trust  *clock.Trust
 }
 
 // errReleased is the cause of a create's cancellation because nobody wants the environment any more.
 var errReleased = errors.New("the environment was released")
+
+// errUntrusted is the cause of a cancellation because the database could not be told in time that the work goes on: another
+// daemon may take it over any moment.
+var errUntrusted = errors.New("the work's lease can no longer be trusted")
 
 // errFencedOff is the cause of a cancellation because another worker took over.
 var errFencedOff = errors.New("another worker took over")
@@ -134,8 +138,8 @@ func (r *running) idle() <-chan struct{} { return guard.WhenDone(&r.wg) }
 func (e *Engine) dispatch(ctx, workCtx context.Context) {
 	bus.Loop(ctx, e.bus.On(bus.Work), func() time.Duration {
 		wait := e.cfg.Tick
-		if e.hosts.lapsed(e.Now()) {
-			if err := e.holdOnce(ctx); err != nil && ctx.Err() == nil {
+		if e.hosts.Lapsed(e.Now()) {
+			if err := e.hosts.HoldOnce(ctx); err != nil && ctx.Err() == nil {
 				e.logger.Warn("holding hosts failed; it is tried again", "error", err)
 			}
 		}
@@ -158,7 +162,7 @@ func (e *Engine) dispatch(ctx, workCtx context.Context) {
 // takeOne takes a recorded action on each group of hosts that have the same slots free, and starts it. False: there is none.
 func (e *Engine) takeOne(ctx, workCtx context.Context) (found bool, err error) {
 	groups := map[string][]string{}
-	for _, host := range e.looked(e.hosts.served(e.Now())) {
+	for _, host := range e.looked(e.hosts.Served(e.Now())) {
 		full := e.running.full(host, 2*e.cfg.Concurrency) // of what is made, the plan allows half
 		groups[full] = append(groups[full], host)
 	}
@@ -181,11 +185,11 @@ func (e *Engine) takeOne(ctx, workCtx context.Context) (found bool, err error) {
 func (e *Engine) start(workCtx context.Context, env fleet.Environment, taken time.Duration) {
 	ctx, cancel := context.WithCancelCause(workCtx)
 	j := &job{action: env.Work.Action, host: env.Host, cancel: cancel, done: make(chan struct{})}
-	j.trust = newTrust(taken, e.cfg.WorkLease, func() { cancel(errUntrusted) })
+	j.trust = clock.NewTrust(taken, e.cfg.WorkLease, func() { cancel(errUntrusted) })
 	before := e.running.add(env.ID, j)
 	e.guard.Aside(&e.running.works, "work on an environment", func() {
 		defer func() {
-			j.trust.end()
+			j.trust.End()
 			cancel(nil)
 			e.running.remove(env.ID, j)
 			e.bus.Nudge(bus.Plan, bus.Work)
@@ -211,7 +215,7 @@ func (e *Engine) start(workCtx context.Context, env fleet.Environment, taken tim
 			})
 			defer slow.Stop()
 		}
-		e.tries.begin(env, e.hosts.ready[env.Host].ups.Load())
+		e.tries.begin(env, e.hosts.Ready(env.Host).Ups())
 		defer e.tries.end(env.ID)
 		e.work(ctx, env)
 	})
@@ -258,7 +262,7 @@ func (e *Engine) heartbeat(ctx context.Context, j *job, env fleet.Environment, d
 			e.logger.Warn("heartbeat failed", "environment", env.Name, "error", err)
 			continue
 		}
-		j.trust.renew(sent)
+		j.trust.Renew(sent)
 		if env.Work.Action == fleet.Create {
 			if row, err := e.store.Get(ctx, env.ID); err == nil && row.Work.Action != fleet.Create {
 				j.cancel(errReleased)
@@ -301,7 +305,7 @@ func (e *Engine) yield(ctx context.Context, env fleet.Environment, cause error) 
 	wait := bus.Backoff(env.Work.Attempts)
 	if unavailable {
 		wait = e.tries.putOff(env)
-		e.hosts.ready[env.Host].forget() // whether the host is away is found out, and noted, at once
+		e.hosts.Ready(env.Host).Forget() // whether the host is away is found out, and noted, at once
 		e.bus.Nudge(bus.Hold)
 	}
 	wait = e.bus.Apart(wait)

@@ -129,7 +129,7 @@ func (e *Engine) usable(ctx context.Context, who fleet.Identity, nameOrID string
 		return env, nil, fleet.Errorf(fleet.CodePolicy, "blueprint %s does not let commands run as user %q", env.Blueprint, *user).
 			WithHint("allowed: %s", strings.Join(env.Users, ", "))
 	}
-	h, err := e.hostFor(ctx, env)
+	h, err := e.hosts.For(ctx, env)
 	return env, h, err
 }
 

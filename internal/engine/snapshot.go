@@ -52,7 +52,7 @@ func (e *Engine) around(ctx context.Context, now time.Time) (a surroundings, err
 	if e.cfg.Weights != nil {
 		a.weights = e.cfg.Weights()
 	}
-	a.busy = e.hosts.busy()
+	a.busy = e.hosts.Busy()
 	a.basis.rest = a.text(now)
 	return a, nil
 }

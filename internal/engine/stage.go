@@ -111,11 +111,11 @@ func (e *Engine) stageLoop(ctx context.Context) {
 	var looks sync.WaitGroup
 	defer looks.Wait()
 	busy := map[string]*atomic.Bool{}
-	for _, name := range e.hosts.names {
+	for _, name := range e.hosts.Names() {
 		busy[name] = &atomic.Bool{}
 	}
 	bus.Loop(ctx, e.bus.On(bus.Warm), func() time.Duration {
-		for _, host := range e.hosts.served(e.Now()) {
+		for _, host := range e.hosts.Served(e.Now()) {
 			if !busy[host].CompareAndSwap(false, true) {
 				continue
 			}
@@ -196,7 +196,7 @@ func (e *Engine) dropOthers(ctx context.Context, host string, warm map[string]bo
 
 // lookAt checks one warm environment. Only a second bad look in a row counts, and none while its host is away.
 func (e *Engine) lookAt(ctx context.Context, env fleet.Environment, freeze bool) error {
-	h, err := e.host(env.Host)
+	h, err := e.hosts.Host(env.Host)
 	if err != nil {
 		return err
 	}

@@ -191,7 +191,7 @@ const goneAtEnd = "its lease is over, and its sandbox is gone already"
 
 // removeUnrecorded removes the sandboxes of environments on a host, as the engine lists them with their labels.
 func (e *Engine) removeUnrecorded(ctx context.Context, host string, over []fleet.Environment) error {
-	h, err := e.host(host)
+	h, err := e.hosts.Host(host)
 	if err != nil {
 		return err
 	}

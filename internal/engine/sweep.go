@@ -37,11 +37,11 @@ func (e *Engine) sweepLoops(ctx context.Context) {
 			})
 		})
 	}
-	for _, h := range e.hosts.all() {
+	for _, h := range e.hosts.All() {
 		served := false
 		again("host "+h.Name, func(ctx context.Context) error { return e.sweepServed(ctx, h) }, func() time.Duration {
 			before := served
-			if served = e.serves(h.Name); served && before {
+			if served = e.hosts.Serves(h.Name); served && before {
 				return e.cfg.SweepEvery
 			}
 			return e.cfg.SweepEvery / sooner
@@ -52,7 +52,7 @@ func (e *Engine) sweepLoops(ctx context.Context) {
 
 // sweepServed sweeps a host if this daemon serves it.
 func (e *Engine) sweepServed(ctx context.Context, h *Host) error {
-	if !e.serves(h.Name) {
+	if !e.hosts.Serves(h.Name) {
 		return nil
 	}
 	// Before anything is removed: a database that is behind does not know what is somebody's.
@@ -96,7 +96,7 @@ func (e *Engine) sweepHost(ctx context.Context, h *Host) error {
 		func() error { return e.reconcileNetworks(ctx, h, envs, seen) },
 		func() error { return e.reconcileMark(ctx, h, seen) },
 	} {
-		if !e.serves(h.Name) {
+		if !e.hosts.Serves(h.Name) {
 			// What was read is from before another daemon began to work there: what it has made since is not in it.
 			return errors.Join(append(errs, provisioner.Errorf(provisioner.Cancelled, "sweep host", "another daemon may serve it by now"))...)
 		}

@@ -146,15 +146,13 @@ func (e *Engine) tryAgainWhenBack(ctx context.Context) {
 	bus.Loop(ctx, e.bus.On(bus.Back), func() time.Duration {
 		waiting := e.tries.waiting()
 		for _, t := range waiting {
-			if !e.serves(t.env.Host) {
+			if !e.hosts.Serves(t.env.Host) {
 				e.tries.forget(t) // another daemon makes it
 				continue
 			}
-			host := e.hosts.ready[t.env.Host]
-			if host.down.Load() {
-				bus.Nudge(host.wake) // so that its return is noticed at once
-			}
-			ups := host.ups.Load()
+			host := e.hosts.Ready(t.env.Host)
+			host.LookIfDown() // so that its return is noticed at once
+			ups := host.Ups()
 			if ups == t.ups {
 				continue
 			}
@@ -178,7 +176,7 @@ func (e *Engine) tryAgainAtStart(ctx context.Context) error {
 	now := e.Now()
 	for _, env := range live {
 		w := env.Work
-		if w.Worker != "" || w.LastError == "" || w.Attempts > 0 || !now.Before(w.NotBefore) || !e.serves(env.Host) {
+		if w.Worker != "" || w.LastError == "" || w.Attempts > 0 || !now.Before(w.NotBefore) || !e.hosts.Serves(env.Host) {
 			continue
 		}
 		if err := e.bringForward(ctx, try{env: env}, 0); err != nil {

@@ -30,7 +30,7 @@ type usageLook struct {
 // Usage tells what an environment uses now. What is not known is negative: all of one that is not in use, or whose host another daemon
 // serves or does not answer in time. It takes about a second at most, and never fails.
 func (e *Engine) Usage(ctx context.Context, env fleet.Environment) provisioner.Usage {
-	h := e.hosts.byName[env.Host]
+	h := e.hosts.Find(env.Host)
 	if h == nil || !ready(env) || env.SandboxID == "" {
 		return provisioner.Unknown()
 	}

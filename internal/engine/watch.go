@@ -93,7 +93,7 @@ func (e *Engine) Logs(ctx context.Context, who fleet.Identity, nameOrID string, 
 }
 
 func (e *Engine) sandboxLog(ctx context.Context, env fleet.Environment, since time.Time, follow bool, write func(fleet.LogLine) error) error {
-	h, err := e.hostFor(ctx, env)
+	h, err := e.hosts.For(ctx, env)
 	if err != nil {
 		return err
 	}

@@ -164,7 +164,7 @@ func (e *Engine) blameHost(ctx context.Context, env fleet.Environment, why *Why)
 	case stuck != "":
 		why.Cause, why.Next = "it stands on "+stuck, "nothing is lost; it goes on when the host is back. The platform team sees it with: bothy host ls"
 	case address != "" && env.State == fleet.Leased:
-		why.Next = fmt.Sprintf("use it at the daemon that serves its host%s: bothy --host %s shell %s", e.aboutAddress(address), address, env.Name)
+		why.Next = fmt.Sprintf("use it at the daemon that serves its host%s: bothy --host %s shell %s", e.hosts.AboutAddress(address), address, env.Name)
 	}
 	return nil
 }
@@ -190,7 +190,7 @@ func (e *Engine) stuckOnHost(ctx context.Context, env fleet.Environment) (stuck,
 		return fmt.Sprintf("host %s, which no running daemon serves now", env.Host), "", nil
 	case hosts[i].Down != "":
 		return fmt.Sprintf("host %s, which cannot be used now: %s", env.Host, hosts[i].Down), "", nil
-	case e.hosts.byName[env.Host] == nil:
+	case e.hosts.Find(env.Host) == nil:
 		return "", hosts[i].Address, nil
 	}
 	return "", "", nil

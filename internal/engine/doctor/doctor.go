@@ -21,3 +21,6 @@ const (
 	Warning = "warning"
 	Down    = "failed"
 )
+
+// CutOff is what is found where the look itself panicked.
+const CutOff = "it could not be looked at: a fault inside bothy, see its log"

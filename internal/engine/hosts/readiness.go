@@ -1,14 +1,18 @@
-package engine
+package hosts
 
 import (
 	"cmp"
 	"context"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/engine/clock"
+	"github.com/bothy-env/bothy/internal/engine/doctor"
+	"github.com/bothy-env/bothy/internal/engine/guard"
+	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/provisioner"
 )
 
@@ -26,10 +30,12 @@ const (
 // hangs is why a host is down whose engine does not answer in time.
 const hangs = "the host does not answer within 3s: its engine hangs, or the way to it is cut off"
 
-// readiness is whether environments can be made on a host, as its prober finds it. Whoever wants to know never waits for an engine.
-type readiness struct {
-	e    *Engine
-	host *Host
+// Readiness is whether environments can be made on a host, as its prober finds it. Whoever wants to know never waits for an engine.
+type Readiness struct {
+	guard  *guard.Guard
+	bus    *bus.Bus
+	logger *slog.Logger
+	host   *target.Host
 	// wake asks the prober to look at once.
 	wake chan struct{}
 
@@ -51,37 +57,47 @@ type readiness struct {
 }
 
 // state is why nothing can be made there, "" when it can; false: that is not known yet.
-func (r *readiness) state() (why string, known bool) {
+func (r *Readiness) state() (why string, known bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.why, r.known
 }
 
 // found is what the prober found last of the engine and of Terraform, and its age. False: it has not found anything yet.
-func (r *readiness) found() (engine, driver string, tried bool, age time.Duration, known bool) {
+func (r *Readiness) found() (engine, driver string, tried bool, age time.Duration, known bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.engine, r.driver, r.tried, clock.SinceBoot() - r.noted, r.known
 }
 
-// forget makes the prober ask afresh at once.
-func (r *readiness) forget() {
+// Ups counts how often the host, or a blueprint on it, became ready again.
+func (r *Readiness) Ups() int64 { return r.ups.Load() }
+
+// LookIfDown makes the prober of a host that could not be used ask at once.
+func (r *Readiness) LookIfDown() {
+	if r.down.Load() {
+		bus.Nudge(r.wake)
+	}
+}
+
+// Forget makes the prober ask afresh at once.
+func (r *Readiness) Forget() {
 	r.mu.Lock()
 	r.asked = 0
 	r.mu.Unlock()
 	bus.Nudge(r.wake)
 }
 
-// probeHosts asks every host on its own until ctx ends: one that hangs delays no other.
-func (e *Engine) probeHosts(ctx context.Context) {
+// Probe asks every host on its own until ctx ends: one that hangs delays no other.
+func (hs *Hosts) Probe(ctx context.Context) {
 	var probers sync.WaitGroup
 	defer probers.Wait()
-	for name, r := range e.hosts.ready {
-		e.guard.KeepUp(ctx, &probers, "the prober of host "+name, func() {
+	for name, r := range hs.ready {
+		hs.cfg.Guard.KeepUp(ctx, &probers, "the prober of host "+name, func() {
 			bus.Loop(ctx, r.wake, func() time.Duration {
 				r.probe(ctx)
 				if r.down.Load() {
-					return r.e.bus.Apart(downEvery)
+					return r.bus.Apart(downEvery)
 				}
 				return probeEvery
 			})
@@ -89,18 +105,18 @@ func (e *Engine) probeHosts(ctx context.Context) {
 	}
 }
 
-// firstLook asks every host once, so that nothing is placed on one that is known not to work.
-func (e *Engine) firstLook(ctx context.Context) {
+// FirstLook asks every host once, so that nothing is placed on one that is known not to work.
+func (hs *Hosts) FirstLook(ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
-	for name, r := range e.hosts.ready {
-		e.guard.Aside(&all, "the first probe of host "+name, func() { r.probe(ctx) })
+	for name, r := range hs.ready {
+		hs.cfg.Guard.Aside(&all, "the first probe of host "+name, func() { r.probe(ctx) })
 	}
 }
 
 // probe asks the host, for as long as it may take. An answer that comes later is noted when it comes; until then nothing
 // more is asked.
-func (r *readiness) probe(ctx context.Context) {
+func (r *Readiness) probe(ctx context.Context) {
 	r.mu.Lock()
 	if r.asking {
 		r.mu.Unlock()
@@ -110,7 +126,7 @@ func (r *readiness) probe(ctx context.Context) {
 	withDriver := r.asked == 0 || r.driver != "" || clock.SinceBoot()-r.asked >= driverEvery
 	r.mu.Unlock()
 	answered := make(chan struct{})
-	r.e.guard.Background("a probe of host "+r.host.Name, func() {
+	r.guard.Background("a probe of host "+r.host.Name, func() {
 		defer close(answered)
 		r.ask(ctx, withDriver)
 	})
@@ -124,10 +140,10 @@ func (r *readiness) probe(ctx context.Context) {
 }
 
 // ask asks engine and driver, and notes what they answer. Whoever stops the daemon has not asked.
-func (r *readiness) ask(ctx context.Context, withDriver bool) {
+func (r *Readiness) ask(ctx context.Context, withDriver bool) {
 	once, cancel := context.WithTimeout(ctx, lateTime)
 	defer cancel()
-	engine, driver := cutOff, cutOff // should it panic
+	engine, driver := doctor.CutOff, doctor.CutOff // should it panic
 	defer func() {
 		if once.Err() != nil {
 			engine, withDriver = hangs, false
@@ -152,9 +168,6 @@ func (r *readiness) ask(ctx context.Context, withDriver bool) {
 	}
 }
 
-// cutOff is what is found where the look itself panicked.
-const cutOff = "it could not be looked at: a fault inside bothy, see its log"
-
 // sentenceOf is an error's sentence, "" for none.
 func sentenceOf(err error) string {
 	if err == nil {
@@ -165,7 +178,7 @@ func sentenceOf(err error) string {
 
 // note keeps what was found, and tells those who wait for it. One that was found to hang is not noted over an answer that came
 // at the same moment.
-func (r *readiness) note(why string, answered bool) {
+func (r *Readiness) note(why string, answered bool) {
 	r.mu.Lock()
 	if !answered && (!r.asking || r.why != "") { // it is down, for a reason that says more
 
@@ -181,19 +194,41 @@ func (r *readiness) note(why string, answered bool) {
 	r.down.Store(why != "")
 	switch {
 	case before == "" && why != "":
-		r.e.logger.Warn("environments cannot be made now; requests wait", "host", r.host.Name, "cause", why)
+		r.logger.Warn("environments cannot be made now; requests wait", "host", r.host.Name, "cause", why)
 	case before != "" && why == "":
-		r.e.logger.Info("environments can be made again", "host", r.host.Name)
-		r.back()
+		r.logger.Info("environments can be made again", "host", r.host.Name)
+		r.Back()
 	}
 	if !known || before != why {
-		r.e.bus.Nudge(bus.Hold) // which writes it down
+		r.bus.Nudge(bus.Hold) // which writes it down
 	}
 }
 
-// back notes that environments may be made again: what waited for it is tried at once.
-func (r *readiness) back() {
+// Back notes that environments may be made again: what waited for it is tried at once.
+func (r *Readiness) Back() {
 	r.ups.Add(1)
-	r.e.bus.Nudge(bus.Prepare, bus.Back)
-	r.e.bus.Nudge(bus.Hold) // which writes it down
+	r.bus.Nudge(bus.Prepare, bus.Back)
+	r.bus.Nudge(bus.Hold) // which writes it down
+}
+
+// CheckHost tells what the host's prober found last of what it needs. usable says that Terraform can be run there, as far as is known.
+func (hs *Hosts) CheckHost(h *target.Host) (checks []doctor.Check, usable bool) {
+	engine, driver, tried, age, known := hs.ready[h.Name].found()
+	docker := hostCheck(hs.CheckName("docker", h), "the Docker engine answers", engine, known)
+	terraform := hostCheck(hs.CheckName("terraform", h), "Terraform can be run", driver, known && tried)
+	if known {
+		docker.Age, terraform.Age = age, age
+	}
+	return []doctor.Check{docker, terraform}, driver == ""
+}
+
+func hostCheck(name, fine, why string, known bool) doctor.Check {
+	c := doctor.Check{Name: name, Status: doctor.OK, Message: fine}
+	switch {
+	case !known:
+		c.Status, c.Message, c.Hint = doctor.Down, "it has not been looked at yet", "the daemon looks at it within seconds of its start; ask again"
+	case why != "":
+		c.Status, c.Message, c.Hint = doctor.Down, why, "requests wait until this is mended; nothing is lost"
+	}
+	return c
 }

@@ -1,4 +1,4 @@
-package engine
+package hosts
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/doctor"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 )
@@ -77,49 +78,49 @@ func LivingTwin(ctx context.Context, db *store.Store, worker string, ended []str
 	return "", nil
 }
 
-// lookForTwin looks among hosts that others hold for another process of this daemon's id.
-func (e *Engine) lookForTwin(others []fleet.Host) {
+// LookForTwin looks among hosts that others hold for another process of this daemon's id.
+func (hs *Hosts) LookForTwin(others []fleet.Host) {
 	for _, h := range others {
-		if fleet.DaemonOf(h.Worker) != fleet.DaemonOf(e.cfg.Worker) || !e.twin.see(h.Worker, h.Until) {
+		if fleet.DaemonOf(h.Worker) != fleet.DaemonOf(hs.cfg.Worker) || !hs.twin.see(h.Worker, h.Until) {
 			continue
 		}
-		e.logger.Error("another process runs under this daemon's id: its state directory was copied", "worker", h.Worker, "host", h.Name)
-		e.bus.Nudge(bus.Check)
-		if e.cfg.NewID == nil {
+		hs.logger.Error("another process runs under this daemon's id: its state directory was copied", "worker", h.Worker, "host", h.Name)
+		hs.bus.Nudge(bus.Check)
+		if hs.cfg.NewID == nil {
 			continue
 		}
-		if err := e.cfg.NewID(); err != nil {
-			e.logger.Error("taking another id for the next start failed", "error", err)
+		if err := hs.cfg.NewID(); err != nil {
+			hs.logger.Error("taking another id for the next start failed", "error", err)
 		}
 	}
 }
 
-// checkTwin tells of another process that has this daemon's id, for as long as it lives.
-func (e *Engine) checkTwin(ctx context.Context) Check {
+// CheckTwin tells of another process that has this daemon's id, for as long as it lives.
+func (hs *Hosts) CheckTwin(ctx context.Context) doctor.Check {
 	const hint = "a state directory belongs to one daemon: for another one copy the file key only; see which run: bothy host ls"
-	if worker := e.twin.living(); worker != "" {
-		return Check{
-			Name: "identity", Status: Warning,
+	if worker := hs.twin.living(); worker != "" {
+		return doctor.Check{
+			Name: "identity", Status: doctor.Warning,
 			Message: fmt.Sprintf("another process (%s) runs under this daemon's id: its state directory was copied. From its next start on this daemon has another id", worker),
 			Hint:    hint,
 		}
 	}
-	if e.cfg.Twin != "" && e.holdsSomething(ctx, e.cfg.Twin) {
-		return Check{
-			Name: "identity", Status: Warning,
-			Message: fmt.Sprintf("the id of this daemon's state directory is in use by another process (%s), so it has taken a new one", e.cfg.Twin),
+	if hs.cfg.Twin != "" && hs.holdsSomething(ctx, hs.cfg.Twin) {
+		return doctor.Check{
+			Name: "identity", Status: doctor.Warning,
+			Message: fmt.Sprintf("the id of this daemon's state directory is in use by another process (%s), so it has taken a new one", hs.cfg.Twin),
 			Hint:    hint,
 		}
 	}
-	return Check{Name: "identity", Status: OK, Message: "no other process runs under this daemon's id"}
+	return doctor.Check{Name: "identity", Status: doctor.OK, Message: "no other process runs under this daemon's id"}
 }
 
 // holdsSomething reports whether a worker leads, or serves a host, now.
-func (e *Engine) holdsSomething(ctx context.Context, worker string) bool {
-	now := e.Now()
-	if l, at, err := e.store.Leader(ctx, now); err == nil && l.Leads(at) && l.Worker == worker {
+func (hs *Hosts) holdsSomething(ctx context.Context, worker string) bool {
+	now := hs.clock.Now()
+	if l, at, err := hs.store.Leader(ctx, now); err == nil && l.Leads(at) && l.Worker == worker {
 		return true
 	}
-	hosts, err := e.store.Hosts(ctx)
+	hosts, err := hs.store.Hosts(ctx)
 	return err == nil && slices.ContainsFunc(hosts, func(h fleet.Host) bool { return h.Worker == worker && h.Served(now) })
 }
