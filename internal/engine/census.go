@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/provisioner"
 )
@@ -122,7 +123,7 @@ func (e *Engine) compare(ctx context.Context, h *Host, envs map[string]fleet.Env
 			made[env.ID] = f.Labels[provisioner.LabelGeneration]
 		}
 	}
-	slices.SortFunc(all, byRemovalOrder)
+	slices.SortFunc(all, target.ByRemovalOrder)
 	for _, f := range all {
 		id := f.Labels[provisioner.LabelEnvironment]
 		if !e.labels.Verify(f.Labels) {
@@ -148,7 +149,7 @@ func (e *Engine) compare(ctx context.Context, h *Host, envs map[string]fleet.Env
 			return s, forged, err
 		case !known:
 			s.unknown = append(s.unknown, f)
-		case env.Doubted && f.Kind == kindContainer:
+		case env.Doubted && f.Kind == target.Container:
 			s.doubted[id] = f
 		case env.State == fleet.Destroyed:
 			s.outlived = append(s.outlived, f)

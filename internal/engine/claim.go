@@ -150,7 +150,7 @@ func (e *Engine) strip(row *fleet.Environment, cause error, now time.Time) (stor
 		err := e.journal.Book(&before, row, now, &writes)
 		return writes, err
 	}
-	beginDestroy(row, "it was bad when it was to be handed over: "+provisioner.Sentence(cause))
+	journal.BeginDestroy(row, "it was bad when it was to be handed over: "+provisioner.Sentence(cause))
 	row.Work.Worker, row.Work.Until = "", time.Time{}
 	err := e.journal.Book(&before, row, now, &writes)
 	return writes, err

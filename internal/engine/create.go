@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/journal"
+	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/engine/vault"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
@@ -93,18 +95,15 @@ func (e *Engine) retryOrFail(ctx context.Context, env fleet.Environment, cause e
 		if failed = row.Work.Action == fleet.Create; !failed {
 			return store.Writes{}, nil
 		}
-		e.fail(row, &fleet.Failure{
+		journal.Fail(row, &fleet.Failure{
 			Code: fleet.CodeProvision, Sentence: provisioner.Sentence(cause), At: now, Hint: hint,
 		})
 		return e.journal.Recorded(row, "environment.failed", row.Failure.Sentence), nil
 	})
-	if failed && forPool(env) {
-		e.noteMade(ctx, env.Pool, provisioner.Sentence(cause))
+	if failed && env.ForPool() {
+		e.journal.NoteMade(ctx, env.Pool, provisioner.Sentence(cause))
 	}
 }
-
-// forPool reports whether an environment is made for a pool and not for a request.
-func forPool(env fleet.Environment) bool { return env.Pool != "" && env.Tenant == "" }
 
 // provision does one try, up to an environment that can be handed over; env holds what is known of a failed one. Everything
 // it makes can be found by label from the moment it exists, because the row that names it was written before.
@@ -171,12 +170,12 @@ func (e *Engine) cleanEarlier(ctx context.Context, env fleet.Environment, log *p
 
 // complete puts into a sandbox what its holder gave, or gets a pool's member ready for its claim. Either proves that it works.
 func (e *Engine) complete(ctx context.Context, h *Host, env *fleet.Environment) error {
-	status, err := healthy(ctx, h, env.SandboxID)
+	status, err := target.Healthy(ctx, h, env.SandboxID)
 	if err != nil {
 		return err
 	}
 	env.StartedAt = kept(status.StartedAt)
-	if forPool(*env) {
+	if env.ForPool() {
 		env.Paused, err = e.makeReady(ctx, h, *env)
 		return err
 	}
@@ -283,26 +282,6 @@ func (e *Engine) settled(ctx context.Context, h *Host, spec provisioner.Spec) {
 	}
 }
 
-// healthy looks once more before an environment is handed over: a sandbox that ended at once is none.
-func healthy(ctx context.Context, h *Host, sandbox string) (provisioner.Status, error) {
-	status, err := h.Runtime.Inspect(ctx, sandbox)
-	if err != nil {
-		return status, fmt.Errorf("inspect sandbox: %w", err)
-	}
-	if !status.Running {
-		return status, ended(status)
-	}
-	return status, nil
-}
-
-func ended(status provisioner.Status) error {
-	sentence := fmt.Sprintf("the sandbox ended by itself with exit code %d", status.ExitCode)
-	if status.Error != "" {
-		sentence += ": " + status.Error
-	}
-	return provisioner.Errorf(provisioner.Permanent, "look at sandbox", "%s", sentence)
-}
-
 // handOver ends a create: a request's environment is leased from now on, since a slow create costs its user no time; a pool's is warm.
 func (e *Engine) handOver(ctx context.Context, env fleet.Environment) {
 	now := e.Now()
@@ -317,15 +296,15 @@ func (e *Engine) handOver(ctx context.Context, env fleet.Environment) {
 		}
 		row.Reason, row.ReadyAt = "", now
 		row.Work = fleet.Work{Generation: row.Work.Generation}
-		if forPool(*row) {
+		if row.ForPool() {
 			row.State, row.Paused = fleet.Warm, env.Paused
 			return e.journal.Recorded(row, "environment.warm", "ready for whoever asks, after "+took(row, now)), nil
 		}
 		return e.recordLeased(row, now), nil
 	})
 	e.noteGiven()
-	if made && forPool(env) {
-		e.noteMade(ctx, env.Pool, "")
+	if made && env.ForPool() {
+		e.journal.NoteMade(ctx, env.Pool, "")
 	}
 }
 

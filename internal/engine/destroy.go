@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/engine/journal"
+	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
 	"github.com/bothy-env/bothy/internal/receipt"
@@ -249,17 +249,17 @@ func (e *Engine) inventoryOf(ctx context.Context, h *Host, env fleet.Environment
 		return nil, err
 	}
 	mine = append(mine, more...)
-	slices.SortFunc(mine, byRemovalOrder)
+	slices.SortFunc(mine, target.ByRemovalOrder)
 	if env.SandboxID == "" || slices.ContainsFunc(mine, func(f provisioner.Found) bool { return f.ID == env.SandboxID }) {
 		return mine, nil
 	}
-	there, err := exists(ctx, h, env.SandboxID)
+	there, err := target.Exists(ctx, h, env.SandboxID)
 	if err != nil {
 		return nil, err
 	}
 	if there {
 		owner := provisioner.Owner{Instance: e.cfg.Instance, Environment: env.ID}
-		mine = slices.Insert(mine, 0, e.byRecord(env, kindContainer, env.SandboxID, owner.ResourceName()))
+		mine = slices.Insert(mine, 0, e.byRecord(env, target.Container, env.SandboxID, owner.ResourceName()))
 	}
 	return mine, nil
 }
@@ -270,26 +270,6 @@ func (e *Engine) byRecord(env fleet.Environment, kind, id, name string) provisio
 		Kind: kind, ID: id, Name: name,
 		Labels: map[string]string{provisioner.LabelInstance: e.cfg.Instance, provisioner.LabelEnvironment: env.ID},
 	}
-}
-
-// exists looks for a sandbox by its id.
-func exists(ctx context.Context, h *Host, sandbox string) (bool, error) {
-	_, err := h.Runtime.Inspect(ctx, sandbox)
-	if provisioner.Is(err, provisioner.NotFound) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("look for sandbox: %w", err)
-	}
-	return true, nil
-}
-
-const kindContainer = "container"
-
-var removalOrder = []string{kindContainer, "network", "volume"}
-
-func byRemovalOrder(a, b provisioner.Found) int {
-	return cmp.Or(cmp.Compare(slices.Index(removalOrder, a.Kind), slices.Index(removalOrder, b.Kind)), cmp.Compare(a.ID, b.ID))
 }
 
 // recordDestroyed ends an environment: its last entry and its receipt are written together with the state.

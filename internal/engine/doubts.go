@@ -202,8 +202,8 @@ func (e *Engine) recordMade(ctx context.Context, env fleet.Environment, f standi
 func (e *Engine) keepUnmade(ctx context.Context, who fleet.Identity, env fleet.Environment) error {
 	_, err := e.journal.Change(ctx, env.ID, store.Expect{}, func(row *fleet.Environment) (store.Writes, error) {
 		row.Doubted = false
-		if forPool(*row) {
-			beginDestroy(row, "nothing of it was found after the database was lost or restored")
+		if row.ForPool() {
+			journal.BeginDestroy(row, "nothing of it was found after the database was lost or restored")
 		}
 		return store.Writes{Events: []fleet.Event{e.journal.Event(row, who.User, eventDoubtKept, "nothing of it was found; %s let it go on", who.User)}}, nil
 	})
@@ -217,7 +217,7 @@ func (e *Engine) letGo(ctx context.Context, who fleet.Identity, env fleet.Enviro
 			return store.Writes{}, nil
 		}
 		row.Doubted = false
-		beginDestroy(row, "purged by "+who.User+" after the database was lost or restored")
+		journal.BeginDestroy(row, "purged by "+who.User+" after the database was lost or restored")
 		return store.Writes{Events: []fleet.Event{e.journal.Event(row, who.User, "environment.purged", "%s decided to remove it", who.User)}}, nil
 	})
 	if err == nil {

@@ -208,7 +208,7 @@ func New(cfg Config) (*Engine, error) {
 		logger: cfg.Logger, labels: keys.Labels(), vault: keys,
 		bus: bus.New(cfg.Chance), guard: guard.New(cfg.Logger, cfg.Tick),
 	}
-	e.journal = journal.New(cfg.Store, e.clock, cfg.Instance, keys.ReceiptKey())
+	e.journal = journal.New(cfg.Store, e.clock, cfg.Instance, keys.ReceiptKey(), cfg.Logger)
 	e.rows, e.planned = journal.NewRows(e.store), e.store.Keep()
 	if e.hosts, err = hosts.New(hosts.Config{
 		Declared: cfg.Hosts, Store: e.store, Rows: e.rows, Neighbours: hostNews{e},

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/engine/journal"
+	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
 	"github.com/bothy-env/bothy/internal/receipt"
@@ -64,9 +65,9 @@ func endedBefore(env fleet.Environment, found []provisioner.Found) bool {
 	}
 	for _, f := range found {
 		switch {
-		case f.Kind == kindContainer && f.State != provisioner.StateEnded:
+		case f.Kind == target.Container && f.State != provisioner.StateEnded:
 			return false
-		case f.Kind != kindContainer && (f.CreatedAt.IsZero() || f.CreatedAt.After(env.BilledUntil)):
+		case f.Kind != target.Container && (f.CreatedAt.IsZero() || f.CreatedAt.After(env.BilledUntil)):
 			return false
 		}
 	}

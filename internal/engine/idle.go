@@ -9,6 +9,7 @@ import (
 
 	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/engine/guard"
+	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner"
@@ -209,7 +210,7 @@ func (e *Engine) readAll(ctx context.Context, h *Host, all []fleet.Environment) 
 
 // readMeters reads what a host's runtime can tell.
 func (e *Engine) readMeters(ctx context.Context, h *Host, env fleet.Environment) (r metered, err error) {
-	ctx, cancel := context.WithTimeout(ctx, lookFor)
+	ctx, cancel := context.WithTimeout(ctx, target.LookFor)
 	defer cancel()
 	r.at = e.Now()
 	if meter, ok := h.Runtime.(provisioner.Meter); ok {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
 	"github.com/bothy-env/bothy/internal/quota"
@@ -108,11 +109,11 @@ func (e *Engine) Release(ctx context.Context, who fleet.Identity, nameOrID strin
 			return store.Writes{}, nil
 		case fleet.Pending:
 			// Nothing was begun for it, so there is nothing to take away.
-			writes := e.recordUnbegun(env, "environment.released", "released before it was started", now)
+			writes := e.journal.Unbegun(env, "environment.released", "released before it was started", now)
 			writes.Events[0].Actor = who.User
 			return writes, nil
 		}
-		beginDestroy(env, reason)
+		journal.BeginDestroy(env, reason)
 		return store.Writes{Events: []fleet.Event{e.journal.Event(env, who.User, "environment.released", "%s gave it back", who.User)}}, nil
 	})
 	if err != nil {
@@ -121,14 +122,6 @@ func (e *Engine) Release(ctx context.Context, who fleet.Identity, nameOrID strin
 	e.running.cancelCreate(env.ID)
 	e.bus.Nudge(bus.Work, bus.Plan)
 	return env, nil
-}
-
-// beginDestroy records that an environment is to be destroyed. A worker that is
-// creating it keeps the row until it has stopped, so that no two Terraforms run on one environment.
-func beginDestroy(env *fleet.Environment, reason string) {
-	env.State, env.Reason = fleet.Destroying, reason
-	env.Work.Action = fleet.Destroy
-	env.Work.Attempts, env.Work.NotBefore, env.Work.Deadline, env.Work.LastError = 0, time.Time{}, time.Time{}, ""
 }
 
 // notLeased says that an environment cannot be used: not yet, when it is on its way to its holder.

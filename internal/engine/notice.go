@@ -10,6 +10,7 @@ import (
 
 	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/engine/guard"
+	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/provisioner"
 )
@@ -225,7 +226,7 @@ type sight struct {
 
 // see looks at a sandbox.
 func see(ctx context.Context, h *Host, env fleet.Environment) (s sight, err error) {
-	ctx, cancel := context.WithTimeout(ctx, lookFor)
+	ctx, cancel := context.WithTimeout(ctx, target.LookFor)
 	defer cancel()
 	if s.Status, err = h.Runtime.Inspect(ctx, env.SandboxID); err != nil {
 		return s, err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/engine/journal"
+	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner"
@@ -225,7 +226,7 @@ func (e *Engine) lookForOOM(ctx context.Context, h *Host, s *starved) error {
 
 // readOOM reads one sandbox's count and records what is new. told says that its runtime has told of it and counts nothing.
 func (e *Engine) readOOM(ctx context.Context, h *Host, env fleet.Environment, told bool) (fresh bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, lookFor)
+	ctx, cancel := context.WithTimeout(ctx, target.LookFor)
 	defer cancel()
 	gauge, ok := h.Runtime.(provisioner.Gauge)
 	kills := int64(-1)

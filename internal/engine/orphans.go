@@ -9,6 +9,7 @@ import (
 
 	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/engine/journal"
+	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/provisioner"
 )
@@ -72,7 +73,7 @@ func (e *Engine) removeOrphan(ctx context.Context, h *Host, o fleet.Orphan, acto
 
 func inRemovalOrder(all []fleet.Orphan) []fleet.Orphan {
 	return slices.SortedStableFunc(slices.Values(all), func(a, b fleet.Orphan) int {
-		return byRemovalOrder(provisioner.Found{Kind: a.Kind, ID: a.ID}, provisioner.Found{Kind: b.Kind, ID: b.ID})
+		return target.ByRemovalOrder(provisioner.Found{Kind: a.Kind, ID: a.ID}, provisioner.Found{Kind: b.Kind, ID: b.ID})
 	})
 }
 

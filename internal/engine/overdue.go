@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/provisioner"
 )
@@ -127,7 +128,7 @@ func (e *Engine) killBlocked(ctx context.Context, env fleet.Environment) error {
 	if err := killer.CanKill(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookFor)
+	ctx, cancel := context.WithTimeout(ctx, target.LookFor)
 	defer cancel()
 	all, err := h.Runtime.Inventory(ctx, e.cfg.Instance)
 	if err != nil {
@@ -135,7 +136,7 @@ func (e *Engine) killBlocked(ctx context.Context, env fleet.Environment) error {
 	}
 	var errs []error
 	for _, f := range all {
-		if f.Kind != kindContainer || f.Labels[provisioner.LabelEnvironment] != env.ID || !e.labels.Verify(f.Labels) {
+		if f.Kind != target.Container || f.Labels[provisioner.LabelEnvironment] != env.ID || !e.labels.Verify(f.Labels) {
 			continue
 		}
 		killed, err := killer.Kill(ctx, f)
@@ -149,16 +150,13 @@ func (e *Engine) killBlocked(ctx context.Context, env fleet.Environment) error {
 	return errors.Join(errs...)
 }
 
-// lookFor bounds each look at what a destroy waits for.
-const lookFor = 5 * time.Second
-
 // answersFor reports whether the engine still answers for an environment's sandbox.
 func (e *Engine) answersFor(ctx context.Context, env fleet.Environment) bool {
 	h, err := e.hosts.Host(env.Host)
 	if err != nil || env.SandboxID == "" {
 		return true // nobody asked it
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookFor)
+	ctx, cancel := context.WithTimeout(ctx, target.LookFor)
 	defer cancel()
 	_, err = h.Runtime.Inspect(ctx, env.SandboxID)
 	return err == nil || provisioner.Is(err, provisioner.NotFound)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/provisioner"
 )
@@ -87,7 +88,7 @@ func deliverStaged(ctx context.Context, way provisioner.Stage, claim string, fil
 // deliver proves that a sandbox works and puts files into its secrets folder, with nothing prepared. A claim, if there is one, is
 // left on the sandbox; ErrUsed: it was used before.
 func (e *Engine) deliver(ctx context.Context, h *Host, env fleet.Environment, claim string, files []provisioner.File) error {
-	if _, err := healthy(ctx, h, env.SandboxID); err != nil {
+	if _, err := target.Healthy(ctx, h, env.SandboxID); err != nil {
 		return err
 	}
 	user := env.Users[0]

@@ -171,7 +171,7 @@ func (e *Engine) ApplyPools(ctx context.Context, pools []fleet.Pool) error {
 		}
 	}
 	for _, old := range gone {
-		if err := e.store.RemovePool(ctx, old.Name, e.poolEvent(old.Name, actorFile, "pool.removed", "the file does not name it any more")); err != nil {
+		if err := e.store.RemovePool(ctx, old.Name, e.journal.PoolEvent(old.Name, actorFile, "pool.removed", "the file does not name it any more")); err != nil {
 			errs = append(errs, err)
 		}
 	}

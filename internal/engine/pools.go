@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/engine/bus"
-	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/plan"
 )
@@ -192,7 +191,7 @@ func (e *Engine) writePool(ctx context.Context, pool fleet.Pool, actor string, n
 	pool.UpdatedAt, pool.UpdatedBy = e.Now(), actor
 	said := fmt.Sprintf("%d of %s %s, between %d and %d, %d more while it is renewed",
 		pool.Target, pool.Blueprint, pool.Size, pool.Min, pool.Max, pool.Surge)
-	return e.store.SetPool(ctx, pool, e.poolEvent(pool.Name, actor, "pool.set", "%s", strings.Join(append([]string{said}, notes...), "; ")))
+	return e.store.SetPool(ctx, pool, e.journal.PoolEvent(pool.Name, actor, "pool.set", "%s", strings.Join(append([]string{said}, notes...), "; ")))
 }
 
 // RemovePool forgets a pool. Its warm members are destroyed, those that were claimed live on.
@@ -207,7 +206,7 @@ func (e *Engine) RemovePool(ctx context.Context, who fleet.Identity, name string
 		return keptByFile(name)
 	}
 	said := strings.Join(append([]string{who.User + " removed it"}, orphaned(pool)...), "; ")
-	if err := e.store.RemovePool(ctx, name, e.poolEvent(name, who.User, "pool.removed", "%s", said)); err != nil {
+	if err := e.store.RemovePool(ctx, name, e.journal.PoolEvent(name, who.User, "pool.removed", "%s", said)); err != nil {
 		return err
 	}
 	e.bus.Nudge(bus.Plan)
@@ -223,30 +222,11 @@ func (e *Engine) ResumePool(ctx context.Context, who fleet.Identity, name string
 			return nil, nil
 		}
 		p.Held, p.HeldAt, p.Failures = "", time.Time{}, 0
-		return []fleet.Event{e.poolEvent(name, who.User, "pool.resumed", "%s let it work again", who.User)}, nil
+		return []fleet.Event{e.journal.PoolEvent(name, who.User, "pool.resumed", "%s let it work again", who.User)}, nil
 	})
 	if err != nil {
 		return PoolStatus{}, err
 	}
 	e.bus.Nudge(bus.Plan)
 	return e.statusOf(ctx, who, pool)
-}
-
-func (e *Engine) poolEvent(pool, actor, kind, format string, args ...any) fleet.Event {
-	return fleet.Event{At: e.Now(), Pool: pool, Actor: actor, Kind: kind, Message: fmt.Sprintf(format, args...)}
-}
-
-// noteMade counts a pool's creates that failed in a row; failure is empty for one that succeeded.
-func (e *Engine) noteMade(ctx context.Context, pool, failure string) {
-	_, err := e.store.ChangePool(context.WithoutCancel(ctx), pool, 0, func(p *fleet.Pool) ([]fleet.Event, error) {
-		if failure == "" {
-			p.Failures = 0
-			return nil, nil
-		}
-		p.Failures++
-		return []fleet.Event{e.poolEvent(pool, journal.Self, "pool.failed", "a member could not be made, %d in a row: %s", p.Failures, failure)}, nil
-	})
-	if err != nil && fleet.CodeOf(err) != fleet.CodeNotFound {
-		e.logger.Warn("counting a pool's failures failed", "pool", pool, "error", err)
-	}
 }

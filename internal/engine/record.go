@@ -47,7 +47,7 @@ func (e *Engine) record(ctx context.Context, a plan.Action, around surroundings,
 		case plan.Destroy:
 			return e.recordDestroy(env, a, now), nil
 		case plan.GiveUp:
-			e.fail(env, &fleet.Failure{Code: fleet.CodeProvision, Sentence: giveUpSentence(env, a.Reason), At: now})
+			journal.Fail(env, &fleet.Failure{Code: fleet.CodeProvision, Sentence: giveUpSentence(env, a.Reason), At: now})
 			return e.journal.Recorded(env, "environment.failed", env.Failure.Sentence), nil
 		case plan.Refuse:
 			return e.recordRefuse(env, a, now), nil
@@ -57,8 +57,8 @@ func (e *Engine) record(ctx context.Context, a plan.Action, around surroundings,
 		}
 		return store.Writes{}, fmt.Errorf("record action: %q is not known", a.Kind)
 	})
-	if err == nil && a.Kind == plan.GiveUp && forPool(env) {
-		e.noteMade(ctx, env.Pool, env.Failure.Sentence)
+	if err == nil && a.Kind == plan.GiveUp && env.ForPool() {
+		e.journal.NoteMade(ctx, env.Pool, env.Failure.Sentence)
 	}
 	return err
 }
@@ -76,13 +76,13 @@ func (e *Engine) recordStart(env *fleet.Environment, a plan.Action, now time.Tim
 
 func (e *Engine) recordDestroy(env *fleet.Environment, a plan.Action, now time.Time) store.Writes {
 	if env.State == fleet.Pending {
-		return e.recordUnbegun(env, "environment.destroyed", "it is not needed any more: "+a.Reason, now)
+		return e.journal.Unbegun(env, "environment.destroyed", "it is not needed any more: "+a.Reason, now)
 	}
 	kind := "environment.destroying"
 	if env.State == fleet.Leased {
 		kind = "lease.expired"
 	}
-	beginDestroy(env, a.Reason)
+	journal.BeginDestroy(env, a.Reason)
 	return e.journal.Recorded(env, kind, "taking it away: "+a.Reason)
 }
 
@@ -95,14 +95,7 @@ func (e *Engine) recordRefuse(env *fleet.Environment, a plan.Action, now time.Ti
 		Code: fleet.CodeQuota, Sentence: sentence, At: now,
 		Hint: "try again later, or wait longer: bothy up --queue-timeout",
 	}
-	return e.recordUnbegun(env, "environment.refused", sentence, now)
-}
-
-// recordUnbegun ends an environment for which nothing was ever begun, so that there is nothing to take away.
-func (e *Engine) recordUnbegun(env *fleet.Environment, kind, reason string, now time.Time) store.Writes {
-	env.State, env.Reason, env.DestroyedAt = fleet.Destroyed, reason, now
-	env.Queue.Rank = 0
-	return e.journal.Recorded(env, kind, reason)
+	return e.journal.Unbegun(env, "environment.refused", sentence, now)
 }
 
 func giveUpSentence(env *fleet.Environment, reason string) string {
@@ -110,12 +103,6 @@ func giveUpSentence(env *fleet.Environment, reason string) string {
 		return reason + ": " + env.Work.LastError
 	}
 	return reason
-}
-
-// fail moves an environment to Failed; the next plan destroys what it left.
-func (e *Engine) fail(env *fleet.Environment, f *fleet.Failure) {
-	env.State, env.Reason, env.Failure = fleet.Failed, f.Sentence, f
-	env.Work.Action, env.Work.Worker, env.Work.Until = fleet.None, "", time.Time{}
 }
 
 // refill writes new members of a pool, to be made when there is room.
@@ -142,7 +129,7 @@ func (e *Engine) refill(ctx context.Context, a plan.Action, around surroundings,
 func (e *Engine) holdPool(ctx context.Context, a plan.Action, now time.Time) error {
 	_, err := e.store.ChangePool(ctx, a.Pool, a.Revision, func(p *fleet.Pool) ([]fleet.Event, error) {
 		p.Held, p.HeldAt = a.Reason, now
-		return []fleet.Event{e.poolEvent(a.Pool, journal.Self, "pool.held", "nothing is made for it any more: %s", a.Reason)}, nil
+		return []fleet.Event{e.journal.PoolEvent(a.Pool, journal.Self, "pool.held", "nothing is made for it any more: %s", a.Reason)}, nil
 	})
 	if err == nil {
 		e.logger.Warn("a pool is held", "pool", a.Pool, "reason", a.Reason, "next", "bothy pool resume "+a.Pool)

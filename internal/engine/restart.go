@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/journal"
+	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
 	"github.com/bothy-env/bothy/internal/store"
@@ -62,7 +64,7 @@ func (e *Engine) replaceWarm(ctx context.Context, env fleet.Environment, s sight
 		what, kind = "what held its network ended", "environment.ended"
 	}
 	done, err := e.still(ctx, env, func(row *fleet.Environment) store.Writes {
-		beginDestroy(row, "it was not well while it was kept ready: "+what)
+		journal.BeginDestroy(row, "it was not well while it was kept ready: "+what)
 		billEnded(row, s.Status, e.Now())
 		return e.journal.Recorded(row, kind, what+"; pool "+row.Pool+" replaces it")
 	})
@@ -138,7 +140,7 @@ func (e *Engine) recordRestart(ctx context.Context, env fleet.Environment, at ti
 func (e *Engine) failEnded(ctx context.Context, env fleet.Environment, s sight, cause string) error {
 	now := e.Now()
 	done, err := e.still(ctx, env, func(row *fleet.Environment) store.Writes {
-		e.fail(row, &fleet.Failure{
+		journal.Fail(row, &fleet.Failure{
 			Code: fleet.CodeProvision, Sentence: "its sandbox is of no use any more: " + cause, At: now,
 			Hint: "ask for another one: bothy up; what it wrote last: bothy logs " + row.Name,
 		})
@@ -154,7 +156,7 @@ func (e *Engine) failEnded(ctx context.Context, env fleet.Environment, s sight, 
 
 // thawLeased thaws what somebody froze.
 func (e *Engine) thawLeased(ctx context.Context, h *Host, env fleet.Environment) error {
-	ctx, cancel := context.WithTimeout(ctx, lookFor)
+	ctx, cancel := context.WithTimeout(ctx, target.LookFor)
 	defer cancel()
 	if err := thaw(ctx, h, env.SandboxID); err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/engine/guard"
 	"github.com/bothy-env/bothy/internal/engine/journal"
+	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner"
@@ -235,7 +236,7 @@ func (e *Engine) keepReady(ctx context.Context, h *Host, row fleet.Environment, 
 		return fmt.Errorf("inspect sandbox: %w", err)
 	}
 	if status.Ended() {
-		return ended(status)
+		return target.Ended(status)
 	}
 	frozen := status.Paused
 	if _, stages := h.Runtime.(provisioner.Stager); stages && st.way == nil || frozen && !freeze {
@@ -330,7 +331,7 @@ func (e *Engine) disbelieve(ctx context.Context, id string, unused func(*fleet.E
 func (e *Engine) discard(ctx context.Context, row fleet.Environment, cause error) error {
 	sentence := provisioner.Sentence(cause)
 	_, err := e.journal.Change(ctx, row.ID, store.Expect{Revision: row.Revision}, func(env *fleet.Environment) (store.Writes, error) {
-		beginDestroy(env, "it was not well while it was kept ready: "+sentence)
+		journal.BeginDestroy(env, "it was not well while it was kept ready: "+sentence)
 		return store.Writes{Events: []fleet.Event{
 			e.journal.Event(env, journal.Self, "environment.unhealthy", "it is taken away: %s", sentence),
 		}}, nil

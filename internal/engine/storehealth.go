@@ -12,6 +12,7 @@ import (
 	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/engine/clock"
 	"github.com/bothy-env/bothy/internal/engine/guard"
+	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner"
@@ -204,7 +205,7 @@ func (e *Engine) removeUnrecorded(ctx context.Context, host string, over []fleet
 	var errs []error
 	for _, env := range over {
 		for _, f := range all {
-			if f.Kind != kindContainer || f.Labels[provisioner.LabelEnvironment] != env.ID || !e.labels.Verify(f.Labels) {
+			if f.Kind != target.Container || f.Labels[provisioner.LabelEnvironment] != env.ID || !e.labels.Verify(f.Labels) {
 				continue
 			}
 			if err := h.Runtime.Remove(ctx, f); err != nil {

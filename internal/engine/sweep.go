@@ -9,6 +9,7 @@ import (
 
 	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/engine/journal"
+	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
 	"github.com/bothy-env/bothy/internal/store"
@@ -165,7 +166,7 @@ func (e *Engine) findLost(ctx context.Context, h *Host, envs map[string]fleet.En
 		if listed[env.SandboxID] {
 			continue
 		}
-		there, err := exists(ctx, h, env.SandboxID)
+		there, err := target.Exists(ctx, h, env.SandboxID)
 		if err == nil && !there {
 			err = e.recordLost(ctx, env)
 		}
@@ -195,17 +196,17 @@ func (e *Engine) recordLost(ctx context.Context, env fleet.Environment) error {
 		switch {
 		case row.State == fleet.Leased && byUs:
 			reason := endedSentence(ended)
-			beginDestroy(row, reason)
+			journal.BeginDestroy(row, reason)
 			return e.journal.Recorded(row, eventExpired, "taking it away: "+reason), nil
 		case row.State == fleet.Leased && row.Lease.Expired(now):
 			// An earlier process of this daemon may have ended it by what it knew; that is not written down anywhere.
-			beginDestroy(row, goneAtEnd)
+			journal.BeginDestroy(row, goneAtEnd)
 			return e.journal.Recorded(row, eventExpired, "taking it away: "+goneAtEnd), nil
 		}
 		if blamed = true; row.State == fleet.Warm {
-			beginDestroy(row, lostSentence)
+			journal.BeginDestroy(row, lostSentence)
 		} else {
-			e.fail(row, &fleet.Failure{
+			journal.Fail(row, &fleet.Failure{
 				Code: fleet.CodeProvision, Sentence: lostSentence, At: now,
 				Hint: "ask for another one: bothy up; find out who removed it on host " + row.Host,
 			})

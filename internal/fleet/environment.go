@@ -90,6 +90,9 @@ type Environment struct {
 	Doubted bool
 }
 
+// ForPool reports whether it is made for a pool and not for a request.
+func (e *Environment) ForPool() bool { return e.Pool != "" && e.Tenant == "" }
+
 // Awaited reports whether it is on its way to whoever asked for it: it waits, is being made, or is being handed over.
 func (e *Environment) Awaited() bool {
 	switch e.State {

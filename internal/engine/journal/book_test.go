@@ -30,7 +30,7 @@ type walker struct {
 func newWalker(t testing.TB, rate int64) *walker {
 	t.Helper()
 	return &walker{
-		j: New(nil, nil, "inst", ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))), now: bookBase,
+		j: New(nil, nil, "inst", ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), nil), now: bookBase,
 		env: fleet.Environment{
 			ID: "env-a", Name: "a", State: fleet.Pending, CreatedAt: bookBase, Pool: "builders",
 			Size: fleet.Size{Name: "small", RateMicros: rate, Currency: "USD"},

@@ -7,6 +7,7 @@ import (
 	"crypto/ed25519"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 
 	"github.com/bothy-env/bothy/internal/engine/clock"
 	"github.com/bothy-env/bothy/internal/fleet"
@@ -22,11 +23,12 @@ type Journal struct {
 	clock    *clock.Clock
 	instance string
 	key      ed25519.PrivateKey
+	logger   *slog.Logger
 }
 
 // New makes a journal. key signs receipts.
-func New(db *store.Store, c *clock.Clock, instance string, key ed25519.PrivateKey) *Journal {
-	return &Journal{store: db, clock: c, instance: instance, key: key}
+func New(db *store.Store, c *clock.Clock, instance string, key ed25519.PrivateKey, logger *slog.Logger) *Journal {
+	return &Journal{store: db, clock: c, instance: instance, key: key, logger: logger}
 }
 
 // Change writes a row and books the time that its change of state ends.
