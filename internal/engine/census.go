@@ -183,7 +183,7 @@ func (e *Engine) rowOf(ctx context.Context, s *census, envs map[string]fleet.Env
 // than its sandbox (made is the generation of that; "" when it was not listed). While somebody
 // works on the environment nothing is.
 func stale(env fleet.Environment, h *Host, f provisioner.Found, made string) bool {
-	if !ready(env) {
+	if !env.Ready() {
 		return false
 	}
 	return env.Host != h.Name || made != "" && f.Labels[provisioner.LabelGeneration] != made

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/clock"
 	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/engine/vault"
@@ -174,7 +175,7 @@ func (e *Engine) complete(ctx context.Context, h *Host, env *fleet.Environment) 
 	if err != nil {
 		return err
 	}
-	env.StartedAt = kept(status.StartedAt)
+	env.StartedAt = clock.Kept(status.StartedAt)
 	if env.ForPool() {
 		env.Paused, err = e.makeReady(ctx, h, *env)
 		return err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/engine/journal"
+	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
 	"github.com/bothy-env/bothy/internal/store"
@@ -132,7 +133,7 @@ func (e *Engine) keep(ctx context.Context, who fleet.Identity, env fleet.Environ
 	})
 	if err == nil && env.Paused {
 		if h := e.hosts.Find(env.Host); h != nil {
-			err = thaw(ctx, h, env.SandboxID)
+			err = target.Thaw(ctx, h, env.SandboxID)
 		}
 	}
 	return err

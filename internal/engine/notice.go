@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/clock"
 	"github.com/bothy-env/bothy/internal/engine/guard"
 	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/fleet"
@@ -203,7 +204,7 @@ func (e *Engine) noticeListed(ctx context.Context, h *Host, envs map[string]flee
 // noticeAll looks at the sandboxes of environments that are ready and can be believed. What fails is looked at again.
 func (e *Engine) noticeAll(ctx context.Context, h *Host, envs []fleet.Environment) error {
 	envs = slices.DeleteFunc(envs, func(env fleet.Environment) bool {
-		return !ready(env) || env.SandboxID == "" || env.Host != h.Name || env.Doubted || env.Lease.Expired(e.Now())
+		return !env.Ready() || env.SandboxID == "" || env.Host != h.Name || env.Doubted || env.Lease.Expired(e.Now())
 	})
 	return guard.SideBySide(e.guard, "the look at a sandbox", envs, noticesAtOnce, func(env fleet.Environment) error {
 		whole := false
@@ -246,7 +247,7 @@ func (e *Engine) notice(ctx context.Context, h *Host, env fleet.Environment) err
 	if err != nil {
 		return fmt.Errorf("look at sandbox of %s: %w", env.Name, err)
 	}
-	again := !env.StartedAt.IsZero() && kept(s.StartedAt).After(env.StartedAt)
+	again := !env.StartedAt.IsZero() && clock.Kept(s.StartedAt).After(env.StartedAt)
 	switch {
 	case env.State == fleet.Warm && (s.Ended() || again || s.offNetwork):
 		return e.replaceWarm(ctx, env, s)
@@ -258,7 +259,7 @@ func (e *Engine) notice(ctx context.Context, h *Host, env fleet.Environment) err
 		return e.startAgain(ctx, h, env, s, "holder.restarted", "what held its network ended")
 	case s.Paused && env.State == fleet.Leased:
 		return e.thawLeased(ctx, h, env)
-	case !kept(s.StartedAt).Equal(env.StartedAt):
+	case !clock.Kept(s.StartedAt).Equal(env.StartedAt):
 		return e.recordStarted(ctx, env, s.StartedAt)
 	}
 	return nil

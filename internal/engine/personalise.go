@@ -38,7 +38,7 @@ func (e *Engine) personalise(ctx context.Context, env fleet.Environment, files [
 	defer st.mu.Unlock()
 	defer e.stages.forget(env.ID, st)
 	if env.Paused {
-		if err := thaw(ctx, h, env.SandboxID); err != nil {
+		if err := target.Thaw(ctx, h, env.SandboxID); err != nil {
 			return err
 		}
 	}
@@ -66,17 +66,6 @@ func madeAsAsked(env fleet.Environment) error {
 		err = provisioner.Errorf(provisioner.Permanent, "check environment", "it was not made from what was asked for")
 	}
 	return err
-}
-
-func thaw(ctx context.Context, h *Host, sandbox string) error {
-	pauser, ok := h.Runtime.(provisioner.Pauser)
-	if !ok {
-		return provisioner.Errorf(provisioner.Permanent, "unpause sandbox", "host %s cannot unpause", h.Name)
-	}
-	if err := pauser.Unpause(ctx, sandbox); err != nil {
-		return fmt.Errorf("unpause sandbox: %w", err)
-	}
-	return nil
 }
 
 func deliverStaged(ctx context.Context, way provisioner.Stage, claim string, files []provisioner.File) error {

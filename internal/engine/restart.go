@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/clock"
 	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/fleet"
@@ -26,9 +27,6 @@ const (
 	shortestRun = 10 * time.Second
 )
 
-// kept is a time as exact as the store keeps it.
-func kept(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
-
 // endOf says how a sandbox ended.
 func endOf(s provisioner.Status) string {
 	switch {
@@ -43,7 +41,7 @@ func endOf(s provisioner.Status) string {
 // still has fn change an environment that is ready and has the sandbox that was looked at; another one is left as it is.
 func (e *Engine) still(ctx context.Context, env fleet.Environment, fn func(*fleet.Environment) store.Writes) (done bool, err error) {
 	_, err = e.journal.Change(ctx, env.ID, store.Expect{}, func(row *fleet.Environment) (store.Writes, error) {
-		if done = ready(*row) && row.SandboxID == env.SandboxID && row.State == env.State; !done {
+		if done = row.Ready() && row.SandboxID == env.SandboxID && row.State == env.State; !done {
 			return store.Writes{}, nil
 		}
 		return fn(row), nil
@@ -80,7 +78,7 @@ func billEnded(row *fleet.Environment, s provisioner.Status, now time.Time) {
 	if !s.Ended() || s.EndedAt.IsZero() {
 		return
 	}
-	at := kept(s.EndedAt)
+	at := clock.Kept(s.EndedAt)
 	if at.After(now) { // another machine's clock
 		at = now
 	}
@@ -100,7 +98,7 @@ func (e *Engine) startAgain(ctx context.Context, h *Host, env fleet.Environment,
 	}
 	// Read again: what is to go is not started.
 	row, err := e.store.Get(ctx, env.ID)
-	if err != nil || !ready(row) || row.SandboxID != env.SandboxID {
+	if err != nil || !row.Ready() || row.SandboxID != env.SandboxID {
 		return err
 	}
 	rctx, cancel := context.WithTimeout(ctx, restartFor)
@@ -126,7 +124,7 @@ func (e *Engine) recordRestart(ctx context.Context, env fleet.Environment, at ti
 		if len(row.SecretNames) > 0 {
 			lost = fmt.Sprintf("the commands that ran in it ended and its secrets are gone (%s); its files are kept", strings.Join(row.SecretNames, ", "))
 		}
-		row.StartedAt, row.SecretNames = kept(at), nil
+		row.StartedAt, row.SecretNames = clock.Kept(at), nil
 		row.Reason = fmt.Sprintf("its sandbox was restarted at %s: %s. %s", row.StartedAt.Format(time.RFC3339), cause, lost)
 		return e.journal.Recorded(row, kind, fmt.Sprintf("%s; %s", cause, lost))
 	})
@@ -158,7 +156,7 @@ func (e *Engine) failEnded(ctx context.Context, env fleet.Environment, s sight, 
 func (e *Engine) thawLeased(ctx context.Context, h *Host, env fleet.Environment) error {
 	ctx, cancel := context.WithTimeout(ctx, target.LookFor)
 	defer cancel()
-	if err := thaw(ctx, h, env.SandboxID); err != nil {
+	if err := target.Thaw(ctx, h, env.SandboxID); err != nil {
 		return err
 	}
 	_, err := e.still(ctx, env, func(row *fleet.Environment) store.Writes {
@@ -170,7 +168,7 @@ func (e *Engine) thawLeased(ctx context.Context, h *Host, env fleet.Environment)
 // recordStarted keeps a start that is not known yet, of a row of an older version or from before its lease.
 func (e *Engine) recordStarted(ctx context.Context, env fleet.Environment, at time.Time) error {
 	_, err := e.still(ctx, env, func(row *fleet.Environment) store.Writes {
-		row.StartedAt = kept(at)
+		row.StartedAt = clock.Kept(at)
 		return store.Writes{}
 	})
 	return err

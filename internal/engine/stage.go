@@ -241,7 +241,7 @@ func (e *Engine) keepReady(ctx context.Context, h *Host, row fleet.Environment, 
 	frozen := status.Paused
 	if _, stages := h.Runtime.(provisioner.Stager); stages && st.way == nil || frozen && !freeze {
 		if frozen {
-			if err := thaw(ctx, h, row.SandboxID); err != nil {
+			if err := target.Thaw(ctx, h, row.SandboxID); err != nil {
 				return err
 			}
 			frozen = false
@@ -292,7 +292,7 @@ func (e *Engine) thawClaimed(ctx context.Context, h *Host, id, sandbox string) e
 		return nil // it is on its way out
 	}
 	// A database that does not say whose it is leaves it running: that costs little, a frozen lease would be useless.
-	return errors.Join(err, thaw(ctx, h, sandbox))
+	return errors.Join(err, target.Thaw(ctx, h, sandbox))
 }
 
 // openStage opens the way in, if the runtime has such and it is not open yet.

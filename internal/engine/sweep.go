@@ -146,7 +146,7 @@ func (e *Engine) reconcileNetworks(ctx context.Context, h *Host, envs map[string
 func (e *Engine) findLost(ctx context.Context, h *Host, envs map[string]fleet.Environment, seen census) error {
 	var missing []fleet.Environment
 	for _, env := range envs {
-		if ready(env) && env.SandboxID != "" && !seen.ids[env.SandboxID] {
+		if env.Ready() && env.SandboxID != "" && !seen.ids[env.SandboxID] {
 			missing = append(missing, env)
 		}
 	}
@@ -175,11 +175,6 @@ func (e *Engine) findLost(ctx context.Context, h *Host, envs map[string]fleet.En
 	return errors.Join(errs...)
 }
 
-// ready reports whether an environment is made and nobody works on it.
-func ready(env fleet.Environment) bool {
-	return (env.State == fleet.Warm || env.State == fleet.Leased) && env.Work.Action == fleet.None
-}
-
 // lostSentence is why an environment ends whose sandbox is gone.
 const lostSentence = "its sandbox was removed by somebody else"
 
@@ -189,7 +184,7 @@ func (e *Engine) recordLost(ctx context.Context, env fleet.Environment) error {
 	ended, byUs := e.storeHealth.endedAt(env.ID)
 	blamed := false
 	_, err := e.journal.Change(ctx, env.ID, store.Expect{}, func(row *fleet.Environment) (store.Writes, error) {
-		if !ready(*row) || row.SandboxID != env.SandboxID {
+		if !row.Ready() || row.SandboxID != env.SandboxID {
 			return store.Writes{}, nil
 		}
 		ledger.Gone(row, e.lastSight(*row, now))

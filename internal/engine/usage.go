@@ -31,7 +31,7 @@ type usageLook struct {
 // serves or does not answer in time. It takes about a second at most, and never fails.
 func (e *Engine) Usage(ctx context.Context, env fleet.Environment) provisioner.Usage {
 	h := e.hosts.Find(env.Host)
-	if h == nil || !ready(env) || env.SandboxID == "" {
+	if h == nil || !env.Ready() || env.SandboxID == "" {
 		return provisioner.Unknown()
 	}
 	surveyor, ok := h.Runtime.(provisioner.Surveyor)

@@ -90,6 +90,11 @@ type Environment struct {
 	Doubted bool
 }
 
+// Ready reports whether it is made and nobody works on it.
+func (e *Environment) Ready() bool {
+	return (e.State == Warm || e.State == Leased) && e.Work.Action == None
+}
+
 // ForPool reports whether it is made for a pool and not for a request.
 func (e *Environment) ForPool() bool { return e.Pool != "" && e.Tenant == "" }
 
