@@ -115,7 +115,7 @@ func (e *Engine) allAsked() []asked {
 		one("leader", e.checkLeader), one("identity", e.hosts.CheckTwin), one("hosts", e.hosts.Check), known("clock", func(context.Context) Check { return e.clock.Check(e.store.Shared()) }),
 		one("brake", e.checkBrake), one("removing", e.checkRemoving), one("pools", e.checkPools), one("safe-mode", e.checkSafeMode),
 		known("labels", func(context.Context) Check { return e.checkForged() }), known("blueprints", e.held.check),
-		known("sandboxes", func(context.Context) Check { return e.checkSandboxes() }), known("faults", e.guard.Check))
+		known("sandboxes", e.liveness.Check), known("faults", e.guard.Check))
 	for _, extra := range e.cfg.ExtraChecks {
 		all = append(all, one("machine", extra))
 	}

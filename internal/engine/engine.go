@@ -19,6 +19,7 @@ import (
 	"github.com/bothy-env/bothy/internal/engine/guard"
 	"github.com/bothy-env/bothy/internal/engine/hosts"
 	"github.com/bothy-env/bothy/internal/engine/journal"
+	"github.com/bothy-env/bothy/internal/engine/observe"
 	"github.com/bothy-env/bothy/internal/engine/vault"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
@@ -141,23 +142,19 @@ type Engine struct {
 	poolFile  poolFile
 	lead      leadership
 	orphans   *orphanage
-	meters    meters
-	ooms      ooms
-	usages    usages
-	sourced   sourced
-	brief     briefly
-	marks     keptMarks
+	// meter, usages, memory and liveness look at the sandboxes that run.
+	meter    *observe.Meter
+	usages   *observe.Usages
+	memory   *observe.Memory
+	liveness *observe.Liveness
+	sourced  sourced
+	marks    keptMarks
 	// engineMarks are those that lie at the engines, signs what was seen of the use of doubted sandboxes.
 	engineMarks engineMarks
 	storeHealth storeHealth
 	signs       sync.Map
 	held        heldBlueprints
-	// notices are the sandboxes that are to be looked at, by host; mishaps what befell sandboxes of late.
-	notices map[string]*notices
-	// starved are the sandboxes that ran out of memory, by host.
-	starved map[string]*starved
-	mishaps mishaps
-	rows    *journal.Rows
+	rows        *journal.Rows
 	// planned are the live environments for the controller.
 	planned *store.Kept
 	// asked is what Checks tells of, findings what its prober found of it.
@@ -218,7 +215,7 @@ func New(cfg Config) (*Engine, error) {
 		return nil, fmt.Errorf("make engine: %w", err)
 	}
 	e.orphans = newOrphanage(e.hosts.Names())
-	e.notices, e.starved = newNotices(e.hosts.Names()), newStarved(e.hosts.Names())
+	e.observe()
 	e.followers = bus.NewFollowers(e.store, e.cfg.Chance)
 	e.offers.Read = e.readOffer
 	e.life, e.endLife = context.WithCancel(context.Background())
@@ -254,8 +251,8 @@ func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
 	e.guard.KeepUp(holdCtx, &holding, "the holding of hosts", func() { e.hosts.Run(holdCtx) })
 	e.guard.KeepUp(ctx, &loops, "the bid for the lead", func() { e.leadLoop(ctx) })
 	for what, run := range map[string]func(context.Context){
-		"the controller": e.control, "the probers of hosts": e.hosts.Probe, "the sweeps": e.sweepLoops, "the measuring of use": e.measureLoops,
-		"the care of warm environments": e.stageLoop, "the notices": e.noticeLoop, "the notices of want of memory": e.oomLoop, "the wake-ups by other daemons": e.wakeLoop,
+		"the controller": e.control, "the probers of hosts": e.hosts.Probe, "the sweeps": e.sweepLoops, "the measuring of use": e.meter.Run,
+		"the care of warm environments": e.stageLoop, "the notices": e.liveness.Run, "the notices of want of memory": e.memory.Run, "the wake-ups by other daemons": e.wakeLoop,
 		"the marks at the engines": e.markLoop, "the prober of the database": e.probeLoop, "the prober of the checks": e.checkLoop,
 		"the pruning of records": e.retainLoop, "the preparation of blueprints": e.prepareAhead, "the tries of what is back": e.tryAgainWhenBack,
 	} {

@@ -72,15 +72,3 @@ func (e *Engine) KnowsLease(id string) bool {
 	defer e.storeHealth.mu.Unlock()
 	return e.storeHealth.leases[id].SandboxID != ""
 }
-
-// OOMs are the processes that were ended for want of memory.
-type OOMs struct{ all ooms }
-
-// NewOOMs makes them.
-func NewOOMs() *OOMs { return &OOMs{} }
-
-// Next keeps a count and gives how many processes an event is to tell of.
-func (o *OOMs) Next(id string, kills int64, now time.Time) (tell int64) {
-	_, tell = o.all.next(id, kills, now)
-	return tell
-}

@@ -82,6 +82,20 @@ func (e *Engine) extend(
 	}, nil
 }
 
+// Touch notes that an environment is used, so that it does not end as idle.
+//
+// Errors: not_found, policy (it is not theirs and not shared with them), conflict (not leased).
+func (e *Engine) Touch(ctx context.Context, who fleet.Identity, nameOrID string) (fleet.Environment, error) {
+	env, err := e.permit(ctx, who, nameOrID, toUse, "touch")
+	if err != nil {
+		return env, err
+	}
+	if now := e.Now(); env.State != fleet.Leased || env.Lease.Expired(now) {
+		return fleet.Environment{}, notLeased(&env, now)
+	}
+	return e.meter.Note(ctx, env)
+}
+
 // Release ends an environment. It is accepted in every state, and releasing
 // what is going or gone already changes nothing.
 //

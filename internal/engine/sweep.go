@@ -93,7 +93,7 @@ func (e *Engine) sweepHost(ctx context.Context, h *Host) error {
 		func() error { return e.removeOutlived(ctx, h, seen) },
 		func() error { return e.removeOrphans(ctx, h, seen) },
 		func() error { return e.findLost(ctx, h, envs, seen) },
-		func() error { return e.noticeListed(ctx, h, envs, seen) },
+		func() error { return e.liveness.LookAtListed(ctx, h, envs, seen.idle) },
 		func() error { return e.reconcileNetworks(ctx, h, envs, seen) },
 		func() error { return e.reconcileMark(ctx, h, seen) },
 	} {
@@ -213,7 +213,7 @@ func (e *Engine) recordLost(ctx context.Context, env fleet.Environment) error {
 	}
 	if blamed {
 		e.logger.Warn("a sandbox was removed by somebody else", "environment", env.Name, "host", env.Host)
-		e.mishaps.note(mishap{at: now, name: env.Name, host: env.Host, what: lostSentence})
+		e.liveness.Befell(env, lostSentence)
 	}
 	e.bus.Nudge(bus.Plan, bus.Work)
 	return nil
