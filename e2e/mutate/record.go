@@ -102,8 +102,8 @@ var ofRecord = []mutation{
 	},
 	{
 		name: "a late freeze: what was claimed meanwhile stays frozen",
-		file: "internal/engine/stage.go",
-		old:  "	return e.thawClaimed(ctx, h, row.ID, row.SandboxID)\n",
+		file: "internal/engine/warmpool/sessions.go",
+		old:  "	return k.thawClaimed(ctx, h, row.ID, row.SandboxID)\n",
 		new:  "	return nil\n",
 		pkg:  "./internal/engine", run: "^TestAPauseThatRacesAClaim$",
 	},
@@ -151,9 +151,9 @@ var ofRecord = []mutation{
 	},
 	{
 		name: "the health probe at a claim",
-		file: "internal/engine/personalise.go",
-		old:  "	h, err := e.hosts.Host(env.Host)\n	if err != nil {\n		return err\n	}\n	// Whoever asked",
-		new:  "	h, err := e.hosts.Host(env.Host)\n	if err != nil || len(files) == 0 {\n		return err\n	}\n	// Whoever asked",
+		file: "internal/engine/warmpool/handover.go",
+		old:  "	h, err := k.cfg.Hosts.Host(env.Host)\n	if err != nil {\n		return err\n	}\n	// Whoever asked",
+		new:  "	h, err := k.cfg.Hosts.Host(env.Host)\n	if err != nil || len(files) == 0 {\n		return err\n	}\n	// Whoever asked",
 		pkg:  "./internal/engine", run: "^TestPromiseHealthProbeAtClaim$",
 	},
 	{
@@ -179,9 +179,9 @@ var ofRecord = []mutation{
 	},
 	{
 		name: "marks: a claim does not ask the sandbox whether it was used",
-		file: "internal/engine/personalise.go",
-		old:  "	defer cancel()\n	return way.Claim(ctx, claim, files)",
-		new:  "	defer cancel()\n	return way.Deliver(ctx, files)",
+		file: "internal/engine/warmpool/handover.go",
+		old:  "	defer cancel()\n	return session.Claim(ctx, claim, files)",
+		new:  "	defer cancel()\n	return session.Deliver(ctx, files)",
 		pkg:  "./internal/engine", run: "^TestUsedProvesItself$",
 	},
 	{
@@ -228,7 +228,7 @@ var ofRecord = []mutation{
 	},
 	{
 		name: "safe mode: another daemon's hand-over is a use by nobody known",
-		file: "internal/engine/stage.go",
+		file: "internal/engine/doubts.go",
 		old:  " || !unused(&row) {",
 		new:  " {",
 		pkg:  "./internal/engine", run: "^TestAnotherHandOverIsNoUnknownUse$",

@@ -52,7 +52,7 @@ func (e *Engine) handOverClaim(ctx context.Context, w *wish, env fleet.Environme
 			return env, fmt.Errorf("hand over: %w", err)
 		}
 		e.bus.Nudge(bus.Mark)
-		cause := e.personalise(ctx, env, vault.Files(w.secrets))
+		cause := e.warmpool.HandOver(ctx, env, vault.Files(w.secrets))
 		if cause == nil {
 			return e.recordHandOver(ctx, env)
 		}

@@ -177,7 +177,7 @@ func (e *Engine) complete(ctx context.Context, h *Host, env *fleet.Environment) 
 	}
 	env.StartedAt = clock.Kept(status.StartedAt)
 	if env.ForPool() {
-		env.Paused, err = e.makeReady(ctx, h, *env)
+		env.Paused, err = e.warmpool.MakeReady(ctx, h, *env)
 		return err
 	}
 	if len(env.SecretNames) == 0 {
@@ -187,7 +187,7 @@ func (e *Engine) complete(ctx context.Context, h *Host, env *fleet.Environment) 
 	if err != nil {
 		return err
 	}
-	return e.deliver(ctx, h, *env, "", vault.Files(secrets))
+	return e.warmpool.Deliver(ctx, h, *env, "", vault.Files(secrets))
 }
 
 // spec says what the driver is to make, all of it from typed and checked fields of the row.

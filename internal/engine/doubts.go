@@ -57,6 +57,9 @@ func (e *Engine) knownOf(env *fleet.Environment) string {
 	return "being made as recorded; it may be ready and in use"
 }
 
+// useTimeout bounds the look at one.
+const useTimeout = 10 * time.Second
+
 // lookForUse looks once for signs that a doubted sandbox is in use. A frozen one is not, and is left frozen.
 func (e *Engine) lookForUse(ctx context.Context, env fleet.Environment) {
 	h := e.hosts.Find(env.Host)
@@ -67,7 +70,7 @@ func (e *Engine) lookForUse(ctx context.Context, env fleet.Environment) {
 	if !ok {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, stageTimeout)
+	ctx, cancel := context.WithTimeout(ctx, useTimeout)
 	defer cancel()
 	status, err := h.Runtime.Inspect(ctx, env.SandboxID)
 	if err != nil || status.Paused {
@@ -76,15 +79,27 @@ func (e *Engine) lookForUse(ctx context.Context, env fleet.Environment) {
 		}
 		return
 	}
-	way, err := stager.Stage(ctx, env.SandboxID, env.Users[0])
+	session, err := stager.Stage(ctx, env.SandboxID, env.Users[0])
 	if err != nil {
 		e.logger.Warn("a doubted environment could not be looked at", "environment", env.ID, "error", err)
 		return
 	}
-	e.signs.Store(env.ID, way.Used())
-	if err := way.Close(); err != nil {
-		e.logger.Debug("closing a way into a sandbox", "environment", env.ID, "error", err)
+	e.signs.Store(env.ID, session.Used())
+	if err := session.Close(); err != nil {
+		e.logger.Debug("closing an exec session", "environment", env.ID, "error", err)
 	}
+}
+
+// disbelieve turns safe mode on when the database still says, after a sandbox was found to be used, that it is as when nobody has
+// used it. This process may have slept between its look at the row and that at the sandbox, while another one handed it over.
+func (e *Engine) disbelieve(ctx context.Context, id string, unused func(*fleet.Environment) bool) (unknown bool, err error) {
+	row, err := e.store.Get(ctx, id)
+	if err != nil || row.Doubted || !unused(&row) {
+		return row.Doubted, err
+	}
+	_, err = e.enterSafeMode(ctx,
+		fmt.Sprintf("the database was lost or restored: the environment %s, which it calls unused, was used by somebody", id))
+	return true, err
 }
 
 // believeHolder ends the doubt about an environment whose holder says that it is in use: its lease goes on from now when it

@@ -21,6 +21,7 @@ import (
 	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/engine/observe"
 	"github.com/bothy-env/bothy/internal/engine/vault"
+	"github.com/bothy-env/bothy/internal/engine/warmpool"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner"
@@ -137,7 +138,7 @@ type Engine struct {
 	preparations preparations
 	// unwritten are the networks that were reserved and are in no row yet.
 	unwritten sync.Map
-	stages    stages
+	warmpool  *warmpool.Keeper
 	creates   createTimes
 	poolFile  poolFile
 	lead      leadership
@@ -216,6 +217,10 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e.orphans = newOrphanage(e.hosts.Names())
 	e.observe()
+	e.warmpool = warmpool.New(warmpool.Config{
+		Store: e.store, Hosts: e.hosts, Doubts: doubtsOf{e}, Journal: e.journal, Bus: e.bus, Clock: e.clock, Guard: e.guard, Logger: e.logger,
+		Every: cfg.SweepEvery,
+	})
 	e.followers = bus.NewFollowers(e.store, e.cfg.Chance)
 	e.offers.Read = e.readOffer
 	e.life, e.endLife = context.WithCancel(context.Background())
@@ -252,7 +257,7 @@ func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
 	e.guard.KeepUp(ctx, &loops, "the bid for the lead", func() { e.leadLoop(ctx) })
 	for what, run := range map[string]func(context.Context){
 		"the controller": e.control, "the probers of hosts": e.hosts.Probe, "the sweeps": e.sweepLoops, "the measuring of use": e.meter.Run,
-		"the care of warm environments": e.stageLoop, "the notices": e.liveness.Run, "the notices of want of memory": e.memory.Run, "the wake-ups by other daemons": e.wakeLoop,
+		"the care of warm environments": e.warmpool.Run, "the notices": e.liveness.Run, "the notices of want of memory": e.memory.Run, "the wake-ups by other daemons": e.wakeLoop,
 		"the marks at the engines": e.markLoop, "the prober of the database": e.probeLoop, "the prober of the checks": e.checkLoop,
 		"the pruning of records": e.retainLoop, "the preparation of blueprints": e.prepareAhead, "the tries of what is back": e.tryAgainWhenBack,
 	} {
@@ -272,7 +277,7 @@ func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
 		stopWork()
 		<-idle
 	}
-	e.closeStages()
+	e.warmpool.Close()
 	stopHolding()
 	holding.Wait()
 	e.endLife()

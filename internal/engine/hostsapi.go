@@ -16,7 +16,7 @@ type Host = target.Host
 // hostNews passes on what becomes of hosts to the rooms that are not rooms of their own yet.
 type hostNews struct{ e *Engine }
 
-func (n hostNews) Lost(hosts []string) { n.e.dropStages(hosts) }
+func (n hostNews) Lost(hosts []string) { n.e.warmpool.Drop(hosts) }
 
 func (n hostNews) Usable(ctx context.Context, h *Host) { n.e.lookFirst(ctx, h) }
 
