@@ -37,7 +37,7 @@ func (e *Engine) create(ctx context.Context, env fleet.Environment) {
 
 	switch {
 	case err == nil:
-		e.creates.note(env.Blueprint.Digest, e.Now().Sub(began))
+		e.reconcile.CreateTimes().Note(env.Blueprint.Digest, e.Now().Sub(began))
 		e.handOver(ctx, env)
 	case errors.Is(context.Cause(ctx), errFencedOff):
 		e.logger.Warn("another worker took over", "environment", env.Name)

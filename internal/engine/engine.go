@@ -19,6 +19,7 @@ import (
 	"github.com/bothy-env/bothy/internal/engine/guard"
 	"github.com/bothy-env/bothy/internal/engine/hosts"
 	"github.com/bothy-env/bothy/internal/engine/journal"
+	"github.com/bothy-env/bothy/internal/engine/reconcile"
 	"github.com/bothy-env/bothy/internal/engine/vault"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
@@ -137,9 +138,8 @@ type Engine struct {
 	// unwritten are the networks that were reserved and are in no row yet.
 	unwritten sync.Map
 	stages    stages
-	creates   createTimes
 	poolFile  poolFile
-	lead      leadership
+	reconcile *reconcile.Controller
 	orphans   *orphanage
 	meters    meters
 	ooms      ooms
@@ -158,8 +158,6 @@ type Engine struct {
 	starved map[string]*starved
 	mishaps mishaps
 	rows    *journal.Rows
-	// planned are the live environments for the controller.
-	planned *store.Kept
 	// asked is what Checks tells of, findings what its prober found of it.
 	asked    []asked
 	findings findings
@@ -209,7 +207,7 @@ func New(cfg Config) (*Engine, error) {
 		bus: bus.New(cfg.Chance), guard: guard.New(cfg.Logger, cfg.Tick),
 	}
 	e.journal = journal.New(cfg.Store, e.clock, cfg.Instance, keys.ReceiptKey(), cfg.Logger)
-	e.rows, e.planned = journal.NewRows(e.store), e.store.Keep()
+	e.rows = journal.NewRows(e.store)
 	if e.hosts, err = hosts.New(hosts.Config{
 		Declared: cfg.Hosts, Store: e.store, Rows: e.rows, Neighbours: hostNews{e},
 		Clock: e.clock, Bus: e.bus, Guard: e.guard, Logger: e.logger,
@@ -217,6 +215,12 @@ func New(cfg Config) (*Engine, error) {
 	}); err != nil {
 		return nil, fmt.Errorf("make engine: %w", err)
 	}
+	e.reconcile = reconcile.New(reconcile.Config{
+		Store: e.store, Clock: e.clock, Bus: e.bus, Journal: e.journal, Logger: e.logger,
+		Pools: planPools{e}, Hosts: e.hosts, Recovery: planRecovery{e}, NewID: newID,
+		Weights: cfg.Weights, Worker: cfg.Worker, Advertise: cfg.Advertise, Ended: cfg.Ended,
+		Concurrency: cfg.Concurrency, CreateDeadline: cfg.CreateDeadline, WorkLease: cfg.WorkLease, Tick: cfg.Tick,
+	})
 	e.orphans = newOrphanage(e.hosts.Names())
 	e.notices, e.starved = newNotices(e.hosts.Names()), newStarved(e.hosts.Names())
 	e.followers = bus.NewFollowers(e.store, e.cfg.Chance)
@@ -252,9 +256,9 @@ func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
 
 	var loops, holding sync.WaitGroup
 	e.guard.KeepUp(holdCtx, &holding, "the holding of hosts", func() { e.hosts.Run(holdCtx) })
-	e.guard.KeepUp(ctx, &loops, "the bid for the lead", func() { e.leadLoop(ctx) })
+	e.guard.KeepUp(ctx, &loops, "the bid for the lead", func() { e.reconcile.Leader().Run(ctx) })
 	for what, run := range map[string]func(context.Context){
-		"the controller": e.control, "the probers of hosts": e.hosts.Probe, "the sweeps": e.sweepLoops, "the measuring of use": e.measureLoops,
+		"the controller": e.reconcile.Run, "the probers of hosts": e.hosts.Probe, "the sweeps": e.sweepLoops, "the measuring of use": e.measureLoops,
 		"the care of warm environments": e.stageLoop, "the notices": e.noticeLoop, "the notices of want of memory": e.oomLoop, "the wake-ups by other daemons": e.wakeLoop,
 		"the marks at the engines": e.markLoop, "the prober of the database": e.probeLoop, "the prober of the checks": e.checkLoop,
 		"the pruning of records": e.retainLoop, "the preparation of blueprints": e.prepareAhead, "the tries of what is back": e.tryAgainWhenBack,
