@@ -157,7 +157,7 @@ func (e *Engine) cleanEarlier(ctx context.Context, env fleet.Environment, log *p
 	if err != nil {
 		return fmt.Errorf("clean up after an earlier try: %w", err)
 	}
-	if err := e.clearBill(ctx, env, gone); err != nil {
+	if err := e.evidence.ClearBill(ctx, env, gone); err != nil {
 		return err
 	}
 	e.releaseNetwork(ctx, env)

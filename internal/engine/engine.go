@@ -16,6 +16,7 @@ import (
 
 	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/engine/clock"
+	"github.com/bothy-env/bothy/internal/engine/evidence"
 	"github.com/bothy-env/bothy/internal/engine/guard"
 	"github.com/bothy-env/bothy/internal/engine/hosts"
 	"github.com/bothy-env/bothy/internal/engine/journal"
@@ -130,9 +131,7 @@ type Engine struct {
 	running   running
 	tries     tries
 	overdue   overdue
-	// sights are when sandboxes were last listed; lookedBefore is when any process looked last before this one.
-	sights       sights
-	lookedBefore time.Time
+	evidence  *evidence.Evidence
 	// preparations tell which blueprints are not ready.
 	preparations preparations
 	// unwritten are the networks that were reserved and are in no row yet.
@@ -208,6 +207,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e.journal = journal.New(cfg.Store, e.clock, cfg.Instance, keys.ReceiptKey(), cfg.Logger)
 	e.rows = journal.NewRows(e.store)
+	e.evidence = evidence.New(e.store, e.clock, e.journal, &e.storeHealth)
 	if e.hosts, err = hosts.New(hosts.Config{
 		Declared: cfg.Hosts, Store: e.store, Rows: e.rows, Neighbours: hostNews{e},
 		Clock: e.clock, Bus: e.bus, Guard: e.guard, Logger: e.logger,
@@ -294,7 +294,7 @@ func (e *Engine) begin(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("set the clock: %w", err)
 	}
-	e.lookedBefore = last.At
+	e.evidence.LookedBefore(last.At)
 	if err := vault.CheckKey(ctx, e.store, e.cfg.Secret); err != nil {
 		return err
 	}
