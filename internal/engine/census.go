@@ -81,7 +81,7 @@ func (e *Engine) look(ctx context.Context, h *Host, envs map[string]fleet.Enviro
 	if err != nil {
 		return census{}, fmt.Errorf("list resources: %w", err)
 	}
-	e.sights.note(h.Name, envs, all, e.Now())
+	e.evidence.Listed(h.Name, envs, all)
 	s, forged, err := e.compare(ctx, h, envs, all)
 	if err != nil {
 		return s, err

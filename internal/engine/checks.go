@@ -112,8 +112,8 @@ func (e *Engine) allAsked() []asked {
 		all = append(all, asked{e.hosts.CheckName("docker", h), 0, func(context.Context) []Check { return e.checkHost(h) }})
 	}
 	all = append(all,
-		one("leader", e.checkLeader), one("identity", e.hosts.CheckTwin), one("hosts", e.hosts.Check), known("clock", func(context.Context) Check { return e.clock.Check(e.store.Shared()) }),
-		one("brake", e.checkBrake), one("removing", e.checkRemoving), one("pools", e.checkPools), one("safe-mode", e.checkSafeMode),
+		one("leader", e.reconcile.Leader().Check), one("identity", e.hosts.CheckTwin), one("hosts", e.hosts.Check), known("clock", func(context.Context) Check { return e.clock.Check(e.store.Shared()) }),
+		one("brake", e.reconcile.Limiter().Check), one("removing", e.checkRemoving), one("pools", e.checkPools), one("safe-mode", e.checkSafeMode),
 		known("labels", func(context.Context) Check { return e.checkForged() }), known("blueprints", e.held.check),
 		known("sandboxes", e.liveness.Check), known("faults", e.guard.Check))
 	for _, extra := range e.cfg.ExtraChecks {

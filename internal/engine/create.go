@@ -38,7 +38,7 @@ func (e *Engine) create(ctx context.Context, env fleet.Environment) {
 
 	switch {
 	case err == nil:
-		e.creates.note(env.Blueprint.Digest, e.Now().Sub(began))
+		e.reconcile.CreateTimes().Note(env.Blueprint.Digest, e.Now().Sub(began))
 		e.handOver(ctx, env)
 	case errors.Is(context.Cause(ctx), errFencedOff):
 		e.logger.Warn("another worker took over", "environment", env.Name)
@@ -158,7 +158,7 @@ func (e *Engine) cleanEarlier(ctx context.Context, env fleet.Environment, log *p
 	if err != nil {
 		return fmt.Errorf("clean up after an earlier try: %w", err)
 	}
-	if err := e.clearBill(ctx, env, gone); err != nil {
+	if err := e.evidence.ClearBill(ctx, env, gone); err != nil {
 		return err
 	}
 	e.releaseNetwork(ctx, env)

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/evidence"
 	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/fleet"
@@ -32,9 +33,9 @@ func (e *Engine) destroy(ctx context.Context, env fleet.Environment) {
 	if err == nil {
 		err = coming
 	}
-	var p proof
+	var p evidence.Proof
 	if err == nil {
-		p, err = e.proven(tryCtx, env, gone)
+		p, err = e.evidence.Proven(tryCtx, env, gone)
 	}
 
 	switch {
@@ -75,22 +76,14 @@ func (e *Engine) goesWithout(env fleet.Environment, failed error) bool {
 }
 
 // clean removes everything that an earlier try to create left, and gives no error only when nothing was found any more.
-func (e *Engine) clean(ctx context.Context, env fleet.Environment, log *progress) (absence, error) {
+func (e *Engine) clean(ctx context.Context, env fleet.Environment, log *progress) (evidence.Absence, error) {
 	// What a create of before still brings has the name of what is made next: the engine refuses the later one.
 	return e.takeAway(ctx, env, log, false)
 }
 
-// absence is the proof that nothing of an environment exists any more.
-type absence struct {
-	// checks are the looks that found nothing, in order.
-	checks []receipt.Check
-	// removed says that something was found before them, billed that the bill had ended before that was.
-	removed, billed bool
-}
-
 // takeAway removes everything of an environment and gives the checks that found nothing of it any more. When it does not
 // come to its end, as what is inside keeps the engine from it, endBlocked sees to that.
-func (e *Engine) takeAway(ctx context.Context, env fleet.Environment, log *progress, withLogs bool) (gone absence, err error) {
+func (e *Engine) takeAway(ctx context.Context, env fleet.Environment, log *progress, withLogs bool) (gone evidence.Absence, err error) {
 	h, err := e.hosts.Host(env.Host)
 	if err != nil {
 		return gone, err
@@ -114,8 +107,8 @@ func (e *Engine) takeAway(ctx context.Context, env fleet.Environment, log *progr
 		return gone, err
 	}
 	// What cannot be read any more does not keep a sandbox: it is taken away first, and proven once the database is mended.
-	billed, unread := e.noteSeen(ctx, env, there)
-	if unread != nil && !damaged(unread) {
+	billed, unread := e.evidence.NoteSeen(ctx, env, there)
+	if unread != nil && !evidence.Damaged(unread) {
 		return gone, unread
 	}
 	if err := e.driverDestroy(driverCtx, h, env, log); err != nil {
@@ -127,7 +120,7 @@ func (e *Engine) takeAway(ctx context.Context, env fleet.Environment, log *progr
 		log.step("sweep", "Terraform could not destroy it (%s); it is removed by label instead", provisioner.Sentence(err))
 	}
 	gone, err = e.sweepEnvironment(ctx, h, env, log)
-	gone.removed, gone.billed = gone.removed || len(there) > 0, billed
+	gone.Removed, gone.Billed = gone.Removed || len(there) > 0, billed
 	if err == nil {
 		err = unread
 	}
@@ -158,7 +151,7 @@ func (e *Engine) driverDestroy(ctx context.Context, h *Host, env fleet.Environme
 		return err
 	}
 	sealed, _, err := e.store.LatestState(ctx, env.ID)
-	if err != nil && fleet.CodeOf(err) != fleet.CodeNotFound && !damaged(err) {
+	if err != nil && fleet.CodeOf(err) != fleet.CodeNotFound && !evidence.Damaged(err) {
 		return fmt.Errorf("read state: %w", err)
 	}
 	var state []byte
@@ -198,24 +191,24 @@ const (
 )
 
 // sweepEnvironment removes by label until complete re-reads find nothing.
-func (e *Engine) sweepEnvironment(ctx context.Context, h *Host, env fleet.Environment, log *progress) (gone absence, err error) {
+func (e *Engine) sweepEnvironment(ctx context.Context, h *Host, env fleet.Environment, log *progress) (gone evidence.Absence, err error) {
 	for round := 1; ; {
 		left, err := e.inventoryOf(ctx, h, env)
 		if err != nil {
 			return gone, err
 		}
 		if len(left) == 0 {
-			if gone.checks = append(gone.checks, receipt.Check{At: e.Now(), What: lookedAt}); len(gone.checks) == emptyLooks {
+			if gone.Checks = append(gone.Checks, receipt.Check{At: e.Now(), What: lookedAt}); len(gone.Checks) == emptyLooks {
 				return gone, nil
 			}
 			continue
 		}
-		gone = absence{removed: true}
+		gone = evidence.Absence{Removed: true}
 		if round > sweepRounds {
 			return gone, provisioner.Errorf(provisioner.Transient, "sweep environment", "%d resources are still there, the first is %s %s", len(left), left[0].Kind, left[0].Name)
 		}
 		round++
-		if _, err := e.noteSeen(ctx, env, left); err != nil && !damaged(err) {
+		if _, err := e.evidence.NoteSeen(ctx, env, left); err != nil && !evidence.Damaged(err) {
 			return gone, err
 		}
 		for _, f := range left {
@@ -273,18 +266,18 @@ func (e *Engine) byRecord(env fleet.Environment, kind, id, name string) provisio
 }
 
 // recordDestroyed ends an environment: its last entry and its receipt are written together with the state.
-func (e *Engine) recordDestroyed(ctx context.Context, env fleet.Environment, p proof) {
+func (e *Engine) recordDestroyed(ctx context.Context, env fleet.Environment, p evidence.Proof) {
 	now := e.Now()
 	e.finish(ctx, env, func(row *fleet.Environment) (store.Writes, error) {
 		before := *row
 		row.State, row.DestroyedAt = fleet.Destroyed, now
-		e.billGone(row, p.absence, now)
+		e.evidence.BillGone(row, p.Absence, now)
 		row.Network, row.SandboxID, row.Paused = "", "", false
 		row.Work = fleet.Work{Generation: row.Work.Generation}
 		final, _ := ledger.Book(before, *row, now)
 		return store.Writes{
 			Events:  []fleet.Event{e.journal.Event(row, journal.Self, "environment.destroyed", "gone: nothing with its labels is left")},
-			Receipt: e.journal.Sign(p.body(e.journal.ReceiptBody(*row), final)),
+			Receipt: e.journal.Sign(p.Body(e.journal.ReceiptBody(*row), final)),
 		}, nil
 	})
 	e.noteGiven() // the receipt

@@ -11,8 +11,8 @@ import (
 
 	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/engine/clock"
+	"github.com/bothy-env/bothy/internal/engine/evidence"
 	"github.com/bothy-env/bothy/internal/fleet"
-	"github.com/bothy-env/bothy/internal/receipt"
 	"github.com/bothy-env/bothy/provisioner"
 )
 
@@ -166,7 +166,7 @@ func (e *Engine) recordedThere(ctx context.Context, h *Host, env fleet.Environme
 		return nil, nil
 	}
 	objects, err := e.store.Objects(ctx, env.ID)
-	if err != nil && !damaged(err) { // what is found by its labels goes all the same; allAnswered keeps it from being proven
+	if err != nil && !evidence.Damaged(err) { // what is found by its labels goes all the same; allAnswered keeps it from being proven
 		return nil, err
 	}
 	var more []provisioner.Found
@@ -206,21 +206,6 @@ func (e *Engine) allAnswered(ctx context.Context, h *Host, env fleet.Environment
 		}
 	}
 	return nil
-}
-
-// recordedResources are the objects on record as a receipt tells them.
-func (e *Engine) recordedResources(ctx context.Context, id string) ([]receipt.Resource, error) {
-	objects, err := e.store.Objects(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	var all []receipt.Resource
-	for _, o := range objects {
-		if o.ID != "" {
-			all = append(all, receipt.Resource{Kind: o.Kind, ID: o.ID, Name: o.Name})
-		}
-	}
-	return all, nil
 }
 
 // heldBlueprints are those that made something else than they may, with the inputs that they did it with: nobody holds a

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/evidence"
 	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/fleet"
@@ -201,7 +202,7 @@ func (e *Engine) recordMade(ctx context.Context, env fleet.Environment, f standi
 			row.Host, row.SandboxID, row.Network = f.host, f.ID, cmp.Or(f.Network, row.Network)
 			row.Work = fleet.Work{Generation: max(row.Work.Generation, generation) + 1}
 			row.ReadyAt, row.Reason, row.Queue = now, "", fleet.Queue{}
-			ledger.Begin(row, billable(f.CreatedAt, *row, now))
+			ledger.Begin(row, evidence.Billable(f.CreatedAt, *row, now))
 			if row.State = fleet.Warm; row.Tenant != "" {
 				row.State = fleet.Leased
 				beginLease(row, now)

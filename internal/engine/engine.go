@@ -16,10 +16,12 @@ import (
 
 	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/engine/clock"
+	"github.com/bothy-env/bothy/internal/engine/evidence"
 	"github.com/bothy-env/bothy/internal/engine/guard"
 	"github.com/bothy-env/bothy/internal/engine/hosts"
 	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/engine/observe"
+	"github.com/bothy-env/bothy/internal/engine/reconcile"
 	"github.com/bothy-env/bothy/internal/engine/vault"
 	"github.com/bothy-env/bothy/internal/engine/warmpool"
 	"github.com/bothy-env/bothy/internal/fleet"
@@ -131,17 +133,14 @@ type Engine struct {
 	running   running
 	tries     tries
 	overdue   overdue
-	// sights are when sandboxes were last listed; lookedBefore is when any process looked last before this one.
-	sights       sights
-	lookedBefore time.Time
+	evidence  *evidence.Evidence
 	// preparations tell which blueprints are not ready.
 	preparations preparations
 	// unwritten are the networks that were reserved and are in no row yet.
 	unwritten sync.Map
 	warmpool  *warmpool.Keeper
-	creates   createTimes
 	poolFile  poolFile
-	lead      leadership
+	reconcile *reconcile.Controller
 	orphans   *orphanage
 	// meter, usages, memory and liveness look at the sandboxes that run.
 	meter    *observe.Meter
@@ -156,8 +155,6 @@ type Engine struct {
 	signs       sync.Map
 	held        heldBlueprints
 	rows        *journal.Rows
-	// planned are the live environments for the controller.
-	planned *store.Kept
 	// asked is what Checks tells of, findings what its prober found of it.
 	asked    []asked
 	findings findings
@@ -207,7 +204,8 @@ func New(cfg Config) (*Engine, error) {
 		bus: bus.New(cfg.Chance), guard: guard.New(cfg.Logger, cfg.Tick),
 	}
 	e.journal = journal.New(cfg.Store, e.clock, cfg.Instance, keys.ReceiptKey(), cfg.Logger)
-	e.rows, e.planned = journal.NewRows(e.store), e.store.Keep()
+	e.rows = journal.NewRows(e.store)
+	e.evidence = evidence.New(e.store, e.clock, e.journal, &e.storeHealth)
 	if e.hosts, err = hosts.New(hosts.Config{
 		Declared: cfg.Hosts, Store: e.store, Rows: e.rows, Neighbours: hostNews{e},
 		Clock: e.clock, Bus: e.bus, Guard: e.guard, Logger: e.logger,
@@ -215,6 +213,12 @@ func New(cfg Config) (*Engine, error) {
 	}); err != nil {
 		return nil, fmt.Errorf("make engine: %w", err)
 	}
+	e.reconcile = reconcile.New(reconcile.Config{
+		Store: e.store, Clock: e.clock, Bus: e.bus, Journal: e.journal, Logger: e.logger,
+		Pools: planPools{e}, Hosts: e.hosts, Recovery: planRecovery{e}, NewID: newID,
+		Weights: cfg.Weights, Worker: cfg.Worker, Advertise: cfg.Advertise, Ended: cfg.Ended,
+		Concurrency: cfg.Concurrency, CreateDeadline: cfg.CreateDeadline, WorkLease: cfg.WorkLease, Tick: cfg.Tick,
+	})
 	e.orphans = newOrphanage(e.hosts.Names())
 	e.observe()
 	e.warmpool = warmpool.New(warmpool.Config{
@@ -254,9 +258,9 @@ func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
 
 	var loops, holding sync.WaitGroup
 	e.guard.KeepUp(holdCtx, &holding, "the holding of hosts", func() { e.hosts.Run(holdCtx) })
-	e.guard.KeepUp(ctx, &loops, "the bid for the lead", func() { e.leadLoop(ctx) })
+	e.guard.KeepUp(ctx, &loops, "the bid for the lead", func() { e.reconcile.Leader().Run(ctx) })
 	for what, run := range map[string]func(context.Context){
-		"the controller": e.control, "the probers of hosts": e.hosts.Probe, "the sweeps": e.sweepLoops, "the measuring of use": e.meter.Run,
+		"the controller": e.reconcile.Run, "the probers of hosts": e.hosts.Probe, "the sweeps": e.sweepLoops, "the measuring of use": e.meter.Run,
 		"the care of warm environments": e.warmpool.Run, "the notices": e.liveness.Run, "the notices of want of memory": e.memory.Run, "the wake-ups by other daemons": e.wakeLoop,
 		"the marks at the engines": e.markLoop, "the prober of the database": e.probeLoop, "the prober of the checks": e.checkLoop,
 		"the pruning of records": e.retainLoop, "the preparation of blueprints": e.prepareAhead, "the tries of what is back": e.tryAgainWhenBack,
@@ -292,7 +296,7 @@ func (e *Engine) begin(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("set the clock: %w", err)
 	}
-	e.lookedBefore = last.At
+	e.evidence.LookedBefore(last.At)
 	if err := vault.CheckKey(ctx, e.store, e.cfg.Secret); err != nil {
 		return err
 	}

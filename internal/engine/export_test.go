@@ -29,7 +29,7 @@ func (e *Engine) Serves(host string) bool { return e.hosts.Serves(host) }
 func (e *Engine) LookForLead() { e.bus.Nudge(bus.Lead) }
 
 // Leads reports whether the engine plans.
-func (e *Engine) Leads() bool { return e.lead.leads() }
+func (e *Engine) Leads() bool { return e.reconcile.Leader().Leads() }
 
 // SweepOnce sweeps the hosts that the engine serves, and its machine, now.
 func (e *Engine) SweepOnce(ctx context.Context) error {

@@ -93,7 +93,7 @@ func TestAPanicEndsNoLoop(t *testing.T) {
 	cases := map[string]func(c *engine.Config, calls *atomic.Int64, armed *atomic.Bool){
 		"controller": func(c *engine.Config, calls *atomic.Int64, _ *atomic.Bool) {
 			c.Pools = func() ([]fleet.Pool, error) {
-				if strings.Contains(string(debug.Stack()), "controlOnce") { // the check of pools reads them as well
+				if strings.Contains(string(debug.Stack()), "Controller).once(") { // the check of pools reads them as well
 					once(calls)
 				}
 				return nil, nil

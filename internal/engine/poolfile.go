@@ -63,7 +63,7 @@ func (e *Engine) checkPools(ctx context.Context) Check {
 		check.Status, check.Message, check.Hint = Warning, wrong, "mend the file of pools; the daemon reads it again by itself"
 		return check
 	}
-	if e.cfg.Pools != nil && !e.lead.leads() {
+	if e.cfg.Pools != nil && !e.reconcile.Leader().Leads() {
 		if differs := e.poolFileDiffers(ctx); differs != "" {
 			check.Status, check.Message = Warning, "this daemon does not plan now, so its file of pools is not followed: "+differs
 			check.Hint = "give every daemon of the database the same file of pools, or none; the one that plans follows its own"

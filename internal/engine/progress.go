@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/evidence"
 	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
@@ -115,7 +116,7 @@ func (p *progress) store(ctx context.Context, batch []provisioner.Event) error {
 	}
 	_, err := p.e.journal.Change(ctx, p.env.ID, store.Expect{Generation: p.env.Work.Generation}, func(row *fleet.Environment) (store.Writes, error) {
 		if !created.IsZero() {
-			ledger.Begin(row, billable(created, *row, p.e.Now()))
+			ledger.Begin(row, evidence.Billable(created, *row, p.e.Now()))
 		}
 		return store.Writes{Events: events}, nil
 	})

@@ -4,12 +4,8 @@ import (
 	"context"
 	"crypto/ed25519"
 	"slices"
-	"time"
 
-	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/fleet"
-	"github.com/bothy-env/bothy/internal/ledger"
-	"github.com/bothy-env/bothy/internal/receipt"
 )
 
 // ReceiptKey gives the public key that receipts are verified with, 32 bytes of Ed25519.
@@ -36,67 +32,4 @@ func (e *Engine) Receipt(ctx context.Context, who fleet.Identity, nameOrID strin
 // (0: 100, never more than 1000).
 func (e *Engine) Receipts(ctx context.Context, _ fleet.Identity, after int64, limit int) ([]fleet.Receipt, error) {
 	return e.store.Receipts(ctx, after, limit)
-}
-
-// proof is what is known of an environment that was taken away.
-type proof struct {
-	absence
-	resources []receipt.Resource
-	// booked is what the ledger charged before its end.
-	booked int64
-}
-
-// proven collects everything that was ever seen of an environment, beside the checks that found nothing.
-func (e *Engine) proven(ctx context.Context, env fleet.Environment, gone absence) (proof, error) {
-	p := proof{absence: gone}
-	var err error
-	if p.resources, err = e.seenOf(ctx, env.ID); err != nil {
-		return p, err
-	}
-	recorded, err := e.recordedResources(ctx, env.ID)
-	if err != nil {
-		return p, err
-	}
-	before := "it was gone before it was looked for"
-	if at, byUs := e.storeHealth.endedAt(env.ID); byUs {
-		before = "removed at " + at.UTC().Format(time.RFC3339) + ", after the end of its lease, while the database could not be used"
-	}
-	known := func(kind, id, name string) bool {
-		return slices.ContainsFunc(p.resources, func(r receipt.Resource) bool {
-			return r.Kind == kind && (id != "" && r.ID == id || name != "" && r.Name == name)
-		})
-	}
-	for _, r := range recorded {
-		if !known(r.Kind, r.ID, "") {
-			r.Note = before
-			p.resources = append(p.resources, r)
-		}
-	}
-	if id := env.SandboxID; id != "" && !known("container", id, "") {
-		p.resources = append(p.resources, receipt.Resource{Kind: "container", ID: id, Note: before})
-	}
-	if name := env.Network; name != "" && !known("network", "", name) {
-		p.resources = append(p.resources, receipt.Resource{
-			Kind: "network", Name: name, Note: "lent by the keeper of networks, which takes it back after this",
-		})
-	}
-	entries, err := e.store.Entries(ctx, env.ID)
-	p.booked = journal.Charged(entries)
-	return p, err
-}
-
-// body completes a receipt. final are the last entries, which are written together with it.
-func (p proof) body(b receipt.Body, final []ledger.Entry) receipt.Body {
-	b.Resources, b.Checks = p.resources, p.checks
-	b.CostMicros = p.booked + journal.Charged(final)
-	return b
-}
-
-// providerTime is a provider's time as it is kept; nil when it told none.
-func providerTime(at time.Time) *time.Time {
-	if at.IsZero() {
-		return nil
-	}
-	at = at.UTC().Truncate(time.Microsecond)
-	return &at
 }

@@ -31,7 +31,7 @@ const (
 // retainLoop prunes records, and adds up entries of closed days, while this daemon leads.
 func (e *Engine) retainLoop(ctx context.Context) {
 	bus.Loop(ctx, nil, func() time.Duration {
-		if !e.lead.leads() {
+		if !e.reconcile.Leader().Leads() {
 			return e.bus.Apart(2 * e.cfg.WorkLease)
 		}
 		if err := e.retain(ctx); err != nil && ctx.Err() == nil {
@@ -43,7 +43,7 @@ func (e *Engine) retainLoop(ctx context.Context) {
 
 // retain does all that is due. In safe mode nothing is removed: it may be what tells what is whose.
 func (e *Engine) retain(ctx context.Context) error {
-	ctx, leads := e.lead.inItsName(ctx)
+	ctx, leads := e.reconcile.Leader().InItsName(ctx)
 	if !leads {
 		return nil
 	}

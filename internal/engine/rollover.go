@@ -30,7 +30,7 @@ func (e *Engine) stuckPools(ctx context.Context, pools []resolved, envs []fleet.
 		return nil, nil
 	}
 	now := e.Now()
-	s, err := e.snapshotAt(ctx, now)
+	s, err := e.reconcile.Snapshot(ctx, now)
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,6 @@ import (
 	"github.com/bothy-env/bothy/internal/engine/guard"
 	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/fleet"
-	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner"
 )
 
@@ -174,8 +173,8 @@ func (h *storeHealth) noteEnded(id string, at time.Time) {
 	h.ended[id] = at
 }
 
-// endedAt gives when this process removed the sandbox of a lease without a record.
-func (h *storeHealth) endedAt(id string) (at time.Time, ok bool) {
+// EndedAt gives when this process removed the sandbox of a lease without a record.
+func (h *storeHealth) EndedAt(id string) (at time.Time, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	at, ok = h.ended[id]
@@ -221,6 +220,3 @@ func (e *Engine) removeUnrecorded(ctx context.Context, host string, over []fleet
 
 // unrecordedFor bounds the removals on one host, so that the database is probed again.
 const unrecordedFor = time.Minute
-
-// damaged reports whether an error says that a record cannot be read any more: that must not keep a sandbox alive.
-func damaged(err error) bool { return errors.Is(err, store.ErrDamaged) || errors.Is(err, errUnread) }

@@ -181,13 +181,13 @@ const lostSentence = "its sandbox was removed by somebody else"
 // recordLost records that a sandbox is gone, and who it was that removed it.
 func (e *Engine) recordLost(ctx context.Context, env fleet.Environment) error {
 	now := e.Now()
-	ended, byUs := e.storeHealth.endedAt(env.ID)
+	ended, byUs := e.storeHealth.EndedAt(env.ID)
 	blamed := false
 	_, err := e.journal.Change(ctx, env.ID, store.Expect{}, func(row *fleet.Environment) (store.Writes, error) {
 		if !row.Ready() || row.SandboxID != env.SandboxID {
 			return store.Writes{}, nil
 		}
-		ledger.Gone(row, e.lastSight(*row, now))
+		ledger.Gone(row, e.evidence.LastSight(*row, now))
 		switch {
 		case row.State == fleet.Leased && byUs:
 			reason := endedSentence(ended)

@@ -78,7 +78,7 @@ var rooms = []room{
 var anyDriver = room{may: []string{"provisioner"}, reach: append([]string{module + "/internal"}, append(dockerSDK, awsSDK...)...), why: "a driver knows nothing of leases, money or other drivers' SDKs"}
 
 // leaves are the rooms of the engine that all others may import.
-var leaves = inside("internal/engine", "bus", "clock", "doctor", "guard", "journal", "target")
+var leaves = inside("internal/engine", "bus", "clock", "doctor", "evidence", "guard", "journal", "target")
 
 // anyEngineRoom is the rule of each room of the engine, leaves included, named after its folder. The package above them wires them: they never
 // import it, nor each other.

@@ -1,4 +1,4 @@
-package engine
+package evidence
 
 import (
 	"testing"
@@ -21,7 +21,7 @@ func TestBillableTimes(t *testing.T) {
 		"not told":         {time.Time{}, bookBase},
 		"of another place": {bookBase.Add(time.Minute).In(time.FixedZone("", 3600)), bookBase.Add(time.Minute)},
 	} {
-		if got := billable(c.created, env, now); !got.Equal(c.want) || got.Location() != time.UTC {
+		if got := Billable(c.created, env, now); !got.Equal(c.want) || got.Location() != time.UTC {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
 	}

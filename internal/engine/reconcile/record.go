@@ -1,4 +1,4 @@
-package engine
+package reconcile
 
 import (
 	"context"
@@ -16,77 +16,77 @@ import (
 )
 
 // recordActions writes the actions of a plan down, in its order. What has moved since is dropped and planned again.
-func (e *Engine) recordActions(ctx context.Context, c *controller, p plan.Plan, around surroundings, now time.Time) error {
+func (c *Controller) recordActions(ctx context.Context, m *memory, p plan.Plan, around surroundings, now time.Time) error {
 	var errs []error
 	for _, a := range p.Actions {
-		err := e.record(ctx, a, around, now)
+		err := c.record(ctx, a, around, now)
 		if errors.Is(err, store.ErrMoved) || a.Pool != "" && fleet.CodeOf(err) == fleet.CodeNotFound {
-			c.dropped = true
+			m.dropped = true
 			continue
 		}
 		errs = append(errs, err)
 	}
 	if len(p.Actions) > 0 {
 		// What was written may let something else happen: what is destroyed at once frees its place.
-		e.bus.Nudge(bus.Work, bus.Plan)
+		c.bus.Nudge(bus.Work, bus.Plan)
 	}
 	return errors.Join(errs...)
 }
 
-func (e *Engine) record(ctx context.Context, a plan.Action, around surroundings, now time.Time) error {
+func (c *Controller) record(ctx context.Context, a plan.Action, around surroundings, now time.Time) error {
 	switch a.Kind {
 	case plan.Refill:
-		return e.refill(ctx, a, around, now)
+		return c.refill(ctx, a, around, now)
 	case plan.Hold:
-		return e.holdPool(ctx, a, now)
+		return c.holdPool(ctx, a, now)
 	}
-	env, err := e.journal.Change(ctx, a.EnvironmentID, store.Expect{Revision: a.Revision}, func(env *fleet.Environment) (store.Writes, error) {
+	env, err := c.journal.Change(ctx, a.EnvironmentID, store.Expect{Revision: a.Revision}, func(env *fleet.Environment) (store.Writes, error) {
 		switch a.Kind {
 		case plan.Start:
-			return e.recordStart(env, a, now), nil
+			return c.recordStart(env, a, now), nil
 		case plan.Destroy:
-			return e.recordDestroy(env, a, now), nil
+			return c.recordDestroy(env, a, now), nil
 		case plan.GiveUp:
 			journal.Fail(env, &fleet.Failure{Code: fleet.CodeProvision, Sentence: giveUpSentence(env, a.Reason), At: now})
-			return e.journal.Recorded(env, "environment.failed", env.Failure.Sentence), nil
+			return c.journal.Recorded(env, "environment.failed", env.Failure.Sentence), nil
 		case plan.Refuse:
-			return e.recordRefuse(env, a, now), nil
+			return c.recordRefuse(env, a, now), nil
 		case plan.Warn:
 			env.Lease.Warned = true
-			return e.journal.Recorded(env, "lease.low", fmt.Sprintf("the lease ends at %s: %s", env.Lease.Ends().Format(time.RFC3339), a.Reason)), nil
+			return c.journal.Recorded(env, "lease.low", fmt.Sprintf("the lease ends at %s: %s", env.Lease.Ends().Format(time.RFC3339), a.Reason)), nil
 		}
 		return store.Writes{}, fmt.Errorf("record action: %q is not known", a.Kind)
 	})
 	if err == nil && a.Kind == plan.GiveUp && env.ForPool() {
-		e.journal.NoteMade(ctx, env.Pool, env.Failure.Sentence)
+		c.journal.NoteMade(ctx, env.Pool, env.Failure.Sentence)
 	}
 	return err
 }
 
-func (e *Engine) recordStart(env *fleet.Environment, a plan.Action, now time.Time) store.Writes {
+func (c *Controller) recordStart(env *fleet.Environment, a plan.Action, now time.Time) store.Writes {
 	env.State, env.Reason, env.Host = fleet.Provisioning, "", a.Host
 	env.Queue.Rank = 0
-	env.Work = fleet.Work{Action: fleet.Create, Generation: env.Work.Generation, Deadline: now.Add(e.cfg.CreateDeadline)}
+	env.Work = fleet.Work{Action: fleet.Create, Generation: env.Work.Generation, Deadline: now.Add(c.cfg.CreateDeadline)}
 	message := fmt.Sprintf("making it from %s on host %s", env.Blueprint, env.Host)
 	if env.Cold != "" {
 		message += ", from nothing: " + env.Cold
 	}
-	return e.journal.Recorded(env, "environment.provisioning", message)
+	return c.journal.Recorded(env, "environment.provisioning", message)
 }
 
-func (e *Engine) recordDestroy(env *fleet.Environment, a plan.Action, now time.Time) store.Writes {
+func (c *Controller) recordDestroy(env *fleet.Environment, a plan.Action, now time.Time) store.Writes {
 	if env.State == fleet.Pending {
-		return e.journal.Unbegun(env, "environment.destroyed", "it is not needed any more: "+a.Reason, now)
+		return c.journal.Unbegun(env, "environment.destroyed", "it is not needed any more: "+a.Reason, now)
 	}
 	kind := "environment.destroying"
 	if env.State == fleet.Leased {
 		kind = "lease.expired"
 	}
 	journal.BeginDestroy(env, a.Reason)
-	return e.journal.Recorded(env, kind, "taking it away: "+a.Reason)
+	return c.journal.Recorded(env, kind, "taking it away: "+a.Reason)
 }
 
-func (e *Engine) recordRefuse(env *fleet.Environment, a plan.Action, now time.Time) store.Writes {
+func (c *Controller) recordRefuse(env *fleet.Environment, a plan.Action, now time.Time) store.Writes {
 	sentence := fmt.Sprintf("gave up waiting after %s", env.Queue.Until.Sub(env.CreatedAt).Round(time.Second))
 	if env.Reason != "" {
 		sentence += ": " + env.Reason
@@ -95,7 +95,7 @@ func (e *Engine) recordRefuse(env *fleet.Environment, a plan.Action, now time.Ti
 		Code: fleet.CodeQuota, Sentence: sentence, At: now,
 		Hint: "try again later, or wait longer: bothy up --queue-timeout",
 	}
-	return e.journal.Unbegun(env, "environment.refused", sentence, now)
+	return c.journal.Unbegun(env, "environment.refused", sentence, now)
 }
 
 func giveUpSentence(env *fleet.Environment, reason string) string {
@@ -106,8 +106,8 @@ func giveUpSentence(env *fleet.Environment, reason string) string {
 }
 
 // refill writes new members of a pool, to be made when there is room.
-func (e *Engine) refill(ctx context.Context, a plan.Action, around surroundings, now time.Time) error {
-	i := slices.IndexFunc(around.pools, func(p resolved) bool { return p.Name == a.Pool })
+func (c *Controller) refill(ctx context.Context, a plan.Action, around surroundings, now time.Time) error {
+	i := slices.IndexFunc(around.pools, func(p Pool) bool { return p.Name == a.Pool })
 	if i < 0 {
 		return fleet.Errorf(fleet.CodeNotFound, "refill pool %s: there is no such pool", a.Pool)
 	}
@@ -115,24 +115,24 @@ func (e *Engine) refill(ctx context.Context, a plan.Action, around surroundings,
 	var members []fleet.Environment
 	var events []fleet.Event
 	for range a.Count {
-		m := blank(pool.bp, pool.Size, pool.inputs)
-		m.ID, m.Pool, m.MatchKey = newID(), pool.Name, pool.MatchKey
-		m.Name = "pool-" + pool.Name + "-" + m.ID[len(m.ID)-6:]
-		m.CreatedAt, m.UpdatedAt = now, now
-		members = append(members, m)
-		events = append(events, e.journal.Event(&m, journal.Self, "environment.requested", "pool %s asked for %s, size %s: %s", pool.Name, m.Blueprint, m.Size.Name, a.Reason))
+		member := pool.Member()
+		member.ID, member.Pool, member.MatchKey = c.cfg.NewID(), pool.Name, pool.MatchKey
+		member.Name = "pool-" + pool.Name + "-" + member.ID[len(member.ID)-6:]
+		member.CreatedAt, member.UpdatedAt = now, now
+		members = append(members, member)
+		events = append(events, c.journal.Event(&member, journal.Self, "environment.requested", "pool %s asked for %s, size %s: %s", pool.Name, member.Blueprint, member.Size.Name, a.Reason))
 	}
-	return e.store.Refill(ctx, pool.Name, a.Revision, members, events)
+	return c.store.Refill(ctx, pool.Name, a.Revision, members, events)
 }
 
 // holdPool stops a pool that keeps failing.
-func (e *Engine) holdPool(ctx context.Context, a plan.Action, now time.Time) error {
-	_, err := e.store.ChangePool(ctx, a.Pool, a.Revision, func(p *fleet.Pool) ([]fleet.Event, error) {
+func (c *Controller) holdPool(ctx context.Context, a plan.Action, now time.Time) error {
+	_, err := c.store.ChangePool(ctx, a.Pool, a.Revision, func(p *fleet.Pool) ([]fleet.Event, error) {
 		p.Held, p.HeldAt = a.Reason, now
-		return []fleet.Event{e.journal.PoolEvent(a.Pool, journal.Self, "pool.held", "nothing is made for it any more: %s", a.Reason)}, nil
+		return []fleet.Event{c.journal.PoolEvent(a.Pool, journal.Self, "pool.held", "nothing is made for it any more: %s", a.Reason)}, nil
 	})
 	if err == nil {
-		e.logger.Warn("a pool is held", "pool", a.Pool, "reason", a.Reason, "next", "bothy pool resume "+a.Pool)
+		c.logger.Warn("a pool is held", "pool", a.Pool, "reason", a.Reason, "next", "bothy pool resume "+a.Pool)
 	}
 	return err
 }
@@ -145,7 +145,7 @@ const (
 )
 
 // recordWaits keeps rank, expected time and reason where those who wait see them.
-func (e *Engine) recordWaits(ctx context.Context, c *controller, s plan.Snapshot, p plan.Plan, now time.Time) error {
+func (c *Controller) recordWaits(ctx context.Context, m *memory, s plan.Snapshot, p plan.Plan, now time.Time) error {
 	if len(p.Waiting) == 0 {
 		return nil
 	}
@@ -153,9 +153,9 @@ func (e *Engine) recordWaits(ctx context.Context, c *controller, s plan.Snapshot
 	for i := range s.Environments {
 		rows[s.Environments[i].ID] = &s.Environments[i]
 	}
-	due := now.Sub(c.told).Abs() >= tellEvery
+	due := now.Sub(m.told).Abs() >= tellEvery
 	if due {
-		c.told = now
+		m.told = now
 	}
 	var errs []error
 	for _, w := range p.Waiting {
@@ -164,12 +164,12 @@ func (e *Engine) recordWaits(ctx context.Context, c *controller, s plan.Snapshot
 			continue
 		}
 		if !due && onlyMoved(row, w) {
-			c.planBy(c.told.Add(tellEvery))
+			m.planBy(m.told.Add(tellEvery))
 			continue
 		}
-		err := e.recordWait(ctx, w)
+		err := c.recordWait(ctx, w)
 		if errors.Is(err, store.ErrMoved) {
-			c.dropped = true
+			m.dropped = true
 			continue
 		}
 		errs = append(errs, err)
@@ -191,8 +191,8 @@ func news(row *fleet.Environment, w plan.Wait, now time.Time) bool {
 	return moved > max(estimateMoved, row.Queue.Estimate.Sub(now).Abs()/10)
 }
 
-func (e *Engine) recordWait(ctx context.Context, w plan.Wait) error {
-	_, err := e.journal.Change(ctx, w.EnvironmentID, store.Expect{Revision: w.Revision}, func(env *fleet.Environment) (store.Writes, error) {
+func (c *Controller) recordWait(ctx context.Context, w plan.Wait) error {
+	_, err := c.journal.Change(ctx, w.EnvironmentID, store.Expect{Revision: w.Revision}, func(env *fleet.Environment) (store.Writes, error) {
 		reason := plan.Text(w.Causes)
 		known := env.Reason == reason && env.Queue.Rank != 0
 		env.Reason, env.Queue.Rank, env.Queue.Estimate = reason, w.Rank, w.Estimate
@@ -202,7 +202,7 @@ func (e *Engine) recordWait(ctx context.Context, w plan.Wait) error {
 		if known {
 			return store.Writes{}, nil
 		}
-		return e.journal.Recorded(env, "environment.waiting", strings.TrimSpace(fmt.Sprintf("waiting, rank %d: %s", w.Rank, reason))), nil
+		return c.journal.Recorded(env, "environment.waiting", strings.TrimSpace(fmt.Sprintf("waiting, rank %d: %s", w.Rank, reason))), nil
 	})
 	return err
 }

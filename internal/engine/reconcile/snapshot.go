@@ -1,4 +1,4 @@
-package engine
+package reconcile
 
 import (
 	"context"
@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/plan"
 )
@@ -24,35 +23,35 @@ type basis struct {
 type surroundings struct {
 	basis   basis
 	hosts   []fleet.Host
-	pools   []resolved
+	pools   []Pool
 	weights []fleet.Weight
 	brake   fleet.Brake
-	safe    safety
+	safe    string
 	busy    map[string]int
 }
 
 // around reads the surroundings.
-func (e *Engine) around(ctx context.Context, now time.Time) (a surroundings, err error) {
+func (c *Controller) around(ctx context.Context, now time.Time) (a surroundings, err error) {
 	// First of all: what is written from here on is in the next one.
-	if a.basis.events, _, err = e.store.Marks(ctx); err != nil {
+	if a.basis.events, _, err = c.store.Marks(ctx); err != nil {
 		return a, err
 	}
-	if a.hosts, err = e.store.Hosts(ctx); err != nil {
+	if a.hosts, err = c.store.Hosts(ctx); err != nil {
 		return a, err
 	}
-	if a.pools, err = e.pricedPools(ctx); err != nil {
+	if a.pools, err = c.cfg.Pools.Priced(ctx); err != nil {
 		return a, err
 	}
-	if a.brake, err = e.brake(ctx); err != nil {
+	if a.brake, err = c.limiter.State(ctx); err != nil {
 		return a, err
 	}
-	if a.safe, err = e.safety(ctx); err != nil {
+	if a.safe, err = c.cfg.Recovery.Safety(ctx); err != nil {
 		return a, err
 	}
-	if e.cfg.Weights != nil {
-		a.weights = e.cfg.Weights()
+	if c.cfg.Weights != nil {
+		a.weights = c.cfg.Weights()
 	}
-	a.busy = e.hosts.Busy()
+	a.busy = c.cfg.Hosts.Busy()
 	a.basis.rest = a.text(now)
 	return a, nil
 }
@@ -70,21 +69,21 @@ func (a surroundings) text(now time.Time) string {
 	return b.String()
 }
 
-// snapshotAt reads all that a plan needs that is made beside the controller's.
-func (e *Engine) snapshotAt(ctx context.Context, now time.Time) (plan.Snapshot, error) {
-	around, err := e.around(ctx, now)
+// Snapshot reads all that a plan needs that is made beside the controller's.
+func (c *Controller) Snapshot(ctx context.Context, now time.Time) (plan.Snapshot, error) {
+	around, err := c.around(ctx, now)
 	if err != nil {
 		return plan.Snapshot{}, err
 	}
-	envs, err := e.store.Live(ctx)
-	return e.snapshot(around, envs), err
+	envs, err := c.store.Live(ctx)
+	return c.snapshot(around, envs), err
 }
 
 // snapshot puts everything together for one plan.
-func (e *Engine) snapshot(a surroundings, envs []fleet.Environment) plan.Snapshot {
+func (c *Controller) snapshot(a surroundings, envs []fleet.Environment) plan.Snapshot {
 	s := plan.Snapshot{
-		Environments: envs, Hosts: a.hosts, Weights: a.weights, Concurrency: e.cfg.Concurrency,
-		CreateTimes: e.creates.medians(envs), Brake: a.brake, Busy: a.busy,
+		Environments: envs, Hosts: a.hosts, Weights: a.weights, Concurrency: c.cfg.Concurrency,
+		CreateTimes: c.creates.medians(envs), Brake: a.brake, Busy: a.busy,
 	}
 	for _, p := range a.pools {
 		s.Pools = append(s.Pools, p.Pool)
@@ -92,23 +91,17 @@ func (e *Engine) snapshot(a surroundings, envs []fleet.Environment) plan.Snapsho
 	return s
 }
 
-// settingBrake is the brake as the last plan left it, in JSON; empty when it is off.
-const settingBrake = "brake"
-
-func (e *Engine) brake(ctx context.Context) (fleet.Brake, error) {
-	return journal.Setting[fleet.Brake](ctx, e.store, settingBrake, "the brake")
-}
-
 // keptTimes is how many creates of a blueprint digest an expected time is taken from.
 const keptTimes = 20
 
-// createTimes are how long the creates of late took, by blueprint digest.
-type createTimes struct {
+// CreateTimes are how long the creates of late took, by blueprint digest.
+type CreateTimes struct {
 	mu sync.Mutex
 	of map[string][]time.Duration
 }
 
-func (c *createTimes) note(digest string, took time.Duration) {
+// Note keeps how long a create took.
+func (c *CreateTimes) Note(digest string, took time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.of == nil {
@@ -120,7 +113,7 @@ func (c *createTimes) note(digest string, took time.Duration) {
 
 // medians gives the usual time of each digest. One that this process has not made yet goes by the rows of
 // those that did not wait.
-func (c *createTimes) medians(envs []fleet.Environment) map[string]time.Duration {
+func (c *CreateTimes) medians(envs []fleet.Environment) map[string]time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	times := map[string][]time.Duration{}

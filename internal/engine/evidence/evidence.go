@@ -1,4 +1,6 @@
-package engine
+// Package evidence is what is known of the resources of environments: when they were seen, what their receipt says, and until when they
+// are charged. It removes nothing and looks at no host.
+package evidence
 
 import (
 	"cmp"
@@ -10,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/clock"
 	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/fleet"
@@ -19,10 +22,41 @@ import (
 	"github.com/bothy-env/bothy/provisioner"
 )
 
-// noteSeen records what was found of an environment before it is taken away. It begins the bill of one whose
+// Ended is what is known of sandboxes that were removed without a record.
+type Ended interface {
+	// EndedAt gives when this process removed the sandbox of a lease without a record.
+	EndedAt(environmentID string) (at time.Time, ok bool)
+}
+
+// Evidence is kept for all rooms.
+type Evidence struct {
+	store   *store.Store
+	clock   *clock.Clock
+	journal *journal.Journal
+	ended   Ended
+
+	// sights are when sandboxes were last listed; lookedBefore is when any process looked last before this one.
+	sights       sights
+	lookedBefore time.Time
+}
+
+// New makes it.
+func New(db *store.Store, c *clock.Clock, j *journal.Journal, ended Ended) *Evidence {
+	return &Evidence{store: db, clock: c, journal: j, ended: ended}
+}
+
+// LookedBefore is told when any process looked last before this one.
+func (e *Evidence) LookedBefore(at time.Time) { e.lookedBefore = at }
+
+// Listed keeps what a list shows of a host's environments, and of those that it does not show when they were shown last.
+func (e *Evidence) Listed(host string, envs map[string]fleet.Environment, listed []provisioner.Found) {
+	e.sights.note(host, envs, listed, e.clock.Now())
+}
+
+// NoteSeen records what was found of an environment before it is taken away. It begins the bill of one whose
 // create was cut off before its first resource was written down, at the time the provider says, and charges none beyond now:
 // should what removes it die, nobody can tell when it went. It reports whether the bill had ended already, and stays so.
-func (e *Engine) noteSeen(ctx context.Context, env fleet.Environment, found []provisioner.Found) (billed bool, err error) {
+func (e *Evidence) NoteSeen(ctx context.Context, env fleet.Environment, found []provisioner.Found) (billed bool, err error) {
 	if len(found) == 0 {
 		return false, nil
 	}
@@ -31,10 +65,10 @@ func (e *Engine) noteSeen(ctx context.Context, env fleet.Environment, found []pr
 		return false, unread
 	}
 	first := oldest(found)
-	now := e.Now()
+	now := e.clock.Now()
 	_, err = e.journal.Change(ctx, env.ID, store.Expect{Generation: env.Work.Generation}, func(row *fleet.Environment) (store.Writes, error) {
 		if billed = endedBefore(*row, found); !billed {
-			ledger.Seen(row, billable(first, *row, now), now)
+			ledger.Seen(row, Billable(first, *row, now), now)
 		}
 		var writes store.Writes
 		for _, f := range found {
@@ -85,9 +119,9 @@ func oldest(found []provisioner.Found) time.Time {
 	return first
 }
 
-// billable is when the bill of an environment begins whose first resource is of a provider's time, which may
+// Billable is when the bill of an environment begins whose first resource is of a provider's time, which may
 // be untold or by another clock.
-func billable(created time.Time, env fleet.Environment, now time.Time) time.Time {
+func Billable(created time.Time, env fleet.Environment, now time.Time) time.Time {
 	if created.Before(env.CreatedAt) {
 		return env.CreatedAt
 	}
@@ -102,7 +136,7 @@ var errUnread = errors.New("the record of its resources cannot be read")
 
 // seenOf gives every resource of an environment that was ever seen, in the order of sight. An errUnread comes beside those that could
 // be read: a receipt that leaves the others out would be wrong, so none is made, and what is found meanwhile is recorded.
-func (e *Engine) seenOf(ctx context.Context, id string) (all []receipt.Resource, unread error) {
+func (e *Evidence) seenOf(ctx context.Context, id string) (all []receipt.Resource, unread error) {
 	filter := store.EventFilter{EnvironmentID: id, Limit: store.MaxLimit}
 	for {
 		events, err := e.store.EventsBy(ctx, filter)
@@ -153,10 +187,10 @@ func seenResource(r fleet.ResourceSeen) receipt.Resource {
 	return receipt.Resource{Kind: r.Kind, ID: r.ID, Name: r.Name, CreatedAt: r.CreatedAt}
 }
 
-// clearBill ends the bill of what a try left, now that it is proven gone: the next try's begins with what that makes.
-func (e *Engine) clearBill(ctx context.Context, env fleet.Environment, gone absence) error {
+// ClearBill ends the bill of what a try left, now that it is proven gone: the next try's begins with what that makes.
+func (e *Evidence) ClearBill(ctx context.Context, env fleet.Environment, gone Absence) error {
 	_, err := e.journal.Change(ctx, env.ID, store.Expect{Generation: env.Work.Generation}, func(row *fleet.Environment) (store.Writes, error) {
-		e.billGone(row, gone, e.Now())
+		e.BillGone(row, gone, e.clock.Now())
 		return store.Writes{}, nil
 	})
 	if err != nil {
@@ -165,16 +199,16 @@ func (e *Engine) clearBill(ctx context.Context, env fleet.Environment, gone abse
 	return nil
 }
 
-// billGone closes a row's bill. What was removed went before the first look that missed it; what was not there any more went
+// BillGone closes a row's bill. What was removed went before the first look that missed it; what was not there any more went
 // unseen, and is charged until it was last known to exist.
-func (e *Engine) billGone(row *fleet.Environment, gone absence, now time.Time) {
+func (e *Evidence) BillGone(row *fleet.Environment, gone Absence, now time.Time) {
 	switch {
-	case gone.billed && !row.BilledUntil.IsZero():
+	case gone.Billed && !row.BilledUntil.IsZero():
 		// Its bill ended with its sandbox.
-	case gone.removed && len(gone.checks) > 0:
-		ledger.Gone(row, gone.checks[0].At)
+	case gone.Removed && len(gone.Checks) > 0:
+		ledger.Gone(row, gone.Checks[0].At)
 	case row.BilledUntil.IsZero():
-		ledger.Gone(row, e.lastSight(*row, now))
+		ledger.Gone(row, e.LastSight(*row, now))
 	}
 }
 
@@ -205,12 +239,12 @@ func (s *sights) note(host string, envs map[string]fleet.Environment, listed []p
 	s.of[host] = next
 }
 
-// lastSight is when something of an environment that is gone was last known to exist.
-func (e *Engine) lastSight(row fleet.Environment, now time.Time) time.Time {
+// LastSight is when something of an environment that is gone was last known to exist.
+func (e *Evidence) LastSight(row fleet.Environment, now time.Time) time.Time {
 	e.sights.mu.Lock()
 	at, ok := e.sights.of[row.Host][row.ID]
 	e.sights.mu.Unlock()
-	if ended, byUs := e.storeHealth.endedAt(row.ID); byUs {
+	if ended, byUs := e.ended.EndedAt(row.ID); byUs {
 		at, ok = ended, true
 	}
 	if !ok {
@@ -226,3 +260,6 @@ func (e *Engine) lastSight(row fleet.Environment, now time.Time) time.Time {
 	}
 	return at
 }
+
+// Damaged reports whether an error says that a record cannot be read any more: that must not keep a sandbox alive.
+func Damaged(err error) bool { return errors.Is(err, store.ErrDamaged) || errors.Is(err, errUnread) }

@@ -1,0 +1,43 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/bothy-env/bothy/internal/engine/reconcile"
+	"github.com/bothy-env/bothy/internal/fleet"
+)
+
+// planPools gives the controller the pools.
+type planPools struct{ e *Engine }
+
+func (p planPools) Follow(ctx context.Context) { p.e.followPoolFile(ctx) }
+
+func (p planPools) Priced(ctx context.Context) ([]reconcile.Pool, error) {
+	all, err := p.e.pricedPools(ctx)
+	pools := make([]reconcile.Pool, len(all))
+	for i, r := range all {
+		pools[i] = reconcile.Pool{Pool: r.Pool, Member: func() fleet.Environment { return blank(r.bp, r.Size, r.inputs) }}
+	}
+	return pools, err
+}
+
+// planRecovery tells the controller whether the database can be believed.
+type planRecovery struct{ e *Engine }
+
+func (p planRecovery) Safety(ctx context.Context) (string, error) {
+	s, err := p.e.safety(ctx)
+	return fmt.Sprint(s), err
+}
+
+func (p planRecovery) Learn(envs []fleet.Environment) { p.e.storeHealth.relearn(envs) }
+
+// Brake tells whether the reap limiter is on, and why.
+func (e *Engine) Brake(ctx context.Context, _ fleet.Identity) (fleet.Brake, error) {
+	return e.reconcile.Limiter().State(ctx)
+}
+
+// ReleaseBrake lets everything go that is due.
+func (e *Engine) ReleaseBrake(ctx context.Context, who fleet.Identity) (fleet.Brake, error) {
+	return e.reconcile.Limiter().Release(ctx, who)
+}
