@@ -166,13 +166,13 @@ var ofRecord = []mutation{
 	{
 		name: "marks: a claim is handed over and noted nowhere but in the database",
 		file: "internal/engine/claim.go",
-		old:  "if err := e.noteMarks(); err != nil {",
+		old:  "if err := e.safeMode.NoteMarks(); err != nil {",
 		new:  "if err := error(nil); err != nil {",
 		pkg:  "./internal/engine", run: "^TestMarksComeBeforeWhatIsGiven$",
 	},
 	{
 		name: "marks: those at the engine are not read",
-		file: "internal/engine/enginemark.go",
+		file: "internal/engine/recovery/enginemark.go",
 		old:  "			end = recordsEnd{max(end.events, events), max(end.receipts, receipts)}",
 		new:  "			end = recordsEnd{max(end.events, 0*events), max(end.receipts, 0*receipts)}",
 		pkg:  "./internal/engine", run: "^TestMarkReadAtTheEngine$",
@@ -186,7 +186,7 @@ var ofRecord = []mutation{
 	},
 	{
 		name: "safe mode: it ends over what is doubted",
-		file: "internal/engine/safemode.go",
+		file: "internal/engine/recovery/safemode.go",
 		old:  "if err != nil || len(doubted) > 0 {",
 		new:  "if err != nil || len(doubted) < 0 {",
 		pkg:  "./internal/engine", run: "^TestSafeModeEndsWithTheLastDoubt$",
@@ -222,13 +222,13 @@ var ofRecord = []mutation{
 	{
 		name: "marks: one of before is set back by the next sweep alone",
 		file: "internal/engine/census.go",
-		old:  `	if safe.Reason != "" {`,
-		new:  `	if safe.Reason == "-" {`,
+		old:  `	if unsafe != "" {`,
+		new:  `	if unsafe == "-" {`,
 		pkg:  "./internal/engine", run: "^TestSafeModeIsNotBegunAgain$",
 	},
 	{
 		name: "safe mode: another daemon's hand-over is a use by nobody known",
-		file: "internal/engine/doubts.go",
+		file: "internal/engine/recovery/doubts.go",
 		old:  " || !unused(&row) {",
 		new:  " {",
 		pkg:  "./internal/engine", run: "^TestAnotherHandOverIsNoUnknownUse$",

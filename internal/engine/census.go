@@ -36,6 +36,9 @@ type census struct {
 	idle map[string]bool
 }
 
+// marksNotKept is what may become of it when marks are not kept.
+const marksNotKept = "how far the records are could not be kept; should the database be restored, safe mode may come late"
+
 // orphanage is what this process knows of resources that no environment accounts for, by host.
 type orphanage struct {
 	mu sync.Mutex
@@ -97,16 +100,16 @@ func (e *Engine) look(ctx context.Context, h *Host, envs map[string]fleet.Enviro
 			s.networks = append(s.networks, f.Network)
 		}
 	}
-	safe, err := e.believe(ctx, h, s)
+	unsafe, err := e.engineMarks.Believe(ctx, h, s.ahead, s.marks)
 	if err != nil {
 		return s, err
 	}
 	if s.orphans, err = e.store.SeeOrphans(ctx, h.Name, found, e.Now()); err != nil {
 		return s, err
 	}
-	if safe.Reason != "" {
+	if unsafe != "" {
 		// Not left to the sweep: somebody may decide on all before it, and what the mark knows would turn safe mode on again.
-		if err := e.reconcileMark(ctx, h, s); err != nil {
+		if err := e.engineMarks.Keep(ctx, h, s.stands, s.marks); err != nil {
 			e.logger.Warn(marksNotKept, "host", h.Name, "error", err)
 		}
 	}
@@ -142,7 +145,7 @@ func (e *Engine) compare(ctx context.Context, h *Host, envs map[string]fleet.Env
 		s.stands = true
 		env, known, err := e.rowOf(ctx, &s, envs, id)
 		if err == nil && s.ahead == "" {
-			s.ahead, err = e.aheadOf(ctx, f, env, known)
+			s.ahead, err = e.engineMarks.Ahead(ctx, f, env, known)
 		}
 		switch {
 		case err != nil:

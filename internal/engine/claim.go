@@ -26,7 +26,7 @@ func (e *Engine) take(want, warm *fleet.Environment, now time.Time) (store.Write
 	warm.Vars, warm.SecretNames = want.Vars, want.SecretNames
 	warm.State, warm.Reason, warm.Cold = fleet.Leased, "", ""
 	warm.Lease, warm.Queue = want.Lease, fleet.Queue{Until: want.Queue.Until}
-	beginLease(warm, now)
+	journal.BeginLease(warm, now)
 	warm.Work = fleet.Work{Action: fleet.Personalise, Generation: before.Work.Generation + 1}
 	if e.hosts.Serves(warm.Host) {
 		warm.Work.Worker, warm.Work.Until = e.cfg.Worker, now.Add(e.cfg.WorkLease)
@@ -38,17 +38,12 @@ func (e *Engine) take(want, warm *fleet.Environment, now time.Time) (store.Write
 	return writes, err
 }
 
-// beginLease starts a lease at hand-over, so that nobody pays for the making in time.
-func beginLease(env *fleet.Environment, now time.Time) {
-	env.Lease.Start, env.Lease.End = now, now.Add(min(env.Lease.TTL, env.Lease.MaxTTL))
-}
-
 // handOverClaim makes a claimed environment its holder's. One that turns out bad is destroyed and the next is tried,
 // until one is good or none is left; the request then goes cold. The result is still to be personalised when
 // the last one stands on a host that another daemon serves.
 func (e *Engine) handOverClaim(ctx context.Context, w *wish, env fleet.Environment) (fleet.Environment, error) {
 	for try := 1; env.State == fleet.Leased && env.Work.Worker == e.cfg.Worker; try++ {
-		if err := e.noteMarks(); err != nil {
+		if err := e.safeMode.NoteMarks(); err != nil {
 			return env, fmt.Errorf("hand over: %w", err)
 		}
 		e.bus.Nudge(bus.Mark)
@@ -61,7 +56,7 @@ func (e *Engine) handOverClaim(ctx context.Context, w *wish, env fleet.Environme
 			handing := func(row *fleet.Environment) bool {
 				return row.Work.Action == fleet.Personalise && row.Work.Generation == env.Work.Generation
 			}
-			unknown, err := e.disbelieve(ctx, env.ID, handing)
+			unknown, err := e.doubts.Disbelieve(ctx, env.ID, handing)
 			if err != nil {
 				return env, fmt.Errorf("hand over: %w", err)
 			}
@@ -204,7 +199,7 @@ func (e *Engine) personaliseLate(ctx context.Context, env fleet.Environment) {
 	secrets, err := e.vault.Secrets(ctx, env)
 	if err == nil {
 		// Another daemon may have recorded the claim, or this one without an answer.
-		_, err = e.lookAndMark(ctx)
+		err = e.safeMode.LookAndMark(ctx)
 	}
 	if err != nil {
 		e.yield(ctx, env, fmt.Errorf("hand over: %w", err))

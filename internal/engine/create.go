@@ -10,6 +10,7 @@ import (
 	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/engine/clock"
 	"github.com/bothy-env/bothy/internal/engine/journal"
+	"github.com/bothy-env/bothy/internal/engine/recovery"
 	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/engine/vault"
 	"github.com/bothy-env/bothy/internal/fleet"
@@ -55,12 +56,12 @@ func (e *Engine) create(ctx context.Context, env fleet.Environment) {
 // mayCreate keeps the marks ahead of all that exists, so that a database which does not know of it is seen to be behind. It
 // refuses to rescue what safe mode doubts: that may have become somebody's.
 func (e *Engine) mayCreate(ctx context.Context, id string) error {
-	if _, err := e.lookAndMark(ctx); err != nil {
+	if err := e.safeMode.LookAndMark(ctx); err != nil {
 		return err
 	}
 	row, err := e.store.Get(ctx, id) // it may have come to be doubted just now
 	if err == nil && row.Doubted {
-		err = errDoubted()
+		err = recovery.Doubted()
 	}
 	return err
 }
@@ -303,7 +304,7 @@ func (e *Engine) handOver(ctx context.Context, env fleet.Environment) {
 		}
 		return e.recordLeased(row, now), nil
 	})
-	e.noteGiven()
+	e.safeMode.NoteGiven()
 	if made && env.ForPool() {
 		e.journal.NoteMade(ctx, env.Pool, "")
 	}
@@ -312,7 +313,7 @@ func (e *Engine) handOver(ctx context.Context, env fleet.Environment) {
 // recordLeased begins the lease of what was made for a request.
 func (e *Engine) recordLeased(row *fleet.Environment, now time.Time) store.Writes {
 	row.State = fleet.Leased
-	beginLease(row, now)
+	journal.BeginLease(row, now)
 	writes := e.journal.Recorded(row, "environment.ready", fmt.Sprintf("ready after %s, leased until %s", took(row, now), row.Lease.End.Format(time.RFC3339)))
 	if len(row.SecretNames) > 0 {
 		writes.Secrets = []byte{}

@@ -280,7 +280,7 @@ func (e *Engine) recordDestroyed(ctx context.Context, env fleet.Environment, p e
 			Receipt: e.journal.Sign(p.Body(e.journal.ReceiptBody(*row), final)),
 		}, nil
 	})
-	e.noteGiven() // the receipt
+	e.safeMode.NoteGiven() // the receipt
 	if err := e.store.DropStates(context.WithoutCancel(ctx), env.ID); err != nil {
 		e.logger.Warn("dropping states failed", "environment", env.Name, "error", err)
 	}

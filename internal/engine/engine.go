@@ -22,6 +22,7 @@ import (
 	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/engine/observe"
 	"github.com/bothy-env/bothy/internal/engine/reconcile"
+	"github.com/bothy-env/bothy/internal/engine/recovery"
 	"github.com/bothy-env/bothy/internal/engine/vault"
 	"github.com/bothy-env/bothy/internal/engine/warmpool"
 	"github.com/bothy-env/bothy/internal/fleet"
@@ -148,11 +149,11 @@ type Engine struct {
 	memory   *observe.Memory
 	liveness *observe.Liveness
 	sourced  sourced
-	marks    keptMarks
-	// engineMarks are those that lie at the engines, signs what was seen of the use of doubted sandboxes.
-	engineMarks engineMarks
+	// safeMode is whether the database can be believed, engineMarks lie at the engines, and doubts are the environments that people decide on.
+	safeMode    *recovery.SafeMode
+	engineMarks *recovery.EngineMarks
+	doubts      *recovery.Doubts
 	storeHealth storeHealth
-	signs       sync.Map
 	held        heldBlueprints
 	rows        *journal.Rows
 	// asked is what Checks tells of, findings what its prober found of it.
@@ -161,8 +162,6 @@ type Engine struct {
 	// life ends with the engine's.
 	life    context.Context
 	endLife context.CancelFunc
-	// judging is held by whoever decides whether the database can be believed.
-	judging sync.Mutex
 }
 
 // New checks the configuration and derives keys. It starts nothing.
@@ -220,14 +219,15 @@ func New(cfg Config) (*Engine, error) {
 		Concurrency: cfg.Concurrency, CreateDeadline: cfg.CreateDeadline, WorkLease: cfg.WorkLease, Tick: cfg.Tick,
 	})
 	e.orphans = newOrphanage(e.hosts.Names())
+	e.life, e.endLife = context.WithCancel(context.Background())
 	e.observe()
+	e.recover()
 	e.warmpool = warmpool.New(warmpool.Config{
-		Store: e.store, Hosts: e.hosts, Doubts: doubtsOf{e}, Journal: e.journal, Bus: e.bus, Clock: e.clock, Guard: e.guard, Logger: e.logger,
+		Store: e.store, Hosts: e.hosts, Doubts: e.doubts, Journal: e.journal, Bus: e.bus, Clock: e.clock, Guard: e.guard, Logger: e.logger,
 		Every: cfg.SweepEvery,
 	})
 	e.followers = bus.NewFollowers(e.store, e.cfg.Chance)
 	e.offers.Read = e.readOffer
-	e.life, e.endLife = context.WithCancel(context.Background())
 	e.asked = e.allAsked()
 	e.findings.all = make([]finding, len(e.asked))
 	return e, nil
@@ -262,7 +262,7 @@ func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
 	for what, run := range map[string]func(context.Context){
 		"the controller": e.reconcile.Run, "the probers of hosts": e.hosts.Probe, "the sweeps": e.sweepLoops, "the measuring of use": e.meter.Run,
 		"the care of warm environments": e.warmpool.Run, "the notices": e.liveness.Run, "the notices of want of memory": e.memory.Run, "the wake-ups by other daemons": e.wakeLoop,
-		"the marks at the engines": e.markLoop, "the prober of the database": e.probeLoop, "the prober of the checks": e.checkLoop,
+		"the marks at the engines": e.engineMarks.Run, "the prober of the database": e.probeLoop, "the prober of the checks": e.checkLoop,
 		"the pruning of records": e.retainLoop, "the preparation of blueprints": e.prepareAhead, "the tries of what is back": e.tryAgainWhenBack,
 	} {
 		e.guard.KeepUp(ctx, &loops, what, func() { run(ctx) })
@@ -286,7 +286,7 @@ func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
 	holding.Wait()
 	e.endLife()
 	e.guard.EndsSoon()
-	e.leaveMarks(ctx)
+	e.engineMarks.Leave(ctx)
 	return nil
 }
 
@@ -300,7 +300,7 @@ func (e *Engine) begin(ctx context.Context) error {
 	if err := vault.CheckKey(ctx, e.store, e.cfg.Secret); err != nil {
 		return err
 	}
-	if err := e.beginSafely(ctx); err != nil {
+	if err := e.safeMode.Begin(ctx); err != nil {
 		return fmt.Errorf("recover: %w", err)
 	}
 	e.hosts.FirstLook(ctx)

@@ -107,7 +107,7 @@ func (e *Engine) sweepShelves(ctx context.Context, shelves []shelf, kept [][]str
 // mayBeUsed tells of which environments something may exist that uses files of this machine: the live ones on any host, those that are
 // found at an engine and not known, and in safe mode all.
 func (e *Engine) mayBeUsed(ctx context.Context, live map[string]string) (func(id string) bool, error) {
-	safe, err := e.safety(ctx)
+	unsafe, err := e.safeMode.Reason(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +117,7 @@ func (e *Engine) mayBeUsed(ctx context.Context, live map[string]string) (func(id
 	}
 	return func(id string) bool {
 		_, lives := live[id]
-		return lives || safe.Reason != "" || slices.ContainsFunc(orphans, func(o fleet.Orphan) bool { return o.EnvironmentID == id })
+		return lives || unsafe != "" || slices.ContainsFunc(orphans, func(o fleet.Orphan) bool { return o.EnvironmentID == id })
 	}, nil
 }
 

@@ -19,12 +19,3 @@ func (e *Engine) observe() {
 	e.meter, e.usages, e.memory = observe.NewMeter(c), observe.NewUsages(c), observe.NewMemory(c)
 	e.liveness = observe.NewLiveness(c, e.memory)
 }
-
-// doubtsOf tells the warm pool what is doubted.
-type doubtsOf struct{ e *Engine }
-
-func (d doubtsOf) LookForUse(ctx context.Context, env fleet.Environment) { d.e.lookForUse(ctx, env) }
-
-func (d doubtsOf) Disbelieve(ctx context.Context, id string, unused func(*fleet.Environment) bool) (unknown bool, err error) {
-	return d.e.disbelieve(ctx, id, unused)
-}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/engine/journal"
+	"github.com/bothy-env/bothy/internal/engine/recovery"
 	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/provisioner"
@@ -18,7 +19,6 @@ import (
 const (
 	eventOrphanSeen    = "orphan.seen"
 	eventOrphanRemoved = "orphan.removed"
-	eventOrphanAdopted = "orphan.adopted"
 )
 
 // orphanEvent is an entry of the record about something of no known environment.
@@ -47,8 +47,8 @@ func (e *Engine) tellOrphans(ctx context.Context, all []fleet.Orphan) error {
 // removeOrphans removes what at least two sweeps have seen that lie the grace apart, and all in between, unless safe mode
 // leaves that to people.
 func (e *Engine) removeOrphans(ctx context.Context, h *Host, seen census) error {
-	safe, err := e.safety(ctx)
-	if err != nil || safe.Reason != "" {
+	unsafe, err := e.safeMode.Reason(ctx)
+	if err != nil || unsafe != "" {
 		return err
 	}
 	var errs []error
@@ -83,7 +83,7 @@ func (e *Engine) Orphans(ctx context.Context, _ fleet.Identity) (OrphanReport, e
 }
 
 func (e *Engine) orphanReport(ctx context.Context) (OrphanReport, error) {
-	safe, err := e.safety(ctx)
+	unsafe, err := e.safeMode.Reason(ctx)
 	if err != nil {
 		return OrphanReport{}, err
 	}
@@ -91,8 +91,16 @@ func (e *Engine) orphanReport(ctx context.Context) (OrphanReport, error) {
 	if err != nil {
 		return OrphanReport{}, err
 	}
-	doubted, err := e.doubts(ctx)
-	return OrphanReport{Safe: safe.Reason != "", Reason: safe.Reason, Orphans: all, Doubted: doubted}, err
+	doubted, err := e.doubts.All(ctx)
+	return OrphanReport{Safe: unsafe != "", Reason: unsafe, Orphans: all, Doubted: doubted}, err
+}
+
+// lookedUp is what a look at the hosts found that people decide on.
+type lookedUp struct {
+	// networks of unknown sandboxes, by sandbox.
+	networks map[string]string
+	// doubted are the sandboxes of doubted environments, by environment.
+	doubted map[string]recovery.Standing
 }
 
 // decision is what somebody decides on orphans and on doubted environments.
@@ -111,14 +119,19 @@ type decision struct {
 func (e *Engine) AdoptOrphans(ctx context.Context, who fleet.Identity, ids []string) (OrphanReport, error) {
 	return e.decideOrphans(ctx, who, ids, decision{
 		orphan: func(h *Host, group []fleet.Orphan, seen lookedUp) error {
-			err := e.adopt(ctx, who, h, group, seen.networks)
+			err := e.doubts.Adopt(ctx, who, h, group, seen.networks)
 			if len(ids) == 0 && (fleet.CodeOf(err) == fleet.CodeConflict || fleet.CodeOf(err) == fleet.CodeNotFound) {
 				e.logger.Warn("an orphan cannot be adopted; it is left", "environment", group[0].EnvironmentID, "cause", err)
 				return nil
 			}
 			return err
 		},
-		doubt: func(env fleet.Environment, seen lookedUp) error { return e.keep(ctx, who, env, seen) },
+		doubt: func(env fleet.Environment, seen lookedUp) error {
+			if f, there := seen.doubted[env.ID]; there {
+				return e.doubts.Keep(ctx, who, env, &f)
+			}
+			return e.doubts.Keep(ctx, who, env, nil)
+		},
 	})
 }
 
@@ -136,7 +149,14 @@ func (e *Engine) PurgeOrphans(ctx context.Context, who fleet.Identity, ids []str
 			}
 			return errors.Join(errs...)
 		},
-		doubt: func(env fleet.Environment, _ lookedUp) error { return e.letGo(ctx, who, env) },
+		doubt: func(env fleet.Environment, _ lookedUp) error {
+			if err := e.doubts.LetGo(ctx, who, env); err != nil {
+				return err
+			}
+			e.running.cancelCreate(env.ID)
+			e.bus.Nudge(bus.Work)
+			return nil
+		},
 	})
 }
 
@@ -192,7 +212,7 @@ func (e *Engine) decideOrphans(ctx context.Context, who fleet.Identity, ids []st
 	if err := errors.Join(errs...); err != nil {
 		return OrphanReport{}, err
 	}
-	if err := e.endSafeMode(ctx, who); err != nil {
+	if err := e.safeMode.End(ctx, who); err != nil {
 		return OrphanReport{}, err
 	}
 	e.bus.Nudge(bus.Plan)
@@ -201,7 +221,7 @@ func (e *Engine) decideOrphans(ctx context.Context, who fleet.Identity, ids []st
 
 // lookAll looks at every host that this daemon serves.
 func (e *Engine) lookAll(ctx context.Context) (lookedUp, error) {
-	all := lookedUp{networks: map[string]string{}, doubted: map[string]standing{}}
+	all := lookedUp{networks: map[string]string{}, doubted: map[string]recovery.Standing{}}
 	envs, err := e.store.Live(ctx)
 	if err != nil {
 		return all, err
@@ -216,7 +236,7 @@ func (e *Engine) lookAll(ctx context.Context) (lookedUp, error) {
 			all.networks[f.ID] = f.Network
 		}
 		for id, f := range seen.doubted {
-			all.doubted[id] = standing{f, name}
+			all.doubted[id] = recovery.Standing{Found: f, Host: name}
 		}
 	}
 	return all, nil

@@ -162,7 +162,7 @@ func (e *Engine) dispatch(ctx, workCtx context.Context) {
 // takeOne takes a recorded action on each group of hosts that have the same slots free, and starts it. False: there is none.
 func (e *Engine) takeOne(ctx, workCtx context.Context) (found bool, err error) {
 	groups := map[string][]string{}
-	for _, host := range e.looked(e.hosts.Served(e.Now())) {
+	for _, host := range e.engineMarks.Looked(e.hosts.Served(e.Now())) {
 		full := e.running.full(host, 2*e.cfg.Concurrency) // of what is made, the plan allows half
 		groups[full] = append(groups[full], host)
 	}

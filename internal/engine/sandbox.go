@@ -114,7 +114,7 @@ func (e *Engine) usable(ctx context.Context, who fleet.Identity, nameOrID string
 		return env, nil, err
 	}
 	now := e.Now()
-	if !leasedAt(&env, now) {
+	if !env.LeasedAt(now) {
 		err := notLeased(&env, now)
 		return env, nil, err
 	}

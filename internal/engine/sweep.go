@@ -57,7 +57,7 @@ func (e *Engine) sweepServed(ctx context.Context, h *Host) error {
 		return nil
 	}
 	// Before anything is removed: a database that is behind does not know what is somebody's.
-	if _, err := e.lookBehind(ctx); err != nil {
+	if err := e.safeMode.LookBehind(ctx); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
@@ -67,8 +67,7 @@ func (e *Engine) sweepServed(ctx context.Context, h *Host) error {
 
 // sweepHere sweeps what this daemon keeps on its machine, and notes how far the records are.
 func (e *Engine) sweepHere(ctx context.Context) error {
-	_, err := e.lookAndMark(ctx)
-	return errors.Join(err, e.sweepLocal(ctx))
+	return errors.Join(e.safeMode.LookAndMark(ctx), e.sweepLocal(ctx))
 }
 
 // sweepHost looks at everything of ours on one host. Each part is done whatever becomes of the others.
@@ -95,7 +94,7 @@ func (e *Engine) sweepHost(ctx context.Context, h *Host) error {
 		func() error { return e.findLost(ctx, h, envs, seen) },
 		func() error { return e.liveness.LookAtListed(ctx, h, envs, seen.idle) },
 		func() error { return e.reconcileNetworks(ctx, h, envs, seen) },
-		func() error { return e.reconcileMark(ctx, h, seen) },
+		func() error { return e.engineMarks.Keep(ctx, h, seen.stands, seen.marks) },
 	} {
 		if !e.hosts.Serves(h.Name) {
 			// What was read is from before another daemon began to work there: what it has made since is not in it.
