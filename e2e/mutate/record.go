@@ -46,7 +46,7 @@ var ofRecord = []mutation{
 	},
 	{
 		name: "local files: what is gone on with elsewhere stays here in clear",
-		file: "internal/engine/local.go",
+		file: "internal/engine/sweep/local.go",
 		old:  "ok && host == s.host && !s.mounted && !elsewhere[s.host] {",
 		new:  "ok && host == s.host && !s.mounted && len(elsewhere) >= 0 {",
 		pkg:  "./internal/engine", run: "^TestLocalFilesGoWithTheirWork$",
@@ -221,7 +221,7 @@ var ofRecord = []mutation{
 	},
 	{
 		name: "marks: one of before is set back by the next sweep alone",
-		file: "internal/engine/census.go",
+		file: "internal/engine/sweep/census.go",
 		old:  `	if unsafe != "" {`,
 		new:  `	if unsafe == "-" {`,
 		pkg:  "./internal/engine", run: "^TestSafeModeIsNotBegunAgain$",

@@ -114,7 +114,7 @@ func (e *Engine) allAsked() []asked {
 	all = append(all,
 		one("leader", e.reconcile.Leader().Check), one("identity", e.hosts.CheckTwin), one("hosts", e.hosts.Check), known("clock", func(context.Context) Check { return e.clock.Check(e.store.Shared()) }),
 		one("brake", e.reconcile.Limiter().Check), one("removing", e.checkRemoving), one("pools", e.checkPools), one("safe-mode", e.safeMode.Check),
-		known("labels", func(context.Context) Check { return e.checkForged() }), known("blueprints", e.held.check),
+		known("labels", e.sweeper.Check), known("blueprints", e.held.check),
 		known("sandboxes", e.liveness.Check), known("faults", e.guard.Check))
 	for _, extra := range e.cfg.ExtraChecks {
 		all = append(all, one("machine", extra))

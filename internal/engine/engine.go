@@ -23,6 +23,7 @@ import (
 	"github.com/bothy-env/bothy/internal/engine/observe"
 	"github.com/bothy-env/bothy/internal/engine/reconcile"
 	"github.com/bothy-env/bothy/internal/engine/recovery"
+	"github.com/bothy-env/bothy/internal/engine/sweep"
 	"github.com/bothy-env/bothy/internal/engine/vault"
 	"github.com/bothy-env/bothy/internal/engine/warmpool"
 	"github.com/bothy-env/bothy/internal/fleet"
@@ -142,7 +143,8 @@ type Engine struct {
 	warmpool  *warmpool.Keeper
 	poolFile  poolFile
 	reconcile *reconcile.Controller
-	orphans   *orphanage
+	sweeper   *sweep.Sweeper
+	local     *sweep.Local
 	// meter, usages, memory and liveness look at the sandboxes that run.
 	meter    *observe.Meter
 	usages   *observe.Usages
@@ -218,10 +220,10 @@ func New(cfg Config) (*Engine, error) {
 		Weights: cfg.Weights, Worker: cfg.Worker, Advertise: cfg.Advertise, Ended: cfg.Ended,
 		Concurrency: cfg.Concurrency, CreateDeadline: cfg.CreateDeadline, WorkLease: cfg.WorkLease, Tick: cfg.Tick,
 	})
-	e.orphans = newOrphanage(e.hosts.Names())
 	e.life, e.endLife = context.WithCancel(context.Background())
 	e.observe()
 	e.recover()
+	e.sweep()
 	e.warmpool = warmpool.New(warmpool.Config{
 		Store: e.store, Hosts: e.hosts, Doubts: e.doubts, Journal: e.journal, Bus: e.bus, Clock: e.clock, Guard: e.guard, Logger: e.logger,
 		Every: cfg.SweepEvery,
@@ -260,7 +262,7 @@ func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
 	e.guard.KeepUp(holdCtx, &holding, "the holding of hosts", func() { e.hosts.Run(holdCtx) })
 	e.guard.KeepUp(ctx, &loops, "the bid for the lead", func() { e.reconcile.Leader().Run(ctx) })
 	for what, run := range map[string]func(context.Context){
-		"the controller": e.reconcile.Run, "the probers of hosts": e.hosts.Probe, "the sweeps": e.sweepLoops, "the measuring of use": e.meter.Run,
+		"the controller": e.reconcile.Run, "the probers of hosts": e.hosts.Probe, "the sweeps": e.sweeper.Run, "the measuring of use": e.meter.Run,
 		"the care of warm environments": e.warmpool.Run, "the notices": e.liveness.Run, "the notices of want of memory": e.memory.Run, "the wake-ups by other daemons": e.wakeLoop,
 		"the marks at the engines": e.engineMarks.Run, "the prober of the database": e.probeLoop, "the prober of the checks": e.checkLoop,
 		"the pruning of records": e.retainLoop, "the preparation of blueprints": e.prepareAhead, "the tries of what is back": e.tryAgainWhenBack,

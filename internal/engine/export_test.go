@@ -35,9 +35,9 @@ func (e *Engine) Leads() bool { return e.reconcile.Leader().Leads() }
 func (e *Engine) SweepOnce(ctx context.Context) error {
 	var errs []error
 	for _, h := range e.hosts.All() {
-		errs = append(errs, e.sweepServed(ctx, h))
+		errs = append(errs, e.sweeper.SweepServed(ctx, h))
 	}
-	return errors.Join(append(errs, e.sweepLocal(ctx))...)
+	return errors.Join(append(errs, e.local.Sweep(ctx))...)
 }
 
 // CheckNow looks at everything that Checks tells afresh. What does not answer soon is left out.

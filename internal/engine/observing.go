@@ -13,7 +13,7 @@ func (e *Engine) observe() {
 		Store: e.store, Hosts: e.hosts, Rows: e.rows, Journal: e.journal, Bus: e.bus, Clock: e.clock, Guard: e.guard, Logger: e.logger,
 		Instance: e.cfg.Instance, Labels: e.labels, Tick: e.cfg.Tick, SweepEvery: e.cfg.SweepEvery,
 		FindLost: func(ctx context.Context, h *Host, env fleet.Environment) error {
-			return e.findLost(ctx, h, map[string]fleet.Environment{env.ID: env}, census{})
+			return e.sweeper.FindLost(ctx, h, env)
 		},
 	}
 	e.meter, e.usages, e.memory = observe.NewMeter(c), observe.NewUsages(c), observe.NewMemory(c)

@@ -32,10 +32,10 @@ func (e *Engine) recover() {
 type lists struct{ e *Engine }
 
 func (l lists) Hold(ctx context.Context, hosts ...string) (done func(), err error) {
-	return l.e.orphans.decide(ctx, hosts...)
+	return l.e.sweeper.Hold(ctx, hosts...)
 }
 
 func (l lists) Look(ctx context.Context, h *Host, envs map[string]fleet.Environment) (recovery.Listed, error) {
-	seen, err := l.e.look(ctx, h, envs)
-	return recovery.Listed{Marks: seen.marks, Stands: seen.stands}, err
+	seen, err := l.e.sweeper.Look(ctx, h, envs)
+	return recovery.Listed{Marks: seen.Marks, Stands: seen.Stands}, err
 }
