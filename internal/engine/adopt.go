@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
@@ -68,7 +69,7 @@ func (e *Engine) adopted(who fleet.Identity, sandbox fleet.Orphan, rates []fleet
 	guessed += belongs(&env, who, sandbox)
 	env.State, env.SandboxID = fleet.Leased, sandbox.ID
 	env.CreatedAt, env.UpdatedAt, env.ReadyAt, env.BilledFrom = now, now, now, now
-	beginLease(&env, now)
+	journal.BeginLease(&env, now)
 	// The platform team gives it to them, so no limit is asked; what is not held would not count at all.
 	env.HeldMicros, env.HeldFor = ledger.Hold(env.Size.RateMicros, env.Lease.Start, env.Lease.End), env.Lease.End.Sub(env.Lease.Start)
 	env.Work.Generation = generation

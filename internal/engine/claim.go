@@ -26,7 +26,7 @@ func (e *Engine) take(want, warm *fleet.Environment, now time.Time) (store.Write
 	warm.Vars, warm.SecretNames = want.Vars, want.SecretNames
 	warm.State, warm.Reason, warm.Cold = fleet.Leased, "", ""
 	warm.Lease, warm.Queue = want.Lease, fleet.Queue{Until: want.Queue.Until}
-	beginLease(warm, now)
+	journal.BeginLease(warm, now)
 	warm.Work = fleet.Work{Action: fleet.Personalise, Generation: before.Work.Generation + 1}
 	if e.hosts.Serves(warm.Host) {
 		warm.Work.Worker, warm.Work.Until = e.cfg.Worker, now.Add(e.cfg.WorkLease)
@@ -36,11 +36,6 @@ func (e *Engine) take(want, warm *fleet.Environment, now time.Time) (store.Write
 	}}
 	err := e.journal.Book(&before, warm, now, &writes)
 	return writes, err
-}
-
-// beginLease starts a lease at hand-over, so that nobody pays for the making in time.
-func beginLease(env *fleet.Environment, now time.Time) {
-	env.Lease.Start, env.Lease.End = now, now.Add(min(env.Lease.TTL, env.Lease.MaxTTL))
 }
 
 // handOverClaim makes a claimed environment its holder's. One that turns out bad is destroyed and the next is tried,
@@ -199,21 +194,22 @@ func (e *Engine) abandon(ctx context.Context, w *wish, row fleet.Environment) (f
 	return next, err
 }
 
-// personaliseLate does what a claim's own process did not get to, or what is for this daemon to do as it serves the host.
-func (e *Engine) personaliseLate(ctx context.Context, env fleet.Environment) {
+// personaliseLate does what a claim's own process did not get to, or what is for this daemon to do as it serves the host. An error says that it
+// is to be tried again.
+func (e *Engine) personaliseLate(ctx context.Context, env fleet.Environment) error {
 	secrets, err := e.vault.Secrets(ctx, env)
 	if err == nil {
 		// Another daemon may have recorded the claim, or this one without an answer.
 		_, err = e.lookAndMark(ctx)
 	}
 	if err != nil {
-		e.yield(ctx, env, fmt.Errorf("hand over: %w", err))
-		return
+		return fmt.Errorf("hand over: %w", err)
 	}
 	w := &wish{env: wishedRow(env), secrets: secrets}
 	if _, err := e.handOverClaim(ctx, w, env); err != nil {
 		e.logger.Error("handing over failed; it is tried again", "environment", env.Name, "error", err)
 	}
+	return nil
 }
 
 // wishedRow is what the request of a claimed environment would have been without a pool.

@@ -158,7 +158,7 @@ func (e *Engine) giveTo(who fleet.Identity, row *fleet.Environment) store.Writes
 	row.Tenant, row.Team = cmp.Or(who.Tenant, fleet.DefaultTenant), cmp.Or(who.Team, fleet.DefaultTeam)
 	row.State, row.Reason, row.Paused = fleet.Leased, "", false
 	row.Work = fleet.Work{Generation: row.Work.Generation + 1} // whatever is under way is fenced
-	beginLease(row, now)
+	journal.BeginLease(row, now)
 	row.HeldAt = now
 	row.HeldMicros, row.HeldFor = ledger.Hold(row.Size.RateMicros, row.Lease.Start, row.Lease.End), row.Lease.End.Sub(row.Lease.Start)
 	return store.Writes{Events: []fleet.Event{e.journal.Event(row, who.User, eventDoubtKept,
@@ -189,7 +189,7 @@ func (e *Engine) recordMade(ctx context.Context, env fleet.Environment, f standi
 			ledger.Begin(row, evidence.Billable(f.CreatedAt, *row, now))
 			if row.State = fleet.Warm; row.Tenant != "" {
 				row.State = fleet.Leased
-				beginLease(row, now)
+				journal.BeginLease(row, now)
 			}
 			return store.Writes{Events: []fleet.Event{e.journal.Event(row, journal.Self, eventDoubtKept, "its sandbox %s was found, though no record says that it was made", f.Name)}}, nil
 		})
@@ -222,7 +222,7 @@ func (e *Engine) letGo(ctx context.Context, who fleet.Identity, env fleet.Enviro
 		return store.Writes{Events: []fleet.Event{e.journal.Event(row, who.User, "environment.purged", "%s decided to remove it", who.User)}}, nil
 	})
 	if err == nil {
-		e.running.cancelCreate(env.ID)
+		e.worker.CancelCreate(env.ID)
 		e.bus.Nudge(bus.Work)
 	}
 	return err

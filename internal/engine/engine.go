@@ -22,6 +22,7 @@ import (
 	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/engine/reconcile"
 	"github.com/bothy-env/bothy/internal/engine/vault"
+	"github.com/bothy-env/bothy/internal/engine/worker"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner"
@@ -128,17 +129,11 @@ type Engine struct {
 	// offers are read once for all requests that come at the same time.
 	offers    bus.SharedRead[offer]
 	followers *bus.Followers
-	running   running
-	tries     tries
-	overdue   overdue
 	evidence  *evidence.Evidence
-	// preparations tell which blueprints are not ready.
-	preparations preparations
-	// unwritten are the networks that were reserved and are in no row yet.
-	unwritten sync.Map
 	stages    stages
 	poolFile  poolFile
 	reconcile *reconcile.Controller
+	worker    *worker.Worker
 	orphans   *orphanage
 	meters    meters
 	ooms      ooms
@@ -150,7 +145,6 @@ type Engine struct {
 	engineMarks engineMarks
 	storeHealth storeHealth
 	signs       sync.Map
-	held        heldBlueprints
 	// notices are the sandboxes that are to be looked at, by host; mishaps what befell sandboxes of late.
 	notices map[string]*notices
 	// starved are the sandboxes that ran out of memory, by host.
@@ -221,6 +215,14 @@ func New(cfg Config) (*Engine, error) {
 		Weights: cfg.Weights, Worker: cfg.Worker, Advertise: cfg.Advertise, Ended: cfg.Ended,
 		Concurrency: cfg.Concurrency, CreateDeadline: cfg.CreateDeadline, WorkLease: cfg.WorkLease, Tick: cfg.Tick,
 	})
+	e.worker = worker.New(worker.Config{
+		Store: e.store, Clock: e.clock, Bus: e.bus, Guard: e.guard, Journal: e.journal, Rows: e.rows, Evidence: e.evidence, Logger: e.logger,
+		Labels: e.labels, Blueprints: e.blueprints, Hosts: workHosts{e.hosts}, Holds: workHolds{e.hosts, e}, Recovery: workRecovery{e},
+		Sessions: workSessions{e}, Vault: e.vault, CreateTimes: e.reconcile.CreateTimes(),
+		Instance: cfg.Instance, Worker: cfg.Worker, Concurrency: cfg.Concurrency,
+		CreateTimeout: cfg.CreateTimeout, CreateDeadline: cfg.CreateDeadline, PrepareTimeout: cfg.PrepareTimeout,
+		DestroyTimeout: cfg.DestroyTimeout, SlowAfter: cfg.SlowAfter, WorkLease: cfg.WorkLease, Tick: cfg.Tick,
+	})
 	e.orphans = newOrphanage(e.hosts.Names())
 	e.notices, e.starved = newNotices(e.hosts.Names()), newStarved(e.hosts.Names())
 	e.followers = bus.NewFollowers(e.store, e.cfg.Chance)
@@ -261,15 +263,15 @@ func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
 		"the controller": e.reconcile.Run, "the probers of hosts": e.hosts.Probe, "the sweeps": e.sweepLoops, "the measuring of use": e.measureLoops,
 		"the care of warm environments": e.stageLoop, "the notices": e.noticeLoop, "the notices of want of memory": e.oomLoop, "the wake-ups by other daemons": e.wakeLoop,
 		"the marks at the engines": e.markLoop, "the prober of the database": e.probeLoop, "the prober of the checks": e.checkLoop,
-		"the pruning of records": e.retainLoop, "the preparation of blueprints": e.prepareAhead, "the tries of what is back": e.tryAgainWhenBack,
+		"the pruning of records": e.retainLoop, "the preparation of blueprints": e.worker.PrepareAhead, "the tries of what is back": e.worker.TryAgain,
 	} {
 		e.guard.KeepUp(ctx, &loops, what, func() { run(ctx) })
 	}
-	e.guard.KeepUp(ctx, &loops, "the start of work", func() { e.dispatch(ctx, workCtx) })
+	e.guard.KeepUp(ctx, &loops, "the start of work", func() { e.worker.Run(ctx, workCtx) })
 	<-ctx.Done()
 	loops.Wait()
 
-	idle := e.running.idle()
+	idle := e.worker.Idle()
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
 	select {

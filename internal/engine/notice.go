@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/clock"
 	"github.com/bothy-env/bothy/internal/engine/guard"
 	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/fleet"
@@ -246,7 +247,7 @@ func (e *Engine) notice(ctx context.Context, h *Host, env fleet.Environment) err
 	if err != nil {
 		return fmt.Errorf("look at sandbox of %s: %w", env.Name, err)
 	}
-	again := !env.StartedAt.IsZero() && kept(s.StartedAt).After(env.StartedAt)
+	again := !env.StartedAt.IsZero() && clock.Kept(s.StartedAt).After(env.StartedAt)
 	switch {
 	case env.State == fleet.Warm && (s.Ended() || again || s.offNetwork):
 		return e.replaceWarm(ctx, env, s)
@@ -258,7 +259,7 @@ func (e *Engine) notice(ctx context.Context, h *Host, env fleet.Environment) err
 		return e.startAgain(ctx, h, env, s, "holder.restarted", "what held its network ended")
 	case s.Paused && env.State == fleet.Leased:
 		return e.thawLeased(ctx, h, env)
-	case !kept(s.StartedAt).Equal(env.StartedAt):
+	case !clock.Kept(s.StartedAt).Equal(env.StartedAt):
 		return e.recordStarted(ctx, env, s.StartedAt)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/clock"
 	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/fleet"
@@ -25,9 +26,6 @@ const (
 	// It is as long in between before that is believed: the first half of a restart by somebody else looks the same.
 	shortestRun = 10 * time.Second
 )
-
-// kept is a time as exact as the store keeps it.
-func kept(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
 // endOf says how a sandbox ended.
 func endOf(s provisioner.Status) string {
@@ -80,7 +78,7 @@ func billEnded(row *fleet.Environment, s provisioner.Status, now time.Time) {
 	if !s.Ended() || s.EndedAt.IsZero() {
 		return
 	}
-	at := kept(s.EndedAt)
+	at := clock.Kept(s.EndedAt)
 	if at.After(now) { // another machine's clock
 		at = now
 	}
@@ -126,7 +124,7 @@ func (e *Engine) recordRestart(ctx context.Context, env fleet.Environment, at ti
 		if len(row.SecretNames) > 0 {
 			lost = fmt.Sprintf("the commands that ran in it ended and its secrets are gone (%s); its files are kept", strings.Join(row.SecretNames, ", "))
 		}
-		row.StartedAt, row.SecretNames = kept(at), nil
+		row.StartedAt, row.SecretNames = clock.Kept(at), nil
 		row.Reason = fmt.Sprintf("its sandbox was restarted at %s: %s. %s", row.StartedAt.Format(time.RFC3339), cause, lost)
 		return e.journal.Recorded(row, kind, fmt.Sprintf("%s; %s", cause, lost))
 	})
@@ -170,7 +168,7 @@ func (e *Engine) thawLeased(ctx context.Context, h *Host, env fleet.Environment)
 // recordStarted keeps a start that is not known yet, of a row of an older version or from before its lease.
 func (e *Engine) recordStarted(ctx context.Context, env fleet.Environment, at time.Time) error {
 	_, err := e.still(ctx, env, func(row *fleet.Environment) store.Writes {
-		row.StartedAt = kept(at)
+		row.StartedAt = clock.Kept(at)
 		return store.Writes{}
 	})
 	return err

@@ -9,7 +9,6 @@ import (
 	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/fleet"
-	"github.com/bothy-env/bothy/provisioner"
 )
 
 // settingSafe is the safety of the database in JSON; empty when it can be believed.
@@ -33,14 +32,6 @@ func leasedAt(env *fleet.Environment, at time.Time) bool {
 
 func (e *Engine) safety(ctx context.Context) (safety, error) {
 	return journal.Setting[safety](ctx, e.store, settingSafe, "whether the database can be believed")
-}
-
-// errDoubted is what work on an environment is told that safe mode leaves alone.
-func errDoubted() error {
-	return &provisioner.Error{
-		Class: provisioner.Transient, Op: "work on environment", Unavailable: true,
-		Sentence: "safe mode: it is from before the database was lost or restored, and left as it is until somebody has decided: bothy orphans",
-	}
 }
 
 // beginSafely looks, before anything is done, whether the database is the one that this daemon knows.

@@ -134,11 +134,7 @@ func (e *Engine) reconcileNetworks(ctx context.Context, h *Host, envs map[string
 			held = append(held, env.Network)
 		}
 	}
-	e.unwritten.Range(func(name, _ any) bool {
-		held = append(held, name.(string))
-		return true
-	})
-	return h.Networks.Reconcile(ctx, held)
+	return h.Networks.Reconcile(ctx, append(held, e.worker.Unwritten()...))
 }
 
 // findLost ends environments whose sandbox somebody else removed. One list may lag, so a second complete

@@ -17,6 +17,11 @@ func BeginDestroy(env *fleet.Environment, reason string) {
 	env.Work.Attempts, env.Work.NotBefore, env.Work.Deadline, env.Work.LastError = 0, time.Time{}, time.Time{}, ""
 }
 
+// BeginLease starts a lease at hand-over, so that nobody pays for the making in time.
+func BeginLease(env *fleet.Environment, now time.Time) {
+	env.Lease.Start, env.Lease.End = now, now.Add(min(env.Lease.TTL, env.Lease.MaxTTL))
+}
+
 // Fail moves an environment to Failed; the next plan destroys what it left.
 func Fail(env *fleet.Environment, f *fleet.Failure) {
 	env.State, env.Reason, env.Failure = fleet.Failed, f.Sentence, f
