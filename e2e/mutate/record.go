@@ -95,7 +95,7 @@ var ofRecord = []mutation{
 	},
 	{
 		name: "a host's own slots: what hangs on one host fills those of all",
-		file: "internal/engine/runner.go",
+		file: "internal/engine/worker/runner.go",
 		old:  "		case j.host != host:\n",
 		new:  "		case j.host != host && host == \"\":\n",
 		pkg:  "./internal/engine", run: "^TestAHostThatHangsDelaysNoOther$",
@@ -144,7 +144,7 @@ var ofRecord = []mutation{
 	},
 	{
 		name: "intent before create: a network is used and not written down",
-		file: "internal/engine/create.go",
+		file: "internal/engine/worker/create.go",
 		old:  "		row.Network = name\n",
 		new:  "",
 		pkg:  "./internal/engine", run: "^TestPromiseLabelBeforeCreate$",
@@ -207,14 +207,14 @@ var ofRecord = []mutation{
 	},
 	{
 		name: "a receipt is signed while a create is on its way",
-		file: "internal/engine/destroy.go",
-		old:  "	coming := e.nothingComes(tryCtx, env)\n",
+		file: "internal/engine/worker/destroy.go",
+		old:  "	coming := r.nothingComes(tryCtx, env)\n",
 		new:  "	var coming error\n",
 		pkg:  "./internal/engine", run: "^TestPromiseNoReceiptWhileACreateIsUnanswered$",
 	},
 	{
 		name: "a receipt is signed while something on record is there",
-		file: "internal/engine/destroy.go",
+		file: "internal/engine/worker/destroy.go",
 		old:  "	mine = append(mine, more...)\n",
 		new:  "	_ = more\n",
 		pkg:  "./internal/engine", run: "^TestPromiseProofByRecordToo$",

@@ -25,8 +25,8 @@ var ofWalls = []mutation{
 	},
 	{
 		name: "the state in clear: the driver is not told that it is recorded",
-		file: "internal/engine/create.go",
-		old:  "	e.settled(ctx, h, spec)\n",
+		file: "internal/engine/worker/create.go",
+		old:  "	m.settled(ctx, h, spec)\n",
 		new:  "",
 		pkg:  "./internal/engine", run: "^TestTheDriverKeepsNoStateThatIsRecorded$",
 	},

@@ -113,8 +113,8 @@ func (e *Engine) allAsked() []asked {
 	}
 	all = append(all,
 		one("leader", e.reconcile.Leader().Check), one("identity", e.hosts.CheckTwin), one("hosts", e.hosts.Check), known("clock", func(context.Context) Check { return e.clock.Check(e.store.Shared()) }),
-		one("brake", e.reconcile.Limiter().Check), one("removing", e.checkRemoving), one("pools", e.checkPools), one("safe-mode", e.safeMode.Check),
-		known("labels", e.sweeper.Check), known("blueprints", e.held.check),
+		one("brake", e.reconcile.Limiter().Check), one("removing", e.worker.CheckRemoving), one("pools", e.checkPools), one("safe-mode", e.safeMode.Check),
+		known("labels", e.sweeper.Check), known("blueprints", e.worker.CheckHeld),
 		known("sandboxes", e.liveness.Check), known("faults", e.guard.Check))
 	for _, extra := range e.cfg.ExtraChecks {
 		all = append(all, one("machine", extra))
@@ -187,7 +187,7 @@ func (e *Engine) lookAtOne(ctx context.Context, i int, a asked) {
 func (e *Engine) checkHost(h *Host) []Check {
 	checks, usable := e.hosts.CheckHost(h)
 	if usable { // else its cause is the blueprints' too
-		checks = append(checks, e.checkBlueprints(h))
+		checks = append(checks, e.worker.CheckBlueprints(h))
 	}
 	return checks
 }

@@ -194,21 +194,22 @@ func (e *Engine) abandon(ctx context.Context, w *wish, row fleet.Environment) (f
 	return next, err
 }
 
-// personaliseLate does what a claim's own process did not get to, or what is for this daemon to do as it serves the host.
-func (e *Engine) personaliseLate(ctx context.Context, env fleet.Environment) {
+// personaliseLate does what a claim's own process did not get to, or what is for this daemon to do as it serves the host. An error says that it
+// is to be tried again.
+func (e *Engine) personaliseLate(ctx context.Context, env fleet.Environment) error {
 	secrets, err := e.vault.Secrets(ctx, env)
 	if err == nil {
 		// Another daemon may have recorded the claim, or this one without an answer.
 		err = e.safeMode.LookAndMark(ctx)
 	}
 	if err != nil {
-		e.yield(ctx, env, fmt.Errorf("hand over: %w", err))
-		return
+		return fmt.Errorf("hand over: %w", err)
 	}
 	w := &wish{env: wishedRow(env), secrets: secrets}
 	if _, err := e.handOverClaim(ctx, w, env); err != nil {
 		e.logger.Error("handing over failed; it is tried again", "environment", env.Name, "error", err)
 	}
+	return nil
 }
 
 // wishedRow is what the request of a claimed environment would have been without a pool.

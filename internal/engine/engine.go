@@ -26,6 +26,7 @@ import (
 	"github.com/bothy-env/bothy/internal/engine/sweep"
 	"github.com/bothy-env/bothy/internal/engine/vault"
 	"github.com/bothy-env/bothy/internal/engine/warmpool"
+	"github.com/bothy-env/bothy/internal/engine/worker"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner"
@@ -132,17 +133,11 @@ type Engine struct {
 	// offers are read once for all requests that come at the same time.
 	offers    bus.SharedRead[offer]
 	followers *bus.Followers
-	running   running
-	tries     tries
-	overdue   overdue
 	evidence  *evidence.Evidence
-	// preparations tell which blueprints are not ready.
-	preparations preparations
-	// unwritten are the networks that were reserved and are in no row yet.
-	unwritten sync.Map
 	warmpool  *warmpool.Keeper
 	poolFile  poolFile
 	reconcile *reconcile.Controller
+	worker    *worker.Worker
 	sweeper   *sweep.Sweeper
 	local     *sweep.Local
 	// meter, usages, memory and liveness look at the sandboxes that run.
@@ -156,7 +151,6 @@ type Engine struct {
 	engineMarks *recovery.EngineMarks
 	doubts      *recovery.Doubts
 	storeHealth storeHealth
-	held        heldBlueprints
 	rows        *journal.Rows
 	// asked is what Checks tells of, findings what its prober found of it.
 	asked    []asked
@@ -223,6 +217,14 @@ func New(cfg Config) (*Engine, error) {
 	e.life, e.endLife = context.WithCancel(context.Background())
 	e.observe()
 	e.recover()
+	e.worker = worker.New(worker.Config{
+		Store: e.store, Clock: e.clock, Bus: e.bus, Guard: e.guard, Journal: e.journal, Rows: e.rows, Evidence: e.evidence, Logger: e.logger,
+		Labels: e.labels, Blueprints: e.blueprints, Hosts: workHosts{e.hosts}, Holds: workHolds{e.hosts, e}, Recovery: e.safeMode,
+		Sessions: workSessions{e}, Vault: e.vault, CreateTimes: e.reconcile.CreateTimes(),
+		Instance: cfg.Instance, Worker: cfg.Worker, Concurrency: cfg.Concurrency,
+		CreateTimeout: cfg.CreateTimeout, CreateDeadline: cfg.CreateDeadline, PrepareTimeout: cfg.PrepareTimeout,
+		DestroyTimeout: cfg.DestroyTimeout, SlowAfter: cfg.SlowAfter, WorkLease: cfg.WorkLease, Tick: cfg.Tick,
+	})
 	e.sweep()
 	e.warmpool = warmpool.New(warmpool.Config{
 		Store: e.store, Hosts: e.hosts, Doubts: e.doubts, Journal: e.journal, Bus: e.bus, Clock: e.clock, Guard: e.guard, Logger: e.logger,
@@ -265,15 +267,15 @@ func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
 		"the controller": e.reconcile.Run, "the probers of hosts": e.hosts.Probe, "the sweeps": e.sweeper.Run, "the measuring of use": e.meter.Run,
 		"the care of warm environments": e.warmpool.Run, "the notices": e.liveness.Run, "the notices of want of memory": e.memory.Run, "the wake-ups by other daemons": e.wakeLoop,
 		"the marks at the engines": e.engineMarks.Run, "the prober of the database": e.probeLoop, "the prober of the checks": e.checkLoop,
-		"the pruning of records": e.retainLoop, "the preparation of blueprints": e.prepareAhead, "the tries of what is back": e.tryAgainWhenBack,
+		"the pruning of records": e.retainLoop, "the preparation of blueprints": e.worker.PrepareAhead, "the tries of what is back": e.worker.TryAgain,
 	} {
 		e.guard.KeepUp(ctx, &loops, what, func() { run(ctx) })
 	}
-	e.guard.KeepUp(ctx, &loops, "the start of work", func() { e.dispatch(ctx, workCtx) })
+	e.guard.KeepUp(ctx, &loops, "the start of work", func() { e.worker.Run(ctx, workCtx) })
 	<-ctx.Done()
 	loops.Wait()
 
-	idle := e.running.idle()
+	idle := e.worker.Idle()
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
 	select {

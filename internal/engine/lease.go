@@ -142,7 +142,7 @@ func (e *Engine) Release(ctx context.Context, who fleet.Identity, nameOrID strin
 	if err != nil {
 		return fleet.Environment{}, err
 	}
-	e.running.cancelCreate(env.ID)
+	e.worker.CancelCreate(env.ID)
 	e.bus.Nudge(bus.Work, bus.Plan)
 	return env, nil
 }

@@ -67,7 +67,7 @@ func (e *Engine) PurgeOrphans(ctx context.Context, who fleet.Identity, ids []str
 			if err := e.doubts.LetGo(ctx, who, env); err != nil {
 				return err
 			}
-			e.running.cancelCreate(env.ID)
+			e.worker.CancelCreate(env.ID)
 			e.bus.Nudge(bus.Work)
 			return nil
 		},

@@ -9,18 +9,9 @@ type LeftHost = sweep.LeftHost
 func (e *Engine) sweep() {
 	c := sweep.Config{
 		Store: e.store, Rows: e.rows, Journal: e.journal, Bus: e.bus, Clock: e.clock, Guard: e.guard, Logger: e.logger, Hosts: e.hosts,
-		Safety: e.safeMode, Marks: e.engineMarks, Evidence: e.evidence, Sandboxes: e.liveness, Ended: &e.storeHealth, Reserved: e.unwrittenNetworks,
+		Safety: e.safeMode, Marks: e.engineMarks, Evidence: e.evidence, Sandboxes: e.liveness, Ended: &e.storeHealth, Reserved: e.worker.Unwritten,
 		Instance: e.cfg.Instance, Labels: e.labels, Every: e.cfg.SweepEvery, Grace: e.cfg.OrphanGrace,
 	}
 	e.local = sweep.NewLocal(c, e.blueprints, e.cfg.Worker, e.cfg.Left)
 	e.sweeper = sweep.New(c, e.local)
-}
-
-// unwrittenNetworks are those that were reserved and are in no row yet.
-func (e *Engine) unwrittenNetworks() (names []string) {
-	e.unwritten.Range(func(name, _ any) bool {
-		names = append(names, name.(string))
-		return true
-	})
-	return names
 }

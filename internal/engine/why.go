@@ -33,7 +33,7 @@ func (e *Engine) Why(ctx context.Context, who fleet.Identity, nameOrID string) (
 	}
 	why.Cause, why.Next = cause(env, e.Now())
 	if env.State == fleet.Destroying {
-		if sentence, next := e.causeOfDestroying(env, e.Now()); sentence != "" {
+		if sentence, next := e.worker.Cause(env, e.Now()); sentence != "" {
 			why.Cause, why.Next = sentence, next
 		}
 	}

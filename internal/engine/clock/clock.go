@@ -43,7 +43,7 @@ func (c *Clock) set(now time.Time) {
 }
 
 // Now is the time in UTC, as exact as the store keeps it.
-func (c *Clock) Now() time.Time { return c.now().UTC().Truncate(time.Microsecond) }
+func (c *Clock) Now() time.Time { return Kept(c.now()) }
 
 // Kept is a time as the store keeps it.
 func Kept(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }

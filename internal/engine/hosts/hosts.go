@@ -158,8 +158,8 @@ func (hs *Hosts) Served(now time.Time) []string {
 	return names
 }
 
-// Lapsed reports whether a hold ran out without having been renewed or lost: this process, or its machine, was asleep.
-func (hs *Hosts) Lapsed(now time.Time) bool {
+// lapsed reports whether a hold ran out without having been renewed or lost: this process, or its machine, was asleep.
+func (hs *Hosts) lapsed(now time.Time) bool {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
 	for _, until := range hs.held {
@@ -272,7 +272,7 @@ func (hs *Hosts) Declare(ctx context.Context) error {
 			return err
 		}
 	}
-	return hs.HoldOnce(ctx)
+	return hs.holdOnce(ctx)
 }
 
 // holding is for how long hosts are held, and how often that is renewed. Where nobody else could take them over, the
@@ -290,7 +290,7 @@ func (hs *Hosts) Run(ctx context.Context) {
 		// Bounded, so that a database that hangs does not keep the daemon from knowing that its time is over.
 		once, cancel := context.WithTimeout(ctx, hs.cfg.WorkLease/3)
 		defer cancel()
-		if err := hs.HoldOnce(once); err != nil && ctx.Err() == nil {
+		if err := hs.holdOnce(once); err != nil && ctx.Err() == nil {
 			hs.logger.Warn("holding hosts failed; it is tried again", "error", err)
 			return hs.bus.Apart(time.Second)
 		}
@@ -304,8 +304,16 @@ func (hs *Hosts) Run(ctx context.Context) {
 	}
 }
 
-// HoldOnce renews and takes hosts, and notes whether each can be used, as far as is known: no engine is asked for it.
-func (hs *Hosts) HoldOnce(ctx context.Context) error {
+// RenewLapsed renews holds that ran out while this process was asleep.
+func (hs *Hosts) RenewLapsed(ctx context.Context) error {
+	if !hs.lapsed(hs.clock.Now()) {
+		return nil
+	}
+	return hs.holdOnce(ctx)
+}
+
+// holdOnce renews and takes hosts, and notes whether each can be used, as far as is known: no engine is asked for it.
+func (hs *Hosts) holdOnce(ctx context.Context) error {
 	if err := hs.clock.Resync(ctx, hs.store, hs.logger); err != nil {
 		return err
 	}

@@ -11,7 +11,6 @@ import (
 	"github.com/bothy-env/bothy/internal/engine/doctor"
 	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/fleet"
-	"github.com/bothy-env/bothy/provisioner"
 )
 
 // settingSafe is the safety of the database in JSON; empty when it can be believed.
@@ -53,14 +52,6 @@ func (m *SafeMode) Safety(ctx context.Context) (string, error) {
 
 func (m *SafeMode) read(ctx context.Context) (safety, error) {
 	return journal.Setting[safety](ctx, m.cfg.Store, settingSafe, "whether the database can be believed")
-}
-
-// Doubted is what work on an environment is told that safe mode leaves alone.
-func Doubted() error {
-	return &provisioner.Error{
-		Class: provisioner.Transient, Op: "work on environment", Unavailable: true,
-		Sentence: "safe mode: it is from before the database was lost or restored, and left as it is until somebody has decided: bothy orphans",
-	}
 }
 
 // Begin looks, before anything is done, whether the database is the one that this daemon knows.

@@ -61,6 +61,12 @@ func (v *Vault) Secrets(ctx context.Context, env fleet.Environment) (map[string]
 	return secrets, nil
 }
 
+// Files gives the secrets that wait for delivery to an environment, as files.
+func (v *Vault) Files(ctx context.Context, env fleet.Environment) ([]provisioner.File, error) {
+	secrets, err := v.Secrets(ctx, env)
+	return Files(secrets), err
+}
+
 // Files gives secrets as files to deliver, in order.
 func Files(secrets map[string][]byte) []provisioner.File {
 	files := make([]provisioner.File, 0, len(secrets))

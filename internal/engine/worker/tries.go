@@ -1,4 +1,4 @@
-package engine
+package worker
 
 import (
 	"context"
@@ -138,57 +138,57 @@ const (
 	longestAwayRetry = 30 * time.Second
 )
 
-// tryAgainWhenBack brings forward the tries that wait for what has come back, until ctx ends.
-func (e *Engine) tryAgainWhenBack(ctx context.Context) {
-	if err := e.tryAgainAtStart(ctx); err != nil && ctx.Err() == nil {
-		e.logger.Warn("bringing tries forward failed; they are made when they are due", "error", err)
+// TryAgain brings forward the tries that wait for what has come back, until ctx ends.
+func (w *Worker) TryAgain(ctx context.Context) {
+	if err := w.tryAgainAtStart(ctx); err != nil && ctx.Err() == nil {
+		w.logger.Warn("bringing tries forward failed; they are made when they are due", "error", err)
 	}
-	bus.Loop(ctx, e.bus.On(bus.Back), func() time.Duration {
-		waiting := e.tries.waiting()
+	bus.Loop(ctx, w.bus.On(bus.Back), func() time.Duration {
+		waiting := w.tries.waiting()
 		for _, t := range waiting {
-			if !e.hosts.Serves(t.env.Host) {
-				e.tries.forget(t) // another daemon makes it
+			if !w.cfg.Holds.Serves(t.env.Host) {
+				w.tries.forget(t) // another daemon makes it
 				continue
 			}
-			host := e.hosts.Ready(t.env.Host)
+			host := w.hosts.Ready(t.env.Host)
 			host.LookIfDown() // so that its return is noticed at once
 			ups := host.Ups()
 			if ups == t.ups {
 				continue
 			}
-			if err := e.bringForward(ctx, t, ups); err != nil && ctx.Err() == nil {
-				e.logger.Warn("bringing a try forward failed; it is made when it is due", "environment", t.env.Name, "error", err)
+			if err := w.bringForward(ctx, t, ups); err != nil && ctx.Err() == nil {
+				w.logger.Warn("bringing a try forward failed; it is made when it is due", "environment", t.env.Name, "error", err)
 			}
 		}
 		if len(waiting) == 0 {
 			return time.Hour // whatever begins to wait wakes this
 		}
-		return min(awayRetry, e.cfg.Tick)
+		return min(awayRetry, w.cfg.Tick)
 	})
 }
 
 // tryAgainAtStart brings forward what an earlier process put off: what was away then may be back.
-func (e *Engine) tryAgainAtStart(ctx context.Context) error {
-	live, err := e.store.Live(ctx)
+func (w *Worker) tryAgainAtStart(ctx context.Context) error {
+	live, err := w.store.Live(ctx)
 	if err != nil {
 		return err
 	}
-	now := e.Now()
+	now := w.clock.Now()
 	for _, env := range live {
-		w := env.Work
-		if w.Worker != "" || w.LastError == "" || w.Attempts > 0 || !now.Before(w.NotBefore) || !e.hosts.Serves(env.Host) {
+		work := env.Work
+		if work.Worker != "" || work.LastError == "" || work.Attempts > 0 || !now.Before(work.NotBefore) || !w.cfg.Holds.Serves(env.Host) {
 			continue
 		}
-		if err := e.bringForward(ctx, try{env: env}, 0); err != nil {
+		if err := w.bringForward(ctx, try{env: env}, 0); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (e *Engine) bringForward(ctx context.Context, t try, ups int64) error {
-	now := e.Now()
-	row, err := e.journal.Change(ctx, t.env.ID, store.Expect{}, func(row *fleet.Environment) (store.Writes, error) {
+func (w *Worker) bringForward(ctx context.Context, t try, ups int64) error {
+	now := w.clock.Now()
+	row, err := w.journal.Change(ctx, t.env.ID, store.Expect{}, func(row *fleet.Environment) (store.Writes, error) {
 		if row.Work.Generation == t.env.Work.Generation && row.Work.Worker == "" && now.Before(row.Work.NotBefore) {
 			row.Work.NotBefore = now
 		}
@@ -198,14 +198,14 @@ func (e *Engine) bringForward(ctx context.Context, t try, ups int64) error {
 		return err
 	}
 	if row.Work.Generation != t.env.Work.Generation || row.Work.Action != t.env.Work.Action {
-		e.tries.forget(t)
+		w.tries.forget(t)
 		return nil
 	}
 	if row.Work.Worker != "" {
 		return nil // it is not put off yet; the next look does it
 	}
-	e.tries.broughtForward(t, ups)
-	e.bus.Nudge(bus.Work)
+	w.tries.broughtForward(t, ups)
+	w.bus.Nudge(bus.Work)
 	return nil
 }
 

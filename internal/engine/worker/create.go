@@ -1,4 +1,4 @@
-package engine
+package worker
 
 import (
 	"context"
@@ -10,9 +10,7 @@ import (
 	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/engine/clock"
 	"github.com/bothy-env/bothy/internal/engine/journal"
-	"github.com/bothy-env/bothy/internal/engine/recovery"
 	"github.com/bothy-env/bothy/internal/engine/target"
-	"github.com/bothy-env/bothy/internal/engine/vault"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
 	"github.com/bothy-env/bothy/internal/store"
@@ -21,47 +19,47 @@ import (
 
 // create makes an environment and hands it over. Whatever an earlier try left
 // is destroyed first; nothing is ever repaired or adopted.
-func (e *Engine) create(ctx context.Context, env fleet.Environment) {
-	if err := e.mayCreate(ctx, env.ID); err != nil {
-		e.yield(ctx, env, storeAway(err))
+func (m maker) create(ctx context.Context, env fleet.Environment) {
+	if err := m.mayCreate(ctx, env.ID); err != nil {
+		m.yield(ctx, env, storeAway(err))
 		return
 	}
-	tryCtx, cancel := context.WithTimeout(ctx, e.cfg.CreateTimeout)
+	tryCtx, cancel := context.WithTimeout(ctx, m.cfg.CreateTimeout)
 	defer cancel()
-	log := e.newProgress(ctx, env)
-	began := e.Now()
-	err := e.provision(tryCtx, &env, log)
+	log := m.newProgress(ctx, env)
+	began := m.clock.Now()
+	err := m.provision(tryCtx, &env, log)
 	if err != nil && env.SandboxID != "" {
 		// What it said before it ended is often the cause.
-		e.keepLogs(ctx, env)
+		remover{m.Worker}.keepLogs(ctx, env)
 	}
 	log.close()
 
 	switch {
 	case err == nil:
-		e.reconcile.CreateTimes().Note(env.Blueprint.Digest, e.Now().Sub(began))
-		e.handOver(ctx, env)
+		m.cfg.CreateTimes.Note(env.Blueprint.Digest, m.clock.Now().Sub(began))
+		m.handOver(ctx, env)
 	case errors.Is(context.Cause(ctx), errFencedOff):
-		e.logger.Warn("another worker took over", "environment", env.Name)
+		m.logger.Warn("another worker took over", "environment", env.Name)
 	case ctx.Err() != nil:
 		// Released, or the daemon is stopping: whoever takes the row next cleans up first.
-		e.yield(ctx, env, provisioner.Errorf(provisioner.Cancelled, "create environment", "interrupted: %w", context.Cause(ctx)))
+		m.yield(ctx, env, provisioner.Errorf(provisioner.Cancelled, "create environment", "interrupted: %w", context.Cause(ctx)))
 	case tryCtx.Err() != nil:
-		e.retryOrFail(ctx, env, provisioner.Errorf(provisioner.Transient, "create environment", "not done within %s", e.cfg.CreateTimeout))
+		m.retryOrFail(ctx, env, provisioner.Errorf(provisioner.Transient, "create environment", "not done within %s", m.cfg.CreateTimeout))
 	default:
-		e.retryOrFail(ctx, env, storeAway(err))
+		m.retryOrFail(ctx, env, storeAway(err))
 	}
 }
 
 // mayCreate keeps the marks ahead of all that exists, so that a database which does not know of it is seen to be behind. It
 // refuses to rescue what safe mode doubts: that may have become somebody's.
-func (e *Engine) mayCreate(ctx context.Context, id string) error {
-	if err := e.safeMode.LookAndMark(ctx); err != nil {
+func (m maker) mayCreate(ctx context.Context, id string) error {
+	if err := m.cfg.Recovery.LookAndMark(ctx); err != nil {
 		return err
 	}
-	row, err := e.store.Get(ctx, id) // it may have come to be doubted just now
+	row, err := m.store.Get(ctx, id) // it may have come to be doubted just now
 	if err == nil && row.Doubted {
-		err = recovery.Doubted()
+		err = errDoubted()
 	}
 	return err
 }
@@ -80,19 +78,19 @@ func storeAway(err error) error {
 }
 
 // retryOrFail gives a fault that may pass a few tries.
-func (e *Engine) retryOrFail(ctx context.Context, env fleet.Environment, cause error) {
+func (m maker) retryOrFail(ctx context.Context, env fleet.Environment, cause error) {
 	mayPass := provisioner.Is(cause, provisioner.Transient) || provisioner.Is(cause, provisioner.Conflict) || provisioner.Is(cause, provisioner.Quota)
 	if mayPass && (provisioner.IsUnavailable(cause) || env.Work.Attempts+1 < maxTries) {
-		e.yield(ctx, env, cause)
+		m.yield(ctx, env, cause)
 		return
 	}
-	now := e.Now()
-	e.logger.Warn("create failed", "environment", env.Name, "id", env.ID, "error", cause)
+	now := m.clock.Now()
+	m.logger.Warn("create failed", "environment", env.Name, "id", env.ID, "error", cause)
 	hint, failed := "", false // without one, whoever shows it names the log
 	if _, refused := errors.AsType[*provisioner.Refusal](cause); refused {
 		hint = "correct that attribute, or the parameter behind it; to check the folder: bothy blueprint check DIR"
 	}
-	e.finish(ctx, env, func(row *fleet.Environment) (store.Writes, error) {
+	m.finish(ctx, env, func(row *fleet.Environment) (store.Writes, error) {
 		row.Work.Worker, row.Work.Until = "", time.Time{}
 		if failed = row.Work.Action == fleet.Create; !failed {
 			return store.Writes{}, nil
@@ -100,128 +98,128 @@ func (e *Engine) retryOrFail(ctx context.Context, env fleet.Environment, cause e
 		journal.Fail(row, &fleet.Failure{
 			Code: fleet.CodeProvision, Sentence: provisioner.Sentence(cause), At: now, Hint: hint,
 		})
-		return e.journal.Recorded(row, "environment.failed", row.Failure.Sentence), nil
+		return m.journal.Recorded(row, "environment.failed", row.Failure.Sentence), nil
 	})
 	if failed && env.ForPool() {
-		e.journal.NoteMade(ctx, env.Pool, provisioner.Sentence(cause))
+		m.journal.NoteMade(ctx, env.Pool, provisioner.Sentence(cause))
 	}
 }
 
 // provision does one try, up to an environment that can be handed over; env holds what is known of a failed one. Everything
 // it makes can be found by label from the moment it exists, because the row that names it was written before.
-func (e *Engine) provision(ctx context.Context, env *fleet.Environment, log *progress) error {
-	h, err := e.hosts.Host(env.Host)
+func (m maker) provision(ctx context.Context, env *fleet.Environment, log *progress) error {
+	h, err := m.hosts.Host(env.Host)
 	if err != nil {
 		return err
 	}
 	// The first thing that any later try does is to take away what this one may leave.
 	if env.Work.Generation > 1 {
-		if err := e.cleanEarlier(ctx, *env, log); err != nil {
+		if err := m.cleanEarlier(ctx, *env, log); err != nil {
 			return err
 		}
 	}
-	spec, err := e.spec(*env)
+	spec, err := m.spec(*env)
 	if err != nil {
 		return err
 	}
 	log.step("prepare", "preparing blueprint %s", env.Blueprint)
-	if err := e.prepare(ctx, h, spec.Blueprint, env.Work.LastError == ""); err != nil {
+	if err := (preparer{m.Worker}).prepare(ctx, h, spec.Blueprint, env.Work.LastError == ""); err != nil {
 		return err
 	}
 	if spec.Sandbox.Image, err = h.Runtime.ResolveImage(ctx, env.Image); err != nil {
 		return imageError(err, env.Image)
 	}
-	if spec.Sandbox.Network, err = e.reserveNetwork(ctx, h, env, spec.Owner); err != nil {
+	if spec.Sandbox.Network, err = m.reserveNetwork(ctx, h, env, spec.Owner); err != nil {
 		return err
 	}
 	log.step("create", "Terraform makes the sandbox")
-	handle, err := e.make(ctx, h, *env, spec, log)
+	handle, err := m.make(ctx, h, *env, spec, log)
 	env.SandboxID = handle.ID
-	if saveErr := e.saveState(ctx, *env, handle); saveErr != nil && err == nil {
+	if saveErr := m.saveState(ctx, *env, handle); saveErr != nil && err == nil {
 		err = saveErr
 	}
 	if err != nil {
 		return err
 	}
-	e.settled(ctx, h, spec)
+	m.settled(ctx, h, spec)
 	if limiter, ok := h.Runtime.(provisioner.Limiter); ok && h.Broker == nil {
 		if err := limiter.LimitPids(ctx, handle.ID, env.Size.Pids); err != nil {
 			return fmt.Errorf("limit processes: %w", err)
 		}
 	}
-	return e.complete(ctx, h, env)
+	return m.complete(ctx, h, env)
 }
 
 // cleanEarlier takes away what an earlier try left.
-func (e *Engine) cleanEarlier(ctx context.Context, env fleet.Environment, log *progress) error {
+func (m maker) cleanEarlier(ctx context.Context, env fleet.Environment, log *progress) error {
 	log.step("rescue", "an earlier try was cut off or failed; what it left is taken away first")
-	gone, err := e.clean(ctx, env, log)
+	gone, err := remover{m.Worker}.clean(ctx, env, log)
 	if err != nil {
 		return fmt.Errorf("clean up after an earlier try: %w", err)
 	}
-	if err := e.evidence.ClearBill(ctx, env, gone); err != nil {
+	if err := m.evidence.ClearBill(ctx, env, gone); err != nil {
 		return err
 	}
-	e.releaseNetwork(ctx, env)
+	remover{m.Worker}.releaseNetwork(ctx, env)
 	// What they describe is gone, and the numbers of the next try's states begin anew.
-	if err := e.store.DropStates(ctx, env.ID); err != nil {
+	if err := m.store.DropStates(ctx, env.ID); err != nil {
 		return fmt.Errorf("drop states of an earlier try: %w", err)
 	}
 	return nil
 }
 
 // complete puts into a sandbox what its holder gave, or gets a pool's member ready for its claim. Either proves that it works.
-func (e *Engine) complete(ctx context.Context, h *Host, env *fleet.Environment) error {
+func (m maker) complete(ctx context.Context, h *target.Host, env *fleet.Environment) error {
 	status, err := target.Healthy(ctx, h, env.SandboxID)
 	if err != nil {
 		return err
 	}
 	env.StartedAt = clock.Kept(status.StartedAt)
 	if env.ForPool() {
-		env.Paused, err = e.warmpool.MakeReady(ctx, h, *env)
+		env.Paused, err = m.cfg.Sessions.MakeReady(ctx, h, *env)
 		return err
 	}
 	if len(env.SecretNames) == 0 {
 		return nil
 	}
-	secrets, err := e.vault.Secrets(ctx, *env)
+	files, err := m.cfg.Vault.Files(ctx, *env)
 	if err != nil {
 		return err
 	}
-	return e.warmpool.Deliver(ctx, h, *env, "", vault.Files(secrets))
+	return m.cfg.Sessions.Deliver(ctx, h, *env, files)
 }
 
 // spec says what the driver is to make, all of it from typed and checked fields of the row.
-func (e *Engine) spec(env fleet.Environment) (provisioner.Spec, error) {
-	dir, err := e.blueprints.Dir(env.Blueprint.Digest)
+func (w *Worker) spec(env fleet.Environment) (provisioner.Spec, error) {
+	dir, err := w.blueprints.Dir(env.Blueprint.Digest)
 	if err != nil {
 		return provisioner.Spec{}, fmt.Errorf("find blueprint %s: %w", env.Blueprint, err)
 	}
 	owner := provisioner.Owner{
-		Instance: e.cfg.Instance, Environment: env.ID, Generation: env.Work.Generation,
-		Blueprint: env.Blueprint.String(), User: env.Owner, Created: e.Now(),
+		Instance: w.cfg.Instance, Environment: env.ID, Generation: env.Work.Generation,
+		Blueprint: env.Blueprint.String(), User: env.Owner, Created: w.clock.Now(),
 		Size: env.Size.Name, Tenant: env.Tenant, Team: env.Team, Project: env.Project, PullRequest: env.PullRequest,
 	}
 	return provisioner.Spec{
-		Blueprint: e.driverBlueprint(env.Blueprint, dir),
+		Blueprint: w.driverBlueprint(env.Blueprint, dir),
 		Owner:     owner,
-		Labels:    e.labels.Labels(owner),
+		Labels:    w.labels.Labels(owner),
 		Sandbox: provisioner.Sandbox{
 			Size: env.Size.Name, CPUs: env.Size.CPUs, MemoryMiB: env.Size.MemoryMiB, Pids: env.Size.Pids,
-			Network: env.Network, Root: hasUser(env, "root"),
+			Network: env.Network, Root: slices.Contains(env.Users, "root"),
 		},
 		Inputs: env.Inputs,
 	}, nil
 }
 
 // driverBlueprint is a blueprint as a driver sees it. One that is not offered any more is trusted no longer.
-func (e *Engine) driverBlueprint(ref fleet.BlueprintRef, dir string) provisioner.Blueprint {
-	trusted := slices.ContainsFunc(e.blueprints.List(), func(bp fleet.Blueprint) bool { return bp.Trusted && bp.Ref.Digest == ref.Digest })
+func (w *Worker) driverBlueprint(ref fleet.BlueprintRef, dir string) provisioner.Blueprint {
+	trusted := slices.ContainsFunc(w.blueprints.List(), func(bp fleet.Blueprint) bool { return bp.Trusted && bp.Ref.Digest == ref.Digest })
 	return provisioner.Blueprint{Name: ref.Name, Version: ref.Version, Digest: ref.Digest, Dir: dir, Trusted: trusted}
 }
 
 // reserveNetwork takes a network and writes its name down before it is used.
-func (e *Engine) reserveNetwork(ctx context.Context, h *Host, env *fleet.Environment, owner provisioner.Owner) (string, error) {
+func (m maker) reserveNetwork(ctx context.Context, h *target.Host, env *fleet.Environment, owner provisioner.Owner) (string, error) {
 	if h.Networks == nil {
 		return "", nil
 	}
@@ -230,9 +228,9 @@ func (e *Engine) reserveNetwork(ctx context.Context, h *Host, env *fleet.Environ
 		return "", err
 	}
 	// Until it is written down no row tells a sweep that somebody holds it.
-	e.unwritten.Store(name, struct{}{})
-	defer e.unwritten.Delete(name)
-	_, err = e.journal.Change(ctx, env.ID, store.Expect{Generation: env.Work.Generation}, func(row *fleet.Environment) (store.Writes, error) {
+	m.unwritten.Store(name, struct{}{})
+	defer m.unwritten.Delete(name)
+	_, err = m.journal.Change(ctx, env.ID, store.Expect{Generation: env.Work.Generation}, func(row *fleet.Environment) (store.Writes, error) {
 		row.Network = name
 		return store.Writes{}, nil
 	})
@@ -245,16 +243,16 @@ func (e *Engine) reserveNetwork(ctx context.Context, h *Host, env *fleet.Environ
 
 // saveState keeps the driver's state, sealed, also of a create that failed:
 // ready is only what can be destroyed from here.
-func (e *Engine) saveState(ctx context.Context, env fleet.Environment, h provisioner.Handle) error {
+func (m maker) saveState(ctx context.Context, env fleet.Environment, h provisioner.Handle) error {
 	if len(h.State) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveStateFor)
 	defer cancel()
-	sealed := e.vault.SealState(env.ID, h.State)
+	sealed := m.cfg.Vault.SealState(env.ID, h.State)
 	for {
 		once, end := context.WithTimeout(ctx, saveStateOnce)
-		err := e.store.SaveState(once, env.ID, env.Work.Generation, h.Serial, sealed)
+		err := m.store.SaveState(once, env.ID, env.Work.Generation, h.Serial, sealed)
 		end()
 		if err == nil {
 			return nil
@@ -274,21 +272,21 @@ const (
 
 // settled tells the driver that what it made is on record, so that it need not keep the state in clear. What stays then is
 // taken away with the environment.
-func (e *Engine) settled(ctx context.Context, h *Host, spec provisioner.Spec) {
+func (m maker) settled(ctx context.Context, h *target.Host, spec provisioner.Spec) {
 	settler, ok := h.Driver.(provisioner.Settler)
 	if !ok {
 		return
 	}
 	if err := settler.Settled(ctx, spec); err != nil {
-		e.logger.Warn("the driver's working files stay until the environment ends", "environment", spec.Owner.Environment, "cause", err)
+		m.logger.Warn("the driver's working files stay until the environment ends", "environment", spec.Owner.Environment, "cause", err)
 	}
 }
 
 // handOver ends a create: a request's environment is leased from now on, since a slow create costs its user no time; a pool's is warm.
-func (e *Engine) handOver(ctx context.Context, env fleet.Environment) {
-	now := e.Now()
+func (m maker) handOver(ctx context.Context, env fleet.Environment) {
+	now := m.clock.Now()
 	made := false
-	e.finish(ctx, env, func(row *fleet.Environment) (store.Writes, error) {
+	m.finish(ctx, env, func(row *fleet.Environment) (store.Writes, error) {
 		row.Work.Worker, row.Work.Until = "", time.Time{}
 		row.SandboxID, row.StartedAt = env.SandboxID, env.StartedAt
 		ledger.Begin(row, now)
@@ -300,21 +298,21 @@ func (e *Engine) handOver(ctx context.Context, env fleet.Environment) {
 		row.Work = fleet.Work{Generation: row.Work.Generation}
 		if row.ForPool() {
 			row.State, row.Paused = fleet.Warm, env.Paused
-			return e.journal.Recorded(row, "environment.warm", "ready for whoever asks, after "+took(row, now)), nil
+			return m.journal.Recorded(row, "environment.warm", "ready for whoever asks, after "+took(row, now)), nil
 		}
-		return e.recordLeased(row, now), nil
+		return m.recordLeased(row, now), nil
 	})
-	e.safeMode.NoteGiven()
+	m.cfg.Recovery.NoteGiven()
 	if made && env.ForPool() {
-		e.journal.NoteMade(ctx, env.Pool, "")
+		m.journal.NoteMade(ctx, env.Pool, "")
 	}
 }
 
 // recordLeased begins the lease of what was made for a request.
-func (e *Engine) recordLeased(row *fleet.Environment, now time.Time) store.Writes {
+func (m maker) recordLeased(row *fleet.Environment, now time.Time) store.Writes {
 	row.State = fleet.Leased
 	journal.BeginLease(row, now)
-	writes := e.journal.Recorded(row, "environment.ready", fmt.Sprintf("ready after %s, leased until %s", took(row, now), row.Lease.End.Format(time.RFC3339)))
+	writes := m.journal.Recorded(row, "environment.ready", fmt.Sprintf("ready after %s, leased until %s", took(row, now), row.Lease.End.Format(time.RFC3339)))
 	if len(row.SecretNames) > 0 {
 		writes.Secrets = []byte{}
 	}
@@ -335,4 +333,12 @@ func imageError(err error, ref string) error {
 		return provisioner.Errorf(provisioner.Permanent, "find image", "the Docker engine has no image %s; make it with: make setup", ref)
 	}
 	return err
+}
+
+// errDoubted is what work on an environment is told that safe mode leaves alone.
+func errDoubted() error {
+	return &provisioner.Error{
+		Class: provisioner.Transient, Op: "work on environment", Unavailable: true,
+		Sentence: "safe mode: it is from before the database was lost or restored, and left as it is until somebody has decided: bothy orphans",
+	}
 }

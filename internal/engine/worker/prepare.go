@@ -1,4 +1,4 @@
-package engine
+package worker
 
 import (
 	"cmp"
@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/doctor"
+	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/provisioner"
 )
@@ -22,7 +24,7 @@ type preparations struct {
 type preparedAt struct{ host, digest string }
 
 type preparation struct {
-	host *Host
+	host *target.Host
 	bp   provisioner.Blueprint
 	// err is nil for one that is ready.
 	err error
@@ -122,38 +124,38 @@ func (p *preparations) failed() []preparation {
 	return all
 }
 
-// prepareAhead gets the blueprints ready before anybody asks, so that the first request is as quick as the next, and
+// run gets the blueprints ready before anybody asks, so that the first request is as quick as the next, and
 // tries those again that are not, until ctx ends.
-func (e *Engine) prepareAhead(ctx context.Context) {
-	a := &ahead{e: e, slots: map[string]chan struct{}{}, running: map[preparedAt]bool{}}
+func (pr preparer) run(ctx context.Context) {
+	a := &ahead{pr: pr, slots: map[string]chan struct{}{}, running: map[preparedAt]bool{}}
 	defer a.tries.Wait()
-	for _, h := range e.hosts.All() {
+	for _, h := range pr.hosts.All() {
 		a.slots[h.Name] = make(chan struct{}, preparedAtOnce)
-		for _, bp := range e.blueprints.List() {
-			a.start(ctx, h, e.driverBlueprint(bp.Ref, bp.Dir))
+		for _, bp := range pr.blueprints.List() {
+			a.start(ctx, h, pr.driverBlueprint(bp.Ref, bp.Dir))
 		}
 	}
-	bus.Loop(ctx, e.bus.On(bus.Prepare), func() time.Duration {
+	bus.Loop(ctx, pr.bus.On(bus.Prepare), func() time.Duration {
 		wait := time.Hour // whatever fails wakes this
-		for _, p := range e.preparations.failed() {
-			awaited := e.awaited(p.host.Name, p.bp.Digest)
+		for _, p := range pr.preparations.failed() {
+			awaited := pr.awaited(p.host.Name, p.bp.Digest)
 			switch {
-			case !awaited && !e.onOffer(p.bp.Digest):
-				e.preparations.forget(p.host.Name, p.bp.Digest)
+			case !awaited && !pr.onOffer(p.bp.Digest):
+				pr.preparations.forget(p.host.Name, p.bp.Digest)
 			case !awaited && p.givenUp():
-			case e.hosts.Ready(p.host.Name).Ups() != p.ups || !e.Now().Before(p.next):
+			case pr.hosts.Ready(p.host.Name).Ups() != p.ups || !pr.clock.Now().Before(p.next):
 				a.start(ctx, p.host, p.bp)
 			default:
-				wait = min(wait, e.cfg.Tick, max(p.next.Sub(e.Now()), 0))
+				wait = min(wait, pr.cfg.Tick, max(p.next.Sub(pr.clock.Now()), 0))
 			}
 		}
 		return max(wait, leastPrepareRest)
 	})
 }
 
-// ahead runs the tries of prepareAhead.
+// ahead runs the tries of preparer.run.
 type ahead struct {
-	e     *Engine
+	pr    preparer
 	slots map[string]chan struct{} // by host: one that hangs delays no other
 	tries sync.WaitGroup
 
@@ -162,7 +164,7 @@ type ahead struct {
 }
 
 // start has a blueprint tried, unless that is under way.
-func (a *ahead) start(ctx context.Context, h *Host, bp provisioner.Blueprint) {
+func (a *ahead) start(ctx context.Context, h *target.Host, bp provisioner.Blueprint) {
 	at := preparedAt{h.Name, bp.Digest}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -170,7 +172,7 @@ func (a *ahead) start(ctx context.Context, h *Host, bp provisioner.Blueprint) {
 		return
 	}
 	a.running[at] = true
-	a.e.guard.Aside(&a.tries, "getting a blueprint ready", func() {
+	a.pr.guard.Aside(&a.tries, "getting a blueprint ready", func() {
 		select {
 		case <-ctx.Done():
 			return
@@ -181,13 +183,13 @@ func (a *ahead) start(ctx context.Context, h *Host, bp provisioner.Blueprint) {
 			a.mu.Lock()
 			delete(a.running, at)
 			a.mu.Unlock()
-			a.e.bus.Nudge(bus.Prepare)
+			a.pr.bus.Nudge(bus.Prepare)
 		}()
-		ups := a.e.hosts.Ready(h.Name).Ups()
-		fault := a.e.guard.Do("getting blueprint "+bp.Name+"@"+bp.Version+" ready", func() { a.e.tryAhead(ctx, h, bp) })
+		ups := a.pr.hosts.Ready(h.Name).Ups()
+		fault := a.pr.guard.Do("getting blueprint "+bp.Name+"@"+bp.Version+" ready", func() { a.pr.tryAhead(ctx, h, bp) })
 		if fault != nil {
-			a.e.prepared(preparation{
-				host: h, bp: bp, tried: a.e.Now(), ups: ups,
+			a.pr.prepared(preparation{
+				host: h, bp: bp, tried: a.pr.clock.Now(), ups: ups,
 				err: provisioner.Errorf(provisioner.Permanent, "prepare blueprint", "%w", fault),
 			})
 		}
@@ -195,15 +197,15 @@ func (a *ahead) start(ctx context.Context, h *Host, bp provisioner.Blueprint) {
 }
 
 // tryAhead is one try, which may take only so long: what it makes ready nobody has asked for yet.
-func (e *Engine) tryAhead(ctx context.Context, h *Host, bp provisioner.Blueprint) {
-	tryCtx, cancel := context.WithTimeout(ctx, e.cfg.PrepareTimeout)
+func (pr preparer) tryAhead(ctx context.Context, h *target.Host, bp provisioner.Blueprint) {
+	tryCtx, cancel := context.WithTimeout(ctx, pr.cfg.PrepareTimeout)
 	defer cancel()
-	began, ups := e.Now(), e.hosts.Ready(h.Name).Ups()
-	err := e.tryPrepare(tryCtx, h, bp)
+	began, ups := pr.clock.Now(), pr.hosts.Ready(h.Name).Ups()
+	err := pr.tryPrepare(tryCtx, h, bp)
 	if err != nil && tryCtx.Err() != nil && ctx.Err() == nil {
-		e.prepared(preparation{
-			host: h, bp: bp, tried: e.Now(), took: max(e.Now().Sub(began), e.cfg.PrepareTimeout), ups: ups,
-			err: provisioner.Errorf(provisioner.Permanent, "prepare blueprint", "Terraform was not done with it within %s", e.cfg.PrepareTimeout),
+		pr.prepared(preparation{
+			host: h, bp: bp, tried: pr.clock.Now(), took: max(pr.clock.Now().Sub(began), pr.cfg.PrepareTimeout), ups: ups,
+			err: provisioner.Errorf(provisioner.Permanent, "prepare blueprint", "Terraform was not done with it within %s", pr.cfg.PrepareTimeout),
 		})
 	}
 }
@@ -212,67 +214,67 @@ func (e *Engine) tryAhead(ctx context.Context, h *Host, bp provisioner.Blueprint
 const leastPrepareRest = 10 * time.Millisecond
 
 // onOffer reports whether a blueprint is offered.
-func (e *Engine) onOffer(digest string) bool {
-	return slices.ContainsFunc(e.blueprints.List(), func(bp fleet.Blueprint) bool { return bp.Ref.Digest == digest })
+func (pr preparer) onOffer(digest string) bool {
+	return slices.ContainsFunc(pr.blueprints.List(), func(bp fleet.Blueprint) bool { return bp.Ref.Digest == digest })
 }
 
 // awaited reports whether a request waits for a blueprint on a host.
-func (e *Engine) awaited(host, digest string) bool {
-	return slices.ContainsFunc(e.tries.waiting(), func(t try) bool {
+func (pr preparer) awaited(host, digest string) bool {
+	return slices.ContainsFunc(pr.tries.waiting(), func(t try) bool {
 		return t.env.Host == host && t.env.Blueprint.Digest == digest
 	})
 }
 
-// prepare gets a blueprint ready for an environment. While what that needs is away only prepareAhead tries, and each
+// prepare gets a blueprint ready for an environment. While what that needs is away only run tries, and each
 // environment is told what it found: a registry that does not answer would else keep them waiting in turn, each until
 // its time is over. urgent is for one that asks for the first time.
-func (e *Engine) prepare(ctx context.Context, h *Host, bp provisioner.Blueprint, urgent bool) error {
-	p := e.preparations.at(h.Name, bp.Digest)
-	if !provisioner.IsUnavailable(p.err) || p.ups != e.hosts.Ready(h.Name).Ups() {
-		return e.tryPrepare(ctx, h, bp)
+func (pr preparer) prepare(ctx context.Context, h *target.Host, bp provisioner.Blueprint, urgent bool) error {
+	p := pr.preparations.at(h.Name, bp.Digest)
+	if !provisioner.IsUnavailable(p.err) || p.ups != pr.hosts.Ready(h.Name).Ups() {
+		return pr.tryPrepare(ctx, h, bp)
 	}
 	if urgent {
-		e.preparations.hurry(preparedAt{h.Name, bp.Digest})
-		e.bus.Nudge(bus.Prepare)
+		pr.preparations.hurry(preparedAt{h.Name, bp.Digest})
+		pr.bus.Nudge(bus.Prepare)
 	}
 	return p.err
 }
 
 // tryPrepare gets a blueprint ready on a host and notes how that went.
-func (e *Engine) tryPrepare(ctx context.Context, h *Host, bp provisioner.Blueprint) error {
-	began, ups := e.Now(), e.hosts.Ready(h.Name).Ups()
+func (pr preparer) tryPrepare(ctx context.Context, h *target.Host, bp provisioner.Blueprint) error {
+	began, ups := pr.clock.Now(), pr.hosts.Ready(h.Name).Ups()
 	err := h.Driver.Prepare(ctx, bp)
 	if err != nil && (ctx.Err() != nil || provisioner.Is(err, provisioner.Cancelled)) {
 		return err
 	}
-	now := e.Now()
-	e.prepared(preparation{host: h, bp: bp, err: err, tried: now, took: now.Sub(began), ups: ups})
+	now := pr.clock.Now()
+	pr.prepared(preparation{host: h, bp: bp, err: err, tried: now, took: now.Sub(began), ups: ups})
 	return err
 }
 
 // prepared notes how a try went, and tells of what is new in it.
-func (e *Engine) prepared(now preparation) {
-	before := e.preparations.note(now, e.awaited(now.host.Name, now.bp.Digest))
+func (pr preparer) prepared(now preparation) {
+	before := pr.preparations.note(now, pr.awaited(now.host.Name, now.bp.Digest))
 	name := now.bp.Name + "@" + now.bp.Version
 	switch {
 	case now.err == nil && before.err != nil:
-		e.logger.Info("a blueprint is ready now", "blueprint", name, "host", now.host.Name, "tries", before.failed+1)
-		e.hosts.Ready(now.host.Name).Back()
+		pr.logger.Info("a blueprint is ready now", "blueprint", name, "host", now.host.Name, "tries", before.failed+1)
+		pr.hosts.Ready(now.host.Name).Back()
 	case now.err != nil && (before.err == nil || !sameCause(before.err.Error(), now.err.Error())):
-		e.logger.Warn("a blueprint is not ready; it is tried again", "blueprint", name, "host", now.host.Name, "error", now.err)
-		e.bus.Nudge(bus.Prepare)
+		pr.logger.Warn("a blueprint is not ready; it is tried again", "blueprint", name, "host", now.host.Name, "error", now.err)
+		pr.bus.Nudge(bus.Prepare)
 	}
 }
 
-// checkBlueprints tells of the blueprints that nothing can be made from on a host.
-func (e *Engine) checkBlueprints(h *Host) Check {
-	c := Check{Name: e.hosts.CheckName("blueprints", h), Status: OK, Message: "all blueprints are ready"}
-	for _, bp := range e.blueprints.List() {
-		if e.preparations.at(h.Name, bp.Ref.Digest).host == nil {
+// check tells of the blueprints that nothing can be made from on a host.
+func (pr preparer) check(h *target.Host) doctor.Check {
+	c := doctor.Check{Name: pr.hosts.CheckName("blueprints", h), Status: doctor.OK, Message: "all blueprints are ready"}
+	for _, bp := range pr.blueprints.List() {
+		if pr.preparations.at(h.Name, bp.Ref.Digest).host == nil {
 			c.Message = "the blueprints are being made ready"
 		}
 	}
-	failed := slices.DeleteFunc(e.preparations.failed(), func(p preparation) bool { return p.host != h })
+	failed := slices.DeleteFunc(pr.preparations.failed(), func(p preparation) bool { return p.host != h })
 	if len(failed) == 0 {
 		return c
 	}
@@ -284,8 +286,8 @@ func (e *Engine) checkBlueprints(h *Host) Check {
 	if more := len(failed) - 1; more > 0 {
 		c.Message += fmt.Sprintf(" (and %d more blueprints)", more)
 	}
-	if c.Status = Warning; provisioner.IsUnavailable(p.err) {
-		c.Status = Down
+	if c.Status = doctor.Warning; provisioner.IsUnavailable(p.err) {
+		c.Status = doctor.Down
 		c.Hint = "requests for it wait, and it is tried again by itself; for want of a provider, fill the mirror (terraform.mirror) with: make setup"
 		return c
 	}

@@ -1,10 +1,11 @@
-package engine
+package worker
 
 import (
 	"context"
 	"fmt"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/doctor"
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
@@ -34,14 +35,14 @@ func (r *removal) text(now time.Time) string {
 		r.count, r.oldest.Name, r.oldest.Host, now.Sub(r.worst.since).Round(time.Second), cause)
 }
 
-// checkRemoving tells how many environments are being deleted, and whether any should be gone by now: one whose destroy does
+// check tells how many environments are being deleted, and whether any should be gone by now: one whose destroy does
 // not end, and one whose lease is over and that nobody destroys.
-func (e *Engine) checkRemoving(ctx context.Context) Check {
-	c := Check{Name: "removing", Status: Warning}
-	now := e.Now()
+func (r remover) check(ctx context.Context) doctor.Check {
+	c := doctor.Check{Name: "removing", Status: doctor.Warning}
+	now := r.clock.Now()
 	var going int
 	var stuck, over removal
-	err := e.rows.Read(ctx, func(live []fleet.Environment) { going, stuck, over = e.removals(live, now) })
+	err := r.cfg.Rows.Read(ctx, func(live []fleet.Environment) { going, stuck, over = r.removals(live, now) })
 	if err != nil {
 		c.Message, c.Hint = "the environments that are being deleted cannot be read: "+err.Error(), "see the check of the store"
 		return c
@@ -57,22 +58,22 @@ func (e *Engine) checkRemoving(ctx context.Context) Check {
 		c.Message = fmt.Sprintf("leases that have been over for more than %s and are not ended: %s", overdueAfter, over.text(now))
 		c.Hint = "see: bothy why " + over.oldest.Name + "; the other rows of bothy doctor tell what holds it back"
 	case going > 0:
-		c.Status, c.Message = OK, fmt.Sprintf("environments that are being deleted: %d, none for more than %s", going, overdueAfter)
+		c.Status, c.Message = doctor.OK, fmt.Sprintf("environments that are being deleted: %d, none for more than %s", going, overdueAfter)
 	default:
-		c.Status, c.Message = OK, "nothing is being deleted, and no lease is overdue"
+		c.Status, c.Message = doctor.OK, "nothing is being deleted, and no lease is overdue"
 	}
 	return c
 }
 
 // removals sorts what is to go.
-func (e *Engine) removals(live []fleet.Environment, now time.Time) (going int, stuck, over removal) {
+func (r remover) removals(live []fleet.Environment, now time.Time) (going int, stuck, over removal) {
 	seen := map[string]bool{}
 	for _, env := range live {
 		switch {
 		case env.State == fleet.Destroying:
 			going++
 			seen[env.ID] = true
-			if known := e.overdue.see(env, now); now.Sub(known.since) >= overdueAfter {
+			if known := r.overdue.see(env, now); now.Sub(known.since) >= overdueAfter {
 				stuck.add(env, known)
 			}
 		case env.State == fleet.Leased && env.Lease.Expired(now):
@@ -81,6 +82,6 @@ func (e *Engine) removals(live []fleet.Environment, now time.Time) (going int, s
 			}
 		}
 	}
-	e.overdue.keep(seen)
+	r.overdue.keep(seen)
 	return going, stuck, over
 }

@@ -1,4 +1,4 @@
-package engine
+package worker
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 // progress writes what a driver reports into the environment's log and record,
 // beside the driver, so that a slow disk does not slow Terraform down.
 type progress struct {
-	e     *Engine
+	w     *Worker
 	env   fleet.Environment
 	lines chan provisioner.Event
 	wg    sync.WaitGroup
@@ -27,22 +27,22 @@ type progress struct {
 	held  []provisioner.Event
 }
 
-func (e *Engine) newProgress(ctx context.Context, env fleet.Environment) *progress {
-	p := &progress{e: e, env: env, lines: make(chan provisioner.Event, 256), again: e.tries.repeats(env.ID)}
+func (w *Worker) newProgress(ctx context.Context, env fleet.Environment) *progress {
+	p := &progress{w: w, env: env, lines: make(chan provisioner.Event, 256), again: w.tries.repeats(env.ID)}
 	ctx = context.WithoutCancel(ctx)
-	e.guard.KeepUp(ctx, &p.wg, "the writing of progress", func() { p.write(ctx) }) // or who reports it would wait for ever
+	w.guard.KeepUp(ctx, &p.wg, "the writing of progress", func() { p.write(ctx) }) // or who reports it would wait for ever
 	return p
 }
 
 // step notes what bothy itself does.
 func (p *progress) step(phase, format string, args ...any) {
-	p.lines <- provisioner.Event{At: p.e.Now(), Phase: phase, Message: fmt.Sprintf(format, args...)}
+	p.lines <- provisioner.Event{At: p.w.clock.Now(), Phase: phase, Message: fmt.Sprintf(format, args...)}
 }
 
 // observe is the driver's Observer.
 func (p *progress) observe(ev provisioner.Event) {
 	if ev.At.IsZero() {
-		ev.At = p.e.Now()
+		ev.At = p.w.clock.Now()
 	}
 	p.lines <- ev
 }
@@ -72,7 +72,7 @@ func (p *progress) write(ctx context.Context) {
 			continue
 		}
 		if err := p.store(ctx, batch); err != nil {
-			p.e.logger.Warn("writing an environment's log failed", "environment", p.env.Name, "error", err)
+			p.w.logger.Warn("writing an environment's log failed", "environment", p.env.Name, "error", err)
 		}
 	}
 }
@@ -82,7 +82,7 @@ func (p *progress) write(ctx context.Context) {
 func (p *progress) news(batch []provisioner.Event) []provisioner.Event {
 	var news []provisioner.Event
 	for _, ev := range batch {
-		told := p.e.tries.tell(p.env.ID, ev.Message)
+		told := p.w.tries.tell(p.env.ID, ev.Message)
 		if p.again && (told || ev.Phase == "rescue") && !ev.ResourceCreated { // that it is a try anew is no news by itself
 			p.held = append(p.held, ev)
 			continue
@@ -111,12 +111,12 @@ func (p *progress) store(ctx context.Context, batch []provisioner.Event) error {
 			created = ev.At.UTC().Truncate(time.Microsecond)
 		}
 	}
-	if err := p.e.store.AppendLog(ctx, p.env.ID, lines); err != nil {
+	if err := p.w.store.AppendLog(ctx, p.env.ID, lines); err != nil {
 		return err
 	}
-	_, err := p.e.journal.Change(ctx, p.env.ID, store.Expect{Generation: p.env.Work.Generation}, func(row *fleet.Environment) (store.Writes, error) {
+	_, err := p.w.journal.Change(ctx, p.env.ID, store.Expect{Generation: p.env.Work.Generation}, func(row *fleet.Environment) (store.Writes, error) {
 		if !created.IsZero() {
-			ledger.Begin(row, evidence.Billable(created, *row, p.e.Now()))
+			ledger.Begin(row, evidence.Billable(created, *row, p.w.clock.Now()))
 		}
 		return store.Writes{Events: events}, nil
 	})

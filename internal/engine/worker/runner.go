@@ -1,4 +1,4 @@
-package engine
+package worker
 
 import (
 	"context"
@@ -134,22 +134,20 @@ func (r *running) cancelCreate(id string) {
 // idle is closed once nothing runs. Call it when nothing new is taken any more.
 func (r *running) idle() <-chan struct{} { return guard.WhenDone(&r.wg) }
 
-// dispatch takes recorded work and starts it, until ctx ends. What it started lives by workCtx.
-func (e *Engine) dispatch(ctx, workCtx context.Context) {
-	bus.Loop(ctx, e.bus.On(bus.Work), func() time.Duration {
-		wait := e.cfg.Tick
-		if e.hosts.Lapsed(e.Now()) {
-			if err := e.hosts.HoldOnce(ctx); err != nil && ctx.Err() == nil {
-				e.logger.Warn("holding hosts failed; it is tried again", "error", err)
-			}
+// Run takes recorded work and starts it, until ctx ends. What it started lives by workCtx.
+func (w *Worker) Run(ctx, workCtx context.Context) {
+	bus.Loop(ctx, w.bus.On(bus.Work), func() time.Duration {
+		wait := w.cfg.Tick
+		if err := w.cfg.Holds.RenewLapsed(ctx); err != nil && ctx.Err() == nil {
+			w.logger.Warn("holding hosts failed; it is tried again", "error", err)
 		}
 		for ctx.Err() == nil {
-			found, err := e.takeOne(ctx, workCtx)
+			found, err := w.takeOne(ctx, workCtx)
 			if err != nil && ctx.Err() == nil {
-				e.logger.Error("taking work failed; it is tried again", "error", err)
+				w.logger.Error("taking work failed; it is tried again", "error", err)
 			}
 			if err != nil {
-				wait = e.bus.Apart(time.Second)
+				wait = w.bus.Apart(time.Second)
 			}
 			if !found {
 				break
@@ -160,39 +158,39 @@ func (e *Engine) dispatch(ctx, workCtx context.Context) {
 }
 
 // takeOne takes a recorded action on each group of hosts that have the same slots free, and starts it. False: there is none.
-func (e *Engine) takeOne(ctx, workCtx context.Context) (found bool, err error) {
+func (w *Worker) takeOne(ctx, workCtx context.Context) (found bool, err error) {
 	groups := map[string][]string{}
-	for _, host := range e.engineMarks.Looked(e.hosts.Served(e.Now())) {
-		full := e.running.full(host, 2*e.cfg.Concurrency) // of what is made, the plan allows half
+	for _, host := range w.cfg.Holds.Workable() {
+		full := w.running.full(host, 2*w.cfg.Concurrency) // of what is made, the plan allows half
 		groups[full] = append(groups[full], host)
 	}
 	delete(groups, fullOfMaking+fullOfDestroys)
 	for full, hosts := range groups {
-		now, taken := e.Now(), clock.SinceBoot()
-		env, ok, err := e.store.TakeWork(ctx, e.cfg.Worker, hosts, now, now.Add(e.cfg.WorkLease), left(full)...)
+		now, taken := w.clock.Now(), clock.SinceBoot()
+		env, ok, err := w.store.TakeWork(ctx, w.cfg.Worker, hosts, now, now.Add(w.cfg.WorkLease), left(full)...)
 		if err != nil {
 			return found, err
 		}
 		if ok {
 			found = true
-			e.start(workCtx, env, taken)
+			w.start(workCtx, env, taken)
 		}
 	}
 	return found, nil
 }
 
 // start does one piece of work, which was taken at a time since boot, in a goroutine of its own, with a heartbeat that keeps it.
-func (e *Engine) start(workCtx context.Context, env fleet.Environment, taken time.Duration) {
+func (w *Worker) start(workCtx context.Context, env fleet.Environment, taken time.Duration) {
 	ctx, cancel := context.WithCancelCause(workCtx)
 	j := &job{action: env.Work.Action, host: env.Host, cancel: cancel, done: make(chan struct{})}
-	j.trust = clock.NewTrust(taken, e.cfg.WorkLease, func() { cancel(errUntrusted) })
-	before := e.running.add(env.ID, j)
-	e.guard.Aside(&e.running.works, "work on an environment", func() {
+	j.trust = clock.NewTrust(taken, w.cfg.WorkLease, func() { cancel(errUntrusted) })
+	before := w.running.add(env.ID, j)
+	w.guard.Aside(&w.running.works, "work on an environment", func() {
 		defer func() {
 			j.trust.End()
 			cancel(nil)
-			e.running.remove(env.ID, j)
-			e.bus.Nudge(bus.Plan, bus.Work)
+			w.running.remove(env.ID, j)
+			w.bus.Nudge(bus.Plan, bus.Work)
 		}()
 		beat := make(chan struct{})
 		var wg sync.WaitGroup
@@ -201,7 +199,7 @@ func (e *Engine) start(workCtx context.Context, env fleet.Environment, taken tim
 			wg.Wait()
 		}()
 		// Until the work is over, whatever becomes of its context.
-		e.guard.KeepUp(context.WithoutCancel(ctx), &wg, "the heartbeat of work", func() { e.heartbeat(ctx, j, env, beat) })
+		w.guard.KeepUp(context.WithoutCancel(ctx), &wg, "the heartbeat of work", func() { w.heartbeat(ctx, j, env, beat) })
 		if before != nil {
 			// This process was asleep for longer than its work lease, and took over from itself:
 			// two Terraforms must not run on one environment.
@@ -209,39 +207,41 @@ func (e *Engine) start(workCtx context.Context, env fleet.Environment, taken tim
 			<-before.done
 		}
 		if env.Work.Action == fleet.Destroy {
-			slow := time.AfterFunc(e.cfg.SlowAfter, func() {
-				e.running.becomeSlow(j)
-				e.bus.Nudge(bus.Work)
+			slow := time.AfterFunc(w.cfg.SlowAfter, func() {
+				w.running.becomeSlow(j)
+				w.bus.Nudge(bus.Work)
 			})
 			defer slow.Stop()
 		}
-		e.tries.begin(env, e.hosts.Ready(env.Host).Ups())
-		defer e.tries.end(env.ID)
-		e.work(ctx, env)
+		w.tries.begin(env, w.hosts.Ready(env.Host).Ups())
+		defer w.tries.end(env.ID)
+		w.work(ctx, env)
 	})
 }
 
 // work does what is recorded. A panic fails the one environment, not the daemon.
-func (e *Engine) work(ctx context.Context, env fleet.Environment) {
-	err := e.guard.Do(string(env.Work.Action)+" of environment "+env.ID, func() {
+func (w *Worker) work(ctx context.Context, env fleet.Environment) {
+	err := w.guard.Do(string(env.Work.Action)+" of environment "+env.ID, func() {
 		switch env.Work.Action {
 		case fleet.Create:
-			e.create(ctx, env)
+			maker{w}.create(ctx, env)
 		case fleet.Destroy:
-			e.destroy(ctx, env)
+			remover{w}.destroy(ctx, env)
 		case fleet.Personalise:
-			e.personaliseLate(ctx, env)
+			if err := w.cfg.Sessions.HandOver(ctx, env); err != nil {
+				w.yield(ctx, env, err)
+			}
 		}
 	})
 	if err != nil {
-		e.yield(ctx, env, provisioner.Errorf(provisioner.Transient, string(env.Work.Action)+" environment", "%w", err))
+		w.yield(ctx, env, provisioner.Errorf(provisioner.Transient, string(env.Work.Action)+" environment", "%w", err))
 	}
 }
 
 // heartbeat keeps the row until the work is done. When the row was taken by
 // another, or is to be destroyed instead, it stops the work.
-func (e *Engine) heartbeat(ctx context.Context, j *job, env fleet.Environment, done <-chan struct{}) {
-	ticker := time.NewTicker(e.cfg.WorkLease / 4)
+func (w *Worker) heartbeat(ctx context.Context, j *job, env fleet.Environment, done <-chan struct{}) {
+	ticker := time.NewTicker(w.cfg.WorkLease / 4)
 	defer ticker.Stop()
 	for {
 		select {
@@ -253,18 +253,18 @@ func (e *Engine) heartbeat(ctx context.Context, j *job, env fleet.Environment, d
 		case <-ticker.C:
 		}
 		sent := clock.SinceBoot()
-		err := e.store.Heartbeat(ctx, env.ID, env.Work.Generation, e.Now().Add(e.cfg.WorkLease))
+		err := w.store.Heartbeat(ctx, env.ID, env.Work.Generation, w.clock.Now().Add(w.cfg.WorkLease))
 		if errors.Is(err, store.ErrFenced) {
 			j.cancel(errFencedOff)
 			return
 		}
 		if err != nil {
-			e.logger.Warn("heartbeat failed", "environment", env.Name, "error", err)
+			w.logger.Warn("heartbeat failed", "environment", env.Name, "error", err)
 			continue
 		}
 		j.trust.Renew(sent)
 		if env.Work.Action == fleet.Create {
-			if row, err := e.store.Get(ctx, env.ID); err == nil && row.Work.Action != fleet.Create {
+			if row, err := w.store.Get(ctx, env.ID); err == nil && row.Work.Action != fleet.Create {
 				j.cancel(errReleased)
 			}
 		}
@@ -272,11 +272,11 @@ func (e *Engine) heartbeat(ctx context.Context, j *job, env fleet.Environment, d
 }
 
 // finish writes the outcome of work with ctx's values but not its end, fenced by generation.
-func (e *Engine) finish(ctx context.Context, env fleet.Environment, fn func(*fleet.Environment) (store.Writes, error)) {
+func (w *Worker) finish(ctx context.Context, env fleet.Environment, fn func(*fleet.Environment) (store.Writes, error)) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	record := func() error {
-		_, err := e.journal.Change(ctx, env.ID, store.Expect{Generation: env.Work.Generation}, fn)
+		_, err := w.journal.Change(ctx, env.ID, store.Expect{Generation: env.Work.Generation}, fn)
 		return err
 	}
 	err := record()
@@ -285,10 +285,10 @@ func (e *Engine) finish(ctx context.Context, env fleet.Environment, fn func(*fle
 	}
 	switch {
 	case errors.Is(err, store.ErrFenced):
-		e.logger.Warn("another worker took over; this one's outcome is dropped", "environment", env.Name, "action", env.Work.Action)
+		w.logger.Warn("another worker took over; this one's outcome is dropped", "environment", env.Name, "action", env.Work.Action)
 	case err != nil:
 		// The row keeps its worker until the work lease ends; then it is taken up again.
-		e.logger.Error("recording an outcome failed", "environment", env.Name, "action", env.Work.Action, "error", err)
+		w.logger.Error("recording an outcome failed", "environment", env.Name, "action", env.Work.Action, "error", err)
 	}
 }
 
@@ -299,17 +299,17 @@ const finishRetry = 500 * time.Millisecond
 const maxTries = 3
 
 // yield gives work back after a try that did not end it, to be tried again later.
-func (e *Engine) yield(ctx context.Context, env fleet.Environment, cause error) {
-	now := e.Now()
+func (w *Worker) yield(ctx context.Context, env fleet.Environment, cause error) {
+	now := w.clock.Now()
 	unavailable := provisioner.IsUnavailable(cause)
 	wait := bus.Backoff(env.Work.Attempts)
 	if unavailable {
-		wait = e.tries.putOff(env)
-		e.hosts.Ready(env.Host).Forget() // whether the host is away is found out, and noted, at once
-		e.bus.Nudge(bus.Hold)
+		wait = w.tries.putOff(env)
+		w.hosts.Ready(env.Host).Forget() // whether the host is away is found out, and noted, at once
+		w.bus.Nudge(bus.Hold)
 	}
-	wait = e.bus.Apart(wait)
-	e.finish(ctx, env, func(row *fleet.Environment) (store.Writes, error) {
+	wait = w.bus.Apart(wait)
+	w.finish(ctx, env, func(row *fleet.Environment) (store.Writes, error) {
 		row.Work.Worker, row.Work.Until = "", time.Time{}
 		if row.Work.Action != env.Work.Action || provisioner.Is(cause, provisioner.Cancelled) {
 			// Something else is wanted of it now, or the daemon is stopping: this was no failed try.
@@ -331,7 +331,7 @@ func (e *Engine) yield(ctx context.Context, env fleet.Environment, cause error) 
 			case row.Work.Action == fleet.Destroy && row.Work.Deadline.IsZero():
 				row.Work.Deadline = now.Add(driverAwayFor)
 			case row.Work.Action == fleet.Create && !row.Work.Deadline.IsZero():
-				row.Work.Deadline = now.Add(e.cfg.CreateDeadline)
+				row.Work.Deadline = now.Add(w.cfg.CreateDeadline)
 			}
 		} else {
 			row.Work.Attempts++
@@ -340,9 +340,9 @@ func (e *Engine) yield(ctx context.Context, env fleet.Environment, cause error) 
 			return store.Writes{}, nil
 		}
 		return store.Writes{Events: []fleet.Event{
-			e.journal.Event(row, journal.Self, string(row.Work.Action)+".retry", "%s did not succeed and is tried again: %s", row.Work.Action, sentence),
+			w.journal.Event(row, journal.Self, string(row.Work.Action)+".retry", "%s did not succeed and is tried again: %s", row.Work.Action, sentence),
 		}}, nil
 	})
-	e.bus.Nudge(bus.Back)
-	time.AfterFunc(wait, func() { e.bus.Nudge(bus.Work) })
+	w.bus.Nudge(bus.Back)
+	time.AfterFunc(wait, func() { w.bus.Nudge(bus.Work) })
 }

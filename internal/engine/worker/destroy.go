@@ -1,4 +1,4 @@
-package engine
+package worker
 
 import (
 	"context"
@@ -21,34 +21,34 @@ import (
 
 // destroy takes an environment away: Terraform, then by label, then re-reads
 // that find nothing. It is tried until it succeeds; the row stays visible until then.
-func (e *Engine) destroy(ctx context.Context, env fleet.Environment) {
-	tryCtx, cancel := context.WithTimeout(ctx, e.cfg.DestroyTimeout)
+func (r remover) destroy(ctx context.Context, env fleet.Environment) {
+	tryCtx, cancel := context.WithTimeout(ctx, r.cfg.DestroyTimeout)
 	defer cancel()
-	e.overdue.see(env, e.Now())
-	log := e.newProgress(ctx, env)
+	r.overdue.see(env, r.clock.Now())
+	log := r.newProgress(ctx, env)
 	// Asked before the looks that prove it: what comes after them would not be seen.
-	coming := e.nothingComes(tryCtx, env)
-	gone, err := e.takeAway(tryCtx, env, log, env.Work.Attempts == 0 && env.SandboxID != "")
+	coming := r.nothingComes(tryCtx, env)
+	gone, err := r.takeAway(tryCtx, env, log, env.Work.Attempts == 0 && env.SandboxID != "")
 	log.close()
 	if err == nil {
 		err = coming
 	}
 	var p evidence.Proof
 	if err == nil {
-		p, err = e.evidence.Proven(tryCtx, env, gone)
+		p, err = r.evidence.Proven(tryCtx, env, gone)
 	}
 
 	switch {
 	case err == nil:
-		e.recordDestroyed(ctx, env, p)
-		e.overdue.gone(env.ID)
+		r.recordDestroyed(ctx, env, p)
+		r.overdue.gone(env.ID)
 		// Afterwards: it is the keeper's, not the environment's, and nobody should have to wait for it.
-		e.releaseNetwork(tryCtx, env)
+		r.releaseNetwork(tryCtx, env)
 	case ctx.Err() != nil:
-		e.yield(ctx, env, provisioner.Errorf(provisioner.Cancelled, "destroy environment", "interrupted: %w", context.Cause(ctx)))
+		r.yield(ctx, env, provisioner.Errorf(provisioner.Cancelled, "destroy environment", "interrupted: %w", context.Cause(ctx)))
 	default:
-		e.logger.Warn("destroy failed; it is tried again", "environment", env.Name, "id", env.ID, "attempt", env.Work.Attempts+1, "error", err)
-		e.yield(ctx, env, err)
+		r.logger.Warn("destroy failed; it is tried again", "environment", env.Name, "id", env.ID, "attempt", env.Work.Attempts+1, "error", err)
+		r.yield(ctx, env, err)
 	}
 }
 
@@ -64,34 +64,34 @@ const (
 )
 
 // goesWithout reports whether the driver has failed often enough to take an environment away without it.
-func (e *Engine) goesWithout(env fleet.Environment, failed error) bool {
+func (r remover) goesWithout(env fleet.Environment, failed error) bool {
 	if errors.Is(failed, provisioner.ErrUnprepared) {
 		return true // and would not be the next time either, or only when the lease is long over
 	}
 	if provisioner.IsUnavailable(failed) {
 		over := env.Work.Deadline
-		return e.tries.foundAway(env.ID) >= driverAwayTries || !over.IsZero() && !e.Now().Before(over)
+		return r.tries.foundAway(env.ID) >= driverAwayTries || !over.IsZero() && !r.clock.Now().Before(over)
 	}
 	return env.Work.Attempts >= driverTries
 }
 
 // clean removes everything that an earlier try to create left, and gives no error only when nothing was found any more.
-func (e *Engine) clean(ctx context.Context, env fleet.Environment, log *progress) (evidence.Absence, error) {
+func (r remover) clean(ctx context.Context, env fleet.Environment, log *progress) (evidence.Absence, error) {
 	// What a create of before still brings has the name of what is made next: the engine refuses the later one.
-	return e.takeAway(ctx, env, log, false)
+	return r.takeAway(ctx, env, log, false)
 }
 
 // takeAway removes everything of an environment and gives the checks that found nothing of it any more. When it does not
 // come to its end, as what is inside keeps the engine from it, endBlocked sees to that.
-func (e *Engine) takeAway(ctx context.Context, env fleet.Environment, log *progress, withLogs bool) (gone evidence.Absence, err error) {
-	h, err := e.hosts.Host(env.Host)
+func (r remover) takeAway(ctx context.Context, env fleet.Environment, log *progress, withLogs bool) (gone evidence.Absence, err error) {
+	h, err := r.hosts.Host(env.Host)
 	if err != nil {
 		return gone, err
 	}
 	driverCtx, endDriver := context.WithCancelCause(ctx)
 	watchCtx, unwatch := context.WithCancel(ctx)
 	var watch sync.WaitGroup
-	e.guard.KeepUp(watchCtx, &watch, "the watch over a destroy", func() { e.endBlocked(watchCtx, driverCtx, env, endDriver) })
+	r.guard.KeepUp(watchCtx, &watch, "the watch over a destroy", func() { r.endBlocked(watchCtx, driverCtx, env, endDriver) })
 	defer func() {
 		unwatch()
 		watch.Wait()
@@ -99,27 +99,27 @@ func (e *Engine) takeAway(ctx context.Context, env fleet.Environment, log *progr
 	}()
 	var logs sync.WaitGroup
 	if withLogs {
-		e.guard.Aside(&logs, "the keeping of a sandbox's output", func() { e.keepLogs(ctx, env) })
+		r.guard.Aside(&logs, "the keeping of a sandbox's output", func() { r.keepLogs(ctx, env) })
 	}
-	there, err := e.inventoryOf(ctx, h, env)
+	there, err := r.inventoryOf(ctx, h, env)
 	logs.Wait() // it takes what is removed next
 	if err != nil {
 		return gone, err
 	}
 	// What cannot be read any more does not keep a sandbox: it is taken away first, and proven once the database is mended.
-	billed, unread := e.evidence.NoteSeen(ctx, env, there)
+	billed, unread := r.evidence.NoteSeen(ctx, env, there)
 	if unread != nil && !evidence.Damaged(unread) {
 		return gone, unread
 	}
-	if err := e.driverDestroy(driverCtx, h, env, log); err != nil {
+	if err := r.driverDestroy(driverCtx, h, env, log); err != nil {
 		if kept := context.Cause(driverCtx); ctx.Err() == nil && errors.Is(kept, errUnanswered) {
 			err = provisioner.Errorf(provisioner.Transient, "destroy environment", "%w", kept)
-		} else if ctx.Err() != nil || !e.goesWithout(env, err) {
+		} else if ctx.Err() != nil || !r.goesWithout(env, err) {
 			return gone, err
 		}
 		log.step("sweep", "Terraform could not destroy it (%s); it is removed by label instead", provisioner.Sentence(err))
 	}
-	gone, err = e.sweepEnvironment(ctx, h, env, log)
+	gone, err = r.sweepEnvironment(ctx, h, env, log)
 	gone.Removed, gone.Billed = gone.Removed || len(there) > 0, billed
 	if err == nil {
 		err = unread
@@ -132,8 +132,8 @@ const releaseTimeout = 20 * time.Second
 
 // releaseNetwork gives the network of what is gone back to its keeper. Should that fail, the next sweep
 // sees that nobody holds it, and removes it.
-func (e *Engine) releaseNetwork(ctx context.Context, env fleet.Environment) {
-	h, err := e.hosts.Host(env.Host)
+func (r remover) releaseNetwork(ctx context.Context, env fleet.Environment) {
+	h, err := r.hosts.Host(env.Host)
 	if err != nil || h.Networks == nil || env.Network == "" {
 		return
 	}
@@ -141,29 +141,29 @@ func (e *Engine) releaseNetwork(ctx context.Context, env fleet.Environment) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
 	if err := h.Networks.Release(ctx, env.Network); err != nil {
-		e.logger.Warn("releasing a network failed; it is removed later", "network", env.Network, "error", err)
+		r.logger.Warn("releasing a network failed; it is removed later", "network", env.Network, "error", err)
 	}
 }
 
-func (e *Engine) driverDestroy(ctx context.Context, h *Host, env fleet.Environment, log *progress) error {
-	spec, err := e.spec(env)
+func (r remover) driverDestroy(ctx context.Context, h *target.Host, env fleet.Environment, log *progress) error {
+	spec, err := r.spec(env)
 	if err != nil {
 		return err
 	}
-	sealed, _, err := e.store.LatestState(ctx, env.ID)
+	sealed, _, err := r.store.LatestState(ctx, env.ID)
 	if err != nil && fleet.CodeOf(err) != fleet.CodeNotFound && !evidence.Damaged(err) {
 		return fmt.Errorf("read state: %w", err)
 	}
 	var state []byte
 	if sealed != nil {
-		if state, err = e.vault.OpenState(env.ID, sealed); err != nil {
+		if state, err = r.cfg.Vault.OpenState(env.ID, sealed); err != nil {
 			// The labels still find everything; a state that cannot be read is no reason to keep it.
 			log.step("sweep", "%v; it is removed by label instead", err)
 			return nil
 		}
 	}
 	if h.Broker != nil {
-		door, err := e.openDoor(ctx, h, env, &spec, false)
+		door, err := r.openDoor(ctx, h, env, &spec, false)
 		if err != nil {
 			return err
 		}
@@ -173,12 +173,12 @@ func (e *Engine) driverDestroy(ctx context.Context, h *Host, env fleet.Environme
 }
 
 // nothingComes gives an error while something of an environment may still be made by a request that is on its way.
-func (e *Engine) nothingComes(ctx context.Context, env fleet.Environment) error {
-	h, err := e.hosts.Host(env.Host)
+func (r remover) nothingComes(ctx context.Context, env fleet.Environment) error {
+	h, err := r.hosts.Host(env.Host)
 	if err != nil {
 		return err
 	}
-	return e.allAnswered(ctx, h, env)
+	return r.allAnswered(ctx, h, env)
 }
 
 const (
@@ -191,14 +191,14 @@ const (
 )
 
 // sweepEnvironment removes by label until complete re-reads find nothing.
-func (e *Engine) sweepEnvironment(ctx context.Context, h *Host, env fleet.Environment, log *progress) (gone evidence.Absence, err error) {
+func (r remover) sweepEnvironment(ctx context.Context, h *target.Host, env fleet.Environment, log *progress) (gone evidence.Absence, err error) {
 	for round := 1; ; {
-		left, err := e.inventoryOf(ctx, h, env)
+		left, err := r.inventoryOf(ctx, h, env)
 		if err != nil {
 			return gone, err
 		}
 		if len(left) == 0 {
-			if gone.Checks = append(gone.Checks, receipt.Check{At: e.Now(), What: lookedAt}); len(gone.Checks) == emptyLooks {
+			if gone.Checks = append(gone.Checks, receipt.Check{At: r.clock.Now(), What: lookedAt}); len(gone.Checks) == emptyLooks {
 				return gone, nil
 			}
 			continue
@@ -208,11 +208,11 @@ func (e *Engine) sweepEnvironment(ctx context.Context, h *Host, env fleet.Enviro
 			return gone, provisioner.Errorf(provisioner.Transient, "sweep environment", "%d resources are still there, the first is %s %s", len(left), left[0].Kind, left[0].Name)
 		}
 		round++
-		if _, err := e.evidence.NoteSeen(ctx, env, left); err != nil && !evidence.Damaged(err) {
+		if _, err := r.evidence.NoteSeen(ctx, env, left); err != nil && !evidence.Damaged(err) {
 			return gone, err
 		}
 		for _, f := range left {
-			if t := e.running.trustOf(env.ID); t != nil && !t.Holds() {
+			if t := r.running.trustOf(env.ID); t != nil && !t.Holds() {
 				// What is listed may be another daemon's work by now.
 				return gone, provisioner.Errorf(provisioner.Cancelled, "sweep environment", "%w", errUntrusted)
 			}
@@ -226,18 +226,18 @@ func (e *Engine) sweepEnvironment(ctx context.Context, h *Host, env fleet.Enviro
 
 // inventoryOf finds what carries the labels of one environment, containers first: networks and volumes
 // cannot go before them. A sandbox that a list does not show is looked for by its id.
-func (e *Engine) inventoryOf(ctx context.Context, h *Host, env fleet.Environment) ([]provisioner.Found, error) {
-	all, err := h.Runtime.Inventory(ctx, e.cfg.Instance)
+func (r remover) inventoryOf(ctx context.Context, h *target.Host, env fleet.Environment) ([]provisioner.Found, error) {
+	all, err := h.Runtime.Inventory(ctx, r.cfg.Instance)
 	if err != nil {
 		return nil, fmt.Errorf("list resources: %w", err)
 	}
 	var mine []provisioner.Found
 	for _, f := range all {
-		if f.Labels[provisioner.LabelEnvironment] == env.ID && e.labels.Verify(f.Labels) {
+		if f.Labels[provisioner.LabelEnvironment] == env.ID && r.labels.Verify(f.Labels) {
 			mine = append(mine, f)
 		}
 	}
-	more, err := e.recordedThere(ctx, h, env, mine)
+	more, err := r.recordedThere(ctx, h, env, mine)
 	if err != nil {
 		return nil, err
 	}
@@ -251,38 +251,38 @@ func (e *Engine) inventoryOf(ctx context.Context, h *Host, env fleet.Environment
 		return nil, err
 	}
 	if there {
-		owner := provisioner.Owner{Instance: e.cfg.Instance, Environment: env.ID}
-		mine = slices.Insert(mine, 0, e.byRecord(env, target.Container, env.SandboxID, owner.ResourceName()))
+		owner := provisioner.Owner{Instance: r.cfg.Instance, Environment: env.ID}
+		mine = slices.Insert(mine, 0, r.byRecord(env, target.Container, env.SandboxID, owner.ResourceName()))
 	}
 	return mine, nil
 }
 
 // byRecord is a resource of an environment that was looked for by its id. A runtime removes what it is told whose it is.
-func (e *Engine) byRecord(env fleet.Environment, kind, id, name string) provisioner.Found {
+func (r remover) byRecord(env fleet.Environment, kind, id, name string) provisioner.Found {
 	return provisioner.Found{
 		Kind: kind, ID: id, Name: name,
-		Labels: map[string]string{provisioner.LabelInstance: e.cfg.Instance, provisioner.LabelEnvironment: env.ID},
+		Labels: map[string]string{provisioner.LabelInstance: r.cfg.Instance, provisioner.LabelEnvironment: env.ID},
 	}
 }
 
 // recordDestroyed ends an environment: its last entry and its receipt are written together with the state.
-func (e *Engine) recordDestroyed(ctx context.Context, env fleet.Environment, p evidence.Proof) {
-	now := e.Now()
-	e.finish(ctx, env, func(row *fleet.Environment) (store.Writes, error) {
+func (r remover) recordDestroyed(ctx context.Context, env fleet.Environment, p evidence.Proof) {
+	now := r.clock.Now()
+	r.finish(ctx, env, func(row *fleet.Environment) (store.Writes, error) {
 		before := *row
 		row.State, row.DestroyedAt = fleet.Destroyed, now
-		e.evidence.BillGone(row, p.Absence, now)
+		r.evidence.BillGone(row, p.Absence, now)
 		row.Network, row.SandboxID, row.Paused = "", "", false
 		row.Work = fleet.Work{Generation: row.Work.Generation}
 		final, _ := ledger.Book(before, *row, now)
 		return store.Writes{
-			Events:  []fleet.Event{e.journal.Event(row, journal.Self, "environment.destroyed", "gone: nothing with its labels is left")},
-			Receipt: e.journal.Sign(p.Body(e.journal.ReceiptBody(*row), final)),
+			Events:  []fleet.Event{r.journal.Event(row, journal.Self, "environment.destroyed", "gone: nothing with its labels is left")},
+			Receipt: r.journal.Sign(p.Body(r.journal.ReceiptBody(*row), final)),
 		}, nil
 	})
-	e.safeMode.NoteGiven() // the receipt
-	if err := e.store.DropStates(context.WithoutCancel(ctx), env.ID); err != nil {
-		e.logger.Warn("dropping states failed", "environment", env.Name, "error", err)
+	r.cfg.Recovery.NoteGiven() // the receipt
+	if err := r.store.DropStates(context.WithoutCancel(ctx), env.ID); err != nil {
+		r.logger.Warn("dropping states failed", "environment", env.Name, "error", err)
 	}
 }
 
@@ -330,8 +330,8 @@ func (t *tail) kept() []fleet.LogLine {
 }
 
 // keepLogs copies the sandbox's own output, which goes with it, into the store. Best effort: a sandbox that cannot be read must still go.
-func (e *Engine) keepLogs(ctx context.Context, env fleet.Environment) {
-	h, err := e.hosts.Host(env.Host)
+func (r remover) keepLogs(ctx context.Context, env fleet.Environment) {
+	h, err := r.hosts.Host(env.Host)
 	if err != nil {
 		return // whoever can reach it does this again
 	}
@@ -343,9 +343,9 @@ func (e *Engine) keepLogs(ctx context.Context, env fleet.Environment) {
 		return nil
 	})
 	if lines := end.kept(); len(lines) > 0 {
-		err = errors.Join(err, e.store.AppendLog(ctx, env.ID, lines))
+		err = errors.Join(err, r.store.AppendLog(ctx, env.ID, lines))
 	}
 	if err != nil && !provisioner.Is(err, provisioner.NotFound) {
-		e.logger.Warn("keeping a sandbox's output failed", "environment", env.Name, "error", err)
+		r.logger.Warn("keeping a sandbox's output failed", "environment", env.Name, "error", err)
 	}
 }

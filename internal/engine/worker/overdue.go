@@ -1,4 +1,4 @@
-package engine
+package worker
 
 import (
 	"context"
@@ -88,36 +88,36 @@ var errInVain = errors.New("it was killed from its host, which did not help")
 // endBlocked watches over a destroy until ctx ends. What it is to remove may keep the engine from removing it: then it is
 // killed from the host, again and again. Where that cannot be done the driver, which would wait for ever, is ended by
 // stop, and the removal by label is left to try.
-func (e *Engine) endBlocked(ctx, driver context.Context, env fleet.Environment, stop context.CancelCauseFunc) {
-	wait := 2 * e.cfg.SlowAfter
+func (r remover) endBlocked(ctx, driver context.Context, env fleet.Environment, stop context.CancelCauseFunc) {
+	wait := 2 * r.cfg.SlowAfter
 	for round := 0; ; round++ {
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(wait):
 		}
-		wait = max(e.cfg.SlowAfter/2, time.Millisecond)
-		err := e.killBlocked(ctx, env)
+		wait = max(r.cfg.SlowAfter/2, time.Millisecond)
+		err := r.killBlocked(ctx, env)
 		switch {
 		case ctx.Err() != nil, err == nil && round < killsInVain:
-		case e.answersFor(ctx, env) || ctx.Err() != nil:
+		case r.answersFor(ctx, env) || ctx.Err() != nil:
 			// It only takes its time.
 		default:
 			if err == nil {
 				err = errInVain
 			}
 			if context.Cause(driver) == nil {
-				e.logger.Warn("a destroy is kept by its engine", "environment", env.Name, "id", env.ID, "cause", err)
+				r.logger.Warn("a destroy is kept by its engine", "environment", env.Name, "id", env.ID, "cause", err)
 			}
-			e.overdue.blame(env.ID, fmt.Sprintf("%s; %s", unanswered, provisioner.Sentence(err)))
+			r.overdue.blame(env.ID, fmt.Sprintf("%s; %s", unanswered, provisioner.Sentence(err)))
 			stop(errUnanswered)
 		}
 	}
 }
 
 // killBlocked kills what is still there of an environment. Permanent: its runtime lacks the means.
-func (e *Engine) killBlocked(ctx context.Context, env fleet.Environment) error {
-	h, err := e.hosts.Host(env.Host)
+func (r remover) killBlocked(ctx context.Context, env fleet.Environment) error {
+	h, err := r.hosts.Host(env.Host)
 	if err != nil {
 		return err
 	}
@@ -130,13 +130,13 @@ func (e *Engine) killBlocked(ctx context.Context, env fleet.Environment) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, target.LookFor)
 	defer cancel()
-	all, err := h.Runtime.Inventory(ctx, e.cfg.Instance)
+	all, err := h.Runtime.Inventory(ctx, r.cfg.Instance)
 	if err != nil {
 		return fmt.Errorf("list resources: %w", err)
 	}
 	var errs []error
 	for _, f := range all {
-		if f.Kind != target.Container || f.Labels[provisioner.LabelEnvironment] != env.ID || !e.labels.Verify(f.Labels) {
+		if f.Kind != target.Container || f.Labels[provisioner.LabelEnvironment] != env.ID || !r.labels.Verify(f.Labels) {
 			continue
 		}
 		killed, err := killer.Kill(ctx, f)
@@ -144,15 +144,15 @@ func (e *Engine) killBlocked(ctx context.Context, env fleet.Environment) error {
 			errs = append(errs, err)
 		}
 		if killed > 0 {
-			e.logger.Warn("killed a sandbox from its host, as it was not removed", "environment", env.Name, "id", env.ID, "processes", killed)
+			r.logger.Warn("killed a sandbox from its host, as it was not removed", "environment", env.Name, "id", env.ID, "processes", killed)
 		}
 	}
 	return errors.Join(errs...)
 }
 
 // answersFor reports whether the engine still answers for an environment's sandbox.
-func (e *Engine) answersFor(ctx context.Context, env fleet.Environment) bool {
-	h, err := e.hosts.Host(env.Host)
+func (r remover) answersFor(ctx context.Context, env fleet.Environment) bool {
+	h, err := r.hosts.Host(env.Host)
 	if err != nil || env.SandboxID == "" {
 		return true // nobody asked it
 	}
@@ -162,11 +162,11 @@ func (e *Engine) answersFor(ctx context.Context, env fleet.Environment) bool {
 	return err == nil || provisioner.Is(err, provisioner.NotFound)
 }
 
-// causeOfDestroying says why an environment is not gone yet; "" when it is not late.
-func (e *Engine) causeOfDestroying(env fleet.Environment, now time.Time) (sentence, next string) {
-	known := e.overdue.see(env, now)
+// cause says why an environment is not gone yet; "" when it is not late.
+func (r remover) cause(env fleet.Environment, now time.Time) (sentence, next string) {
+	known := r.overdue.see(env, now)
 	took := now.Sub(known.since).Round(time.Second)
-	if known.cause == "" || known.cause == env.Work.LastError || took < 2*e.cfg.SlowAfter {
+	if known.cause == "" || known.cause == env.Work.LastError || took < 2*r.cfg.SlowAfter {
 		return "", ""
 	}
 	sentence = fmt.Sprintf("it has been deleting for %s and cannot be removed yet: %s", took, known.cause)

@@ -1,4 +1,4 @@
-package engine
+package worker
 
 import (
 	"context"
@@ -11,7 +11,9 @@ import (
 
 	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/engine/clock"
+	"github.com/bothy-env/bothy/internal/engine/doctor"
 	"github.com/bothy-env/bothy/internal/engine/evidence"
+	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/provisioner"
 )
@@ -22,14 +24,14 @@ const settleFor = 10 * time.Second
 
 // make has the driver make an environment, through a door of the environment's own where the host's engine has a broker, and
 // looks at what was made before anybody may use it.
-func (e *Engine) make(ctx context.Context, h *Host, env fleet.Environment, spec provisioner.Spec, log *progress) (provisioner.Handle, error) {
+func (m maker) make(ctx context.Context, h *target.Host, env fleet.Environment, spec provisioner.Spec, log *progress) (provisioner.Handle, error) {
 	if h.Broker == nil {
 		return h.Driver.Create(ctx, spec, log.observe)
 	}
-	if err := e.held.reason(spec); err != nil {
+	if err := m.held.reason(spec); err != nil {
 		return provisioner.Handle{}, err
 	}
-	door, err := e.openDoor(ctx, h, env, &spec, true)
+	door, err := m.openDoor(ctx, h, env, &spec, true)
 	if err != nil {
 		return provisioner.Handle{}, err
 	}
@@ -43,8 +45,8 @@ func (e *Engine) make(ctx context.Context, h *Host, env fleet.Environment, spec 
 	}
 	if err := door.Judge(ctx, handle.ID); err != nil {
 		if provisioner.Is(err, provisioner.Permanent) {
-			e.held.hold(spec, err)
-			e.logger.Error("a blueprint made something else than it may; it is held", "blueprint", env.Blueprint, "digest", env.Blueprint.Digest,
+			m.held.hold(spec, err)
+			m.logger.Error("a blueprint made something else than it may; it is held", "blueprint", env.Blueprint, "digest", env.Blueprint.Digest,
 				"environment", env.Name, "error", err)
 		}
 		return handle, err
@@ -99,11 +101,11 @@ func (d *workDoor) fault() error {
 }
 
 // openDoor opens a door to a host's engine for the work on an environment and writes its address into spec.
-func (e *Engine) openDoor(ctx context.Context, h *Host, env fleet.Environment, spec *provisioner.Spec, create bool) (*workDoor, error) {
+func (w *Worker) openDoor(ctx context.Context, h *target.Host, env fleet.Environment, spec *provisioner.Spec, create bool) (*workDoor, error) {
 	h.Broker.Harden(&spec.Sandbox)
-	trust := e.running.trustOf(env.ID)
+	trust := w.running.trustOf(env.ID)
 	record := func(o provisioner.Object) fleet.Object {
-		return fleet.Object{Generation: env.Work.Generation, Kind: o.Kind, Name: o.Name, ID: o.ID, Answered: true, At: e.Now()}
+		return fleet.Object{Generation: env.Work.Generation, Kind: o.Kind, Name: o.Name, ID: o.ID, Answered: true, At: w.clock.Now()}
 	}
 	door := &workDoor{}
 	opened, err := h.Broker.Open(ctx, provisioner.Grant{
@@ -118,7 +120,7 @@ func (e *Engine) openDoor(ctx context.Context, h *Host, env fleet.Environment, s
 			return holds
 		},
 		Intend: func(ctx context.Context, o provisioner.Object) error {
-			err := e.store.IntendObject(ctx, env.ID, record(o))
+			err := w.store.IntendObject(ctx, env.ID, record(o))
 			if err != nil && ctx.Err() == nil {
 				door.mu.Lock()
 				defer door.mu.Unlock()
@@ -126,7 +128,7 @@ func (e *Engine) openDoor(ctx context.Context, h *Host, env fleet.Environment, s
 			}
 			return err
 		},
-		Answered: func(o provisioner.Object) { e.noteAnswer(ctx, env, record(o)) },
+		Answered: func(o provisioner.Object) { w.noteAnswer(ctx, env, record(o)) },
 	})
 	if err != nil {
 		return nil, err
@@ -138,15 +140,15 @@ func (e *Engine) openDoor(ctx context.Context, h *Host, env fleet.Environment, s
 
 // noteAnswer records what the engine said to a create. It is not cut off by the work's end. Should it not get through, the
 // object counts as unanswered, and is looked for by its name and its labels.
-func (e *Engine) noteAnswer(ctx context.Context, env fleet.Environment, o fleet.Object) {
+func (w *Worker) noteAnswer(ctx context.Context, env fleet.Environment, o fleet.Object) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
-	err := e.store.AnswerObject(ctx, env.ID, o)
+	err := w.store.AnswerObject(ctx, env.ID, o)
 	for fleet.CodeOf(err) == fleet.CodeUnavailable && bus.Wait(ctx, nil, finishRetry) == nil {
-		err = e.store.AnswerObject(ctx, env.ID, o)
+		err = w.store.AnswerObject(ctx, env.ID, o)
 	}
 	if err != nil {
-		e.logger.Error("recording what was made failed; it is found by its labels", "environment", env.Name, "kind", o.Kind, "name", o.Name, "error", err)
+		w.logger.Error("recording what was made failed; it is found by its labels", "environment", env.Name, "kind", o.Kind, "name", o.Name, "error", err)
 	}
 }
 
@@ -161,11 +163,11 @@ func (r *running) trustOf(id string) *clock.Trust {
 }
 
 // recordedThere gives the objects on record that exist and are not among those found by label.
-func (e *Engine) recordedThere(ctx context.Context, h *Host, env fleet.Environment, found []provisioner.Found) ([]provisioner.Found, error) {
+func (r remover) recordedThere(ctx context.Context, h *target.Host, env fleet.Environment, found []provisioner.Found) ([]provisioner.Found, error) {
 	if h.Broker == nil {
 		return nil, nil
 	}
-	objects, err := e.store.Objects(ctx, env.ID)
+	objects, err := r.store.Objects(ctx, env.ID)
 	if err != nil && !evidence.Damaged(err) { // what is found by its labels goes all the same; allAnswered keeps it from being proven
 		return nil, err
 	}
@@ -179,14 +181,14 @@ func (e *Engine) recordedThere(ctx context.Context, h *Host, env fleet.Environme
 			return nil, fmt.Errorf("look for %s %s: %w", o.Kind, o.Name, err)
 		}
 		if there {
-			more = append(more, e.byRecord(env, o.Kind, o.ID, o.Name))
+			more = append(more, r.byRecord(env, o.Kind, o.ID, o.Name))
 		}
 	}
 	return more, nil
 }
 
 // allAnswered gives an error while a create for an environment may still take effect: it is not gone before that.
-func (e *Engine) allAnswered(ctx context.Context, h *Host, env fleet.Environment) error {
+func (r remover) allAnswered(ctx context.Context, h *target.Host, env fleet.Environment) error {
 	if h.Broker == nil {
 		return nil
 	}
@@ -194,11 +196,11 @@ func (e *Engine) allAnswered(ctx context.Context, h *Host, env fleet.Environment
 	if n := h.Broker.Unanswered(env.ID); n > 0 {
 		return provisioner.Errorf(provisioner.Transient, op, "the engine has not answered %d of the requests to create something for it", n)
 	}
-	objects, err := e.store.Objects(ctx, env.ID)
+	objects, err := r.store.Objects(ctx, env.ID)
 	if err != nil {
 		return err
 	}
-	now := e.Now()
+	now := r.clock.Now()
 	for _, o := range objects {
 		if left := o.At.Add(settleFor).Sub(now); !o.Answered && left > 0 {
 			return provisioner.Errorf(provisioner.Transient, op,
@@ -250,15 +252,15 @@ func (h *heldBlueprints) reason(spec provisioner.Spec) error {
 }
 
 // check tells of blueprints that are held.
-func (h *heldBlueprints) check(context.Context) Check {
+func (h *heldBlueprints) check(context.Context) doctor.Check {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, why := range h.of {
-		return Check{
-			Name: "held", Status: Warning,
+		return doctor.Check{
+			Name: "held", Status: doctor.Warning,
 			Message: fmt.Sprintf("%d blueprints made something else than they may and are held, one of them: %s", len(h.of), provisioner.Sentence(why)),
 			Hint:    "mend the blueprint and give it a new version; if the engine is at fault, restart bothyd once that is mended",
 		}
 	}
-	return Check{Name: "held", Status: OK, Message: "no blueprint is held"}
+	return doctor.Check{Name: "held", Status: doctor.OK, Message: "no blueprint is held"}
 }

@@ -1,4 +1,4 @@
-package engine
+package worker
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/engine/clock"
+	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner"
@@ -57,21 +58,21 @@ func TestWhatTheBlueprintIsNotAtFaultForIsTriedAgain(t *testing.T) {
 		}
 	}()
 	env := fleet.Environment{ID: "e1", Work: fleet.Work{Generation: 1}}
-	try := func(does func(*Engine, provisioner.Grant)) error {
-		e := &Engine{store: db, clock: clock.New(nil, nil)}
-		e.running.jobs = map[string]*job{env.ID: {trust: clock.NewTrust(clock.SinceBoot(), time.Hour, func() {})}}
-		defer e.running.jobs[env.ID].trust.End()
+	try := func(does func(*Worker, provisioner.Grant)) error {
+		w := &Worker{store: db, clock: clock.New(nil, nil)}
+		w.running.jobs = map[string]*job{env.ID: {trust: clock.NewTrust(clock.SinceBoot(), time.Hour, func() {})}}
+		defer w.running.jobs[env.ID].trust.End()
 		broker := &ajar{}
-		h := &Host{Broker: broker, Driver: stuck{does: func() { does(e, broker.grant) }}}
-		_, err := e.make(t.Context(), h, env, provisioner.Spec{}, &progress{})
+		h := &target.Host{Broker: broker, Driver: stuck{does: func() { does(w, broker.grant) }}}
+		_, err := maker{w}.make(t.Context(), h, env, provisioner.Spec{}, &progress{})
 		return err
 	}
-	err = try(func(*Engine, provisioner.Grant) {})
+	err = try(func(*Worker, provisioner.Grant) {})
 	if !provisioner.Is(err, provisioner.Permanent) {
 		t.Errorf("a failure of the blueprint is %v", err)
 	}
-	err = try(func(e *Engine, g provisioner.Grant) {
-		e.running.jobs[env.ID].trust.End()
+	err = try(func(w *Worker, g provisioner.Grant) {
+		w.running.jobs[env.ID].trust.End()
 		if g.Trusted() {
 			t.Error("it is trusted after its time")
 		}
@@ -79,7 +80,7 @@ func TestWhatTheBlueprintIsNotAtFaultForIsTriedAgain(t *testing.T) {
 	if !provisioner.Is(err, provisioner.Transient) || !errors.Is(err, errUntrusted) {
 		t.Errorf("a lease that was not renewed in time is %v, want that it is tried again", err)
 	}
-	err = try(func(_ *Engine, g provisioner.Grant) {
+	err = try(func(_ *Worker, g provisioner.Grant) {
 		if err := g.Intend(t.Context(), provisioner.Object{Kind: "container", Name: "c"}); err == nil {
 			t.Error("what is made for nobody is recorded")
 		}
