@@ -112,7 +112,7 @@ func (e *Engine) allAsked() []asked {
 		all = append(all, asked{e.hosts.CheckName("docker", h), 0, func(context.Context) []Check { return e.checkHost(h) }})
 	}
 	all = append(all,
-		one("leader", e.reconcile.Leader().Check), one("identity", e.hosts.CheckTwin), one("hosts", e.hosts.Check), known("clock", func(context.Context) Check { return e.clock.Check(e.store.Shared()) }),
+		one("leader", e.reconcile.Leader().Check), one("identity", e.hosts.Twins().Check), one("hosts", e.hosts.Check), known("clock", func(context.Context) Check { return e.clock.Check(e.store.Shared()) }),
 		one("brake", e.reconcile.Limiter().Check), one("removing", e.worker.CheckRemoving), one("pools", e.checkPools), one("safe-mode", e.safeMode.Check),
 		known("labels", e.sweeper.Check), known("blueprints", e.worker.CheckHeld),
 		known("sandboxes", e.liveness.Check), known("faults", e.guard.Check))

@@ -17,7 +17,7 @@ func (e *Engine) LookAtHosts() {
 }
 
 // SeeTwin tells an engine of a host that another holds.
-func (e *Engine) SeeTwin(h fleet.Host) { e.hosts.LookForTwin([]fleet.Host{h}) }
+func (e *Engine) SeeTwin(h fleet.Host) { e.hosts.Twins().See([]fleet.Host{h}) }
 
 // LookForHolds asks a running engine to hold its hosts at once, Serves reports whether it holds one.
 func (e *Engine) LookForHolds() { e.bus.Nudge(bus.Hold) }

@@ -63,10 +63,10 @@ type Hosts struct {
 	bus    *bus.Bus
 	logger *slog.Logger
 
-	names  []string // sorted
-	byName map[string]*target.Host
-	ready  map[string]*Readiness
-	twin   twin
+	*Directory
+	names []string // sorted
+	ready map[string]*Readiness
+	twins *Twins
 
 	mu   sync.Mutex
 	held map[string]time.Time // until when
@@ -76,7 +76,9 @@ type Hosts struct {
 func New(cfg Config) (*Hosts, error) {
 	hs := &Hosts{
 		cfg: cfg, store: cfg.Store, clock: cfg.Clock, bus: cfg.Bus, logger: cfg.Logger,
-		byName: map[string]*target.Host{}, ready: map[string]*Readiness{}, held: map[string]time.Time{},
+		Directory: &Directory{store: cfg.Store, clock: cfg.Clock, advertise: cfg.Advertise, byName: map[string]*target.Host{}},
+		ready:     map[string]*Readiness{}, held: map[string]time.Time{},
+		twins: &Twins{cfg: cfg},
 	}
 	for _, h := range cfg.Declared {
 		switch {
@@ -99,11 +101,11 @@ func New(cfg Config) (*Hosts, error) {
 // Names are those of the declared ones, in order.
 func (hs *Hosts) Names() []string { return hs.names }
 
-// Find gives a declared host, nil when this daemon declares none of that name.
-func (hs *Hosts) Find(name string) *target.Host { return hs.byName[name] }
-
 // Ready tells whether a declared host can be used.
 func (hs *Hosts) Ready(name string) *Readiness { return hs.ready[name] }
+
+// Twins tells of other processes that have this daemon's id.
+func (hs *Hosts) Twins() *Twins { return hs.twins }
 
 // All gives the declared ones, by name.
 func (hs *Hosts) All() []*target.Host {
@@ -196,71 +198,6 @@ func (hs *Hosts) anyDown() bool {
 	return slices.ContainsFunc(hs.All(), func(h *target.Host) bool { return hs.ready[h.Name].down.Load() })
 }
 
-// Host gives the host that an environment stands on. Code unavailable: only another daemon can reach it.
-func (hs *Hosts) Host(name string) (*target.Host, error) {
-	if h := hs.byName[name]; h != nil {
-		return h, nil
-	}
-	return nil, target.Unreachable(name)
-}
-
-// For gives the host that an environment stands on, to somebody who wants to use it. Code unavailable: only another
-// daemon can reach it, which is named.
-func (hs *Hosts) For(ctx context.Context, env fleet.Environment) (*target.Host, error) {
-	if h := hs.byName[env.Host]; h != nil {
-		return h, nil
-	}
-	row, err := hs.row(ctx, env.Host)
-	if err != nil {
-		return nil, err
-	}
-	switch err := target.Unreachable(env.Host); {
-	case !row.Served(hs.clock.Now()):
-		return nil, err.WithHint("no running daemon serves it now, nothing is lost; the platform team sees it with: bothy host ls")
-	case row.Address == "":
-		return nil, err
-	default:
-		return nil, err.WithHint("ask the daemon that serves it%s: bothy --host %s exec %s -- COMMAND; cp, shell and logs alike",
-			hs.AboutAddress(row.Address), row.Address, env.Name)
-	}
-}
-
-// AboutAddress says what is to be known of another daemon's address.
-func (hs *Hosts) AboutAddress(address string) string {
-	switch {
-	case address == hs.cfg.Advertise:
-		return " (it gives people the same address as this one: set advertise, to a different one for each)"
-	case strings.HasPrefix(address, "unix:"):
-		return ", on its machine"
-	}
-	return ""
-}
-
-// row reads a host; one that is not known has a name only.
-func (hs *Hosts) row(ctx context.Context, name string) (fleet.Host, error) {
-	rows, err := hs.store.Hosts(ctx)
-	if err != nil {
-		return fleet.Host{}, err
-	}
-	if i := slices.IndexFunc(rows, func(h fleet.Host) bool { return h.Name == name }); i >= 0 {
-		return rows[i], nil
-	}
-	return fleet.Host{Name: name}, nil
-}
-
-// Elsewhere gives where people reach the daemon that serves a host which this one cannot reach: commands, copies and the
-// sandbox's own output go there. It is empty when this daemon can reach the host, and when no address is known.
-func (hs *Hosts) Elsewhere(ctx context.Context, host string) string {
-	if host == "" || hs.byName[host] != nil {
-		return ""
-	}
-	row, err := hs.row(ctx, host)
-	if err != nil {
-		return "" // Whoever uses the environment is told all the same.
-	}
-	return row.Address
-}
-
 // Serves reports whether this daemon is the one that acts on a host now.
 func (hs *Hosts) Serves(name string) bool { return slices.Contains(hs.Served(hs.clock.Now()), name) }
 
@@ -337,7 +274,7 @@ func (hs *Hosts) holdOnce(ctx context.Context) error {
 	if got.Freed > 0 {
 		hs.logger.Info("took over work that was cut off", "environments", got.Freed)
 	}
-	hs.LookForTwin(got.Others)
+	hs.twins.See(got.Others)
 	var errs []error
 	for _, h := range got.Hosts {
 		errs = append(errs, hs.noteReadiness(ctx, h))

@@ -17,6 +17,12 @@ import (
 // id. Holds and work are kept by worker, which is another for each process, and nobody takes from a worker that may live: so two
 // such processes do each other no harm. They are told apart all the same, as nobody meant them to be one.
 
+// Twins tells of other processes that have this daemon's id.
+type Twins struct {
+	cfg  Config
+	twin twin
+}
+
 // twin is another living process that has this daemon's id.
 type twin struct {
 	mu sync.Mutex
@@ -78,37 +84,37 @@ func LivingTwin(ctx context.Context, db *store.Store, worker string, ended []str
 	return "", nil
 }
 
-// LookForTwin looks among hosts that others hold for another process of this daemon's id.
-func (hs *Hosts) LookForTwin(others []fleet.Host) {
+// See looks among hosts that others hold for another process of this daemon's id.
+func (t *Twins) See(others []fleet.Host) {
 	for _, h := range others {
-		if fleet.DaemonOf(h.Worker) != fleet.DaemonOf(hs.cfg.Worker) || !hs.twin.see(h.Worker, h.Until) {
+		if fleet.DaemonOf(h.Worker) != fleet.DaemonOf(t.cfg.Worker) || !t.twin.see(h.Worker, h.Until) {
 			continue
 		}
-		hs.logger.Error("another process runs under this daemon's id: its state directory was copied", "worker", h.Worker, "host", h.Name)
-		hs.bus.Nudge(bus.Check)
-		if hs.cfg.NewID == nil {
+		t.cfg.Logger.Error("another process runs under this daemon's id: its state directory was copied", "worker", h.Worker, "host", h.Name)
+		t.cfg.Bus.Nudge(bus.Check)
+		if t.cfg.NewID == nil {
 			continue
 		}
-		if err := hs.cfg.NewID(); err != nil {
-			hs.logger.Error("taking another id for the next start failed", "error", err)
+		if err := t.cfg.NewID(); err != nil {
+			t.cfg.Logger.Error("taking another id for the next start failed", "error", err)
 		}
 	}
 }
 
-// CheckTwin tells of another process that has this daemon's id, for as long as it lives.
-func (hs *Hosts) CheckTwin(ctx context.Context) doctor.Check {
+// Check tells of another process that has this daemon's id, for as long as it lives.
+func (t *Twins) Check(ctx context.Context) doctor.Check {
 	const hint = "a state directory belongs to one daemon: for another one copy the file key only; see which run: bothy host ls"
-	if worker := hs.twin.living(); worker != "" {
+	if worker := t.twin.living(); worker != "" {
 		return doctor.Check{
 			Name: "identity", Status: doctor.Warning,
 			Message: fmt.Sprintf("another process (%s) runs under this daemon's id: its state directory was copied. From its next start on this daemon has another id", worker),
 			Hint:    hint,
 		}
 	}
-	if hs.cfg.Twin != "" && hs.holdsSomething(ctx, hs.cfg.Twin) {
+	if t.cfg.Twin != "" && t.holdsSomething(ctx, t.cfg.Twin) {
 		return doctor.Check{
 			Name: "identity", Status: doctor.Warning,
-			Message: fmt.Sprintf("the id of this daemon's state directory is in use by another process (%s), so it has taken a new one", hs.cfg.Twin),
+			Message: fmt.Sprintf("the id of this daemon's state directory is in use by another process (%s), so it has taken a new one", t.cfg.Twin),
 			Hint:    hint,
 		}
 	}
@@ -116,11 +122,11 @@ func (hs *Hosts) CheckTwin(ctx context.Context) doctor.Check {
 }
 
 // holdsSomething reports whether a worker leads, or serves a host, now.
-func (hs *Hosts) holdsSomething(ctx context.Context, worker string) bool {
-	now := hs.clock.Now()
-	if l, at, err := hs.store.Leader(ctx, now); err == nil && l.Leads(at) && l.Worker == worker {
+func (t *Twins) holdsSomething(ctx context.Context, worker string) bool {
+	now := t.cfg.Clock.Now()
+	if l, at, err := t.cfg.Store.Leader(ctx, now); err == nil && l.Leads(at) && l.Worker == worker {
 		return true
 	}
-	hosts, err := hs.store.Hosts(ctx)
+	hosts, err := t.cfg.Store.Hosts(ctx)
 	return err == nil && slices.ContainsFunc(hosts, func(h fleet.Host) bool { return h.Worker == worker && h.Served(now) })
 }
