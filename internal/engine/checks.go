@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -11,8 +10,6 @@ import (
 	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/engine/clock"
 	"github.com/bothy-env/bothy/internal/engine/doctor"
-	"github.com/bothy-env/bothy/internal/fleet"
-	"github.com/bothy-env/bothy/provisioner"
 )
 
 // A prober looks at what doctor and readyz tell: whoever asks reads what it found last, and makes nobody do anything. A request costs
@@ -107,7 +104,7 @@ func (f *findings) told(i int, a asked, now time.Duration) []Check {
 
 // allAsked is everything that the daemon needs to make environments.
 func (e *Engine) allAsked() []asked {
-	all := []asked{one("store", e.checkStore)}
+	all := []asked{one("store", e.health.Check)}
 	for _, h := range e.hosts.All() {
 		all = append(all, asked{e.hosts.CheckName("docker", h), 0, func(context.Context) []Check { return e.checkHost(h) }})
 	}
@@ -190,15 +187,4 @@ func (e *Engine) checkHost(h *Host) []Check {
 		checks = append(checks, e.worker.CheckBlueprints(h))
 	}
 	return checks
-}
-
-func (e *Engine) check(ctx context.Context, name, fine string, ask func(context.Context) error) Check {
-	if err := ask(ctx); err != nil {
-		c := Check{Name: name, Status: Down, Message: provisioner.Sentence(err), Hint: "requests wait until this is mended; nothing is lost"}
-		if own, ok := errors.AsType[*fleet.Error](err); ok && own.Hint != "" {
-			c.Hint = own.Hint
-		}
-		return c
-	}
-	return Check{Name: name, Status: OK, Message: fine}
 }
