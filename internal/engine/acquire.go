@@ -40,7 +40,7 @@ func (e *Engine) Acquire(ctx context.Context, req Request) (Acquired, error) {
 	admitted, err := e.admit(ctx, w)
 	if errors.Is(err, store.ErrSetBack) {
 		// Nothing was written, and once safe mode is on nothing warm is given.
-		if _, err = e.lookBehind(ctx); err == nil {
+		if err = e.safeMode.LookBehind(ctx); err == nil {
 			admitted, err = e.admit(ctx, w)
 		}
 	}

@@ -113,9 +113,9 @@ func (e *Engine) allAsked() []asked {
 	}
 	all = append(all,
 		one("leader", e.reconcile.Leader().Check), one("identity", e.hosts.Twins().Check), one("hosts", e.hosts.Check), known("clock", func(context.Context) Check { return e.clock.Check(e.store.Shared()) }),
-		one("brake", e.reconcile.Limiter().Check), one("removing", e.worker.CheckRemoving), one("pools", e.checkPools), one("safe-mode", e.checkSafeMode),
-		known("labels", func(context.Context) Check { return e.checkForged() }), known("blueprints", e.worker.CheckHeld),
-		known("sandboxes", func(context.Context) Check { return e.checkSandboxes() }), known("faults", e.guard.Check))
+		one("brake", e.reconcile.Limiter().Check), one("removing", e.worker.CheckRemoving), one("pools", e.checkPools), one("safe-mode", e.safeMode.Check),
+		known("labels", e.sweeper.Check), known("blueprints", e.worker.CheckHeld),
+		known("sandboxes", e.liveness.Check), known("faults", e.guard.Check))
 	for _, extra := range e.cfg.ExtraChecks {
 		all = append(all, one("machine", extra))
 	}

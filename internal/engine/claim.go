@@ -43,11 +43,11 @@ func (e *Engine) take(want, warm *fleet.Environment, now time.Time) (store.Write
 // the last one stands on a host that another daemon serves.
 func (e *Engine) handOverClaim(ctx context.Context, w *wish, env fleet.Environment) (fleet.Environment, error) {
 	for try := 1; env.State == fleet.Leased && env.Work.Worker == e.cfg.Worker; try++ {
-		if err := e.noteMarks(); err != nil {
+		if err := e.safeMode.NoteMarks(); err != nil {
 			return env, fmt.Errorf("hand over: %w", err)
 		}
 		e.bus.Nudge(bus.Mark)
-		cause := e.personalise(ctx, env, vault.Files(w.secrets))
+		cause := e.warmpool.HandOver(ctx, env, vault.Files(w.secrets))
 		if cause == nil {
 			return e.recordHandOver(ctx, env)
 		}
@@ -56,7 +56,7 @@ func (e *Engine) handOverClaim(ctx context.Context, w *wish, env fleet.Environme
 			handing := func(row *fleet.Environment) bool {
 				return row.Work.Action == fleet.Personalise && row.Work.Generation == env.Work.Generation
 			}
-			unknown, err := e.disbelieve(ctx, env.ID, handing)
+			unknown, err := e.doubts.Disbelieve(ctx, env.ID, handing)
 			if err != nil {
 				return env, fmt.Errorf("hand over: %w", err)
 			}
@@ -200,7 +200,7 @@ func (e *Engine) personaliseLate(ctx context.Context, env fleet.Environment) err
 	secrets, err := e.vault.Secrets(ctx, env)
 	if err == nil {
 		// Another daemon may have recorded the claim, or this one without an answer.
-		_, err = e.lookAndMark(ctx)
+		err = e.safeMode.LookAndMark(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("hand over: %w", err)

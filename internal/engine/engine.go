@@ -20,8 +20,12 @@ import (
 	"github.com/bothy-env/bothy/internal/engine/guard"
 	"github.com/bothy-env/bothy/internal/engine/hosts"
 	"github.com/bothy-env/bothy/internal/engine/journal"
+	"github.com/bothy-env/bothy/internal/engine/observe"
 	"github.com/bothy-env/bothy/internal/engine/reconcile"
+	"github.com/bothy-env/bothy/internal/engine/recovery"
+	"github.com/bothy-env/bothy/internal/engine/sweep"
 	"github.com/bothy-env/bothy/internal/engine/vault"
+	"github.com/bothy-env/bothy/internal/engine/warmpool"
 	"github.com/bothy-env/bothy/internal/engine/worker"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
@@ -130,35 +134,30 @@ type Engine struct {
 	offers    bus.SharedRead[offer]
 	followers *bus.Followers
 	evidence  *evidence.Evidence
-	stages    stages
+	warmpool  *warmpool.Keeper
 	poolFile  poolFile
 	reconcile *reconcile.Controller
 	worker    *worker.Worker
-	orphans   *orphanage
-	meters    meters
-	ooms      ooms
-	usages    usages
-	sourced   sourced
-	brief     briefly
-	marks     keptMarks
-	// engineMarks are those that lie at the engines, signs what was seen of the use of doubted sandboxes.
-	engineMarks engineMarks
+	sweeper   *sweep.Sweeper
+	local     *sweep.Local
+	// meter, usages, memory and liveness look at the sandboxes that run.
+	meter    *observe.Meter
+	usages   *observe.Usages
+	memory   *observe.Memory
+	liveness *observe.Liveness
+	sourced  sourced
+	// safeMode is whether the database can be believed, engineMarks lie at the engines, and doubts are the environments that people decide on.
+	safeMode    *recovery.SafeMode
+	engineMarks *recovery.EngineMarks
+	doubts      *recovery.Doubts
 	storeHealth storeHealth
-	signs       sync.Map
-	// notices are the sandboxes that are to be looked at, by host; mishaps what befell sandboxes of late.
-	notices map[string]*notices
-	// starved are the sandboxes that ran out of memory, by host.
-	starved map[string]*starved
-	mishaps mishaps
-	rows    *journal.Rows
+	rows        *journal.Rows
 	// asked is what Checks tells of, findings what its prober found of it.
 	asked    []asked
 	findings findings
 	// life ends with the engine's.
 	life    context.Context
 	endLife context.CancelFunc
-	// judging is held by whoever decides whether the database can be believed.
-	judging sync.Mutex
 }
 
 // New checks the configuration and derives keys. It starts nothing.
@@ -215,19 +214,24 @@ func New(cfg Config) (*Engine, error) {
 		Weights: cfg.Weights, Worker: cfg.Worker, Advertise: cfg.Advertise, Ended: cfg.Ended,
 		Concurrency: cfg.Concurrency, CreateDeadline: cfg.CreateDeadline, WorkLease: cfg.WorkLease, Tick: cfg.Tick,
 	})
+	e.life, e.endLife = context.WithCancel(context.Background())
+	e.observe()
+	e.recover()
 	e.worker = worker.New(worker.Config{
 		Store: e.store, Clock: e.clock, Bus: e.bus, Guard: e.guard, Journal: e.journal, Rows: e.rows, Evidence: e.evidence, Logger: e.logger,
-		Labels: e.labels, Blueprints: e.blueprints, Hosts: workHosts{e.hosts}, Holds: workHolds{e.hosts, e}, Recovery: workRecovery{e},
+		Labels: e.labels, Blueprints: e.blueprints, Hosts: workHosts{e.hosts}, Holds: workHolds{e.hosts, e}, Recovery: e.safeMode,
 		Sessions: workSessions{e}, Vault: e.vault, CreateTimes: e.reconcile.CreateTimes(),
 		Instance: cfg.Instance, Worker: cfg.Worker, Concurrency: cfg.Concurrency,
 		CreateTimeout: cfg.CreateTimeout, CreateDeadline: cfg.CreateDeadline, PrepareTimeout: cfg.PrepareTimeout,
 		DestroyTimeout: cfg.DestroyTimeout, SlowAfter: cfg.SlowAfter, WorkLease: cfg.WorkLease, Tick: cfg.Tick,
 	})
-	e.orphans = newOrphanage(e.hosts.Names())
-	e.notices, e.starved = newNotices(e.hosts.Names()), newStarved(e.hosts.Names())
+	e.sweep()
+	e.warmpool = warmpool.New(warmpool.Config{
+		Store: e.store, Hosts: e.hosts, Doubts: e.doubts, Journal: e.journal, Bus: e.bus, Clock: e.clock, Guard: e.guard, Logger: e.logger,
+		Every: cfg.SweepEvery,
+	})
 	e.followers = bus.NewFollowers(e.store, e.cfg.Chance)
 	e.offers.Read = e.readOffer
-	e.life, e.endLife = context.WithCancel(context.Background())
 	e.asked = e.allAsked()
 	e.findings.all = make([]finding, len(e.asked))
 	return e, nil
@@ -260,9 +264,9 @@ func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
 	e.guard.KeepUp(holdCtx, &holding, "the holding of hosts", func() { e.hosts.Run(holdCtx) })
 	e.guard.KeepUp(ctx, &loops, "the bid for the lead", func() { e.reconcile.Leader().Run(ctx) })
 	for what, run := range map[string]func(context.Context){
-		"the controller": e.reconcile.Run, "the probers of hosts": e.hosts.Probe, "the sweeps": e.sweepLoops, "the measuring of use": e.measureLoops,
-		"the care of warm environments": e.stageLoop, "the notices": e.noticeLoop, "the notices of want of memory": e.oomLoop, "the wake-ups by other daemons": e.wakeLoop,
-		"the marks at the engines": e.markLoop, "the prober of the database": e.probeLoop, "the prober of the checks": e.checkLoop,
+		"the controller": e.reconcile.Run, "the probers of hosts": e.hosts.Probe, "the sweeps": e.sweeper.Run, "the measuring of use": e.meter.Run,
+		"the care of warm environments": e.warmpool.Run, "the notices": e.liveness.Run, "the notices of want of memory": e.memory.Run, "the wake-ups by other daemons": e.wakeLoop,
+		"the marks at the engines": e.engineMarks.Run, "the prober of the database": e.probeLoop, "the prober of the checks": e.checkLoop,
 		"the pruning of records": e.retainLoop, "the preparation of blueprints": e.worker.PrepareAhead, "the tries of what is back": e.worker.TryAgain,
 	} {
 		e.guard.KeepUp(ctx, &loops, what, func() { run(ctx) })
@@ -281,12 +285,12 @@ func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
 		stopWork()
 		<-idle
 	}
-	e.closeStages()
+	e.warmpool.Close()
 	stopHolding()
 	holding.Wait()
 	e.endLife()
 	e.guard.EndsSoon()
-	e.leaveMarks(ctx)
+	e.engineMarks.Leave(ctx)
 	return nil
 }
 
@@ -300,7 +304,7 @@ func (e *Engine) begin(ctx context.Context) error {
 	if err := vault.CheckKey(ctx, e.store, e.cfg.Secret); err != nil {
 		return err
 	}
-	if err := e.beginSafely(ctx); err != nil {
+	if err := e.safeMode.Begin(ctx); err != nil {
 		return fmt.Errorf("recover: %w", err)
 	}
 	e.hosts.FirstLook(ctx)

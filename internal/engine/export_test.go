@@ -35,9 +35,9 @@ func (e *Engine) Leads() bool { return e.reconcile.Leader().Leads() }
 func (e *Engine) SweepOnce(ctx context.Context) error {
 	var errs []error
 	for _, h := range e.hosts.All() {
-		errs = append(errs, e.sweepServed(ctx, h))
+		errs = append(errs, e.sweeper.SweepServed(ctx, h))
 	}
-	return errors.Join(append(errs, e.sweepLocal(ctx))...)
+	return errors.Join(append(errs, e.local.Sweep(ctx))...)
 }
 
 // CheckNow looks at everything that Checks tells afresh. What does not answer soon is left out.
@@ -71,16 +71,4 @@ func (e *Engine) KnowsLease(id string) bool {
 	e.storeHealth.mu.Lock()
 	defer e.storeHealth.mu.Unlock()
 	return e.storeHealth.leases[id].SandboxID != ""
-}
-
-// OOMs are the processes that were ended for want of memory.
-type OOMs struct{ all ooms }
-
-// NewOOMs makes them.
-func NewOOMs() *OOMs { return &OOMs{} }
-
-// Next keeps a count and gives how many processes an event is to tell of.
-func (o *OOMs) Next(id string, kills int64, now time.Time) (tell int64) {
-	_, tell = o.all.next(id, kills, now)
-	return tell
 }

@@ -16,9 +16,9 @@ type Host = target.Host
 // hostNews passes on what becomes of hosts to the rooms that are not rooms of their own yet.
 type hostNews struct{ e *Engine }
 
-func (n hostNews) Lost(hosts []string) { n.e.dropStages(hosts) }
+func (n hostNews) Lost(hosts []string) { n.e.warmpool.Drop(hosts) }
 
-func (n hostNews) Usable(ctx context.Context, h *Host) { n.e.lookFirst(ctx, h) }
+func (n hostNews) Usable(ctx context.Context, h *Host) { n.e.engineMarks.LookFirst(ctx, h) }
 
 // Elsewhere gives where people reach the daemon that serves a host which this one cannot reach: commands, copies and the
 // sandbox's own output go there. It is empty when this daemon can reach the host, and when no address is known.

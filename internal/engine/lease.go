@@ -33,7 +33,7 @@ func (e *Engine) Extend(ctx context.Context, who fleet.Identity, nameOrID string
 		if err := refused(who, toUse, env); err != nil {
 			return store.Writes{}, err
 		}
-		if !leasedAt(env, now) {
+		if !env.LeasedAt(now) {
 			return store.Writes{}, notLeased(env, now)
 		}
 		believeHolder(env, now)
@@ -42,7 +42,7 @@ func (e *Engine) Extend(ctx context.Context, who fleet.Identity, nameOrID string
 	switch {
 	case err == nil:
 		e.storeHealth.learn(env)
-		e.noteGiven()
+		e.safeMode.NoteGiven()
 		e.bus.Nudge(bus.Plan)
 	case refusal != nil:
 		err = e.tellHolders(ctx, refusal, asked, err)
@@ -80,6 +80,29 @@ func (e *Engine) extend(
 			return nil
 		},
 	}, nil
+}
+
+// believeHolder ends the doubt about an environment whose holder says that it is in use: its lease goes on from now when it
+// seemed to be over.
+func believeHolder(env *fleet.Environment, now time.Time) {
+	if env.Doubted && env.Lease.Expired(now) {
+		env.Lease.End = now
+	}
+	env.Doubted = false
+}
+
+// Touch notes that an environment is used, so that it does not end as idle.
+//
+// Errors: not_found, policy (it is not theirs and not shared with them), conflict (not leased).
+func (e *Engine) Touch(ctx context.Context, who fleet.Identity, nameOrID string) (fleet.Environment, error) {
+	env, err := e.permit(ctx, who, nameOrID, toUse, "touch")
+	if err != nil {
+		return env, err
+	}
+	if now := e.Now(); env.State != fleet.Leased || env.Lease.Expired(now) {
+		return fleet.Environment{}, notLeased(&env, now)
+	}
+	return e.meter.Note(ctx, env)
 }
 
 // Release ends an environment. It is accepted in every state, and releasing

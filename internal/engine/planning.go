@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/bothy-env/bothy/internal/engine/reconcile"
 	"github.com/bothy-env/bothy/internal/fleet"
@@ -26,8 +25,7 @@ func (p planPools) Priced(ctx context.Context) ([]reconcile.Pool, error) {
 type planRecovery struct{ e *Engine }
 
 func (p planRecovery) Safety(ctx context.Context) (string, error) {
-	s, err := p.e.safety(ctx)
-	return fmt.Sprint(s), err
+	return p.e.safeMode.Safety(ctx)
 }
 
 func (p planRecovery) Learn(envs []fleet.Environment) { p.e.storeHealth.relearn(envs) }

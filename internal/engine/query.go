@@ -6,6 +6,7 @@ import (
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
+	"github.com/bothy-env/bothy/provisioner"
 )
 
 // Filter selects environments for List.
@@ -134,3 +135,8 @@ func (e *Engine) Blueprints() []fleet.Blueprint { return e.blueprints.List() }
 
 // Blueprint gives one by name or name@version.
 func (e *Engine) Blueprint(name string) (fleet.Blueprint, error) { return e.blueprints.Get(name) }
+
+// Usage tells what an environment uses now. What is not known is negative. It takes about a second at most, and never fails.
+func (e *Engine) Usage(ctx context.Context, env fleet.Environment) provisioner.Usage {
+	return e.usages.Of(ctx, env)
+}

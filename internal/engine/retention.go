@@ -53,7 +53,7 @@ func (e *Engine) retain(ctx context.Context) error {
 		n, err := e.store.SumEntries(ctx, closed, mostPruned)
 		return n, n == mostPruned, err
 	})}
-	if safe, err := e.safety(ctx); err != nil || safe.Reason != "" {
+	if unsafe, err := e.safeMode.Reason(ctx); err != nil || unsafe != "" {
 		return errors.Join(append(errs, err)...)
 	}
 	var after, from int64

@@ -181,14 +181,6 @@ func (h *storeHealth) EndedAt(id string) (at time.Time, ok bool) {
 	return at, ok
 }
 
-// endedSentence is why an environment ends whose lease bothy ended without a record.
-func endedSentence(at time.Time) string {
-	return fmt.Sprintf("its lease ended while the database could not be used: bothy removed its sandbox at %s", at.UTC().Format(time.RFC3339))
-}
-
-// goneAtEnd is why an environment ends whose sandbox was found to be gone after the end of its lease.
-const goneAtEnd = "its lease is over, and its sandbox is gone already"
-
 // removeUnrecorded removes the sandboxes of environments on a host, as the engine lists them with their labels.
 func (e *Engine) removeUnrecorded(ctx context.Context, host string, over []fleet.Environment) error {
 	h, err := e.hosts.Host(host)

@@ -195,3 +195,17 @@ func (e *Engine) stuckOnHost(ctx context.Context, env fleet.Environment) (stuck,
 	}
 	return "", "", nil
 }
+
+// starvedSince adds to a leased environment's cause that it ran out of memory, and what to do about it.
+func (e *Engine) starvedSince(ctx context.Context, env fleet.Environment, why *Why) error {
+	at, err := e.memory.LastAt(ctx, env)
+	if err != nil || at.IsZero() {
+		return err
+	}
+	why.Cause += fmt.Sprintf("; it ran out of memory at %s: the kernel killed processes in it (size %s has %d MiB)",
+		at.UTC().Format(time.RFC3339), env.Size.Name, env.Size.MemoryMiB)
+	if larger, ok := e.larger(env); ok {
+		why.Next = "for more memory: bothy up --size " + larger.Name
+	}
+	return nil
+}

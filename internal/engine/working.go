@@ -20,27 +20,17 @@ type workHolds struct {
 	e *Engine
 }
 
-func (h workHolds) Workable() []string { return h.e.looked(h.Served(h.e.Now())) }
-
-// workRecovery tells the worker whether the database can be believed.
-type workRecovery struct{ e *Engine }
-
-func (r workRecovery) LookAndMark(ctx context.Context) error {
-	_, err := r.e.lookAndMark(ctx)
-	return err
-}
-
-func (r workRecovery) NoteGiven() { r.e.noteGiven() }
+func (h workHolds) Workable() []string { return h.e.engineMarks.Looked(h.Served(h.e.Now())) }
 
 // workSessions hands environments over for the worker.
 type workSessions struct{ e *Engine }
 
 func (s workSessions) MakeReady(ctx context.Context, h *Host, env fleet.Environment) (paused bool, err error) {
-	return s.e.makeReady(ctx, h, env)
+	return s.e.warmpool.MakeReady(ctx, h, env)
 }
 
 func (s workSessions) Deliver(ctx context.Context, h *Host, env fleet.Environment, files []provisioner.File) error {
-	return s.e.deliver(ctx, h, env, "", files)
+	return s.e.warmpool.Deliver(ctx, h, env, "", files)
 }
 
 func (s workSessions) HandOver(ctx context.Context, env fleet.Environment) error {

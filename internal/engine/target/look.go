@@ -55,3 +55,15 @@ var removalOrder = []string{Container, "network", "volume"}
 func ByRemovalOrder(a, b provisioner.Found) int {
 	return cmp.Or(cmp.Compare(slices.Index(removalOrder, a.Kind), slices.Index(removalOrder, b.Kind)), cmp.Compare(a.ID, b.ID))
 }
+
+// Thaw lets a frozen sandbox run on.
+func Thaw(ctx context.Context, h *Host, sandbox string) error {
+	pauser, ok := h.Runtime.(provisioner.Pauser)
+	if !ok {
+		return provisioner.Errorf(provisioner.Permanent, "unpause sandbox", "host %s cannot unpause", h.Name)
+	}
+	if err := pauser.Unpause(ctx, sandbox); err != nil {
+		return fmt.Errorf("unpause sandbox: %w", err)
+	}
+	return nil
+}

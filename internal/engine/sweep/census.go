@@ -1,4 +1,4 @@
-package engine
+package sweep
 
 import (
 	"context"
@@ -6,13 +6,14 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/bothy-env/bothy/internal/engine/doctor"
 	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/provisioner"
 )
 
-// census is what one complete list of a host's resources shows, compared with what is recorded.
-type census struct {
+// Census is what one complete list of a host's resources shows, compared with what is recorded.
+type Census struct {
 	// ids are all that were listed with our labels.
 	ids map[string]bool
 	// rows are the environments that the resources name, as far as they are known.
@@ -29,12 +30,15 @@ type census struct {
 	doubted map[string]provisioner.Found
 	// ahead says how what was listed shows that the database does not know all; "" when it does not.
 	ahead string
-	// marks lie at the engine; stands says that something of an environment does as well.
-	marks  []provisioner.Found
-	stands bool
+	// Marks lie at the engine; Stands says that something of an environment does as well.
+	Marks  []provisioner.Found
+	Stands bool
 	// idle are the containers of ours that were not running, by id and by name.
 	idle map[string]bool
 }
+
+// marksNotKept is what may become of it when marks are not kept.
+const marksNotKept = "how far the records are could not be kept; should the database be restored, safe mode may come late"
 
 // orphanage is what this process knows of resources that no environment accounts for, by host.
 type orphanage struct {
@@ -53,8 +57,12 @@ func newOrphanage(hosts []string) *orphanage {
 	return o
 }
 
-// decide keeps others from deciding on the orphans of hosts, which are in order, until the returned function is called. Code
+// Hold keeps others from deciding on the orphans of hosts, which are in order, until the returned function is called. Code
 // unavailable: somebody else decided on those of one until ctx ended, as a sweep does whose engine hangs.
+func (w *Sweeper) Hold(ctx context.Context, hosts ...string) (done func(), err error) {
+	return w.orphans.decide(ctx, hosts...)
+}
+
 func (o *orphanage) decide(ctx context.Context, hosts ...string) (done func(), err error) {
 	var held []string
 	done = func() {
@@ -75,18 +83,18 @@ func (o *orphanage) decide(ctx context.Context, hosts ...string) (done func(), e
 	return done, nil
 }
 
-// look lists a host's resources and notes what is unknown. What is new is told.
-func (e *Engine) look(ctx context.Context, h *Host, envs map[string]fleet.Environment) (census, error) {
-	all, err := h.Runtime.Inventory(ctx, e.cfg.Instance)
+// Look lists a host's resources and notes what is unknown. What is new is told.
+func (w *Sweeper) Look(ctx context.Context, h *target.Host, envs map[string]fleet.Environment) (Census, error) {
+	all, err := h.Runtime.Inventory(ctx, w.cfg.Instance)
 	if err != nil {
-		return census{}, fmt.Errorf("list resources: %w", err)
+		return Census{}, fmt.Errorf("list resources: %w", err)
 	}
-	e.evidence.Listed(h.Name, envs, all)
-	s, forged, err := e.compare(ctx, h, envs, all)
+	w.cfg.Evidence.Listed(h.Name, envs, all)
+	s, forged, err := w.compare(ctx, h, envs, all)
 	if err != nil {
 		return s, err
 	}
-	e.noteForged(h, forged)
+	w.noteForged(h, forged)
 	found := make([]fleet.Orphan, len(s.unknown))
 	for i, f := range s.unknown {
 		found[i] = fleet.Orphan{
@@ -97,25 +105,25 @@ func (e *Engine) look(ctx context.Context, h *Host, envs map[string]fleet.Enviro
 			s.networks = append(s.networks, f.Network)
 		}
 	}
-	safe, err := e.believe(ctx, h, s)
+	unsafe, err := w.cfg.Marks.Believe(ctx, h, s.ahead, s.Marks)
 	if err != nil {
 		return s, err
 	}
-	if s.orphans, err = e.store.SeeOrphans(ctx, h.Name, found, e.Now()); err != nil {
+	if s.orphans, err = w.cfg.Store.SeeOrphans(ctx, h.Name, found, w.cfg.Clock.Now()); err != nil {
 		return s, err
 	}
-	if safe.Reason != "" {
+	if unsafe != "" {
 		// Not left to the sweep: somebody may decide on all before it, and what the mark knows would turn safe mode on again.
-		if err := e.reconcileMark(ctx, h, s); err != nil {
-			e.logger.Warn(marksNotKept, "host", h.Name, "error", err)
+		if err := w.cfg.Marks.Keep(ctx, h, s.Stands, s.Marks); err != nil {
+			w.cfg.Logger.Warn(marksNotKept, "host", h.Name, "error", err)
 		}
 	}
-	return s, e.tellOrphans(ctx, s.orphans)
+	return s, w.tellOrphans(ctx, s.orphans)
 }
 
 // compare sorts what was listed. What does not verify is not ours, and only counted.
-func (e *Engine) compare(ctx context.Context, h *Host, envs map[string]fleet.Environment, all []provisioner.Found) (s census, forged []provisioner.Found, err error) {
-	s = census{ids: map[string]bool{}, rows: map[string]fleet.Environment{}, doubted: map[string]provisioner.Found{}, idle: map[string]bool{}}
+func (w *Sweeper) compare(ctx context.Context, h *target.Host, envs map[string]fleet.Environment, all []provisioner.Found) (s Census, forged []provisioner.Found, err error) {
+	s = Census{ids: map[string]bool{}, rows: map[string]fleet.Environment{}, doubted: map[string]provisioner.Found{}, idle: map[string]bool{}}
 	made := map[string]string{}
 	for _, f := range all {
 		s.ids[f.ID] = true
@@ -126,7 +134,7 @@ func (e *Engine) compare(ctx context.Context, h *Host, envs map[string]fleet.Env
 	slices.SortFunc(all, target.ByRemovalOrder)
 	for _, f := range all {
 		id := f.Labels[provisioner.LabelEnvironment]
-		if !e.labels.Verify(f.Labels) {
+		if !w.cfg.Labels.Verify(f.Labels) {
 			forged = append(forged, f)
 			continue
 		}
@@ -135,14 +143,14 @@ func (e *Engine) compare(ctx context.Context, h *Host, envs map[string]fleet.Env
 		}
 		if id == "" {
 			if f.Labels[provisioner.LabelMark] != "" {
-				s.marks = append(s.marks, f)
+				s.Marks = append(s.Marks, f)
 			}
 			continue // or the keeper's
 		}
-		s.stands = true
-		env, known, err := e.rowOf(ctx, &s, envs, id)
+		s.Stands = true
+		env, known, err := w.rowOf(ctx, &s, envs, id)
 		if err == nil && s.ahead == "" {
-			s.ahead, err = e.aheadOf(ctx, f, env, known)
+			s.ahead, err = w.cfg.Marks.Ahead(ctx, f, env, known)
 		}
 		switch {
 		case err != nil:
@@ -162,14 +170,14 @@ func (e *Engine) compare(ctx context.Context, h *Host, envs map[string]fleet.Env
 
 // rowOf finds the environment that a resource names: among those that were read before the list, else in the
 // store, which knows every environment from before anything of it was made.
-func (e *Engine) rowOf(ctx context.Context, s *census, envs map[string]fleet.Environment, id string) (fleet.Environment, bool, error) {
+func (w *Sweeper) rowOf(ctx context.Context, s *Census, envs map[string]fleet.Environment, id string) (fleet.Environment, bool, error) {
 	if env, ok := envs[id]; ok {
 		return env, true, nil
 	}
 	if env, ok := s.rows[id]; ok {
 		return env, true, nil
 	}
-	env, err := e.store.Get(ctx, id)
+	env, err := w.cfg.Store.Get(ctx, id)
 	if fleet.CodeOf(err) == fleet.CodeNotFound {
 		return env, false, nil
 	}
@@ -182,36 +190,37 @@ func (e *Engine) rowOf(ctx context.Context, s *census, envs map[string]fleet.Env
 // stale reports whether a resource of a live environment is not its own: on another host, or of an earlier try
 // than its sandbox (made is the generation of that; "" when it was not listed). While somebody
 // works on the environment nothing is.
-func stale(env fleet.Environment, h *Host, f provisioner.Found, made string) bool {
-	if !ready(env) {
+func stale(env fleet.Environment, h *target.Host, f provisioner.Found, made string) bool {
+	if !env.Ready() {
 		return false
 	}
 	return env.Host != h.Name || made != "" && f.Labels[provisioner.LabelGeneration] != made
 }
 
 // noteForged remembers what carries our labels and was not made by us, and tells of each once.
-func (e *Engine) noteForged(h *Host, now []provisioner.Found) {
-	e.orphans.mu.Lock()
-	defer e.orphans.mu.Unlock()
+func (w *Sweeper) noteForged(h *target.Host, now []provisioner.Found) {
+	w.orphans.mu.Lock()
+	defer w.orphans.mu.Unlock()
 	for _, f := range now {
-		if !slices.ContainsFunc(e.orphans.forged[h.Name], func(g provisioner.Found) bool { return g.Kind == f.Kind && g.ID == f.ID }) {
-			e.logger.Warn("something carries our labels that we did not make; it is never touched", "host", h.Name, "kind", f.Kind, "name", f.Name)
+		if !slices.ContainsFunc(w.orphans.forged[h.Name], func(g provisioner.Found) bool { return g.Kind == f.Kind && g.ID == f.ID }) {
+			w.cfg.Logger.Warn("something carries our labels that we did not make; it is never touched", "host", h.Name, "kind", f.Kind, "name", f.Name)
 		}
 	}
-	e.orphans.forged[h.Name] = now
+	w.orphans.forged[h.Name] = now
 }
 
-func (e *Engine) checkForged() Check {
-	e.orphans.mu.Lock()
-	defer e.orphans.mu.Unlock()
-	for _, name := range e.hosts.Names() {
-		if all := e.orphans.forged[name]; len(all) > 0 {
-			return Check{
-				Name: "labels", Status: Warning,
+// Check tells of what carries our labels and was not made by us.
+func (w *Sweeper) Check(context.Context) doctor.Check {
+	w.orphans.mu.Lock()
+	defer w.orphans.mu.Unlock()
+	for _, name := range w.cfg.Hosts.Names() {
+		if all := w.orphans.forged[name]; len(all) > 0 {
+			return doctor.Check{
+				Name: "labels", Status: doctor.Warning,
 				Message: fmt.Sprintf("foreign resources carry our labels on host %s: %d, the first is %s %s", name, len(all), all[0].Kind, all[0].Name),
 				Hint:    "they are never touched; whoever made them should take the labels " + provisioner.LabelInstance + " and the like off",
 			}
 		}
 	}
-	return Check{Name: "labels", Status: OK, Message: "nothing foreign carries our labels"}
+	return doctor.Check{Name: "labels", Status: doctor.OK, Message: "nothing foreign carries our labels"}
 }

@@ -1,4 +1,4 @@
-package engine
+package observe
 
 import (
 	"context"
@@ -39,9 +39,9 @@ func endOf(s provisioner.Status) string {
 }
 
 // still has fn change an environment that is ready and has the sandbox that was looked at; another one is left as it is.
-func (e *Engine) still(ctx context.Context, env fleet.Environment, fn func(*fleet.Environment) store.Writes) (done bool, err error) {
-	_, err = e.journal.Change(ctx, env.ID, store.Expect{}, func(row *fleet.Environment) (store.Writes, error) {
-		if done = ready(*row) && row.SandboxID == env.SandboxID && row.State == env.State; !done {
+func (l *Liveness) still(ctx context.Context, env fleet.Environment, fn func(*fleet.Environment) store.Writes) (done bool, err error) {
+	_, err = l.cfg.Journal.Change(ctx, env.ID, store.Expect{}, func(row *fleet.Environment) (store.Writes, error) {
+		if done = row.Ready() && row.SandboxID == env.SandboxID && row.State == env.State; !done {
 			return store.Writes{}, nil
 		}
 		return fn(row), nil
@@ -53,7 +53,7 @@ func (e *Engine) still(ctx context.Context, env fleet.Environment, fn func(*flee
 }
 
 // replaceWarm destroys a pool's member that is not as it was made; its pool makes another.
-func (e *Engine) replaceWarm(ctx context.Context, env fleet.Environment, s sight) error {
+func (l *Liveness) replaceWarm(ctx context.Context, env fleet.Environment, s sight) error {
 	what, kind := "somebody restarted it", "environment.restarted"
 	switch {
 	case s.Ended():
@@ -61,14 +61,14 @@ func (e *Engine) replaceWarm(ctx context.Context, env fleet.Environment, s sight
 	case s.offNetwork:
 		what, kind = "what held its network ended", "environment.ended"
 	}
-	done, err := e.still(ctx, env, func(row *fleet.Environment) store.Writes {
+	done, err := l.still(ctx, env, func(row *fleet.Environment) store.Writes {
 		journal.BeginDestroy(row, "it was not well while it was kept ready: "+what)
-		billEnded(row, s.Status, e.Now())
-		return e.journal.Recorded(row, kind, what+"; pool "+row.Pool+" replaces it")
+		billEnded(row, s.Status, l.cfg.Clock.Now())
+		return l.cfg.Journal.Recorded(row, kind, what+"; pool "+row.Pool+" replaces it")
 	})
 	if done {
-		e.befell(env, what)
-		e.bus.Nudge(bus.Plan, bus.Work)
+		l.befell(env, what)
+		l.cfg.Bus.Nudge(bus.Plan, bus.Work)
 	}
 	return err
 }
@@ -86,19 +86,19 @@ func billEnded(row *fleet.Environment, s provisioner.Status, now time.Time) {
 }
 
 // startAgain mends a leased sandbox by starting it, or fails its lease where that cannot be done.
-func (e *Engine) startAgain(ctx context.Context, h *Host, env fleet.Environment, s sight, kind, cause string) error {
+func (l *Liveness) startAgain(ctx context.Context, h *target.Host, env fleet.Environment, s sight, kind, cause string) error {
 	restarter, ok := h.Runtime.(provisioner.Restarter)
 	short := s.Ended() && s.StartedAt.After(env.ReadyAt) && s.EndedAt.Sub(s.StartedAt) < shortestRun
-	if since := e.Now().Sub(s.EndedAt); short && since >= 0 && since < shortestRun {
-		e.notices[h.Name].later(env.ID)
+	if since := l.cfg.Clock.Now().Sub(s.EndedAt); short && since >= 0 && since < shortestRun {
+		l.notices[h.Name].later(env.ID)
 		return nil
 	}
 	if !ok || short {
-		return e.failEnded(ctx, env, s, cause)
+		return l.failEnded(ctx, env, s, cause)
 	}
 	// Read again: what is to go is not started.
-	row, err := e.store.Get(ctx, env.ID)
-	if err != nil || !ready(row) || row.SandboxID != env.SandboxID {
+	row, err := l.cfg.Store.Get(ctx, env.ID)
+	if err != nil || !row.Ready() || row.SandboxID != env.SandboxID {
 		return err
 	}
 	rctx, cancel := context.WithTimeout(ctx, restartFor)
@@ -108,66 +108,66 @@ func (e *Engine) startAgain(ctx context.Context, h *Host, env fleet.Environment,
 	case provisioner.IsUnavailable(err) || provisioner.Is(err, provisioner.Cancelled) || provisioner.Is(err, provisioner.NotFound):
 		return fmt.Errorf("start the sandbox of %s again: %w", env.Name, err)
 	case err != nil:
-		return e.failEnded(ctx, env, s, cause+"; it could not be started again: "+provisioner.Sentence(err))
+		return l.failEnded(ctx, env, s, cause+"; it could not be started again: "+provisioner.Sentence(err))
 	}
 	status, err := h.Runtime.Inspect(rctx, env.SandboxID)
 	if err != nil {
 		return fmt.Errorf("look at the sandbox of %s: %w", env.Name, err)
 	}
-	return e.recordRestart(ctx, env, status.StartedAt, kind, cause+"; bothy started it again")
+	return l.recordRestart(ctx, env, status.StartedAt, kind, cause+"; bothy started it again")
 }
 
 // recordRestart tells the holder of a lease that the sandbox was started again: what was in memory is gone.
-func (e *Engine) recordRestart(ctx context.Context, env fleet.Environment, at time.Time, kind, cause string) error {
-	done, err := e.still(ctx, env, func(row *fleet.Environment) store.Writes {
+func (l *Liveness) recordRestart(ctx context.Context, env fleet.Environment, at time.Time, kind, cause string) error {
+	done, err := l.still(ctx, env, func(row *fleet.Environment) store.Writes {
 		lost := "the commands that ran in it ended; its files are kept"
 		if len(row.SecretNames) > 0 {
 			lost = fmt.Sprintf("the commands that ran in it ended and its secrets are gone (%s); its files are kept", strings.Join(row.SecretNames, ", "))
 		}
 		row.StartedAt, row.SecretNames = clock.Kept(at), nil
 		row.Reason = fmt.Sprintf("its sandbox was restarted at %s: %s. %s", row.StartedAt.Format(time.RFC3339), cause, lost)
-		return e.journal.Recorded(row, kind, fmt.Sprintf("%s; %s", cause, lost))
+		return l.cfg.Journal.Recorded(row, kind, fmt.Sprintf("%s; %s", cause, lost))
 	})
 	if done {
-		e.befell(env, cause)
+		l.befell(env, cause)
 	}
 	return err
 }
 
 // failEnded ends a lease whose sandbox has ended for good.
-func (e *Engine) failEnded(ctx context.Context, env fleet.Environment, s sight, cause string) error {
-	now := e.Now()
-	done, err := e.still(ctx, env, func(row *fleet.Environment) store.Writes {
+func (l *Liveness) failEnded(ctx context.Context, env fleet.Environment, s sight, cause string) error {
+	now := l.cfg.Clock.Now()
+	done, err := l.still(ctx, env, func(row *fleet.Environment) store.Writes {
 		journal.Fail(row, &fleet.Failure{
 			Code: fleet.CodeProvision, Sentence: "its sandbox is of no use any more: " + cause, At: now,
 			Hint: "ask for another one: bothy up; what it wrote last: bothy logs " + row.Name,
 		})
 		billEnded(row, s.Status, now)
-		return e.journal.Recorded(row, "environment.ended", cause)
+		return l.cfg.Journal.Recorded(row, "environment.ended", cause)
 	})
 	if done {
-		e.befell(env, cause)
-		e.bus.Nudge(bus.Plan, bus.Work)
+		l.befell(env, cause)
+		l.cfg.Bus.Nudge(bus.Plan, bus.Work)
 	}
 	return err
 }
 
 // thawLeased thaws what somebody froze.
-func (e *Engine) thawLeased(ctx context.Context, h *Host, env fleet.Environment) error {
+func (l *Liveness) thawLeased(ctx context.Context, h *target.Host, env fleet.Environment) error {
 	ctx, cancel := context.WithTimeout(ctx, target.LookFor)
 	defer cancel()
-	if err := thaw(ctx, h, env.SandboxID); err != nil {
+	if err := target.Thaw(ctx, h, env.SandboxID); err != nil {
 		return err
 	}
-	_, err := e.still(ctx, env, func(row *fleet.Environment) store.Writes {
-		return e.journal.Recorded(row, "environment.thawed", "somebody had paused it; it goes on")
+	_, err := l.still(ctx, env, func(row *fleet.Environment) store.Writes {
+		return l.cfg.Journal.Recorded(row, "environment.thawed", "somebody had paused it; it goes on")
 	})
 	return err
 }
 
 // recordStarted keeps a start that is not known yet, of a row of an older version or from before its lease.
-func (e *Engine) recordStarted(ctx context.Context, env fleet.Environment, at time.Time) error {
-	_, err := e.still(ctx, env, func(row *fleet.Environment) store.Writes {
+func (l *Liveness) recordStarted(ctx context.Context, env fleet.Environment, at time.Time) error {
+	_, err := l.still(ctx, env, func(row *fleet.Environment) store.Writes {
 		row.StartedAt = clock.Kept(at)
 		return store.Writes{}
 	})
@@ -175,7 +175,7 @@ func (e *Engine) recordStarted(ctx context.Context, env fleet.Environment, at ti
 }
 
 // befell notes and logs what happened to a sandbox.
-func (e *Engine) befell(env fleet.Environment, what string) {
-	e.logger.Warn("a sandbox ended or was restarted", "environment", env.Name, "id", env.ID, "host", env.Host, "cause", what)
-	e.mishaps.note(mishap{at: e.Now(), name: env.Name, host: env.Host, what: what})
+func (l *Liveness) befell(env fleet.Environment, what string) {
+	l.cfg.Logger.Warn("a sandbox ended or was restarted", "environment", env.Name, "id", env.ID, "host", env.Host, "cause", what)
+	l.Befell(env, what)
 }

@@ -1,4 +1,4 @@
-package engine
+package recovery
 
 import (
 	"path/filepath"
@@ -28,11 +28,11 @@ func TestMarksGoBackInSafeModeOnly(t *testing.T) {
 	}
 	defer db.Close()
 	kept := &memory{events: 7, receipts: 2}
-	e := &Engine{cfg: Config{Marks: kept}, store: db, marks: keptMarks{recordsEnd: recordsEnd{7, 2}, saved: true}}
-	if err := e.saveMarks(t.Context(), safety{}); err != nil || *kept != (memory{7, 2}) {
+	m := &SafeMode{cfg: Config{Marks: kept, Store: db}, kept: keptMarks{recordsEnd: recordsEnd{7, 2}, saved: true}}
+	if err := m.saveMarks(t.Context(), safety{}); err != nil || *kept != (memory{7, 2}) {
 		t.Errorf("kept %+v, %v", *kept, err)
 	}
-	if err := e.saveMarks(t.Context(), safety{Reason: "restored"}); err != nil || *kept != (memory{}) {
+	if err := m.saveMarks(t.Context(), safety{Reason: "restored"}); err != nil || *kept != (memory{}) {
 		t.Errorf("in safe mode kept %+v, %v", *kept, err)
 	}
 }

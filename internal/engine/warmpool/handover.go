@@ -1,4 +1,4 @@
-package engine
+package warmpool
 
 import (
 	"archive/tar"
@@ -14,43 +14,43 @@ import (
 )
 
 const (
-	// personaliseTimeout bounds the hand-over of one warm environment; it must be done well within a work lease.
-	personaliseTimeout = 8 * time.Second
-	// stagedTimeout bounds the quick way, so that there is time for the slow one.
-	stagedTimeout = 3 * time.Second
+	// handOverTimeout bounds the hand-over of one warm environment; it must be done well within a work lease.
+	handOverTimeout = 8 * time.Second
+	// sessionTimeout bounds the delivery through a session that is open, so that there is time for a new one.
+	sessionTimeout = 3 * time.Second
 )
 
-// personalise proves that a claimed environment works and puts its holder's secrets in place. Nothing of it is a
+// HandOver proves that a claimed environment works and puts its holder's secrets in place. Nothing of it is a
 // create: on any error the environment is bad, and another one is taken.
-func (e *Engine) personalise(ctx context.Context, env fleet.Environment, files []provisioner.File) error {
+func (k *Keeper) HandOver(ctx context.Context, env fleet.Environment, files []provisioner.File) error {
 	if err := madeAsAsked(env); err != nil {
 		return err
 	}
-	h, err := e.hosts.Host(env.Host)
+	h, err := k.cfg.Hosts.Host(env.Host)
 	if err != nil {
 		return err
 	}
 	// Whoever asked may go away; what is begun is still finished.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), personaliseTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handOverTimeout)
 	defer cancel()
-	st := e.stages.at(env.ID, env.Host)
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	defer e.stages.forget(env.ID, st)
+	m := k.members.at(env.ID, env.Host)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	defer k.members.forget(env.ID, m)
 	if env.Paused {
-		if err := thaw(ctx, h, env.SandboxID); err != nil {
+		if err := target.Thaw(ctx, h, env.SandboxID); err != nil {
 			return err
 		}
 	}
-	if way := st.way; way != nil {
-		st.way = nil
-		err := deliverStaged(ctx, way, claimOf(env), files)
+	if session := m.session; session != nil {
+		m.session = nil
+		err := deliverReady(ctx, session, claimOf(env), files)
 		if err == nil || errors.Is(err, provisioner.ErrUsed) {
 			return err
 		}
-		e.logger.Warn("a stage was lost; the environment is looked at afresh", "environment", env.ID, "error", err)
+		k.cfg.Logger.Warn("an exec session was lost; the environment is looked at afresh", "environment", env.ID, "error", err)
 	}
-	return e.deliver(ctx, h, env, claimOf(env), files)
+	return k.Deliver(ctx, h, env, claimOf(env), files)
 }
 
 // claimOf names one claim of an environment, in what it leaves on the sandbox: the same each time that it is tried, and never
@@ -68,38 +68,27 @@ func madeAsAsked(env fleet.Environment) error {
 	return err
 }
 
-func thaw(ctx context.Context, h *Host, sandbox string) error {
-	pauser, ok := h.Runtime.(provisioner.Pauser)
-	if !ok {
-		return provisioner.Errorf(provisioner.Permanent, "unpause sandbox", "host %s cannot unpause", h.Name)
-	}
-	if err := pauser.Unpause(ctx, sandbox); err != nil {
-		return fmt.Errorf("unpause sandbox: %w", err)
-	}
-	return nil
-}
-
-func deliverStaged(ctx context.Context, way provisioner.Stage, claim string, files []provisioner.File) error {
-	ctx, cancel := context.WithTimeout(ctx, stagedTimeout)
+func deliverReady(ctx context.Context, session provisioner.Stage, claim string, files []provisioner.File) error {
+	ctx, cancel := context.WithTimeout(ctx, sessionTimeout)
 	defer cancel()
-	return way.Claim(ctx, claim, files)
+	return session.Claim(ctx, claim, files)
 }
 
-// deliver proves that a sandbox works and puts files into its secrets folder, with nothing prepared. A claim, if there is one, is
+// Deliver proves that a sandbox works and puts files into its secrets folder, with nothing prepared. A claim, if there is one, is
 // left on the sandbox; ErrUsed: it was used before.
-func (e *Engine) deliver(ctx context.Context, h *Host, env fleet.Environment, claim string, files []provisioner.File) error {
+func (k *Keeper) Deliver(ctx context.Context, h *target.Host, env fleet.Environment, claim string, files []provisioner.File) error {
 	if _, err := target.Healthy(ctx, h, env.SandboxID); err != nil {
 		return err
 	}
 	user := env.Users[0]
 	if stager, ok := h.Runtime.(provisioner.Stager); ok {
-		way, err := stager.Stage(ctx, env.SandboxID, user)
+		session, err := stager.Stage(ctx, env.SandboxID, user)
 		if err != nil {
 			return fmt.Errorf("open a way into the sandbox: %w", err)
 		}
-		deliver := way.Deliver
+		deliver := session.Deliver
 		if claim != "" {
-			deliver = func(ctx context.Context, files []provisioner.File) error { return way.Claim(ctx, claim, files) }
+			deliver = func(ctx context.Context, files []provisioner.File) error { return session.Claim(ctx, claim, files) }
 		}
 		if err := deliver(ctx, files); err != nil {
 			return fmt.Errorf("deliver secrets: %w", err)

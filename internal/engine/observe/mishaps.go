@@ -1,10 +1,14 @@
-package engine
+package observe
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/bothy-env/bothy/internal/engine/doctor"
+	"github.com/bothy-env/bothy/internal/fleet"
 )
 
 // mishap is what befell a sandbox that was in use or kept ready.
@@ -40,17 +44,22 @@ func (m *mishaps) since(at time.Time) []mishap {
 	return slices.Clone(m.recent)
 }
 
-// checkSandboxes tells of sandboxes that ended, were restarted or went while they were in use or kept ready.
-func (e *Engine) checkSandboxes() Check {
-	recent := e.mishaps.since(e.Now().Add(-mishapsFor))
+// Check tells of sandboxes that ended, were restarted or went while they were in use or kept ready.
+func (l *Liveness) Check(context.Context) doctor.Check {
+	recent := l.mishaps.since(l.cfg.Clock.Now().Add(-mishapsFor))
 	if len(recent) == 0 {
-		return Check{Name: "sandboxes", Status: OK, Message: "no sandbox ended by itself of late"}
+		return doctor.Check{Name: "sandboxes", Status: doctor.OK, Message: "no sandbox ended by itself of late"}
 	}
 	last := recent[len(recent)-1]
-	return Check{
-		Name: "sandboxes", Status: Warning,
+	return doctor.Check{
+		Name: "sandboxes", Status: doctor.Warning,
 		Message: fmt.Sprintf("sandboxes that ended or were restarted in the last %s: %d; the latest is that of %s on host %s, %s ago: %s",
-			mishapsFor, len(recent), last.name, last.host, e.Now().Sub(last.at).Round(time.Second), last.what),
+			mishapsFor, len(recent), last.name, last.host, l.cfg.Clock.Now().Sub(last.at).Round(time.Second), last.what),
 		Hint: "see: bothy why " + last.name + "; on that host, docker events shows who stops containers",
 	}
+}
+
+// Befell notes what happened to the sandbox of an environment, for doctor.
+func (l *Liveness) Befell(env fleet.Environment, what string) {
+	l.mishaps.note(mishap{at: l.cfg.Clock.Now(), name: env.Name, host: env.Host, what: what})
 }

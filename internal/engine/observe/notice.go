@@ -1,4 +1,4 @@
-package engine
+package observe
 
 import (
 	"context"
@@ -30,6 +30,20 @@ const (
 	noticesAtOnce = 8
 )
 
+// Liveness looks after sandboxes that are ready for use.
+type Liveness struct {
+	cfg    Config
+	memory *Memory
+	// notices are the sandboxes that are to be looked at, by host; mishaps what befell sandboxes of late.
+	notices map[string]*notices
+	mishaps mishaps
+}
+
+// NewLiveness makes it. What its runtimes tell of a want of memory it passes on to memory.
+func NewLiveness(c Config, memory *Memory) *Liveness {
+	return &Liveness{cfg: c, memory: memory, notices: newNotices(c.Hosts.All())}
+}
+
 // notices are the environments and networks of one host that something has happened to.
 type notices struct {
 	mu       sync.Mutex
@@ -40,10 +54,10 @@ type notices struct {
 	wake chan struct{}
 }
 
-func newNotices(hosts []string) map[string]*notices {
+func newNotices(hosts []*target.Host) map[string]*notices {
 	of := map[string]*notices{}
-	for _, name := range hosts {
-		of[name] = &notices{envs: map[string]bool{}, networks: map[string]bool{}, wake: make(chan struct{}, 1)}
+	for _, h := range hosts {
+		of[h.Name] = &notices{envs: map[string]bool{}, networks: map[string]bool{}, wake: make(chan struct{}, 1)}
 	}
 	return of
 }
@@ -78,54 +92,54 @@ func (n *notices) take() (envs, networks map[string]bool, all bool) {
 	return envs, networks, all
 }
 
-// noticed has an environment looked at whose sandbox was found not to run, and gives the hint for whoever found it.
-func (e *Engine) noticed(env fleet.Environment) string {
-	if n := e.notices[env.Host]; n != nil {
+// Look has an environment looked at whose sandbox was found not to run, and gives the hint for whoever found it.
+func (l *Liveness) Look(env fleet.Environment) string {
+	if n := l.notices[env.Host]; n != nil {
 		n.add(func(n *notices) { n.envs[env.ID] = true })
 	}
 	return "bothy looks into it now; try again in a few seconds, or see: bothy why " + env.Name
 }
 
-// noticeLoop looks after the sandboxes of every host until ctx ends.
-func (e *Engine) noticeLoop(ctx context.Context) {
+// Run looks after the sandboxes of every host until ctx ends.
+func (l *Liveness) Run(ctx context.Context) {
 	var all sync.WaitGroup
-	for _, h := range e.hosts.All() {
-		e.guard.KeepUp(ctx, &all, "the watch over host "+h.Name, func() { e.watchHost(ctx, h) })
-		e.guard.KeepUp(ctx, &all, "the notices of host "+h.Name, func() { e.noticeHost(ctx, h) })
+	for _, h := range l.cfg.Hosts.All() {
+		l.cfg.Guard.KeepUp(ctx, &all, "the watch over host "+h.Name, func() { l.watchHost(ctx, h) })
+		l.cfg.Guard.KeepUp(ctx, &all, "the notices of host "+h.Name, func() { l.noticeHost(ctx, h) })
 	}
 	all.Wait()
 }
 
 // watchHost notes what a host's runtime tells. Whoever does not serve the host listens, too: it may from the next moment on.
-func (e *Engine) watchHost(ctx context.Context, h *Host) {
+func (l *Liveness) watchHost(ctx context.Context, h *target.Host) {
 	watcher, ok := h.Runtime.(provisioner.Watcher)
 	if !ok {
 		return
 	}
-	n, wait := e.notices[h.Name], watchAgain
+	n, wait := l.notices[h.Name], watchAgain
 	for ctx.Err() == nil {
-		err := watcher.Watch(ctx, e.cfg.Instance, func() {
+		err := watcher.Watch(ctx, l.cfg.Instance, func() {
 			wait = watchAgain
 			n.add(func(n *notices) { n.all = true })
-			e.starved[h.Name].tells(true)
-		}, func(f provisioner.Found) { e.happened(n, h.Name, f) })
-		e.starved[h.Name].tells(false)
+			l.memory.starved[h.Name].tells(true)
+		}, func(f provisioner.Found) { l.happened(n, h.Name, f) })
+		l.memory.starved[h.Name].tells(false)
 		if ctx.Err() != nil || bus.Wait(ctx, nil, wait) != nil {
 			return
 		}
-		e.logger.Debug("changes of sandboxes are not told; all are looked at again", "host", h.Name, "cause", err)
+		l.cfg.Logger.Debug("changes of sandboxes are not told; all are looked at again", "host", h.Name, "cause", err)
 		wait = min(2*wait, longestWatch)
 	}
 }
 
 // happened notes one change.
-func (e *Engine) happened(n *notices, host string, f provisioner.Found) {
-	if !e.labels.Verify(f.Labels) {
+func (l *Liveness) happened(n *notices, host string, f provisioner.Found) {
+	if !l.cfg.Labels.Verify(f.Labels) {
 		return
 	}
 	switch id := f.Labels[provisioner.LabelEnvironment]; {
 	case f.OutOfMemory && id != "":
-		e.starved[host].add(id)
+		l.memory.starved[host].add(id)
 	case id != "":
 		n.add(func(n *notices) { n.envs[id] = true })
 	case f.State == provisioner.StateEnded:
@@ -135,33 +149,33 @@ func (e *Engine) happened(n *notices, host string, f provisioner.Found) {
 }
 
 // noticeHost looks at what something has happened to.
-func (e *Engine) noticeHost(ctx context.Context, h *Host) {
-	n, served := e.notices[h.Name], false
+func (l *Liveness) noticeHost(ctx context.Context, h *target.Host) {
+	n, served := l.notices[h.Name], false
 	_, told := h.Runtime.(provisioner.Watcher)
 	bus.Loop(ctx, n.wake, func() time.Duration {
-		if bus.Wait(ctx, nil, min(settleBefore, e.cfg.Tick)) != nil {
+		if bus.Wait(ctx, nil, min(settleBefore, l.cfg.Tick)) != nil {
 			return noticeEvery
 		}
 		envs, networks, all := n.take()
 		before := served
-		if served = e.hosts.Serves(h.Name); !served {
+		if served = l.cfg.Hosts.Serves(h.Name); !served {
 			return noticeEvery
 		}
 		all = all || !before || !told
-		if err := e.noticeThese(ctx, h, envs, networks, all); err != nil && ctx.Err() == nil {
-			e.logger.Warn("looking at sandboxes failed; they are looked at again", "host", h.Name, "error", err)
+		if err := l.noticeThese(ctx, h, envs, networks, all); err != nil && ctx.Err() == nil {
+			l.cfg.Logger.Warn("looking at sandboxes failed; they are looked at again", "host", h.Name, "error", err)
 		}
 		return noticeEvery
 	})
 }
 
 // noticeThese looks at environments by id and by network, or at all of a host.
-func (e *Engine) noticeThese(ctx context.Context, h *Host, ids, networks map[string]bool, all bool) error {
+func (l *Liveness) noticeThese(ctx context.Context, h *target.Host, ids, networks map[string]bool, all bool) error {
 	var envs []fleet.Environment
 	if all || len(networks) > 0 {
-		live, err := e.rows.On(ctx, h.Name)
+		live, err := l.cfg.Rows.On(ctx, h.Name)
 		if err != nil {
-			e.notices[h.Name].missed()
+			l.notices[h.Name].missed()
 			return err
 		}
 		for _, env := range live {
@@ -169,20 +183,20 @@ func (e *Engine) noticeThese(ctx context.Context, h *Host, ids, networks map[str
 				envs = append(envs, env)
 			}
 		}
-		return e.noticeAll(ctx, h, envs)
+		return l.noticeAll(ctx, h, envs)
 	}
 	for id := range ids {
-		env, err := e.store.Get(ctx, id)
+		env, err := l.cfg.Store.Get(ctx, id)
 		if fleet.CodeOf(err) == fleet.CodeNotFound {
 			continue
 		}
 		if err != nil {
-			e.notices[h.Name].missed()
+			l.notices[h.Name].missed()
 			return err
 		}
 		envs = append(envs, env)
 	}
-	return e.noticeAll(ctx, h, envs)
+	return l.noticeAll(ctx, h, envs)
 }
 
 // networkName is the name in what an environment has reserved.
@@ -190,30 +204,30 @@ func networkName(env fleet.Environment) string {
 	return env.Network[strings.LastIndexByte(env.Network, ':')+1:]
 }
 
-// noticeListed looks closer at what a complete list shows not to run.
-func (e *Engine) noticeListed(ctx context.Context, h *Host, envs map[string]fleet.Environment, seen census) error {
-	var idle []fleet.Environment
+// LookAtListed looks closer at what a complete list shows not to run: the ids and names of those are in idle.
+func (l *Liveness) LookAtListed(ctx context.Context, h *target.Host, envs map[string]fleet.Environment, idle map[string]bool) error {
+	var these []fleet.Environment
 	for _, env := range envs {
-		if seen.idle[env.SandboxID] || seen.idle[networkName(env)] {
-			idle = append(idle, env)
+		if idle[env.SandboxID] || idle[networkName(env)] {
+			these = append(these, env)
 		}
 	}
-	return e.noticeAll(ctx, h, idle)
+	return l.noticeAll(ctx, h, these)
 }
 
 // noticeAll looks at the sandboxes of environments that are ready and can be believed. What fails is looked at again.
-func (e *Engine) noticeAll(ctx context.Context, h *Host, envs []fleet.Environment) error {
+func (l *Liveness) noticeAll(ctx context.Context, h *target.Host, envs []fleet.Environment) error {
 	envs = slices.DeleteFunc(envs, func(env fleet.Environment) bool {
-		return !ready(env) || env.SandboxID == "" || env.Host != h.Name || env.Doubted || env.Lease.Expired(e.Now())
+		return !env.Ready() || env.SandboxID == "" || env.Host != h.Name || env.Doubted || env.Lease.Expired(l.cfg.Clock.Now())
 	})
-	return guard.SideBySide(e.guard, "the look at a sandbox", envs, noticesAtOnce, func(env fleet.Environment) error {
+	return guard.SideBySide(l.cfg.Guard, "the look at a sandbox", envs, noticesAtOnce, func(env fleet.Environment) error {
 		whole := false
 		defer func() {
 			if !whole {
-				e.notices[h.Name].later(env.ID)
+				l.notices[h.Name].later(env.ID)
 			}
 		}()
-		err := e.notice(ctx, h, env)
+		err := l.notice(ctx, h, env)
 		whole = err == nil
 		return err
 	})
@@ -226,7 +240,7 @@ type sight struct {
 }
 
 // see looks at a sandbox.
-func see(ctx context.Context, h *Host, env fleet.Environment) (s sight, err error) {
+func see(ctx context.Context, h *target.Host, env fleet.Environment) (s sight, err error) {
 	ctx, cancel := context.WithTimeout(ctx, target.LookFor)
 	defer cancel()
 	if s.Status, err = h.Runtime.Inspect(ctx, env.SandboxID); err != nil {
@@ -239,10 +253,10 @@ func see(ctx context.Context, h *Host, env fleet.Environment) (s sight, err erro
 }
 
 // notice looks at one environment's sandbox and sees to what has become of it.
-func (e *Engine) notice(ctx context.Context, h *Host, env fleet.Environment) error {
+func (l *Liveness) notice(ctx context.Context, h *target.Host, env fleet.Environment) error {
 	s, err := see(ctx, h, env)
 	if provisioner.Is(err, provisioner.NotFound) {
-		return e.findLost(ctx, h, map[string]fleet.Environment{env.ID: env}, census{})
+		return l.cfg.FindLost(ctx, h, env)
 	}
 	if err != nil {
 		return fmt.Errorf("look at sandbox of %s: %w", env.Name, err)
@@ -250,17 +264,17 @@ func (e *Engine) notice(ctx context.Context, h *Host, env fleet.Environment) err
 	again := !env.StartedAt.IsZero() && clock.Kept(s.StartedAt).After(env.StartedAt)
 	switch {
 	case env.State == fleet.Warm && (s.Ended() || again || s.offNetwork):
-		return e.replaceWarm(ctx, env, s)
+		return l.replaceWarm(ctx, env, s)
 	case s.Ended():
-		return e.startAgain(ctx, h, env, s, "environment.restarted", endOf(s.Status))
+		return l.startAgain(ctx, h, env, s, "environment.restarted", endOf(s.Status))
 	case again && s.StartedAt.After(env.Lease.Start) && env.State == fleet.Leased:
-		return e.recordRestart(ctx, env, s.StartedAt, "environment.restarted", "somebody restarted it")
+		return l.recordRestart(ctx, env, s.StartedAt, "environment.restarted", "somebody restarted it")
 	case s.offNetwork:
-		return e.startAgain(ctx, h, env, s, "holder.restarted", "what held its network ended")
+		return l.startAgain(ctx, h, env, s, "holder.restarted", "what held its network ended")
 	case s.Paused && env.State == fleet.Leased:
-		return e.thawLeased(ctx, h, env)
+		return l.thawLeased(ctx, h, env)
 	case !clock.Kept(s.StartedAt).Equal(env.StartedAt):
-		return e.recordStarted(ctx, env, s.StartedAt)
+		return l.recordStarted(ctx, env, s.StartedAt)
 	}
 	return nil
 }

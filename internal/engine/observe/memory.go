@@ -1,4 +1,4 @@
-package engine
+package observe
 
 import (
 	"context"
@@ -31,7 +31,21 @@ const (
 	oomPause      = 10 * time.Minute
 	// mostOOMKnown bounds of how many environments that is remembered.
 	mostOOMKnown = 4096
+	// lookBack is among how many of its newest events one is looked for that told of it.
+	lookBack = 100
 )
+
+// Memory tells the record of processes that were ended for want of memory.
+type Memory struct {
+	cfg     Config
+	counts  ooms
+	starved map[string]*starved
+}
+
+// NewMemory makes it.
+func NewMemory(c Config) *Memory {
+	return &Memory{cfg: c, starved: newStarved(c.Hosts.All())}
+}
 
 // ooms are the processes that were ended for want of memory, by environment. After a restart they begin anew.
 type ooms struct {
@@ -114,10 +128,10 @@ type starved struct {
 	polls time.Time // when all were looked at last
 }
 
-func newStarved(hosts []string) map[string]*starved {
+func newStarved(hosts []*target.Host) map[string]*starved {
 	of := map[string]*starved{}
-	for _, name := range hosts {
-		of[name] = &starved{left: map[string]int{}, wake: make(chan struct{}, 1)}
+	for _, h := range hosts {
+		of[h.Name] = &starved{left: map[string]int{}, wake: make(chan struct{}, 1)}
 	}
 	return of
 }
@@ -175,34 +189,34 @@ func (s *starved) wait(seldom time.Duration) time.Duration {
 	return min(oomEvery, seldom)
 }
 
-// oomLoop looks for processes that were ended for want of memory until ctx ends.
-func (e *Engine) oomLoop(ctx context.Context) {
+// Run looks for processes that were ended for want of memory until ctx ends.
+func (m *Memory) Run(ctx context.Context) {
 	var all sync.WaitGroup
-	for _, h := range e.hosts.All() {
-		e.guard.KeepUp(ctx, &all, "the look for a want of memory", func() { e.oomHost(ctx, h) })
+	for _, h := range m.cfg.Hosts.All() {
+		m.cfg.Guard.KeepUp(ctx, &all, "the look for a want of memory", func() { m.host(ctx, h) })
 	}
 	all.Wait()
 }
 
-func (e *Engine) oomHost(ctx context.Context, h *Host) {
-	s := e.starved[h.Name]
+func (m *Memory) host(ctx context.Context, h *target.Host) {
+	s := m.starved[h.Name]
 	bus.Loop(ctx, s.wake, func() time.Duration {
-		if e.hosts.Serves(h.Name) {
-			if err := e.lookForOOM(ctx, h, s); err != nil && ctx.Err() == nil {
-				e.logger.Debug("looking for a want of memory failed; it is tried again", "host", h.Name, "error", err)
+		if m.cfg.Hosts.Serves(h.Name) {
+			if err := m.look(ctx, h, s); err != nil && ctx.Err() == nil {
+				m.cfg.Logger.Debug("looking for a want of memory failed; it is tried again", "host", h.Name, "error", err)
 			}
 		}
-		return s.wait(e.cfg.SweepEvery)
+		return s.wait(m.cfg.SweepEvery)
 	})
 }
 
-// lookForOOM looks at those that were told of, and now and then at all.
-func (e *Engine) lookForOOM(ctx context.Context, h *Host, s *starved) error {
-	these, all := s.take(time.Now(), e.cfg.SweepEvery)
+// look looks at those that were told of, and now and then at all.
+func (m *Memory) look(ctx context.Context, h *target.Host, s *starved) error {
+	these, all := s.take(time.Now(), m.cfg.SweepEvery)
 	if len(these) == 0 && !all {
 		return nil
 	}
-	live, err := e.rows.On(ctx, h.Name)
+	live, err := m.cfg.Rows.On(ctx, h.Name)
 	if err != nil {
 		return err
 	}
@@ -212,7 +226,7 @@ func (e *Engine) lookForOOM(ctx context.Context, h *Host, s *starved) error {
 		if !told && !all || env.State != fleet.Leased || env.SandboxID == "" {
 			continue
 		}
-		fresh, err := e.readOOM(ctx, h, env, last)
+		fresh, err := m.read(ctx, h, env, last)
 		if fresh {
 			s.found(id)
 		}
@@ -224,8 +238,8 @@ func (e *Engine) lookForOOM(ctx context.Context, h *Host, s *starved) error {
 	return errors.Join(errs...)
 }
 
-// readOOM reads one sandbox's count and records what is new. told says that its runtime has told of it and counts nothing.
-func (e *Engine) readOOM(ctx context.Context, h *Host, env fleet.Environment, told bool) (fresh bool, err error) {
+// read reads one sandbox's count and records what is new. told says that its runtime has told of it and counts nothing.
+func (m *Memory) read(ctx context.Context, h *target.Host, env fleet.Environment, told bool) (fresh bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, target.LookFor)
 	defer cancel()
 	gauge, ok := h.Runtime.(provisioner.Gauge)
@@ -238,37 +252,37 @@ func (e *Engine) readOOM(ctx context.Context, h *Host, env fleet.Environment, to
 		return false, nil // it ended: others tell of that
 	case err != nil:
 		return false, err
-	case kills < 0 && told && e.ooms.uncounted(env.ID, e.Now()):
-		return true, e.recordOOM(ctx, env, 0)
+	case kills < 0 && told && m.counts.uncounted(env.ID, m.cfg.Clock.Now()):
+		return true, m.record(ctx, env, 0)
 	case kills < 0:
 		return false, nil
 	}
-	return e.countOOM(ctx, env, kills)
+	return m.Count(ctx, env, kills)
 }
 
-// countOOM keeps a sandbox's count and records what is new in it. Of what was counted before this process began, an event of
+// Count keeps a sandbox's count and records what is new in it. Of what was counted before this process began, an event of
 // an earlier one has told if there is any.
-func (e *Engine) countOOM(ctx context.Context, env fleet.Environment, kills int64) (fresh bool, err error) {
-	if kills > 0 && !e.ooms.known(env.ID) {
-		at, err := e.outOfMemoryAt(ctx, env)
+func (m *Memory) Count(ctx context.Context, env fleet.Environment, kills int64) (fresh bool, err error) {
+	if kills > 0 && !m.counts.known(env.ID) {
+		at, err := m.LastAt(ctx, env)
 		if err != nil {
 			return false, err
 		}
 		if !at.IsZero() {
-			e.ooms.began(env.ID, kills)
+			m.counts.began(env.ID, kills)
 			return false, nil
 		}
 	}
-	n, tell := e.ooms.next(env.ID, kills, e.Now())
+	n, tell := m.counts.next(env.ID, kills, m.cfg.Clock.Now())
 	if tell > 0 {
-		err = e.recordOOM(ctx, env, tell)
+		err = m.record(ctx, env, tell)
 	}
 	return n > 0, err
 }
 
-// outOfMemoryAt is when an environment's record last told of a want of memory; zero for never, or long ago.
-func (e *Engine) outOfMemoryAt(ctx context.Context, env fleet.Environment) (at time.Time, err error) {
-	events, err := e.store.EventsBy(ctx, store.EventFilter{EnvironmentID: env.ID, Limit: lookBack, Newest: true})
+// LastAt is when an environment's record last told of a want of memory; zero for never, or long ago.
+func (m *Memory) LastAt(ctx context.Context, env fleet.Environment) (at time.Time, err error) {
+	events, err := m.cfg.Store.EventsBy(ctx, store.EventFilter{EnvironmentID: env.ID, Limit: lookBack, Newest: true})
 	if err != nil {
 		return at, fmt.Errorf("read the record of %s: %w", env.Name, err)
 	}
@@ -280,8 +294,8 @@ func (e *Engine) outOfMemoryAt(ctx context.Context, env fleet.Environment) (at t
 	return at, nil
 }
 
-// recordOOM writes down that the kernel ended processes of an environment; 0 where nobody counts them.
-func (e *Engine) recordOOM(ctx context.Context, env fleet.Environment, killed int64) error {
+// record writes down that the kernel ended processes of an environment; 0 where nobody counts them.
+func (m *Memory) record(ctx context.Context, env fleet.Environment, killed int64) error {
 	what := "processes"
 	switch {
 	case killed == 1:
@@ -289,24 +303,10 @@ func (e *Engine) recordOOM(ctx context.Context, env fleet.Environment, killed in
 	case killed > 1:
 		what = fmt.Sprintf("%d processes", killed)
 	}
-	err := e.store.AppendEvents(ctx, e.journal.Event(&env, journal.Self, eventOOM,
+	err := m.cfg.Store.AppendEvents(ctx, m.cfg.Journal.Event(&env, journal.Self, eventOOM,
 		"it ran out of memory: the kernel killed %s (size %s has %d MiB)", what, env.Size.Name, env.Size.MemoryMiB))
 	if err != nil {
 		return fmt.Errorf("record that %s ran out of memory: %w", env.Name, err)
-	}
-	return nil
-}
-
-// starvedSince adds to a leased environment's cause that it ran out of memory, and what to do about it.
-func (e *Engine) starvedSince(ctx context.Context, env fleet.Environment, why *Why) error {
-	at, err := e.outOfMemoryAt(ctx, env)
-	if err != nil || at.IsZero() {
-		return err
-	}
-	why.Cause += fmt.Sprintf("; it ran out of memory at %s: the kernel killed processes in it (size %s has %d MiB)",
-		at.UTC().Format(time.RFC3339), env.Size.Name, env.Size.MemoryMiB)
-	if larger, ok := e.larger(env); ok {
-		why.Next = "for more memory: bothy up --size " + larger.Name
 	}
 	return nil
 }

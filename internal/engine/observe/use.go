@@ -1,4 +1,4 @@
-package engine
+package observe
 
 import (
 	"context"
@@ -15,30 +15,26 @@ import (
 	"github.com/bothy-env/bothy/provisioner"
 )
 
+// Meter notes when environments are used: by what is asked of them here, and by what their sandboxes are measured to do.
+type Meter struct {
+	cfg      Config
+	readings meters
+	brief    briefly
+}
+
+// NewMeter makes a meter.
+func NewMeter(c Config) *Meter { return &Meter{cfg: c} }
+
 // usedBytes is how much traffic between two readings counts as use. Less is the noise of an idle network.
 const usedBytes = 10 << 10
 
-// Touch notes that an environment is used, so that it does not end as idle.
-//
-// Errors: not_found, policy (it is not theirs and not shared with them), conflict (not leased).
-func (e *Engine) Touch(ctx context.Context, who fleet.Identity, nameOrID string) (fleet.Environment, error) {
-	env, err := e.permit(ctx, who, nameOrID, toUse, "touch")
-	if err != nil {
-		return env, err
-	}
-	if now := e.Now(); env.State != fleet.Leased || env.Lease.Expired(now) {
-		return fleet.Environment{}, notLeased(&env, now)
-	}
-	return e.noteUse(ctx, env)
-}
-
-// noteUse writes down that an environment is used now, unless that was written a moment ago.
-func (e *Engine) noteUse(ctx context.Context, env fleet.Environment) (fleet.Environment, error) {
-	now := e.Now()
+// Note writes down that an environment is used now, unless that was written a moment ago.
+func (m *Meter) Note(ctx context.Context, env fleet.Environment) (fleet.Environment, error) {
+	now := m.cfg.Clock.Now()
 	if env.Lease.Idle <= 0 || now.Sub(env.Lease.ActiveAt) < noteEvery(env.Lease.Idle) {
 		return env, nil
 	}
-	noted, err := e.journal.Change(ctx, env.ID, store.Expect{}, func(row *fleet.Environment) (store.Writes, error) {
+	noted, err := m.cfg.Journal.Change(ctx, env.ID, store.Expect{}, func(row *fleet.Environment) (store.Writes, error) {
 		// What is overdue stays so: its end may be recorded by another daemon at this moment.
 		if row.State == fleet.Leased && !row.Lease.Expired(now) && now.After(row.Lease.ActiveAt) {
 			row.Lease.ActiveAt = now
@@ -56,27 +52,27 @@ func noteEvery(idle time.Duration) time.Duration {
 	return max(idle/20, min(10*time.Second, idle/4))
 }
 
-// inUse notes that an environment is used from now until the returned function is called, however long that takes.
-func (e *Engine) inUse(ctx context.Context, env fleet.Environment) (done func()) {
+// InUse notes that an environment is used from now until the returned function is called, however long that takes.
+func (m *Meter) InUse(ctx context.Context, env fleet.Environment) (done func()) {
 	if env.Lease.Idle <= 0 {
 		return func() {}
 	}
-	if env.Lease.Idle < briefSweeps*e.cfg.SweepEvery {
-		e.brief.add(env.Host, env.ID)
+	if env.Lease.Idle < briefSweeps*m.cfg.SweepEvery {
+		m.brief.add(env.Host, env.ID)
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	note := func(ctx context.Context) {
-		noted, err := e.noteUse(ctx, env)
+		noted, err := m.Note(ctx, env)
 		if err != nil && ctx.Err() == nil {
-			e.logger.Warn("noting use failed; it is tried again", "environment", env.Name, "error", err)
+			m.cfg.Logger.Warn("noting use failed; it is tried again", "environment", env.Name, "error", err)
 			return
 		}
 		env = noted
 	}
 	note(ctx)
 	var wg sync.WaitGroup
-	e.guard.KeepUp(ctx, &wg, "the noting of use", func() {
-		for bus.Wait(ctx, nil, min(noteEvery(env.Lease.Idle), e.cfg.Tick)) == nil {
+	m.cfg.Guard.KeepUp(ctx, &wg, "the noting of use", func() {
+		for bus.Wait(ctx, nil, min(noteEvery(env.Lease.Idle), m.cfg.Tick)) == nil {
 			note(ctx)
 		}
 	})
@@ -139,49 +135,49 @@ func (m *meters) next(host string, now map[string]metered, wanted []fleet.Enviro
 // together no longer.
 const measuresAtOnce = 32
 
-// measureLoops measure what is used on each host, beside all that is done there: a host whose sandboxes are slow to be read holds up
+// Run measures what is used on each host, beside all that is done there: a host whose sandboxes are slow to be read holds up
 // neither its sweep nor another host.
-func (e *Engine) measureLoops(ctx context.Context) {
+func (m *Meter) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
-	for _, h := range e.hosts.All() {
-		e.guard.KeepUp(ctx, &all, "the measuring on host "+h.Name, func() {
+	for _, h := range m.cfg.Hosts.All() {
+		m.cfg.Guard.KeepUp(ctx, &all, "the measuring on host "+h.Name, func() {
 			bus.Loop(ctx, nil, func() time.Duration {
-				if err := e.measureHost(ctx, h); err != nil && ctx.Err() == nil {
-					e.logger.Warn("measuring use failed; it is done again", "host", h.Name, "error", err)
+				if err := m.measureHost(ctx, h); err != nil && ctx.Err() == nil {
+					m.cfg.Logger.Warn("measuring use failed; it is done again", "host", h.Name, "error", err)
 				}
-				return e.cfg.SweepEvery
+				return m.cfg.SweepEvery
 			})
 		})
-		e.guard.KeepUp(ctx, &all, "the brief measuring on host "+h.Name, func() {
+		m.cfg.Guard.KeepUp(ctx, &all, "the brief measuring on host "+h.Name, func() {
 			bus.Loop(ctx, nil, func() time.Duration {
-				if err := e.measureBriefly(ctx, h); err != nil && ctx.Err() == nil {
-					e.logger.Warn("measuring use failed; it is done again", "host", h.Name, "error", err)
+				if err := m.measureBriefly(ctx, h); err != nil && ctx.Err() == nil {
+					m.cfg.Logger.Warn("measuring use failed; it is done again", "host", h.Name, "error", err)
 				}
-				return min(briefEvery, e.cfg.Tick)
+				return min(briefEvery, m.cfg.Tick)
 			})
 		})
 	}
 }
 
 // measureHost counts traffic and work as use. A first reading, and one that fell with a restart, tell nothing.
-func (e *Engine) measureHost(ctx context.Context, h *Host) error {
-	if !e.hosts.Serves(h.Name) {
+func (m *Meter) measureHost(ctx context.Context, h *target.Host) error {
+	if !m.cfg.Hosts.Serves(h.Name) {
 		return nil
 	}
-	wanted, err := e.rows.Those(ctx, func(env *fleet.Environment) bool {
+	wanted, err := m.cfg.Rows.Those(ctx, func(env *fleet.Environment) bool {
 		return env.Host == h.Name && env.State == fleet.Leased && env.Lease.Idle > 0 && env.Work.Action == fleet.None
 	})
 	if err != nil {
 		return err
 	}
-	now, err := e.readAll(ctx, h, wanted)
+	now, err := m.readAll(ctx, h, wanted)
 	errs := []error{err}
-	before := e.meters.next(h.Name, now, wanted)
+	before := m.readings.next(h.Name, now, wanted)
 	for _, env := range wanted {
 		earlier, known := before[env.ID]
 		if r, ok := now[env.ID]; ok && known && r.used(earlier) {
-			_, err := e.noteUse(ctx, env)
+			_, err := m.Note(ctx, env)
 			errs = append(errs, err)
 		}
 	}
@@ -189,11 +185,11 @@ func (e *Engine) measureHost(ctx context.Context, h *Host) error {
 }
 
 // readAll reads the meters of environments, side by side. One that does not answer keeps no other.
-func (e *Engine) readAll(ctx context.Context, h *Host, all []fleet.Environment) (map[string]metered, error) {
+func (m *Meter) readAll(ctx context.Context, h *target.Host, all []fleet.Environment) (map[string]metered, error) {
 	var mu sync.Mutex
 	read := map[string]metered{}
-	err := guard.SideBySide(e.guard, "the measuring of a sandbox", all, measuresAtOnce, func(env fleet.Environment) error {
-		r, err := e.readMeters(ctx, h, env)
+	err := guard.SideBySide(m.cfg.Guard, "the measuring of a sandbox", all, measuresAtOnce, func(env fleet.Environment) error {
+		r, err := m.readMeters(ctx, h, env)
 		switch {
 		case provisioner.Is(err, provisioner.NotFound) || provisioner.Is(err, provisioner.Conflict):
 			return nil // gone, or ended by itself: nobody uses it
@@ -209,10 +205,10 @@ func (e *Engine) readAll(ctx context.Context, h *Host, all []fleet.Environment) 
 }
 
 // readMeters reads what a host's runtime can tell.
-func (e *Engine) readMeters(ctx context.Context, h *Host, env fleet.Environment) (r metered, err error) {
+func (m *Meter) readMeters(ctx context.Context, h *target.Host, env fleet.Environment) (r metered, err error) {
 	ctx, cancel := context.WithTimeout(ctx, target.LookFor)
 	defer cancel()
-	r.at = e.Now()
+	r.at = m.cfg.Clock.Now()
 	if meter, ok := h.Runtime.(provisioner.Meter); ok {
 		if r.bytes, err = meter.Traffic(ctx, env.SandboxID); err != nil {
 			return r, err

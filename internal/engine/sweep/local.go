@@ -1,4 +1,4 @@
-package engine
+package sweep
 
 import (
 	"context"
@@ -20,6 +20,25 @@ type LeftHost struct {
 	Remove func() error
 }
 
+// Blueprints are those that are offered.
+type Blueprints interface {
+	// List gives all, by name.
+	List() []fleet.Blueprint
+}
+
+// Local sweeps what this daemon keeps on its machine.
+type Local struct {
+	cfg        Config
+	blueprints Blueprints
+	worker     string
+	left       []LeftHost
+}
+
+// NewLocal makes it. worker is this process's, and left are the hosts that it does not declare any more.
+func NewLocal(c Config, blueprints Blueprints, worker string, left []LeftHost) *Local {
+	return &Local{cfg: c, blueprints: blueprints, worker: worker, left: left}
+}
+
 // shelf is something on this machine that has files on environments.
 type shelf struct {
 	host, what string
@@ -29,8 +48,8 @@ type shelf struct {
 }
 
 // shelves are those of every host that this daemon declares, or did.
-func (e *Engine) shelves() (all []shelf) {
-	for _, h := range e.hosts.All() {
+func (m *Local) shelves() (all []shelf) {
+	for _, h := range m.cfg.Hosts.All() {
 		if k, ok := h.Driver.(provisioner.Keeper); ok {
 			all = append(all, shelf{h.Name, "the driver", k, false})
 		}
@@ -38,7 +57,7 @@ func (e *Engine) shelves() (all []shelf) {
 			all = append(all, shelf{h.Name, "the runtime", k, true})
 		}
 	}
-	for _, l := range e.cfg.Left {
+	for _, l := range m.left {
 		if l.Work != nil {
 			all = append(all, shelf{l.Name, "the driver", l.Work, false})
 		}
@@ -49,11 +68,11 @@ func (e *Engine) shelves() (all []shelf) {
 	return all
 }
 
-// sweepLocal removes what this daemon keeps on its machine and the store does not know: files on environments that are gone, or that
+// Sweep removes what this daemon keeps on its machine and the store does not know: files on environments that are gone, or that
 // another daemon works on by now (what was cut off here and gone on with elsewhere is nobody else's to find, and may hold a state in
 // clear), and files on blueprints that nothing is made of any more.
-func (e *Engine) sweepLocal(ctx context.Context) error {
-	shelves := e.shelves()
+func (m *Local) Sweep(ctx context.Context) error {
+	shelves := m.shelves()
 	kept, found := make([][]string, len(shelves)), 0
 	for i, s := range shelves {
 		var err error
@@ -64,15 +83,15 @@ func (e *Engine) sweepLocal(ctx context.Context) error {
 	}
 	var errs []error
 	if found > 0 {
-		errs = append(errs, e.sweepShelves(ctx, shelves, kept))
+		errs = append(errs, m.sweepShelves(ctx, shelves, kept))
 	}
-	return errors.Join(append(errs, e.sweepBlueprints(ctx), e.sweepLeft(ctx))...)
+	return errors.Join(append(errs, m.sweepBlueprints(ctx), m.sweepLeft(ctx))...)
 }
 
-func (e *Engine) sweepShelves(ctx context.Context, shelves []shelf, kept [][]string) error {
+func (m *Local) sweepShelves(ctx context.Context, shelves []shelf, kept [][]string) error {
 	// Rows after files: the row of an environment is there before the first file on it.
 	live := map[string]string{} // the host of each
-	err := e.rows.Read(ctx, func(rows []fleet.Environment) {
+	err := m.cfg.Rows.Read(ctx, func(rows []fleet.Environment) {
 		for i := range rows {
 			live[rows[i].ID] = rows[i].Host
 		}
@@ -80,11 +99,11 @@ func (e *Engine) sweepShelves(ctx context.Context, shelves []shelf, kept [][]str
 	if err != nil {
 		return err
 	}
-	elsewhere, err := e.servedElsewhere(ctx)
+	elsewhere, err := m.servedElsewhere(ctx)
 	if err != nil {
 		return err
 	}
-	used, err := e.mayBeUsed(ctx, live)
+	used, err := m.mayBeUsed(ctx, live)
 	if err != nil {
 		return err
 	}
@@ -97,7 +116,7 @@ func (e *Engine) sweepShelves(ctx context.Context, shelves []shelf, kept [][]str
 			if host, ok := live[id]; ok && host == s.host && !s.mounted && !elsewhere[s.host] {
 				continue
 			}
-			e.logger.Info("removing what was kept on an environment that is not worked on here", "of", s.what, "environment", id, "host", s.host)
+			m.cfg.Logger.Info("removing what was kept on an environment that is not worked on here", "of", s.what, "environment", id, "host", s.host)
 			errs = append(errs, s.Discard(ctx, id))
 		}
 	}
@@ -106,25 +125,25 @@ func (e *Engine) sweepShelves(ctx context.Context, shelves []shelf, kept [][]str
 
 // mayBeUsed tells of which environments something may exist that uses files of this machine: the live ones on any host, those that are
 // found at an engine and not known, and in safe mode all.
-func (e *Engine) mayBeUsed(ctx context.Context, live map[string]string) (func(id string) bool, error) {
-	safe, err := e.safety(ctx)
+func (m *Local) mayBeUsed(ctx context.Context, live map[string]string) (func(id string) bool, error) {
+	unsafe, err := m.cfg.Safety.Reason(ctx)
 	if err != nil {
 		return nil, err
 	}
-	orphans, err := e.store.Orphans(ctx)
+	orphans, err := m.cfg.Store.Orphans(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return func(id string) bool {
 		_, lives := live[id]
-		return lives || safe.Reason != "" || slices.ContainsFunc(orphans, func(o fleet.Orphan) bool { return o.EnvironmentID == id })
+		return lives || unsafe != "" || slices.ContainsFunc(orphans, func(o fleet.Orphan) bool { return o.EnvironmentID == id })
 	}, nil
 }
 
 // sweepBlueprints has drivers remove what they keep on blueprints that are neither offered nor those of live environments.
-func (e *Engine) sweepBlueprints(ctx context.Context) error {
+func (m *Local) sweepBlueprints(ctx context.Context) error {
 	var tidiers []provisioner.Tidier
-	for _, h := range e.hosts.All() {
+	for _, h := range m.cfg.Hosts.All() {
 		if t, ok := h.Driver.(provisioner.Tidier); ok {
 			tidiers = append(tidiers, t)
 		}
@@ -133,10 +152,10 @@ func (e *Engine) sweepBlueprints(ctx context.Context) error {
 		return nil
 	}
 	digests := map[string]bool{}
-	for _, bp := range e.blueprints.List() {
+	for _, bp := range m.blueprints.List() {
 		digests[bp.Ref.Digest] = true
 	}
-	err := e.rows.Read(ctx, func(live []fleet.Environment) {
+	err := m.cfg.Rows.Read(ctx, func(live []fleet.Environment) {
 		for i := range live {
 			digests[live[i].Blueprint.Digest] = true
 		}
@@ -152,12 +171,12 @@ func (e *Engine) sweepBlueprints(ctx context.Context) error {
 }
 
 // sweepLeft removes what is left of hosts that are not declared any more, once nothing of an environment is kept there.
-func (e *Engine) sweepLeft(ctx context.Context) error {
-	if len(e.cfg.Left) == 0 {
+func (m *Local) sweepLeft(ctx context.Context) error {
+	if len(m.left) == 0 {
 		return nil
 	}
 	var errs []error
-	e.cfg.Left = slices.DeleteFunc(e.cfg.Left, func(l LeftHost) bool { // nobody else uses it
+	m.left = slices.DeleteFunc(m.left, func(l LeftHost) bool { // nobody else uses it
 		empty := true
 		for _, k := range []provisioner.Keeper{l.Work, l.Etcs} {
 			if k == nil {
@@ -172,7 +191,7 @@ func (e *Engine) sweepLeft(ctx context.Context) error {
 		}
 		err := l.Remove()
 		if err == nil {
-			e.logger.Info("removed what was kept for a host that is not declared any more", "host", l.Name)
+			m.cfg.Logger.Info("removed what was kept for a host that is not declared any more", "host", l.Name)
 		}
 		errs = append(errs, err)
 		return err == nil
@@ -181,14 +200,14 @@ func (e *Engine) sweepLeft(ctx context.Context) error {
 }
 
 // servedElsewhere gives the hosts that another daemon serves now.
-func (e *Engine) servedElsewhere(ctx context.Context) (map[string]bool, error) {
-	rows, err := e.store.Hosts(ctx)
+func (m *Local) servedElsewhere(ctx context.Context) (map[string]bool, error) {
+	rows, err := m.cfg.Store.Hosts(ctx)
 	if err != nil {
 		return nil, err
 	}
-	now, others := e.Now(), map[string]bool{}
+	now, others := m.cfg.Clock.Now(), map[string]bool{}
 	for _, row := range rows {
-		others[row.Name] = row.Served(now) && fleet.DaemonOf(row.Worker) != fleet.DaemonOf(e.cfg.Worker)
+		others[row.Name] = row.Served(now) && fleet.DaemonOf(row.Worker) != fleet.DaemonOf(m.worker)
 	}
 	return others, nil
 }

@@ -1,4 +1,4 @@
-package engine
+package recovery
 
 import (
 	"context"
@@ -32,17 +32,17 @@ type keptMarks struct {
 }
 
 // behind tells how the database's records end before what this daemon has seen; "" when they do not.
-func (e *Engine) behind(ctx context.Context) (string, error) {
-	known, err := e.knownEnd()
+func (m *SafeMode) behind(ctx context.Context) (string, error) {
+	known, err := m.knownEnd()
 	if err != nil {
 		return "", err
 	}
-	return e.before(ctx, known, "this daemon has seen")
+	return m.before(ctx, known, "this daemon has seen")
 }
 
 // before tells how the database's records end before what somebody knows; "" when they do not.
-func (e *Engine) before(ctx context.Context, known recordsEnd, whoKnows string) (string, error) {
-	events, receipts, err := e.store.Marks(ctx)
+func (m *SafeMode) before(ctx context.Context, known recordsEnd, whoKnows string) (string, error) {
+	events, receipts, err := m.cfg.Store.Marks(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -54,44 +54,44 @@ func (e *Engine) before(ctx context.Context, known recordsEnd, whoKnows string) 
 }
 
 // knownEnd is how far this daemon knows the records to be.
-func (e *Engine) knownEnd() (end recordsEnd, err error) {
-	end.events, end.receipts = e.store.Seen()
-	if e.cfg.Marks == nil {
+func (m *SafeMode) knownEnd() (end recordsEnd, err error) {
+	end.events, end.receipts = m.cfg.Store.Seen()
+	if m.cfg.Marks == nil {
 		return end, nil
 	}
-	e.marks.mu.Lock()
-	defer e.marks.mu.Unlock()
-	events, receipts, err := e.cfg.Marks.Load()
+	m.kept.mu.Lock()
+	defer m.kept.mu.Unlock()
+	events, receipts, err := m.cfg.Marks.Load()
 	return recordsEnd{max(end.events, events), max(end.receipts, receipts)}, err
 }
 
 // saveMarks keeps how far the records are for good. In safe mode alone they may go back.
-func (e *Engine) saveMarks(ctx context.Context, s safety) error {
-	if e.cfg.Marks == nil {
+func (m *SafeMode) saveMarks(ctx context.Context, s safety) error {
+	if m.cfg.Marks == nil {
 		return nil
 	}
-	events, receipts, err := e.store.Marks(ctx)
+	events, receipts, err := m.cfg.Store.Marks(ctx)
 	if err != nil {
 		return err
 	}
-	return e.marks.keep(recordsEnd{events, receipts}, s.Reason != "", true, e.cfg.Marks.Save)
+	return m.kept.keep(recordsEnd{events, receipts}, s.Reason != "", true, m.cfg.Marks.Save)
 }
 
-// noteMarks keeps how far this process has written the records, once it has given something to somebody: a database that does not
+// NoteMarks keeps how far this process has written the records, once it has given something to somebody: a database that does not
 // know of it must be seen to be behind, also when the daemon dies at once.
-func (e *Engine) noteMarks() error {
-	if e.cfg.Marks == nil {
+func (m *SafeMode) NoteMarks() error {
+	if m.cfg.Marks == nil {
 		return nil
 	}
-	events, receipts := e.store.Seen()
-	return e.marks.keep(recordsEnd{events, receipts}, false, false, e.cfg.Marks.Note)
+	events, receipts := m.cfg.Store.Seen()
+	return m.kept.keep(recordsEnd{events, receipts}, false, false, m.cfg.Marks.Note)
 }
 
-// noteGiven is noteMarks after what cannot be taken back any more. The engines are told beside it.
-func (e *Engine) noteGiven() {
-	e.bus.Nudge(bus.Mark)
-	if err := e.noteMarks(); err != nil {
-		e.logger.Warn(marksNotKept, "error", err)
+// NoteGiven is NoteMarks after what cannot be taken back any more. The engines are told beside it.
+func (m *SafeMode) NoteGiven() {
+	m.cfg.Bus.Nudge(bus.Mark)
+	if err := m.NoteMarks(); err != nil {
+		m.cfg.Logger.Warn(marksNotKept, "error", err)
 	}
 }
 
@@ -114,23 +114,13 @@ func (k *keptMarks) keep(end recordsEnd, mayGoBack, save bool, write func(events
 	return nil
 }
 
-// lookAndMark looks whether the database can be believed, and saves how far its records are.
-func (e *Engine) lookAndMark(ctx context.Context) (safety, error) {
-	s, err := e.lookBehind(ctx)
+// LookAndMark looks whether the database can be believed, and saves how far its records are.
+func (m *SafeMode) LookAndMark(ctx context.Context) error {
+	s, err := m.lookBehind(ctx)
 	if err != nil {
-		return s, err
+		return err
 	}
-	return s, e.saveMarks(ctx, s)
-}
-
-// leaveMarks saves the marks once more at the end of ctx, so that nothing of what was done since the last sweep is missed.
-func (e *Engine) leaveMarks(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveFor)
-	defer cancel()
-	if _, err := e.lookAndMark(ctx); err != nil {
-		e.logger.Warn(marksNotKept, "error", err)
-	}
-	e.leaveEngineMarks(ctx)
+	return m.saveMarks(ctx, s)
 }
 
 // leaveFor bounds each of the last writes of a daemon that stops.

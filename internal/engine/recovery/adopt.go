@@ -1,4 +1,4 @@
-package engine
+package recovery
 
 import (
 	"cmp"
@@ -16,34 +16,35 @@ import (
 	"github.com/bothy-env/bothy/provisioner"
 )
 
-// adopt makes an environment of what was found of one. Terraform's state of it is lost, but its labels find
+// Adopt makes an environment of what was found of one. Terraform's state of it is lost, but its labels find
 // everything when it is destroyed. What it cost until now was somebody's that nobody remembers: its bill begins now.
-func (e *Engine) adopt(ctx context.Context, who fleet.Identity, h *Host, group []fleet.Orphan, networks map[string]string) error {
+// networks are those that unknown sandboxes are on, by sandbox.
+func (d *Doubts) Adopt(ctx context.Context, who fleet.Identity, h *target.Host, group []fleet.Orphan, networks map[string]string) error {
 	i := slices.IndexFunc(group, func(o fleet.Orphan) bool { return o.Kind == target.Container })
 	if i < 0 {
 		return fleet.Errorf(fleet.CodeConflict, "there is no sandbox of environment %s to adopt", group[0].EnvironmentID).
 			WithHint("what is left of it can be removed: bothy orphans purge %s", group[0].EnvironmentID)
 	}
 	sandbox := group[i]
-	if _, err := e.store.Get(ctx, sandbox.EnvironmentID); fleet.CodeOf(err) != fleet.CodeNotFound {
+	if _, err := d.cfg.Store.Get(ctx, sandbox.EnvironmentID); fleet.CodeOf(err) != fleet.CodeNotFound {
 		if err != nil {
 			return err
 		}
 		return fleet.Errorf(fleet.CodeConflict, "environment %s is known, and this is not a part of it", sandbox.EnvironmentID).
 			WithHint("it can be removed: bothy orphans purge %s", sandbox.EnvironmentID)
 	}
-	rates, err := e.store.Rates(ctx)
+	rates, err := d.cfg.Store.Rates(ctx)
 	if err != nil {
 		return err
 	}
-	env, guessed, err := e.adopted(who, sandbox, rates)
+	env, guessed, err := d.adopted(who, sandbox, rates)
 	if err != nil {
 		return err
 	}
 	env.Host, env.Network = h.Name, networks[sandbox.ID]
-	ev := e.journal.Event(&env, who.User, eventOrphanAdopted, "%s adopted %s for %s without the names of its secrets and its variables, which are lost, leased until %s%s",
+	ev := d.cfg.Journal.Event(&env, who.User, eventOrphanAdopted, "%s adopted %s for %s without the names of its secrets and its variables, which are lost, leased until %s%s",
 		who.User, sandbox.Name, env.Owner, env.Lease.End.Format(time.RFC3339), guessed)
-	if _, err := e.store.Adopt(ctx, env, ev); err != nil {
+	if _, err := d.cfg.Store.Adopt(ctx, env, ev); err != nil {
 		return err
 	}
 	return nil
@@ -51,8 +52,8 @@ func (e *Engine) adopt(ctx context.Context, who fleet.Identity, h *Host, group [
 
 // adopted is the row of a sandbox that was found, as far as its labels tell, at the price of now. guessed says
 // what they do not tell, as the end of a sentence.
-func (e *Engine) adopted(who fleet.Identity, sandbox fleet.Orphan, rates []fleet.Rate) (env fleet.Environment, guessed string, err error) {
-	bp, err := e.blueprintOf(sandbox)
+func (d *Doubts) adopted(who fleet.Identity, sandbox fleet.Orphan, rates []fleet.Rate) (env fleet.Environment, guessed string, err error) {
+	bp, err := d.blueprintOf(sandbox)
 	if err != nil {
 		return env, "", err
 	}
@@ -63,8 +64,8 @@ func (e *Engine) adopted(who fleet.Identity, sandbox fleet.Orphan, rates []fleet
 			WithHint("it can be removed: bothy orphans purge %s", sandbox.EnvironmentID)
 	}
 	size, guessed := sizeOf(bp, sandbox)
-	now := e.Now()
-	env = blank(bp, priced(size, bp, rates, now), nil)
+	now := d.cfg.Clock.Now()
+	env = d.cfg.Offered(bp, size, rates, now)
 	env.ID, env.Name = sandbox.EnvironmentID, "adopted-"+sandbox.EnvironmentID
 	guessed += belongs(&env, who, sandbox)
 	env.State, env.SandboxID = fleet.Leased, sandbox.ID
@@ -76,13 +77,16 @@ func (e *Engine) adopted(who fleet.Identity, sandbox fleet.Orphan, rates []fleet
 	return env, guessed, nil
 }
 
+// eventOrphanAdopted is the event of an orphan that became an environment.
+const eventOrphanAdopted = "orphan.adopted"
+
 // blueprintOf finds what a sandbox was made from, in the version that there is now when its own is gone.
-func (e *Engine) blueprintOf(sandbox fleet.Orphan) (fleet.Blueprint, error) {
+func (d *Doubts) blueprintOf(sandbox fleet.Orphan) (fleet.Blueprint, error) {
 	ref := sandbox.Labels[provisioner.LabelBlueprint]
-	bp, err := e.blueprints.Get(ref)
+	bp, err := d.cfg.Blueprints.Get(ref)
 	if fleet.CodeOf(err) == fleet.CodeNotFound {
 		name, _, _ := strings.Cut(ref, "@")
-		bp, err = e.blueprints.Get(name)
+		bp, err = d.cfg.Blueprints.Get(name)
 	}
 	return bp, err
 }

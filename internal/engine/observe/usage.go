@@ -1,4 +1,4 @@
-package engine
+package observe
 
 import (
 	"context"
@@ -16,34 +16,38 @@ const (
 	mostUsages = 64
 )
 
-// usages are the looks at what sandboxes use that are under way, by environment: those who ask at the same time share one.
-type usages struct {
-	mu sync.Mutex
-	of map[string]*usageLook
+// Usages are the looks at what sandboxes use that are under way, by environment: those who ask at the same time share one.
+type Usages struct {
+	cfg Config
+	mu  sync.Mutex
+	of  map[string]*usageLook
 }
+
+// NewUsages makes them.
+func NewUsages(c Config) *Usages { return &Usages{cfg: c, of: map[string]*usageLook{}} }
 
 type usageLook struct {
 	done chan struct{}
 	used provisioner.Usage
 }
 
-// Usage tells what an environment uses now. What is not known is negative: all of one that is not in use, or whose host another daemon
+// Of tells what an environment uses now. What is not known is negative: all of one that is not in use, or whose host another daemon
 // serves or does not answer in time. It takes about a second at most, and never fails.
-func (e *Engine) Usage(ctx context.Context, env fleet.Environment) provisioner.Usage {
-	h := e.hosts.Find(env.Host)
-	if h == nil || !ready(env) || env.SandboxID == "" {
+func (u *Usages) Of(ctx context.Context, env fleet.Environment) provisioner.Usage {
+	h := u.cfg.Hosts.Find(env.Host)
+	if h == nil || !env.Ready() || env.SandboxID == "" {
 		return provisioner.Unknown()
 	}
 	surveyor, ok := h.Runtime.(provisioner.Surveyor)
 	if !ok {
 		return provisioner.Unknown()
 	}
-	look := e.beginUsage(env.ID, func() provisioner.Usage {
+	look := u.begin(env.ID, func() provisioner.Usage {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), usageFor)
 		defer cancel()
 		used, err := surveyor.Usage(ctx, env.SandboxID)
 		if err != nil {
-			e.logger.Debug("what an environment uses is not known", "environment", env.Name, "error", err)
+			u.cfg.Logger.Debug("what an environment uses is not known", "environment", env.Name, "error", err)
 			return provisioner.Unknown()
 		}
 		return used
@@ -62,9 +66,8 @@ func (e *Engine) Usage(ctx context.Context, env fleet.Environment) provisioner.U
 	}
 }
 
-// beginUsage joins a look that is under way, or begins one; nil when too many are.
-func (e *Engine) beginUsage(id string, read func() provisioner.Usage) *usageLook {
-	u := &e.usages
+// begin joins a look that is under way, or begins one; nil when too many are.
+func (u *Usages) begin(id string, read func() provisioner.Usage) *usageLook {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if look := u.of[id]; look != nil {
@@ -73,12 +76,9 @@ func (e *Engine) beginUsage(id string, read func() provisioner.Usage) *usageLook
 	if len(u.of) >= mostUsages {
 		return nil
 	}
-	if u.of == nil {
-		u.of = map[string]*usageLook{}
-	}
 	look := &usageLook{done: make(chan struct{}), used: provisioner.Unknown()}
 	u.of[id] = look
-	e.guard.Background("a look at usage", func() {
+	u.cfg.Guard.Background("a look at usage", func() {
 		defer close(look.done)
 		defer func() {
 			u.mu.Lock()

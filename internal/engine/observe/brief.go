@@ -1,4 +1,4 @@
-package engine
+package observe
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
@@ -60,27 +61,27 @@ func (b *briefly) next(host, id string, now metered) (before metered) {
 
 // measureBriefly measures the environments of a host whose idle time is too short for the usual readings, and forgets those that are
 // no longer in use here.
-func (e *Engine) measureBriefly(ctx context.Context, h *Host) error {
+func (m *Meter) measureBriefly(ctx context.Context, h *target.Host) error {
 	var wanted []fleet.Environment
-	for _, id := range e.brief.on(h.Name) {
-		env, err := e.store.Get(ctx, id)
+	for _, id := range m.brief.on(h.Name) {
+		env, err := m.cfg.Store.Get(ctx, id)
 		if err != nil && fleet.CodeOf(err) != fleet.CodeNotFound {
 			return err
 		}
 		if err != nil || env.State != fleet.Leased || env.Lease.Idle <= 0 || env.Host != h.Name {
-			e.brief.drop(h.Name, id)
+			m.brief.drop(h.Name, id)
 			continue
 		}
 		wanted = append(wanted, env)
 	}
-	read, err := e.readAll(ctx, h, wanted)
+	read, err := m.readAll(ctx, h, wanted)
 	for _, env := range wanted {
 		now, ok := read[env.ID]
 		if !ok {
 			continue
 		}
-		if before := e.brief.next(h.Name, env.ID, now); !before.at.IsZero() && now.used(before) {
-			if _, noteErr := e.noteUse(ctx, env); noteErr != nil {
+		if before := m.brief.next(h.Name, env.ID, now); !before.at.IsZero() && now.used(before) {
+			if _, noteErr := m.Note(ctx, env); noteErr != nil {
 				return noteErr
 			}
 		}

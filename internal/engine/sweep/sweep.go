@@ -1,4 +1,4 @@
-package engine
+package sweep
 
 import (
 	"context"
@@ -23,81 +23,80 @@ const sweepTimeout = 5 * time.Minute
 // does: what nobody holds there goes at the second sweep that finds it so.
 const sooner = 6
 
-// sweepLoops compare now and then what exists with what is recorded, and keep the networks in order. Each host is swept on its own, one
+// Run compares now and then what exists with what is recorded, and keeps the networks in order. Each host is swept on its own, one
 // sweep at a time: one that hangs holds up no other, nor what is swept on this machine.
-func (e *Engine) sweepLoops(ctx context.Context) {
+func (w *Sweeper) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
 	again := func(what string, sweep func(context.Context) error, wait func() time.Duration) {
-		e.guard.KeepUp(ctx, &all, "the sweep of "+what, func() {
+		w.cfg.Guard.KeepUp(ctx, &all, "the sweep of "+what, func() {
 			bus.Loop(ctx, nil, func() time.Duration {
 				if err := sweep(ctx); err != nil && ctx.Err() == nil {
-					e.logger.Warn("sweep failed; it is done again", "of", what, "error", err)
+					w.cfg.Logger.Warn("sweep failed; it is done again", "of", what, "error", err)
 				}
 				return wait()
 			})
 		})
 	}
-	for _, h := range e.hosts.All() {
+	for _, h := range w.cfg.Hosts.All() {
 		served := false
-		again("host "+h.Name, func(ctx context.Context) error { return e.sweepServed(ctx, h) }, func() time.Duration {
+		again("host "+h.Name, func(ctx context.Context) error { return w.SweepServed(ctx, h) }, func() time.Duration {
 			before := served
-			if served = e.hosts.Serves(h.Name); served && before {
-				return e.cfg.SweepEvery
+			if served = w.cfg.Hosts.Serves(h.Name); served && before {
+				return w.cfg.Every
 			}
-			return e.cfg.SweepEvery / sooner
+			return w.cfg.Every / sooner
 		})
 	}
-	again("this machine", e.sweepHere, func() time.Duration { return e.cfg.SweepEvery })
+	again("this machine", w.sweepHere, func() time.Duration { return w.cfg.Every })
 }
 
-// sweepServed sweeps a host if this daemon serves it.
-func (e *Engine) sweepServed(ctx context.Context, h *Host) error {
-	if !e.hosts.Serves(h.Name) {
+// SweepServed sweeps a host if this daemon serves it.
+func (w *Sweeper) SweepServed(ctx context.Context, h *target.Host) error {
+	if !w.cfg.Hosts.Serves(h.Name) {
 		return nil
 	}
 	// Before anything is removed: a database that is behind does not know what is somebody's.
-	if _, err := e.lookBehind(ctx); err != nil {
+	if err := w.cfg.Safety.LookBehind(ctx); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
 	defer cancel()
-	return e.sweepHost(ctx, h)
+	return w.sweepHost(ctx, h)
 }
 
 // sweepHere sweeps what this daemon keeps on its machine, and notes how far the records are.
-func (e *Engine) sweepHere(ctx context.Context) error {
-	_, err := e.lookAndMark(ctx)
-	return errors.Join(err, e.sweepLocal(ctx))
+func (w *Sweeper) sweepHere(ctx context.Context) error {
+	return errors.Join(w.cfg.Safety.LookAndMark(ctx), w.local.Sweep(ctx))
 }
 
 // sweepHost looks at everything of ours on one host. Each part is done whatever becomes of the others.
-func (e *Engine) sweepHost(ctx context.Context, h *Host) error {
-	done, err := e.orphans.decide(ctx, h.Name)
+func (w *Sweeper) sweepHost(ctx context.Context, h *target.Host) error {
+	done, err := w.orphans.decide(ctx, h.Name)
 	if err != nil {
 		return err
 	}
 	defer done()
 	// Rows before lists: what is ready by its row was there before the list was made, so it must be in it. And not before the
 	// lock: what is adopted meanwhile must be among them, or its network would count as nobody's.
-	envs, err := e.rows.On(ctx, h.Name)
+	envs, err := w.cfg.Rows.On(ctx, h.Name)
 	if err != nil {
 		return err
 	}
-	seen, err := e.look(ctx, h, envs)
+	seen, err := w.Look(ctx, h, envs)
 	if err != nil {
 		return err
 	}
 	var errs []error
 	for _, part := range []func() error{
-		func() error { return e.removeOutlived(ctx, h, seen) },
-		func() error { return e.removeOrphans(ctx, h, seen) },
-		func() error { return e.findLost(ctx, h, envs, seen) },
-		func() error { return e.noticeListed(ctx, h, envs, seen) },
-		func() error { return e.reconcileNetworks(ctx, h, envs, seen) },
-		func() error { return e.reconcileMark(ctx, h, seen) },
+		func() error { return w.removeOutlived(ctx, h, seen) },
+		func() error { return w.removeOrphans(ctx, h, seen) },
+		func() error { return w.findLost(ctx, h, envs, seen) },
+		func() error { return w.cfg.Sandboxes.LookAtListed(ctx, h, envs, seen.idle) },
+		func() error { return w.reconcileNetworks(ctx, h, envs, seen) },
+		func() error { return w.cfg.Marks.Keep(ctx, h, seen.Stands, seen.Marks) },
 	} {
-		if !e.hosts.Serves(h.Name) {
+		if !w.cfg.Hosts.Serves(h.Name) {
 			// What was read is from before another daemon began to work there: what it has made since is not in it.
 			return errors.Join(append(errs, provisioner.Errorf(provisioner.Cancelled, "sweep host", "another daemon may serve it by now"))...)
 		}
@@ -108,23 +107,23 @@ func (e *Engine) sweepHost(ctx context.Context, h *Host) error {
 
 // removeOutlived removes what carries the labels of an environment that is gone: a create whose reply was
 // lost may have landed after its environment was swept.
-func (e *Engine) removeOutlived(ctx context.Context, h *Host, seen census) error {
+func (w *Sweeper) removeOutlived(ctx context.Context, h *target.Host, seen Census) error {
 	var errs []error
 	for _, f := range seen.outlived {
 		env := seen.rows[f.Labels[provisioner.LabelEnvironment]]
-		e.logger.Warn("removing what outlived its environment", "kind", f.Kind, "name", f.Name, "environment", env.Name)
+		w.cfg.Logger.Warn("removing what outlived its environment", "kind", f.Kind, "name", f.Name, "environment", env.Name)
 		if err := h.Runtime.Remove(ctx, f); err != nil {
 			errs = append(errs, fmt.Errorf("remove %s %s: %w", f.Kind, f.Name, err))
 			continue
 		}
-		ev := e.journal.Event(&env, journal.Self, eventOrphanRemoved, "removed %s %s, which outlived its environment", f.Kind, f.Name)
-		errs = append(errs, e.store.AppendEvents(ctx, ev))
+		ev := w.cfg.Journal.Event(&env, journal.Self, eventOrphanRemoved, "removed %s %s, which outlived its environment", f.Kind, f.Name)
+		errs = append(errs, w.cfg.Store.AppendEvents(ctx, ev))
 	}
 	return errors.Join(errs...)
 }
 
 // reconcileNetworks tells the keeper which networks are held: by environments, and by sandboxes that nobody has decided on.
-func (e *Engine) reconcileNetworks(ctx context.Context, h *Host, envs map[string]fleet.Environment, seen census) error {
+func (w *Sweeper) reconcileNetworks(ctx context.Context, h *target.Host, envs map[string]fleet.Environment, seen Census) error {
 	if h.Networks == nil {
 		return nil
 	}
@@ -134,22 +133,27 @@ func (e *Engine) reconcileNetworks(ctx context.Context, h *Host, envs map[string
 			held = append(held, env.Network)
 		}
 	}
-	return h.Networks.Reconcile(ctx, append(held, e.worker.Unwritten()...))
+	return h.Networks.Reconcile(ctx, append(held, w.cfg.Reserved()...))
+}
+
+// FindLost ends an environment whose sandbox was not found, once that is certain.
+func (w *Sweeper) FindLost(ctx context.Context, h *target.Host, env fleet.Environment) error {
+	return w.findLost(ctx, h, map[string]fleet.Environment{env.ID: env}, Census{})
 }
 
 // findLost ends environments whose sandbox somebody else removed. One list may lag, so a second complete
 // one must miss it too, and the sandbox itself must not be found by its id.
-func (e *Engine) findLost(ctx context.Context, h *Host, envs map[string]fleet.Environment, seen census) error {
+func (w *Sweeper) findLost(ctx context.Context, h *target.Host, envs map[string]fleet.Environment, seen Census) error {
 	var missing []fleet.Environment
 	for _, env := range envs {
-		if ready(env) && env.SandboxID != "" && !seen.ids[env.SandboxID] {
+		if env.Ready() && env.SandboxID != "" && !seen.ids[env.SandboxID] {
 			missing = append(missing, env)
 		}
 	}
 	if len(missing) == 0 {
 		return nil
 	}
-	again, err := h.Runtime.Inventory(ctx, e.cfg.Instance)
+	again, err := h.Runtime.Inventory(ctx, w.cfg.Instance)
 	if err != nil {
 		return fmt.Errorf("list resources again: %w", err)
 	}
@@ -164,40 +168,46 @@ func (e *Engine) findLost(ctx context.Context, h *Host, envs map[string]fleet.En
 		}
 		there, err := target.Exists(ctx, h, env.SandboxID)
 		if err == nil && !there {
-			err = e.recordLost(ctx, env)
+			err = w.recordLost(ctx, env)
 		}
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
 
-// ready reports whether an environment is made and nobody works on it.
-func ready(env fleet.Environment) bool {
-	return (env.State == fleet.Warm || env.State == fleet.Leased) && env.Work.Action == fleet.None
+// eventExpired is the event of a lease that ended.
+const eventExpired = "lease.expired"
+
+// endedSentence is why an environment ends whose lease bothy ended without a record.
+func endedSentence(at time.Time) string {
+	return fmt.Sprintf("its lease ended while the database could not be used: bothy removed its sandbox at %s", at.UTC().Format(time.RFC3339))
 }
+
+// goneAtEnd is why an environment ends whose sandbox was found to be gone after the end of its lease.
+const goneAtEnd = "its lease is over, and its sandbox is gone already"
 
 // lostSentence is why an environment ends whose sandbox is gone.
 const lostSentence = "its sandbox was removed by somebody else"
 
 // recordLost records that a sandbox is gone, and who it was that removed it.
-func (e *Engine) recordLost(ctx context.Context, env fleet.Environment) error {
-	now := e.Now()
-	ended, byUs := e.storeHealth.EndedAt(env.ID)
+func (w *Sweeper) recordLost(ctx context.Context, env fleet.Environment) error {
+	now := w.cfg.Clock.Now()
+	ended, byUs := w.cfg.Ended.EndedAt(env.ID)
 	blamed := false
-	_, err := e.journal.Change(ctx, env.ID, store.Expect{}, func(row *fleet.Environment) (store.Writes, error) {
-		if !ready(*row) || row.SandboxID != env.SandboxID {
+	_, err := w.cfg.Journal.Change(ctx, env.ID, store.Expect{}, func(row *fleet.Environment) (store.Writes, error) {
+		if !row.Ready() || row.SandboxID != env.SandboxID {
 			return store.Writes{}, nil
 		}
-		ledger.Gone(row, e.evidence.LastSight(*row, now))
+		ledger.Gone(row, w.cfg.Evidence.LastSight(*row, now))
 		switch {
 		case row.State == fleet.Leased && byUs:
 			reason := endedSentence(ended)
 			journal.BeginDestroy(row, reason)
-			return e.journal.Recorded(row, eventExpired, "taking it away: "+reason), nil
+			return w.cfg.Journal.Recorded(row, eventExpired, "taking it away: "+reason), nil
 		case row.State == fleet.Leased && row.Lease.Expired(now):
 			// An earlier process of this daemon may have ended it by what it knew; that is not written down anywhere.
 			journal.BeginDestroy(row, goneAtEnd)
-			return e.journal.Recorded(row, eventExpired, "taking it away: "+goneAtEnd), nil
+			return w.cfg.Journal.Recorded(row, eventExpired, "taking it away: "+goneAtEnd), nil
 		}
 		if blamed = true; row.State == fleet.Warm {
 			journal.BeginDestroy(row, lostSentence)
@@ -207,15 +217,15 @@ func (e *Engine) recordLost(ctx context.Context, env fleet.Environment) error {
 				Hint: "ask for another one: bothy up; find out who removed it on host " + row.Host,
 			})
 		}
-		return e.journal.Recorded(row, "environment.lost", lostSentence), nil
+		return w.cfg.Journal.Recorded(row, "environment.lost", lostSentence), nil
 	})
 	if err != nil {
 		return fmt.Errorf("record that the sandbox of %s is gone: %w", env.Name, err)
 	}
 	if blamed {
-		e.logger.Warn("a sandbox was removed by somebody else", "environment", env.Name, "host", env.Host)
-		e.mishaps.note(mishap{at: now, name: env.Name, host: env.Host, what: lostSentence})
+		w.cfg.Logger.Warn("a sandbox was removed by somebody else", "environment", env.Name, "host", env.Host)
+		w.cfg.Sandboxes.Befell(env, lostSentence)
 	}
-	e.bus.Nudge(bus.Plan, bus.Work)
+	w.cfg.Bus.Nudge(bus.Plan, bus.Work)
 	return nil
 }
