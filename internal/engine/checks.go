@@ -2,26 +2,9 @@ package engine
 
 import (
 	"context"
-	"fmt"
-	"slices"
-	"sync"
-	"time"
 
-	"github.com/bothy-env/bothy/internal/engine/bus"
-	"github.com/bothy-env/bothy/internal/engine/clock"
 	"github.com/bothy-env/bothy/internal/engine/doctor"
-)
-
-// A prober looks at what doctor and readyz tell: whoever asks reads what it found last, and makes nobody do anything. A request costs
-// as little whether it is one or a thousand.
-const (
-	// checkEvery is the time between two rounds of looks, costlyEvery between two looks at what takes a while to find out, and
-	// checkRest the least time between two rounds that something asked for.
-	checkEvery, costlyEvery, checkRest = 5 * time.Second, time.Minute, time.Second
-	// checkTimeout bounds each look. A runtime says after 5 s itself what it is that does not answer.
-	checkTimeout = 6 * time.Second
-	// oldFinding is how much older than its turn a finding is not believed any more.
-	oldFinding = 30 * time.Second
+	"github.com/bothy-env/bothy/internal/engine/prober"
 )
 
 // Check is one finding about what the daemon needs.
@@ -34,151 +17,29 @@ const (
 	Down    = doctor.Down
 )
 
-// asked is something to look at, and what it is called while nothing is known of it.
-type asked struct {
-	name string
-	// every is the time between two looks; 0 for what is in memory, which is read whenever it is asked for.
-	every time.Duration
-	ask   func(context.Context) []Check
-}
-
-// finding is what was found of one of them last, and when the look for it began, since boot; 0: never.
-type finding struct {
-	checks []Check
-	at     time.Duration
-	// began is when the look under way began; 0: there is none.
-	began time.Duration
-}
-
-// findings are what the prober found, in the order of Engine.asked.
-type findings struct {
-	mu  sync.Mutex
-	all []finding
-}
-
-// begin begins a look, unless one is under way or it is not its turn.
-func (f *findings) begin(i int, a asked, now time.Duration) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	known := &f.all[i]
-	if a.every == 0 || known.began != 0 || a.every > checkEvery && known.at != 0 && now-known.at < a.every {
-		return false
-	}
-	known.began = now
-	return true
-}
-
-// end keeps what a look found.
-func (f *findings) end(i int, checks []Check) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.all[i] = finding{checks: checks, at: f.all[i].began}
-}
-
-// told gives what is known of one of them at a moment.
-func (f *findings) told(i int, a asked, now time.Duration) []Check {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	known := f.all[i]
-	switch {
-	case known.began != 0 && now-known.began > checkTimeout+time.Second:
-		return []Check{{
-			Name: a.name, Status: Down, Age: now - known.began,
-			Message: "it could not be looked at within " + checkTimeout.String(), Hint: "look at bothyd's log",
-		}}
-	case known.at == 0:
-		return []Check{{
-			Name: a.name, Status: Down, Message: "it has not been looked at yet",
-			Hint: "the daemon looks at it within seconds of its start; ask again",
-		}}
-	}
-	checks := slices.Clone(known.checks)
-	for i := range checks {
-		if checks[i].Age += now - known.at; checks[i].Age > a.every+oldFinding {
-			checks[i].Status, checks[i].Hint = Down, "the daemon's prober does not get on: look at bothyd's log"
-			checks[i].Message = fmt.Sprintf("nothing newer is known than of %s ago: %s", checks[i].Age.Round(time.Second), checks[i].Message)
-		}
-	}
-	return checks
-}
-
 // allAsked is everything that the daemon needs to make environments.
-func (e *Engine) allAsked() []asked {
-	all := []asked{one("store", e.health.Check)}
+func (e *Engine) allAsked() []prober.Question {
+	all := []prober.Question{prober.Each("store", e.health.Check)}
 	for _, h := range e.hosts.All() {
-		all = append(all, asked{e.hosts.CheckName("docker", h), 0, func(context.Context) []Check { return e.checkHost(h) }})
+		all = append(all, prober.Question{Name: e.hosts.CheckName("docker", h), Ask: func(context.Context) []Check { return e.checkHost(h) }})
 	}
 	all = append(all,
-		one("leader", e.reconcile.Leader().Check), one("identity", e.hosts.Twins().Check), one("hosts", e.hosts.Check), known("clock", func(context.Context) Check { return e.clock.Check(e.store.Shared()) }),
-		one("brake", e.reconcile.Limiter().Check), one("removing", e.worker.CheckRemoving), one("pools", e.checkPools), one("safe-mode", e.safeMode.Check),
-		known("labels", e.sweeper.Check), known("blueprints", e.worker.CheckHeld),
-		known("sandboxes", e.liveness.Check), known("faults", e.guard.Check))
+		prober.Each("leader", e.reconcile.Leader().Check), prober.Each("identity", e.hosts.Twins().Check), prober.Each("hosts", e.hosts.Check), prober.Known("clock", func(context.Context) Check { return e.clock.Check(e.store.Shared()) }),
+		prober.Each("brake", e.reconcile.Limiter().Check), prober.Each("removing", e.worker.CheckRemoving), prober.Each("pools", e.checkPools), prober.Each("safe-mode", e.safeMode.Check),
+		prober.Known("labels", e.sweeper.Check), prober.Known("blueprints", e.worker.CheckHeld),
+		prober.Known("sandboxes", e.liveness.Check), prober.Known("faults", e.guard.Check))
 	for _, extra := range e.cfg.ExtraChecks {
-		all = append(all, one("machine", extra))
+		all = append(all, prober.Each("machine", extra))
 	}
 	for _, costly := range e.cfg.CostlyChecks {
-		a := one("machine", costly)
-		a.every = costlyEvery
-		all = append(all, a)
+		all = append(all, prober.Costly("machine", costly))
 	}
 	return all
-}
-
-// one is what is looked at in each round.
-func one(name string, ask func(context.Context) Check) asked {
-	return asked{name, checkEvery, func(ctx context.Context) []Check { return []Check{ask(ctx)} }}
-}
-
-// known is what is in memory.
-func known(name string, ask func(context.Context) Check) asked {
-	a := one(name, ask)
-	a.every = 0
-	return a
 }
 
 // Checks gives what is known of everything that the daemon needs to make environments: what its prober found last, with its age. It
 // asks neither an engine nor the database, and has no effect.
-func (e *Engine) Checks(ctx context.Context) []Check {
-	var all []Check
-	for i, a := range e.asked {
-		if a.every == 0 {
-			all = append(all, a.ask(ctx)...)
-			continue
-		}
-		all = append(all, e.findings.told(i, a, clock.SinceBoot())...)
-	}
-	return all
-}
-
-// checkLoop looks at everything now and then, and soon after something has changed. What hangs is not looked at again before it
-// answers, and delays nothing.
-func (e *Engine) checkLoop(ctx context.Context) {
-	var round time.Duration
-	bus.Loop(ctx, e.bus.On(bus.Check), func() time.Duration {
-		if rest := min(checkRest, e.cfg.CheckEvery) - (clock.SinceBoot() - round); round != 0 && rest > 0 && bus.Wait(ctx, nil, rest) != nil {
-			return checkEvery
-		}
-		round = clock.SinceBoot()
-		for i, a := range e.asked {
-			if e.findings.begin(i, a, round) {
-				e.guard.Background("the check of "+a.name, func() { e.lookAtOne(ctx, i, a) })
-			}
-		}
-		return e.cfg.CheckEvery
-	})
-}
-
-func (e *Engine) lookAtOne(ctx context.Context, i int, a asked) {
-	once, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	found := []Check{{Name: a.name, Status: Down, Message: doctor.CutOff, Hint: "report it with the stack from bothyd's log"}} // should it panic
-	defer func() {
-		if ctx.Err() == nil { // a daemon that stops finds nothing
-			e.findings.end(i, found)
-		}
-	}()
-	found = a.ask(once)
-}
+func (e *Engine) Checks(ctx context.Context) []Check { return e.prober.Checks(ctx) }
 
 // checkHost tells what a host lacks.
 func (e *Engine) checkHost(h *Host) []Check {

@@ -21,6 +21,7 @@ import (
 	"github.com/bothy-env/bothy/internal/engine/hosts"
 	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/engine/observe"
+	"github.com/bothy-env/bothy/internal/engine/prober"
 	"github.com/bothy-env/bothy/internal/engine/reconcile"
 	"github.com/bothy-env/bothy/internal/engine/recovery"
 	"github.com/bothy-env/bothy/internal/engine/sweep"
@@ -153,9 +154,8 @@ type Engine struct {
 	doubts      *recovery.Doubts
 	health      *recovery.Health
 	rows        *journal.Rows
-	// asked is what Checks tells of, findings what its prober found of it.
-	asked    []asked
-	findings findings
+	// prober looks at what Checks tells.
+	prober *prober.Prober
 	// life ends with the engine's.
 	life    context.Context
 	endLife context.CancelFunc
@@ -184,7 +184,7 @@ func New(cfg Config) (*Engine, error) {
 	cfg.SweepEvery = cmp.Or(cfg.SweepEvery, 30*time.Second)
 	cfg.ProbeEvery = cmp.Or(cfg.ProbeEvery, recovery.ProbeEvery)
 	cfg.OrphanGrace = cmp.Or(cfg.OrphanGrace, 60*time.Second)
-	cfg.CheckEvery = cmp.Or(cfg.CheckEvery, checkEvery)
+	cfg.CheckEvery = cmp.Or(cfg.CheckEvery, prober.DefaultEvery)
 	if cfg.NewName == nil {
 		cfg.NewName = newName
 	}
@@ -233,8 +233,7 @@ func New(cfg Config) (*Engine, error) {
 	})
 	e.followers = bus.NewFollowers(e.store, e.cfg.Chance)
 	e.offers.Read = e.readOffer
-	e.asked = e.allAsked()
-	e.findings.all = make([]finding, len(e.asked))
+	e.prober = prober.New(e.bus, e.guard, cfg.CheckEvery, e.allAsked())
 	return e, nil
 }
 
@@ -267,7 +266,7 @@ func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
 	for what, run := range map[string]func(context.Context){
 		"the controller": e.reconcile.Run, "the probers of hosts": e.hosts.Probe, "the sweeps": e.sweeper.Run, "the measuring of use": e.meter.Run,
 		"the care of warm environments": e.warmpool.Run, "the notices": e.liveness.Run, "the notices of want of memory": e.memory.Run, "the wake-ups by other daemons": e.wakeLoop,
-		"the marks at the engines": e.engineMarks.Run, "the prober of the database": e.health.Run, "the prober of the checks": e.checkLoop,
+		"the marks at the engines": e.engineMarks.Run, "the prober of the database": e.health.Run, "the prober of the checks": e.prober.Run,
 		"the pruning of records": e.retainLoop, "the preparation of blueprints": e.worker.PrepareAhead, "the tries of what is back": e.worker.TryAgain,
 	} {
 		e.guard.KeepUp(ctx, &loops, what, func() { run(ctx) })

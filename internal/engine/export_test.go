@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/prober"
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
@@ -42,12 +43,13 @@ func (e *Engine) SweepOnce(ctx context.Context) error {
 
 // CheckNow looks at everything that Checks tells afresh. What does not answer soon is left out.
 func (e *Engine) CheckNow(ctx context.Context) (all []Check) {
-	answers := make([]chan []Check, len(e.asked))
-	for i, a := range e.asked {
+	asked := e.prober.Asked()
+	answers := make([]chan []Check, len(asked))
+	for i, a := range asked {
 		answers[i] = make(chan []Check, 1)
-		go func() { answers[i] <- a.ask(ctx) }()
+		go func() { answers[i] <- a.Ask(ctx) }()
 	}
-	soon := time.NewTimer(checkTimeout)
+	soon := time.NewTimer(prober.Timeout)
 	defer soon.Stop()
 	for _, answer := range answers {
 		select {

@@ -1,28 +1,30 @@
-package engine
+package prober
 
 import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/bothy-env/bothy/internal/engine/doctor"
 )
 
 // TestOldFindingsAreNotBelieved: what was found is told with its age, and is no reason to call anything well for ever.
 func TestOldFindingsAreNotBelieved(t *testing.T) {
 	f := findings{all: make([]finding, 1)}
-	a := asked{name: "store", every: checkEvery}
+	a := Question{Name: "store", Every: checkEvery}
 	at := time.Hour
 	if !f.begin(0, a, at) || f.begin(0, a, at) {
 		t.Fatal("a look does not begin, or two do")
 	}
-	f.end(0, []Check{{Name: "store", Status: OK, Message: "the database answers"}})
-	for passed, want := range map[time.Duration]string{0: OK, checkEvery: OK, checkEvery + oldFinding: OK, checkEvery + oldFinding + 1: Down} {
+	f.end(0, []doctor.Check{{Name: "store", Status: doctor.OK, Message: "the database answers"}})
+	for passed, want := range map[time.Duration]string{0: doctor.OK, checkEvery: doctor.OK, checkEvery + oldFinding: doctor.OK, checkEvery + oldFinding + 1: doctor.Down} {
 		c := f.told(0, a, at+passed)[0]
-		if c.Status != want || c.Age != passed || want == Down && (c.Hint == "" || !strings.Contains(c.Message, "the database answers")) {
+		if c.Status != want || c.Age != passed || want == doctor.Down && (c.Hint == "" || !strings.Contains(c.Message, "the database answers")) {
 			t.Errorf("after %s it is %+v, want %s", passed, c, want)
 		}
 	}
 	f.begin(0, a, at)
-	for passed, want := range map[time.Duration]string{checkTimeout: OK, checkTimeout + 2*time.Second: Down} {
+	for passed, want := range map[time.Duration]string{Timeout: doctor.OK, Timeout + 2*time.Second: doctor.Down} {
 		if c := f.told(0, a, at+passed)[0]; c.Status != want {
 			t.Errorf("%s after a look that does not end began it is %+v, want %s", passed, c, want)
 		}
@@ -32,7 +34,7 @@ func TestOldFindingsAreNotBelieved(t *testing.T) {
 // TestCostlyLooksAreSeldom: a round begins those only whose turn it is.
 func TestCostlyLooksAreSeldom(t *testing.T) {
 	f := findings{all: make([]finding, 2)}
-	costly, memory := asked{name: "limits", every: costlyEvery}, asked{name: "labels"}
+	costly, memory := Question{Name: "limits", Every: costlyEvery}, Question{Name: "labels"}
 	at := time.Hour
 	for _, look := range []struct {
 		passed time.Duration
