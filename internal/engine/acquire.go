@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/pools"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 )
@@ -68,14 +69,14 @@ func (e *Engine) Acquire(ctx context.Context, req Request) (Acquired, error) {
 }
 
 // wished checks a request against what is offered now, and gives the pools there are.
-func (e *Engine) wished(ctx context.Context, req Request) (*wish, []resolved, error) {
+func (e *Engine) wished(ctx context.Context, req Request) (*wish, []pools.Resolved, error) {
 	o, err := e.offers.Get(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	now := e.Now()
-	w, err := e.wish(req, o.rates, now)
-	return w, e.resolveAll(o, now), err
+	w, err := e.wish(req, o.Rates, now)
+	return w, e.catalogue.ResolveAll(o, now), err
 }
 
 // admit asks the store for an environment, under another name when a made-up one is taken.

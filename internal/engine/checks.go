@@ -25,7 +25,7 @@ func (e *Engine) allAsked() []prober.Question {
 	}
 	all = append(all,
 		prober.Each("leader", e.reconcile.Leader().Check), prober.Each("identity", e.hosts.Twins().Check), prober.Each("hosts", e.hosts.Check), prober.Known("clock", func(context.Context) Check { return e.clock.Check(e.store.Shared()) }),
-		prober.Each("brake", e.reconcile.Limiter().Check), prober.Each("removing", e.worker.CheckRemoving), prober.Each("pools", e.checkPools), prober.Each("safe-mode", e.safeMode.Check),
+		prober.Each("brake", e.reconcile.Limiter().Check), prober.Each("removing", e.worker.CheckRemoving), prober.Each("pools", e.catalogue.Check), prober.Each("safe-mode", e.safeMode.Check),
 		prober.Known("labels", e.sweeper.Check), prober.Known("blueprints", e.worker.CheckHeld),
 		prober.Known("sandboxes", e.liveness.Check), prober.Known("faults", e.guard.Check))
 	for _, extra := range e.cfg.ExtraChecks {

@@ -21,6 +21,7 @@ import (
 	"github.com/bothy-env/bothy/internal/engine/hosts"
 	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/engine/observe"
+	"github.com/bothy-env/bothy/internal/engine/pools"
 	"github.com/bothy-env/bothy/internal/engine/prober"
 	"github.com/bothy-env/bothy/internal/engine/reconcile"
 	"github.com/bothy-env/bothy/internal/engine/recovery"
@@ -132,11 +133,11 @@ type Engine struct {
 	labels provisioner.Key
 	vault  *vault.Vault
 	// offers are read once for all requests that come at the same time.
-	offers    bus.SharedRead[offer]
+	offers    bus.SharedRead[pools.Offer]
 	followers *bus.Followers
 	evidence  *evidence.Evidence
 	warmpool  *warmpool.Keeper
-	poolFile  poolFile
+	catalogue *pools.Catalogue
 	reconcile *reconcile.Controller
 	worker    *worker.Worker
 	sweeper   *sweep.Sweeper
@@ -214,6 +215,10 @@ func New(cfg Config) (*Engine, error) {
 		Weights: cfg.Weights, Worker: cfg.Worker, Advertise: cfg.Advertise, Ended: cfg.Ended,
 		Concurrency: cfg.Concurrency, CreateDeadline: cfg.CreateDeadline, WorkLease: cfg.WorkLease, Tick: cfg.Tick,
 	})
+	e.catalogue = pools.New(pools.Config{
+		Store: e.store, Journal: e.journal, Bus: e.bus, Clock: e.clock, Logger: e.logger,
+		Planner: poolPlanner{e.reconcile}, Offer: offered{e}, File: cfg.Pools,
+	})
 	e.life, e.endLife = context.WithCancel(context.Background())
 	e.observe()
 	e.recover()
@@ -232,7 +237,7 @@ func New(cfg Config) (*Engine, error) {
 		Every: cfg.SweepEvery,
 	})
 	e.followers = bus.NewFollowers(e.store, e.cfg.Chance)
-	e.offers.Read = e.readOffer
+	e.offers.Read = e.catalogue.Read
 	e.prober = prober.New(e.bus, e.guard, cfg.CheckEvery, e.allAsked())
 	return e, nil
 }

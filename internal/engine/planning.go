@@ -10,13 +10,13 @@ import (
 // planPools gives the controller the pools.
 type planPools struct{ e *Engine }
 
-func (p planPools) Follow(ctx context.Context) { p.e.followPoolFile(ctx) }
+func (p planPools) Follow(ctx context.Context) { p.e.catalogue.Follow(ctx) }
 
 func (p planPools) Priced(ctx context.Context) ([]reconcile.Pool, error) {
-	all, err := p.e.pricedPools(ctx)
+	all, err := p.e.catalogue.Priced(ctx)
 	pools := make([]reconcile.Pool, len(all))
 	for i, r := range all {
-		pools[i] = reconcile.Pool{Pool: r.Pool, Member: func() fleet.Environment { return blank(r.bp, r.Size, r.inputs) }}
+		pools[i] = reconcile.Pool{Pool: r.Pool, Member: func() fleet.Environment { return blank(r.MadeFrom, r.Size, r.MadeWith) }}
 	}
 	return pools, err
 }

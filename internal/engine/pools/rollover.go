@@ -1,18 +1,19 @@
-package engine
+package pools
 
 import (
 	"context"
 	"fmt"
 	"slices"
 
+	"github.com/bothy-env/bothy/internal/engine/doctor"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/plan"
 )
 
-// stuckPools tells by name which pools keep members that are to be replaced and, as things are, cannot be. That takes
+// stuck tells by name which pools keep members that are to be replaced and, as things are, cannot be. That takes
 // a plan, which is made only when there are such members.
-func (e *Engine) stuckPools(ctx context.Context, pools []resolved, envs []fleet.Environment) (map[string]plan.Stuck, error) {
-	hosts, err := e.store.Hosts(ctx)
+func (c *Catalogue) stuck(ctx context.Context, pools []Resolved, envs []fleet.Environment) (map[string]plan.Stuck, error) {
+	hosts, err := c.cfg.Store.Hosts(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -29,8 +30,8 @@ func (e *Engine) stuckPools(ctx context.Context, pools []resolved, envs []fleet.
 	}) {
 		return nil, nil
 	}
-	now := e.Now()
-	s, err := e.reconcile.Snapshot(ctx, now)
+	now := c.cfg.Clock.Now()
+	s, err := c.cfg.Planner.Snapshot(ctx, now)
 	if err != nil {
 		return nil, err
 	}
@@ -57,19 +58,19 @@ func stuckHint(p fleet.Pool, st plan.Stuck) string {
 }
 
 // checkRollovers adds to the check of pools that one is stuck.
-func (e *Engine) checkRollovers(ctx context.Context, pools []resolved, check Check) Check {
-	envs, err := e.store.Live(ctx)
+func (c *Catalogue) checkRollovers(ctx context.Context, pools []Resolved, check doctor.Check) doctor.Check {
+	envs, err := c.cfg.Store.Live(ctx)
 	var stuck map[string]plan.Stuck
 	if err == nil {
-		stuck, err = e.stuckPools(ctx, pools, envs)
+		stuck, err = c.stuck(ctx, pools, envs)
 	}
 	if err != nil {
-		check.Status, check.Message, check.Hint = Warning, "the pools' members cannot be read: "+err.Error(), "see the check of the store"
+		check.Status, check.Message, check.Hint = doctor.Warning, "the pools' members cannot be read: "+err.Error(), "see the check of the store"
 		return check
 	}
 	for _, p := range pools {
 		if st, ok := stuck[p.Name]; ok {
-			check.Status, check.Message, check.Hint = Warning, fmt.Sprintf("pool %s cannot replace its old members: %s", p.Name, st.Reason), stuckHint(p.Pool.Pool, st)
+			check.Status, check.Message, check.Hint = doctor.Warning, fmt.Sprintf("pool %s cannot replace its old members: %s", p.Name, st.Reason), stuckHint(p.Pool.Pool, st)
 		}
 	}
 	return check

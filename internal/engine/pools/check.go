@@ -1,4 +1,4 @@
-package engine
+package pools
 
 import (
 	"regexp"
@@ -17,15 +17,15 @@ const (
 	poolNameHint = "use 1 to 40 lower-case letters, digits and dashes, with a letter or digit at both ends"
 )
 
-// checkPool checks what somebody wrote for a pool.
-func (e *Engine) checkPool(p *fleet.Pool) error {
+// check checks what somebody wrote for a pool.
+func (c *Catalogue) check(p *fleet.Pool) error {
 	if !poolPattern.MatchString(p.Name) {
-		return fleet.Errorf(fleet.CodeInvalid, "a pool cannot be called %q", short(p.Name)).WithHint(poolNameHint)
+		return fleet.Errorf(fleet.CodeInvalid, "a pool cannot be called %q", fleet.Short(p.Name)).WithHint(poolNameHint)
 	}
 	if p.Blueprint == "" {
 		return fleet.Errorf(fleet.CodeInvalid, "pool %s names no blueprint", p.Name).WithHint("see: bothy blueprint ls")
 	}
-	bp, _, err := e.sized(Request{Blueprint: p.Blueprint, Size: p.Size})
+	bp, _, err := c.cfg.Offer.Sized(p.Blueprint, p.Size)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package engine
+package pools
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/doctor"
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
@@ -31,15 +32,15 @@ func (f *poolFile) get() string {
 	return f.wrong
 }
 
-// followPoolFile keeps the pools in step with the platform team's file. One that cannot be read changes nothing, and
+// Follow keeps the pools in step with the platform team's file. One that cannot be read changes nothing, and
 // what is wrong is told once.
-func (e *Engine) followPoolFile(ctx context.Context) {
-	if e.cfg.Pools == nil {
+func (c *Catalogue) Follow(ctx context.Context) {
+	if c.cfg.File == nil {
 		return
 	}
-	pools, err := e.cfg.Pools()
+	pools, err := c.cfg.File()
 	if err == nil {
-		err = e.ApplyPools(ctx, pools)
+		err = c.Apply(ctx, pools)
 	}
 	if ctx.Err() != nil {
 		return
@@ -48,60 +49,60 @@ func (e *Engine) followPoolFile(ctx context.Context) {
 	if err != nil {
 		wrong = err.Error()
 	}
-	switch changed := e.poolFile.set(wrong); {
+	switch changed := c.file.set(wrong); {
 	case changed && wrong != "":
-		e.logger.Error("the file of pools is not followed as a whole", "error", err)
+		c.cfg.Logger.Error("the file of pools is not followed as a whole", "error", err)
 	case changed:
-		e.logger.Info("the file of pools is followed")
+		c.cfg.Logger.Info("the file of pools is followed")
 	}
 }
 
-// checkPools tells of what keeps pools from being filled.
-func (e *Engine) checkPools(ctx context.Context) Check {
-	check := Check{Name: "pools", Status: OK, Message: "all pools work"}
-	if wrong := e.poolFile.get(); wrong != "" {
-		check.Status, check.Message, check.Hint = Warning, wrong, "mend the file of pools; the daemon reads it again by itself"
+// Check tells of what keeps pools from being filled.
+func (c *Catalogue) Check(ctx context.Context) doctor.Check {
+	check := doctor.Check{Name: "pools", Status: doctor.OK, Message: "all pools work"}
+	if wrong := c.file.get(); wrong != "" {
+		check.Status, check.Message, check.Hint = doctor.Warning, wrong, "mend the file of pools; the daemon reads it again by itself"
 		return check
 	}
-	if e.cfg.Pools != nil && !e.reconcile.Leader().Leads() {
-		if differs := e.poolFileDiffers(ctx); differs != "" {
-			check.Status, check.Message = Warning, "this daemon does not plan now, so its file of pools is not followed: "+differs
+	if c.cfg.File != nil && !c.cfg.Planner.Leads() {
+		if differs := c.fileDiffers(ctx); differs != "" {
+			check.Status, check.Message = doctor.Warning, "this daemon does not plan now, so its file of pools is not followed: "+differs
 			check.Hint = "give every daemon of the database the same file of pools, or none; the one that plans follows its own"
 			return check
 		}
 	}
-	pools, err := e.pricedPools(ctx)
+	pools, err := c.Priced(ctx)
 	if err != nil {
-		check.Status, check.Message, check.Hint = Warning, "the pools cannot be read: "+err.Error(), "see the check of the store"
+		check.Status, check.Message, check.Hint = doctor.Warning, "the pools cannot be read: "+err.Error(), "see the check of the store"
 		return check
 	}
 	for _, p := range pools {
 		switch {
 		case p.Held != "":
-			check.Status, check.Message = Warning, fmt.Sprintf("pool %s is held: %s", p.Name, p.Held)
+			check.Status, check.Message = doctor.Warning, fmt.Sprintf("pool %s is held: %s", p.Name, p.Held)
 			check.Hint = "when the cause is mended: bothy pool resume " + p.Name
 		case p.Broken != "":
-			check.Status, check.Message = Warning, fmt.Sprintf("pool %s cannot be filled: %s", p.Name, p.Broken)
+			check.Status, check.Message = doctor.Warning, fmt.Sprintf("pool %s cannot be filled: %s", p.Name, p.Broken)
 			check.Hint = "see: bothy pool show " + p.Name
 		}
 	}
-	if check.Status != OK {
+	if check.Status != doctor.OK {
 		return check
 	}
-	return e.checkRollovers(ctx, pools, check)
+	return c.checkRollovers(ctx, pools, check)
 }
 
-// poolFileDiffers says in what the pools are not as this daemon's file has them; empty when they are.
-func (e *Engine) poolFileDiffers(ctx context.Context) string {
-	wanted, err := e.cfg.Pools()
+// fileDiffers says in what the pools are not as this daemon's file has them; empty when they are.
+func (c *Catalogue) fileDiffers(ctx context.Context) string {
+	wanted, err := c.cfg.File()
 	if err != nil {
 		return "it is wrong: " + err.Error()
 	}
-	kept, err := e.store.Pools(ctx)
+	kept, err := c.cfg.Store.Pools(ctx)
 	if err != nil {
 		return "the pools cannot be read: " + err.Error()
 	}
-	named, gone := e.compareFile(kept, wanted)
+	named, gone := c.compareFile(kept, wanted)
 	for _, p := range named {
 		switch {
 		case p.err != nil:
@@ -127,7 +128,7 @@ type filePool struct {
 
 // compareFile compares the pools that a file names with those that are kept. gone are those of a file that it does not name, in
 // the order in which they are kept.
-func (e *Engine) compareFile(kept, wanted []fleet.Pool) (named []filePool, gone []fleet.Pool) {
+func (c *Catalogue) compareFile(kept, wanted []fleet.Pool) (named []filePool, gone []fleet.Pool) {
 	before := map[string]fleet.Pool{}
 	for _, p := range kept {
 		before[p.Name] = p
@@ -136,8 +137,8 @@ func (e *Engine) compareFile(kept, wanted []fleet.Pool) (named []filePool, gone 
 		p.FromFile = true
 		old, there := before[p.Name]
 		delete(before, p.Name)
-		err := e.checkPool(&p)
-		named = append(named, filePool{Pool: p, there: there, same: err == nil && there && e.same(old, p), err: err})
+		err := c.check(&p)
+		named = append(named, filePool{Pool: p, there: there, same: err == nil && there && c.same(old, p), err: err})
 	}
 	for _, p := range kept {
 		if _, left := before[p.Name]; left && p.FromFile {
@@ -150,28 +151,28 @@ func (e *Engine) compareFile(kept, wanted []fleet.Pool) (named []filePool, gone 
 // actorFile is the actor of what the platform team's file says.
 const actorFile = "file"
 
-// ApplyPools makes the pools that a file keeps those given: it writes what differs and removes what is gone from
+// Apply makes the pools that a file keeps those given: it writes what differs and removes what is gone from
 // the file. Pools that were set by hand stay, unless the file names them. Each is applied for itself; the error
 // names every one that is wrong.
-func (e *Engine) ApplyPools(ctx context.Context, pools []fleet.Pool) error {
-	kept, err := e.store.Pools(ctx)
+func (c *Catalogue) Apply(ctx context.Context, pools []fleet.Pool) error {
+	kept, err := c.cfg.Store.Pools(ctx)
 	if err != nil {
 		return err
 	}
-	named, gone := e.compareFile(kept, pools)
+	named, gone := c.compareFile(kept, pools)
 	var errs []error
 	for _, p := range named {
 		switch {
 		case p.err != nil:
 			errs = append(errs, p.err)
 		case !p.same:
-			if _, err := e.writePool(ctx, p.Pool, actorFile); err != nil {
+			if _, err := c.write(ctx, p.Pool, actorFile); err != nil {
 				errs = append(errs, err)
 			}
 		}
 	}
 	for _, old := range gone {
-		if err := e.store.RemovePool(ctx, old.Name, e.journal.PoolEvent(old.Name, actorFile, "pool.removed", "the file does not name it any more")); err != nil {
+		if err := c.cfg.Store.RemovePool(ctx, old.Name, c.cfg.Journal.PoolEvent(old.Name, actorFile, "pool.removed", "the file does not name it any more")); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -179,9 +180,9 @@ func (e *Engine) ApplyPools(ctx context.Context, pools []fleet.Pool) error {
 }
 
 // same reports whether a pool is already as the file has it.
-func (e *Engine) same(kept, wanted fleet.Pool) bool {
+func (c *Catalogue) same(kept, wanted fleet.Pool) bool {
 	// A blueprint's own types: a number may come back from the store as another kind.
-	if err := e.checkPool(&kept); err != nil {
+	if err := c.check(&kept); err != nil {
 		return false
 	}
 	said := func(p fleet.Pool) fleet.Pool {
