@@ -2,12 +2,9 @@ package engine
 
 import (
 	"context"
-	"errors"
 
 	"github.com/bothy-env/bothy/internal/engine/doctor"
 	"github.com/bothy-env/bothy/internal/engine/prober"
-	"github.com/bothy-env/bothy/internal/fleet"
-	"github.com/bothy-env/bothy/provisioner"
 )
 
 // Check is one finding about what the daemon needs.
@@ -22,7 +19,7 @@ const (
 
 // allAsked is everything that the daemon needs to make environments.
 func (e *Engine) allAsked() []prober.Question {
-	all := []prober.Question{prober.Each("store", e.checkStore)}
+	all := []prober.Question{prober.Each("store", e.health.Check)}
 	for _, h := range e.hosts.All() {
 		all = append(all, prober.Question{Name: e.hosts.CheckName("docker", h), Ask: func(context.Context) []Check { return e.checkHost(h) }})
 	}
@@ -51,15 +48,4 @@ func (e *Engine) checkHost(h *Host) []Check {
 		checks = append(checks, e.worker.CheckBlueprints(h))
 	}
 	return checks
-}
-
-func (e *Engine) check(ctx context.Context, name, fine string, ask func(context.Context) error) Check {
-	if err := ask(ctx); err != nil {
-		c := Check{Name: name, Status: Down, Message: provisioner.Sentence(err), Hint: "requests wait until this is mended; nothing is lost"}
-		if own, ok := errors.AsType[*fleet.Error](err); ok && own.Hint != "" {
-			c.Hint = own.Hint
-		}
-		return c
-	}
-	return Check{Name: name, Status: OK, Message: fine}
 }

@@ -151,11 +151,12 @@ type Engine struct {
 	memory   *observe.Memory
 	liveness *observe.Liveness
 	sourced  sourced
-	// safeMode is whether the database can be believed, engineMarks lie at the engines, and doubts are the environments that people decide on.
+	// safeMode is whether the database can be believed, engineMarks lie at the engines, doubts are the environments that people decide on, and
+	// health is whether the database can be used.
 	safeMode    *recovery.SafeMode
 	engineMarks *recovery.EngineMarks
 	doubts      *recovery.Doubts
-	storeHealth storeHealth
+	health      *recovery.Health
 	rows        *journal.Rows
 	// prober looks at what Checks tells.
 	prober *prober.Prober
@@ -186,7 +187,7 @@ func New(cfg Config) (*Engine, error) {
 	cfg.WorkLease = cmp.Or(cfg.WorkLease, 15*time.Second)
 	cfg.Tick = cmp.Or(cfg.Tick, 15*time.Second)
 	cfg.SweepEvery = cmp.Or(cfg.SweepEvery, 30*time.Second)
-	cfg.ProbeEvery = cmp.Or(cfg.ProbeEvery, storeProbeEvery)
+	cfg.ProbeEvery = cmp.Or(cfg.ProbeEvery, recovery.ProbeEvery)
 	cfg.OrphanGrace = cmp.Or(cfg.OrphanGrace, 60*time.Second)
 	cfg.CheckEvery = cmp.Or(cfg.CheckEvery, prober.DefaultEvery)
 	if cfg.NewName == nil {
@@ -205,7 +206,6 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e.journal = journal.New(cfg.Store, e.clock, cfg.Instance, keys.ReceiptKey(), cfg.Logger)
 	e.rows = journal.NewRows(e.store)
-	e.evidence = evidence.New(e.store, e.clock, e.journal, &e.storeHealth)
 	if e.hosts, err = hosts.New(hosts.Config{
 		Declared: cfg.Hosts, Store: e.store, Rows: e.rows, Neighbours: hostNews{e},
 		Clock: e.clock, Bus: e.bus, Guard: e.guard, Logger: e.logger,
@@ -222,6 +222,7 @@ func New(cfg Config) (*Engine, error) {
 	e.life, e.endLife = context.WithCancel(context.Background())
 	e.observe()
 	e.recover()
+	e.evidence = evidence.New(e.store, e.clock, e.journal, e.health)
 	e.worker = worker.New(worker.Config{
 		Store: e.store, Clock: e.clock, Bus: e.bus, Guard: e.guard, Journal: e.journal, Rows: e.rows, Evidence: e.evidence, Logger: e.logger,
 		Labels: e.labels, Blueprints: e.blueprints, Hosts: workHosts{e.hosts}, Holds: workHolds{e.hosts, e}, Recovery: e.safeMode,
@@ -274,7 +275,7 @@ func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
 	for what, run := range map[string]func(context.Context){
 		"the controller": e.reconcile.Run, "the probers of hosts": e.hosts.Probe, "the sweeps": e.sweeper.Run, "the measuring of use": e.meter.Run,
 		"the care of warm environments": e.warmpool.Run, "the notices": e.liveness.Run, "the notices of want of memory": e.memory.Run, "the wake-ups by other daemons": e.wakeLoop,
-		"the marks at the engines": e.engineMarks.Run, "the prober of the database": e.probeLoop, "the prober of the checks": e.prober.Run,
+		"the marks at the engines": e.engineMarks.Run, "the prober of the database": e.health.Run, "the prober of the checks": e.prober.Run,
 		"the pruning of records": e.pruner.Run, "the preparation of blueprints": e.worker.PrepareAhead, "the tries of what is back": e.worker.TryAgain,
 	} {
 		e.guard.KeepUp(ctx, &loops, what, func() { run(ctx) })

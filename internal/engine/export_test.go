@@ -70,7 +70,5 @@ func (e *Engine) CheckNow(ctx context.Context) (all []Check) {
 
 // KnowsLease reports whether the engine could end a lease without its database.
 func (e *Engine) KnowsLease(id string) bool {
-	e.storeHealth.mu.Lock()
-	defer e.storeHealth.mu.Unlock()
-	return e.storeHealth.leases[id].SandboxID != ""
+	return e.health.Knows(id)
 }

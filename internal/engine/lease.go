@@ -41,7 +41,7 @@ func (e *Engine) Extend(ctx context.Context, who fleet.Identity, nameOrID string
 	})
 	switch {
 	case err == nil:
-		e.storeHealth.learn(env)
+		e.health.Learn(env)
 		e.safeMode.NoteGiven()
 		e.bus.Nudge(bus.Plan)
 	case refusal != nil:

@@ -28,7 +28,7 @@ func (p planRecovery) Safety(ctx context.Context) (string, error) {
 	return p.e.safeMode.Safety(ctx)
 }
 
-func (p planRecovery) Learn(envs []fleet.Environment) { p.e.storeHealth.relearn(envs) }
+func (p planRecovery) Learn(envs []fleet.Environment) { p.e.health.Relearn(envs) }
 
 // Brake tells whether the reap limiter is on, and why.
 func (e *Engine) Brake(ctx context.Context, _ fleet.Identity) (fleet.Brake, error) {

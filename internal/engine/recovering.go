@@ -26,6 +26,7 @@ func (e *Engine) recover() {
 	e.safeMode = recovery.New(c)
 	e.engineMarks = recovery.NewEngineMarks(c, e.safeMode, lists{e})
 	e.doubts = recovery.NewDoubts(c, e.safeMode)
+	e.health = recovery.NewHealth(c, e.cfg.ProbeEvery)
 }
 
 // lists has hosts compared with the database.

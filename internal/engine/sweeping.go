@@ -9,7 +9,7 @@ type LeftHost = sweep.LeftHost
 func (e *Engine) sweep() {
 	c := sweep.Config{
 		Store: e.store, Rows: e.rows, Journal: e.journal, Bus: e.bus, Clock: e.clock, Guard: e.guard, Logger: e.logger, Hosts: e.hosts,
-		Safety: e.safeMode, Marks: e.engineMarks, Evidence: e.evidence, Sandboxes: e.liveness, Ended: &e.storeHealth, Reserved: e.worker.Unwritten,
+		Safety: e.safeMode, Marks: e.engineMarks, Evidence: e.evidence, Sandboxes: e.liveness, Ended: e.health, Reserved: e.worker.Unwritten,
 		Instance: e.cfg.Instance, Labels: e.labels, Every: e.cfg.SweepEvery, Grace: e.cfg.OrphanGrace,
 	}
 	e.local = sweep.NewLocal(c, e.blueprints, e.cfg.Worker, e.cfg.Left)

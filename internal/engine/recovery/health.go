@@ -1,4 +1,4 @@
-package engine
+package recovery
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 
 	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/engine/clock"
+	"github.com/bothy-env/bothy/internal/engine/doctor"
 	"github.com/bothy-env/bothy/internal/engine/guard"
 	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/fleet"
@@ -18,17 +19,20 @@ import (
 )
 
 const (
-	// storeProbeEvery is how often the database is probed, probeTimeout how long it may take, wholeEvery how often all of it is read.
-	storeProbeEvery = 15 * time.Second
-	probeTimeout    = 5 * time.Second
-	wholeEvery      = 10 * time.Minute
-	wholeTimeout    = time.Minute
+	// ProbeEvery is how often the database is probed, probeTimeout how long it may take, wholeEvery how often all of it is read.
+	ProbeEvery   = 15 * time.Second
+	probeTimeout = 5 * time.Second
+	wholeEvery   = 10 * time.Minute
+	wholeTimeout = time.Minute
 	// pingTimeout bounds the question whether the database answers at all.
 	pingTimeout = 5 * time.Second
 )
 
-// storeHealth is whether the database could be used when it was last probed. Whoever asks for it has no effect on the database.
-type storeHealth struct {
+// Health is whether the database could be used when it was last probed. Whoever asks for it has no effect on the database.
+type Health struct {
+	cfg   Config
+	every time.Duration
+
 	mu sync.Mutex
 	// err is why it could not, whole why the last look at all of it failed.
 	err, whole error
@@ -39,26 +43,35 @@ type storeHealth struct {
 	ended map[string]time.Time
 }
 
-// probeLoop probes the database now and then, and ends leases by what is known while it cannot be used.
-func (e *Engine) probeLoop(ctx context.Context) {
+// NewHealth makes it. every is the time between two probes.
+func NewHealth(c Config, every time.Duration) *Health { return &Health{cfg: c, every: every} }
+
+// Knows reports whether a lease could be ended without the database.
+func (h *Health) Knows(id string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.leases[id].SandboxID != ""
+}
+
+// Run probes the database now and then, and ends leases by what is known while it cannot be used.
+func (h *Health) Run(ctx context.Context) {
 	bus.Loop(ctx, nil, func() time.Duration {
-		e.probe(ctx)
-		return e.cfg.ProbeEvery
+		h.probe(ctx)
+		return h.every
 	})
 }
 
-func (e *Engine) probe(ctx context.Context) {
-	h := &e.storeHealth
+func (h *Health) probe(ctx context.Context) {
 	once, cancel := context.WithTimeout(ctx, probeTimeout)
-	err := e.store.Probe(once)
+	err := h.cfg.Store.Probe(once)
 	cancel()
 	h.mu.Lock()
-	saw := e.store.SawDamage()
+	saw := h.cfg.Store.SawDamage()
 	whole, due := h.whole, saw || h.wholeAt == 0 || clock.SinceBoot()-h.wholeAt > wholeEvery || h.whole != nil
 	h.mu.Unlock()
 	if due && ctx.Err() == nil {
 		all, cancel := context.WithTimeout(ctx, wholeTimeout)
-		if whole = e.store.Check(all); errors.Is(whole, context.DeadlineExceeded) {
+		if whole = h.cfg.Store.Check(all); errors.Is(whole, context.DeadlineExceeded) {
 			whole = nil // it is large, or the machine busy: that says nothing
 		}
 		cancel()
@@ -75,35 +88,44 @@ func (e *Engine) probe(ctx context.Context) {
 	h.mu.Unlock()
 	switch now := errors.Join(err, whole); {
 	case now != nil && before == nil:
-		e.logger.Error("the database cannot be used; leases end by what is known", "error", now)
-		e.bus.Nudge(bus.Check)
+		h.cfg.Logger.Error("the database cannot be used; leases end by what is known", "error", now)
+		h.cfg.Bus.Nudge(bus.Check)
 	case now == nil && before != nil:
-		e.logger.Info("the database can be used again")
-		e.bus.Nudge(bus.Check)
+		h.cfg.Logger.Info("the database can be used again")
+		h.cfg.Bus.Nudge(bus.Check)
 	}
 	if err != nil || whole != nil {
-		e.endByMemory(ctx)
+		h.endByMemory(ctx)
 	}
 }
 
-// checkStore is about the database: whether it answers now, and whether it could be written and was sound when last looked at.
-func (e *Engine) checkStore(ctx context.Context) Check {
-	return e.check(ctx, "store", "the database answers", func(ctx context.Context) error {
-		e.storeHealth.mu.Lock()
-		err := errors.Join(e.storeHealth.err, e.storeHealth.whole)
-		e.storeHealth.mu.Unlock()
-		if err != nil {
-			return err
+// Check is about the database: whether it answers now, and whether it could be written and was sound when last looked at.
+func (h *Health) Check(ctx context.Context) doctor.Check {
+	if err := h.usable(ctx); err != nil {
+		c := doctor.Check{Name: "store", Status: doctor.Down, Message: provisioner.Sentence(err), Hint: "requests wait until this is mended; nothing is lost"}
+		if own, ok := errors.AsType[*fleet.Error](err); ok && own.Hint != "" {
+			c.Hint = own.Hint
 		}
-		ctx, cancel := context.WithTimeout(ctx, pingTimeout)
-		defer cancel()
-		return e.store.Ping(ctx)
-	})
+		return c
+	}
+	return doctor.Check{Name: "store", Status: doctor.OK, Message: "the database answers"}
 }
 
-// learn keeps what was read of leases. Those that end when they are idle are left out, as use cannot be recorded while the
+func (h *Health) usable(ctx context.Context) error {
+	h.mu.Lock()
+	err := errors.Join(h.err, h.whole)
+	h.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	return h.cfg.Store.Ping(ctx)
+}
+
+// Learn keeps what was read of leases. Those that end when they are idle are left out, as use cannot be recorded while the
 // database is away; doubted ones are, as their end is not believed.
-func (h *storeHealth) learn(envs ...fleet.Environment) {
+func (h *Health) Learn(envs ...fleet.Environment) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.leases == nil {
@@ -114,8 +136,8 @@ func (h *storeHealth) learn(envs ...fleet.Environment) {
 	}
 }
 
-// relearn replaces what was read of leases by all that there are, and forgets what is gone by its record as well.
-func (h *storeHealth) relearn(envs []fleet.Environment) {
+// Relearn replaces what was read of leases by all that there are, and forgets what is gone by its record as well.
+func (h *Health) Relearn(envs []fleet.Environment) {
 	h.mu.Lock()
 	h.leases = map[string]fleet.Environment{}
 	ended := h.ended
@@ -128,7 +150,7 @@ func (h *storeHealth) relearn(envs []fleet.Environment) {
 		}
 	}
 	h.mu.Unlock()
-	h.learn(envs...)
+	h.Learn(envs...)
 }
 
 // lateFor is how long past its end a lease may be before it is ended without a record: the usual way is quicker.
@@ -136,34 +158,34 @@ const lateFor = 10 * time.Second
 
 // endByMemory removes the sandboxes of leases that ended while the database cannot be used. That they are gone is recorded once
 // it can. Where daemons share a database another one may know better, and ends them.
-func (e *Engine) endByMemory(ctx context.Context) {
-	if e.store.Shared() {
+func (h *Health) endByMemory(ctx context.Context) {
+	if h.cfg.Store.Shared() {
 		return
 	}
-	now := e.Now()
+	now := h.cfg.Clock.Now()
 	var over []fleet.Environment
-	e.storeHealth.mu.Lock()
-	for _, env := range e.storeHealth.leases {
+	h.mu.Lock()
+	for _, env := range h.leases {
 		if env.State == fleet.Leased && env.Lease.Idle == 0 && !env.Doubted && env.SandboxID != "" && env.Lease.Expired(now.Add(-lateFor)) {
 			over = append(over, env)
 		}
 	}
-	e.storeHealth.mu.Unlock()
+	h.mu.Unlock()
 	hosts := map[string][]fleet.Environment{}
 	for _, env := range over {
 		hosts[env.Host] = append(hosts[env.Host], env)
 	}
 	// Side by side: a host that hangs keeps no lease of another.
-	err := guard.SideBySide(e.guard, "the end of leases without a record", slices.Collect(maps.Keys(hosts)), max(len(hosts), 1), func(host string) error {
-		return e.removeUnrecorded(ctx, host, hosts[host])
+	err := guard.SideBySide(h.cfg.Guard, "the end of leases without a record", slices.Collect(maps.Keys(hosts)), max(len(hosts), 1), func(host string) error {
+		return h.removeUnrecorded(ctx, host, hosts[host])
 	})
 	if err != nil && ctx.Err() == nil {
-		e.logger.Warn("leases are over, and their sandboxes could not be removed; it is tried again", "error", err)
+		h.cfg.Logger.Warn("leases are over, and their sandboxes could not be removed; it is tried again", "error", err)
 	}
 }
 
 // noteEnded keeps when the sandbox of a lease was removed that ended without a record.
-func (h *storeHealth) noteEnded(id string, at time.Time) {
+func (h *Health) noteEnded(id string, at time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.leases, id)
@@ -174,7 +196,7 @@ func (h *storeHealth) noteEnded(id string, at time.Time) {
 }
 
 // EndedAt gives when this process removed the sandbox of a lease without a record.
-func (h *storeHealth) EndedAt(id string) (at time.Time, ok bool) {
+func (h *Health) EndedAt(id string) (at time.Time, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	at, ok = h.ended[id]
@@ -182,29 +204,29 @@ func (h *storeHealth) EndedAt(id string) (at time.Time, ok bool) {
 }
 
 // removeUnrecorded removes the sandboxes of environments on a host, as the engine lists them with their labels.
-func (e *Engine) removeUnrecorded(ctx context.Context, host string, over []fleet.Environment) error {
-	h, err := e.hosts.Host(host)
-	if err != nil {
-		return err
+func (h *Health) removeUnrecorded(ctx context.Context, host string, over []fleet.Environment) error {
+	at := h.cfg.Hosts.Find(host)
+	if at == nil {
+		return target.Unreachable(host)
 	}
 	ctx, cancel := context.WithTimeout(ctx, unrecordedFor)
 	defer cancel()
-	all, err := h.Runtime.Inventory(ctx, e.cfg.Instance)
+	all, err := at.Runtime.Inventory(ctx, h.cfg.Instance)
 	if err != nil {
 		return fmt.Errorf("list resources: %w", err)
 	}
 	var errs []error
 	for _, env := range over {
 		for _, f := range all {
-			if f.Kind != target.Container || f.Labels[provisioner.LabelEnvironment] != env.ID || !e.labels.Verify(f.Labels) {
+			if f.Kind != target.Container || f.Labels[provisioner.LabelEnvironment] != env.ID || !h.cfg.Labels.Verify(f.Labels) {
 				continue
 			}
-			if err := h.Runtime.Remove(ctx, f); err != nil {
+			if err := at.Runtime.Remove(ctx, f); err != nil {
 				errs = append(errs, fmt.Errorf("remove the sandbox of %s: %w", env.Name, err))
 				continue
 			}
-			e.logger.Warn("a lease was over and its sandbox was removed, though the database cannot be used", "environment", env.Name, "id", env.ID)
-			e.storeHealth.noteEnded(env.ID, e.Now())
+			h.cfg.Logger.Warn("a lease was over and its sandbox was removed, though the database cannot be used", "environment", env.Name, "id", env.ID)
+			h.noteEnded(env.ID, h.cfg.Clock.Now())
 		}
 	}
 	return errors.Join(errs...)
