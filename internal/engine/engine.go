@@ -25,6 +25,7 @@ import (
 	"github.com/bothy-env/bothy/internal/engine/prober"
 	"github.com/bothy-env/bothy/internal/engine/reconcile"
 	"github.com/bothy-env/bothy/internal/engine/recovery"
+	"github.com/bothy-env/bothy/internal/engine/retention"
 	"github.com/bothy-env/bothy/internal/engine/sweep"
 	"github.com/bothy-env/bothy/internal/engine/vault"
 	"github.com/bothy-env/bothy/internal/engine/warmpool"
@@ -117,6 +118,9 @@ type Config struct {
 	Left []LeftHost
 }
 
+// Retention is how long records are kept.
+type Retention = retention.Periods
+
 // Engine acts on environments. Make one with New, then Run it.
 type Engine struct {
 	cfg        Config
@@ -157,6 +161,7 @@ type Engine struct {
 	rows        *journal.Rows
 	// prober looks at what Checks tells.
 	prober *prober.Prober
+	pruner *retention.Pruner
 	// life ends with the engine's.
 	life    context.Context
 	endLife context.CancelFunc
@@ -238,6 +243,10 @@ func New(cfg Config) (*Engine, error) {
 	})
 	e.followers = bus.NewFollowers(e.store, e.cfg.Chance)
 	e.offers.Read = e.catalogue.Read
+	e.pruner = retention.New(retention.Config{
+		Store: e.store, Clock: e.clock, Bus: e.bus, Logger: e.logger, Lead: e.reconcile.Leader(), Safety: e.safeMode,
+		Keep: cfg.Retention, WorkLease: cfg.WorkLease,
+	})
 	e.prober = prober.New(e.bus, e.guard, cfg.CheckEvery, e.allAsked())
 	return e, nil
 }
@@ -272,7 +281,7 @@ func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
 		"the controller": e.reconcile.Run, "the probers of hosts": e.hosts.Probe, "the sweeps": e.sweeper.Run, "the measuring of use": e.meter.Run,
 		"the care of warm environments": e.warmpool.Run, "the notices": e.liveness.Run, "the notices of want of memory": e.memory.Run, "the wake-ups by other daemons": e.wakeLoop,
 		"the marks at the engines": e.engineMarks.Run, "the prober of the database": e.health.Run, "the prober of the checks": e.prober.Run,
-		"the pruning of records": e.retainLoop, "the preparation of blueprints": e.worker.PrepareAhead, "the tries of what is back": e.worker.TryAgain,
+		"the pruning of records": e.pruner.Run, "the preparation of blueprints": e.worker.PrepareAhead, "the tries of what is back": e.worker.TryAgain,
 	} {
 		e.guard.KeepUp(ctx, &loops, what, func() { run(ctx) })
 	}

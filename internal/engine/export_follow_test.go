@@ -9,7 +9,7 @@ import (
 )
 
 // Retain prunes and adds up what is due now, as the leader does.
-func (e *Engine) Retain(ctx context.Context) error { return e.retain(ctx) }
+func (e *Engine) Retain(ctx context.Context) error { return e.pruner.Once(ctx) }
 
 // FollowOnlyWhenWoken has followers look only when they are woken.
 func (e *Engine) FollowOnlyWhenWoken() { e.followers.FollowOnlyWhenWoken() }
