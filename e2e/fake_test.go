@@ -13,7 +13,7 @@ import (
 
 	"github.com/bothy-env/bothy/internal/api/wire"
 	"github.com/bothy-env/bothy/internal/client"
-	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/engine/vault"
 	"github.com/bothy-env/bothy/provisioner"
 	"github.com/bothy-env/bothy/provisioner/fake"
 )
@@ -157,7 +157,7 @@ func TestFakeKill9BeforeTheReply(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := engine.LabelKey(secret)
+	key, err := vault.LabelKey(secret)
 	if err != nil {
 		t.Fatal(err)
 	}

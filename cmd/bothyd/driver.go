@@ -13,6 +13,7 @@ import (
 
 	"github.com/bothy-env/bothy/internal/config"
 	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/engine/vault"
 	"github.com/bothy-env/bothy/internal/files"
 	"github.com/bothy-env/bothy/provisioner"
 	"github.com/bothy-env/bothy/provisioner/docker"
@@ -43,7 +44,7 @@ const localHost = "local"
 
 // openHosts sets up every host that this daemon can reach.
 func openHosts(cfg config.Config, dir *stateDir, instance string, secret []byte, logger *slog.Logger) (*providers, error) {
-	key, err := engine.LabelKey(secret)
+	key, err := vault.LabelKey(secret)
 	if err != nil {
 		return nil, err
 	}

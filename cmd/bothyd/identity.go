@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/engine/hosts"
 	"github.com/bothy-env/bothy/internal/store"
 )
 
@@ -36,7 +37,7 @@ func takeIdentity(ctx context.Context, db *store.Store, dir *stateDir, logger *s
 	if id.ended, err = dir.endedWorkers(); err != nil {
 		return id, err
 	}
-	if id.twin, err = engine.LivingTwin(ctx, db, id.worker, id.ended); err != nil {
+	if id.twin, err = hosts.LivingTwin(ctx, db, id.worker, id.ended); err != nil {
 		return id, err
 	}
 	if id.twin != "" {

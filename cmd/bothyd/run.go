@@ -14,6 +14,7 @@ import (
 	"github.com/bothy-env/bothy/internal/blueprint"
 	"github.com/bothy-env/bothy/internal/config"
 	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/engine/vault"
 	"github.com/bothy-env/bothy/internal/files"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
@@ -127,7 +128,7 @@ func openStore(ctx context.Context, database string, dir *stateDir) (*store.Stor
 			return err
 		}
 		if secret != nil {
-			if err := engine.FitsKey(ctx, found, secret); err != nil {
+			if err := vault.FitsKey(ctx, found, secret); err != nil {
 				return err
 			}
 		}
@@ -136,9 +137,9 @@ func openStore(ctx context.Context, database string, dir *stateDir) (*store.Stor
 }
 
 // mayMakeKey reports whether an installation can have no key yet: neither its folder nor its database knows of one.
-func mayMakeKey(ctx context.Context, db engine.Settings, known string) func() (bool, error) {
+func mayMakeKey(ctx context.Context, db vault.Settings, known string) func() (bool, error) {
 	return func() (bool, error) {
-		used, err := engine.HasKey(ctx, db)
+		used, err := vault.HasKey(ctx, db)
 		return known == "" && !used, err
 	}
 }
@@ -164,7 +165,7 @@ func identify(ctx context.Context, db *store.Store, dir *stateDir) (instance str
 	if err != nil {
 		return "", nil, err
 	}
-	if err := engine.CheckKey(ctx, db, secret); err != nil {
+	if err := vault.CheckKey(ctx, db, secret); err != nil {
 		return "", nil, err
 	}
 	candidate := known

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/engine/vault"
 	"github.com/bothy-env/bothy/internal/failpoint"
 	"github.com/bothy-env/bothy/internal/fleet"
 )
@@ -88,11 +89,11 @@ func (d *stateDir) secret(mayMake func() (bool, error)) ([]byte, error) {
 		}
 		d.mended = append(d.mended, fmt.Sprintf("the key had mode %04o; it has 0600 now", mode))
 	}
-	key, err := d.keep(keyFile, "the installation's key", engine.NewSecret)
+	key, err := d.keep(keyFile, "the installation's key", vault.NewSecret)
 	if err != nil {
 		return nil, err
 	}
-	return engine.ParseSecret(key)
+	return vault.ParseSecret(key)
 }
 
 // foundSecret reads the master key and changes nothing. It is nil where there is none, which is an error unless one may be made.
@@ -116,7 +117,7 @@ func (d *stateDir) foundSecret(mayMake func() (bool, error)) (secret []byte, mod
 	if err != nil {
 		return nil, 0, fmt.Errorf("read the installation's key: %w", err)
 	}
-	secret, err = engine.ParseSecret(text)
+	secret, err = vault.ParseSecret(text)
 	return secret, info.Mode().Perm(), err
 }
 

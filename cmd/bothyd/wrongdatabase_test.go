@@ -13,7 +13,7 @@ import (
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite"
 
-	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/engine/vault"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store/migrations"
 	"github.com/bothy-env/bothy/internal/store/storetest/pgtest"
@@ -102,7 +102,7 @@ func TestWrongDatabaseIsNotMigrated(t *testing.T) {
 
 func refusesUnchanged(t *testing.T, o older) {
 	for _, c := range []struct{ name, instance, key, refused string }{
-		{"another key", "", string(engine.NewSecret()), "with another key"},
+		{"another key", "", string(vault.NewSecret()), "with another key"},
 		{"another installation", "elsewhere", string(o.key), "is of the installation elsewhere"},
 		{"no key", "", "", "key is missing"},
 	} {

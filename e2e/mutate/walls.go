@@ -25,8 +25,8 @@ var ofWalls = []mutation{
 	},
 	{
 		name: "the state in clear: the driver is not told that it is recorded",
-		file: "internal/engine/create.go",
-		old:  "	e.settled(ctx, h, spec)\n",
+		file: "internal/engine/worker/create.go",
+		old:  "	m.settled(ctx, h, spec)\n",
 		new:  "",
 		pkg:  "./internal/engine", run: "^TestTheDriverKeepsNoStateThatIsRecorded$",
 	},
@@ -39,8 +39,8 @@ var ofWalls = []mutation{
 	},
 	{
 		name: "the MAC check: labels that anybody can write are believed",
-		file: "internal/engine/census.go",
-		old:  "if !e.labels.Verify(f.Labels) {",
+		file: "internal/engine/sweep/census.go",
+		old:  "if !w.cfg.Labels.Verify(f.Labels) {",
 		new:  "if len(f.Labels) == 0 {",
 		pkg:  "./internal/engine", run: "^TestForgedLabelsAreNeverTouched$|^TestPromiseOnlyOurs$",
 	},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/engine/vault"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner/fake"
@@ -44,7 +45,7 @@ func realEngine(t *testing.T) (*engine.Engine, *store.Store) {
 		}
 	})
 	secret := []byte("0123456789abcdef0123456789abcdef")
-	key, err := engine.LabelKey(secret)
+	key, err := vault.LabelKey(secret)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/pools"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 )
@@ -24,7 +26,7 @@ func (e *Engine) Acquire(ctx context.Context, req Request) (Acquired, error) {
 	if err != nil {
 		return Acquired{}, err
 	}
-	if err := e.room(); err != nil && !e.store.Shared() {
+	if err := e.hosts.Room(); err != nil && !e.store.Shared() {
 		// Each would take of what is kept back to end leases. Where daemons share a database another one may serve it.
 		return Acquired{}, err
 	}
@@ -43,7 +45,7 @@ func (e *Engine) Acquire(ctx context.Context, req Request) (Acquired, error) {
 	admitted, err := e.admit(ctx, w)
 	if errors.Is(err, store.ErrSetBack) {
 		// Nothing was written, and once safe mode is on nothing warm is given.
-		if _, err = e.lookBehind(ctx); err == nil {
+		if err = e.safeMode.LookBehind(ctx); err == nil {
 			admitted, err = e.admit(ctx, w)
 		}
 	}
@@ -61,7 +63,7 @@ func (e *Engine) Acquire(ctx context.Context, req Request) (Acquired, error) {
 			env, err = e.awaitHandOver(ctx, w, env)
 		}
 	default:
-		nudge(e.planNudge)
+		e.bus.Nudge(bus.Plan)
 	}
 	if err != nil {
 		return Acquired{}, err
@@ -71,14 +73,14 @@ func (e *Engine) Acquire(ctx context.Context, req Request) (Acquired, error) {
 }
 
 // wished checks a request against what is offered now, and gives the pools there are.
-func (e *Engine) wished(ctx context.Context, req Request) (*wish, []resolved, error) {
-	o, err := e.offers.get(ctx)
+func (e *Engine) wished(ctx context.Context, req Request) (*wish, []pools.Resolved, error) {
+	o, err := e.offers.Get(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	now := e.Now()
-	w, err := e.wish(req, o.rates, now)
-	return w, e.resolveAll(o, now), err
+	w, err := e.wish(req, o.Rates, now)
+	return w, e.catalogue.ResolveAll(o, now), err
 }
 
 // admit asks the store for an environment, under another name when a made-up one is taken.
@@ -108,13 +110,13 @@ func (e *Engine) admission(w *wish, now time.Time) (store.Admission, error) {
 	}
 	a := store.Admission{
 		RequestHash: w.hash, HeldMicros: w.hold(now), HeldFor: env.Lease.TTL,
-		Event: e.event(&env, env.Owner, "environment.requested", "%s asked for %s, size %s, for %s",
+		Event: e.journal.Event(&env, env.Owner, "environment.requested", "%s asked for %s, size %s, for %s",
 			env.Owner, env.Blueprint, env.Size.Name, env.Lease.TTL),
 		Decide: func(scopes []fleet.ScopeUsage) error { return w.decide(scopes, now) },
 	}
 	a.Env = env
 	var err error
-	if a.Secrets, err = e.vault.sealSecrets(&env, w.secrets); err != nil {
+	if a.Secrets, err = e.vault.SealSecrets(&env, w.secrets); err != nil {
 		return a, err
 	}
 	if !w.noPool {

@@ -56,21 +56,6 @@ type EventQuery struct {
 	Newest bool
 }
 
-// PoolStatus is a pool as it is set and what there is of it.
-type PoolStatus struct {
-	fleet.Pool
-	// Digest is what a member is made from now, TargetNow what the schedule says now.
-	Digest    string
-	TargetNow int
-	// Warm are ready (Stale of them from an older digest), Making not ready yet, Leased were claimed and still live.
-	Warm, Stale, Making, Leased int
-	// Broken says why no member can be made; empty when one can.
-	Broken string
-	// Stuck says why members of an older digest, or on a drained host, cannot be replaced as things are, and StuckHint
-	// what to do; empty when there are none, or it goes on.
-	Stuck, StuckHint string
-}
-
 // CostQuery selects and groups cost.
 type CostQuery struct {
 	// By is "user", "team", "tenant", "blueprint", "project", "pool", "day", "host", "pull-request" or "environment".

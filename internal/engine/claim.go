@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/journal"
+	"github.com/bothy-env/bothy/internal/engine/vault"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner"
@@ -23,21 +26,16 @@ func (e *Engine) take(want, warm *fleet.Environment, now time.Time) (store.Write
 	warm.Vars, warm.SecretNames = want.Vars, want.SecretNames
 	warm.State, warm.Reason, warm.Cold = fleet.Leased, "", ""
 	warm.Lease, warm.Queue = want.Lease, fleet.Queue{Until: want.Queue.Until}
-	beginLease(warm, now)
+	journal.BeginLease(warm, now)
 	warm.Work = fleet.Work{Action: fleet.Personalise, Generation: before.Work.Generation + 1}
-	if e.serves(warm.Host) {
+	if e.hosts.Serves(warm.Host) {
 		warm.Work.Worker, warm.Work.Until = e.cfg.Worker, now.Add(e.cfg.WorkLease)
 	}
 	writes := store.Writes{Events: []fleet.Event{
-		e.event(warm, warm.Owner, "environment.claimed", "%s took it from pool %s for %s", warm.Owner, warm.Pool, warm.Lease.TTL),
+		e.journal.Event(warm, warm.Owner, "environment.claimed", "%s took it from pool %s for %s", warm.Owner, warm.Pool, warm.Lease.TTL),
 	}}
-	err := e.book(&before, warm, now, &writes)
+	err := e.journal.Book(&before, warm, now, &writes)
 	return writes, err
-}
-
-// beginLease starts a lease at hand-over, so that nobody pays for the making in time.
-func beginLease(env *fleet.Environment, now time.Time) {
-	env.Lease.Start, env.Lease.End = now, now.Add(min(env.Lease.TTL, env.Lease.MaxTTL))
 }
 
 // handOverClaim makes a claimed environment its holder's. One that turns out bad is destroyed and the next is tried,
@@ -45,14 +43,14 @@ func beginLease(env *fleet.Environment, now time.Time) {
 // the last one stands on a host that another daemon serves.
 func (e *Engine) handOverClaim(ctx context.Context, w *wish, env fleet.Environment) (fleet.Environment, error) {
 	for try := 1; env.State == fleet.Leased && env.Work.Worker == e.cfg.Worker; try++ {
-		if err := e.noteMarks(); err != nil {
+		if err := e.safeMode.NoteMarks(); err != nil {
 			return env, fmt.Errorf("hand over: %w", err)
 		}
-		nudge(e.markNudge)
-		files := e.handed(w.secrets)
-		cause := e.personalise(ctx, env, files)
+		e.bus.Nudge(bus.Mark)
+		files := append(vault.Files(w.secrets), e.certificates.Files()...)
+		cause := e.warmpool.HandOver(ctx, env, files)
 		if cause == nil {
-			e.noteHanded(env, files)
+			e.certificates.Handed(env, files)
 			return e.recordHandOver(ctx, env)
 		}
 		if errors.Is(cause, provisioner.ErrUsed) {
@@ -60,7 +58,7 @@ func (e *Engine) handOverClaim(ctx context.Context, w *wish, env fleet.Environme
 			handing := func(row *fleet.Environment) bool {
 				return row.Work.Action == fleet.Personalise && row.Work.Generation == env.Work.Generation
 			}
-			unknown, err := e.disbelieve(ctx, env.ID, handing)
+			unknown, err := e.doubts.Disbelieve(ctx, env.ID, handing)
 			if err != nil {
 				return env, fmt.Errorf("hand over: %w", err)
 			}
@@ -85,7 +83,7 @@ func (e *Engine) handOverClaim(ctx context.Context, w *wish, env fleet.Environme
 
 // recordHandOver ends the personalising of an environment. One that was released meanwhile is let go, to be destroyed.
 func (e *Engine) recordHandOver(ctx context.Context, env fleet.Environment) (fleet.Environment, error) {
-	ready, err := e.change(context.WithoutCancel(ctx), env.ID, store.Expect{Generation: env.Work.Generation},
+	ready, err := e.journal.Change(context.WithoutCancel(ctx), env.ID, store.Expect{Generation: env.Work.Generation},
 		func(row *fleet.Environment) (store.Writes, error) {
 			if row.Work.Action != fleet.Personalise {
 				row.Work.Worker, row.Work.Until = "", time.Time{}
@@ -93,7 +91,7 @@ func (e *Engine) recordHandOver(ctx context.Context, env fleet.Environment) (fle
 			}
 			row.Work, row.Paused, row.Queue = fleet.Work{Generation: row.Work.Generation}, false, fleet.Queue{}
 			writes := store.Writes{Events: []fleet.Event{
-				e.event(row, actorSelf, "environment.ready", "handed over, leased until %s", row.Lease.End.Format(time.RFC3339)),
+				e.journal.Event(row, journal.Self, "environment.ready", "handed over, leased until %s", row.Lease.End.Format(time.RFC3339)),
 			}}
 			if len(row.SecretNames) > 0 {
 				writes.Secrets = []byte{}
@@ -107,7 +105,7 @@ func (e *Engine) recordHandOver(ctx context.Context, env fleet.Environment) (fle
 		return env, fmt.Errorf("record hand-over: %w", err)
 	}
 	if ready.Work.Action != fleet.None {
-		nudge(e.workNudge)
+		e.bus.Nudge(bus.Work)
 	}
 	return ready, nil
 }
@@ -129,8 +127,7 @@ func (e *Engine) replace(ctx context.Context, w *wish, bad fleet.Environment, ca
 	if err != nil {
 		return bad, err
 	}
-	nudge(e.planNudge)
-	nudge(e.workNudge)
+	e.bus.Nudge(bus.Plan, bus.Work)
 	return got.Env, nil
 }
 
@@ -138,7 +135,7 @@ func (e *Engine) replace(ctx context.Context, w *wish, bad fleet.Environment, ca
 func (e *Engine) strip(row *fleet.Environment, cause error, now time.Time) (store.Writes, error) {
 	before := *row
 	writes := store.Writes{Events: []fleet.Event{
-		e.event(row, actorSelf, "environment.unhealthy", "it was not handed over and is taken away: %s", provisioner.Sentence(cause)),
+		e.journal.Event(row, journal.Self, "environment.unhealthy", "it was not handed over and is taken away: %s", provisioner.Sentence(cause)),
 	}}
 	row.Name, row.Tenant, row.Team, row.Owner, row.Share = row.ID, "", "", "", ""
 	row.Project, row.PullRequest, row.IdempotencyKey = "", "", ""
@@ -146,13 +143,13 @@ func (e *Engine) strip(row *fleet.Environment, cause error, now time.Time) (stor
 	if errors.Is(cause, provisioner.ErrUsed) {
 		row.Work, row.Lease.End = fleet.Work{Generation: row.Work.Generation}, now
 		row.Reason, row.Doubted = "somebody has it whom the database does not know", true
-		writes.Events[0] = e.event(row, actorSelf, "environment.used", "it was not handed over and is left as it is: it was used by somebody before")
-		err := e.book(&before, row, now, &writes)
+		writes.Events[0] = e.journal.Event(row, journal.Self, "environment.used", "it was not handed over and is left as it is: it was used by somebody before")
+		err := e.journal.Book(&before, row, now, &writes)
 		return writes, err
 	}
-	beginDestroy(row, "it was bad when it was to be handed over: "+provisioner.Sentence(cause))
+	journal.BeginDestroy(row, "it was bad when it was to be handed over: "+provisioner.Sentence(cause))
 	row.Work.Worker, row.Work.Until = "", time.Time{}
-	err := e.book(&before, row, now, &writes)
+	err := e.journal.Book(&before, row, now, &writes)
 	return writes, err
 }
 
@@ -161,9 +158,9 @@ func (e *Engine) strip(row *fleet.Environment, cause error, now time.Time) (stor
 func (e *Engine) awaitHandOver(ctx context.Context, w *wish, env fleet.Environment) (fleet.Environment, error) {
 	wait, cancel := context.WithTimeout(ctx, e.cfg.WorkLease+handOverSlack)
 	defer cancel()
-	woken := e.followers.subscribe(env.ID, false)
-	defer woken.stop()
-	nudge(e.workNudge)
+	woken := e.followers.Subscribe(env.ID, false)
+	defer woken.Stop()
+	e.bus.Nudge(bus.Work)
 	for {
 		row, err := e.store.Get(ctx, env.ID)
 		if err == nil && row.Tenant == "" {
@@ -177,7 +174,7 @@ func (e *Engine) awaitHandOver(ctx context.Context, w *wish, env fleet.Environme
 			return row, nil
 		case row.ID != env.ID:
 			return e.awaitHandOver(ctx, w, row)
-		case e.followers.wait(wait, woken) == nil:
+		case e.followers.Wait(wait, woken) == nil:
 		case row.Work.Worker != "" || ctx.Err() != nil:
 			return row, nil // it is being handed over; whoever asked may watch it
 		default:
@@ -199,21 +196,22 @@ func (e *Engine) abandon(ctx context.Context, w *wish, row fleet.Environment) (f
 	return next, err
 }
 
-// personaliseLate does what a claim's own process did not get to, or what is for this daemon to do as it serves the host.
-func (e *Engine) personaliseLate(ctx context.Context, env fleet.Environment) {
-	secrets, err := e.keptSecrets(ctx, env)
+// personaliseLate does what a claim's own process did not get to, or what is for this daemon to do as it serves the host. An error says that it
+// is to be tried again.
+func (e *Engine) personaliseLate(ctx context.Context, env fleet.Environment) error {
+	secrets, err := e.vault.Secrets(ctx, env)
 	if err == nil {
 		// Another daemon may have recorded the claim, or this one without an answer.
-		_, err = e.lookAndMark(ctx)
+		err = e.safeMode.LookAndMark(ctx)
 	}
 	if err != nil {
-		e.yield(ctx, env, fmt.Errorf("hand over: %w", err))
-		return
+		return fmt.Errorf("hand over: %w", err)
 	}
 	w := &wish{env: wishedRow(env), secrets: secrets}
 	if _, err := e.handOverClaim(ctx, w, env); err != nil {
 		e.logger.Error("handing over failed; it is tried again", "environment", env.Name, "error", err)
 	}
+	return nil
 }
 
 // wishedRow is what the request of a claimed environment would have been without a pool.

@@ -5,20 +5,21 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/pools"
 	"github.com/bothy-env/bothy/internal/plan"
 )
 
 // coldReason says why a wish that no warm environment was there for is made from nothing.
-func coldReason(w *wish, pools []resolved, now time.Time) string {
+func coldReason(w *wish, all []pools.Resolved, now time.Time) string {
 	if w.noPool {
 		return "--fresh was asked for"
 	}
-	i := slices.IndexFunc(pools, func(p resolved) bool { return p.MatchKey == w.env.MatchKey })
+	i := slices.IndexFunc(all, func(p pools.Resolved) bool { return p.MatchKey == w.env.MatchKey })
 	if i < 0 {
-		return otherPools(w, pools)
+		return otherPools(w, all)
 	}
 	// The first by name stands for all that match: it is where the next one is taken from.
-	p := pools[i]
+	p := all[i]
 	target := plan.TargetNow(p.Pool.Pool, now)
 	switch {
 	case p.Held != "":
@@ -30,11 +31,13 @@ func coldReason(w *wish, pools []resolved, now time.Time) string {
 }
 
 // otherPools tells a wish that differs only in its inputs from one that no pool is near to.
-func otherPools(w *wish, pools []resolved) string {
+func otherPools(w *wish, all []pools.Resolved) string {
 	why := fmt.Sprintf("no pool keeps %s %s", w.env.Blueprint, w.env.Size.Name)
-	i := slices.IndexFunc(pools, func(p resolved) bool { return p.Digest == w.env.Blueprint.Digest && p.Size.Name == w.env.Size.Name })
+	i := slices.IndexFunc(all, func(p pools.Resolved) bool {
+		return p.Digest == w.env.Blueprint.Digest && p.Size.Name == w.env.Size.Name
+	})
 	if i >= 0 {
-		why += fmt.Sprintf(" with these inputs; pool %s has others", pools[i].Name)
+		why += fmt.Sprintf(" with these inputs; pool %s has others", all[i].Name)
 	}
 	return why
 }

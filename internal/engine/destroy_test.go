@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/engine/vault"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
 	"github.com/bothy-env/bothy/internal/receipt"
@@ -93,7 +94,7 @@ func (b *bench) untilGone(id string) fleet.Environment {
 // holdsAny reports whether anything of an environment exists; what forges its labels is not of it.
 func (b *bench) holdsAny(id string) bool {
 	b.t.Helper()
-	key, err := engine.LabelKey(secret)
+	key, err := vault.LabelKey(secret)
 	if err != nil {
 		b.t.Fatal(err)
 	}

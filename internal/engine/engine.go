@@ -7,7 +7,6 @@ package engine
 import (
 	"cmp"
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,6 +14,23 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/certificates"
+	"github.com/bothy-env/bothy/internal/engine/clock"
+	"github.com/bothy-env/bothy/internal/engine/evidence"
+	"github.com/bothy-env/bothy/internal/engine/guard"
+	"github.com/bothy-env/bothy/internal/engine/hosts"
+	"github.com/bothy-env/bothy/internal/engine/journal"
+	"github.com/bothy-env/bothy/internal/engine/observe"
+	"github.com/bothy-env/bothy/internal/engine/pools"
+	"github.com/bothy-env/bothy/internal/engine/prober"
+	"github.com/bothy-env/bothy/internal/engine/reconcile"
+	"github.com/bothy-env/bothy/internal/engine/recovery"
+	"github.com/bothy-env/bothy/internal/engine/retention"
+	"github.com/bothy-env/bothy/internal/engine/sweep"
+	"github.com/bothy-env/bothy/internal/engine/vault"
+	"github.com/bothy-env/bothy/internal/engine/warmpool"
+	"github.com/bothy-env/bothy/internal/engine/worker"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner"
@@ -108,83 +124,55 @@ type Config struct {
 	Left []LeftHost
 }
 
+// Retention is how long records are kept.
+type Retention = retention.Periods
+
 // Engine acts on environments. Make one with New, then Run it.
 type Engine struct {
 	cfg        Config
 	store      *store.Store
 	blueprints Blueprints
-	hosts      *hosts
-	clock      *clock
+	hosts      *hosts.Hosts
+	clock      *clock.Clock
 	logger     *slog.Logger
+	// bus wakes the loops, guard begins what runs beside others, and journal writes rows.
+	bus     *bus.Bus
+	guard   *guard.Guard
+	journal *journal.Journal
 
 	labels provisioner.Key
-	sealer *sealer
-	vault  *vault
-	// receiptKey signs receipts.
-	receiptKey ed25519.PrivateKey
+	vault  *vault.Vault
 	// offers are read once for all requests that come at the same time.
-	offers    sharedRead[offer]
-	followers followers
-	running   running
-	tries     tries
-	overdue   overdue
-	// sights are when sandboxes were last listed; lookedBefore is when any process looked last before this one.
-	sights       sights
-	lookedBefore time.Time
-	// preparations tell which blueprints are not ready.
-	preparations preparations
-	// unwritten are the networks that were reserved and are in no row yet.
-	unwritten sync.Map
-	stages    stages
-	creates   createTimes
-	poolFile  poolFile
-	lead      leadership
-	twin      twin
-	orphans   *orphanage
-	meters    meters
-	ooms      ooms
-	usages    usages
-	sourced   sourced
-	brief     briefly
-	marks     keptMarks
-	// engineMarks are those that lie at the engines, signs what was seen of the use of doubted sandboxes.
-	engineMarks engineMarks
-	storeHealth storeHealth
-	signs       sync.Map
-	// certified is what sandboxes were given of certificates, by sandbox.
-	certified sync.Map
-	held      heldBlueprints
-	// notices are the sandboxes that are to be looked at, by host; mishaps what befell sandboxes of late.
-	notices map[string]*notices
-	// starved are the sandboxes that ran out of memory, by host.
-	starved map[string]*starved
-	mishaps mishaps
-	rows    rows
-	// planned are the live environments for the controller.
-	planned *store.Kept
-	// asked is what Checks tells of, findings what its prober found of it, faults what panicked.
-	asked    []asked
-	findings findings
-	faults   faults
-	// background is what is done beside whoever asked for it, and life ends with the engine's.
-	background sync.WaitGroup
-	life       context.Context
-	endLife    context.CancelFunc
-	// judging is held by whoever decides whether the database can be believed.
-	judging sync.Mutex
-
-	planNudge chan struct{}
-	leadNudge chan struct{}
-	workNudge chan struct{}
-	// holdNudge asks to hold hosts and to look whether they can be used, warmNudge to look at what is warm on them.
-	holdNudge chan struct{}
-	warmNudge chan struct{}
-	// prepareNudge asks to get blueprints ready again, backNudge to try again what waited for something that is back.
-	prepareNudge chan struct{}
-	backNudge    chan struct{}
-	// markNudge asks to tell the engines how far the records are, checkNudge to look at what doctor tells.
-	markNudge  chan struct{}
-	checkNudge chan struct{}
+	offers    bus.SharedRead[pools.Offer]
+	followers *bus.Followers
+	evidence  *evidence.Evidence
+	warmpool  *warmpool.Keeper
+	catalogue *pools.Catalogue
+	reconcile *reconcile.Controller
+	worker    *worker.Worker
+	sweeper   *sweep.Sweeper
+	local     *sweep.Local
+	// meter, usages, memory and liveness look at the sandboxes that run.
+	meter    *observe.Meter
+	usages   *observe.Usages
+	memory   *observe.Memory
+	liveness *observe.Liveness
+	sourced  sourced
+	// certificates are given to every sandbox.
+	certificates *certificates.Certificates
+	// safeMode is whether the database can be believed, engineMarks lie at the engines, doubts are the environments that people decide on, and
+	// health is whether the database can be used.
+	safeMode    *recovery.SafeMode
+	engineMarks *recovery.EngineMarks
+	doubts      *recovery.Doubts
+	health      *recovery.Health
+	rows        *journal.Rows
+	// prober looks at what Checks tells.
+	prober *prober.Prober
+	pruner *retention.Pruner
+	// life ends with the engine's.
+	life    context.Context
+	endLife context.CancelFunc
 }
 
 // New checks the configuration and derives keys. It starts nothing.
@@ -195,7 +183,7 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Instance == "" || cfg.Worker == "" {
 		return nil, errors.New("make engine: instance and worker ids are needed")
 	}
-	labels, sealer, err := deriveKeys(cfg.Secret)
+	keys, err := vault.New(cfg.Secret, cfg.Store)
 	if err != nil {
 		return nil, fmt.Errorf("make engine: %w", err)
 	}
@@ -208,9 +196,9 @@ func New(cfg Config) (*Engine, error) {
 	cfg.WorkLease = cmp.Or(cfg.WorkLease, 15*time.Second)
 	cfg.Tick = cmp.Or(cfg.Tick, 15*time.Second)
 	cfg.SweepEvery = cmp.Or(cfg.SweepEvery, 30*time.Second)
-	cfg.ProbeEvery = cmp.Or(cfg.ProbeEvery, storeProbeEvery)
+	cfg.ProbeEvery = cmp.Or(cfg.ProbeEvery, recovery.ProbeEvery)
 	cfg.OrphanGrace = cmp.Or(cfg.OrphanGrace, 60*time.Second)
-	cfg.CheckEvery = cmp.Or(cfg.CheckEvery, checkEvery)
+	cfg.CheckEvery = cmp.Or(cfg.CheckEvery, prober.DefaultEvery)
 	if cfg.NewName == nil {
 		cfg.NewName = newName
 	}
@@ -221,36 +209,59 @@ func New(cfg Config) (*Engine, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	e := &Engine{
-		cfg: cfg, store: cfg.Store, blueprints: cfg.Blueprints, clock: newClock(cfg.Clock, cfg.Wall),
-		logger: cfg.Logger, labels: labels, sealer: sealer,
-		planNudge: make(chan struct{}, 1), leadNudge: make(chan struct{}, 1), workNudge: make(chan struct{}, 1),
-		holdNudge: make(chan struct{}, 1), warmNudge: make(chan struct{}, 1),
-		prepareNudge: make(chan struct{}, 1), backNudge: make(chan struct{}, 1), markNudge: make(chan struct{}, 1),
-		checkNudge: make(chan struct{}, 1),
+		cfg: cfg, store: cfg.Store, blueprints: cfg.Blueprints, clock: clock.New(cfg.Clock, cfg.Wall),
+		logger: cfg.Logger, labels: keys.Labels(), vault: keys,
+		bus: bus.New(cfg.Chance), guard: guard.New(cfg.Logger, cfg.Tick),
 	}
-	if e.receiptKey, err = newReceiptKey(cfg.Secret); err != nil {
+	e.certificates = certificates.New(cfg.Certificates)
+	e.journal = journal.New(cfg.Store, e.clock, cfg.Instance, keys.ReceiptKey(), cfg.Logger)
+	e.rows = journal.NewRows(e.store)
+	if e.hosts, err = hosts.New(hosts.Config{
+		Declared: cfg.Hosts, Store: e.store, Rows: e.rows, Neighbours: hostNews{e},
+		Clock: e.clock, Bus: e.bus, Guard: e.guard, Logger: e.logger,
+		Worker: cfg.Worker, Ended: cfg.Ended, Advertise: cfg.Advertise, WorkLease: cfg.WorkLease, Twin: cfg.Twin, NewID: cfg.NewID, Room: cfg.Room,
+	}); err != nil {
 		return nil, fmt.Errorf("make engine: %w", err)
 	}
-	if e.vault, err = newVault(cfg.Secret); err != nil {
-		return nil, fmt.Errorf("make engine: %w", err)
-	}
-	if e.hosts, err = newHosts(e, cfg.Hosts); err != nil {
-		return nil, fmt.Errorf("make engine: %w", err)
-	}
-	e.orphans = newOrphanage(e.hosts.names)
-	e.notices, e.starved = newNotices(e.hosts.names), newStarved(e.hosts.names)
-	e.rows.kept, e.planned = e.store.Keep(), e.store.Keep()
-	e.followers.read, e.followers.poll, e.followers.chance = e.store, followPoll, e.cfg.Chance
-	e.store.OnCommit(e.followers.committed)
-	e.offers.read = e.readOffer
+	e.reconcile = reconcile.New(reconcile.Config{
+		Store: e.store, Clock: e.clock, Bus: e.bus, Journal: e.journal, Logger: e.logger,
+		Pools: planPools{e}, Hosts: e.hosts, Recovery: planRecovery{e}, NewID: newID,
+		Weights: cfg.Weights, Worker: cfg.Worker, Advertise: cfg.Advertise, Ended: cfg.Ended,
+		Concurrency: cfg.Concurrency, CreateDeadline: cfg.CreateDeadline, WorkLease: cfg.WorkLease, Tick: cfg.Tick,
+	})
+	e.catalogue = pools.New(pools.Config{
+		Store: e.store, Rows: e.rows, Journal: e.journal, Bus: e.bus, Clock: e.clock, Logger: e.logger,
+		Planner: poolPlanner{e.reconcile}, Offer: offered{e}, File: cfg.Pools,
+	})
 	e.life, e.endLife = context.WithCancel(context.Background())
-	e.asked = e.allAsked()
-	e.findings.all = make([]finding, len(e.asked))
+	e.observe()
+	e.recover()
+	e.evidence = evidence.New(e.store, e.clock, e.journal, e.health)
+	e.worker = worker.New(worker.Config{
+		Store: e.store, Clock: e.clock, Bus: e.bus, Guard: e.guard, Journal: e.journal, Rows: e.rows, Evidence: e.evidence, Logger: e.logger,
+		Labels: e.labels, Blueprints: e.blueprints, Hosts: workHosts{e.hosts}, Holds: workHolds{e.hosts, e}, Recovery: e.safeMode,
+		Sessions: workSessions{e}, Vault: e.vault, CreateTimes: e.reconcile.CreateTimes(), Certificates: e.certificates,
+		Instance: cfg.Instance, Worker: cfg.Worker, Concurrency: cfg.Concurrency,
+		CreateTimeout: cfg.CreateTimeout, CreateDeadline: cfg.CreateDeadline, PrepareTimeout: cfg.PrepareTimeout,
+		DestroyTimeout: cfg.DestroyTimeout, SlowAfter: cfg.SlowAfter, WorkLease: cfg.WorkLease, Tick: cfg.Tick,
+	})
+	e.sweep()
+	e.warmpool = warmpool.New(warmpool.Config{
+		Store: e.store, Hosts: e.hosts, Doubts: e.doubts, Journal: e.journal, Bus: e.bus, Clock: e.clock, Guard: e.guard, Logger: e.logger,
+		Every: cfg.SweepEvery,
+	})
+	e.followers = bus.NewFollowers(e.store, e.cfg.Chance)
+	e.offers.Read = e.catalogue.Read
+	e.pruner = retention.New(retention.Config{
+		Store: e.store, Clock: e.clock, Bus: e.bus, Logger: e.logger, Lead: e.reconcile.Leader(), Safety: e.safeMode,
+		Keep: cfg.Retention, WorkLease: cfg.WorkLease,
+	})
+	e.prober = prober.New(e.bus, e.guard, cfg.CheckEvery, e.allAsked())
 	return e, nil
 }
 
 // Now is the engine's clock, in UTC and as exact as the store keeps it.
-func (e *Engine) Now() time.Time { return e.clock.now().UTC().Truncate(time.Microsecond) }
+func (e *Engine) Now() time.Time { return e.clock.Now() }
 
 // Instance is this installation's id, in the labels of all it creates.
 func (e *Engine) Instance() string { return e.cfg.Instance }
@@ -273,21 +284,21 @@ func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
 	holdCtx, stopHolding := context.WithCancel(context.WithoutCancel(ctx))
 
 	var loops, holding sync.WaitGroup
-	e.keepUp(holdCtx, &holding, "the holding of hosts", func() { e.holdHosts(holdCtx) })
-	e.keepUp(ctx, &loops, "the bid for the lead", func() { e.leadLoop(ctx) })
+	e.guard.KeepUp(holdCtx, &holding, "the holding of hosts", func() { e.hosts.Run(holdCtx) })
+	e.guard.KeepUp(ctx, &loops, "the bid for the lead", func() { e.reconcile.Leader().Run(ctx) })
 	for what, run := range map[string]func(context.Context){
-		"the controller": e.control, "the probers of hosts": e.probeHosts, "the sweeps": e.sweepLoops, "the measuring of use": e.measureLoops,
-		"the care of warm environments": e.stageLoop, "the notices": e.noticeLoop, "the notices of want of memory": e.oomLoop, "the wake-ups by other daemons": e.wakeLoop,
-		"the marks at the engines": e.markLoop, "the prober of the database": e.probeLoop, "the prober of the checks": e.checkLoop,
-		"the pruning of records": e.retainLoop, "the preparation of blueprints": e.prepareAhead, "the tries of what is back": e.tryAgainWhenBack,
+		"the controller": e.reconcile.Run, "the probers of hosts": e.hosts.Probe, "the sweeps": e.sweeper.Run, "the measuring of use": e.meter.Run,
+		"the care of warm environments": e.warmpool.Run, "the notices": e.liveness.Run, "the notices of want of memory": e.memory.Run, "the wake-ups by other daemons": e.wakeLoop,
+		"the marks at the engines": e.engineMarks.Run, "the prober of the database": e.health.Run, "the prober of the checks": e.prober.Run,
+		"the pruning of records": e.pruner.Run, "the preparation of blueprints": e.worker.PrepareAhead, "the tries of what is back": e.worker.TryAgain,
 	} {
-		e.keepUp(ctx, &loops, what, func() { run(ctx) })
+		e.guard.KeepUp(ctx, &loops, what, func() { run(ctx) })
 	}
-	e.keepUp(ctx, &loops, "the start of work", func() { e.dispatch(ctx, workCtx) })
+	e.guard.KeepUp(ctx, &loops, "the start of work", func() { e.worker.Run(ctx, workCtx) })
 	<-ctx.Done()
 	loops.Wait()
 
-	idle := e.running.idle()
+	idle := e.worker.Idle()
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
 	select {
@@ -297,28 +308,30 @@ func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
 		stopWork()
 		<-idle
 	}
-	e.closeStages()
+	e.warmpool.Close()
 	stopHolding()
 	holding.Wait()
 	e.endLife()
-	e.endsSoon(&e.background)
-	e.leaveMarks(ctx)
+	e.guard.EndsSoon()
+	e.engineMarks.Leave(ctx)
 	return nil
 }
 
 // begin does what must be right before anything is decided.
 func (e *Engine) begin(ctx context.Context) error {
-	if err := e.startClock(ctx); err != nil {
+	last, err := e.clock.Start(ctx, e.store, e.cfg.AcceptClock, e.logger)
+	if err != nil {
 		return fmt.Errorf("set the clock: %w", err)
 	}
-	if err := CheckKey(ctx, e.store, e.cfg.Secret); err != nil {
+	e.evidence.LookedBefore(last.At)
+	if err := vault.CheckKey(ctx, e.store, e.cfg.Secret); err != nil {
 		return err
 	}
-	if err := e.beginSafely(ctx); err != nil {
+	if err := e.safeMode.Begin(ctx); err != nil {
 		return fmt.Errorf("recover: %w", err)
 	}
-	e.firstLook(ctx)
-	if err := e.declareHosts(ctx); err != nil {
+	e.hosts.FirstLook(ctx)
+	if err := e.hosts.Declare(ctx); err != nil {
 		return fmt.Errorf("recover: %w", err)
 	}
 	if e.cfg.Began == nil {
@@ -332,39 +345,13 @@ func (e *Engine) wakeLoop(ctx context.Context) {
 	err := e.store.Wakes(ctx, func(environmentID string) {
 		if environmentID == "" {
 			// It may be of an event of none, or some may have been missed.
-			e.followers.notifyAll()
+			e.followers.NotifyAll()
 		} else {
-			e.followers.notify(environmentID)
+			e.followers.Notify(environmentID)
 		}
-		nudge(e.planNudge)
-		nudge(e.workNudge)
-	}, e.followers.notifyLog)
+		e.bus.Nudge(bus.Plan, bus.Work)
+	}, e.followers.NotifyLog)
 	if err != nil && ctx.Err() == nil {
 		e.logger.Error("other daemons' changes are seen late", "error", err)
 	}
 }
-
-// change writes a row and books the time that its change of state ends.
-func (e *Engine) change(ctx context.Context, id string, expect store.Expect, fn func(*fleet.Environment) (store.Writes, error)) (fleet.Environment, error) {
-	now := e.Now()
-	return e.store.Change(ctx, id, expect, func(env *fleet.Environment) (store.Writes, error) {
-		before := *env
-		writes, err := fn(env)
-		if err != nil {
-			return store.Writes{}, err
-		}
-		err = e.book(&before, env, now, &writes)
-		return writes, err
-	})
-}
-
-// event makes an entry of the record.
-func (e *Engine) event(env *fleet.Environment, actor, kind, format string, args ...any) fleet.Event {
-	return fleet.Event{
-		At: e.Now(), EnvironmentID: env.ID, Pool: env.Pool, Host: env.Host, Tenant: env.Tenant, Team: env.Team, User: env.Owner,
-		Kind: kind, Actor: actor, Message: fmt.Sprintf(format, args...),
-	}
-}
-
-// actorSelf is the actor of what nobody asked for.
-const actorSelf = "bothyd"

@@ -64,7 +64,7 @@ func (e *Engine) execEnd(ctx context.Context, h *Host, env fleet.Environment, be
 		if larger, ok := e.larger(env); ok {
 			end.Larger = larger.Name
 		}
-		if _, err := e.countOOM(ctx, env, after.oom); err != nil {
+		if _, err := e.memory.Count(ctx, env, after.oom); err != nil {
 			e.logger.Warn("recording a want of memory failed", "environment", env.Name, "error", err)
 		}
 		return end, nil

@@ -3,35 +3,27 @@ package engine
 import (
 	"context"
 	"testing"
-	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/store"
 )
 
 // Retain prunes and adds up what is due now, as the leader does.
-func (e *Engine) Retain(ctx context.Context) error { return e.retain(ctx) }
+func (e *Engine) Retain(ctx context.Context) error { return e.pruner.Once(ctx) }
 
 // FollowOnlyWhenWoken has followers look only when they are woken.
-func (e *Engine) FollowOnlyWhenWoken() { e.followers.poll = 24 * time.Hour }
+func (e *Engine) FollowOnlyWhenWoken() { e.followers.FollowOnlyWhenWoken() }
 
 // FollowReads counts what followers have read of the database: rows, and the end of the record.
-func (e *Engine) FollowReads() int64 {
-	f := &e.followers
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.tail.mu.Lock()
-	defer f.tail.mu.Unlock()
-	return f.reads + f.tail.reads
-}
+func (e *Engine) FollowReads() int64 { return e.followers.Reads() }
 
 // Follow gives how followers of a store read the record: all that a filter selects after its number, as one that has just been woken.
 func Follow(db *store.Store) func(t testing.TB, filter store.EventFilter) []int64 {
-	f := &followers{read: db}
-	db.OnCommit(f.committed)
+	f := bus.NewFollowers(db, func() float64 { return 0 })
 	return func(t testing.TB, filter store.EventFilter) (all []int64) {
 		t.Helper()
 		for more := true; more; {
-			events, upTo, again, err := f.events(t.Context(), filter)
+			events, upTo, again, err := f.Events(t.Context(), filter)
 			if err != nil {
 				t.Fatal(err)
 			}

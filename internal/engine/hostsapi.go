@@ -5,8 +5,26 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/fleet"
 )
+
+// Host is an engine host that this daemon can reach.
+type Host = target.Host
+
+// hostNews passes on what becomes of hosts to the rooms that are not rooms of their own yet.
+type hostNews struct{ e *Engine }
+
+func (n hostNews) Lost(hosts []string) { n.e.warmpool.Drop(hosts) }
+
+func (n hostNews) Usable(ctx context.Context, h *Host) { n.e.engineMarks.LookFirst(ctx, h) }
+
+// Elsewhere gives where people reach the daemon that serves a host which this one cannot reach: commands, copies and the
+// sandbox's own output go there. It is empty when this daemon can reach the host, and when no address is known.
+func (e *Engine) Elsewhere(ctx context.Context, host string) string {
+	return e.hosts.Elsewhere(ctx, host)
+}
 
 // Hosts gives every host that was ever declared, with what stands on it. What was on a lost host is
 // named, not dropped.
@@ -59,7 +77,7 @@ func (e *Engine) DrainHost(ctx context.Context, who fleet.Identity, name string,
 	if _, err := e.store.DrainHost(ctx, name, drained, ev); err != nil {
 		return HostStatus{}, err
 	}
-	nudge(e.planNudge)
+	e.bus.Nudge(bus.Plan)
 	all, err := e.Hosts(ctx, who)
 	if err != nil {
 		return HostStatus{}, err

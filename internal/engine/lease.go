@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
+	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
 	"github.com/bothy-env/bothy/internal/quota"
@@ -26,12 +28,12 @@ func (e *Engine) Extend(ctx context.Context, who fleet.Identity, nameOrID string
 	}
 	now, asked := e.Now(), env.HeldAt
 	var refusal *quota.Refusal
-	env, err = e.change(ctx, env.ID, store.Expect{}, func(env *fleet.Environment) (store.Writes, error) {
+	env, err = e.journal.Change(ctx, env.ID, store.Expect{}, func(env *fleet.Environment) (store.Writes, error) {
 		refusal = nil
 		if err := refused(who, toUse, env); err != nil {
 			return store.Writes{}, err
 		}
-		if !leasedAt(env, now) {
+		if !env.LeasedAt(now) {
 			return store.Writes{}, notLeased(env, now)
 		}
 		believeHolder(env, now)
@@ -39,9 +41,9 @@ func (e *Engine) Extend(ctx context.Context, who fleet.Identity, nameOrID string
 	})
 	switch {
 	case err == nil:
-		e.storeHealth.learn(env)
-		e.noteGiven()
-		nudge(e.planNudge)
+		e.health.Learn(env)
+		e.safeMode.NoteGiven()
+		e.bus.Nudge(bus.Plan)
 	case refusal != nil:
 		err = e.tellHolders(ctx, refusal, asked, err)
 	}
@@ -70,7 +72,7 @@ func (e *Engine) extend(
 	env.HeldMicros += ext.Micros
 	env.HeldFor += by
 	return store.Writes{
-		Events: []fleet.Event{e.event(env, who.User, "lease.extended", "extended by %s, now until %s", by, end.Format(time.RFC3339))},
+		Events: []fleet.Event{e.journal.Event(env, who.User, "lease.extended", "extended by %s, now until %s", by, end.Format(time.RFC3339))},
 		Decide: func(scopes []fleet.ScopeUsage) error {
 			if *refusal = quota.CheckExtend(ext, scopes); *refusal != nil {
 				return (*refusal).Err()
@@ -78,6 +80,29 @@ func (e *Engine) extend(
 			return nil
 		},
 	}, nil
+}
+
+// believeHolder ends the doubt about an environment whose holder says that it is in use: its lease goes on from now when it
+// seemed to be over.
+func believeHolder(env *fleet.Environment, now time.Time) {
+	if env.Doubted && env.Lease.Expired(now) {
+		env.Lease.End = now
+	}
+	env.Doubted = false
+}
+
+// Touch notes that an environment is used, so that it does not end as idle.
+//
+// Errors: not_found, policy (it is not theirs and not shared with them), conflict (not leased).
+func (e *Engine) Touch(ctx context.Context, who fleet.Identity, nameOrID string) (fleet.Environment, error) {
+	env, err := e.permit(ctx, who, nameOrID, toUse, "touch")
+	if err != nil {
+		return env, err
+	}
+	if now := e.Now(); env.State != fleet.Leased || env.Lease.Expired(now) {
+		return fleet.Environment{}, notLeased(&env, now)
+	}
+	return e.meter.Note(ctx, env)
 }
 
 // Release ends an environment. It is accepted in every state, and releasing
@@ -98,7 +123,7 @@ func (e *Engine) Release(ctx context.Context, who fleet.Identity, nameOrID strin
 		reason += "; taken away once its host is back: it stands on " + stuck
 	}
 	now := e.Now()
-	env, err = e.change(ctx, env.ID, store.Expect{}, func(env *fleet.Environment) (store.Writes, error) {
+	env, err = e.journal.Change(ctx, env.ID, store.Expect{}, func(env *fleet.Environment) (store.Writes, error) {
 		if err := refused(who, toUse, env); err != nil {
 			return store.Writes{}, err
 		}
@@ -107,28 +132,19 @@ func (e *Engine) Release(ctx context.Context, who fleet.Identity, nameOrID strin
 			return store.Writes{}, nil
 		case fleet.Pending:
 			// Nothing was begun for it, so there is nothing to take away.
-			writes := e.recordUnbegun(env, "environment.released", "released before it was started", now)
+			writes := e.journal.Unbegun(env, "environment.released", "released before it was started", now)
 			writes.Events[0].Actor = who.User
 			return writes, nil
 		}
-		beginDestroy(env, reason)
-		return store.Writes{Events: []fleet.Event{e.event(env, who.User, "environment.released", "%s gave it back", who.User)}}, nil
+		journal.BeginDestroy(env, reason)
+		return store.Writes{Events: []fleet.Event{e.journal.Event(env, who.User, "environment.released", "%s gave it back", who.User)}}, nil
 	})
 	if err != nil {
 		return fleet.Environment{}, err
 	}
-	e.running.cancelCreate(env.ID)
-	nudge(e.workNudge)
-	nudge(e.planNudge)
+	e.worker.CancelCreate(env.ID)
+	e.bus.Nudge(bus.Work, bus.Plan)
 	return env, nil
-}
-
-// beginDestroy records that an environment is to be destroyed. A worker that is
-// creating it keeps the row until it has stopped, so that no two Terraforms run on one environment.
-func beginDestroy(env *fleet.Environment, reason string) {
-	env.State, env.Reason = fleet.Destroying, reason
-	env.Work.Action = fleet.Destroy
-	env.Work.Attempts, env.Work.NotBefore, env.Work.Deadline, env.Work.LastError = 0, time.Time{}, time.Time{}, ""
 }
 
 // notLeased says that an environment cannot be used: not yet, when it is on its way to its holder.

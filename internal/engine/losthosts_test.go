@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/engine/vault"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner"
@@ -227,7 +228,7 @@ func TestHostIsReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	old := b.world
-	key, err := engine.LabelKey(secret)
+	key, err := vault.LabelKey(secret)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,16 +26,8 @@ func checkName(name string) error {
 	return nil
 }
 
-// shownBytes bounds what an error repeats of a wrong word.
-const shownBytes = 64
-
 // short cuts a word that an error repeats.
-func short(word string) string {
-	if len(word) <= shownBytes {
-		return word
-	}
-	return strings.ToValidUTF8(word[:shownBytes], "") + "..."
-}
+func short(word string) string { return fleet.Short(word) }
 
 // newID makes an environment's id: 80 random bits as 16 lower-case characters.
 func newID() string {

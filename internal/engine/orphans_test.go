@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/engine/vault"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner"
@@ -19,7 +20,7 @@ import (
 // ownLabels are what this installation puts on a resource of an environment.
 func ownLabels(t *testing.T, id string, generation int64) map[string]string {
 	t.Helper()
-	key, err := engine.LabelKey(secret)
+	key, err := vault.LabelKey(secret)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
+	"github.com/bothy-env/bothy/provisioner"
 )
 
 // Filter selects environments for List.
@@ -107,10 +108,10 @@ func (e *Engine) WatchEvents(ctx context.Context, who fleet.Identity, q EventQue
 		return err
 	}
 	f.Newest = false // What is followed is followed from its beginning.
-	s := e.followers.subscribe(f.EnvironmentID, false)
-	defer s.stop()
+	s := e.followers.Subscribe(f.EnvironmentID, false)
+	defer s.Stop()
 	for {
-		events, upTo, more, err := e.followers.events(ctx, f)
+		events, upTo, more, err := e.followers.Events(ctx, f)
 		if err != nil {
 			return err
 		}
@@ -123,7 +124,7 @@ func (e *Engine) WatchEvents(ctx context.Context, who fleet.Identity, q EventQue
 		if more {
 			continue
 		}
-		if err := e.followers.wait(ctx, s); err != nil {
+		if err := e.followers.Wait(ctx, s); err != nil {
 			return err
 		}
 	}
@@ -134,3 +135,8 @@ func (e *Engine) Blueprints() []fleet.Blueprint { return e.blueprints.List() }
 
 // Blueprint gives one by name or name@version.
 func (e *Engine) Blueprint(name string) (fleet.Blueprint, error) { return e.blueprints.Get(name) }
+
+// Usage tells what an environment uses now. What is not known is negative. It takes about a second at most, and never fails.
+func (e *Engine) Usage(ctx context.Context, env fleet.Environment) provisioner.Usage {
+	return e.usages.Of(ctx, env)
+}

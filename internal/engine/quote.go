@@ -58,7 +58,7 @@ const forecastID = "forecast"
 // forecast plans with the request as if it had been admitted.
 func (e *Engine) forecast(ctx context.Context, w *wish, now time.Time) (forecast, error) {
 	f := forecast{now: now}
-	s, err := e.snapshotAt(ctx, now)
+	s, err := e.reconcile.Snapshot(ctx, now)
 	if err != nil {
 		return f, err
 	}

@@ -228,7 +228,7 @@ func sizeNames(bp fleet.Blueprint) string {
 func (e *Engine) requestHash(req Request) (string, error) {
 	digests := make(map[string]string, len(req.Secrets))
 	for name, value := range req.Secrets {
-		digests[name] = e.vault.digest(value)
+		digests[name] = e.vault.Digest(value)
 	}
 	// The key is the user's own whatever team they ask for; roles and teams may change between two tries.
 	req.Who = fleet.Identity{User: req.Who.User, Tenant: req.Who.Tenant, Team: req.Who.Team}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/engine/vault"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner"
@@ -321,7 +322,7 @@ func TestSafeModeIsNotBegunAgain(t *testing.T) {
 	b := setup(t, func(c *engine.Config) { c.SweepEvery = time.Hour }).run()
 	env := b.untilState(b.acquire().ID, fleet.Leased)
 	waitUntil(t, "the first sweep", func() bool { return b.world.Calls(fake.OpReconcile) > 0 }) // a decision waits for its end
-	key, err := engine.LabelKey(secret)
+	key, err := vault.LabelKey(secret)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -385,7 +386,7 @@ func TestAStaleMarkIsTakenAwayOnce(t *testing.T) {
 	}).run()
 	b.untilState(b.acquire().ID, fleet.Leased)
 	waitUntil(t, "the first sweep", func() bool { return b.world.Calls(fake.OpReconcile) > 0 })
-	key, err := engine.LabelKey(secret)
+	key, err := vault.LabelKey(secret)
 	if err != nil {
 		t.Fatal(err)
 	}

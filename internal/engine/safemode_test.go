@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/engine/vault"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/provisioner"
 	"github.com/bothy-env/bothy/provisioner/fake"
@@ -69,7 +70,7 @@ func lostDatabase(t *testing.T, change ...func(*engine.Config)) (b *bench, sandb
 
 func labelsOf(t *testing.T, owner provisioner.Owner) map[string]string {
 	t.Helper()
-	key, err := engine.LabelKey(secret)
+	key, err := vault.LabelKey(secret)
 	if err != nil {
 		t.Fatal(err)
 	}

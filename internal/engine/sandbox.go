@@ -30,8 +30,8 @@ func (e *Engine) Exec(ctx context.Context, who fleet.Identity, nameOrID string, 
 	if req.Dir == "" {
 		req.Dir = env.Workspace
 	}
-	req.Env = slices.Concat(e.everywhere(), variables(env), req.Env)
-	defer e.inUse(ctx, env)()
+	req.Env = slices.Concat(e.cfg.Variables, e.certificates.Variables(), variables(env), req.Env)
+	defer e.meter.InUse(ctx, env)()
 	before := countsOf(ctx, h, env)
 	code, err := h.Runtime.Exec(ctx, env.SandboxID, req, streams)
 	return e.execEnd(ctx, h, env, before, code, err)
@@ -48,7 +48,7 @@ func (e *Engine) CopyTo(ctx context.Context, who fleet.Identity, nameOrID, dir, 
 	if dir == "" {
 		dir = env.Workspace
 	}
-	defer e.inUse(ctx, env)()
+	defer e.meter.InUse(ctx, env)()
 	if err := h.Runtime.CopyTo(ctx, env.SandboxID, dir, user, tar); err != nil {
 		return e.runtimeError(env, err)
 	}
@@ -66,7 +66,7 @@ func (e *Engine) CopyFrom(ctx context.Context, who fleet.Identity, nameOrID, pat
 	if err != nil {
 		return nil, err
 	}
-	done := e.inUse(ctx, env)
+	done := e.meter.InUse(ctx, env)
 	r, err := h.Runtime.CopyFrom(ctx, env.SandboxID, path, user)
 	if err != nil {
 		done()
@@ -114,7 +114,7 @@ func (e *Engine) usable(ctx context.Context, who fleet.Identity, nameOrID string
 		return env, nil, err
 	}
 	now := e.Now()
-	if !leasedAt(&env, now) {
+	if !env.LeasedAt(now) {
 		err := notLeased(&env, now)
 		return env, nil, err
 	}
@@ -129,7 +129,7 @@ func (e *Engine) usable(ctx context.Context, who fleet.Identity, nameOrID string
 		return env, nil, fleet.Errorf(fleet.CodePolicy, "blueprint %s does not let commands run as user %q", env.Blueprint, *user).
 			WithHint("allowed: %s", strings.Join(env.Users, ", "))
 	}
-	h, err := e.hostFor(ctx, env)
+	h, err := e.hosts.For(ctx, env)
 	return env, h, err
 }
 
@@ -155,7 +155,7 @@ func (e *Engine) runtimeError(env fleet.Environment, err error) error {
 	case provisioner.NotFound:
 		out.Code = fleet.CodeNotFound
 	case provisioner.Conflict:
-		out.Code, out.Hint = fleet.CodeConflict, e.noticed(env)
+		out.Code, out.Hint = fleet.CodeConflict, e.liveness.Look(env)
 	case provisioner.Refused:
 		out.Code, out.Hint = fleet.CodeConflict, "see what listens inside: bothy exec "+env.Name+" -- ss -ltn"
 	case provisioner.Quota:

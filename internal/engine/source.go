@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 )
@@ -38,7 +39,7 @@ func (e *Engine) noteSource(ctx context.Context, who fleet.Identity, env fleet.E
 	if !e.sourced.first(env.ID) {
 		return
 	}
-	err := e.store.AppendEvents(context.WithoutCancel(ctx), e.event(&env, who.User, eventSource, "%s copied files to %s", who.User, env.Workspace))
+	err := e.store.AppendEvents(context.WithoutCancel(ctx), e.journal.Event(&env, who.User, eventSource, "%s copied files to %s", who.User, env.Workspace))
 	if err != nil {
 		e.logger.Warn("recording a copy of source failed", "environment", env.Name, "error", err)
 	}
@@ -50,7 +51,7 @@ func (e *Engine) Source(ctx context.Context, env fleet.Environment) (fleet.Sourc
 		return fleet.Source{}, nil
 	}
 	// The source comes soon after the hand-over, so the beginning of the record tells.
-	events, err := e.store.EventsBy(ctx, store.EventFilter{EnvironmentID: env.ID, Limit: eventPage})
+	events, err := e.store.EventsBy(ctx, store.EventFilter{EnvironmentID: env.ID, Limit: bus.EventPage})
 	if err != nil {
 		return fleet.Source{}, errors.Join(errors.New("read what was copied"), err)
 	}
@@ -59,7 +60,7 @@ func (e *Engine) Source(ctx context.Context, env fleet.Environment) (fleet.Sourc
 			return fleet.Source{State: fleet.SourceCopied, By: ev.Actor, At: ev.At}, nil
 		}
 	}
-	if len(events) == eventPage {
+	if len(events) == bus.EventPage {
 		return fleet.Source{}, nil
 	}
 	return fleet.Source{State: fleet.SourceNone}, nil

@@ -33,7 +33,7 @@ func (e *Engine) permit(ctx context.Context, who fleet.Identity, reference strin
 	if err != nil || has(who, need, &env) {
 		return env, err
 	}
-	err = e.store.AppendEvents(ctx, e.event(&env, who.User, eventOverride, "%s used the platform role to %s it: %s", who.User, doing, who.Because))
+	err = e.store.AppendEvents(ctx, e.journal.Event(&env, who.User, eventOverride, "%s used the platform role to %s it: %s", who.User, doing, who.Because))
 	return env, err
 }
 
@@ -110,7 +110,7 @@ func (e *Engine) Share(ctx context.Context, who fleet.Identity, reference string
 	if err != nil {
 		return env, err
 	}
-	return e.change(ctx, env.ID, store.Expect{}, func(row *fleet.Environment) (store.Writes, error) {
+	return e.journal.Change(ctx, env.ID, store.Expect{}, func(row *fleet.Environment) (store.Writes, error) {
 		if err := refused(who, toShare, row); err != nil {
 			return store.Writes{}, err
 		}
@@ -124,7 +124,7 @@ func (e *Engine) Share(ctx context.Context, who fleet.Identity, reference string
 		}
 		was := row.Share
 		row.Share = share
-		return store.Writes{Events: []fleet.Event{e.event(row, who.User, "environment.shared", "shared with %s (was %s)", sharedWith(row), was)}}, nil
+		return store.Writes{Events: []fleet.Event{e.journal.Event(row, who.User, "environment.shared", "shared with %s (was %s)", sharedWith(row), was)}}, nil
 	})
 }
 

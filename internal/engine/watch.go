@@ -4,13 +4,11 @@ import (
 	"context"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/provisioner"
 )
-
-// eventPage is how many events one look reads.
-const eventPage = 500
 
 // Watch calls update at once and then whenever the environment or its record
 // changed, with the events since. It returns nil when the environment is destroyed,
@@ -20,16 +18,16 @@ func (e *Engine) Watch(ctx context.Context, who fleet.Identity, nameOrID string,
 	if err != nil {
 		return err
 	}
-	s := e.followers.subscribe(env.ID, false)
-	defer s.stop()
+	s := e.followers.Subscribe(env.ID, false)
+	defer s.Stop()
 	seen := int64(-1)
 	for {
 		// The row first: what happens between the two reads is in the next look.
-		env, err := s.row.get(ctx)
+		env, err := s.Row.Get(ctx)
 		if err != nil {
 			return err
 		}
-		events, upTo, more, err := e.followers.events(ctx, store.EventFilter{EnvironmentID: env.ID, After: after})
+		events, upTo, more, err := e.followers.Events(ctx, store.EventFilter{EnvironmentID: env.ID, After: after})
 		if err != nil {
 			return err
 		}
@@ -46,7 +44,7 @@ func (e *Engine) Watch(ctx context.Context, who fleet.Identity, nameOrID string,
 		if env.State == fleet.Destroyed {
 			return nil
 		}
-		if err := e.followers.wait(ctx, s); err != nil {
+		if err := e.followers.Wait(ctx, s); err != nil {
 			return err
 		}
 	}
@@ -64,8 +62,8 @@ func (e *Engine) Logs(ctx context.Context, who fleet.Identity, nameOrID string, 
 	}
 	var stored int64
 	attached := false
-	s := e.followers.subscribe(env.ID, true)
-	defer s.stop()
+	s := e.followers.Subscribe(env.ID, true)
+	defer s.Stop()
 	fromStore := func(l fleet.LogLine) error {
 		if attached && l.Source == "sandbox" {
 			return nil // kept when it ended, and written from the sandbox itself already
@@ -85,17 +83,17 @@ func (e *Engine) Logs(ctx context.Context, who fleet.Identity, nameOrID string, 
 		if !follow || env.State == fleet.Destroyed {
 			return nil
 		}
-		if err := e.followers.wait(ctx, s); err != nil {
+		if err := e.followers.Wait(ctx, s); err != nil {
 			return err
 		}
-		if env, err = s.row.get(ctx); err != nil {
+		if env, err = s.Row.Get(ctx); err != nil {
 			return err
 		}
 	}
 }
 
 func (e *Engine) sandboxLog(ctx context.Context, env fleet.Environment, since time.Time, follow bool, write func(fleet.LogLine) error) error {
-	h, err := e.hostFor(ctx, env)
+	h, err := e.hosts.For(ctx, env)
 	if err != nil {
 		return err
 	}
@@ -111,7 +109,7 @@ func (e *Engine) sandboxLog(ctx context.Context, env fleet.Environment, since ti
 // storedLog writes the stored lines after a sequence number and returns the last one's.
 func (e *Engine) storedLog(ctx context.Context, id string, after int64, since time.Time, write func(fleet.LogLine) error) (int64, error) {
 	for {
-		lines, err := e.store.Log(ctx, id, after, since, eventPage)
+		lines, err := e.store.Log(ctx, id, after, since, bus.EventPage)
 		if err != nil {
 			return after, err
 		}
@@ -121,20 +119,8 @@ func (e *Engine) storedLog(ctx context.Context, id string, after int64, since ti
 			}
 			after = l.Seq
 		}
-		if len(lines) < eventPage {
+		if len(lines) < bus.EventPage {
 			return after, nil
 		}
 	}
-}
-
-func waitFor(ctx context.Context, wake <-chan struct{}, most time.Duration) error {
-	timer := time.NewTimer(most)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-wake:
-	case <-timer.C:
-	}
-	return nil
 }

@@ -33,7 +33,7 @@ func (e *Engine) Why(ctx context.Context, who fleet.Identity, nameOrID string) (
 	}
 	why.Cause, why.Next = cause(env, e.Now())
 	if env.State == fleet.Destroying {
-		if sentence, next := e.causeOfDestroying(env, e.Now()); sentence != "" {
+		if sentence, next := e.worker.Cause(env, e.Now()); sentence != "" {
 			why.Cause, why.Next = sentence, next
 		}
 	}
@@ -164,7 +164,7 @@ func (e *Engine) blameHost(ctx context.Context, env fleet.Environment, why *Why)
 	case stuck != "":
 		why.Cause, why.Next = "it stands on "+stuck, "nothing is lost; it goes on when the host is back. The platform team sees it with: bothy host ls"
 	case address != "" && env.State == fleet.Leased:
-		why.Next = fmt.Sprintf("use it at the daemon that serves its host%s: bothy --host %s shell %s", e.aboutAddress(address), address, env.Name)
+		why.Next = fmt.Sprintf("use it at the daemon that serves its host%s: bothy --host %s shell %s", e.hosts.AboutAddress(address), address, env.Name)
 	}
 	return nil
 }
@@ -190,8 +190,22 @@ func (e *Engine) stuckOnHost(ctx context.Context, env fleet.Environment) (stuck,
 		return fmt.Sprintf("host %s, which no running daemon serves now", env.Host), "", nil
 	case hosts[i].Down != "":
 		return fmt.Sprintf("host %s, which cannot be used now: %s", env.Host, hosts[i].Down), "", nil
-	case e.hosts.byName[env.Host] == nil:
+	case e.hosts.Find(env.Host) == nil:
 		return "", hosts[i].Address, nil
 	}
 	return "", "", nil
+}
+
+// starvedSince adds to a leased environment's cause that it ran out of memory, and what to do about it.
+func (e *Engine) starvedSince(ctx context.Context, env fleet.Environment, why *Why) error {
+	at, err := e.memory.LastAt(ctx, env)
+	if err != nil || at.IsZero() {
+		return err
+	}
+	why.Cause += fmt.Sprintf("; it ran out of memory at %s: the kernel killed processes in it (size %s has %d MiB)",
+		at.UTC().Format(time.RFC3339), env.Size.Name, env.Size.MemoryMiB)
+	if larger, ok := e.larger(env); ok {
+		why.Next = "for more memory: bothy up --size " + larger.Name
+	}
+	return nil
 }

@@ -90,6 +90,19 @@ type Environment struct {
 	Doubted bool
 }
 
+// Ready reports whether it is made and nobody works on it.
+func (e *Environment) Ready() bool {
+	return (e.State == Warm || e.State == Leased) && e.Work.Action == None
+}
+
+// ForPool reports whether it is made for a pool and not for a request.
+func (e *Environment) ForPool() bool { return e.Pool != "" && e.Tenant == "" }
+
+// LeasedAt reports whether it is its holder's at a time: the end of a lease is not believed where it is doubted.
+func (e *Environment) LeasedAt(at time.Time) bool {
+	return e.State == Leased && (!e.Lease.Expired(at) || e.Doubted)
+}
+
 // Awaited reports whether it is on its way to whoever asked for it: it waits, is being made, or is being handed over.
 func (e *Environment) Awaited() bool {
 	switch e.State {

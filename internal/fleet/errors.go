@@ -3,6 +3,7 @@ package fleet
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Code is an error's word for machines. internal/api maps each to one HTTP
@@ -89,4 +90,15 @@ func CodeOf(err error) Code {
 		return e.Code
 	}
 	return CodeInternal
+}
+
+// shownBytes bounds what an error repeats of a wrong word.
+const shownBytes = 64
+
+// Short cuts a word that an error repeats.
+func Short(word string) string {
+	if len(word) <= shownBytes {
+		return word
+	}
+	return strings.ToValidUTF8(word[:shownBytes], "") + "..."
 }

@@ -79,6 +79,23 @@ var rooms = []room{
 // anyDriver is the rule of a driver that has none above, named after its folder.
 var anyDriver = room{may: []string{"provisioner"}, reach: append([]string{module + "/internal"}, append(dockerSDK, awsSDK...)...), why: "a driver knows nothing of leases, money or other drivers' SDKs"}
 
+// leaves are the rooms of the engine that all others may import.
+var leaves = inside("internal/engine", "bus", "clock", "doctor", "evidence", "guard", "journal", "target")
+
+// anyEngineRoom is the rule of each room of the engine, leaves included, named after its folder. The package above them wires them: they never
+// import it, nor each other.
+var anyEngineRoom = room{
+	may:   append([]string{"internal/fleet", "internal/plan", "internal/quota", "internal/ledger", "internal/receipt", "internal/store", "provisioner"}, leaves...),
+	reach: append(dockerSDK, awsSDK...), why: "a room declares what it needs of another as an interface, and meets it in the store and on the bus",
+}
+
+func inside(folder string, names ...string) (all []string) {
+	for _, n := range names {
+		all = append(all, folder+"/"+n)
+	}
+	return all
+}
+
 type pkg struct {
 	ImportPath string
 	Imports    []string
@@ -113,6 +130,12 @@ func TestAPlantedBreachIsSeen(t *testing.T) {
 		{"Docker's SDK through another package", "internal/engine", []string{"example.com/wraps-docker"}, "internal/engine -> example.com/wraps-docker -> github.com/docker/docker/client"},
 		{"the kit of transactions learns a word of the domain", "internal/store/sqlkit", []string{module + "/internal/fleet"}, "imports internal/fleet"},
 		{"the dialect asks the store", "internal/store/dialect", []string{module + "/internal/store"}, "imports internal/store"},
+		{"a room of the engine imports its sister", "internal/engine/sweep", []string{module + "/internal/engine/hosts"}, "imports internal/engine/hosts"},
+		{"a room of the engine imports what wires it", "internal/engine/sweep", []string{module + "/internal/engine"}, "imports internal/engine;"},
+		{"a leaf imports a room", "internal/engine/clock", []string{module + "/internal/engine/hosts"}, "imports internal/engine/hosts"},
+		{"a room of the engine names a driver", "internal/engine/worker", []string{module + "/provisioner/fake"}, "imports provisioner/fake"},
+		{"a room of the engine reads the configuration", "internal/engine/worker", []string{module + "/internal/config"}, "imports internal/config"},
+		{"api asks a room", "internal/api", []string{module + "/internal/engine/hosts"}, "imports internal/engine/hosts"},
 		{"api touches the store", "internal/api", []string{module + "/internal/store"}, "imports internal/store"},
 		{"the command line takes the whole api", "internal/cli/up", []string{module + "/internal/api"}, "imports internal/api"},
 		{"a room of no rule of its own names a driver", "internal/web", []string{module + "/provisioner/fake"}, "imports provisioner/fake"},
@@ -137,15 +160,17 @@ func TestAPlantedBreachIsSeen(t *testing.T) {
 
 func TestWhatIsAllowedIsNotReported(t *testing.T) {
 	ok := map[string][]string{
-		"internal/api":         {"internal/api/wire", "internal/engine"},
-		"internal/cli/up":      {"internal/cli/ui", "internal/client", "internal/spec", "internal/config"},
-		"internal/engine":      {"internal/store", "provisioner"},
-		"internal/plan":        {"internal/fleet"},
-		"provisioner/fake":     {"provisioner"},
-		"provisioner/docker":   {"provisioner", "internal/sparsetar"},
-		"internal/cli/source":  {"internal/sparsetar"},
-		"cmd/bothyd":           {"provisioner/docker", "internal/store", "internal/api"},
-		"internal/store/stest": {"internal/store", "internal/ledger"},
+		"internal/api":          {"internal/api/wire", "internal/engine"},
+		"internal/cli/up":       {"internal/cli/ui", "internal/client", "internal/spec", "internal/config"},
+		"internal/engine":       {"internal/store", "provisioner", "internal/engine/hosts"},
+		"internal/engine/bus":   {"internal/engine/clock", "internal/store"},
+		"internal/engine/sweep": {"internal/engine/journal", "internal/engine/sweep/deep", "internal/receipt", "provisioner"},
+		"internal/plan":         {"internal/fleet"},
+		"provisioner/fake":      {"provisioner"},
+		"provisioner/docker":    {"provisioner", "internal/sparsetar"},
+		"internal/cli/source":   {"internal/sparsetar"},
+		"cmd/bothyd":            {"provisioner/docker", "internal/store", "internal/api"},
+		"internal/store/stest":  {"internal/store", "internal/ledger"},
 	}
 	graph := map[string]pkg{}
 	for from, to := range ok {
@@ -223,6 +248,11 @@ func roomOf(folder string, rooms []room) (room, bool) {
 		driver, _, _ := strings.Cut(rest, "/")
 		best = anyDriver
 		best.name = "provisioner/" + driver
+	}
+	if rest, below := strings.CutPrefix(folder, "internal/engine/"); below && best.name == "internal/engine" {
+		name, _, _ := strings.Cut(rest, "/")
+		best = anyEngineRoom
+		best.name = "internal/engine/" + name
 	}
 	return best, best.name != ""
 }
