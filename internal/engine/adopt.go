@@ -17,7 +17,7 @@ import (
 // adopt makes an environment of what was found of one. Terraform's state of it is lost, but its labels find
 // everything when it is destroyed. What it cost until now was somebody's that nobody remembers: its bill begins now.
 func (e *Engine) adopt(ctx context.Context, who fleet.Identity, h *Host, group []fleet.Orphan, networks map[string]string) error {
-	i := slices.IndexFunc(group, func(o fleet.Orphan) bool { return o.Kind == kindContainer })
+	i := slices.IndexFunc(group, func(o fleet.Orphan) bool { return o.Kind == h.sandboxKind() })
 	if i < 0 {
 		return fleet.Errorf(fleet.CodeConflict, "there is no sandbox of environment %s to adopt", group[0].EnvironmentID).
 			WithHint("what is left of it can be removed: bothy orphans purge %s", group[0].EnvironmentID)

@@ -123,7 +123,7 @@ func TestAdoptSaysWhatItGuesses(t *testing.T) {
 			"Z; its labels name no team, so it counts in team default of tenant default"},
 		{unknown, "small", "acme", "core", "bob", `; blueprint build@1.0.0 has no size "huge", so it counts as small`},
 	} {
-		b.place("container", "found-"+c.owner.Environment, labelsOf(t, c.owner))
+		b.place(kindSandbox, "found-"+c.owner.Environment, labelsOf(t, c.owner))
 		env := b.adopt(c.owner.Environment)
 		if env.Size.Name != c.size || env.Tenant != c.tenant || env.Team != c.team || env.Owner != c.user {
 			t.Errorf("%s is adopted as %s of %s in %s/%s", env.ID, env.Size.Name, env.Owner, env.Tenant, env.Team)

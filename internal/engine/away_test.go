@@ -176,7 +176,7 @@ func TestDestroyedWithoutTerraform(t *testing.T) {
 	}
 	b.untilGone(env.ID)
 	b.nothingLeft()
-	if waited != 90*time.Second || !lists(b.proof(env.ID), "container", env.SandboxID) {
+	if waited != 90*time.Second || !lists(b.proof(env.ID), kindSandbox, env.SandboxID) {
 		t.Errorf("waited %s, and the receipt says %+v", waited, b.proof(env.ID))
 	}
 }

@@ -131,7 +131,7 @@ func TestASandboxThatVanishedIsChargedUntilItWasSeen(t *testing.T) {
 	})
 	b.stop()
 	for _, f := range b.left() {
-		if err := b.world.Runtime().Remove(t.Context(), f); err != nil {
+		if err := b.world.Take(f.ID); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -196,7 +196,7 @@ func TestWhatASandboxLeavesIsNotCharged(t *testing.T) {
 	env := b.untilState(b.acquire().ID, fleet.Leased)
 	for _, f := range b.left() {
 		if f.ID == env.SandboxID {
-			if _, err := b.world.Place("volume", "data", f.Labels); err != nil {
+			if _, err := b.world.Place(kindData, "data", f.Labels); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -31,7 +31,7 @@ type census struct {
 	// marks lie at the engine; stands says that something of an environment does as well.
 	marks  []provisioner.Found
 	stands bool
-	// idle are the containers of ours that were not running, by id and by name.
+	// idle are those of ours that were not running, by id, and the networks whose holders were not.
 	idle map[string]bool
 }
 
@@ -76,9 +76,9 @@ func (o *orphanage) decide(ctx context.Context, hosts ...string) (done func(), e
 
 // look lists a host's resources and notes what is unknown. What is new is told.
 func (e *Engine) look(ctx context.Context, h *Host, envs map[string]fleet.Environment) (census, error) {
-	all, err := h.Runtime.Inventory(ctx, e.cfg.Instance)
+	all, err := e.listed(ctx, h, "")
 	if err != nil {
-		return census{}, fmt.Errorf("list resources: %w", err)
+		return census{}, err
 	}
 	e.sights.note(h.Name, envs, all, e.Now())
 	s, forged, err := e.compare(ctx, h, envs, all)
@@ -92,8 +92,8 @@ func (e *Engine) look(ctx context.Context, h *Host, envs map[string]fleet.Enviro
 			Host: h.Name, Kind: f.Kind, ID: f.ID, Name: f.Name, EnvironmentID: f.Labels[provisioner.LabelEnvironment],
 			Labels: f.Labels, CreatedAt: f.CreatedAt,
 		}
-		if f.Network != "" {
-			s.networks = append(s.networks, f.Network)
+		if f.Attachment != "" {
+			s.networks = append(s.networks, string(f.Attachment))
 		}
 	}
 	safe, err := e.believe(ctx, h, s)
@@ -122,15 +122,18 @@ func (e *Engine) compare(ctx context.Context, h *Host, envs map[string]fleet.Env
 			made[env.ID] = f.Labels[provisioner.LabelGeneration]
 		}
 	}
-	slices.SortFunc(all, byRemovalOrder)
+	slices.SortFunc(all, h.byRemovalOrder)
 	for _, f := range all {
 		id := f.Labels[provisioner.LabelEnvironment]
 		if !e.labels.Verify(f.Labels) {
 			forged = append(forged, f)
 			continue
 		}
-		if f.State != provisioner.StateUnknown && f.State != provisioner.StateRunning {
-			s.idle[f.ID], s.idle[f.Name] = true, true
+		if f.Runs() && f.State != provisioner.StateRunning {
+			s.idle[f.ID] = true
+			if id == "" && f.Attachment != "" {
+				s.idle[string(f.Attachment)] = true
+			}
 		}
 		if id == "" {
 			if f.Labels[provisioner.LabelMark] != "" {
@@ -148,7 +151,7 @@ func (e *Engine) compare(ctx context.Context, h *Host, envs map[string]fleet.Env
 			return s, forged, err
 		case !known:
 			s.unknown = append(s.unknown, f)
-		case env.Doubted && f.Kind == kindContainer:
+		case env.Doubted && f.Kind == h.sandboxKind():
 			s.doubted[id] = f
 		case env.State == fleet.Destroyed:
 			s.outlived = append(s.outlived, f)

@@ -133,7 +133,7 @@ func (e *Engine) provision(ctx context.Context, env *fleet.Environment, log *pro
 	}
 	log.step("create", "Terraform makes the sandbox")
 	handle, err := e.make(ctx, h, *env, spec, log)
-	env.SandboxID = handle.ID
+	env.SandboxID = handle.Sandbox.ID
 	if saveErr := e.saveState(ctx, *env, handle); saveErr != nil && err == nil {
 		err = saveErr
 	}
@@ -141,8 +141,8 @@ func (e *Engine) provision(ctx context.Context, env *fleet.Environment, log *pro
 		return err
 	}
 	e.settled(ctx, h, spec)
-	if limiter, ok := h.Runtime.(provisioner.Limiter); ok && h.Broker == nil {
-		if err := limiter.LimitPids(ctx, handle.ID, env.Size.Pids); err != nil {
+	if limiter, ok := provisioner.Can[provisioner.Limiter](h.Runtime); ok && h.Broker == nil {
+		if err := limiter.LimitPids(ctx, handle.Sandbox.ID, env.Size.Pids); err != nil {
 			return fmt.Errorf("limit processes: %w", err)
 		}
 	}
@@ -205,7 +205,7 @@ func (e *Engine) spec(env fleet.Environment) (provisioner.Spec, error) {
 		Labels:    e.labels.Labels(owner),
 		Sandbox: provisioner.Sandbox{
 			Size: env.Size.Name, CPUs: env.Size.CPUs, MemoryMiB: env.Size.MemoryMiB, Pids: env.Size.Pids,
-			Network: env.Network, Root: hasUser(env, "root"),
+			Network: provisioner.Attachment(env.Network), Root: hasUser(env, "root"),
 		},
 		Inputs: env.Inputs,
 	}, nil
@@ -217,27 +217,27 @@ func (e *Engine) driverBlueprint(ref fleet.BlueprintRef, dir string) provisioner
 	return provisioner.Blueprint{Name: ref.Name, Version: ref.Version, Digest: ref.Digest, Dir: dir, Trusted: trusted}
 }
 
-// reserveNetwork takes a network and writes its name down before it is used.
-func (e *Engine) reserveNetwork(ctx context.Context, h *Host, env *fleet.Environment, owner provisioner.Owner) (string, error) {
+// reserveNetwork takes a network and writes it down before it is used.
+func (e *Engine) reserveNetwork(ctx context.Context, h *Host, env *fleet.Environment, owner provisioner.Owner) (provisioner.Attachment, error) {
 	if h.Networks == nil {
 		return "", nil
 	}
-	name, err := h.Networks.Reserve(ctx, owner)
+	at, err := h.Networks.Reserve(ctx, owner)
 	if err != nil {
 		return "", err
 	}
 	// Until it is written down no row tells a sweep that somebody holds it.
-	e.unwritten.Store(name, struct{}{})
-	defer e.unwritten.Delete(name)
+	e.unwritten.Store(at, struct{}{})
+	defer e.unwritten.Delete(at)
 	_, err = e.change(ctx, env.ID, store.Expect{Generation: env.Work.Generation}, func(row *fleet.Environment) (store.Writes, error) {
-		row.Network = name
+		row.Network = string(at)
 		return store.Writes{}, nil
 	})
 	if err != nil {
-		return "", errors.Join(fmt.Errorf("record network: %w", err), h.Networks.Release(context.WithoutCancel(ctx), name))
+		return "", errors.Join(fmt.Errorf("record network: %w", err), h.Networks.Release(context.WithoutCancel(ctx), at))
 	}
-	env.Network = name
-	return name, nil
+	env.Network = string(at)
+	return at, nil
 }
 
 // saveState keeps the driver's state, sealed, also of a create that failed:

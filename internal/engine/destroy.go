@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -146,7 +145,7 @@ func (e *Engine) releaseNetwork(ctx context.Context, env fleet.Environment) {
 	// The work is over, and with it the row's lease: its end must not cut this off.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
-	if err := h.Networks.Release(ctx, env.Network); err != nil {
+	if err := h.Networks.Release(ctx, provisioner.Attachment(env.Network)); err != nil {
 		e.logger.Warn("releasing a network failed; it is removed later", "network", env.Network, "error", err)
 	}
 }
@@ -198,7 +197,12 @@ const (
 
 // sweepEnvironment removes by label until complete re-reads find nothing.
 func (e *Engine) sweepEnvironment(ctx context.Context, h *Host, env fleet.Environment, log *progress) (gone absence, err error) {
-	for round := 1; ; {
+	for round, look := 1, 1; ; look++ {
+		if look > 1 {
+			if err := e.outwaitLists(ctx, h); err != nil {
+				return gone, err
+			}
+		}
 		left, err := e.inventoryOf(ctx, h, env)
 		if err != nil {
 			return gone, err
@@ -223,19 +227,27 @@ func (e *Engine) sweepEnvironment(ctx context.Context, h *Host, env fleet.Enviro
 				return gone, provisioner.Errorf(provisioner.Cancelled, "sweep environment", "%w", errUntrusted)
 			}
 			log.step("sweep", "removing %s %s", f.Kind, f.Name)
-			if err := h.Runtime.Remove(ctx, f); err != nil {
+			if err := h.Runtime.Remove(ctx, f.Ref, f.Environment()); err != nil {
 				return gone, fmt.Errorf("remove %s %s: %w", f.Kind, f.Name, err)
 			}
 		}
 	}
 }
 
-// inventoryOf finds what carries the labels of one environment, containers first: networks and volumes
-// cannot go before them. A sandbox that a list does not show is looked for by its id.
+// outwaitLists waits for as long as a host's lists may show what was before: two of them prove nothing sooner than that.
+func (e *Engine) outwaitLists(ctx context.Context, h *Host) error {
+	lag := h.Runtime.Capabilities().ListLag
+	if lag == 0 || waitFor(ctx, nil, lag) == nil {
+		return nil
+	}
+	return provisioner.Errorf(provisioner.Cancelled, "sweep environment", "interrupted: %w", context.Cause(ctx))
+}
+
+// inventoryOf finds what carries the labels of one environment, in the order in which it is to go. A sandbox that a list does not show is looked for by its id.
 func (e *Engine) inventoryOf(ctx context.Context, h *Host, env fleet.Environment) ([]provisioner.Found, error) {
-	all, err := h.Runtime.Inventory(ctx, e.cfg.Instance)
+	all, err := e.listed(ctx, h, env.ID)
 	if err != nil {
-		return nil, fmt.Errorf("list resources: %w", err)
+		return nil, err
 	}
 	var mine []provisioner.Found
 	for _, f := range all {
@@ -248,7 +260,7 @@ func (e *Engine) inventoryOf(ctx context.Context, h *Host, env fleet.Environment
 		return nil, err
 	}
 	mine = append(mine, more...)
-	slices.SortFunc(mine, byRemovalOrder)
+	slices.SortFunc(mine, h.byRemovalOrder)
 	if env.SandboxID == "" || slices.ContainsFunc(mine, func(f provisioner.Found) bool { return f.ID == env.SandboxID }) {
 		return mine, nil
 	}
@@ -258,7 +270,7 @@ func (e *Engine) inventoryOf(ctx context.Context, h *Host, env fleet.Environment
 	}
 	if there {
 		owner := provisioner.Owner{Instance: e.cfg.Instance, Environment: env.ID}
-		mine = slices.Insert(mine, 0, e.byRecord(env, kindContainer, env.SandboxID, owner.ResourceName()))
+		mine = slices.Insert(mine, 0, e.byRecord(env, h.sandboxKind(), env.SandboxID, owner.ResourceName()))
 	}
 	return mine, nil
 }
@@ -266,7 +278,7 @@ func (e *Engine) inventoryOf(ctx context.Context, h *Host, env fleet.Environment
 // byRecord is a resource of an environment that was looked for by its id. A runtime removes what it is told whose it is.
 func (e *Engine) byRecord(env fleet.Environment, kind, id, name string) provisioner.Found {
 	return provisioner.Found{
-		Kind: kind, ID: id, Name: name,
+		Ref:    provisioner.Ref{Kind: kind, ID: id, Name: name},
 		Labels: map[string]string{provisioner.LabelInstance: e.cfg.Instance, provisioner.LabelEnvironment: env.ID},
 	}
 }
@@ -283,12 +295,21 @@ func exists(ctx context.Context, h *Host, sandbox string) (bool, error) {
 	return true, nil
 }
 
-const kindContainer = "container"
+// listed gives everything on a host with our labels, or all of one environment's.
+func (e *Engine) listed(ctx context.Context, h *Host, environment string) ([]provisioner.Found, error) {
+	all, err := provisioner.ListAll(ctx, h.Runtime, provisioner.Selector{Instance: e.cfg.Instance, Environment: environment})
+	if err != nil {
+		return nil, fmt.Errorf("list resources: %w", err)
+	}
+	return all, nil
+}
 
-var removalOrder = []string{kindContainer, "network", "volume"}
+// sandboxKind is the kind of a host's sandboxes.
+func (h *Host) sandboxKind() string { return h.Runtime.Capabilities().SandboxKind }
 
-func byRemovalOrder(a, b provisioner.Found) int {
-	return cmp.Or(cmp.Compare(slices.Index(removalOrder, a.Kind), slices.Index(removalOrder, b.Kind)), cmp.Compare(a.ID, b.ID))
+// byRemovalOrder is the order in which a host's provider lets resources go.
+func (h *Host) byRemovalOrder(a, b provisioner.Found) int {
+	return h.Runtime.RemovalOrder(a.Ref, b.Ref)
 }
 
 // recordDestroyed ends an environment: its last entry and its receipt are written together with the state.

@@ -39,7 +39,7 @@ func (e *Engine) make(ctx context.Context, h *Host, env fleet.Environment, spec 
 		}
 		return handle, faultOfEngine(door, refusedBy(door, env, err))
 	}
-	if err := door.Judge(ctx, handle.ID); err != nil {
+	if err := door.Judge(ctx, handle.Sandbox.ID); err != nil {
 		if provisioner.Is(err, provisioner.Permanent) {
 			e.held.hold(spec, err)
 			e.logger.Error("a blueprint made something else than it may; it is held", "blueprint", env.Blueprint, "digest", env.Blueprint.Digest,

@@ -60,7 +60,7 @@ func (e *Engine) lookForUse(ctx context.Context, env fleet.Environment) {
 	if _, looked := e.signs.Load(env.ID); looked || h == nil || ctx.Err() != nil {
 		return
 	}
-	stager, ok := h.Runtime.(provisioner.Stager)
+	stager, ok := provisioner.Can[provisioner.Stager](h.Runtime)
 	if !ok {
 		return
 	}
@@ -180,7 +180,7 @@ func (e *Engine) recordMade(ctx context.Context, env fleet.Environment, f standi
 				return store.Writes{}, nil
 			}
 			// One that had not been begun when the database was saved stood nowhere yet.
-			row.Host, row.SandboxID, row.Network = f.host, f.ID, cmp.Or(f.Network, row.Network)
+			row.Host, row.SandboxID, row.Network = f.host, f.ID, cmp.Or(string(f.Attachment), row.Network)
 			row.Work = fleet.Work{Generation: max(row.Work.Generation, generation) + 1}
 			row.ReadyAt, row.Reason, row.Queue = now, "", fleet.Queue{}
 			ledger.Begin(row, billable(f.CreatedAt, *row, now))

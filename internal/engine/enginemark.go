@@ -57,7 +57,7 @@ func (e *Engine) markName(end recordsEnd) string {
 
 // putMark keeps a mark at an engine, in place of the one that this process kept before. In safe mode alone it may go back.
 func (e *Engine) putMark(ctx context.Context, h *Host, end recordsEnd, mayGoBack bool) error {
-	marker, ok := h.Runtime.(provisioner.Marker)
+	marker, ok := provisioner.Can[provisioner.Marker](h.Runtime)
 	if !ok {
 		return nil
 	}
@@ -101,7 +101,7 @@ func (e *Engine) reconcileMark(ctx context.Context, h *Host, seen census) error 
 			return fmt.Errorf("keep mark: %w", err)
 		}
 	}
-	marker, ok := h.Runtime.(provisioner.Marker)
+	marker, ok := provisioner.Can[provisioner.Marker](h.Runtime)
 	if !ok {
 		return nil
 	}

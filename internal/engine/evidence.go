@@ -63,9 +63,9 @@ func endedBefore(env fleet.Environment, found []provisioner.Found) bool {
 	}
 	for _, f := range found {
 		switch {
-		case f.Kind == kindContainer && f.State != provisioner.StateEnded:
+		case f.Runs() && f.State != provisioner.StateEnded:
 			return false
-		case f.Kind != kindContainer && (f.CreatedAt.IsZero() || f.CreatedAt.After(env.BilledUntil)):
+		case !f.Runs() && (f.CreatedAt.IsZero() || f.CreatedAt.After(env.BilledUntil)):
 			return false
 		}
 	}

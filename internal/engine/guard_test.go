@@ -38,9 +38,9 @@ func (b brittle) Ready(ctx context.Context) error {
 	return b.Runtime.Ready(ctx)
 }
 
-func (b brittle) Inventory(ctx context.Context, instance string) ([]provisioner.Found, error) {
+func (b brittle) List(ctx context.Context, sel provisioner.Selector) (provisioner.Page, error) {
 	b.meet(fake.OpInventory)
-	return b.Runtime.Inventory(ctx, instance)
+	return b.Runtime.List(ctx, sel)
 }
 
 func (b brittle) Watch(ctx context.Context, instance string, begun func(), happened func(provisioner.Found)) error {
@@ -58,7 +58,7 @@ func (b brittle) Inspect(ctx context.Context, id string) (provisioner.Status, er
 	return b.Runtime.Inspect(ctx, id)
 }
 
-func (b brittle) Reconcile(ctx context.Context, live []string) error {
+func (b brittle) Reconcile(ctx context.Context, live []provisioner.Attachment) error {
 	b.meet(fake.OpReconcile)
 	return b.Runtime.Reconcile(ctx, live)
 }

@@ -44,15 +44,15 @@ func (h hanging) Ready(ctx context.Context) error {
 	return h.Runtime.Ready(ctx)
 }
 
-func (h hanging) Inventory(ctx context.Context, instance string) ([]provisioner.Found, error) {
+func (h hanging) List(ctx context.Context, sel provisioner.Selector) (provisioner.Page, error) {
 	for h.on.Load() && h.deaf == nil {
 		select {
 		case <-ctx.Done():
-			return nil, h.hang(ctx, "list")
+			return provisioner.Page{}, h.hang(ctx, "list")
 		case <-time.After(20 * time.Millisecond): // it may have come back
 		}
 	}
-	return h.Runtime.Inventory(ctx, instance)
+	return h.Runtime.List(ctx, sel)
 }
 
 // twoHosts makes a, whose engine hangs while on, and b, which is well.

@@ -16,11 +16,7 @@ import (
 
 // Host is an engine host that this daemon can reach.
 type Host struct {
-	Name string
-	// Endpoint is the engine's address, for people.
-	Endpoint string
-	Labels   map[string]string
-	Capacity fleet.Capacity
+	provisioner.Target
 
 	Driver  provisioner.Driver
 	Runtime provisioner.Runtime
@@ -80,7 +76,7 @@ const (
 func (hs *hosts) busy() map[string]int {
 	busy := map[string]int{}
 	for _, h := range hs.byName {
-		pressured, ok := h.Runtime.(provisioner.Pressured)
+		pressured, ok := provisioner.Can[provisioner.Pressured](h.Runtime)
 		if !ok {
 			continue
 		}
@@ -223,7 +219,7 @@ func (e *Engine) serves(name string) bool { return slices.Contains(e.hosts.serve
 // declareHosts writes down what this daemon knows of its hosts and takes those that are free.
 func (e *Engine) declareHosts(ctx context.Context) error {
 	for _, h := range e.hosts.all() {
-		row := fleet.Host{Name: h.Name, Endpoint: h.Endpoint, Labels: h.Labels, Capacity: h.Capacity, SeenAt: e.Now()}
+		row := fleet.Host{Name: h.Name, Endpoint: h.Endpoint, Labels: h.Labels, Capacity: fleet.Capacity(h.Capacity), SeenAt: e.Now()}
 		if err := e.store.DeclareHost(ctx, row); err != nil {
 			return err
 		}

@@ -210,12 +210,12 @@ func (e *Engine) readMeters(ctx context.Context, h *Host, env fleet.Environment)
 	ctx, cancel := context.WithTimeout(ctx, lookFor)
 	defer cancel()
 	r.at = e.Now()
-	if meter, ok := h.Runtime.(provisioner.Meter); ok {
+	if meter, ok := provisioner.Can[provisioner.Meter](h.Runtime); ok {
 		if r.bytes, err = meter.Traffic(ctx, env.SandboxID); err != nil {
 			return r, err
 		}
 	}
-	if gauge, ok := h.Runtime.(provisioner.Gauge); ok {
+	if gauge, ok := provisioner.Can[provisioner.Gauge](h.Runtime); ok {
 		r.cpu, err = gauge.CPUTime(ctx, env.SandboxID)
 	}
 	return r, err

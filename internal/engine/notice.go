@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -94,7 +93,7 @@ func (e *Engine) noticeLoop(ctx context.Context) {
 
 // watchHost notes what a host's runtime tells. Whoever does not serve the host listens, too: it may from the next moment on.
 func (e *Engine) watchHost(ctx context.Context, h *Host) {
-	watcher, ok := h.Runtime.(provisioner.Watcher)
+	watcher, ok := provisioner.Can[provisioner.Watcher](h.Runtime)
 	if !ok {
 		return
 	}
@@ -124,16 +123,16 @@ func (e *Engine) happened(n *notices, host string, f provisioner.Found) {
 		e.starved[host].add(id)
 	case id != "":
 		n.add(func(n *notices) { n.envs[id] = true })
-	case f.State == provisioner.StateEnded:
-		// What belongs to no environment holds a network, and goes by its name.
-		n.add(func(n *notices) { n.networks[f.Name] = true })
+	case f.State == provisioner.StateEnded && f.Attachment != "":
+		// What belongs to no environment holds a network.
+		n.add(func(n *notices) { n.networks[string(f.Attachment)] = true })
 	}
 }
 
 // noticeHost looks at what something has happened to.
 func (e *Engine) noticeHost(ctx context.Context, h *Host) {
 	n, served := e.notices[h.Name], false
-	_, told := h.Runtime.(provisioner.Watcher)
+	_, told := provisioner.Can[provisioner.Watcher](h.Runtime)
 	loop(ctx, n.wake, func() time.Duration {
 		if waitFor(ctx, nil, min(settleBefore, e.cfg.Tick)) != nil {
 			return noticeEvery
@@ -161,7 +160,7 @@ func (e *Engine) noticeThese(ctx context.Context, h *Host, ids, networks map[str
 			return err
 		}
 		for _, env := range live {
-			if all || ids[env.ID] || networks[networkName(env)] {
+			if all || ids[env.ID] || networks[env.Network] {
 				envs = append(envs, env)
 			}
 		}
@@ -181,16 +180,11 @@ func (e *Engine) noticeThese(ctx context.Context, h *Host, ids, networks map[str
 	return e.noticeAll(ctx, h, envs)
 }
 
-// networkName is the name in what an environment has reserved.
-func networkName(env fleet.Environment) string {
-	return env.Network[strings.LastIndexByte(env.Network, ':')+1:]
-}
-
 // noticeListed looks closer at what a complete list shows not to run.
 func (e *Engine) noticeListed(ctx context.Context, h *Host, envs map[string]fleet.Environment, seen census) error {
 	var idle []fleet.Environment
 	for _, env := range envs {
-		if seen.idle[env.SandboxID] || seen.idle[networkName(env)] {
+		if seen.idle[env.SandboxID] || seen.idle[env.Network] {
 			idle = append(idle, env)
 		}
 	}
@@ -228,7 +222,7 @@ func see(ctx context.Context, h *Host, env fleet.Environment) (s sight, err erro
 	if s.Status, err = h.Runtime.Inspect(ctx, env.SandboxID); err != nil {
 		return s, err
 	}
-	if r, ok := h.Runtime.(provisioner.Restarter); ok && s.Running {
+	if r, ok := provisioner.Can[provisioner.Restarter](h.Runtime); ok && s.Running {
 		s.offNetwork, err = r.OffNetwork(ctx, env.SandboxID)
 	}
 	return s, err

@@ -225,7 +225,7 @@ func (e *Engine) lookForOOM(ctx context.Context, h *Host, s *starved) error {
 func (e *Engine) readOOM(ctx context.Context, h *Host, env fleet.Environment, told bool) (fresh bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, lookFor)
 	defer cancel()
-	gauge, ok := h.Runtime.(provisioner.Gauge)
+	gauge, ok := provisioner.Can[provisioner.Gauge](h.Runtime)
 	kills := int64(-1)
 	if ok {
 		kills, err = gauge.OOMKills(ctx, env.SandboxID)

@@ -49,7 +49,7 @@ func (e *Engine) removeOrphans(ctx context.Context, h *Host, seen census) error 
 		return err
 	}
 	var errs []error
-	for _, o := range inRemovalOrder(seen.orphans) {
+	for _, o := range h.inRemovalOrder(seen.orphans) {
 		if o.LastSeen.Sub(o.FirstSeen) >= e.cfg.OrphanGrace {
 			errs = append(errs, e.removeOrphan(ctx, h, o, actorSelf))
 		}
@@ -59,8 +59,8 @@ func (e *Engine) removeOrphans(ctx context.Context, h *Host, seen census) error 
 
 // removeOrphan takes one away. Nobody else decides on it, and it was seen in a list just now, with labels that verify.
 func (e *Engine) removeOrphan(ctx context.Context, h *Host, o fleet.Orphan, actor string) error {
-	f := provisioner.Found{Kind: o.Kind, ID: o.ID, Name: o.Name, Labels: o.Labels, CreatedAt: o.CreatedAt}
-	if err := h.Runtime.Remove(ctx, f); err != nil {
+	ref := provisioner.Ref{Kind: o.Kind, ID: o.ID, Name: o.Name, CreatedAt: o.CreatedAt}
+	if err := h.Runtime.Remove(ctx, ref, o.EnvironmentID); err != nil {
 		return fmt.Errorf("remove orphan %s %s: %w", o.Kind, o.Name, err)
 	}
 	e.logger.Warn("removed an orphan", "host", o.Host, "kind", o.Kind, "name", o.Name, "environment", o.EnvironmentID)
@@ -68,9 +68,9 @@ func (e *Engine) removeOrphan(ctx context.Context, h *Host, o fleet.Orphan, acto
 		"removed %s %s, which no environment accounted for since %s", o.Kind, o.Name, o.FirstSeen.Format(time.RFC3339)))
 }
 
-func inRemovalOrder(all []fleet.Orphan) []fleet.Orphan {
+func (h *Host) inRemovalOrder(all []fleet.Orphan) []fleet.Orphan {
 	return slices.SortedStableFunc(slices.Values(all), func(a, b fleet.Orphan) int {
-		return byRemovalOrder(provisioner.Found{Kind: a.Kind, ID: a.ID}, provisioner.Found{Kind: b.Kind, ID: b.ID})
+		return h.Runtime.RemovalOrder(provisioner.Ref{Kind: a.Kind, ID: a.ID}, provisioner.Ref{Kind: b.Kind, ID: b.ID})
 	})
 }
 
@@ -128,7 +128,7 @@ func (e *Engine) PurgeOrphans(ctx context.Context, who fleet.Identity, ids []str
 	return e.decideOrphans(ctx, who, ids, decision{
 		orphan: func(h *Host, group []fleet.Orphan, _ lookedUp) error {
 			var errs []error
-			for _, o := range inRemovalOrder(group) {
+			for _, o := range h.inRemovalOrder(group) {
 				errs = append(errs, e.removeOrphan(ctx, h, o, who.User))
 			}
 			return errors.Join(errs...)
@@ -210,7 +210,7 @@ func (e *Engine) lookAll(ctx context.Context) (lookedUp, error) {
 			return all, fmt.Errorf("look at host %s: %w", name, err)
 		}
 		for _, f := range seen.unknown {
-			all.networks[f.ID] = f.Network
+			all.networks[f.ID] = string(f.Attachment)
 		}
 		for id, f := range seen.doubted {
 			all.doubted[id] = standing{f, name}

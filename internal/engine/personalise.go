@@ -68,7 +68,7 @@ func madeAsAsked(env fleet.Environment) error {
 }
 
 func thaw(ctx context.Context, h *Host, sandbox string) error {
-	pauser, ok := h.Runtime.(provisioner.Pauser)
+	pauser, ok := provisioner.Can[provisioner.Pauser](h.Runtime)
 	if !ok {
 		return provisioner.Errorf(provisioner.Permanent, "unpause sandbox", "host %s cannot unpause", h.Name)
 	}
@@ -91,7 +91,7 @@ func (e *Engine) deliver(ctx context.Context, h *Host, env fleet.Environment, cl
 		return err
 	}
 	user := env.Users[0]
-	if stager, ok := h.Runtime.(provisioner.Stager); ok {
+	if stager, ok := provisioner.Can[provisioner.Stager](h.Runtime); ok {
 		way, err := stager.Stage(ctx, env.SandboxID, user)
 		if err != nil {
 			return fmt.Errorf("open a way into the sandbox: %w", err)

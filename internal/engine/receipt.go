@@ -112,8 +112,8 @@ func (e *Engine) proven(ctx context.Context, env fleet.Environment, gone absence
 			p.resources = append(p.resources, r)
 		}
 	}
-	if id := env.SandboxID; id != "" && !known("container", id, "") {
-		p.resources = append(p.resources, receipt.Resource{Kind: "container", ID: id, Note: before})
+	if id := env.SandboxID; id != "" && !known(e.kindOfSandbox(env), id, "") {
+		p.resources = append(p.resources, receipt.Resource{Kind: e.kindOfSandbox(env), ID: id, Note: before})
 	}
 	if name := env.Network; name != "" && !known("network", "", name) {
 		p.resources = append(p.resources, receipt.Resource{
@@ -123,6 +123,14 @@ func (e *Engine) proven(ctx context.Context, env fleet.Environment, gone absence
 	entries, err := e.store.Entries(ctx, env.ID)
 	p.booked = charged(entries)
 	return p, err
+}
+
+// kindOfSandbox is the kind of an environment's sandbox, seen or not.
+func (e *Engine) kindOfSandbox(env fleet.Environment) string {
+	if h := e.hosts.byName[env.Host]; h != nil {
+		return h.sandboxKind()
+	}
+	return kindUnknown
 }
 
 // body completes a receipt. final are the last entries, which are written together with it.

@@ -149,7 +149,7 @@ func TestDatabaseRestoredUnderARunningDaemon(t *testing.T) {
 	if err := kept.Save(1000, 10); err != nil { // the daemon has seen more than the database now knows
 		t.Fatal(err)
 	}
-	unknown := b.place("container", "somebody", ownLabels(t, "somebody", 1))
+	unknown := b.place(kindSandbox, "somebody", ownLabels(t, "somebody", 1))
 	for range 3 {
 		b.sweeps()
 		b.clock.advance(time.Hour)

@@ -91,7 +91,7 @@ func (b *bench) dropMarks() {
 		if f.Labels[provisioner.LabelMark] == "" {
 			continue
 		}
-		if err := b.world.Runtime().Remove(b.t.Context(), f); err != nil {
+		if err := b.world.Take(f.ID); err != nil {
 			b.t.Fatal(err)
 		}
 	}
@@ -281,7 +281,7 @@ func TestMadeSinceIsKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sandbox := b.place("container", "made-since", ownLabels(t, member.ID, 3))
+	sandbox := b.place(kindSandbox, "made-since", ownLabels(t, member.ID, 3))
 	b.run()
 	waitUntil(t, "it is noticed", func() bool { return b.orphans().Safe })
 	for range 2 { // also when it is said again

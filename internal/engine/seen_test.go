@@ -82,7 +82,7 @@ func TestReceiptSpansTheMigration(t *testing.T) {
 	want := []receipt.Resource{
 		{Kind: "volume", ID: "vol-1", Name: "bothy-old-data", CreatedAt: new(time.Date(2026, 5, 6, 7, 0, 0, 5e8, time.UTC))},
 		{Kind: "unknown", Note: "as it was recorded: load-balancer web, id lb-7"},
-		{Kind: "container", ID: env.SandboxID, Name: "bothy-sandbox"},
+		{Kind: kindSandbox, ID: env.SandboxID, Name: "bothy-sandbox"},
 		{Kind: "volume", ID: "vol-2"},
 	}
 	// The network's end is told of every environment that had one.

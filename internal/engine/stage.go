@@ -235,7 +235,7 @@ func (e *Engine) keepReady(ctx context.Context, h *Host, row fleet.Environment, 
 		return ended(status)
 	}
 	frozen := status.Paused
-	if _, stages := h.Runtime.(provisioner.Stager); stages && st.way == nil || frozen && !freeze {
+	if _, stages := provisioner.Can[provisioner.Stager](h.Runtime); stages && st.way == nil || frozen && !freeze {
 		if frozen {
 			if err := thaw(ctx, h, row.SandboxID); err != nil {
 				return err
@@ -252,7 +252,7 @@ func (e *Engine) keepReady(ctx context.Context, h *Host, row fleet.Environment, 
 // freezeWarm freezes a warm environment, or notes that it is not frozen. The row comes first: a claim that
 // finds a running one marked as frozen loses nothing.
 func (e *Engine) freezeWarm(ctx context.Context, h *Host, row fleet.Environment, freeze, frozen bool) error {
-	pauser, ok := h.Runtime.(provisioner.Pauser)
+	pauser, ok := provisioner.Can[provisioner.Pauser](h.Runtime)
 	freeze = freeze && ok
 	if row.Paused != freeze {
 		_, err := e.change(ctx, row.ID, store.Expect{Revision: row.Revision}, func(env *fleet.Environment) (store.Writes, error) {
@@ -293,7 +293,7 @@ func (e *Engine) thawClaimed(ctx context.Context, h *Host, id, sandbox string) e
 
 // openStage opens the way in, if the runtime has such and it is not open yet.
 func (e *Engine) openStage(ctx context.Context, h *Host, env fleet.Environment, st *stage) error {
-	stager, ok := h.Runtime.(provisioner.Stager)
+	stager, ok := provisioner.Can[provisioner.Stager](h.Runtime)
 	if !ok || st.way != nil {
 		return nil
 	}
@@ -362,7 +362,7 @@ func (e *Engine) makeReady(ctx context.Context, h *Host, env fleet.Environment) 
 	if err != nil {
 		return false, err
 	}
-	pauser, ok := h.Runtime.(provisioner.Pauser)
+	pauser, ok := provisioner.Can[provisioner.Pauser](h.Runtime)
 	if !ok || !pool.Pause {
 		return false, nil
 	}

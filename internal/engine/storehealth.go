@@ -194,17 +194,17 @@ func (e *Engine) removeUnrecorded(ctx context.Context, host string, over []fleet
 	}
 	ctx, cancel := context.WithTimeout(ctx, unrecordedFor)
 	defer cancel()
-	all, err := h.Runtime.Inventory(ctx, e.cfg.Instance)
+	all, err := e.listed(ctx, h, "")
 	if err != nil {
-		return fmt.Errorf("list resources: %w", err)
+		return err
 	}
 	var errs []error
 	for _, env := range over {
 		for _, f := range all {
-			if f.Kind != kindContainer || f.Labels[provisioner.LabelEnvironment] != env.ID || !e.labels.Verify(f.Labels) {
+			if !f.Runs() || f.Labels[provisioner.LabelEnvironment] != env.ID || !e.labels.Verify(f.Labels) {
 				continue
 			}
-			if err := h.Runtime.Remove(ctx, f); err != nil {
+			if err := h.Runtime.Remove(ctx, f.Ref, env.ID); err != nil {
 				errs = append(errs, fmt.Errorf("remove the sandbox of %s: %w", env.Name, err))
 				continue
 			}

@@ -121,7 +121,7 @@ func (e *Engine) removeOutlived(ctx context.Context, h *Host, seen census) error
 	for _, f := range seen.outlived {
 		env := seen.rows[f.Labels[provisioner.LabelEnvironment]]
 		e.logger.Warn("removing what outlived its environment", "kind", f.Kind, "name", f.Name, "environment", env.Name)
-		if err := h.Runtime.Remove(ctx, f); err != nil {
+		if err := h.Runtime.Remove(ctx, f.Ref, f.Environment()); err != nil {
 			errs = append(errs, fmt.Errorf("remove %s %s: %w", f.Kind, f.Name, err))
 			continue
 		}
@@ -136,14 +136,17 @@ func (e *Engine) reconcileNetworks(ctx context.Context, h *Host, envs map[string
 	if h.Networks == nil {
 		return nil
 	}
-	held := seen.networks
+	var held []provisioner.Attachment
+	for _, network := range seen.networks {
+		held = append(held, provisioner.Attachment(network))
+	}
 	for _, env := range envs {
 		if env.Network != "" {
-			held = append(held, env.Network)
+			held = append(held, provisioner.Attachment(env.Network))
 		}
 	}
-	e.unwritten.Range(func(name, _ any) bool {
-		held = append(held, name.(string))
+	e.unwritten.Range(func(at, _ any) bool {
+		held = append(held, at.(provisioner.Attachment))
 		return true
 	})
 	return h.Networks.Reconcile(ctx, held)
@@ -161,9 +164,9 @@ func (e *Engine) findLost(ctx context.Context, h *Host, envs map[string]fleet.En
 	if len(missing) == 0 {
 		return nil
 	}
-	again, err := h.Runtime.Inventory(ctx, e.cfg.Instance)
+	again, err := e.listed(ctx, h, "")
 	if err != nil {
-		return fmt.Errorf("list resources again: %w", err)
+		return err
 	}
 	listed := map[string]bool{}
 	for _, f := range again {

@@ -34,7 +34,7 @@ func (e *Engine) Usage(ctx context.Context, env fleet.Environment) provisioner.U
 	if h == nil || !ready(env) || env.SandboxID == "" {
 		return provisioner.Unknown()
 	}
-	surveyor, ok := h.Runtime.(provisioner.Surveyor)
+	surveyor, ok := provisioner.Can[provisioner.Surveyor](h.Runtime)
 	if !ok {
 		return provisioner.Unknown()
 	}

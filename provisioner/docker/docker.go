@@ -77,7 +77,7 @@ type Runtime struct {
 
 	able   sync.Mutex
 	ableAt time.Time // when the engine was found able to do all
-	can    Capabilities
+	can    Facts
 }
 
 var (
