@@ -154,6 +154,7 @@ func TestLabelsOfAPoolNameNobody(t *testing.T) {
 // TestSweepBesideAnAdoption: a sweep that began before an orphan was adopted, and waits until it is, knows of it. It once went by
 // the rows of before, and took the network away from under what was adopted.
 func TestSweepBesideAnAdoption(t *testing.T) {
+	needs(t, "networks", func(can provisioner.Capabilities) bool { return can.Networks })
 	kept := &marks{events: 1000, receipts: 10}
 	asked := make(chan struct{}, 100)
 	b, sandbox := lostDatabase(t, patient, func(c *engine.Config) {

@@ -198,6 +198,10 @@ func (e *Engine) lookAtFirst(ctx context.Context, h *Host) error {
 		return err
 	}
 	defer done()
+	// What was made right before this daemon began must be in it.
+	if err := e.outwaitLists(ctx, h); err != nil {
+		return err
+	}
 	envs, err := e.store.Live(ctx)
 	if err != nil {
 		return err

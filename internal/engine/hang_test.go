@@ -214,6 +214,7 @@ func (s sleepy) Pause(ctx context.Context, id string) error {
 
 // TestAPauseThatRacesAClaim: whoever freezes late thaws what is somebody's by then.
 func TestAPauseThatRacesAClaim(t *testing.T) {
+	needs(t, "pause", func(can provisioner.Capabilities) bool { return can.Pause })
 	t.Parallel()
 	var asleep atomic.Pointer[func()]
 	b := setup(t, unending, func(c *engine.Config) { c.Hosts[0].Runtime = sleepy{c.Hosts[0].Runtime.(*fake.Runtime), &asleep} }).run()

@@ -146,8 +146,8 @@ func setupOn(t *testing.T, provider fake.Options, change ...func(*engine.Config)
 	provider.Now, provider.Key, provider.Instance = c.Now, key, instance
 	world := fake.New(provider)
 	t.Cleanup(func() {
-		for _, breach := range world.Breaches() {
-			t.Error(breach)
+		if breaches := world.Breaches(); len(breaches) > 0 {
+			t.Errorf("%d breaches, the first: %s", len(breaches), breaches[0])
 		}
 	})
 	b := &bench{t: t, db: db, world: world, clock: c, dsn: dsn}
@@ -250,6 +250,18 @@ func (b *bench) left() []provisioner.Found {
 	}
 	slices.SortStableFunc(out, func(a, c provisioner.Found) int { return b.world.Runtime().RemovalOrder(a.Ref, c.Ref) })
 	return out
+}
+
+// take takes something away from outside, and returns when lists show that.
+func (b *bench) take(id string) error {
+	b.t.Helper()
+	if err := b.world.Take(id); err != nil {
+		return err
+	}
+	if lag := b.world.Runtime().Capabilities().ListLag; lag > 0 {
+		time.Sleep(lag) // what the provider promises: nothing tells that it is over
+	}
+	return nil
 }
 
 func (b *bench) nothingLeft() {

@@ -183,6 +183,9 @@ func (e *Engine) decideOrphans(ctx context.Context, who fleet.Identity, ids []st
 		}
 		errs = append(errs, err)
 	}
+	for _, name := range e.hosts.served(e.Now()) { // what was removed is not to be seen again
+		errs = append(errs, e.outwaitLists(ctx, e.hosts.byName[name]))
+	}
 	if _, err := e.lookAll(ctx); err != nil {
 		errs = append(errs, unavailable(err))
 	}

@@ -283,7 +283,7 @@ func TestRemovedByHand(t *testing.T) {
 	}
 	for _, f := range b.left() {
 		if f.Kind == kindSandbox {
-			if err := b.world.Take(f.ID); err != nil {
+			if err := b.take(f.ID); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -91,7 +91,7 @@ func (b *bench) dropMarks() {
 		if f.Labels[provisioner.LabelMark] == "" {
 			continue
 		}
-		if err := b.world.Take(f.ID); err != nil {
+		if err := b.take(f.ID); err != nil {
 			b.t.Fatal(err)
 		}
 	}
@@ -316,6 +316,7 @@ func TestMarkReadAtTheEngine(t *testing.T) {
 
 // TestSafeModeIsNotBegunAgain: whoever decides before the next sweep has decided on what a mark at the engine knows, too.
 func TestSafeModeIsNotBegunAgain(t *testing.T) {
+	needs(t, "networks", func(can provisioner.Capabilities) bool { return can.Networks })
 	b := setup(t, func(c *engine.Config) { c.SweepEvery = time.Hour }).run()
 	env := b.untilState(b.acquire().ID, fleet.Leased)
 	waitUntil(t, "the first sweep", func() bool { return b.world.Calls(fake.OpReconcile) > 0 }) // a decision waits for its end

@@ -52,6 +52,8 @@ func TestAHungHostHoldsUpNoSweep(t *testing.T) {
 
 // TestSlowMeasuringHoldsUpNothing: sandboxes whose use is slow to be told keep neither their host's sweep nor another host's measuring.
 func TestSlowMeasuringHoldsUpNothing(t *testing.T) {
+	needs(t, "traffic", func(can provisioner.Capabilities) bool { return can.Traffic })
+	needs(t, "networks", func(can provisioner.Capabilities) bool { return can.Networks })
 	t.Parallel()
 	b := setup(t, patient, func(c *engine.Config) {
 		other := c.Hosts[0]
