@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +27,7 @@ const (
 
 // Check is one finding about what the daemon needs.
 type Check struct {
-	// Name is a short word: "store", "docker", "terraform".
+	// Name is a short word: "store", "terraform", or the kind of a provider.
 	Name string
 	// Status is "ok", "warning" or "failed"; one failed means not ready.
 	Status string
@@ -115,7 +116,7 @@ func (f *findings) told(i int, a asked, now time.Duration) []Check {
 func (e *Engine) allAsked() []asked {
 	all := []asked{one("store", e.checkStore)}
 	for _, h := range e.hosts.all() {
-		all = append(all, asked{e.hosts.checkName("docker", h), 0, func(context.Context) []Check { return e.checkHost(h) }})
+		all = append(all, asked{e.hosts.checkName(h.providerName(), h), 0, func(context.Context) []Check { return e.checkHost(h) }})
 	}
 	all = append(all,
 		one("leader", e.checkLeader), one("identity", e.checkTwin), one("hosts", e.checkHosts), known("clock", e.checkClock),
@@ -192,17 +193,20 @@ func (e *Engine) lookAtOne(ctx context.Context, i int, a asked) {
 // checkHost tells what the host's prober found last of what it needs.
 func (e *Engine) checkHost(h *Host) []Check {
 	engine, driver, tried, age, known := e.hosts.ready[h.Name].found()
-	docker := hostCheck(e.hosts.checkName("docker", h), "the Docker engine answers", engine, known)
+	provider := hostCheck(e.hosts.checkName(h.providerName(), h), "it answers", engine, known)
 	terraform := hostCheck(e.hosts.checkName("terraform", h), "Terraform can be run", driver, known && tried)
 	if known {
-		docker.Age, terraform.Age = age, age
+		provider.Age, terraform.Age = age, age
 	}
-	checks := []Check{docker, terraform}
+	checks := []Check{provider, terraform}
 	if driver == "" { // else its cause is the blueprints' too
 		checks = append(checks, e.checkBlueprints(h))
 	}
 	return checks
 }
+
+// providerName is what a finding about a host's provider is called.
+func (h *Host) providerName() string { return cmp.Or(h.Kind, "provider") }
 
 func hostCheck(name, fine, why string, known bool) Check {
 	c := Check{Name: name, Status: OK, Message: fine}

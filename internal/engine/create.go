@@ -126,7 +126,7 @@ func (e *Engine) provision(ctx context.Context, env *fleet.Environment, log *pro
 		return err
 	}
 	if spec.Sandbox.Image, err = h.Runtime.ResolveImage(ctx, env.Image); err != nil {
-		return imageError(err, env.Image)
+		return imageError(err)
 	}
 	if spec.Sandbox.Network, err = e.reserveNetwork(ctx, h, env, spec.Owner); err != nil {
 		return err
@@ -347,9 +347,9 @@ func took(row *fleet.Environment, now time.Time) string {
 	return now.Sub(row.CreatedAt).Round(time.Millisecond).String()
 }
 
-func imageError(err error, ref string) error {
+func imageError(err error) error {
 	if provisioner.Is(err, provisioner.NotFound) {
-		return provisioner.Errorf(provisioner.Permanent, "find image", "the Docker engine has no image %s; make it with: make setup", ref)
+		return &provisioner.Error{Class: provisioner.Permanent, Op: "find image", Sentence: provisioner.Sentence(err), Err: err}
 	}
 	return err
 }

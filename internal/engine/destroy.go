@@ -132,7 +132,7 @@ func (e *Engine) takeAway(ctx context.Context, env fleet.Environment, log *progr
 	return gone, err
 }
 
-// releaseTimeout is more than a keeper waits for the last container to leave.
+// releaseTimeout is more than a keeper waits for the last sandbox to leave.
 const releaseTimeout = 20 * time.Second
 
 // releaseNetwork gives the network of what is gone back to its keeper. Should that fail, the next sweep
