@@ -51,7 +51,7 @@ type Door interface {
 
 // Object is one thing that a blueprint made, or means to make.
 type Object struct {
-	// Kind is "container" or "volume".
+	// Kind is as a Ref's.
 	Kind string
 	Name string
 	// ID is the provider's own, complete; "" while it is not known. A volume's is its name.

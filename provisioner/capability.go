@@ -9,18 +9,18 @@ import (
 )
 
 // NetworkKeeper is the capability of a Runtime that keeps isolated networks
-// ready, so that isolation costs nothing at create time. An engine asks for it by type assertion.
+// ready, so that isolation costs nothing at create time.
 type NetworkKeeper interface {
-	// Reserve hands out a network that no other environment is on and returns what a sandbox joins: its name, or a
-	// way to join it (such as a container's namespace) that ends with ":" and the name. It is written down by
-	// the caller before it is used; a name that was reserved and is not in live (see Reconcile) is recreated, never reused.
-	Reserve(ctx context.Context, owner Owner) (name string, err error)
+	// Reserve hands out a network that no other environment is on and returns how a sandbox joins it. It is written down by
+	// the caller before it is used; one that was reserved and is not in live (see Reconcile) is recreated, never reused.
+	// What an earlier version of the keeper handed out is good for ever.
+	Reserve(ctx context.Context, owner Owner) (Attachment, error)
 	// Release gives a network back after its environment is gone. Idempotent.
-	Release(ctx context.Context, name string) error
-	// Reconcile is called at start and now and then with the names that live environments hold: it removes
+	Release(ctx context.Context, at Attachment) error
+	// Reconcile is called at start and now and then with what live environments hold: it removes
 	// what no one holds, re-asserts the isolation rules, and makes spare ones. A network that this keeper
 	// handed out moments ago is spared, as its caller may be about to write it down.
-	Reconcile(ctx context.Context, live []string) error
+	Reconcile(ctx context.Context, live []Attachment) error
 	// Close removes spare networks (not those in use). Rules stay while networks in use do.
 	Close(ctx context.Context) error
 }
@@ -221,10 +221,10 @@ type Surveyor interface {
 type Killer interface {
 	// CanKill reports whether the means are there; the error, of class Permanent, says what is missing. It makes no calls.
 	CanKill() error
-	// Kill ends every process of a container that Inventory found, and the engine's helpers that wait for one of them, and
-	// gives how many it ended. It removes nothing. NotFound: the container is gone. Conflict: it is not the
-	// installation's, or of another environment than its labels in f say. Permanent: as CanKill.
-	Kill(ctx context.Context, f Found) (killed int, err error)
+	// Kill ends every process of a resource that something runs in, and the engine's helpers that wait for one of them, and
+	// gives how many it ended. It removes nothing. NotFound: it is gone. Conflict: it is not the
+	// installation's, or of another environment than the one that it was found to be of. Permanent: as CanKill.
+	Kill(ctx context.Context, ref Ref, environment string) (killed int, err error)
 }
 
 // Restarter is the capability of a Runtime to mend a sandbox that has ended, or has lost its network.
@@ -238,7 +238,7 @@ type Restarter interface {
 
 // Watcher is the capability of a Runtime to report changes as they happen, so that nobody has to list for them.
 type Watcher interface {
-	// Watch calls begun once it misses nothing any more, and happened whenever a container with the instance's label has
+	// Watch calls begun once it misses nothing any more, and happened whenever a sandbox, or what holds a network, with the instance's label has
 	// started, ended, been frozen or thawed, or run out of memory (Found.OutOfMemory; a provider may leave that out), until ctx ends or the connection breaks: the error says why. Changes between two
 	// calls of Watch are missed. Labels are as found: trust them only after Key.Verify. happened must be quick.
 	Watch(ctx context.Context, instance string, begun func(), happened func(Found)) error

@@ -1,7 +1,8 @@
 // Package provisioner holds the contracts between bothy's engine and whatever
 // makes and runs environments: Driver provisions infrastructure (Terraform),
-// Runtime acts inside it (Docker). It imports the standard library only, and
-// knows nothing of leases, money, users or stores.
+// Runtime acts inside it and Inventory finds and removes it, whatever the provider: a Docker engine, the namespace of a
+// cluster, a cloud's account. What one of them cannot do it does not declare; see Capabilities. It imports the standard
+// library only, and knows nothing of leases, money, users or stores.
 //
 // Every implementation passes the conformance suite in provisionertest.
 package provisioner
@@ -52,8 +53,8 @@ type Sandbox struct {
 	Pids int64
 	// Image is the engine's own id of the image ("sha256:..."), resolved before.
 	Image string
-	// Network is the name of the network that the sandbox joins.
-	Network string
+	// Network is how the sandbox joins its network: what NetworkKeeper.Reserve gave.
+	Network Attachment
 	// Engine is where the driver's provider reaches the engine: the socket of this environment's broker,
 	// "unix:///path". "" is the driver's own setting.
 	Engine string
@@ -69,10 +70,10 @@ type Sandbox struct {
 
 // Handle is what a Driver made. It is stored with the environment.
 type Handle struct {
-	// ID is what the Runtime knows the sandbox by, a container's id with Docker.
-	ID string `json:"id"`
-	// Resources counts what was created.
-	Resources int `json:"resources"`
+	// Sandbox is the resource that commands run in: its ID is what the Runtime's calls take.
+	Sandbox Ref `json:"sandbox"`
+	// Resources is everything that was created, Sandbox included, as far as the driver's record names it.
+	Resources []Ref `json:"resources"`
 	// State is the driver's own record of what it made (a Terraform state). It
 	// may hold secrets: whoever stores it encrypts it.
 	State []byte `json:"-"`
@@ -140,37 +141,6 @@ type Status struct {
 // Ended reports whether the sandbox has stopped. A frozen one has not.
 func (s Status) Ended() bool { return !s.Running && !s.Paused }
 
-// State is what a container was doing when it was listed.
-type State string
-
-// The states of a listed container. Unknown is that of other kinds.
-const (
-	StateUnknown State = ""
-	StateCreated State = "created"
-	StateRunning State = "running"
-	StatePaused  State = "paused"
-	// StateEnded: Runtime.Inspect tells its exit code and when that was.
-	StateEnded State = "ended"
-)
-
-// Found is one resource found at the provider by label, whatever its kind.
-type Found struct {
-	// Kind is "container", "network" or "volume".
-	Kind string
-	// ID and Name as the provider has them.
-	ID, Name string
-	// Labels as found. Trust them only after Key.Verify.
-	Labels map[string]string
-	// Network is the name of the network that a container is on; empty for none, and for other kinds.
-	Network string
-	// CreatedAt is the provider's time of creation; zero when it tells none.
-	CreatedAt time.Time
-	// State is what a container was doing.
-	State State
-	// OutOfMemory says, in what Watcher.Watch tells alone, that a process inside was ended for want of memory just now.
-	OutOfMemory bool
-}
-
 // CopyNoteKind is what became of a file that was copied out.
 type CopyNoteKind string
 
@@ -207,8 +177,11 @@ type NotedCopy interface {
 // any size.
 type Limited interface{ Limit() int64 }
 
-// Runtime acts inside sandboxes and finds what exists. id is Handle.ID.
+// Runtime acts inside sandboxes and finds what exists. id is that of Handle.Sandbox.
 type Runtime interface {
+	Inventory
+	// Capabilities declares what it can do beside the following. It makes no calls, and the answer never changes.
+	Capabilities() Capabilities
 	// Ready reports whether the runtime answers now.
 	Ready(ctx context.Context) error
 	// ResolveImage gives the immutable id of an image reference; NotFound when it is not there.
@@ -230,10 +203,6 @@ type Runtime interface {
 	CopyFrom(ctx context.Context, id, path, user string) (io.ReadCloser, error)
 	// Logs writes the sandbox's own output; with Follow until it ends or ctx does.
 	Logs(ctx context.Context, id string, req LogsRequest, write func(LogLine) error) error
-	// Inventory lists every resource that carries the instance's label, complete or an error, never a part.
-	Inventory(ctx context.Context, instance string) ([]Found, error)
-	// Remove takes one found resource away by force. Removing what is gone is success.
-	Remove(ctx context.Context, f Found) error
 }
 
 // ExecRequest is one command to run inside.

@@ -20,5 +20,8 @@ type capable interface {
 // equip gives a host the parts that act on it.
 func equip(host *engine.Host, driver provisioner.Driver, runtime capable) {
 	watched := watchRuntime(runtime)
-	host.Driver, host.Runtime, host.Networks = watchDriver(driver), watched, watched
+	host.Driver, host.Runtime = watchDriver(driver), watched
+	if keeper, ok := provisioner.Can[provisioner.NetworkKeeper](watched); ok {
+		host.Networks = keeper
+	}
 }

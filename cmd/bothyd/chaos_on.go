@@ -141,18 +141,22 @@ func (r watchedRuntime) Logs(ctx context.Context, id string, req provisioner.Log
 	return between("runtime", "logs", func() error { return r.inner.Logs(ctx, id, req, write) })
 }
 
-func (r watchedRuntime) Inventory(ctx context.Context, instance string) ([]provisioner.Found, error) {
-	return valueBetween("runtime", "inventory", func() ([]provisioner.Found, error) { return r.inner.Inventory(ctx, instance) })
+func (r watchedRuntime) Capabilities() provisioner.Capabilities { return r.inner.Capabilities() }
+
+func (r watchedRuntime) RemovalOrder(a, b provisioner.Ref) int { return r.inner.RemovalOrder(a, b) }
+
+func (r watchedRuntime) List(ctx context.Context, sel provisioner.Selector) (provisioner.Page, error) {
+	return valueBetween("runtime", "inventory", func() (provisioner.Page, error) { return r.inner.List(ctx, sel) })
 }
 
-func (r watchedRuntime) Remove(ctx context.Context, f provisioner.Found) error {
-	return between("runtime", "remove", func() error { return r.inner.Remove(ctx, f) })
+func (r watchedRuntime) Remove(ctx context.Context, ref provisioner.Ref, environment string) error {
+	return between("runtime", "remove", func() error { return r.inner.Remove(ctx, ref, environment) })
 }
 
 func (r watchedRuntime) CanKill() error { return r.inner.CanKill() }
 
-func (r watchedRuntime) Kill(ctx context.Context, f provisioner.Found) (int, error) {
-	return valueBetween("runtime", "kill", func() (int, error) { return r.inner.Kill(ctx, f) })
+func (r watchedRuntime) Kill(ctx context.Context, ref provisioner.Ref, environment string) (int, error) {
+	return valueBetween("runtime", "kill", func() (int, error) { return r.inner.Kill(ctx, ref, environment) })
 }
 
 func (r watchedRuntime) CanDial() error { return r.inner.CanDial() }
@@ -203,15 +207,15 @@ func (r watchedRuntime) OOMKills(ctx context.Context, id string) (int64, error) 
 	return -1, nil
 }
 
-func (r watchedRuntime) Reserve(ctx context.Context, owner provisioner.Owner) (string, error) {
-	return valueBetween("networks", "reserve", func() (string, error) { return r.inner.Reserve(ctx, owner) })
+func (r watchedRuntime) Reserve(ctx context.Context, owner provisioner.Owner) (provisioner.Attachment, error) {
+	return valueBetween("networks", "reserve", func() (provisioner.Attachment, error) { return r.inner.Reserve(ctx, owner) })
 }
 
-func (r watchedRuntime) Release(ctx context.Context, name string) error {
-	return between("networks", "release", func() error { return r.inner.Release(ctx, name) })
+func (r watchedRuntime) Release(ctx context.Context, at provisioner.Attachment) error {
+	return between("networks", "release", func() error { return r.inner.Release(ctx, at) })
 }
 
-func (r watchedRuntime) Reconcile(ctx context.Context, live []string) error {
+func (r watchedRuntime) Reconcile(ctx context.Context, live []provisioner.Attachment) error {
 	return between("networks", "reconcile", func() error { return r.inner.Reconcile(ctx, live) })
 }
 

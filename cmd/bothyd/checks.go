@@ -84,13 +84,13 @@ func foldersCheck(catalogue *blueprint.Catalogue) func(context.Context) engine.C
 
 // able is the part of the runtime that knows what its engine can do.
 type able interface {
-	Capabilities(ctx context.Context) (docker.Capabilities, error)
+	Facts(ctx context.Context) (docker.Facts, error)
 }
 
 // engineCheck tells which engine answers, and what it can do. What it lacks, the check docker tells.
 func engineCheck(a able) func(context.Context) engine.Check {
 	return func(ctx context.Context) engine.Check {
-		can, err := a.Capabilities(ctx)
+		can, err := a.Facts(ctx)
 		if err != nil {
 			return engine.Check{
 				Name: "engine", Status: engine.Warning, Message: "it is not known what the engine can do: " + provisioner.Sentence(err),

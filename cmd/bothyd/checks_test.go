@@ -38,15 +38,15 @@ func TestIsolationCheck(t *testing.T) {
 }
 
 type abilities struct {
-	can docker.Capabilities
+	can docker.Facts
 	err error
 }
 
-func (a abilities) Capabilities(context.Context) (docker.Capabilities, error) { return a.can, a.err }
+func (a abilities) Facts(context.Context) (docker.Facts, error) { return a.can, a.err }
 
 // TestEngineCheck: doctor tells which engine answers and what it works with, and that it is away.
 func TestEngineCheck(t *testing.T) {
-	can := docker.Capabilities{
+	can := docker.Facts{
 		Kind: docker.DockerEngine, Version: "28.5.2", API: "1.51", CgroupVersion: 2, CgroupDriver: "systemd",
 		ImageStore: docker.ContainerdStore, StorageDriver: "overlayfs", Firewall: docker.IPTables,
 	}

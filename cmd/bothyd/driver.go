@@ -42,6 +42,17 @@ func (p *providers) close(ctx context.Context) error {
 // localHost is the name of the only host when no file names any.
 const localHost = "local"
 
+// The kinds of targets that there are drivers and runtimes for.
+const (
+	kindDocker = "docker"
+	kindFake   = "fake"
+)
+
+// openers set up what acts on a target, by its kind.
+var openers = map[string]func(config.Config, *stateDir, string, provisioner.Key, *slog.Logger, *engine.Host, *providers) error{
+	kindDocker: openDocker, kindFake: openFake,
+}
+
 // openHosts sets up every host that this daemon can reach.
 func openHosts(cfg config.Config, dir *stateDir, instance string, secret []byte, logger *slog.Logger) (*providers, error) {
 	key, err := vault.LabelKey(secret)
@@ -59,12 +70,13 @@ func openHosts(cfg config.Config, dir *stateDir, instance string, secret []byte,
 	}
 	p := &providers{}
 	for _, h := range declared {
-		host := engine.Host{Name: h.Name, Endpoint: h.Endpoint, Labels: h.Labels, Capacity: h.Capacity}
-		open := openDocker
+		host := engine.Host{Target: provisioner.Target{
+			Name: h.Name, Kind: kindDocker, Endpoint: h.Endpoint, Labels: h.Labels, Capacity: provisioner.Capacity(h.Capacity),
+		}}
 		if cfg.Driver == config.DriverFake {
-			open = openFake
+			host.Kind = kindFake
 		}
-		if err := open(cfg, dir, instance, key, logger.With("host", h.Name), &host, p); err != nil {
+		if err := openers[host.Kind](cfg, dir, instance, key, logger.With("host", h.Name), &host, p); err != nil {
 			return nil, errors.Join(fmt.Errorf("set up host %s: %w", h.Name, err), p.close(context.Background()))
 		}
 		p.hosts = append(p.hosts, host)

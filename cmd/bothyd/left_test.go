@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/provisioner"
 )
 
 // TestLeftHosts: what the folder keeps of hosts that are not declared any more is found, and goes whole; what is of declared ones stays.
@@ -30,10 +31,10 @@ func TestLeftHosts(t *testing.T) {
 		}
 		return found
 	}
-	if found := find(engine.Host{Name: localHost}, engine.Host{Name: "kept"}, engine.Host{Name: "lost"}); len(found) != 0 {
+	if found := find(engine.Host{Target: provisioner.Target{Name: localHost}}, engine.Host{Target: provisioner.Target{Name: "kept"}}, engine.Host{Target: provisioner.Target{Name: "lost"}}); len(found) != 0 {
 		t.Errorf("of declared hosts %+v are left", found)
 	}
-	found := find(engine.Host{Name: "kept"})
+	found := find(engine.Host{Target: provisioner.Target{Name: "kept"}})
 	if len(found) != 2 {
 		t.Fatalf("left are %+v, want lost and %s", found, localHost)
 	}
@@ -57,7 +58,7 @@ func TestLeftHosts(t *testing.T) {
 	if _, err := os.Lstat(d.join("hosts", "kept", "terraform", "work", "e2")); err != nil {
 		t.Errorf("what is of a declared host went: %v", err)
 	}
-	if found := find(engine.Host{Name: "kept"}); len(found) != 0 {
+	if found := find(engine.Host{Target: provisioner.Target{Name: "kept"}}); len(found) != 0 {
 		t.Errorf("found again: %+v", found)
 	}
 }

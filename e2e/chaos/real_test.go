@@ -77,7 +77,9 @@ func (h *house) exists(ctx context.Context) ([]provisioner.Found, error) {
 		for line := range strings.Lines(text) {
 			name, environment, _ := strings.Cut(strings.TrimSpace(line), " ")
 			if name != "" {
-				all = append(all, provisioner.Found{Kind: kind, Name: name, Labels: map[string]string{provisioner.LabelEnvironment: environment}})
+				all = append(all, provisioner.Found{
+					Ref: provisioner.Ref{Kind: kind, Name: name}, Labels: map[string]string{provisioner.LabelEnvironment: environment},
+				})
 			}
 		}
 	}

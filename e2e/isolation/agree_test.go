@@ -95,10 +95,10 @@ func (w *driverWall) applied(ctx context.Context, spec *provisioner.Spec, observ
 		return handle, refusal
 	}
 	if err == nil {
-		err = door.Judge(ctx, handle.ID)
+		err = door.Judge(ctx, handle.Sandbox.ID)
 	}
 	if err == nil {
-		err = ownTerminals(handle.ID)
+		err = ownTerminals(handle.Sandbox.ID)
 	}
 	if err == nil {
 		err = w.plan(ctx, spec.Owner.Environment)

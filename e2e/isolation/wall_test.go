@@ -51,7 +51,7 @@ type driverWall struct {
 	broker   provisioner.Broker
 	key      provisioner.Key
 	image    string
-	networks chan string
+	networks chan provisioner.Attachment
 	dir      string
 	instance string
 }
@@ -64,7 +64,7 @@ func newDriverWall(t *testing.T, brokered bool) *driverWall {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &driverWall{t: t, dir: dir, instance: "iso" + token()[:10], key: provisioner.Key(token()), networks: make(chan string, atOnce)}
+	w := &driverWall{t: t, dir: dir, instance: "iso" + token()[:10], key: provisioner.Key(token()), networks: make(chan provisioner.Attachment, atOnce)}
 	t.Cleanup(w.close)
 	sockets := filepath.Join(dir, "s")
 	w.runtime, err = docker.New(docker.Config{Instance: w.instance, Key: w.key, Sockets: sockets, Network: docker.NetworkConfig{Spare: -1}})
@@ -133,7 +133,7 @@ func (w *driverWall) close() {
 }
 
 // spec says what an environment of a blueprint is to be, as the engine of bothyd does.
-func (w *driverWall) spec(c *trial, network string) (provisioner.Spec, error) {
+func (w *driverWall) spec(c *trial, network provisioner.Attachment) (provisioner.Spec, error) {
 	dir := filepath.Join(w.dir, "blueprints", c.name)
 	if err := writeFiles(dir, c.files); err != nil {
 		return provisioner.Spec{}, err
@@ -187,15 +187,15 @@ func (w *driverWall) take(c *trial) (got taken) {
 	if got.made = err == nil; err != nil {
 		got.said = err.Error()
 	}
-	got.reached = c.look(spec.Owner.ResourceName(), "bothy.environment="+spec.Owner.Environment, network, string(handle.State)+told.text()+got.said, got.made)
+	got.reached = c.look(spec.Owner.ResourceName(), "bothy.environment="+spec.Owner.Environment, string(network), string(handle.State)+told.text()+got.said, got.made)
 	for _, id := range labelled(w.t, "container", "bothy.environment="+spec.Owner.Environment) {
 		if w.broker != nil && !slices.ContainsFunc(made, func(o provisioner.Object) bool { return o.ID == id }) {
 			got.reached = append(got.reached, "the engine itself, past the broker, which made no container "+id)
 		}
 	}
 	if got.made {
-		whose, err := command("docker", "inspect", "-f", `{{.Id}} {{index .Config.Labels "bothy.environment"}}`, handle.ID)
-		if err != nil || whose != handle.ID+" "+spec.Owner.Environment {
+		whose, err := command("docker", "inspect", "-f", `{{.Id}} {{index .Config.Labels "bothy.environment"}}`, handle.Sandbox.ID)
+		if err != nil || whose != handle.Sandbox.ID+" "+spec.Owner.Environment {
 			got.reached = append(got.reached, fmt.Sprintf("what is handed over is %q (%v)", whose, err))
 		}
 	}
@@ -225,7 +225,7 @@ func (w *driverWall) create(ctx context.Context, spec provisioner.Spec, observe 
 		return handle, door.Made(), refusal, refusal
 	}
 	if err == nil {
-		err = door.Judge(ctx, handle.ID)
+		err = door.Judge(ctx, handle.Sandbox.ID)
 		errors.As(err, &refusal)
 	}
 	return handle, door.Made(), refusal, err
@@ -253,13 +253,13 @@ func (w *driverWall) destroy(ctx context.Context, c *trial, spec provisioner.Spe
 		defer door.Close()
 	}
 	byDriver := w.driver.Destroy(ctx, spec, handle.State, told.observe)
-	found, err := w.runtime.Inventory(ctx, w.instance)
+	found, err := provisioner.ListAll(ctx, w.runtime, provisioner.Selector{Instance: w.instance, Environment: spec.Owner.Environment})
 	if err != nil {
 		return errors.Join(byDriver, err)
 	}
 	for _, f := range found {
-		if f.Labels[provisioner.LabelEnvironment] == spec.Owner.Environment && w.key.Verify(f.Labels) {
-			if err := w.runtime.Remove(ctx, f); err != nil {
+		if w.key.Verify(f.Labels) {
+			if err := w.runtime.Remove(ctx, f.Ref, f.Environment()); err != nil {
 				return errors.Join(byDriver, err)
 			}
 		}

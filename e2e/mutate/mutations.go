@@ -12,5 +12,5 @@ type mutation struct {
 	pkg, run string
 }
 
-// mutations are all, by area: record.go, walls.go and ports.go.
-var mutations = slices.Concat(ofRecord, ofWalls, ofPorts)
+// mutations are all, by area: record.go, walls.go, ports.go and contracts.go.
+var mutations = slices.Concat(ofRecord, ofWalls, ofPorts, ofContracts)

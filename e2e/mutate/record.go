@@ -145,7 +145,7 @@ var ofRecord = []mutation{
 	{
 		name: "intent before create: a network is used and not written down",
 		file: "internal/engine/worker/create.go",
-		old:  "		row.Network = name\n",
+		old:  "		row.Network = string(at)\n",
 		new:  "",
 		pkg:  "./internal/engine", run: "^TestPromiseLabelBeforeCreate$",
 	},

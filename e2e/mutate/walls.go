@@ -33,7 +33,7 @@ var ofWalls = []mutation{
 	{
 		name: "the owner label filter: everything at the engine is listed",
 		file: "provisioner/docker/inventory.go",
-		old:  `ours := filters.NewArgs(filters.Arg("label", provisioner.LabelInstance+"="+instance))`,
+		old:  `ours := filters.NewArgs(filters.Arg("label", provisioner.LabelInstance+"="+sel.Instance))`,
 		new:  `ours := filters.NewArgs()`,
 		pkg:  "./provisioner/docker", run: "^TestInventoryRemove$|^TestRemoveOnlyOurs$",
 	},

@@ -11,6 +11,7 @@ import (
 	"github.com/bothy-env/bothy/internal/engine/vault"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
+	"github.com/bothy-env/bothy/provisioner"
 	"github.com/bothy-env/bothy/provisioner/fake"
 )
 
@@ -52,7 +53,7 @@ func realEngine(t *testing.T) (*engine.Engine, *store.Store) {
 	world := fake.New(fake.Options{Now: time.Now, Key: key, Instance: "test0001"})
 	runtime := world.Runtime()
 	e, err := engine.New(engine.Config{
-		Store: db, Blueprints: shelf{t.TempDir()}, Hosts: []engine.Host{{Name: "local", Driver: world.Driver(), Runtime: runtime, Networks: runtime}},
+		Store: db, Blueprints: shelf{t.TempDir()}, Hosts: []engine.Host{{Target: provisioner.Target{Name: "local"}, Driver: world.Driver(), Runtime: runtime, Networks: runtime}},
 		Instance: "test0001", Worker: "d.a", Secret: secret, Clock: time.Now, Tick: 20 * time.Millisecond,
 	})
 	if err != nil {

@@ -123,7 +123,7 @@ func TestAdoptSaysWhatItGuesses(t *testing.T) {
 			"Z; its labels name no team, so it counts in team default of tenant default"},
 		{unknown, "small", "acme", "core", "bob", `; blueprint build@1.0.0 has no size "huge", so it counts as small`},
 	} {
-		b.place("container", "found-"+c.owner.Environment, labelsOf(t, c.owner))
+		b.place(kindSandbox, "found-"+c.owner.Environment, labelsOf(t, c.owner))
 		env := b.adopt(c.owner.Environment)
 		if env.Size.Name != c.size || env.Tenant != c.tenant || env.Team != c.team || env.Owner != c.user {
 			t.Errorf("%s is adopted as %s of %s in %s/%s", env.ID, env.Size.Name, env.Owner, env.Tenant, env.Team)
@@ -154,6 +154,7 @@ func TestLabelsOfAPoolNameNobody(t *testing.T) {
 // TestSweepBesideAnAdoption: a sweep that began before an orphan was adopted, and waits until it is, knows of it. It once went by
 // the rows of before, and took the network away from under what was adopted.
 func TestSweepBesideAnAdoption(t *testing.T) {
+	needs(t, "networks", func(can provisioner.Capabilities) bool { return can.Networks })
 	kept := &marks{events: 1000, receipts: 10}
 	asked := make(chan struct{}, 100)
 	b, sandbox := lostDatabase(t, patient, func(c *engine.Config) {

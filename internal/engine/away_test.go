@@ -176,7 +176,7 @@ func TestDestroyedWithoutTerraform(t *testing.T) {
 	}
 	b.untilGone(env.ID)
 	b.nothingLeft()
-	if waited != 90*time.Second || !lists(b.proof(env.ID), "container", env.SandboxID) {
+	if waited != 90*time.Second || !lists(b.proof(env.ID), kindSandbox, env.SandboxID) {
 		t.Errorf("waited %s, and the receipt says %+v", waited, b.proof(env.ID))
 	}
 }
@@ -278,6 +278,7 @@ func TestBlueprintAtFault(t *testing.T) {
 // TestFullPoolOfNetworksIsWaitedFor: a request for which there is no free network waits, says for what, and is made once
 // there is one, however often it was tried.
 func TestFullPoolOfNetworksIsWaitedFor(t *testing.T) {
+	needs(t, "networks", func(can provisioner.Capabilities) bool { return can.Networks })
 	b := setup(t, unending).run()
 	full := fake.FailBefore(fake.OpReserve, provisioner.Quota, "no free network: 4 of 4 in the pool 172.30.0.0/26 are in use")
 	full.Fail.Unavailable, full.Times = true, 5

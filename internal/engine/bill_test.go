@@ -7,6 +7,7 @@ import (
 	"github.com/bothy-env/bothy/internal/engine"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
+	"github.com/bothy-env/bothy/provisioner"
 	"github.com/bothy-env/bothy/provisioner/fake"
 )
 
@@ -131,7 +132,7 @@ func TestASandboxThatVanishedIsChargedUntilItWasSeen(t *testing.T) {
 	})
 	b.stop()
 	for _, f := range b.left() {
-		if err := b.world.Runtime().Remove(t.Context(), f); err != nil {
+		if err := b.take(f.ID); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -192,11 +193,12 @@ func TestExtendInSmallSteps(t *testing.T) {
 
 // TestWhatASandboxLeavesIsNotCharged: a sandbox ended by itself, and its volume takes until the next process to be removed.
 func TestWhatASandboxLeavesIsNotCharged(t *testing.T) {
+	needs(t, "restart", func(can provisioner.Capabilities) bool { return can.Restart })
 	b := setup(t, byEvents, patient).run()
 	env := b.untilState(b.acquire().ID, fleet.Leased)
 	for _, f := range b.left() {
 		if f.ID == env.SandboxID {
-			if _, err := b.world.Place("volume", "data", f.Labels); err != nil {
+			if _, err := b.world.Place(kindData, "data", f.Labels); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -21,7 +21,7 @@ const (
 func (e *Engine) allAsked() []prober.Question {
 	all := []prober.Question{prober.Each("store", e.health.Check)}
 	for _, h := range e.hosts.All() {
-		all = append(all, prober.Question{Name: e.hosts.CheckName("docker", h), Ask: func(context.Context) []Check { return e.checkHost(h) }})
+		all = append(all, prober.Question{Name: e.hosts.CheckName(h.ProviderName(), h), Ask: func(context.Context) []Check { return e.checkHost(h) }})
 	}
 	all = append(all,
 		prober.Each("leader", e.reconcile.Leader().Check), prober.Each("identity", e.hosts.Twins().Check), prober.Each("hosts", e.hosts.Check), prober.Known("clock", func(context.Context) Check { return e.clock.Check(e.store.Shared()) }),

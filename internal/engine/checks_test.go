@@ -51,7 +51,7 @@ func TestAThousandQuestionsCostAsMuchAsNone(t *testing.T) {
 	calls, before := b.calls(), looks.Load()
 	for range 1000 {
 		all := b.engine.Checks(gone)
-		for _, name := range []string{"store", "docker", "terraform", "leader", "hosts", "removing", "safe-mode", "faults", "extra"} {
+		for _, name := range []string{"store", "fake", "terraform", "leader", "hosts", "removing", "safe-mode", "faults", "extra"} {
 			i := slices.IndexFunc(all, func(c engine.Check) bool { return c.Name == name })
 			if i < 0 || all[i].Status != engine.OK || all[i].Age < 0 {
 				t.Fatalf("the check %s is missing, or not well: %+v", name, all)
@@ -71,7 +71,7 @@ func TestAThousandQuestionsCostAsMuchAsNone(t *testing.T) {
 func TestNothingKnownIsNotReady(t *testing.T) {
 	b := setup(t)
 	for _, c := range b.engine.Checks(t.Context()) {
-		if slices.Contains([]string{"store", "docker", "terraform", "leader"}, c.Name) && (c.Status != engine.Down || c.Hint == "") {
+		if slices.Contains([]string{"store", "fake", "terraform", "leader"}, c.Name) && (c.Status != engine.Down || c.Hint == "") {
 			t.Errorf("%s is %+v", c.Name, c)
 		}
 	}

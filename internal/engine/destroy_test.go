@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -114,21 +115,25 @@ func TestPromiseReceipt(t *testing.T) {
 	gone := b.release(env.ID)
 	body := b.proof(env.ID)
 
-	if !lists(body, "container", env.SandboxID) || !lists(body, "network", "") || len(body.Resources) != 2 {
-		t.Errorf("resources %+v, want the sandbox and the network", body.Resources)
+	want, networks := len(b.world.Kinds()), b.world.Runtime().Capabilities().Networks
+	if networks {
+		want++
+	}
+	if !lists(body, kindSandbox, env.SandboxID) || lists(body, "network", "") != networks || len(body.Resources) != want {
+		t.Errorf("resources %+v, want all %d, the network among them: %v", body.Resources, want, networks)
 	}
 	if len(body.Checks) != 2 || body.Checks[0].At.After(body.DestroyedAt) {
 		t.Errorf("checks %+v, want two before %s", body.Checks, body.DestroyedAt)
 	}
-	if want := ledger.Accrued(gone, b.engine.Now()); body.CostMicros != want || want < 90_000 {
-		t.Errorf("it cost %d by the receipt, %d by the ledger", body.CostMicros, want)
+	if cost := ledger.Accrued(gone, b.engine.Now()); body.CostMicros != cost || cost < 90_000 {
+		t.Errorf("it cost %d by the receipt, %d by the ledger", body.CostMicros, cost)
 	}
-	got, want := body.Environment, receipt.Environment{
+	got, whose := body.Environment, receipt.Environment{
 		ID: env.ID, Name: env.Name, Tenant: "default", Team: "default", User: "ann",
 		Blueprint: env.Blueprint.String(), Digest: env.Blueprint.Digest, Host: "local",
 	}
-	if got != want || body.Instance != instance {
-		t.Errorf("it is of %+v, want %+v", got, want)
+	if got != whose || body.Instance != instance {
+		t.Errorf("it is of %+v, want %+v", got, whose)
 	}
 	if _, err := b.engine.Receipt(t.Context(), stranger, env.ID); fleet.CodeOf(err) != fleet.CodeNotFound {
 		t.Errorf("another tenant's receipt: %v, want it not found", err)
@@ -198,7 +203,7 @@ func TestDestroyThroughFaults(t *testing.T) {
 				b.inject(f)
 			}
 			b.release(env.ID)
-			if body := b.proof(env.ID); !lists(body, "container", env.SandboxID) {
+			if body := b.proof(env.ID); !lists(body, kindSandbox, env.SandboxID) {
 				t.Errorf("the receipt lists %+v, want the sandbox too", body.Resources)
 			}
 			b.nothingLeft()
@@ -211,9 +216,9 @@ func slowSweeps(c *engine.Config) { c.SweepEvery = time.Hour }
 
 func TestReceiptOfAHalfMadeOne(t *testing.T) {
 	b := setup(t, patient).run()
-	b.inject(fake.HalfCreate("volume", "container"))
+	b.inject(fake.HalfCreate(kindData, kindSandbox))
 	env := b.untilState(b.acquire().ID, fleet.Destroyed)
-	if body := b.proof(env.ID); !lists(body, "volume", "") || !lists(body, "container", "") {
+	if body := b.proof(env.ID); !lists(body, kindData, "") || !lists(body, kindSandbox, "") {
 		t.Errorf("the receipt lists %+v, want all that was made", body.Resources)
 	}
 	b.nothingLeft()
@@ -230,7 +235,7 @@ func TestReceiptOutlivesACrash(t *testing.T) {
 	env := b.acquire()
 	b.until(env.ID, "tried again", func(e fleet.Environment) bool { return e.Work.Attempts == 1 })
 	labels := b.left()[0].Labels
-	if _, err := b.world.Place("volume", "data", labels); err != nil {
+	if _, err := b.world.Place(kindData, "data", labels); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := b.engine.Release(t.Context(), ann, env.ID); err != nil {
@@ -244,7 +249,7 @@ func TestReceiptOutlivesACrash(t *testing.T) {
 	}
 	// Meanwhile somebody tidies up.
 	for _, f := range b.left() {
-		if err := b.world.Runtime().Remove(t.Context(), f); err != nil {
+		if err := b.take(f.ID); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -254,7 +259,7 @@ func TestReceiptOutlivesACrash(t *testing.T) {
 	b.engine = b.newEngine("daemon-1.b", patient, slowSweeps)
 	b.run()
 	b.untilGone(env.ID)
-	if body := b.proof(env.ID); !lists(body, "volume", "") || !lists(body, "container", "") {
+	if body := b.proof(env.ID); !lists(body, kindData, "") || !lists(body, kindSandbox, "") {
 		t.Errorf("the receipt lists %+v, want what the first process saw", body.Resources)
 	}
 }
@@ -266,9 +271,9 @@ type listing struct {
 	n     atomic.Int64
 }
 
-func (l *listing) Inventory(ctx context.Context, instance string) ([]provisioner.Found, error) {
-	all, err := l.Runtime.Inventory(ctx, instance)
-	return l.alter(l.n.Add(1), all), err
+func (l *listing) List(ctx context.Context, sel provisioner.Selector) (provisioner.Page, error) {
+	all, err := provisioner.ListAll(ctx, l.Runtime, sel)
+	return provisioner.Page{Found: l.alter(l.n.Add(1), all)}, err
 }
 
 // idleDriver claims to have destroyed and does nothing, like a Terraform whose state is lost.
@@ -297,10 +302,10 @@ func TestOneEmptyListProvesNothing(t *testing.T) {
 	}).run()
 	env := b.untilState(b.acquire().ID, fleet.Leased)
 	sandbox := b.left()[0]
-	if _, err := b.world.Place("volume", "data", sandbox.Labels); err != nil {
+	if _, err := b.world.Place(kindData, "data", sandbox.Labels); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.world.Runtime().Remove(t.Context(), sandbox); err != nil {
+	if err := b.take(sandbox.ID); err != nil {
 		t.Fatal(err)
 	}
 	b.release(env.ID)
@@ -309,6 +314,7 @@ func TestOneEmptyListProvesNothing(t *testing.T) {
 
 // TestLaggingListDoesNotHideASandbox: a list that was made before the sandbox was does not prove it gone.
 func TestLaggingListDoesNotHideASandbox(t *testing.T) {
+	needs(t, "environments of one resource, nor lists that are late for good", func(can provisioner.Capabilities) bool { return can.ListLag == 0 })
 	b := setup(t, patient, slowSweeps, func(c *engine.Config) { c.Hosts[0].Driver = idleDriver{c.Hosts[0].Driver, func() {}} })
 	if err := b.world.FreezeInventory(instance); err != nil {
 		t.Fatal(err)
@@ -318,9 +324,77 @@ func TestLaggingListDoesNotHideASandbox(t *testing.T) {
 	b.release(env.ID)
 	b.world.ThawInventory()
 	b.nothingLeft()
-	if body := b.proof(env.ID); !lists(body, "container", env.SandboxID) {
+	if body := b.proof(env.ID); !lists(body, kindSandbox, env.SandboxID) {
 		t.Errorf("the receipt lists %+v", body.Resources)
 	}
+}
+
+// TestWhatIsUsedGoesLast: an environment of many resources, of which the driver knows nothing, goes in the order of its provider, which
+// refuses to take away what is still used.
+func TestWhatIsUsedGoesLast(t *testing.T) {
+	for _, provider := range []fake.Personality{fake.DockerLike, fake.ClusterLike} {
+		t.Run(string(provider), func(t *testing.T) {
+			b := setupOn(t, fake.Options{Like: provider}, patient, slowSweeps, func(c *engine.Config) {
+				c.Hosts[0].Driver = idleDriver{c.Hosts[0].Driver, func() {}}
+			}).run()
+			env := b.untilState(b.acquire().ID, fleet.Leased)
+			kinds := map[fake.Personality]string{fake.DockerLike: "volume", fake.ClusterLike: "config"}
+			for _, f := range b.left() {
+				if f.ID == env.SandboxID {
+					if _, err := b.world.Place(kinds[provider], f.Name, f.Labels); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			before := len(b.left())
+			if before < 2 {
+				t.Fatalf("it has %d resources, and the rest of the test shows nothing", before)
+			}
+			gone := b.release(env.ID)
+			if gone.Work.Attempts > 0 {
+				t.Errorf("it took %d tries: something was asked to go before what uses it", gone.Work.Attempts+1)
+			}
+			if body := b.proof(env.ID); len(body.Resources) < before {
+				t.Errorf("the receipt lists %+v, want all %d", body.Resources, before)
+			}
+		})
+	}
+}
+
+// TestALateListProvesNothingSooner: of a provider whose lists are late, what came just before the end is found all the same.
+func TestALateListProvesNothingSooner(t *testing.T) {
+	var once sync.Once
+	var b *bench
+	var labels map[string]string
+	b = setupOn(t, fake.Options{Like: fake.ClusterLike}, patient, slowSweeps, func(c *engine.Config) {
+		driver := c.Hosts[0].Driver
+		c.Hosts[0].Driver = afterDestroy{driver, func() {
+			once.Do(func() {
+				if _, err := b.world.Place("claim", "late", labels); err != nil {
+					t.Error(err)
+				}
+			})
+		}}
+	})
+	b.run()
+	env := b.untilState(b.acquire().ID, fleet.Leased)
+	labels = b.left()[0].Labels
+	b.release(env.ID)
+	b.nothingLeft()
+	if body := b.proof(env.ID); !slices.ContainsFunc(body.Resources, func(r receipt.Resource) bool { return r.Name == "late" }) {
+		t.Errorf("the receipt lists %+v, want what came late", body.Resources)
+	}
+}
+
+// afterDestroy is a driver after whose destroys something happens.
+type afterDestroy struct {
+	provisioner.Driver
+	then func()
+}
+
+func (d afterDestroy) Destroy(ctx context.Context, spec provisioner.Spec, state []byte, observe provisioner.Observer) error {
+	defer d.then()
+	return d.Driver.Destroy(ctx, spec, state, observe)
 }
 
 // TestReceiptKeyIsTheInstallations: another secret gives another key; the same secret, another process, the same.

@@ -80,7 +80,7 @@ func (d *through) Create(ctx context.Context, spec provisioner.Spec, observe pro
 	grant := d.doors.grants[len(d.doors.grants)-1]
 	d.specs = append(d.specs, spec)
 	d.doors.mu.Unlock()
-	o := provisioner.Object{Kind: "container", Name: spec.Owner.ResourceName()}
+	o := provisioner.Object{Kind: kindSandbox, Name: spec.Owner.ResourceName()}
 	if !grant.Trusted() {
 		return provisioner.Handle{}, errors.New("the door is closed")
 	}
@@ -95,7 +95,7 @@ func (d *through) Create(ctx context.Context, spec provisioner.Spec, observe pro
 		return provisioner.Handle{}, provisioner.Errorf(provisioner.Permanent, "apply blueprint", "Unable to create container: %v", failed)
 	}
 	h, err := d.Driver.Create(ctx, spec, observe)
-	o.ID = h.ID
+	o.ID = h.Sandbox.ID
 	grant.Answered(o)
 	return h, err
 }
@@ -186,7 +186,7 @@ func TestNoReceiptWhileADeadDaemonsCreateMayTakeEffect(t *testing.T) {
 	d := &doors{}
 	b := setup(t, withDoors(d)).run()
 	env := b.untilState(b.acquire().ID, fleet.Leased)
-	o := fleet.Object{Generation: 1, Kind: "container", Name: "bothy-late", At: b.clock.Now()}
+	o := fleet.Object{Generation: 1, Kind: kindSandbox, Name: "bothy-late", At: b.clock.Now()}
 	if err := b.db.IntendObject(t.Context(), env.ID, o); err != nil {
 		t.Fatal(err)
 	}

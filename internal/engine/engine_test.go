@@ -47,7 +47,7 @@ func TestPromiseLabelBeforeCreate(t *testing.T) {
 			t.Errorf("%s %s exists, but its row does not: %v", f.Kind, f.Name, err)
 		}
 	}
-	if row, err := b.db.Get(t.Context(), env.ID); err != nil || row.Network == "" {
+	if row, err := b.db.Get(t.Context(), env.ID); err != nil || (row.Network == "") == b.world.Runtime().Capabilities().Networks {
 		t.Errorf("a network is used, and the row names %q, %v", row.Network, err)
 	}
 	if err := hang.Lift(); err != nil {
@@ -257,7 +257,7 @@ func TestPromiseOnlyOurs(t *testing.T) {
 	forged := map[string]string{
 		provisioner.LabelInstance: instance, provisioner.LabelEnvironment: env.ID, provisioner.LabelMAC: strings.Repeat("0", 32),
 	}
-	if _, err := b.world.Place("container", "someone-elses", forged); err != nil {
+	if _, err := b.world.Place(kindSandbox, "someone-elses", forged); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := b.engine.Release(t.Context(), ann, env.ID); err != nil {
@@ -281,7 +281,7 @@ func TestLateLandingIsSwept(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.untilState(env.ID, fleet.Destroyed)
-	if _, err := b.world.Place("container", "late", labels); err != nil {
+	if _, err := b.world.Place(kindSandbox, "late", labels); err != nil {
 		t.Fatal(err)
 	}
 	waitUntil(t, "it is swept", func() bool { return len(b.left()) == 0 })

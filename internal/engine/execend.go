@@ -25,7 +25,7 @@ type counts struct{ oom, refused int64 }
 
 // countsOf reads them.
 func countsOf(ctx context.Context, h *Host, env fleet.Environment) counts {
-	gauge, ok := h.Runtime.(provisioner.Gauge)
+	gauge, ok := provisioner.Can[provisioner.Gauge](h.Runtime)
 	if !ok {
 		return counts{-1, -1}
 	}

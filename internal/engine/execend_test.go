@@ -35,6 +35,7 @@ func (b *bench) running(env fleet.Environment) (kill func(), ended func() fleet.
 // TestExecEndHasItsCause: a command that ends with 137 says whether its lease ended, somebody deleted the environment, its
 // sandbox stopped, it ran out of memory, or something inside killed it.
 func TestExecEndHasItsCause(t *testing.T) {
+	needs(t, "counters", func(can provisioner.Capabilities) bool { return can.Counters })
 	for name, c := range map[string]struct {
 		happens func(b *bench, env fleet.Environment, kill func())
 		want    fleet.EndCause
@@ -77,6 +78,7 @@ func TestExecEndHasItsCause(t *testing.T) {
 // TestExecEndAtTheProcessLimit: a command that fails in a sandbox that was refused a process meanwhile says so; one that was
 // killed says that.
 func TestExecEndAtTheProcessLimit(t *testing.T) {
+	needs(t, "counters", func(can provisioner.Capabilities) bool { return can.Counters })
 	b := setup(t, slowSweeps).run()
 	env := b.untilState(b.acquire().ID, fleet.Leased)
 	for signal, want := range map[string]fleet.EndCause{"TERM": fleet.EndedProcesses, "KILL": fleet.EndedKilled} {
@@ -102,6 +104,7 @@ func TestExecEndAtTheProcessLimit(t *testing.T) {
 // TestExecEndOOMOfAChild: a command that goes on when a child of its ran out of memory, and fails, says so, too. The record
 // of one environment tells it a few times.
 func TestExecEndOOMOfAChild(t *testing.T) {
+	needs(t, "counters", func(can provisioner.Capabilities) bool { return can.Counters })
 	b := setup(t, slowSweeps).run()
 	env := b.untilState(b.acquire().ID, fleet.Leased)
 	for range 5 {

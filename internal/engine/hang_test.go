@@ -44,15 +44,15 @@ func (h hanging) Ready(ctx context.Context) error {
 	return h.Runtime.Ready(ctx)
 }
 
-func (h hanging) Inventory(ctx context.Context, instance string) ([]provisioner.Found, error) {
+func (h hanging) List(ctx context.Context, sel provisioner.Selector) (provisioner.Page, error) {
 	for h.on.Load() && h.deaf == nil {
 		select {
 		case <-ctx.Done():
-			return nil, h.hang(ctx, "list")
+			return provisioner.Page{}, h.hang(ctx, "list")
 		case <-time.After(20 * time.Millisecond): // it may have come back
 		}
 	}
-	return h.Runtime.Inventory(ctx, instance)
+	return h.Runtime.List(ctx, sel)
 }
 
 // twoHosts makes a, whose engine hangs while on, and b, which is well.
@@ -214,6 +214,7 @@ func (s sleepy) Pause(ctx context.Context, id string) error {
 
 // TestAPauseThatRacesAClaim: whoever freezes late thaws what is somebody's by then.
 func TestAPauseThatRacesAClaim(t *testing.T) {
+	needs(t, "pause", func(can provisioner.Capabilities) bool { return can.Pause })
 	t.Parallel()
 	var asleep atomic.Pointer[func()]
 	b := setup(t, unending, func(c *engine.Config) { c.Hosts[0].Runtime = sleepy{c.Hosts[0].Runtime.(*fake.Runtime), &asleep} }).run()

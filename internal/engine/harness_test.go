@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -76,6 +78,37 @@ func testBlueprint(dir string) fleet.Blueprint {
 	}
 }
 
+// like is the sort of provider that the tests run on. BOTHY_TEST_PROVIDER=cluster is the one that is least like a Docker engine.
+var like = fake.Personality(os.Getenv("BOTHY_TEST_PROVIDER"))
+
+// The kinds of what that provider makes: the sandbox, what holds data, and what else there can be of an environment.
+var kindSandbox, kindData, kindMore = kindsOf(like)
+
+func kindsOf(p fake.Personality) (sandbox, data, more string) {
+	if p == fake.ClusterLike {
+		return "pod", "claim", "service"
+	}
+	return "container", "volume", "network"
+}
+
+// needs skips a test of what this sort of provider cannot do.
+func needs(t *testing.T, what string, can func(provisioner.Capabilities) bool) {
+	t.Helper()
+	if !can(fake.New(fake.Options{Like: like}).Runtime().Capabilities()) {
+		t.Skip("this provider has no " + what)
+	}
+}
+
+// hostOf is a host on a world, with what the world's provider can do.
+func hostOf(name string, w *fake.World) engine.Host {
+	runtime := w.Runtime()
+	h := engine.Host{Target: provisioner.Target{Name: name, Kind: "fake"}, Driver: w.Driver(), Runtime: runtime}
+	if keeper, ok := provisioner.Can[provisioner.NetworkKeeper](runtime); ok {
+		h.Networks = keeper
+	}
+	return h
+}
+
 // bench is an engine on a real store and a fake provider.
 type bench struct {
 	t      *testing.T
@@ -89,6 +122,12 @@ type bench struct {
 
 // setup makes an engine; it runs only after run.
 func setup(t *testing.T, change ...func(*engine.Config)) *bench {
+	t.Helper()
+	return setupOn(t, fake.Options{Like: like}, change...)
+}
+
+// setupOn is setup on a provider of its own.
+func setupOn(t *testing.T, provider fake.Options, change ...func(*engine.Config)) *bench {
 	t.Helper()
 	c := newClock()
 	dsn := "sqlite://" + filepath.Join(t.TempDir(), "bothy.db")
@@ -105,7 +144,13 @@ func setup(t *testing.T, change ...func(*engine.Config)) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	world := fake.New(fake.Options{Now: c.Now, Key: key, Instance: instance})
+	provider.Now, provider.Key, provider.Instance = c.Now, key, instance
+	world := fake.New(provider)
+	t.Cleanup(func() {
+		if breaches := world.Breaches(); len(breaches) > 0 {
+			t.Errorf("%d breaches, the first: %s", len(breaches), breaches[0])
+		}
+	})
 	b := &bench{t: t, db: db, world: world, clock: c, dsn: dsn}
 	b.engine = b.newEngine("daemon-1.a", change...)
 	return b
@@ -113,10 +158,9 @@ func setup(t *testing.T, change ...func(*engine.Config)) *bench {
 
 func (b *bench) newEngine(worker string, change ...func(*engine.Config)) *engine.Engine {
 	b.t.Helper()
-	runtime := b.world.Runtime()
 	cfg := engine.Config{
 		Store: b.db, Blueprints: shelf{testBlueprint(b.t.TempDir())},
-		Hosts:    []engine.Host{{Name: "local", Driver: b.world.Driver(), Runtime: runtime, Networks: runtime}},
+		Hosts:    []engine.Host{hostOf("local", b.world)},
 		Instance: instance, Worker: worker, Secret: secret, Clock: b.clock.Now,
 		// Real time drives the loops; the clock above says what time it is.
 		Chance: func() float64 { return 0 },
@@ -192,7 +236,7 @@ func (b *bench) untilState(id string, state fleet.State) fleet.Environment {
 	return b.until(id, string(state), func(e fleet.Environment) bool { return e.State == state })
 }
 
-// left lists what exists at the provider, spare networks left out.
+// left lists what exists at the provider, spare networks left out, sandboxes first.
 func (b *bench) left() []provisioner.Found {
 	b.t.Helper()
 	all, err := b.world.All()
@@ -205,7 +249,20 @@ func (b *bench) left() []provisioner.Found {
 			out = append(out, f)
 		}
 	}
+	slices.SortStableFunc(out, func(a, c provisioner.Found) int { return b.world.Runtime().RemovalOrder(a.Ref, c.Ref) })
 	return out
+}
+
+// take takes something away from outside, and returns when lists show that.
+func (b *bench) take(id string) error {
+	b.t.Helper()
+	if err := b.world.Take(id); err != nil {
+		return err
+	}
+	if lag := b.world.Runtime().Capabilities().ListLag; lag > 0 {
+		time.Sleep(lag) // what the provider promises: nothing tells that it is over
+	}
+	return nil
 }
 
 func (b *bench) nothingLeft() {

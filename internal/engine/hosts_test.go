@@ -10,6 +10,7 @@ import (
 	"github.com/bothy-env/bothy/internal/engine"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
+	"github.com/bothy-env/bothy/provisioner"
 	"github.com/bothy-env/bothy/provisioner/fake"
 )
 
@@ -103,8 +104,8 @@ func TestTwoHosts(t *testing.T) {
 	b := setup(t, func(c *engine.Config) {
 		second := c.Hosts[0]
 		c.Hosts[0].Name, second.Name = "a", "b"
-		c.Hosts[0].Capacity = fleet.Capacity{Environments: 2}
-		second.Capacity = fleet.Capacity{Environments: 1}
+		c.Hosts[0].Capacity = provisioner.Capacity{Environments: 2}
+		second.Capacity = provisioner.Capacity{Environments: 1}
 		c.Hosts = append(c.Hosts, second)
 	}).run()
 	var on []string

@@ -167,6 +167,7 @@ func TestSlowCopyOutKeepsTheLease(t *testing.T) {
 
 // TestTrafficKeepsTheLease: bytes over its network are use, a few of them are not.
 func TestTrafficKeepsTheLease(t *testing.T) {
+	needs(t, "traffic", func(can provisioner.Capabilities) bool { return can.Traffic })
 	b := setup(t, patient).run()
 	env := b.untilState(b.acquire(idle(time.Minute)).ID, fleet.Leased)
 	b.measured() // the first reading tells nothing
@@ -193,6 +194,7 @@ func TestTrafficKeepsTheLease(t *testing.T) {
 
 // TestWorkKeepsTheLease: processor time is use, of a job that nobody waits for as well; what a waiting daemon takes is not.
 func TestWorkKeepsTheLease(t *testing.T) {
+	needs(t, "counters", func(can provisioner.Capabilities) bool { return can.Counters })
 	b := setup(t, patient).run()
 	env := b.untilState(b.acquire(idle(time.Minute)).ID, fleet.Leased)
 	work := func(d time.Duration) {
@@ -221,6 +223,7 @@ func TestWorkKeepsTheLease(t *testing.T) {
 
 // TestWorkKeepsABriefLease: where the idle time is shorter than a few sweeps, what a command left at work is use all the same.
 func TestWorkKeepsABriefLease(t *testing.T) {
+	needs(t, "counters", func(can provisioner.Capabilities) bool { return can.Counters })
 	b := setup(t, patient, slowSweeps).run()
 	env := b.untilState(b.acquire(idle(30*time.Second)).ID, fleet.Leased)
 	if err := b.exec(env.ID, "true"); err != nil {
@@ -242,6 +245,7 @@ func TestWorkKeepsABriefLease(t *testing.T) {
 
 // TestTrafficIsReadSideBySide: a sandbox whose traffic is slow to be told keeps no other one's from being read.
 func TestTrafficIsReadSideBySide(t *testing.T) {
+	needs(t, "traffic", func(can provisioner.Capabilities) bool { return can.Traffic })
 	b := setup(t, patient).run()
 	var met []*fake.Injection
 	for range 8 {

@@ -232,13 +232,13 @@ func TestHostIsReplaced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.world = fake.New(fake.Options{Now: b.clock.Now, Key: key, Instance: instance})
+	b.world = fake.New(fake.Options{Now: b.clock.Now, Key: key, Instance: instance, Like: like})
 	b.clock.advance(2 * fleet.LostAfter)
 	b.engine = b.newEngine("daemon-2.a", unending)
 	b.run()
 	for _, env := range []fleet.Environment{used, going} {
 		b.untilGone(env.ID)
-		if body := b.proof(env.ID); !lists(body, "container", env.SandboxID) {
+		if body := b.proof(env.ID); !lists(body, kindSandbox, env.SandboxID) {
 			t.Errorf("the receipt of %s lists %+v", env.Name, body.Resources)
 		}
 	}
@@ -252,8 +252,7 @@ func TestHostIsReplaced(t *testing.T) {
 		t.Fatal("nothing is left on the old engine, and the rest of the test shows nothing")
 	}
 	b.engine = b.newEngine("daemon-2.b", unending, func(c *engine.Config) {
-		runtime := old.Runtime()
-		c.Hosts = append(c.Hosts, engine.Host{Name: "old", Driver: old.Driver(), Runtime: runtime, Networks: runtime})
+		c.Hosts = append(c.Hosts, hostOf("old", old))
 	})
 	b.run()
 	waitUntil(t, "the old engine is clean", func() bool { return len(listed(t, old)) == 0 })
@@ -261,7 +260,7 @@ func TestHostIsReplaced(t *testing.T) {
 
 func listed(t *testing.T, w *fake.World) []provisioner.Found {
 	t.Helper()
-	all, err := w.Runtime().Inventory(t.Context(), instance)
+	all, err := provisioner.ListAll(t.Context(), w.Runtime(), provisioner.Selector{Instance: instance})
 	if err != nil {
 		t.Fatal(err)
 	}

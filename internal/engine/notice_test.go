@@ -10,6 +10,7 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
 	"github.com/bothy-env/bothy/internal/store"
+	"github.com/bothy-env/bothy/provisioner"
 	"github.com/bothy-env/bothy/provisioner/fake"
 )
 
@@ -67,6 +68,7 @@ func restarted(env fleet.Environment) bool {
 // TestEndedLeaseIsStartedAgain: a leased sandbox that somebody stopped runs again, its files are there, and its holder reads
 // what was lost.
 func TestEndedLeaseIsStartedAgain(t *testing.T) {
+	needs(t, "restart", func(can provisioner.Capabilities) bool { return can.Restart })
 	eachNoticing(t, func(t *testing.T, b *bench) {
 		env := b.untilState(b.acquire(func(r *engine.Request) { r.Secrets = map[string][]byte{"token": []byte("x")} }).ID, fleet.Leased)
 		b.clock.advance(time.Minute)
@@ -93,6 +95,7 @@ func TestEndedLeaseIsStartedAgain(t *testing.T) {
 
 // TestRestartIsNoticed: a sandbox that somebody restarted runs, and yet its secrets are gone.
 func TestRestartIsNoticed(t *testing.T) {
+	needs(t, "restart", func(can provisioner.Capabilities) bool { return can.Restart })
 	t.Parallel()
 	b := setup(t, byEvents).run()
 	env := b.untilState(b.acquire(func(r *engine.Request) { r.Secrets = map[string][]byte{"token": []byte("x")} }).ID, fleet.Leased)
@@ -119,6 +122,7 @@ func (b *bench) count(id, kind string) (n int) {
 
 // TestRestartWhileDown: what happened while no daemon ran is noticed when one starts.
 func TestRestartWhileDown(t *testing.T) {
+	needs(t, "restart", func(can provisioner.Capabilities) bool { return can.Restart })
 	t.Parallel()
 	b := setup(t, byEvents).run()
 	env := b.untilState(b.acquire().ID, fleet.Leased)
@@ -132,6 +136,7 @@ func TestRestartWhileDown(t *testing.T) {
 
 // TestNetworkLost: a sandbox whose network's holder ended gets it back.
 func TestNetworkLost(t *testing.T) {
+	needs(t, "networks", func(can provisioner.Capabilities) bool { return can.Networks })
 	t.Parallel()
 	b := setup(t, byEvents).run()
 	env := b.untilState(b.acquire().ID, fleet.Leased)
@@ -151,6 +156,7 @@ func TestNetworkLost(t *testing.T) {
 
 // TestEndsAtOnce: what ends as soon as it is started is not started for ever: its lease fails, and its bill ends when it ended.
 func TestEndsAtOnce(t *testing.T) {
+	needs(t, "restart", func(can provisioner.Capabilities) bool { return can.Restart })
 	eachNoticing(t, func(t *testing.T, b *bench) {
 		env := b.untilState(b.acquire().ID, fleet.Leased)
 		b.clock.advance(time.Second)
@@ -173,6 +179,7 @@ func TestEndsAtOnce(t *testing.T) {
 // TestRestartSeenHalfway: a sandbox that somebody restarts soon after bothy did, and that is seen between its end and its start,
 // is not taken for one that ends by itself.
 func TestRestartSeenHalfway(t *testing.T) {
+	needs(t, "restart", func(can provisioner.Capabilities) bool { return can.Restart })
 	eachNoticing(t, func(t *testing.T, b *bench) {
 		env := b.untilState(b.acquire().ID, fleet.Leased)
 		b.clock.advance(time.Second)
@@ -192,6 +199,7 @@ func TestRestartSeenHalfway(t *testing.T) {
 
 // TestBillEndsWithTheSandbox: the time after a sandbox's end is not paid for, however late that is noticed.
 func TestBillEndsWithTheSandbox(t *testing.T) {
+	needs(t, "restart", func(can provisioner.Capabilities) bool { return can.Restart })
 	t.Parallel()
 	b := setup(t, byEvents).run()
 	env := b.untilState(b.acquire().ID, fleet.Leased)
@@ -220,6 +228,8 @@ func TestBillEndsWithTheSandbox(t *testing.T) {
 
 // TestWarmMemberThatEnded: a pool replaces a member that stopped, was restarted or lost its network, before anybody claims it.
 func TestWarmMemberThatEnded(t *testing.T) {
+	needs(t, "networks", func(can provisioner.Capabilities) bool { return can.Networks })
+	needs(t, "restart", func(can provisioner.Capabilities) bool { return can.Restart })
 	for name, befall := range map[string]func(*bench, string) error{
 		"stopped":     func(b *bench, id string) error { return b.world.Stop(id, 137, "") },
 		"restarted":   func(b *bench, id string) error { return b.world.RestartOutside(id) },
@@ -245,6 +255,7 @@ func TestWarmMemberThatEnded(t *testing.T) {
 
 // TestPausedLeaseIsThawed: a lease whose sandbox somebody froze is of use again.
 func TestPausedLeaseIsThawed(t *testing.T) {
+	needs(t, "pause", func(can provisioner.Capabilities) bool { return can.Pause })
 	t.Parallel()
 	b := setup(t, byEvents).run()
 	env := b.untilState(b.acquire().ID, fleet.Leased)

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/provisioner"
 )
 
 // ooms are the events of a want of memory, in order.
@@ -25,6 +26,7 @@ func (b *bench) ooms(id string) (all []fleet.Event) {
 // TestOOMOfABackgroundJob: a process that nobody waits for and that ran out of memory is in its environment's record, and why
 // tells it; also where the runtime counts it and tells nothing.
 func TestOOMOfABackgroundJob(t *testing.T) {
+	needs(t, "counters", func(can provisioner.Capabilities) bool { return can.Counters })
 	for name, kill := range map[string]func(b *bench, id string) error{
 		"told":    func(b *bench, id string) error { return b.world.AddOOMKill(id) },
 		"counted": func(b *bench, id string) error { return b.world.AddUntoldOOMKill(id) },
@@ -53,6 +55,7 @@ func TestOOMOfABackgroundJob(t *testing.T) {
 
 // TestOOMAfterARestart: a daemon that is started anew tells what was not told, and nothing twice.
 func TestOOMAfterARestart(t *testing.T) {
+	needs(t, "counters", func(can provisioner.Capabilities) bool { return can.Counters })
 	b := setup(t).run()
 	env, second := b.untilState(b.acquire().ID, fleet.Leased), b.untilState(b.acquire().ID, fleet.Leased)
 	if err := b.world.AddOOMKill(env.SandboxID); err != nil {

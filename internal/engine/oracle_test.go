@@ -182,7 +182,7 @@ func (h *history) one() string {
 
 func (h *history) fault() fake.Fault {
 	faults := []fake.Fault{
-		fake.LoseReply(fake.OpCreate), fake.LoseReply(fake.OpDestroy), fake.HalfCreate("volume"), fake.HalfCreate("network", "container"),
+		fake.LoseReply(fake.OpCreate), fake.LoseReply(fake.OpDestroy), fake.HalfCreate(kindData), fake.HalfCreate(kindMore, kindSandbox),
 		fake.ExitAtOnce(1), fake.CorruptState(),
 		fake.FailBefore(fake.OpRemove, provisioner.Transient, "removal is stuck"),
 		fake.FailBefore(fake.OpInventory, provisioner.Transient, "a hiccup"),

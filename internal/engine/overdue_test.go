@@ -25,6 +25,7 @@ func impatient(c *engine.Config) { c.SlowAfter = 100 * time.Millisecond }
 
 // TestPromiseHungDestroysHoldNoSlot: however many destroys hang, what others create and destroy goes on.
 func TestPromiseHungDestroysHoldNoSlot(t *testing.T) {
+	needs(t, "kill", func(can provisioner.Capabilities) bool { return can.Kill })
 	b := setup(t, patient, impatient, func(c *engine.Config) { c.Concurrency = 2 })
 	b.world.DisarmKill()
 	b.run()
@@ -66,6 +67,7 @@ func TestPromiseHungDestroysHoldNoSlot(t *testing.T) {
 
 // TestPromiseBlockedDestroyIsKilled: a destroy that does not end has what it is to remove killed from the host.
 func TestPromiseBlockedDestroyIsKilled(t *testing.T) {
+	needs(t, "kill", func(can provisioner.Capabilities) bool { return can.Kill })
 	b := setup(t, patient, impatient).run()
 	env, spared := b.untilState(b.acquire().ID, fleet.Leased), b.untilState(b.acquire().ID, fleet.Leased)
 	in := b.hangs(fake.OpDestroy, env.ID)
@@ -96,6 +98,7 @@ func TestPromiseBlockedDestroyIsKilled(t *testing.T) {
 // TestUnansweredDestroyIsTold: where nothing can be killed, the driver does not keep a destroy that its engine does not answer
 // for, and people are told.
 func TestUnansweredDestroyIsTold(t *testing.T) {
+	needs(t, "kill", func(can provisioner.Capabilities) bool { return can.Kill })
 	b := setup(t, patient, impatient)
 	b.world.DisarmKill()
 	b.run()
@@ -135,6 +138,7 @@ func TestUnansweredDestroyIsTold(t *testing.T) {
 
 // TestSlowDestroyIsLeftAlone: a driver that only takes its time, on an engine that answers, is not ended.
 func TestSlowDestroyIsLeftAlone(t *testing.T) {
+	needs(t, "kill", func(can provisioner.Capabilities) bool { return can.Kill })
 	b := setup(t, patient, impatient)
 	b.world.DisarmKill()
 	b.run()

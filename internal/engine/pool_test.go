@@ -281,6 +281,7 @@ func TestFlappingHealthIsForgiven(t *testing.T) {
 }
 
 func TestWarmOnesArePausedAndThawed(t *testing.T) {
+	needs(t, "pause", func(can provisioner.Capabilities) bool { return can.Pause })
 	b := setup(t).run()
 	b.pool("builders", 2, func(p *fleet.Pool) { p.Pause = true })
 	for _, env := range b.untilWarm(2) {
@@ -355,6 +356,7 @@ func TestPoolsCountWhatIsSeen(t *testing.T) {
 // TestABusyMachineIsFilledSlowly: while everything on a host waits for a processor, its pools are filled one by one; once that is
 // over, they are filled at once.
 func TestABusyMachineIsFilledSlowly(t *testing.T) {
+	needs(t, "pressure", func(can provisioner.Capabilities) bool { return can.Pressure })
 	t.Parallel()
 	b := setup(t)
 	b.world.SetPressure(90, 2)

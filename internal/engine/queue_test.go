@@ -11,11 +11,12 @@ import (
 	"github.com/bothy-env/bothy/internal/engine"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
+	"github.com/bothy-env/bothy/provisioner"
 	"github.com/bothy-env/bothy/provisioner/fake"
 )
 
 // narrow lets one host hold one environment.
-func narrow(c *engine.Config) { c.Hosts[0].Capacity = fleet.Capacity{Environments: 1} }
+func narrow(c *engine.Config) { c.Hosts[0].Capacity = provisioner.Capacity{Environments: 1} }
 
 func ptr[T any](v T) *T { return &v }
 

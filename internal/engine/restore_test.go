@@ -48,6 +48,7 @@ func copyFile(t *testing.T, from, to string) {
 // TestRestoredDatabaseGivesNothingAway: what a restored database calls warm has been taken since, what it calls over has been
 // extended, and what it calls half made is somebody's. Safe mode hands none of it out and takes none of it away.
 func TestRestoredDatabaseGivesNothingAway(t *testing.T) {
+	needs(t, "pause", func(can provisioner.Capabilities) bool { return can.Pause })
 	kept := &marks{}
 	remember := func(c *engine.Config) { c.Marks = kept }
 	b := setup(t, remember).run()
@@ -149,7 +150,7 @@ func TestDatabaseRestoredUnderARunningDaemon(t *testing.T) {
 	if err := kept.Save(1000, 10); err != nil { // the daemon has seen more than the database now knows
 		t.Fatal(err)
 	}
-	unknown := b.place("container", "somebody", ownLabels(t, "somebody", 1))
+	unknown := b.place(kindSandbox, "somebody", ownLabels(t, "somebody", 1))
 	for range 3 {
 		b.sweeps()
 		b.clock.advance(time.Hour)
@@ -163,6 +164,7 @@ func TestDatabaseRestoredUnderARunningDaemon(t *testing.T) {
 // sweep, so that a database that was saved just before them, and restored, is seen to be behind; a claim's are before
 // anything of its holder is in the sandbox.
 func TestMarksComeBeforeWhatIsGiven(t *testing.T) {
+	needs(t, "networks", func(can provisioner.Capabilities) bool { return can.Networks })
 	kept := &marks{}
 	b := setup(t, func(c *engine.Config) { c.Marks, c.SweepEvery = kept, time.Hour }).run()
 	waitUntil(t, "the only sweep is over", func() bool { return b.world.Calls(fake.OpReconcile) > 0 })
@@ -209,6 +211,7 @@ func TestMarksComeBeforeWhatIsGiven(t *testing.T) {
 // TestNothingWarmFromARestoredDatabase: a database that was restored under a daemon that runs is noticed by the transaction of
 // the first claim, which is given something else.
 func TestNothingWarmFromARestoredDatabase(t *testing.T) {
+	needs(t, "networks", func(can provisioner.Capabilities) bool { return can.Networks })
 	b := setup(t, func(c *engine.Config) { c.SweepEvery = time.Hour }).run()
 	b.pool("builders", 1)
 	warm := b.untilWarm(1)[0]
@@ -238,6 +241,7 @@ func TestNothingWarmFromARestoredDatabase(t *testing.T) {
 // TestMarksComeBeforeWhatExists: a database that does not know of a sandbox is always behind the marks, also when it is
 // lost before the next sweep.
 func TestMarksComeBeforeWhatExists(t *testing.T) {
+	needs(t, "networks", func(can provisioner.Capabilities) bool { return can.Networks })
 	kept := &marks{}
 	b := setup(t, func(c *engine.Config) { c.Marks, c.SweepEvery = kept, time.Hour }).run()
 	waitUntil(t, "the only sweep is over", func() bool { return b.world.Calls(fake.OpReconcile) > 0 })

@@ -94,7 +94,7 @@ func (b *bench) dropMarks() {
 		if f.Labels[provisioner.LabelMark] == "" {
 			continue
 		}
-		if err := b.world.Runtime().Remove(b.t.Context(), f); err != nil {
+		if err := b.take(f.ID); err != nil {
 			b.t.Fatal(err)
 		}
 	}
@@ -284,7 +284,7 @@ func TestMadeSinceIsKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sandbox := b.place("container", "made-since", ownLabels(t, member.ID, 3))
+	sandbox := b.place(kindSandbox, "made-since", ownLabels(t, member.ID, 3))
 	b.run()
 	waitUntil(t, "it is noticed", func() bool { return b.orphans().Safe })
 	for range 2 { // also when it is said again
@@ -319,6 +319,7 @@ func TestMarkReadAtTheEngine(t *testing.T) {
 
 // TestSafeModeIsNotBegunAgain: whoever decides before the next sweep has decided on what a mark at the engine knows, too.
 func TestSafeModeIsNotBegunAgain(t *testing.T) {
+	needs(t, "networks", func(can provisioner.Capabilities) bool { return can.Networks })
 	b := setup(t, func(c *engine.Config) { c.SweepEvery = time.Hour }).run()
 	env := b.untilState(b.acquire().ID, fleet.Leased)
 	waitUntil(t, "the first sweep", func() bool { return b.world.Calls(fake.OpReconcile) > 0 }) // a decision waits for its end

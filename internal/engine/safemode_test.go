@@ -44,9 +44,12 @@ func lostDatabase(t *testing.T, change ...func(*engine.Config)) (b *bench, sandb
 	b = setup(t, change...)
 	runtime := b.world.Runtime()
 	owner := provisioner.Owner{Instance: instance, Environment: "before", Generation: 3, Blueprint: "build@1.0.0", User: "bob", Created: b.clock.Now()}
-	network, err := runtime.Reserve(t.Context(), owner)
-	if err != nil {
-		t.Fatal(err)
+	var network provisioner.Attachment
+	if keeper, ok := provisioner.Can[provisioner.NetworkKeeper](runtime); ok {
+		var err error
+		if network, err = keeper.Reserve(t.Context(), owner); err != nil {
+			t.Fatal(err)
+		}
 	}
 	image, err := runtime.ResolveImage(t.Context(), "bothy/build")
 	if err != nil {
@@ -86,13 +89,13 @@ func TestSafeModeTouchesNothing(t *testing.T) {
 		b.clock.advance(time.Hour)
 	}
 	report := b.orphans()
-	if !report.Safe || !strings.Contains(report.Reason, "lost or restored") || len(report.Orphans) != 1 {
-		t.Fatalf("reported %+v, want safe mode with its reason and one orphan", report)
+	if !report.Safe || !strings.Contains(report.Reason, "lost or restored") || len(report.Orphans) != len(b.left()) {
+		t.Fatalf("reported %+v, want safe mode with its reason and the orphan", report)
 	}
 	if !b.there(sandbox.ID) {
 		t.Fatal("what was unknown was removed")
 	}
-	if !b.there(networkOf(b, sandbox)) {
+	if sandbox.Attachment != "" && !b.there(networkOf(b, sandbox)) {
 		t.Error("its network was taken away from under it")
 	}
 	// New environments are made and end as ever.
@@ -111,7 +114,7 @@ func networkOf(b *bench, sandbox provisioner.Found) string {
 		b.t.Fatal(err)
 	}
 	for _, f := range all {
-		if f.Kind == "network" && f.Name == sandbox.Network {
+		if f.Environment() == "" && f.Attachment == sandbox.Attachment {
 			return f.ID
 		}
 	}
@@ -190,7 +193,7 @@ func TestAdopt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if env.State != fleet.Leased || env.Owner != "bob" || env.SandboxID != sandbox.ID || env.Network != sandbox.Network ||
+	if env.State != fleet.Leased || env.Owner != "bob" || env.SandboxID != sandbox.ID || env.Network != string(sandbox.Attachment) ||
 		env.Lease.End.Sub(env.Lease.Start) != time.Hour {
 		t.Errorf("the row is %+v", env)
 	}
@@ -200,12 +203,12 @@ func TestAdopt(t *testing.T) {
 	}
 	b.clock.advance(10 * time.Minute)
 	b.sweeps()
-	if !b.there(networkOf(b, sandbox)) {
+	if sandbox.Attachment != "" && !b.there(networkOf(b, sandbox)) {
 		t.Error("its network was taken away from under it")
 	}
 	b.release(env.ID)
 	body := b.proof(env.ID)
-	if body.CostMicros < 600_000 || !lists(body, "container", sandbox.ID) {
+	if body.CostMicros < 600_000 || !lists(body, kindSandbox, sandbox.ID) {
 		t.Errorf("the receipt says %+v", body)
 	}
 	usage, err := b.db.UsageOf(t.Context(), env.Scopes(), env.CreatedAt)
@@ -237,7 +240,7 @@ func TestPurge(t *testing.T) {
 	if err != nil || report.Safe || len(report.Orphans) > 0 || b.there(data.ID) {
 		t.Fatalf("after all %+v, %v", report, err)
 	}
-	if b.recorded("safe-mode.off") != 1 || b.recorded("orphan.removed") != 2 {
+	if b.recorded("safe-mode.off") != 1 || b.recorded("orphan.removed") != len(b.world.Kinds())+1 {
 		t.Error("the record does not tell of it")
 	}
 	// From now on what is unknown goes by itself again.
@@ -264,7 +267,7 @@ func TestDecidingNeedsTheEngine(t *testing.T) {
 func TestDecidingIsForTheDaemonOfTheHost(t *testing.T) {
 	b := setup(t, ahead).run()
 	b.sweeps()
-	far := fleet.Orphan{Kind: "container", ID: "c1", Name: "far", EnvironmentID: "far-env", Labels: ownLabels(t, "far-env", 1)}
+	far := fleet.Orphan{Kind: kindSandbox, ID: "c1", Name: "far", EnvironmentID: "far-env", Labels: ownLabels(t, "far-env", 1)}
 	if _, err := b.db.SeeOrphans(t.Context(), "far", []fleet.Orphan{far}, b.clock.Now()); err != nil {
 		t.Fatal(err)
 	}

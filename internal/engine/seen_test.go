@@ -10,6 +10,7 @@ import (
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/receipt"
+	"github.com/bothy-env/bothy/provisioner"
 )
 
 // seen writes an entry of the record that tells of a resource.
@@ -68,6 +69,7 @@ func TestReceiptIsMadeOfData(t *testing.T) {
 // TestReceiptSpansTheMigration: an environment that was seen before events had data has all of it in its receipt, nothing twice, and
 // what cannot be read as it was recorded.
 func TestReceiptSpansTheMigration(t *testing.T) {
+	needs(t, "records of before the migration", func(can provisioner.Capabilities) bool { return can.SandboxKind == "container" })
 	b := setup(t, patient, slowSweeps).run()
 	env := b.untilState(b.acquire().ID, fleet.Leased)
 	b.seen(env, "volume bothy-old-data, id vol-1, created 2026-05-06T07:00:00.5Z", "")
@@ -82,7 +84,7 @@ func TestReceiptSpansTheMigration(t *testing.T) {
 	want := []receipt.Resource{
 		{Kind: "volume", ID: "vol-1", Name: "bothy-old-data", CreatedAt: new(time.Date(2026, 5, 6, 7, 0, 0, 5e8, time.UTC))},
 		{Kind: "unknown", Note: "as it was recorded: load-balancer web, id lb-7"},
-		{Kind: "container", ID: env.SandboxID, Name: "bothy-sandbox"},
+		{Kind: kindSandbox, ID: env.SandboxID, Name: "bothy-sandbox"},
 		{Kind: "volume", ID: "vol-2"},
 	}
 	// The network's end is told of every environment that had one.

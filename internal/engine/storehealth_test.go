@@ -148,7 +148,7 @@ func TestASandboxThatIsGoneAtItsEndIsNobodysFault(t *testing.T) {
 	b.stop()
 	b.pass(2 * time.Hour)
 	for _, f := range b.left() {
-		b.must(b.world.Runtime().Remove(t.Context(), f))
+		b.must(b.take(f.ID))
 	}
 	b.engine = b.newEngine("daemon-1.b", patient)
 	b.run()

@@ -20,9 +20,9 @@ type counted struct {
 	times *atomic.Int64
 }
 
-func (l counted) Inventory(ctx context.Context, instance string) ([]provisioner.Found, error) {
+func (l counted) List(ctx context.Context, sel provisioner.Selector) (provisioner.Page, error) {
 	l.times.Add(1)
-	return l.Runtime.Inventory(ctx, instance)
+	return l.Runtime.List(ctx, sel)
 }
 
 // manySweeps are more than there are in the time of a test where each waits for something that hangs.
@@ -52,6 +52,8 @@ func TestAHungHostHoldsUpNoSweep(t *testing.T) {
 
 // TestSlowMeasuringHoldsUpNothing: sandboxes whose use is slow to be told keep neither their host's sweep nor another host's measuring.
 func TestSlowMeasuringHoldsUpNothing(t *testing.T) {
+	needs(t, "traffic", func(can provisioner.Capabilities) bool { return can.Traffic })
+	needs(t, "networks", func(can provisioner.Capabilities) bool { return can.Networks })
 	t.Parallel()
 	b := setup(t, patient, func(c *engine.Config) {
 		other := c.Hosts[0]
@@ -93,6 +95,12 @@ type shelved struct {
 
 func (s shelved) Ready(ctx context.Context) error { return s.Runtime.Ready(ctx) }
 
+func (s shelved) Capabilities() provisioner.Capabilities {
+	can := s.Runtime.Capabilities()
+	can.Files = true
+	return can
+}
+
 // tidied is a driver that has files on blueprints.
 type tidied struct {
 	provisioner.Driver
@@ -125,7 +133,7 @@ func TestWhatSandboxesUseStaysWithThem(t *testing.T) {
 	})
 	leftEtcs.keep("still") // keeps the host from being forgotten at once
 	if _, err := b.db.SeeOrphans(t.Context(), "lost", []fleet.Orphan{{
-		Host: "lost", Kind: "container", ID: "c1", Name: "c1", EnvironmentID: "still", CreatedAt: b.clock.Now(),
+		Host: "lost", Kind: kindSandbox, ID: "c1", Name: "c1", EnvironmentID: "still", CreatedAt: b.clock.Now(),
 	}}, b.clock.Now()); err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +170,7 @@ func TestFilesStayInSafeMode(t *testing.T) {
 		c.Restored = "it was restored"
 		c.Hosts[0].Runtime = shelved{c.Hosts[0].Runtime.(*fake.Runtime), etcs}
 	})
-	env := fleet.Orphan{Host: "local", Kind: "container", ID: "c1", Name: "c1", EnvironmentID: "e1", CreatedAt: b.clock.Now()}
+	env := fleet.Orphan{Host: "local", Kind: kindSandbox, ID: "c1", Name: "c1", EnvironmentID: "e1", CreatedAt: b.clock.Now()}
 	if _, err := b.db.SeeOrphans(t.Context(), "elsewhere", []fleet.Orphan{env}, b.clock.Now()); err != nil { // so that safe mode lasts
 		t.Fatal(err)
 	}

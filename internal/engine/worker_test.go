@@ -151,7 +151,7 @@ func TestASandboxRemovedWhileItIsMadeIsMadeAgain(t *testing.T) {
 					if f.ID != id {
 						continue
 					}
-					if err := b.world.Runtime().Remove(t.Context(), f); err != nil {
+					if err := b.world.Runtime().Remove(t.Context(), f.Ref, f.Environment()); err != nil {
 						t.Error(err)
 					}
 				}

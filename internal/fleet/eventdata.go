@@ -30,7 +30,7 @@ const EventResourceSeen = "resource.seen"
 
 // ResourceSeen is a resource that an environment was made of, as its provider told of it.
 type ResourceSeen struct {
-	// Kind is the provider's word: "container", "network", "volume", ...
+	// Kind is the provider's word: "pod", "volume", ...
 	Kind string `json:"kind"`
 	ID   string `json:"id,omitempty"`
 	Name string `json:"name,omitempty"`

@@ -2,7 +2,7 @@ package fleet
 
 import "time"
 
-// Host is an engine host: a Docker engine that sandboxes run on. One daemon at a time serves it;
+// Host is a place that sandboxes run on, as its provider has it. One daemon at a time serves it;
 // others that declare it too stand by.
 type Host struct {
 	Name string

@@ -6,7 +6,7 @@ import "time"
 type Object struct {
 	// Generation is the try that it belongs to.
 	Generation int64
-	// Kind is "container" or "volume".
+	// Kind is the provider's word.
 	Kind, Name string
 	// ID is the provider's own; "" while the provider has not answered, and when it made nothing.
 	ID string

@@ -38,7 +38,7 @@ printf 'root:x:0:0::/root:/bin/sh\ndev:x:4321:4321::/:/bin/sh\n' >/etc/passwd; p
 		}
 	}
 	wantEqual(t, "volumes", e.volumes(), 2)
-	if err := e.Remove(t.Context(), e.found(id)); err != nil {
+	if err := e.remove(t.Context(), e.found(id)); err != nil {
 		t.Fatal(err)
 	}
 	wantEqual(t, "volumes after it", e.volumes(), 0)
@@ -86,7 +86,7 @@ func TestAnEtcIsCopiedAhead(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := e.Remove(t.Context(), e.found(id)); err != nil {
+		if err := e.remove(t.Context(), e.found(id)); err != nil {
 			t.Fatal(err)
 		}
 		e.DropEtc(c)

@@ -97,7 +97,7 @@ func BenchmarkReserve(b *testing.B) {
 		reserve += timed(func() { name = e.reserve() })
 		until(b, "the refill", func() bool { return e.Spares() == 1 })
 		release += timed(func() {
-			if err := e.Release(b.Context(), name); err != nil {
+			if err := e.release(b.Context(), name); err != nil {
 				b.Fatal(err)
 			}
 		})
@@ -116,7 +116,7 @@ func BenchmarkReserveInline(b *testing.B) {
 		d += timed(func() { names = append(names, e.reserve()) })
 		if len(names) == 8 {
 			for _, n := range names {
-				if err := e.Release(b.Context(), n); err != nil {
+				if err := e.release(b.Context(), n); err != nil {
 					b.Fatal(err)
 				}
 			}

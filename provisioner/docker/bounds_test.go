@@ -99,7 +99,7 @@ func TestNetworkFilesCut(t *testing.T) {
 	if err := e.api.ContainerRemove(t.Context(), id, container.RemoveOptions{Force: true}); err != nil {
 		t.Fatal(err)
 	}
-	if err := e.Release(t.Context(), name); err != nil {
+	if err := e.release(t.Context(), name); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -190,7 +190,7 @@ func TestCgroupParent(t *testing.T) {
 	if err := e.api.ContainerRemove(t.Context(), id, container.RemoveOptions{Force: true}); err != nil {
 		t.Fatal(err)
 	}
-	if err := e.Release(t.Context(), name); err != nil {
+	if err := e.release(t.Context(), name); err != nil {
 		t.Fatal(err)
 	}
 	if err := e.Close(t.Context()); err != nil {
@@ -272,7 +272,7 @@ func TestTerminalsBounded(t *testing.T) {
 // volumes counts the installation's.
 func (e *engine) volumes() (n int) {
 	e.t.Helper()
-	found, err := e.Inventory(context.Background(), e.instance)
+	found, err := e.inventory(context.Background(), e.instance)
 	if err != nil {
 		e.t.Fatal(err)
 	}

@@ -49,8 +49,8 @@ const (
 	NFTables FirewallBackend = "nftables"
 )
 
-// Capabilities are what an engine can do, as it says itself, and what this process can do beside it.
-type Capabilities struct {
+// Facts are what an engine is and can do, as it says itself, and what this process can do beside it.
+type Facts struct {
 	Kind    EngineKind
 	Version string // the engine's own, such as "28.5.2"
 	API     string // the newest API that it speaks, such as "1.51"
@@ -73,7 +73,7 @@ type Capabilities struct {
 }
 
 // String says it in one line.
-func (c Capabilities) String() string {
+func (c Facts) String() string {
 	images := c.StorageDriver
 	if c.ImageStore == ContainerdStore {
 		images = "containerd " + images
@@ -86,9 +86,9 @@ func (c Capabilities) String() string {
 	return line
 }
 
-// capabilitiesOf reads an engine's own words on itself.
-func capabilitiesOf(version types.Version, info system.Info) Capabilities {
-	c := Capabilities{
+// factsOf reads an engine's own words on itself.
+func factsOf(version types.Version, info system.Info) Facts {
+	c := Facts{
 		Kind: DockerEngine, Version: version.Version, API: version.APIVersion, OS: info.OSType,
 		CgroupDriver: info.CgroupDriver, CgroupVersion: 1, // the API of 20.10 is the first that has another
 		Memory: info.MemoryLimit, Swap: info.SwapLimit, CPU: info.CPUCfsQuota, Pids: info.PidsLimit,
@@ -127,7 +127,7 @@ func capabilitiesOf(version types.Version, info system.Info) Capabilities {
 
 // unable says in one sentence why sandboxes cannot be as they are promised with this engine, which would leave out what it
 // cannot do without a word; "" when they can. mightSwap says that its machine has swap, or may have some.
-func (c Capabilities) unable(mightSwap bool) string {
+func (c Facts) unable(mightSwap bool) string {
 	switch {
 	case c.Kind != DockerEngine:
 		return fmt.Sprintf("%s %s answers as the engine: bothy needs Docker's own (docker.io or docker-ce). Set engine.host to its socket", c.Kind, c.Version)
@@ -160,8 +160,17 @@ func (c Capabilities) unable(mightSwap bool) string {
 	return fmt.Sprintf("the Docker engine cannot limit %s of sandboxes: its control groups (cgroup v%d) lack the controllers", strings.Join(cannot, ", "), c.CgroupVersion)
 }
 
-// Capabilities asks the engine what it can do. The answer may be a minute old.
-func (r *Runtime) Capabilities(ctx context.Context) (Capabilities, error) {
+// Capabilities declares what this runtime is made for. Whether an engine lets it is what Ready tells.
+func (r *Runtime) Capabilities() provisioner.Capabilities {
+	return provisioner.Capabilities{
+		SandboxKind: kindContainer,
+		TTY:         true, Networks: true, Stage: true, Pause: true, Traffic: true, Counters: true, Usage: true, Pressure: true,
+		Marks: true, Kill: true, Restart: true, Watch: true, Ports: true, Pids: true, Files: true,
+	}
+}
+
+// Facts asks the engine what it is and can do. The answer may be a minute old.
+func (r *Runtime) Facts(ctx context.Context) (Facts, error) {
 	const op = "look at the engine"
 	r.able.Lock()
 	defer r.able.Unlock()
@@ -172,13 +181,13 @@ func (r *Runtime) Capabilities(ctx context.Context) (Capabilities, error) {
 	defer cancel()
 	version, err := r.api.ServerVersion(cctx)
 	if err != nil {
-		return Capabilities{}, r.fail(ctx, op, err)
+		return Facts{}, r.fail(ctx, op, err)
 	}
 	info, err := r.api.Info(cctx)
 	if err != nil {
-		return Capabilities{}, r.fail(ctx, op, err)
+		return Facts{}, r.fail(ctx, op, err)
 	}
-	can := capabilitiesOf(version, info)
+	can := factsOf(version, info)
 	if why := r.noPorts(); why != nil {
 		can.NoPorts = why.Error()
 	} else {
@@ -197,7 +206,7 @@ func (r *Runtime) Capabilities(ctx context.Context) (Capabilities, error) {
 
 // capable gives an error when the engine cannot make sandboxes as they are promised.
 func (r *Runtime) capable(ctx context.Context) error {
-	can, err := r.Capabilities(ctx)
+	can, err := r.Facts(ctx)
 	if err != nil {
 		return err
 	}
@@ -207,7 +216,7 @@ func (r *Runtime) capable(ctx context.Context) error {
 	return nil
 }
 
-func (r *Runtime) unable(can Capabilities) string {
+func (r *Runtime) unable(can Facts) string {
 	return can.unable(!r.net.local || kernel{proc: "/proc"}.swaps())
 }
 

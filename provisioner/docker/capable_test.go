@@ -47,7 +47,7 @@ func TestReadyAsksWhatTheEngineCan(t *testing.T) {
 			if err := e.Ready(t.Context()); err != nil {
 				t.Errorf("it is mended, and still: %v", err)
 			}
-			if can, err := e.Capabilities(t.Context()); err != nil || can.Version != "28.5.2" {
+			if can, err := e.Facts(t.Context()); err != nil || can.Version != "28.5.2" {
 				t.Errorf("got %v, %v", can, err)
 			}
 		})

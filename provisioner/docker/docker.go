@@ -77,7 +77,7 @@ type Runtime struct {
 
 	able   sync.Mutex
 	ableAt time.Time // when the engine was found able to do all
-	can    Capabilities
+	can    Facts
 }
 
 var (
@@ -184,7 +184,7 @@ func (r *Runtime) ResolveImage(ctx context.Context, ref string) (string, error) 
 	if err != nil {
 		err = r.fail(ctx, op, err)
 		if provisioner.Is(err, provisioner.NotFound) {
-			return "", provisioner.Errorf(provisioner.NotFound, op, "image %q is not on the engine: build it first (make setup)", ref)
+			return "", provisioner.Errorf(provisioner.NotFound, op, "the Docker engine has no image %s; make it with: make setup", ref)
 		}
 		return "", err
 	}

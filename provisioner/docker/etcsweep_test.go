@@ -68,7 +68,7 @@ func TestAnEtcThatIsMountedIsKept(t *testing.T) {
 	if got := e.asRoot(id, "cat /etc/passwd"); !strings.Contains(got, "dev:x:1000") {
 		t.Errorf("an /etc that is in use was removed: %s", got)
 	}
-	if err := e.Remove(t.Context(), e.found(id)); err != nil {
+	if err := e.remove(t.Context(), e.found(id)); err != nil {
 		t.Fatal(err)
 	}
 	alone := docker.Etcs(dir)

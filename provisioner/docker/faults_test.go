@@ -20,7 +20,7 @@ import (
 
 // everyCall lists calls that must answer whatever the engine does.
 func everyCall(e *engine) map[string]func(context.Context) error {
-	f := provisioner.Found{Kind: "container", ID: noSandbox}
+	f := provisioner.Found{Ref: provisioner.Ref{Kind: "container", ID: noSandbox}}
 	return map[string]func(context.Context) error{
 		"Ready":        e.Ready,
 		"ResolveImage": func(ctx context.Context) error { _, err := e.ResolveImage(ctx, "x"); return err },
@@ -32,8 +32,8 @@ func everyCall(e *engine) map[string]func(context.Context) error {
 		"CopyTo":    func(ctx context.Context) error { return e.CopyTo(ctx, f.ID, "/", "", packItems(e.t)) },
 		"CopyFrom":  func(ctx context.Context) error { _, err := e.CopyFrom(ctx, f.ID, "/x", ""); return err },
 		"Logs":      func(ctx context.Context) error { return e.Logs(ctx, f.ID, provisioner.LogsRequest{}, nil) },
-		"Inventory": func(ctx context.Context) error { _, err := e.Inventory(ctx, e.instance); return err },
-		"Remove":    func(ctx context.Context) error { return e.Remove(ctx, f) },
+		"Inventory": func(ctx context.Context) error { _, err := e.inventory(ctx, e.instance); return err },
+		"Remove":    func(ctx context.Context) error { return e.remove(ctx, f) },
 		"Reserve":   func(ctx context.Context) error { _, err := e.Reserve(ctx, e.owner()); return err },
 		"Release":   func(ctx context.Context) error { return e.Release(ctx, "x") },
 		"Reconcile": func(ctx context.Context) error { return e.Reconcile(ctx, nil) },
@@ -177,7 +177,7 @@ func TestInventoryIncomplete(t *testing.T) {
 				}
 				return 200, `[]`
 			})
-			found, err := e.Inventory(t.Context(), e.instance)
+			found, err := e.inventory(t.Context(), e.instance)
 			wantClass(t, err, provisioner.Transient)
 			wantEqual(t, "found", found, []provisioner.Found(nil))
 		})
@@ -191,7 +191,7 @@ func ours(e *engine) (list string, f provisioner.Found) {
 	for k, v := range labels {
 		l = append(l, fmt.Sprintf("%q:%q", k, v))
 	}
-	return `[{"Id":"` + noSandbox + `","Labels":{` + strings.Join(l, ",") + `}}]`, provisioner.Found{Kind: "container", ID: noSandbox, Labels: labels}
+	return `[{"Id":"` + noSandbox + `","Labels":{` + strings.Join(l, ",") + `}}]`, provisioner.Found{Ref: provisioner.Ref{Kind: "container", ID: noSandbox}, Labels: labels}
 }
 
 // TestRemoveInProgress: a removal under way is waited for; one that is stuck ends as Transient.
@@ -215,13 +215,13 @@ func TestRemoveInProgress(t *testing.T) {
 		return e, f
 	}
 	e, f := gone(3)
-	if err := e.Remove(t.Context(), f); err != nil {
+	if err := e.remove(t.Context(), f); err != nil {
 		t.Error(err)
 	}
 	wantEqual(t, "tries", tries.Load(), int32(3))
 	defer docker.SetRemoveFor(500 * time.Millisecond)()
 	e, f = gone(1 << 30)
-	err := e.Remove(t.Context(), f)
+	err := e.remove(t.Context(), f)
 	wantClass(t, err, provisioner.Transient)
 	if provisioner.IsUnavailable(err) || !strings.Contains(err.Error(), "stuck") {
 		t.Errorf("got %v, want it to say that the container is stuck", err)

@@ -85,7 +85,7 @@ func TestFlowsEndWithTheirOwner(t *testing.T) {
 			t.Fatal(err)
 		}
 		of := e.subnet(first)
-		if err := e.Release(t.Context(), first); err != nil {
+		if err := e.release(t.Context(), first); err != nil {
 			t.Fatal(err)
 		}
 		second := e.reserve()
@@ -95,7 +95,7 @@ func TestFlowsEndWithTheirOwner(t *testing.T) {
 		if err := e.api.ContainerRemove(t.Context(), next, container.RemoveOptions{Force: true}); err != nil {
 			t.Fatal(err)
 		}
-		if err := e.Release(t.Context(), second); err != nil {
+		if err := e.release(t.Context(), second); err != nil {
 			t.Fatal(err)
 		}
 		return heard
@@ -142,7 +142,7 @@ func TestUsedUp(t *testing.T) {
 	if !provisioner.IsUnavailable(err) || !strings.Contains(err.Error(), "no free network: 1 of 1") {
 		t.Errorf("got %v; want an error that is waited for, and says how many there are", err)
 	}
-	if err := e.Release(t.Context(), first); err != nil {
+	if err := e.release(t.Context(), first); err != nil {
 		t.Fatal(err)
 	}
 	e.reserve()

@@ -101,7 +101,7 @@ func TestForkBombLetsHelpersIn(t *testing.T) {
 	if held := docker.HeldStill(e.GroupOf(t.Context(), id, "freezer")); held {
 		t.Error("it is held still")
 	}
-	if err := e.Remove(t.Context(), e.found(id)); err != nil {
+	if err := e.remove(t.Context(), e.found(id)); err != nil {
 		t.Error(err)
 	}
 }

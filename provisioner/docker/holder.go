@@ -31,6 +31,12 @@ const (
 // slotOf gives the slot of a reservation; a plain network's name, as earlier versions reserved it, is its own.
 func slotOf(reserved string) string { return strings.TrimPrefix(reserved, joinPrefix) }
 
+// attachmentTo is what is reserved of a slot: a sandbox joins the namespace of its holder, which goes by the slot's name. It is the
+// network mode that the engine is given, and what is written down of it lives as long as its environment: it cannot change.
+func attachmentTo(slot string) provisioner.Attachment {
+	return provisioner.Attachment(joinPrefix + slot)
+}
+
 // hold makes and starts the holder of a slot, which goes by the name of the slot's network.
 func (k *keeper) hold(ctx context.Context, n int) (id string, err error) {
 	const op = "hold network"

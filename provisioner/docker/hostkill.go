@@ -38,11 +38,11 @@ func (r *Runtime) CanKill() error {
 
 // Kill ends every process of a container from the host: those of its control groups, those of its pid namespace (a
 // helper of the engine is there before it is in the control groups), and the engine's own helpers that wait for them.
-func (r *Runtime) Kill(ctx context.Context, f provisioner.Found) (int, error) {
+func (r *Runtime) Kill(ctx context.Context, f provisioner.Ref, environment string) (int, error) {
 	if err := r.CanKill(); err != nil {
 		return 0, err
 	}
-	if err := r.own(ctx, opKill, f); err != nil {
+	if err := r.own(ctx, opKill, f, environment); err != nil {
 		return 0, err
 	}
 	killed, err := killOnHost(f.ID)
@@ -57,7 +57,7 @@ func (r *Runtime) Kill(ctx context.Context, f provisioner.Found) (int, error) {
 
 // own looks in the engine's list, which does not wait for the container as an inspect does, whether a container is
 // there and is the installation's and the environment's that it was found to be. NotFound: it is gone. Conflict: it is another's.
-func (r *Runtime) own(ctx context.Context, op string, f provisioner.Found) error {
+func (r *Runtime) own(ctx context.Context, op string, f provisioner.Ref, environment string) error {
 	if err := checkID(op, f.ID); err != nil {
 		return err
 	}
@@ -69,26 +69,26 @@ func (r *Runtime) own(ctx context.Context, op string, f provisioner.Found) error
 	}
 	for _, c := range all {
 		if c.ID == f.ID {
-			return r.isOf(op, f, c.Labels)
+			return r.isOf(op, f, environment, c.Labels)
 		}
 	}
 	return provisioner.Errorf(provisioner.NotFound, op, "no such container: %s", f.ID)
 }
 
 // isOf refuses a resource whose labels are not this installation's, or not of the environment that it was found for.
-func (r *Runtime) isOf(op string, f provisioner.Found, labels map[string]string) error {
+func (r *Runtime) isOf(op string, f provisioner.Ref, environment string, labels map[string]string) error {
 	if !r.owns(labels) {
 		return foreign(op, f.Kind, f.ID)
 	}
-	if want, got := f.Labels[provisioner.LabelEnvironment], labels[provisioner.LabelEnvironment]; want != got {
+	if got := labels[provisioner.LabelEnvironment]; got != environment {
 		return foreignError{provisioner.Errorf(provisioner.Conflict, op,
-			"%s %s belongs to environment %q, not to %q; it is left alone", f.Kind, f.ID, got, want)}
+			"%s %s belongs to environment %q, not to %q; it is left alone", f.Kind, f.ID, got, environment)}
 	}
 	return nil
 }
 
 // killWhile kills a container from the host, again and again, when do takes longer than killAfter.
-func (r *Runtime) killWhile(ctx context.Context, f provisioner.Found, do func() error) error {
+func (r *Runtime) killWhile(ctx context.Context, f provisioner.Ref, environment string, do func() error) error {
 	kctx, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
@@ -99,7 +99,7 @@ func (r *Runtime) killWhile(ctx context.Context, f provisioner.Found, do func() 
 				return
 			case <-time.After(wait):
 			}
-			if _, err := r.Kill(kctx, f); err != nil && kctx.Err() == nil {
+			if _, err := r.Kill(kctx, f, environment); err != nil && kctx.Err() == nil {
 				r.log.Warn("a container is not removed and cannot be killed from the host", "container", f.ID, "error", err)
 				if provisioner.Is(err, provisioner.Permanent) {
 					return

@@ -22,7 +22,7 @@ import (
 // found is a sandbox as Inventory gives it.
 func (e *engine) found(id string) provisioner.Found {
 	e.t.Helper()
-	all, err := e.Inventory(context.Background(), e.instance)
+	all, err := e.inventory(context.Background(), e.instance)
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestPromiseAlwaysRemovable(t *testing.T) {
 			f := e.found(id)
 			e.block(id, user)
 			began := time.Now()
-			if err := e.Remove(t.Context(), f); err != nil {
+			if err := e.remove(t.Context(), f); err != nil {
 				t.Fatal(err)
 			}
 			if took := time.Since(began); took > time.Minute {
@@ -157,7 +157,7 @@ func TestKillSparesOthers(t *testing.T) {
 		done <- err
 	}()
 	until(t, "the liar", func() bool { return said.has("on") && strings.Contains(naming(t, id), "/tmp/runc") })
-	n, err := e.Kill(t.Context(), f)
+	n, err := e.Kill(t.Context(), f.Ref, f.Environment())
 	if err != nil || n < 2 {
 		t.Fatalf("killed %d, %v; want the sandbox's two processes at least", n, err)
 	}
@@ -199,9 +199,9 @@ func TestKillOnlyOurs(t *testing.T) {
 		"another installation": {other.found(theirs), provisioner.Conflict},
 		"another environment":  {wrong, provisioner.Conflict},
 		"the beginning":        {short, provisioner.NotFound},
-		"nothing":              {provisioner.Found{Kind: "container", ID: noSandbox}, provisioner.NotFound},
+		"nothing":              {provisioner.Found{Ref: provisioner.Ref{Kind: "container", ID: noSandbox}}, provisioner.NotFound},
 	} {
-		n, err := e.Kill(t.Context(), c.f)
+		n, err := e.Kill(t.Context(), c.f.Ref, c.f.Environment())
 		if n != 0 {
 			t.Errorf("%s: killed %d", name, n)
 		}
@@ -222,7 +222,7 @@ func TestCannotKillElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantClass(t, r.CanKill(), provisioner.Permanent)
-	_, err = r.Kill(t.Context(), provisioner.Found{Kind: "container", ID: noSandbox})
+	_, err = r.Kill(t.Context(), provisioner.Ref{Kind: "container", ID: noSandbox}, "")
 	wantClass(t, err, provisioner.Permanent)
 	if !strings.Contains(err.Error(), "another machine") {
 		t.Errorf("%q does not say why", err)

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -25,13 +26,31 @@ const (
 // removeFor bounds the tries to remove one resource; a variable for the tests of stuck ones.
 var removeFor = 45 * time.Second
 
-// Inventory lists every container, network and volume with the instance's
-// label. A network with an empty environment label is a slot of the
+// removalOrder: networks and volumes are in use by containers.
+var removalOrder = []string{kindContainer, kindNetwork, kindVolume}
+
+// RemovalOrder goes by the kind.
+func (r *Runtime) RemovalOrder(a, b provisioner.Ref) int {
+	rank := func(of provisioner.Ref) int { return slices.Index(removalOrder, of.Kind) }
+	return cmp.Or(cmp.Compare(rank(a), rank(b)), strings.Compare(a.ID, b.ID))
+}
+
+// List gives, on one page, every container, network and volume with the instance's
+// label, and the environment's. A network with an empty environment label is a slot of the
 // NetworkKeeper, which alone takes it away.
-func (r *Runtime) Inventory(ctx context.Context, instance string) ([]provisioner.Found, error) {
+func (r *Runtime) List(ctx context.Context, sel provisioner.Selector) (provisioner.Page, error) {
+	if sel.Instance == "" {
+		return provisioner.Page{}, provisioner.Errorf(provisioner.Permanent, opList, "no instance is given")
+	}
+	if sel.After != "" { // every list is one page
+		return provisioner.Page{}, provisioner.Errorf(provisioner.Conflict, opList, "%w", provisioner.ErrListMoved)
+	}
 	cctx, cancel := r.call(ctx)
 	defer cancel()
-	ours := filters.NewArgs(filters.Arg("label", provisioner.LabelInstance+"="+instance))
+	ours := filters.NewArgs(filters.Arg("label", provisioner.LabelInstance+"="+sel.Instance))
+	if sel.Environment != "" {
+		ours.Add("label", provisioner.LabelEnvironment+"="+sel.Environment)
+	}
 	// Side by side: each waits for the engine alone, and the end of every environment waits for two such lists.
 	kinds := []func(context.Context, filters.Args) ([]provisioner.Found, error){r.listContainers, r.listNetworks, r.listVolumes}
 	lists, errs := make([][]provisioner.Found, len(kinds)), make([]error, len(kinds))
@@ -42,35 +61,63 @@ func (r *Runtime) Inventory(ctx context.Context, instance string) ([]provisioner
 	all.Wait()
 	for _, err := range errs {
 		if err != nil {
-			return nil, r.fail(ctx, opList, err)
+			return provisioner.Page{}, r.fail(ctx, opList, err)
 		}
 	}
-	return slices.Concat(lists...), nil
+	return provisioner.Page{Found: slices.Concat(lists...)}, nil
 }
 
 const opList = "list resources"
 
 func (r *Runtime) listContainers(ctx context.Context, ours filters.Args) (found []provisioner.Found, err error) {
 	cs, err := r.api.ContainerList(ctx, container.ListOptions{All: true, Filters: ours})
+	names := map[string]string{}
 	for _, c := range cs {
-		f := provisioner.Found{Kind: kindContainer, ID: c.ID, Labels: c.Labels, CreatedAt: time.Unix(c.Created, 0).UTC(), State: stateOf(c.State)}
 		if len(c.Names) > 0 {
-			f.Name = strings.TrimPrefix(c.Names[0], "/")
+			names[c.ID] = strings.TrimPrefix(c.Names[0], "/")
 		}
-		if c.NetworkSettings != nil {
-			for name := range c.NetworkSettings.Networks {
-				f.Network = name // a sandbox is on one
-			}
-		}
-		found = append(found, f)
+	}
+	for _, c := range cs {
+		found = append(found, provisioner.Found{
+			Ref:        provisioner.Ref{Kind: kindContainer, ID: c.ID, Name: names[c.ID], CreatedAt: time.Unix(c.Created, 0).UTC()},
+			Labels:     c.Labels,
+			Attachment: attachmentOf(c, names),
+			State:      stateOf(c.State),
+		})
 	}
 	return found, err
+}
+
+// attachmentOf is what was reserved of the network that a listed container is on, or holds; "" where the list does not tell.
+func attachmentOf(c container.Summary, names map[string]string) provisioner.Attachment {
+	if c.Labels[LabelSlot] != "" {
+		return attachmentTo(names[c.ID])
+	}
+	if holder, joins := strings.CutPrefix(c.HostConfig.NetworkMode, joinPrefix); joins {
+		if name, listed := names[holder]; listed {
+			return attachmentTo(name)
+		}
+		if isID(holder) {
+			return "" // not listed, as it is of no environment
+		}
+		return attachmentTo(holder)
+	}
+	if c.NetworkSettings != nil {
+		for name := range c.NetworkSettings.Networks {
+			return provisioner.Attachment(name) // a sandbox is on one
+		}
+	}
+	return ""
 }
 
 func (r *Runtime) listNetworks(ctx context.Context, ours filters.Args) (found []provisioner.Found, err error) {
 	ns, err := r.api.NetworkList(ctx, network.ListOptions{Filters: ours})
 	for _, n := range ns {
-		found = append(found, provisioner.Found{Kind: kindNetwork, ID: n.ID, Name: n.Name, Labels: n.Labels, CreatedAt: n.Created.UTC()})
+		f := provisioner.Found{Ref: provisioner.Ref{Kind: kindNetwork, ID: n.ID, Name: n.Name, CreatedAt: n.Created.UTC()}, Labels: n.Labels}
+		if n.Labels[LabelSlot] != "" {
+			f.Attachment = attachmentTo(n.Name)
+		}
+		found = append(found, f)
 	}
 	return found, err
 }
@@ -85,7 +132,7 @@ func (r *Runtime) listVolumes(ctx context.Context, ours filters.Args) (found []p
 		return nil, provisioner.Errorf(provisioner.Transient, opList, "the list of volumes is not complete: %s", vs.Warnings[0])
 	}
 	for _, v := range vs.Volumes {
-		f := provisioner.Found{Kind: kindVolume, ID: v.Name, Name: v.Name, Labels: v.Labels}
+		f := provisioner.Found{Ref: provisioner.Ref{Kind: kindVolume, ID: v.Name, Name: v.Name}, Labels: v.Labels}
 		if at, err := time.Parse(time.RFC3339, v.CreatedAt); err == nil {
 			f.CreatedAt = at.UTC()
 		}
@@ -107,11 +154,10 @@ func stateOf(listed string) provisioner.State {
 	return provisioner.StateEnded
 }
 
-// Remove takes one found resource away by force, within 45 s. It looks at the live resource's labels first
-// and refuses, with class Conflict, what was not made by this installation or belongs to another environment than f
-// says. A container is named by its whole id. When the engine has not removed it after 10 s, as something inside keeps
+// Remove takes one resource away by force, within 45 s. It looks at the live resource's labels first
+// and refuses, with class Conflict, what was not made by this installation or belongs to another environment. A container is named by its whole id. When the engine has not removed it after 10 s, as something inside keeps
 // the engine waiting, it is killed from the host, where that can be done. One that is stuck gives class Transient.
-func (r *Runtime) Remove(ctx context.Context, f provisioner.Found) error {
+func (r *Runtime) Remove(ctx context.Context, f provisioner.Ref, environment string) error {
 	op := "remove " + f.Kind
 	if f.ID == "" && f.Kind != kindContainer {
 		f.ID = f.Name
@@ -124,11 +170,11 @@ func (r *Runtime) Remove(ctx context.Context, f provisioner.Found) error {
 	}
 	rctx, cancel := context.WithTimeout(ctx, removeFor)
 	defer cancel()
-	try := func() error { return r.removeOften(ctx, rctx, op, f) }
+	try := func() error { return r.removeOften(ctx, rctx, op, f, environment) }
 	if f.Kind != kindContainer {
 		return try()
 	}
-	err := r.killWhile(rctx, f, try)
+	err := r.killWhile(rctx, f, environment, try)
 	if err == nil {
 		r.forgetSandbox(f.ID)
 	}
@@ -136,10 +182,10 @@ func (r *Runtime) Remove(ctx context.Context, f provisioner.Found) error {
 }
 
 // removeOften tries until rctx ends.
-func (r *Runtime) removeOften(ctx, rctx context.Context, op string, f provisioner.Found) error {
+func (r *Runtime) removeOften(ctx, rctx context.Context, op string, f provisioner.Ref, environment string) error {
 	wait := 50 * time.Millisecond
 	for {
-		err := r.removeOnce(rctx, f, op)
+		err := r.removeOnce(rctx, f, environment, op)
 		switch provisioner.ClassOf(err) {
 		case "", provisioner.NotFound:
 			return nil
@@ -176,13 +222,13 @@ func isForeign(err error) bool {
 }
 
 // removeOnce looks whose a resource is and tries once.
-func (r *Runtime) removeOnce(ctx context.Context, f provisioner.Found, op string) error {
+func (r *Runtime) removeOnce(ctx context.Context, f provisioner.Ref, environment, op string) error {
 	cctx, cancel := r.call(ctx)
 	defer cancel()
 	switch f.Kind {
 	case kindContainer:
 		// Not by inspect, which waits for whatever keeps the engine busy with the container.
-		if err := r.own(ctx, op, f); err != nil {
+		if err := r.own(ctx, op, f, environment); err != nil {
 			return err
 		}
 		return r.fail(ctx, op, r.api.ContainerRemove(cctx, f.ID, container.RemoveOptions{Force: true, RemoveVolumes: true}))
@@ -191,7 +237,7 @@ func (r *Runtime) removeOnce(ctx context.Context, f provisioner.Found, op string
 		if err != nil {
 			return r.fail(ctx, op, err)
 		}
-		if err := r.isOf(op, f, n.Labels); err != nil {
+		if err := r.isOf(op, f, environment, n.Labels); err != nil {
 			return err
 		}
 		for member, end := range n.Containers {
@@ -208,7 +254,7 @@ func (r *Runtime) removeOnce(ctx context.Context, f provisioner.Found, op string
 		if err != nil {
 			return r.fail(ctx, op, err)
 		}
-		if err := r.isOf(op, f, v.Labels); err != nil {
+		if err := r.isOf(op, f, environment, v.Labels); err != nil {
 			return err
 		}
 		return r.fail(ctx, op, r.api.VolumeRemove(cctx, f.ID, true))

@@ -1,6 +1,7 @@
 package docker_test
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"sync"
@@ -55,6 +56,16 @@ func TestResolveImage(t *testing.T) {
 	wantClass(t, err, provisioner.NotFound)
 }
 
+// inventory lists everything of an installation.
+func (e *engine) inventory(ctx context.Context, instance string) ([]provisioner.Found, error) {
+	return provisioner.ListAll(ctx, e, provisioner.Selector{Instance: instance})
+}
+
+// remove takes something away as it was found.
+func (e *engine) remove(ctx context.Context, f provisioner.Found) error {
+	return e.Remove(ctx, f.Ref, f.Environment())
+}
+
 // TestInventoryRemove: everything labelled is listed with verified labels, whatever its state, and nothing
 // of another installation; each can be removed, again and by many at once.
 func TestInventoryRemove(t *testing.T) {
@@ -84,7 +95,7 @@ func TestInventoryRemove(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	found, err := e.Inventory(ctx, e.instance)
+	found, err := e.inventory(ctx, e.instance)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,21 +117,43 @@ func TestInventoryRemove(t *testing.T) {
 	for _, f := range found {
 		for range 3 {
 			wg.Go(func() {
-				if err := e.Remove(ctx, f); err != nil {
+				if err := e.remove(ctx, f); err != nil {
 					t.Errorf("remove %s: %v", f.Kind, err)
 				}
 			})
 		}
 		wg.Wait()
 	}
-	left, err := e.Inventory(ctx, e.instance)
+	left, err := e.inventory(ctx, e.instance)
 	if err != nil {
 		t.Fatal(err)
 	}
 	wantEqual(t, "left", left, []provisioner.Found(nil))
-	theirs, err := e.Inventory(ctx, other.instance)
+	theirs, err := e.inventory(ctx, other.instance)
 	if err != nil || len(theirs) != 1 {
 		t.Errorf("the other installation: got %v, %v; want its sandbox untouched", theirs, err)
+	}
+}
+
+// TestListOfOneEnvironment: it has everything of that one, and nothing of another.
+func TestListOfOneEnvironment(t *testing.T) {
+	e := newEngine(t)
+	one, other := e.found(e.sandbox()), e.found(e.sandbox())
+	vol, err := e.api.VolumeCreate(t.Context(), volume.CreateOptions{Name: one.Name, Labels: one.Labels})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := provisioner.ListAll(t.Context(), e, provisioner.Selector{Instance: e.instance, Environment: one.Environment()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for _, f := range all {
+		ids = append(ids, f.ID)
+	}
+	wantEqual(t, "listed", ids, []string{one.ID, vol.Name})
+	if one.Environment() == other.Environment() {
+		t.Error("the two are of one environment: the test shows nothing")
 	}
 }
 
@@ -147,7 +180,7 @@ func TestRemoveOnlyOurs(t *testing.T) {
 		"only a label": forge(func(o provisioner.Owner) map[string]string { return map[string]string{"bothy.instance": o.Instance} }),
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := e.Remove(t.Context(), provisioner.Found{Kind: "container", ID: id, Labels: testKey.Labels(e.owner())})
+			err := e.remove(t.Context(), provisioner.Found{Ref: provisioner.Ref{Kind: "container", ID: id}, Labels: testKey.Labels(e.owner())})
 			wantClass(t, err, provisioner.Conflict)
 			if _, err := e.Inspect(t.Context(), id); err != nil {
 				t.Errorf("it is gone: %v", err)
@@ -155,7 +188,7 @@ func TestRemoveOnlyOurs(t *testing.T) {
 		})
 	}
 	for kind, id := range map[string]string{"container": noSandbox, "network": "nosuch" + testRun, "volume": "nosuch" + testRun} {
-		if err := e.Remove(t.Context(), provisioner.Found{Kind: kind, ID: id}); err != nil {
+		if err := e.remove(t.Context(), provisioner.Found{Ref: provisioner.Ref{Kind: kind, ID: id}}); err != nil {
 			t.Errorf("what is gone, a %s: %v", kind, err)
 		}
 	}
@@ -164,7 +197,7 @@ func TestRemoveOnlyOurs(t *testing.T) {
 	for _, part := range []string{elsewhere[:2], elsewhere[:12], elsewhere[:63], own.Name, strings.ToUpper(elsewhere)} {
 		f := own
 		f.ID = part
-		wantClass(t, e.Remove(t.Context(), f), provisioner.Permanent)
+		wantClass(t, e.remove(t.Context(), f), provisioner.Permanent)
 		_, err := e.Inspect(t.Context(), part)
 		wantClass(t, err, provisioner.NotFound)
 		_, err = e.Exec(t.Context(), part, provisioner.ExecRequest{Command: []string{"true"}}, provisioner.Streams{})
@@ -177,6 +210,6 @@ func TestRemoveOnlyOurs(t *testing.T) {
 	if st, err := e.Inspect(t.Context(), elsewhere); err != nil || !st.Running {
 		t.Errorf("the sandbox: %+v, %v", st, err)
 	}
-	wantClass(t, e.Remove(t.Context(), provisioner.Found{Kind: "pod", ID: "x"}), provisioner.Permanent)
-	wantClass(t, e.Remove(t.Context(), provisioner.Found{Kind: "container"}), provisioner.Permanent)
+	wantClass(t, e.remove(t.Context(), provisioner.Found{Ref: provisioner.Ref{Kind: "pod", ID: "x"}}), provisioner.Permanent)
+	wantClass(t, e.remove(t.Context(), provisioner.Found{Ref: provisioner.Ref{Kind: "container"}}), provisioner.Permanent)
 }

@@ -300,7 +300,7 @@ func TestIsolationRestored(t *testing.T) {
 	if err := last.Isolation(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := last.Release(t.Context(), name); err != nil {
+	if err := last.release(t.Context(), name); err != nil {
 		t.Fatal(err)
 	}
 	if err := last.Close(t.Context()); err != nil {

@@ -62,7 +62,7 @@ type keeper struct {
 // ready it takes one call to the engine; else the network is made now. The name is what a sandbox's
 // network_mode is to be: it joins the namespace of the slot's holder, which is on the network already.
 // Class Permanent: isolation is enforced and the rules cannot be set. Quota: the pool is used up.
-func (r *Runtime) Reserve(ctx context.Context, owner provisioner.Owner) (string, error) {
+func (r *Runtime) Reserve(ctx context.Context, owner provisioner.Owner) (provisioner.Attachment, error) {
 	const op = "reserve network"
 	k := r.net
 	if owner.Instance != "" && owner.Instance != r.instance {
@@ -82,7 +82,7 @@ func (r *Runtime) Reserve(ctx context.Context, owner provisioner.Owner) (string,
 		k.refillSoon()
 		held, err := k.holds(ctx, s.holder)
 		if held {
-			return joinPrefix + s.name, nil
+			return attachmentTo(s.name), nil
 		}
 		k.drop(s.name)
 		if err != nil {
@@ -95,14 +95,14 @@ func (r *Runtime) Reserve(ctx context.Context, owner provisioner.Owner) (string,
 		return "", err
 	}
 	k.refillSoon()
-	return joinPrefix + s.name, nil
+	return attachmentTo(s.name), nil
 }
 
 // Release removes a network after its environment is gone; the slot is made anew
 // when it is next needed. It waits a while for the last sandbox to leave.
-func (r *Runtime) Release(ctx context.Context, reserved string) error {
+func (r *Runtime) Release(ctx context.Context, at provisioner.Attachment) error {
 	const op = "release network"
-	name := slotOf(reserved)
+	name := slotOf(string(at))
 	cctx, cancel := r.call(ctx)
 	n, err := r.api.NetworkInspect(cctx, name, network.InspectOptions{})
 	cancel()
@@ -141,7 +141,7 @@ func (r *Runtime) Release(ctx context.Context, reserved string) error {
 // Reconcile removes slots that no one holds, asserts the isolation rules and begins to make spare networks, which
 // goes on behind it. It does all it can and returns what failed. A network that no live environment holds is removed when a
 // second Reconcile in a row misses it: whoever reserved it, be it another daemon, may be about to write it down. It also removes what reading an image's users left.
-func (r *Runtime) Reconcile(ctx context.Context, live []string) error {
+func (r *Runtime) Reconcile(ctx context.Context, live []provisioner.Attachment) error {
 	k := r.net
 	var errs []error
 	errs = append(errs, k.isolate(ctx, true))
@@ -169,7 +169,7 @@ func (r *Runtime) Reconcile(ctx context.Context, live []string) error {
 
 // settle brings memory in line with what exists and who holds it, and gives the networks that must go.
 // known are the spare ones from before found was listed: one that is newer may be missing there rightly.
-func (k *keeper) settle(known []slot, found map[string]network.Summary, live []string) []network.Summary {
+func (k *keeper) settle(known []slot, found map[string]network.Summary, live []provisioner.Attachment) []network.Summary {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.spare = slices.DeleteFunc(k.spare, func(s slot) bool {
@@ -183,8 +183,8 @@ func (k *keeper) settle(known []slot, found map[string]network.Summary, live []s
 		keep[k.slotName(n)] = true
 	}
 	isLive := map[string]bool{}
-	for _, reserved := range live {
-		name := slotOf(reserved)
+	for _, at := range live {
+		name := slotOf(string(at))
 		isLive[name] = true
 		// A spare one of that name was made after its row was read: nobody has it.
 		if _, exists := found[name]; exists && !keep[name] {

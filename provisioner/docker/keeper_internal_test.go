@@ -4,14 +4,23 @@ import (
 	"testing"
 
 	"github.com/docker/docker/api/types/network"
+
+	"github.com/bothy-env/bothy/provisioner"
 )
+
+// TestAttachmentIsAsItWasWrittenDown: databases of earlier releases have it in this form.
+func TestAttachmentIsAsItWasWrittenDown(t *testing.T) {
+	if got := attachmentTo("bothy-i-net-3"); got != "container:bothy-i-net-3" || slotOf(string(got)) != "bothy-i-net-3" {
+		t.Errorf("a slot is reserved as %q", got)
+	}
+}
 
 // TestSpareIsNotHeld: rows that were read before a slot was given back do not make the spare one that took its name
 // somebody's. It was once left behind at a clean stop.
 func TestSpareIsNotHeld(t *testing.T) {
 	s := slot{name: "net-6", id: "new"}
 	k := &keeper{held: map[string]int{}, making: map[int]bool{}, spare: []slot{s}}
-	gone := k.settle([]slot{s}, map[string]network.Summary{s.name: {Name: s.name, ID: s.id}}, []string{joinPrefix + s.name})
+	gone := k.settle([]slot{s}, map[string]network.Summary{s.name: {Name: s.name, ID: s.id}}, []provisioner.Attachment{attachmentTo(s.name)})
 	if _, held := k.held[s.name]; held || len(gone) > 0 || len(k.spare) != 1 {
 		t.Errorf("held %v, to be removed %v, spare %v; want it spare and nobody's", k.held, gone, k.spare)
 	}
@@ -27,18 +36,19 @@ func TestANetworkOfAnotherDaemonIsMissedTwice(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		looks []map[string]network.Summary
-		live  []string // of the look before the last
+		live  []provisioner.Attachment // of the look before the last
 		want  int
 	}{
 		{"once", []map[string]network.Summary{found("a")}, nil, 0},
 		{"twice", []map[string]network.Summary{found("a"), found("a")}, nil, 1},
-		{"it was somebody's meanwhile", []map[string]network.Summary{found("a"), found("a"), found("a")}, []string{joinPrefix + "net-1"}, 0},
+		{"it was somebody's meanwhile", []map[string]network.Summary{found("a"), found("a"), found("a")}, []provisioner.Attachment{"container:net-1"}, 0},
+		{"it was somebody's, as an earlier version wrote it down", []map[string]network.Summary{found("a"), found("a"), found("a")}, []provisioner.Attachment{"net-1"}, 0},
 		{"another one of its name", []map[string]network.Summary{found("a"), found("b")}, nil, 0},
 	} {
 		k := &keeper{held: map[string]int{}, making: map[int]bool{}}
 		var gone []network.Summary
 		for i, look := range c.looks {
-			var live []string
+			var live []provisioner.Attachment
 			if i == len(c.looks)-2 {
 				live = c.live
 			}

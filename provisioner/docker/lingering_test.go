@@ -134,7 +134,7 @@ func TestPromiseLeftCommandsEnd(t *testing.T) {
 		left()
 		errs()
 		wantEqual(t, "commands to be ended later", far.Lingering(id), leavers)
-		if err := e.Remove(t.Context(), e.found(id)); err != nil {
+		if err := e.remove(t.Context(), e.found(id)); err != nil {
 			t.Fatal(err)
 		}
 		p.set(func(p *proxy) { p.slowOn = nil })

@@ -24,7 +24,5 @@ func (r *Runtime) Mark(ctx context.Context, name string, labels map[string]strin
 
 // Unmark removes the volume, if it is one of ours.
 func (r *Runtime) Unmark(ctx context.Context, name string) error {
-	return r.Remove(ctx, provisioner.Found{
-		Kind: kindVolume, ID: name, Name: name, Labels: map[string]string{provisioner.LabelInstance: r.instance},
-	})
+	return r.Remove(ctx, provisioner.Ref{Kind: kindVolume, ID: name, Name: name}, "")
 }

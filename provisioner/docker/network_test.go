@@ -24,13 +24,17 @@ func (e *engine) reserve() string {
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	return name
+	return string(name)
+}
+
+func (e *engine) release(ctx context.Context, reserved string) error {
+	return e.Release(ctx, provisioner.Attachment(reserved))
 }
 
 // networks lists the installation's networks as they are reserved.
 func (e *engine) networks() []string {
 	e.t.Helper()
-	found, err := e.Inventory(context.Background(), e.instance)
+	found, err := e.inventory(context.Background(), e.instance)
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -47,7 +51,7 @@ func (e *engine) networks() []string {
 // networkIDs lists the engine's ids of the installation's networks.
 func (e *engine) networkIDs() []string {
 	e.t.Helper()
-	found, err := e.Inventory(context.Background(), e.instance)
+	found, err := e.inventory(context.Background(), e.instance)
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -62,7 +66,11 @@ func (e *engine) networkIDs() []string {
 
 func (e *engine) reconcile(live ...string) {
 	e.t.Helper()
-	if err := e.Reconcile(context.Background(), live); err != nil {
+	var held []provisioner.Attachment
+	for _, reserved := range live {
+		held = append(held, provisioner.Attachment(reserved))
+	}
+	if err := e.Reconcile(context.Background(), held); err != nil {
 		e.t.Fatal(err)
 	}
 }
@@ -115,7 +123,7 @@ func TestReserveRelease(t *testing.T) {
 	slices.Sort(want)
 	wantEqual(t, "networks", e.networks(), want)
 	for range 2 {
-		if err := e.Release(t.Context(), a); err != nil {
+		if err := e.release(t.Context(), a); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -123,8 +131,8 @@ func TestReserveRelease(t *testing.T) {
 	if c := e.reserve(); c == a {
 		t.Error("a freed subnet is used again at once")
 	}
-	wantClass(t, e.Release(t.Context(), "bridge"), provisioner.Conflict)
-	if err := e.Release(t.Context(), "nosuch-"+testRun); err != nil {
+	wantClass(t, e.release(t.Context(), "bridge"), provisioner.Conflict)
+	if err := e.release(t.Context(), "nosuch-"+testRun); err != nil {
 		t.Error(err)
 	}
 	_, err := e.Reserve(t.Context(), provisioner.Owner{Instance: "another"})
@@ -138,7 +146,7 @@ func TestReleaseInUse(t *testing.T) {
 	e.sandbox(func(_ *container.Config, h *container.HostConfig) { h.NetworkMode = container.NetworkMode(name) })
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	if err := e.Release(ctx, name); err == nil {
+	if err := e.release(ctx, name); err == nil {
 		t.Error("released while in use")
 	}
 	wantEqual(t, "networks", e.networks(), []string{name})
@@ -225,7 +233,7 @@ func TestTwoDaemons(t *testing.T) {
 	daemons := []*engine{newEngine(t, shared), newEngine(t, shared)}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	seen := map[string]bool{}
+	seen := map[provisioner.Attachment]bool{}
 	for _, e := range daemons {
 		for range 4 {
 			wg.Go(func() {
@@ -359,7 +367,7 @@ func TestHolderOfANetworkRemovedByHand(t *testing.T) {
 	if _, err := e.api.ContainerInspect(t.Context(), holder.ID); err != nil {
 		t.Errorf("while it is held: %v", err)
 	}
-	if err := e.Release(t.Context(), live); err != nil {
+	if err := e.release(t.Context(), live); err != nil {
 		t.Fatal(err)
 	}
 	e.reconcile()

@@ -30,9 +30,9 @@ func ported(t testing.TB, change ...func(*docker.Config)) *engine {
 	t.Helper()
 	e := newEngine(t, change...)
 	err := e.CanDial()
-	can, asked := e.Capabilities(t.Context())
+	can, asked := e.Facts(t.Context())
 	if asked != nil || can.Ports != (err == nil) || can.Ports != (can.NoPorts == "") {
-		t.Fatalf("CanDial gives %v, Capabilities %v, %q, error %v", err, can.Ports, can.NoPorts, asked)
+		t.Fatalf("CanDial gives %v, Facts %v, %q, error %v", err, can.Ports, can.NoPorts, asked)
 	}
 	if err != nil {
 		t.Skip("there is no means to reach ports:", err)
@@ -133,7 +133,7 @@ func TestPortsWithAndWithoutNetwork(t *testing.T) {
 		if err := e.api.ContainerRemove(t.Context(), id, container.RemoveOptions{Force: true}); err != nil {
 			t.Fatal(err)
 		}
-		if err := e.Release(t.Context(), name); err != nil {
+		if err := e.release(t.Context(), name); err != nil {
 			t.Error(err)
 		}
 	})

@@ -77,7 +77,7 @@ func TestPromisePipesAreWoken(t *testing.T) {
 	_, err := e.Exec(t.Context(), id, provisioner.ExecRequest{Command: []string{"true"}}, provisioner.Streams{})
 	t.Logf("a command: %v", err)
 	until(t, "the reader is woken", func() bool { return said.has("woken") })
-	if err := e.Remove(t.Context(), e.found(id)); err != nil {
+	if err := e.remove(t.Context(), e.found(id)); err != nil {
 		t.Error(err)
 	}
 	cancel()

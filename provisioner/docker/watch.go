@@ -52,10 +52,14 @@ func (r *Runtime) Watch(ctx context.Context, instance string, begun func(), happ
 			return r.fail(ctx, op, err)
 		case m := <-messages:
 			// The engine tells labels and the name in one map.
-			happened(provisioner.Found{
-				Kind: kindContainer, ID: m.Actor.ID, Name: m.Actor.Attributes["name"], Labels: m.Actor.Attributes, State: watched[m.Action],
-				OutOfMemory: m.Action == events.ActionOOM,
-			})
+			f := provisioner.Found{
+				Ref:    provisioner.Ref{Kind: kindContainer, ID: m.Actor.ID, Name: m.Actor.Attributes["name"]},
+				Labels: m.Actor.Attributes, State: watched[m.Action], OutOfMemory: m.Action == events.ActionOOM,
+			}
+			if f.Labels[LabelSlot] != "" {
+				f.Attachment = attachmentTo(f.Name)
+			}
+			happened(f)
 		}
 	}
 }

@@ -18,23 +18,46 @@ const instance = "1a2b3c4d"
 var key = provisioner.Key("a key for tests")
 
 func TestConformance(t *testing.T) {
-	t.Run("memory", func(t *testing.T) { conform(t, func(*testing.T) string { return "" }) })
-	t.Run("folder", func(t *testing.T) { conform(t, func(t *testing.T) string { return t.TempDir() }) })
+	like := map[string]struct {
+		fake.Personality
+		can provisioner.Capabilities
+	}{
+		"docker": {fake.DockerLike, provisioner.Capabilities{
+			SandboxKind: "container",
+			TTY:         true, Networks: true, Stage: true, Pause: true, Traffic: true, Counters: true, Usage: true, Pressure: true,
+			Marks: true, Kill: true, Restart: true, Watch: true, Ports: true,
+		}},
+		"cluster": {fake.ClusterLike, provisioner.Capabilities{
+			SandboxKind: "pod", ListLag: 20 * time.Millisecond,
+			TTY: true, Stage: true, Usage: true, Marks: true, Watch: true, Ports: true,
+		}},
+	}
+	for name, l := range like {
+		t.Run(name, func(t *testing.T) {
+			t.Run("memory", func(t *testing.T) { conform(t, l.Personality, l.can, func(*testing.T) string { return "" }) })
+			t.Run("folder", func(t *testing.T) { conform(t, l.Personality, l.can, func(t *testing.T) string { return t.TempDir() }) })
+		})
+	}
 }
 
-func conform(t *testing.T, dir func(t *testing.T) string) {
+func conform(t *testing.T, like fake.Personality, can provisioner.Capabilities, dir func(t *testing.T) string) {
 	provisionertest.Run(t, func(t *testing.T) provisionertest.Harness {
-		w := world(t, fake.Options{Dir: dir(t), Spare: 2})
+		w := world(t, fake.Options{Dir: dir(t), Spare: 2, Like: like})
 		runtime := w.Runtime()
 		return provisionertest.Harness{
 			Driver: w.Driver(), Runtime: runtime, Key: key, Instance: instance, Image: "bothy/build",
-			NewSpec: func(t *testing.T) provisioner.Spec { return specWithNetwork(t, runtime) },
+			NewSpec: func(t *testing.T) provisioner.Spec {
+				if !can.Networks {
+					return spec()
+				}
+				return specWithNetwork(t, runtime)
+			},
 			BadBlueprint: func(*testing.T) provisioner.Blueprint {
 				return provisioner.Blueprint{Name: "bad", Version: "1.0.0", Digest: "none"}
 			},
 			Forget: func(t *testing.T, environment string) { must(t, w.Forget(environment)) },
 			Unavailable: func(t *testing.T) (provisioner.Driver, provisioner.Runtime) {
-				away := world(t, fake.Options{})
+				away := world(t, fake.Options{Like: like})
 				must(t, away.SetAvailable(false))
 				return away.Driver(), away.Runtime()
 			},
@@ -45,7 +68,7 @@ func conform(t *testing.T, dir func(t *testing.T) string) {
 			Say:          func(_ context.Context, id, line string, stderr bool) error { return w.Say(id, line, stderr) },
 			Echo:         func(port int) []string { return []string{"tcp-echo", fmt.Sprint(port)} },
 			Connect:      func(port int) []string { return []string{"tcp-connect", fmt.Sprint(port)} },
-			Capabilities: provisionertest.Capabilities{Networks: true, TTY: true, Stage: true, Pause: true, Traffic: true, Marks: true, Kill: true, Restart: true, Watch: true, Ports: true},
+			Capabilities: can,
 		}
 	})
 }

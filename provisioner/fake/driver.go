@@ -9,11 +9,12 @@ import (
 	"regexp"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/bothy-env/bothy/provisioner"
 )
 
-// Driver makes environments in a World: one container each.
+// Driver makes environments in a World, of the kinds of its personality.
 type Driver struct {
 	w        *World
 	mu       sync.Mutex
@@ -32,7 +33,14 @@ type record struct {
 	Resources   []made
 }
 
-type made struct{ Kind, ID, Name string }
+type made struct {
+	Kind, ID, Name string
+	CreatedAt      time.Time
+}
+
+func (m made) ref() provisioner.Ref {
+	return provisioner.Ref{Kind: m.Kind, ID: m.ID, Name: m.Name, CreatedAt: m.CreatedAt}
+}
 
 var digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
@@ -76,7 +84,7 @@ func (w *World) simple(ctx context.Context, op Op, environment string, do func()
 	return w.reach(ctx, op, environment, After, nil)
 }
 
-// Create makes the container. It wants a prepared blueprint, an image and a network that exist.
+// Create makes everything of an environment. It wants a prepared blueprint, an image and a network that exist.
 func (d *Driver) Create(ctx context.Context, spec provisioner.Spec, observe provisioner.Observer) (provisioner.Handle, error) {
 	c := &creation{w: d.w, spec: spec, observe: observe, record: &record{Environment: spec.Owner.Environment}}
 	err := c.run(ctx, d)
@@ -109,7 +117,7 @@ func (c *creation) run(ctx context.Context, d *Driver) error {
 	if err := c.check(d); err != nil {
 		return err
 	}
-	c.tell("plan", "one container to create", false)
+	c.tell("plan", fmt.Sprintf("to create: %d", len(c.w.like.made)), false)
 	err := c.w.reach(ctx, OpCreate, env, Half, func(f Fault) error {
 		c.forget = f.Forget
 		for _, kind := range f.Leave {
@@ -122,12 +130,15 @@ func (c *creation) run(ctx context.Context, d *Driver) error {
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(c.record.Resources, func(m made) bool { return m.Kind == "container" }) {
-		c.tell("create", "creating the container", false)
+	for _, kind := range c.w.like.made {
+		if slices.ContainsFunc(c.record.Resources, func(m made) bool { return m.Kind == kind }) {
+			continue
+		}
+		c.tell("create", "creating the "+kind, false)
 		if err := ctx.Err(); err != nil {
 			return cancelled(OpCreate, err)
 		}
-		if err := c.make("container"); err != nil {
+		if err := c.make(kind); err != nil {
 			return err
 		}
 	}
@@ -141,8 +152,7 @@ func (c *creation) run(ctx context.Context, d *Driver) error {
 		if f.Exit == nil {
 			return nil
 		}
-		id := c.sandboxID()
-		return c.w.Stop(id, *f.Exit, "")
+		return c.w.Stop(c.sandbox().ID, *f.Exit, "")
 	})
 	if err != nil {
 		return err
@@ -176,12 +186,13 @@ func (c *creation) check(d *Driver) error {
 		if box.Network == "" {
 			return nil
 		}
-		if _, ok := c.w.byName["network/"+box.Network]; !ok {
-			return provisioner.Errorf(provisioner.Permanent, op, "network %s not found", box.Network)
+		network := networkOf(box.Network)
+		if _, ok := c.w.byName[kindNetwork+"/"+network]; !ok {
+			return provisioner.Errorf(provisioner.Permanent, op, "network %s not found", network)
 		}
-		for id := range c.w.onNetwork[box.Network] {
+		for id := range c.w.onNetwork[network] {
 			if other := c.w.resources.rows[id].Labels[provisioner.LabelEnvironment]; other != owner.Environment {
-				c.w.breaches = append(c.w.breaches, fmt.Sprintf("environments %s and %s share network %s", other, owner.Environment, box.Network))
+				c.w.breaches = append(c.w.breaches, fmt.Sprintf("environments %s and %s share network %s", other, owner.Environment, network))
 			}
 		}
 		return nil
@@ -191,8 +202,8 @@ func (c *creation) check(d *Driver) error {
 // make creates one resource and writes it down.
 func (c *creation) make(kind string) error {
 	r := &resource{Kind: kind, Name: c.spec.Owner.ResourceName(), Labels: maps.Clone(c.spec.Labels)}
-	if kind == "container" {
-		r.Sandbox = c.w.newSandbox(c.spec.Sandbox.Image, c.spec.Sandbox.Network)
+	if kind == c.w.like.sandbox {
+		r.Sandbox = c.w.newSandbox(c.spec.Sandbox.Image, networkOf(c.spec.Sandbox.Network))
 	}
 	err := c.w.tx(func() error {
 		if err := c.w.add("create "+kind, r); err != nil {
@@ -203,7 +214,7 @@ func (c *creation) make(kind string) error {
 		}
 		// Serials of later attempts are higher, though their working files begin anew.
 		c.record.Serial = max(c.record.Serial, c.spec.Owner.Generation<<32) + 1
-		c.record.Resources = append(c.record.Resources, made{r.Kind, r.ID, r.Name})
+		c.record.Resources = append(c.record.Resources, made{r.Kind, r.ID, r.Name, r.CreatedAt})
 		return c.w.work.put(c.record.Environment, c.record)
 	})
 	if err != nil {
@@ -219,13 +230,13 @@ func (c *creation) tell(phase, message string, created bool) {
 	}
 }
 
-func (c *creation) sandboxID() string {
+func (c *creation) sandbox() provisioner.Ref {
 	for _, m := range c.record.Resources {
-		if m.Kind == "container" {
-			return m.ID
+		if m.Kind == c.w.like.sandbox {
+			return m.ref()
 		}
 	}
-	return ""
+	return provisioner.Ref{}
 }
 
 func (c *creation) handle() provisioner.Handle {
@@ -239,10 +250,11 @@ func (c *creation) handle() provisioner.Handle {
 	if c.corrupt {
 		state = state[:len(state)/2]
 	}
-	return provisioner.Handle{
-		ID: c.sandboxID(), Resources: len(c.record.Resources),
-		State: state, Serial: c.record.Serial,
+	h := provisioner.Handle{Sandbox: c.sandbox(), State: state, Serial: c.record.Serial}
+	for _, m := range c.record.Resources {
+		h.Resources = append(h.Resources, m.ref())
 	}
+	return h
 }
 
 // Destroy removes what the state and the working file know of, and then the working file.
@@ -306,11 +318,12 @@ func (w *World) known(env string, state []byte, observe provisioner.Observer) ([
 			return nil
 		}
 		for _, m := range work.Resources {
-			if !slices.Contains(all, m) {
+			if !slices.ContainsFunc(all, func(known made) bool { return known.ID == m.ID }) {
 				all = append(all, m)
 			}
 		}
 		return nil
 	})
+	slices.SortStableFunc(all, func(a, b made) int { return w.removalOrder(a.Kind, a.ID, b.Kind, b.ID) })
 	return all, err
 }

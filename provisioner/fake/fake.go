@@ -35,6 +35,10 @@ type Options struct {
 	Instance string
 	// Spare is how many networks are kept ahead.
 	Spare int
+	// Like is the sort of provider that it plays.
+	Like Personality
+	// Lack takes capabilities away from those of the personality; nil for none.
+	Lack func(can *provisioner.Capabilities)
 	// Now is the provider's clock; nil means time.Now, because a provider stamps what it makes.
 	Now func() time.Time
 }
@@ -42,6 +46,7 @@ type Options struct {
 // World is what exists at the fake provider. Its methods are safe for use by many goroutines.
 type World struct {
 	opts Options
+	like character
 	now  func() time.Time
 
 	mu        sync.Mutex
@@ -55,6 +60,9 @@ type World struct {
 	spareIDs  map[string]bool
 	onNetwork map[string]map[string]bool
 	changed   chan struct{}
+	lists     map[string]list
+	listed    int64
+	changes   []change // that lists do not show yet
 	frozen    []provisioner.Found
 	isFrozen  bool
 	disarmed  bool
@@ -83,7 +91,7 @@ type resource struct {
 	Sandbox        *sandbox `json:",omitempty"`
 }
 
-// sandbox is what a container has besides its name.
+// sandbox is what a resource has in which commands run.
 type sandbox struct {
 	Network, Image string
 	Status         provisioner.Status
@@ -112,7 +120,9 @@ func (s *sandbox) end(at time.Time, exitCode int, cause string) {
 func New(opts Options) *World {
 	w := &World{
 		opts:      opts,
+		like:      opts.Like.character(),
 		now:       opts.Now,
+		lists:     map[string]list{},
 		byName:    map[string]string{},
 		slotIDs:   map[string]bool{},
 		spareIDs:  map[string]bool{},
@@ -123,6 +133,9 @@ func New(opts Options) *World {
 	}
 	if w.now == nil {
 		w.now = time.Now
+	}
+	if opts.Lack != nil {
+		opts.Lack(&w.like.can)
 	}
 	if w.opts.Images == nil {
 		w.opts.Images = []string{"bothy/base", "bothy/build"}
@@ -137,6 +150,7 @@ func New(opts Options) *World {
 
 // index keeps what is looked up often: ids by name, networks of the keeper, sandboxes on a network.
 func (w *World) index(old, now *resource) {
+	w.noteChange(old, now)
 	if old != nil {
 		delete(w.byName, old.Kind+"/"+old.Name)
 		delete(w.slotIDs, old.ID)
@@ -221,10 +235,10 @@ func (w *World) await(ctx context.Context, cond func() (bool, error)) error {
 	}
 }
 
-// resourceID makes an id as long as a container's; unique, since every write raises the generation.
+// resourceID makes an id as long as a provider's; unique, since every write raises the generation.
 func (w *World) resourceID(kind, name string) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d", kind, name, w.disk.generation))
-	return hex.EncodeToString(sum[:])
+	return w.like.idPrefix + hex.EncodeToString(sum[:])
 }
 
 // add makes a resource; Conflict when the name is taken. Within tx.
@@ -262,10 +276,10 @@ func (w *World) SetAvailable(on bool) error {
 	})
 }
 
-// FreezeInventory makes Inventory answer as of now until Thaw, as a lagging provider does.
+// FreezeInventory makes List answer as of now until Thaw, as a lagging provider does.
 func (w *World) FreezeInventory(instance string) error {
 	return w.tx(func() error {
-		w.frozen, w.isFrozen = w.find(instance), true
+		w.frozen, w.isFrozen = w.find(w.shown(), instance), true
 		return nil
 	})
 }
@@ -280,11 +294,11 @@ func (w *World) ThawInventory() {
 // Place puts a resource there that nobody here asked for: a foreign one, or an orphan.
 func (w *World) Place(kind, name string, labels map[string]string) (provisioner.Found, error) {
 	r := &resource{Kind: kind, Name: name, Labels: maps.Clone(labels)}
-	if kind == "container" {
+	if kind == w.like.sandbox {
 		r.Sandbox = w.newSandbox("", "")
 	}
 	err := w.tx(func() error { return w.add("place resource", r) })
-	return found(r), err
+	return w.found(r), err
 }
 
 // Stop ends a sandbox from outside, as when its main process exits by itself.
@@ -295,7 +309,7 @@ func (w *World) Stop(id string, exitCode int, cause string) error {
 			return err
 		}
 		r.Sandbox.end(w.now().UTC(), exitCode, cause)
-		w.tell(found(r))
+		w.tell(w.found(r))
 		return w.resources.put(id, r)
 	})
 }
@@ -330,7 +344,7 @@ func (w *World) All() ([]provisioner.Found, error) {
 	var all []provisioner.Found
 	err := w.tx(func() error {
 		for _, r := range w.resources.rows {
-			all = append(all, found(r))
+			all = append(all, w.found(r))
 		}
 		return nil
 	})
@@ -359,18 +373,6 @@ func (w *World) Breaches() []string {
 	return slices.Clone(w.breaches)
 }
 
-// find lists an instance's resources. Within tx.
-func (w *World) find(instance string) []provisioner.Found {
-	var all []provisioner.Found
-	for _, r := range w.resources.rows {
-		if r.Labels[provisioner.LabelInstance] == instance {
-			all = append(all, found(r))
-		}
-	}
-	sortFound(all)
-	return all
-}
-
 func (w *World) newSandbox(image, network string) *sandbox {
 	return &sandbox{
 		Image: image, Network: network,
@@ -378,10 +380,16 @@ func (w *World) newSandbox(image, network string) *sandbox {
 	}
 }
 
-func found(r *resource) provisioner.Found {
-	f := provisioner.Found{Kind: r.Kind, ID: r.ID, Name: r.Name, Labels: maps.Clone(r.Labels), CreatedAt: r.CreatedAt}
+// found is a resource as a list shows it.
+func (w *World) found(r *resource) provisioner.Found {
+	f := provisioner.Found{
+		Ref: provisioner.Ref{Kind: r.Kind, ID: r.ID, Name: r.Name, CreatedAt: r.CreatedAt}, Labels: maps.Clone(r.Labels),
+	}
 	if r.Sandbox != nil {
-		f.Network, f.State = r.Sandbox.Network, stateOf(r.Sandbox.Status)
+		f.Attachment, f.State = attachment(r.Sandbox.Network), stateOf(r.Sandbox.Status)
+	}
+	if r.Kind == kindNetwork && r.Labels[labelSlot] != "" {
+		f.Attachment = attachment(r.Name)
 	}
 	return f
 }

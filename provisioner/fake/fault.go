@@ -25,7 +25,8 @@ const (
 	OpCopyTo        Op = "copy-to"
 	OpCopyFrom      Op = "copy-from"
 	OpLogs          Op = "logs"
-	OpInventory     Op = "inventory"
+	OpInventory     Op = "inventory" // the first page of a list
+	OpNextPage      Op = "next-page" // each further one
 	OpRemove        Op = "remove"
 	OpReserve       Op = "reserve"
 	OpRelease       Op = "release"
@@ -79,13 +80,13 @@ type Fault struct {
 	Delay time.Duration
 	// Hold keeps the call until Injection.Lift, or until its context ends: a call that hangs.
 	Hold bool
-	// Leave are the kinds of resources that a create struck at Half has made: "container", "network", "volume".
+	// Leave are the kinds of resources that a create struck at Half has made.
 	Leave []string
 	// Forget makes the driver lose what it knows of this create: working files and handle.
 	Forget bool
 	// Corrupt makes the state in the handle unreadable (OpCreate, After).
 	Corrupt bool
-	// Exit makes the container exit at once with this code (OpCreate, After), which fails the create.
+	// Exit makes the sandbox exit at once with this code (OpCreate, After), which fails the create.
 	Exit *int
 	// Fail is the error that the call returns.
 	Fail *Failure
@@ -143,7 +144,7 @@ func HalfCreate(kinds ...string) Fault {
 	}
 }
 
-// ExitAtOnce makes one create fail because its container exits with this code.
+// ExitAtOnce makes one create fail because its sandbox exits with this code.
 func ExitAtOnce(code int) Fault {
 	return Fault{Op: OpCreate, Stage: After, Exit: &code, Fail: &Failure{
 		Class: provisioner.Permanent, Sentence: fmt.Sprintf("the container exited at once with code %d", code),

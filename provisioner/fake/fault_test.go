@@ -97,7 +97,7 @@ func TestCreateFaults(t *testing.T) {
 				t.Errorf("a handle with state: %v, want %v", has, c.handle)
 			}
 			if c.wantRunning {
-				status, err := s.runtime.Inspect(t.Context(), handle.ID)
+				status, err := s.runtime.Inspect(t.Context(), handle.Sandbox.ID)
 				if err != nil || !status.Running {
 					t.Errorf("Inspect: %+v, %v", status, err)
 				}
@@ -120,11 +120,11 @@ func TestExitedSandboxTellsItsCode(t *testing.T) {
 	if !strings.Contains(provisioner.Sentence(err), "code 3") {
 		t.Errorf("the error does not say the code: %v", err)
 	}
-	status, err := s.runtime.Inspect(t.Context(), handle.ID)
+	status, err := s.runtime.Inspect(t.Context(), handle.Sandbox.ID)
 	if err != nil || status.Running || status.ExitCode != 3 {
 		t.Errorf("Inspect: %+v, %v", status, err)
 	}
-	_, err = s.runtime.Exec(t.Context(), handle.ID, provisioner.ExecRequest{Command: []string{"true"}}, provisioner.Streams{})
+	_, err = s.runtime.Exec(t.Context(), handle.Sandbox.ID, provisioner.ExecRequest{Command: []string{"true"}}, provisioner.Streams{})
 	wantClass(t, err, provisioner.Conflict)
 }
 
@@ -169,7 +169,7 @@ func TestFaultsChooseTheirCalls(t *testing.T) {
 	}
 	s.inject(t, fake.Fault{Op: fake.OpInventory, Times: fake.Always, Fail: &fake.Failure{Class: provisioner.Transient}})
 	for range 3 {
-		_, err := s.runtime.Inventory(t.Context(), instance)
+		_, err := provisioner.ListAll(t.Context(), s.runtime, provisioner.Selector{Instance: instance})
 		wantClass(t, err, provisioner.Transient)
 	}
 }
@@ -179,7 +179,7 @@ func TestEveryOperationCanFail(t *testing.T) {
 	s := open(t, fake.Options{Spare: 1})
 	handle, err := s.create(t.Context(), spec())
 	must(t, err)
-	ctx, id := t.Context(), handle.ID
+	ctx, id := t.Context(), handle.Sandbox.ID
 	victim, err := s.Place("container", "victim", nil)
 	must(t, err)
 	ways := make(chan provisioner.Stage, 5) // opened before anything is struck
@@ -187,17 +187,20 @@ func TestEveryOperationCanFail(t *testing.T) {
 		ways <- way(t, s.runtime, id)
 	}
 	calls := map[fake.Op]func() error{
-		fake.OpDriverReady:   func() error { return s.driver.Ready(ctx) },
-		fake.OpPrepare:       func() error { return s.driver.Prepare(ctx, blueprint) },
-		fake.OpCreate:        func() error { _, err := s.create(ctx, spec()); return err },
-		fake.OpDestroy:       func() error { return s.driver.Destroy(ctx, spec(), nil, nil) },
-		fake.OpRuntimeReady:  func() error { return s.runtime.Ready(ctx) },
-		fake.OpResolveImage:  func() error { _, err := s.runtime.ResolveImage(ctx, "bothy/build"); return err },
-		fake.OpInspect:       func() error { _, err := s.runtime.Inspect(ctx, id); return err },
-		fake.OpCopyTo:        func() error { return s.runtime.CopyTo(ctx, id, "/tmp", "", strings.NewReader("")) },
-		fake.OpCopyFrom:      func() error { _, err := s.runtime.CopyFrom(ctx, id, "/etc", "root"); return err },
-		fake.OpInventory:     func() error { _, err := s.runtime.Inventory(ctx, instance); return err },
-		fake.OpRemove:        func() error { return s.runtime.Remove(ctx, provisioner.Found{ID: "gone"}) },
+		fake.OpDriverReady:  func() error { return s.driver.Ready(ctx) },
+		fake.OpPrepare:      func() error { return s.driver.Prepare(ctx, blueprint) },
+		fake.OpCreate:       func() error { _, err := s.create(ctx, spec()); return err },
+		fake.OpDestroy:      func() error { return s.driver.Destroy(ctx, spec(), nil, nil) },
+		fake.OpRuntimeReady: func() error { return s.runtime.Ready(ctx) },
+		fake.OpResolveImage: func() error { _, err := s.runtime.ResolveImage(ctx, "bothy/build"); return err },
+		fake.OpInspect:      func() error { _, err := s.runtime.Inspect(ctx, id); return err },
+		fake.OpCopyTo:       func() error { return s.runtime.CopyTo(ctx, id, "/tmp", "", strings.NewReader("")) },
+		fake.OpCopyFrom:     func() error { _, err := s.runtime.CopyFrom(ctx, id, "/etc", "root"); return err },
+		fake.OpInventory: func() error {
+			_, err := provisioner.ListAll(ctx, s.runtime, provisioner.Selector{Instance: instance})
+			return err
+		},
+		fake.OpRemove:        func() error { return s.runtime.Remove(ctx, provisioner.Ref{ID: "gone"}, "") },
 		fake.OpReserve:       func() error { _, err := s.runtime.Reserve(ctx, provisioner.Owner{}); return err },
 		fake.OpRelease:       func() error { return s.runtime.Release(ctx, "gone") },
 		fake.OpReconcile:     func() error { return s.runtime.Reconcile(ctx, nil) },
@@ -216,7 +219,7 @@ func TestEveryOperationCanFail(t *testing.T) {
 			return err
 		},
 		fake.OpKill: func() error {
-			_, err := s.runtime.Kill(ctx, victim)
+			_, err := s.runtime.Kill(ctx, victim.Ref, victim.Environment())
 			return err
 		},
 		fake.OpStage: func() error {
@@ -353,7 +356,7 @@ func TestLaggingInventory(t *testing.T) {
 	must(t, err)
 	must(t, s.driver.Destroy(t.Context(), first, nil, nil))
 	seen := func() string {
-		all, err := s.runtime.Inventory(t.Context(), instance)
+		all, err := provisioner.ListAll(t.Context(), s.runtime, provisioner.Selector{Instance: instance})
 		must(t, err)
 		var environments []string
 		for _, f := range all {
@@ -376,7 +379,7 @@ func TestForeignResources(t *testing.T) {
 	forged[provisioner.LabelEnvironment] = "forged"
 	f, err := s.Place("network", "someone-elses", forged)
 	must(t, err)
-	all, err := s.runtime.Inventory(t.Context(), instance)
+	all, err := provisioner.ListAll(t.Context(), s.runtime, provisioner.Selector{Instance: instance})
 	if err != nil || len(all) != 1 || all[0].ID != f.ID || key.Verify(all[0].Labels) {
 		t.Errorf("%+v, %v; want the forged one, not verifying", all, err)
 	}
@@ -413,7 +416,7 @@ func TestTwoOnOneNetworkIsABreach(t *testing.T) {
 		_, err := s.create(t.Context(), spec)
 		must(t, err)
 	}
-	if got := s.Breaches(); len(got) != 1 || !strings.Contains(got[0], a.Sandbox.Network) {
+	if got := s.Breaches(); len(got) != 1 || !strings.Contains(got[0], strings.TrimPrefix(string(a.Sandbox.Network), "join:")) {
 		t.Errorf("breaches %q, want one that names the network", got)
 	}
 }

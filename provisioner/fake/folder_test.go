@@ -25,8 +25,8 @@ func TestAFolderIsFoundAgain(t *testing.T) {
 	s, spec := open(t, fake.Options{Dir: dir}), spec()
 	handle, err := s.create(t.Context(), spec)
 	must(t, err)
-	run(t, s, handle.ID, "sh", "-c", "echo kept >/tmp/file")
-	must(t, s.Say(handle.ID, "said", true))
+	run(t, s, handle.Sandbox.ID, "sh", "-c", "echo kept >/tmp/file")
+	must(t, s.Say(handle.Sandbox.ID, "said", true))
 	before, err := s.All()
 	must(t, err)
 
@@ -36,11 +36,11 @@ func TestAFolderIsFoundAgain(t *testing.T) {
 	if diff := cmp.Diff(before, after); diff != "" {
 		t.Errorf("(-before +after):\n%s", diff)
 	}
-	if got := run(t, again, handle.ID, "cat", "/tmp/file"); got != "kept\n" {
+	if got := run(t, again, handle.Sandbox.ID, "cat", "/tmp/file"); got != "kept\n" {
 		t.Errorf("the file holds %q", got)
 	}
 	var said []string
-	must(t, again.runtime.Logs(t.Context(), handle.ID, provisioner.LogsRequest{}, func(l provisioner.LogLine) error {
+	must(t, again.runtime.Logs(t.Context(), handle.Sandbox.ID, provisioner.LogsRequest{}, func(l provisioner.LogLine) error {
 		said = append(said, fmt.Sprint(l.Text, l.Stderr))
 		return nil
 	}))
@@ -82,7 +82,7 @@ func TestAFolderIsShared(t *testing.T) {
 	}
 	group.Wait()
 	for _, s := range []stage{a, b} {
-		all, err := s.runtime.Inventory(t.Context(), instance)
+		all, err := provisioner.ListAll(t.Context(), s.runtime, provisioner.Selector{Instance: instance})
 		if err != nil || len(all) != 2*each {
 			t.Errorf("%d found, %v; want %d", len(all), err, 2*each)
 		}
@@ -90,7 +90,10 @@ func TestAFolderIsShared(t *testing.T) {
 
 	in := a.inject(t, fake.Hang(fake.OpInventory, fake.Before))
 	done := make(chan error, 1)
-	go func() { _, err := b.runtime.Inventory(t.Context(), instance); done <- err }()
+	go func() {
+		_, err := provisioner.ListAll(t.Context(), b.runtime, provisioner.Selector{Instance: instance})
+		done <- err
+	}()
 	must(t, in.Reached(t.Context()))
 	must(t, in.Lift())
 	must(t, <-done)
@@ -167,7 +170,7 @@ func TestKilled(t *testing.T) {
 		_ = cmd.Wait()
 		stop()
 
-		found, err := s.runtime.Inventory(t.Context(), instance)
+		found, err := provisioner.ListAll(t.Context(), s.runtime, provisioner.Selector{Instance: instance})
 		must(t, err)
 		reopened, err := fake.New(fake.Options{Dir: dir}).All()
 		must(t, err)
@@ -178,7 +181,7 @@ func TestKilled(t *testing.T) {
 			if !key.Verify(f.Labels) {
 				t.Errorf("%s %s: its labels do not verify", f.Kind, f.Name)
 			}
-			must(t, s.runtime.Remove(t.Context(), f))
+			must(t, s.runtime.Remove(t.Context(), f.Ref, f.Environment()))
 		}
 	}
 	all, err := fake.New(fake.Options{Dir: dir}).All()
@@ -208,7 +211,7 @@ func BenchmarkCreateAmongTenThousand(b *testing.B) {
 	})
 	b.Run("inventory", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := runtime.Inventory(b.Context(), instance); err != nil {
+			if _, err := provisioner.ListAll(b.Context(), runtime, provisioner.Selector{Instance: instance}); err != nil {
 				b.Fatal(err)
 			}
 		}

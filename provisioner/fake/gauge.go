@@ -11,6 +11,9 @@ var _ provisioner.Gauge = (*Runtime)(nil)
 
 // CPUTime tells what AddCPU counted. It shares its fault point with Traffic: an engine asks for both in one place.
 func (r *Runtime) CPUTime(ctx context.Context, id string) (cpu time.Duration, err error) {
+	if err := r.w.undeclared("read counters", r.w.like.can.Counters); err != nil {
+		return 0, err
+	}
 	err = r.w.simple(ctx, OpTraffic, r.w.environmentOf(id), func() error {
 		c, err := r.w.counting(id)
 		cpu = c.CPUTime
@@ -21,6 +24,9 @@ func (r *Runtime) CPUTime(ctx context.Context, id string) (cpu time.Duration, er
 
 // OOMKills tells what AddOOMKill counted. It has no fault point, as it reads what is on the host.
 func (r *Runtime) OOMKills(_ context.Context, id string) (kills int64, err error) {
+	if err := r.w.undeclared("read counters", r.w.like.can.Counters); err != nil {
+		return -1, err
+	}
 	err = r.w.tx(func() error {
 		c, err := r.w.counting(id)
 		kills = c.OOMKills
@@ -31,6 +37,9 @@ func (r *Runtime) OOMKills(_ context.Context, id string) (kills int64, err error
 
 // ForksRefused tells what AddForkRefused counted.
 func (r *Runtime) ForksRefused(_ context.Context, id string) (refused int64, err error) {
+	if err := r.w.undeclared("read counters", r.w.like.can.Counters); err != nil {
+		return -1, err
+	}
 	err = r.w.tx(func() error {
 		c, err := r.w.counting(id)
 		refused = c.ForksRefused
@@ -81,7 +90,7 @@ func (w *World) oomKilled(id string, told bool) error {
 		if err != nil {
 			return err
 		}
-		f := found(c)
+		f := w.found(c)
 		f.OutOfMemory = true
 		w.tell(f)
 		return nil

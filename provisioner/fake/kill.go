@@ -10,6 +10,9 @@ var _ provisioner.Killer = (*Runtime)(nil)
 
 // CanKill reports that there are means, unless DisarmKill took them away.
 func (r *Runtime) CanKill() error {
+	if err := r.w.undeclared("kill sandbox from the host", r.w.like.can.Kill); err != nil {
+		return err
+	}
 	r.w.mu.Lock()
 	defer r.w.mu.Unlock()
 	if r.w.disarmed {
@@ -26,31 +29,23 @@ func (w *World) DisarmKill() {
 }
 
 // Kill ends a sandbox's one process.
-func (r *Runtime) Kill(ctx context.Context, f provisioner.Found) (killed int, err error) {
+func (r *Runtime) Kill(ctx context.Context, ref provisioner.Ref, environment string) (killed int, err error) {
 	const op = "kill sandbox from the host"
 	if err := r.CanKill(); err != nil {
 		return 0, err
 	}
-	err = r.w.simple(ctx, OpKill, r.w.environmentOf(f.ID), func() error {
-		c, err := r.w.container(op, f.ID)
+	err = r.w.simple(ctx, OpKill, r.w.environmentOf(ref.ID), func() error {
+		c, err := r.w.container(op, ref.ID)
 		if err != nil {
 			return err
 		}
-		if err := sameEnvironment(op, f, c); err != nil || c.Sandbox.ended() {
+		if err := sameEnvironment(op, environment, c); err != nil || c.Sandbox.ended() {
 			return err
 		}
 		c.Sandbox.end(r.w.now().UTC(), exitByKillCode, "")
-		r.w.tell(found(c))
+		r.w.tell(r.w.found(c))
 		killed = 1
-		return r.w.resources.put(f.ID, c)
+		return r.w.resources.put(ref.ID, c)
 	})
 	return killed, err
-}
-
-// sameEnvironment refuses a resource that is not of the environment which it was found for.
-func sameEnvironment(op string, f provisioner.Found, r *resource) error {
-	if got := r.Labels[provisioner.LabelEnvironment]; got != f.Labels[provisioner.LabelEnvironment] {
-		return provisioner.Errorf(provisioner.Conflict, op, "%s %s belongs to environment %q; it is left alone", r.Kind, r.ID, got)
-	}
-	return nil
 }

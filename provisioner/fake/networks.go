@@ -18,7 +18,10 @@ const (
 )
 
 // Reserve hands out a network: a spare one, else one made now.
-func (r *Runtime) Reserve(ctx context.Context, owner provisioner.Owner) (name string, err error) {
+func (r *Runtime) Reserve(ctx context.Context, owner provisioner.Owner) (at provisioner.Attachment, err error) {
+	if err := r.w.undeclared("reserve network", r.w.like.can.Networks); err != nil {
+		return "", err
+	}
 	err = r.w.simple(ctx, OpReserve, owner.Environment, func() error {
 		slot := r.w.spare()
 		if slot == nil {
@@ -27,19 +30,23 @@ func (r *Runtime) Reserve(ctx context.Context, owner provisioner.Owner) (name st
 				return err
 			}
 		}
-		name = slot.Name
-		r.handedOut[name] = 0
+		at = attachment(slot.Name)
+		r.handedOut[slot.Name] = 0
 		slot.Labels[labelSlot] = slotInUse
 		return r.w.resources.put(slot.ID, slot)
 	})
-	return name, err
+	return at, err
 }
 
 // Release removes a network.
-func (r *Runtime) Release(ctx context.Context, name string) error {
+func (r *Runtime) Release(ctx context.Context, at provisioner.Attachment) error {
+	if err := r.w.undeclared("release network", r.w.like.can.Networks); err != nil {
+		return err
+	}
+	name := networkOf(at)
 	return r.w.simple(ctx, OpRelease, "", func() error {
 		delete(r.handedOut, name)
-		slot, ok := r.w.resources.rows[r.w.byName["network/"+name]]
+		slot, ok := r.w.resources.rows[r.w.byName[kindNetwork+"/"+name]]
 		if !ok || slot.Labels[labelSlot] == "" {
 			return nil
 		}
@@ -48,12 +55,12 @@ func (r *Runtime) Release(ctx context.Context, name string) error {
 }
 
 // spared reports whether a network was handed out here, and not missed too often by those who hold one.
-func (r *Runtime) spared(name string, live []string) bool {
+func (r *Runtime) spared(name string, live map[string]bool) bool {
 	missed, ok := r.handedOut[name]
 	switch {
 	case !ok:
 		return false
-	case slices.Contains(live, name):
+	case live[name]:
 		missed = 0
 	default:
 		missed++
@@ -69,7 +76,14 @@ const missedMost = 2
 
 // Reconcile removes networks that no one holds and makes spare ones. What was handed out moments ago, by this Runtime or another,
 // stays until a second Reconcile misses it: who has it may be about to write it down.
-func (r *Runtime) Reconcile(ctx context.Context, live []string) error {
+func (r *Runtime) Reconcile(ctx context.Context, held []provisioner.Attachment) error {
+	if err := r.w.undeclared("reconcile networks", r.w.like.can.Networks); err != nil {
+		return err
+	}
+	live := map[string]bool{}
+	for _, at := range held {
+		live[networkOf(at)] = true
+	}
 	return r.w.simple(ctx, OpReconcile, "", func() error {
 		before := r.strange
 		r.strange = map[string]bool{}
@@ -77,7 +91,7 @@ func (r *Runtime) Reconcile(ctx context.Context, live []string) error {
 		for _, slot := range r.w.slots() {
 			switch {
 			case r.spared(slot.Name, live):
-			case slices.Contains(live, slot.Name):
+			case live[slot.Name]:
 				slot.Labels[labelSlot] = slotInUse
 				if err := r.w.resources.put(slot.ID, slot); err != nil {
 					return err
@@ -142,7 +156,7 @@ func (w *World) spare() *resource {
 func (w *World) makeSlot() (*resource, error) {
 	labels := w.opts.Key.Labels(provisioner.Owner{Instance: w.opts.Instance, Created: w.now()})
 	labels[labelSlot] = slotSpare
-	name := "bothy-" + w.opts.Instance + slotPrefix + w.resourceID("network", "slot")[:8]
-	slot := &resource{Kind: "network", Name: name, Labels: labels}
+	name := "bothy-" + w.opts.Instance + slotPrefix + strings.TrimPrefix(w.resourceID(kindNetwork, "slot"), w.like.idPrefix)[:8]
+	slot := &resource{Kind: kindNetwork, Name: name, Labels: labels}
 	return slot, w.add("make network", slot)
 }

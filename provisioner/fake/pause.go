@@ -22,6 +22,9 @@ func (r *Runtime) Unpause(ctx context.Context, id string) error {
 }
 
 func (r *Runtime) freeze(ctx context.Context, op Op, name, id string, paused bool) error {
+	if err := r.w.undeclared(name, r.w.like.can.Pause); err != nil {
+		return err
+	}
 	return r.w.simple(ctx, op, r.w.environmentOf(id), func() error {
 		c, err := r.w.container(name, id)
 		switch {
@@ -33,7 +36,7 @@ func (r *Runtime) freeze(ctx context.Context, op Op, name, id string, paused boo
 			return nil
 		}
 		c.Sandbox.Status.Paused, c.Sandbox.Status.Running = paused, !paused
-		r.w.tell(found(c))
+		r.w.tell(r.w.found(c))
 		return r.w.resources.put(id, c)
 	})
 }
@@ -41,6 +44,9 @@ func (r *Runtime) freeze(ctx context.Context, op Op, name, id string, paused boo
 // Traffic tells the bytes that AddTraffic counted.
 func (r *Runtime) Traffic(ctx context.Context, id string) (bytes int64, err error) {
 	const op = "measure traffic"
+	if err := r.w.undeclared(op, r.w.like.can.Traffic); err != nil {
+		return 0, err
+	}
 	err = r.w.simple(ctx, OpTraffic, r.w.environmentOf(id), func() error {
 		c, err := r.w.container(op, id)
 		if err != nil {

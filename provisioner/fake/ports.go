@@ -32,7 +32,9 @@ type listener struct {
 }
 
 // CanDial reports that there are always means.
-func (r *Runtime) CanDial() error { return nil }
+func (r *Runtime) CanDial() error {
+	return r.w.undeclared("reach ports of sandboxes", r.w.like.can.Ports)
+}
 
 // Dial connects to a port of a sandbox.
 func (r *Runtime) Dial(ctx context.Context, id string, port int) (net.Conn, error) {

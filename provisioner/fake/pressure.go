@@ -13,6 +13,9 @@ func (w *World) SetPressure(percent float64, processors int) {
 
 // Pressure tells what SetPressure said; unknown before.
 func (r *Runtime) Pressure() (percent float64, processors int, ok bool) {
+	if r.w.undeclared("read pressure", r.w.like.can.Pressure) != nil {
+		return 0, 0, false
+	}
 	r.w.mu.Lock()
 	defer r.w.mu.Unlock()
 	return r.w.pressure, r.w.processors, r.w.processors > 0

@@ -15,6 +15,9 @@ var (
 
 // Restart starts a sandbox anew, on its network.
 func (r *Runtime) Restart(ctx context.Context, id string) error {
+	if err := r.w.undeclared("restart sandbox", r.w.like.can.Restart); err != nil {
+		return err
+	}
 	return r.w.simple(ctx, OpRestart, r.w.environmentOf(id), func() error { return r.w.restart(id) })
 }
 
@@ -32,7 +35,7 @@ func (w *World) restart(id string) error {
 	maps.DeleteFunc(c.Sandbox.own(), func(p string, _ node) bool { return inside(p, provisioner.SecretsDir) })
 	c.Sandbox.Status = provisioner.Status{Running: true, StartedAt: w.now().UTC()}
 	c.Sandbox.OffNetwork = false
-	w.tell(found(c))
+	w.tell(w.found(c))
 	return w.resources.put(id, c)
 }
 
@@ -44,9 +47,10 @@ func (w *World) CutNetwork(id string) error {
 			return err
 		}
 		c.Sandbox.OffNetwork = true
-		// What holds a network is nobody's, and goes by the network's name.
+		// What holds a network is nobody's.
 		w.tell(provisioner.Found{
-			Kind: "container", Name: c.Sandbox.Network, State: provisioner.StateEnded,
+			Ref:        provisioner.Ref{Kind: w.like.sandbox, Name: c.Sandbox.Network},
+			Attachment: attachment(c.Sandbox.Network), State: provisioner.StateEnded,
 			Labels: w.opts.Key.Labels(provisioner.Owner{Instance: w.opts.Instance, Created: w.now()}),
 		})
 		return w.resources.put(id, c)
@@ -55,6 +59,9 @@ func (w *World) CutNetwork(id string) error {
 
 // OffNetwork reports whether CutNetwork was called since the sandbox started.
 func (r *Runtime) OffNetwork(ctx context.Context, id string) (off bool, err error) {
+	if err := r.w.undeclared("look at network", r.w.like.can.Restart); err != nil {
+		return false, err
+	}
 	err = r.w.simple(ctx, OpInspect, r.w.environmentOf(id), func() error {
 		c, err := r.w.container("look at network", id)
 		if err == nil {
@@ -68,6 +75,9 @@ func (r *Runtime) OffNetwork(ctx context.Context, id string) (off bool, err erro
 // Watch tells what this process's calls have changed.
 func (r *Runtime) Watch(ctx context.Context, instance string, begun func(), happened func(provisioner.Found)) error {
 	w := r.w
+	if err := w.undeclared("watch", w.like.can.Watch); err != nil {
+		return err
+	}
 	if err := w.simple(ctx, OpWatch, "", nil); err != nil {
 		return err
 	}

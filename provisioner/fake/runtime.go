@@ -73,22 +73,6 @@ func (w *World) environmentOf(id string) string {
 	return ""
 }
 
-// Inventory lists what carries the instance's label.
-func (r *Runtime) Inventory(ctx context.Context, instance string) (all []provisioner.Found, err error) {
-	err = r.w.simple(ctx, OpInventory, "", func() error {
-		if r.w.isFrozen {
-			all = slices.Clone(r.w.frozen)
-			return nil
-		}
-		all = r.w.find(instance)
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return all, nil
-}
-
 func stateOf(s provisioner.Status) provisioner.State {
 	switch {
 	case s.Running:
@@ -97,18 +81,6 @@ func stateOf(s provisioner.Status) provisioner.State {
 		return provisioner.StatePaused
 	}
 	return provisioner.StateEnded
-}
-
-// Remove takes one resource away by its id. Conflict: it is of another environment than f says.
-func (r *Runtime) Remove(ctx context.Context, f provisioner.Found) error {
-	return r.w.simple(ctx, OpRemove, f.Labels[provisioner.LabelEnvironment], func() error {
-		if there, ok := r.w.resources.rows[f.ID]; ok {
-			if err := sameEnvironment("remove "+there.Kind, f, there); err != nil {
-				return err
-			}
-		}
-		return r.w.remove(f.ID)
-	})
 }
 
 // Logs writes what the sandbox's main process said.

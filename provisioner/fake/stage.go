@@ -34,6 +34,9 @@ type stage struct {
 
 // Stage opens a way into a running sandbox.
 func (r *Runtime) Stage(ctx context.Context, id, user string) (provisioner.Stage, error) {
+	if err := r.w.undeclared(opStage, r.w.like.can.Stage); err != nil {
+		return nil, err
+	}
 	if user == "" {
 		user = imageUser
 	}

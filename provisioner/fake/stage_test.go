@@ -32,9 +32,9 @@ func TestDeliverLosesReply(t *testing.T) {
 	handle, err := s.create(t.Context(), spec)
 	must(t, err)
 	s.inject(t, fake.LoseReply(fake.OpDeliver))
-	err = way(t, s.runtime, handle.ID).Deliver(t.Context(), []provisioner.File{{Name: "token", Mode: 0o400, Data: []byte("x")}})
+	err = way(t, s.runtime, handle.Sandbox.ID).Deliver(t.Context(), []provisioner.File{{Name: "token", Mode: 0o400, Data: []byte("x")}})
 	wantClass(t, err, provisioner.Transient)
-	if text, there := read(t, s.runtime, handle.ID, "/run/bothy/token"); !there || text != "x" {
+	if text, there := read(t, s.runtime, handle.Sandbox.ID, "/run/bothy/token"); !there || text != "x" {
 		t.Errorf("the file is there: %v, %q", there, text)
 	}
 }
@@ -46,12 +46,12 @@ func TestDeliverHeld(t *testing.T) {
 	must(t, err)
 	in := s.inject(t, fake.Hang(fake.OpDeliver, fake.Before))
 	ctx, stop := context.WithCancel(t.Context())
-	done, w := make(chan error, 1), way(t, s.runtime, handle.ID)
+	done, w := make(chan error, 1), way(t, s.runtime, handle.Sandbox.ID)
 	go func() { done <- w.Deliver(ctx, []provisioner.File{{Name: "token", Mode: 0o400}}) }()
 	must(t, in.Reached(t.Context()))
 	stop()
 	wantClass(t, <-done, provisioner.Cancelled)
-	if _, there := read(t, s.runtime, handle.ID, "/run/bothy/token"); there {
+	if _, there := read(t, s.runtime, handle.Sandbox.ID, "/run/bothy/token"); there {
 		t.Error("a delivery that was called off has written")
 	}
 }
@@ -67,7 +67,7 @@ func TestFlap(t *testing.T) {
 		if i == 5 {
 			must(t, in.Lift())
 		}
-		got = append(got, way(t, s.runtime, handle.ID).Deliver(t.Context(), nil) == nil)
+		got = append(got, way(t, s.runtime, handle.Sandbox.ID).Deliver(t.Context(), nil) == nil)
 	}
 	want := []bool{false, true, false, true, false, true}
 	for i := range want {
@@ -85,9 +85,9 @@ func TestOpenStages(t *testing.T) {
 	s, spec := open(t, fake.Options{}), spec()
 	handle, err := s.create(t.Context(), spec)
 	must(t, err)
-	used, closed := way(t, s.runtime, handle.ID), way(t, s.runtime, handle.ID)
+	used, closed := way(t, s.runtime, handle.Sandbox.ID), way(t, s.runtime, handle.Sandbox.ID)
 	s.inject(t, fake.FailAfter(fake.OpStage, provisioner.Transient, "lost"))
-	if _, err := s.runtime.Stage(t.Context(), handle.ID, ""); err == nil {
+	if _, err := s.runtime.Stage(t.Context(), handle.Sandbox.ID, ""); err == nil {
 		t.Fatal("the fault did not strike")
 	}
 	if n := s.OpenStages(); n != 2 {
@@ -95,8 +95,8 @@ func TestOpenStages(t *testing.T) {
 	}
 	must(t, used.Deliver(t.Context(), nil))
 	must(t, closed.Close())
-	if n := s.OpenStages(); n != 0 || len(s.Processes(handle.ID)) != 0 {
-		t.Errorf("%d stages are open, %v run; want none", n, s.Processes(handle.ID))
+	if n := s.OpenStages(); n != 0 || len(s.Processes(handle.Sandbox.ID)) != 0 {
+		t.Errorf("%d stages are open, %v run; want none", n, s.Processes(handle.Sandbox.ID))
 	}
 }
 
@@ -105,15 +105,15 @@ func TestStageStopped(t *testing.T) {
 	s, spec := open(t, fake.Options{}), spec()
 	handle, err := s.create(t.Context(), spec)
 	must(t, err)
-	w := way(t, s.runtime, handle.ID)
-	must(t, s.runtime.Pause(t.Context(), handle.ID))
-	must(t, s.Stop(handle.ID, 3, "killed"))
+	w := way(t, s.runtime, handle.Sandbox.ID)
+	must(t, s.runtime.Pause(t.Context(), handle.Sandbox.ID))
+	must(t, s.Stop(handle.Sandbox.ID, 3, "killed"))
 	wantClass(t, w.Deliver(t.Context(), nil), provisioner.NotFound)
-	_, err = s.runtime.Stage(t.Context(), handle.ID, "")
+	_, err = s.runtime.Stage(t.Context(), handle.Sandbox.ID, "")
 	wantClass(t, err, provisioner.Conflict)
-	wantClass(t, s.runtime.Pause(t.Context(), handle.ID), provisioner.Conflict)
-	wantClass(t, s.runtime.Unpause(t.Context(), handle.ID), provisioner.Conflict)
-	_, err = s.runtime.Traffic(t.Context(), handle.ID)
+	wantClass(t, s.runtime.Pause(t.Context(), handle.Sandbox.ID), provisioner.Conflict)
+	wantClass(t, s.runtime.Unpause(t.Context(), handle.Sandbox.ID), provisioner.Conflict)
+	_, err = s.runtime.Traffic(t.Context(), handle.Sandbox.ID)
 	wantClass(t, err, provisioner.Conflict)
 }
 
@@ -124,23 +124,23 @@ func TestStageSharedFolder(t *testing.T) {
 	handle, err := s.create(t.Context(), spec)
 	must(t, err)
 	other := world(t, fake.Options{Dir: dir})
-	w := way(t, other.Runtime(), handle.ID)
-	must(t, s.runtime.Pause(t.Context(), handle.ID))
+	w := way(t, other.Runtime(), handle.Sandbox.ID)
+	must(t, s.runtime.Pause(t.Context(), handle.Sandbox.ID))
 	done := make(chan error, 1)
 	go func() {
 		done <- w.Deliver(t.Context(), []provisioner.File{{Name: "token", Mode: 0o400, Data: []byte("x")}})
 	}()
-	status, err := other.Runtime().Inspect(t.Context(), handle.ID)
+	status, err := other.Runtime().Inspect(t.Context(), handle.Sandbox.ID)
 	if err != nil || !status.Paused {
 		t.Errorf("the other process sees %+v, error %v", status, err)
 	}
-	must(t, s.runtime.Unpause(t.Context(), handle.ID))
+	must(t, s.runtime.Unpause(t.Context(), handle.Sandbox.ID))
 	must(t, <-done)
-	must(t, other.AddTraffic(handle.ID, 1500))
-	if n, err := s.runtime.Traffic(t.Context(), handle.ID); err != nil || n != 1500 {
+	must(t, other.AddTraffic(handle.Sandbox.ID, 1500))
+	if n, err := s.runtime.Traffic(t.Context(), handle.Sandbox.ID); err != nil || n != 1500 {
 		t.Errorf("traffic %d, error %v; want 1500", n, err)
 	}
-	if text, there := read(t, s.runtime, handle.ID, "/run/bothy/token"); !there || text != "x" {
+	if text, there := read(t, s.runtime, handle.Sandbox.ID, "/run/bothy/token"); !there || text != "x" {
 		t.Errorf("the file is there: %v, %q", there, text)
 	}
 	if s.OpenStages() != 0 || other.OpenStages() != 0 {
@@ -167,7 +167,7 @@ func BenchmarkClaim(b *testing.B) {
 	files := []provisioner.File{{Name: "token", Mode: 0o400, Data: make([]byte, 200)}}
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			s, err := r.Stage(b.Context(), handle.ID, "dev")
+			s, err := r.Stage(b.Context(), handle.Sandbox.ID, "dev")
 			if err != nil {
 				b.Fatal(err)
 			}

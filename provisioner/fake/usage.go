@@ -11,6 +11,9 @@ var _ provisioner.Surveyor = (*Runtime)(nil)
 // Usage tells what SetUsage set, and counts the sandbox's main process and its commands.
 func (r *Runtime) Usage(ctx context.Context, id string) (used provisioner.Usage, err error) {
 	used = provisioner.Unknown()
+	if err := r.w.undeclared("measure use", r.w.like.can.Usage); err != nil {
+		return used, err
+	}
 	err = r.w.simple(ctx, OpUsage, r.w.environmentOf(id), func() error {
 		c, err := r.w.counting(id)
 		if err == nil && c.Usage != nil {

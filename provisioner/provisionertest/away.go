@@ -23,8 +23,13 @@ func testAway(t *testing.T, h Harness) {
 		"Runtime.Ready": func() error { return runtime.Ready(within(t)) },
 		"ResolveImage":  func() error { _, err := runtime.ResolveImage(within(t), h.Image); return err },
 		"Inspect":       func() error { _, err := runtime.Inspect(within(t), id); return err },
-		"Inventory":     func() error { _, err := runtime.Inventory(within(t), h.Instance); return err },
-		"Remove":        func() error { return runtime.Remove(within(t), provisioner.Found{Kind: "container", ID: id}) },
+		"List": func() error {
+			_, err := runtime.List(within(t), provisioner.Selector{Instance: h.Instance})
+			return err
+		},
+		"Remove": func() error {
+			return runtime.Remove(within(t), provisioner.Ref{Kind: h.Capabilities.SandboxKind, ID: id}, "e1")
+		},
 		"Exec": func() error {
 			_, err := runtime.Exec(within(t), id, provisioner.ExecRequest{Command: []string{"true"}}, provisioner.Streams{})
 			return err
@@ -90,7 +95,7 @@ func capabilityCalls(t *testing.T, h Harness, runtime provisioner.Runtime, id st
 			return err
 		}
 	}
-	if h.Capabilities.Ports {
+	if h.dials() {
 		calls["Dial"] = func() error {
 			_, err := runtime.(provisioner.Ports).Dial(within(t), id, 80)
 			return err

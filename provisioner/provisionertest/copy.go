@@ -98,10 +98,10 @@ func testCopyTimes(t *testing.T, e *environment) {
 			t.Fatal(err)
 		}
 	}
-	if err := errors.Join(w.Close(), e.h.Runtime.CopyTo(within(t), e.handle.ID, e.h.Workspace, e.h.User, &b)); err != nil {
+	if err := errors.Join(w.Close(), e.h.Runtime.CopyTo(within(t), e.handle.Sandbox.ID, e.h.Workspace, e.h.User, &b)); err != nil {
 		t.Fatal(err)
 	}
-	stream, err := e.h.Runtime.CopyFrom(within(t), e.handle.ID, e.h.Workspace+"/dated", e.h.User)
+	stream, err := e.h.Runtime.CopyFrom(within(t), e.handle.Sandbox.ID, e.h.Workspace+"/dated", e.h.User)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func testCopyLinks(t *testing.T, e *environment) {
 		folder("links"), link("links/absolute", "/etc/passwd"), link("links/up", "../../x"), link("links/nowhere", "none"),
 		folder("links/real"), file("links/real/file", 0o644, "here"), link("links/dir", "real"), link("links/one", "real/file"),
 	}
-	if err := e.h.Runtime.CopyTo(within(t), e.handle.ID, e.h.Workspace, e.h.User, pack(t, entries...)); err != nil {
+	if err := e.h.Runtime.CopyTo(within(t), e.handle.Sandbox.ID, e.h.Workspace, e.h.User, pack(t, entries...)); err != nil {
 		t.Fatalf("CopyTo: %v", err)
 	}
 	want := map[string]item{}
@@ -157,7 +157,7 @@ func testCopyLinks(t *testing.T, e *environment) {
 // fetch copies a path out and gives its entries by name, and the first one's name.
 func (e *environment) fetch(t *testing.T, from, user string) (first string, all map[string]item) {
 	t.Helper()
-	stream, err := e.h.Runtime.CopyFrom(within(t), e.handle.ID, from, user)
+	stream, err := e.h.Runtime.CopyFrom(within(t), e.handle.Sandbox.ID, from, user)
 	if err != nil {
 		t.Fatalf("CopyFrom %s: %v", from, err)
 	}
@@ -218,7 +218,7 @@ func testRoundTrip(t *testing.T, e *environment) {
 	entries = append(entries, file(deep+"/leaf", 0o640, "leaf"))
 	want[deep+"/leaf"] = file("", 0o640, "leaf").item
 
-	if err := e.h.Runtime.CopyTo(within(t), e.handle.ID, e.h.Workspace, e.h.User, pack(t, entries...)); err != nil {
+	if err := e.h.Runtime.CopyTo(within(t), e.handle.Sandbox.ID, e.h.Workspace, e.h.User, pack(t, entries...)); err != nil {
 		t.Fatalf("CopyTo: %v", err)
 	}
 	first, got := e.fetch(t, e.h.Workspace+"/tree", e.h.User)
@@ -246,7 +246,7 @@ func summaries(all map[string]item) map[string]string {
 
 func testCopyOwner(t *testing.T, e *environment) {
 	for user, dir := range map[string]string{e.h.User: e.h.Workspace, "root": "/root"} {
-		if err := e.h.Runtime.CopyTo(within(t), e.handle.ID, dir, user, pack(t, folder("owned"), file("owned/file", 0o644, "x"))); err != nil {
+		if err := e.h.Runtime.CopyTo(within(t), e.handle.Sandbox.ID, dir, user, pack(t, folder("owned"), file("owned/file", 0o644, "x"))); err != nil {
 			t.Errorf("CopyTo %s as %s: %v", dir, user, err)
 			continue
 		}
@@ -260,7 +260,7 @@ func testCopyOwner(t *testing.T, e *environment) {
 }
 
 func testCopyFile(t *testing.T, e *environment) {
-	if err := e.h.Runtime.CopyTo(within(t), e.handle.ID, e.h.Workspace, e.h.User, pack(t, file("one", 0o750, "single"))); err != nil {
+	if err := e.h.Runtime.CopyTo(within(t), e.handle.Sandbox.ID, e.h.Workspace, e.h.User, pack(t, file("one", 0o750, "single"))); err != nil {
 		t.Fatalf("CopyTo: %v", err)
 	}
 	first, got := e.fetch(t, e.h.Workspace+"/one", e.h.User)
@@ -272,7 +272,7 @@ func testCopyFile(t *testing.T, e *environment) {
 
 func testCopyOver(t *testing.T, e *environment) {
 	for _, data := range []string{"first, the longer one", "second"} {
-		if err := e.h.Runtime.CopyTo(within(t), e.handle.ID, e.h.Workspace, e.h.User, pack(t, file("again", 0o644, data))); err != nil {
+		if err := e.h.Runtime.CopyTo(within(t), e.handle.Sandbox.ID, e.h.Workspace, e.h.User, pack(t, file("again", 0o644, data))); err != nil {
 			t.Fatalf("CopyTo: %v", err)
 		}
 		if got := e.output(t, "cat", e.h.Workspace+"/again"); got != data {
@@ -282,16 +282,16 @@ func testCopyOver(t *testing.T, e *environment) {
 }
 
 func testCopyMissing(t *testing.T, e *environment) {
-	_, err := e.h.Runtime.CopyFrom(within(t), e.handle.ID, e.h.Workspace+"/no/such", e.h.User)
+	_, err := e.h.Runtime.CopyFrom(within(t), e.handle.Sandbox.ID, e.h.Workspace+"/no/such", e.h.User)
 	wantClass(t, "CopyFrom of what is not there", err, provisioner.NotFound)
-	err = e.h.Runtime.CopyTo(within(t), e.handle.ID, e.h.Workspace+"/no/such", e.h.User, pack(t, file("a", 0o644, "x")))
+	err = e.h.Runtime.CopyTo(within(t), e.handle.Sandbox.ID, e.h.Workspace+"/no/such", e.h.User, pack(t, file("a", 0o644, "x")))
 	if err == nil || provisioner.Is(err, provisioner.Transient) {
 		t.Errorf("CopyTo into a folder that is not there: %v; want an error that is not transient", err)
 	}
 }
 
 func testCopyRights(t *testing.T, e *environment) {
-	stream, err := e.h.Runtime.CopyFrom(within(t), e.handle.ID, "/etc/shadow", e.h.User)
+	stream, err := e.h.Runtime.CopyFrom(within(t), e.handle.Sandbox.ID, "/etc/shadow", e.h.User)
 	if err == nil {
 		var text []byte
 		text, err = io.ReadAll(stream)
@@ -302,17 +302,17 @@ func testCopyRights(t *testing.T, e *environment) {
 	}
 	wantClass(t, "CopyFrom of a file that the user may not read", err, provisioner.Denied)
 	testCopyInPart(t, e)
-	err = e.h.Runtime.CopyTo(within(t), e.handle.ID, "/etc", e.h.User, pack(t, file("planted", 0o644, "x")))
+	err = e.h.Runtime.CopyTo(within(t), e.handle.Sandbox.ID, "/etc", e.h.User, pack(t, file("planted", 0o644, "x")))
 	wantClass(t, "CopyTo into a folder that the user may not write to", err, provisioner.Denied)
 	e.wantExec(t, 1, "test", "-e", "/etc/planted")
 }
 
 // testCopyInPart: a folder of which one file cannot be read is no success, and the error names that file.
 func testCopyInPart(t *testing.T, e *environment) {
-	if err := e.h.Runtime.CopyTo(within(t), e.handle.ID, e.h.Workspace, e.h.User, pack(t, folder("part"), file("part/open", 0o644, "x"), file("part/locked", 0, "x"))); err != nil {
+	if err := e.h.Runtime.CopyTo(within(t), e.handle.Sandbox.ID, e.h.Workspace, e.h.User, pack(t, folder("part"), file("part/open", 0o644, "x"), file("part/locked", 0, "x"))); err != nil {
 		t.Fatalf("CopyTo: %v", err)
 	}
-	stream, err := e.h.Runtime.CopyFrom(within(t), e.handle.ID, e.h.Workspace+"/part", e.h.User)
+	stream, err := e.h.Runtime.CopyFrom(within(t), e.handle.Sandbox.ID, e.h.Workspace+"/part", e.h.User)
 	if err == nil {
 		_, err = io.Copy(io.Discard, stream)
 		stream.Close()
@@ -326,7 +326,7 @@ func testCopyInPart(t *testing.T, e *environment) {
 // testHostile: each is refused with Permanent, by name, and nothing is written outside.
 func testHostile(t *testing.T, e *environment) {
 	base := e.h.Workspace + "/box/in"
-	if err := e.h.Runtime.CopyTo(within(t), e.handle.ID, e.h.Workspace, e.h.User, pack(t, folder("box"), file("box/outside", 0o644, "x"), folder("box/in"))); err != nil {
+	if err := e.h.Runtime.CopyTo(within(t), e.handle.Sandbox.ID, e.h.Workspace, e.h.User, pack(t, folder("box"), file("box/outside", 0o644, "x"), folder("box/in"))); err != nil {
 		t.Fatalf("CopyTo: %v", err)
 	}
 	special := func(kind byte) named { return named{"evil", item{Type: kind, Mode: 0o666}} }
@@ -348,7 +348,7 @@ func testHostile(t *testing.T, e *environment) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			all := append([]named{file("innocent", 0o644, "x")}, entries...)
-			err := e.h.Runtime.CopyTo(within(t), e.handle.ID, base, e.h.User, pack(t, all...))
+			err := e.h.Runtime.CopyTo(within(t), e.handle.Sandbox.ID, base, e.h.User, pack(t, all...))
 			wantClass(t, "CopyTo", err, provisioner.Permanent)
 			if !strings.Contains(provisioner.Sentence(err), "evil") && name != "only parent" {
 				t.Errorf("the refusal does not name the entry: %v", err)
@@ -367,13 +367,13 @@ func testBrokenTar(t *testing.T, e *environment) {
 	}
 	broken := errors.New("the client went away")
 	cut := io.MultiReader(bytes.NewReader(whole[:len(whole)/2]), failing{broken})
-	if err := e.h.Runtime.CopyTo(within(t), e.handle.ID, e.h.Workspace, e.h.User, cut); err == nil {
+	if err := e.h.Runtime.CopyTo(within(t), e.handle.Sandbox.ID, e.h.Workspace, e.h.User, cut); err == nil {
 		t.Error("CopyTo of half a stream that then fails: no error")
 	}
-	if err := e.h.Runtime.CopyTo(within(t), e.handle.ID, e.h.Workspace, e.h.User, bytes.NewReader(whole[:len(whole)/2])); err == nil {
+	if err := e.h.Runtime.CopyTo(within(t), e.handle.Sandbox.ID, e.h.Workspace, e.h.User, bytes.NewReader(whole[:len(whole)/2])); err == nil {
 		t.Error("CopyTo of half a stream: no error")
 	}
-	if err := e.h.Runtime.CopyTo(within(t), e.handle.ID, e.h.Workspace, e.h.User, strings.NewReader(strings.Repeat("not a tar ", 200))); err == nil {
+	if err := e.h.Runtime.CopyTo(within(t), e.handle.Sandbox.ID, e.h.Workspace, e.h.User, strings.NewReader(strings.Repeat("not a tar ", 200))); err == nil {
 		t.Error("CopyTo of what is no tar: no error")
 	}
 }

@@ -69,29 +69,31 @@ func testLife(t *testing.T, h Harness) {
 	e := h.create(t)
 	t.Run("create gives a running sandbox", func(t *testing.T) { e.wantRunning(t) })
 	t.Run("the handle is complete", func(t *testing.T) {
-		if e.handle.ID == "" || len(e.handle.State) == 0 || e.handle.Serial <= 0 || e.handle.Resources <= 0 {
-			t.Errorf("id %q, %d bytes of state, serial %d, %d resources; want all of them",
-				e.handle.ID, len(e.handle.State), e.handle.Serial, e.handle.Resources)
+		if e.handle.Sandbox.ID == "" || len(e.handle.State) == 0 || e.handle.Serial <= 0 || !slices.Contains(e.handle.Resources, e.handle.Sandbox) {
+			t.Errorf("sandbox %+v, %d bytes of state, serial %d, resources %+v; want all of them, the sandbox among the resources",
+				e.handle.Sandbox, len(e.handle.State), e.handle.Serial, e.handle.Resources)
 		}
 	})
 	t.Run("names and labels are the owner's", func(t *testing.T) {
 		all := e.wantOwned(t)
-		if len(all) != e.handle.Resources {
-			t.Errorf("%d resources found, the handle counts %d", len(all), e.handle.Resources)
+		var named []provisioner.Found
+		for _, ref := range e.handle.Resources {
+			named = append(named, provisioner.Found{Ref: ref})
 		}
-		if !slices.ContainsFunc(all, func(f provisioner.Found) bool { return f.ID == e.handle.ID }) {
-			t.Errorf("the sandbox %s is not among those found: %+v", e.handle.ID, all)
+		wantRefs(t, "found, and named by the handle", all, named)
+		if !slices.ContainsFunc(all, func(f provisioner.Found) bool { return f.ID == e.handle.Sandbox.ID }) {
+			t.Errorf("the sandbox %s is not among those found: %+v", e.handle.Sandbox.ID, all)
 		}
 	})
 	t.Run("events count the resources", func(t *testing.T) {
-		if created, gone := e.seen.counts(t); created != e.handle.Resources || gone != 0 {
-			t.Errorf("%d created and %d gone were told, want %d and 0", created, gone, e.handle.Resources)
+		if created, gone := e.seen.counts(t); created != len(e.handle.Resources) || gone != 0 {
+			t.Errorf("%d created and %d gone were told, want %d and 0", created, gone, len(e.handle.Resources))
 		}
 	})
 	t.Run("another instance's inventory does not show it", func(t *testing.T) {
-		all, err := h.Runtime.Inventory(within(t), h.Instance+"x")
+		all, err := h.list(within(t), provisioner.Selector{Instance: h.Instance + "x"})
 		if err != nil || len(all) != 0 {
-			t.Errorf("Inventory of another instance: %+v, %v; want nothing", all, err)
+			t.Errorf("List of another instance: %+v, %v; want nothing", all, err)
 		}
 	})
 	var seen *recorder
@@ -100,12 +102,12 @@ func testLife(t *testing.T, h Harness) {
 		e.wantNothing(t)
 	})
 	t.Run("events count what went", func(t *testing.T) {
-		if created, gone := seen.counts(t); created != 0 || gone != e.handle.Resources {
-			t.Errorf("%d created and %d gone were told, want 0 and %d", created, gone, e.handle.Resources)
+		if created, gone := seen.counts(t); created != 0 || gone != len(e.handle.Resources) {
+			t.Errorf("%d created and %d gone were told, want 0 and %d", created, gone, len(e.handle.Resources))
 		}
 	})
 	t.Run("inspect afterwards is not found", func(t *testing.T) {
-		_, err := h.Runtime.Inspect(within(t), e.handle.ID)
+		_, err := h.Runtime.Inspect(within(t), e.handle.Sandbox.ID)
 		wantClass(t, "Inspect of what is gone", err, provisioner.NotFound)
 	})
 	t.Run("destroying again is success", func(t *testing.T) {
@@ -129,8 +131,8 @@ func testSecondAttempt(t *testing.T, h Harness) {
 		}
 	})
 	t.Run("it is another sandbox, labelled as this attempt's", func(t *testing.T) {
-		if e.handle.ID == first.ID {
-			t.Errorf("the second attempt gave the first's sandbox %s", first.ID)
+		if e.handle.Sandbox.ID == first.Sandbox.ID {
+			t.Errorf("the second attempt gave the first's sandbox %s", first.Sandbox.ID)
 		}
 		e.wantOwned(t)
 		e.wantRunning(t)
@@ -161,8 +163,8 @@ func testSeveral(t *testing.T, h Harness) {
 	}
 	a, b := all[0], all[1]
 	t.Run("they are different sandboxes", func(t *testing.T) {
-		if a.handle.ID == b.handle.ID || b.handle.ID == all[2].handle.ID {
-			t.Errorf("sandboxes %s, %s, %s", a.handle.ID, b.handle.ID, all[2].handle.ID)
+		if a.handle.Sandbox.ID == b.handle.Sandbox.ID || b.handle.Sandbox.ID == all[2].handle.Sandbox.ID {
+			t.Errorf("sandboxes %s, %s, %s", a.handle.Sandbox.ID, b.handle.Sandbox.ID, all[2].handle.Sandbox.ID)
 		}
 		for _, e := range all {
 			e.wantRunning(t)

@@ -141,13 +141,13 @@ func (e *environment) sweepWith(ctx context.Context, t *testing.T) {
 	t.Helper()
 	var last error
 	eventually(t, "the sweep finds nothing of environment "+e.spec.Owner.Environment, func() bool {
-		all, err := e.h.Runtime.Inventory(ctx, e.h.Instance)
+		all, err := e.h.list(ctx, provisioner.Selector{})
 		if err != nil {
-			t.Fatalf("sweep: Inventory: %v", err)
+			t.Fatalf("sweep: List: %v", err)
 		}
 		left := e.h.of(all, e.spec.Owner.Environment)
 		for _, f := range left {
-			if last = e.h.Runtime.Remove(ctx, f); last != nil && !provisioner.Is(last, provisioner.Transient) {
+			if last = e.h.Runtime.Remove(ctx, f.Ref, f.Environment()); last != nil && !provisioner.Is(last, provisioner.Transient) {
 				t.Fatalf("sweep: Remove %s %s: %v", f.Kind, f.Name, last)
 			}
 		}
@@ -155,7 +155,7 @@ func (e *environment) sweepWith(ctx context.Context, t *testing.T) {
 	})
 }
 
-// of picks an environment's resources, containers first, as they hold the others.
+// of picks an environment's resources, in the order in which they are to be removed.
 func (h Harness) of(all []provisioner.Found, environment string) []provisioner.Found {
 	var mine []provisioner.Found
 	for _, f := range all {
@@ -163,18 +163,14 @@ func (h Harness) of(all []provisioner.Found, environment string) []provisioner.F
 			mine = append(mine, f)
 		}
 	}
-	slices.SortFunc(mine, func(a, b provisioner.Found) int { return strings.Compare(a.Kind+a.Name, b.Kind+b.Name) })
+	slices.SortFunc(mine, func(a, b provisioner.Found) int { return h.Runtime.RemovalOrder(a.Ref, b.Ref) })
 	return mine
 }
 
 // resources lists what exists of the environment, whatever its labels say besides.
 func (e *environment) resources(t *testing.T) []provisioner.Found {
 	t.Helper()
-	all, err := e.h.Runtime.Inventory(within(t), e.h.Instance)
-	if err != nil {
-		t.Fatalf("Inventory: %v", err)
-	}
-	return slices.DeleteFunc(all, func(f provisioner.Found) bool {
+	return slices.DeleteFunc(e.h.mustList(t, provisioner.Selector{}), func(f provisioner.Found) bool {
 		return f.Labels[provisioner.LabelEnvironment] != e.spec.Owner.Environment
 	})
 }
@@ -188,7 +184,7 @@ func (e *environment) wantNothing(t *testing.T) {
 
 func (e *environment) wantRunning(t *testing.T) {
 	t.Helper()
-	status, err := e.h.Runtime.Inspect(within(t), e.handle.ID)
+	status, err := e.h.Runtime.Inspect(within(t), e.handle.Sandbox.ID)
 	if err != nil {
 		t.Fatalf("Inspect: %v", err)
 	}
@@ -214,8 +210,8 @@ func (e *environment) wantOwned(t *testing.T) []provisioner.Found {
 		if !maps.Equal(have, e.spec.Labels) {
 			t.Errorf("%s %s: labels %v, want %v", f.Kind, f.Name, have, e.spec.Labels)
 		}
-		if f.ID == "" || f.Kind != "container" && f.Kind != "network" && f.Kind != "volume" {
-			t.Errorf("found without id, or of an unknown kind: %+v", f)
+		if f.ID == "" || f.Kind == "" {
+			t.Errorf("found without id or kind: %+v", f)
 		}
 	}
 	return all

@@ -76,7 +76,7 @@ func testNoStdin(t *testing.T, e *environment) {
 func testStdinLeftOpen(t *testing.T, e *environment) {
 	in, never := io.Pipe()
 	defer never.Close()
-	code, err := e.h.Runtime.Exec(within(t), e.handle.ID, provisioner.ExecRequest{Command: []string{"sh", "-c", "exit 7"}}, provisioner.Streams{Stdin: in})
+	code, err := e.h.Runtime.Exec(within(t), e.handle.Sandbox.ID, provisioner.ExecRequest{Command: []string{"sh", "-c", "exit 7"}}, provisioner.Streams{Stdin: in})
 	if code != 7 || err != nil {
 		t.Errorf("exit code %d, error %v; want 7", code, err)
 	}
@@ -84,7 +84,7 @@ func testStdinLeftOpen(t *testing.T, e *environment) {
 
 func testNilStreams(t *testing.T, e *environment) {
 	req := provisioner.ExecRequest{Command: []string{"sh", "-c", "echo out; echo err >&2; exit 5"}}
-	code, err := e.h.Runtime.Exec(within(t), e.handle.ID, req, provisioner.Streams{})
+	code, err := e.h.Runtime.Exec(within(t), e.handle.Sandbox.ID, req, provisioner.Streams{})
 	if code != 5 || err != nil {
 		t.Errorf("exit code %d, error %v; want 5", code, err)
 	}
@@ -116,7 +116,7 @@ func testWorkingDirectory(t *testing.T, e *environment) {
 	if _, got, _ := e.exec(t, provisioner.ExecRequest{Command: []string{"pwd"}, Dir: "/etc"}, ""); got != "/etc\n" {
 		t.Errorf("pwd says %q, want /etc", got)
 	}
-	code, err := e.h.Runtime.Exec(within(t), e.handle.ID, provisioner.ExecRequest{Command: []string{"true"}, Dir: "/no/such"}, provisioner.Streams{})
+	code, err := e.h.Runtime.Exec(within(t), e.handle.Sandbox.ID, provisioner.ExecRequest{Command: []string{"true"}, Dir: "/no/such"}, provisioner.Streams{})
 	if err == nil && code == 0 {
 		t.Error("a command ran in a directory that is not there")
 	}
@@ -128,7 +128,7 @@ func testUsers(t *testing.T, e *environment) {
 			t.Errorf("user %q: id says %q, want %q", asked, got, want)
 		}
 	}
-	code, err := e.h.Runtime.Exec(within(t), e.handle.ID, provisioner.ExecRequest{Command: []string{"true"}, User: "nobody-of-that-name"}, provisioner.Streams{})
+	code, err := e.h.Runtime.Exec(within(t), e.handle.Sandbox.ID, provisioner.ExecRequest{Command: []string{"true"}, User: "nobody-of-that-name"}, provisioner.Streams{})
 	if err == nil && code == 0 {
 		t.Error("a command ran as a user who is not there")
 	}
@@ -136,7 +136,7 @@ func testUsers(t *testing.T, e *environment) {
 
 // testNoCommand: a shell's answer, 126 or 127, and no error of bothy's side.
 func testNoCommand(t *testing.T, e *environment) {
-	code, err := e.h.Runtime.Exec(within(t), e.handle.ID, provisioner.ExecRequest{Command: []string{"/no/such/command", "x"}}, provisioner.Streams{})
+	code, err := e.h.Runtime.Exec(within(t), e.handle.Sandbox.ID, provisioner.ExecRequest{Command: []string{"/no/such/command", "x"}}, provisioner.Streams{})
 	if err != nil || code != 126 && code != 127 {
 		t.Errorf("exit code %d, error %v; want 126 or 127 and none", code, err)
 	}
@@ -145,7 +145,7 @@ func testNoCommand(t *testing.T, e *environment) {
 func testMuchOutput(t *testing.T, e *environment) {
 	big := noise(8 << 20)
 	name := e.h.Workspace + "/much"
-	if err := e.h.Runtime.CopyTo(within(t), e.handle.ID, e.h.Workspace, e.h.User, pack(t, file("much", 0o644, string(big)))); err != nil {
+	if err := e.h.Runtime.CopyTo(within(t), e.handle.Sandbox.ID, e.h.Workspace, e.h.User, pack(t, file("much", 0o644, string(big)))); err != nil {
 		t.Fatalf("CopyTo: %v", err)
 	}
 	if got := e.output(t, "cat", name); got != string(big) {
@@ -179,7 +179,7 @@ func (e *environment) start(ctx context.Context, req provisioner.ExecRequest, st
 		_, _ = io.Copy(io.Discard, out) // the rest is nobody's
 	}()
 	go func() {
-		code, err := e.h.Runtime.Exec(ctx, e.handle.ID, req, streams)
+		code, err := e.h.Runtime.Exec(ctx, e.handle.Sandbox.ID, req, streams)
 		in.Close()
 		r.done <- ended{code, err}
 	}()
@@ -218,7 +218,7 @@ func (e *environment) wantGone(t *testing.T, command string) {
 	t.Helper()
 	ctx := within(t)
 	eventually(t, "no process runs "+command, func() bool {
-		text, err := e.h.Processes(ctx, e.handle.ID)
+		text, err := e.h.Processes(ctx, e.handle.Sandbox.ID)
 		if err != nil {
 			t.Fatalf("list processes: %v", err)
 		}
@@ -232,7 +232,7 @@ func testCancelExec(t *testing.T, e *environment) {
 	// A child of the command, so that ending only the command itself is seen.
 	r := e.start(ctx, provisioner.ExecRequest{Command: []string{"sh", "-c", "echo ready; sleep 86397; true"}}, provisioner.Streams{})
 	r.wantReady(t)
-	text, err := e.h.Processes(within(t), e.handle.ID)
+	text, err := e.h.Processes(within(t), e.handle.Sandbox.ID)
 	if err != nil || !strings.Contains(text, "sleep 86397") {
 		t.Errorf("before the cancel its process is not seen: %q, %v", text, err)
 	}
@@ -256,7 +256,7 @@ func testManyExecs(t *testing.T, e *environment) {
 		group.Go(func() {
 			var out strings.Builder
 			want := fmt.Sprint("number ", i)
-			code, err := e.h.Runtime.Exec(ctx, e.handle.ID, provisioner.ExecRequest{Command: []string{"echo", want}}, provisioner.Streams{Stdout: &out})
+			code, err := e.h.Runtime.Exec(ctx, e.handle.Sandbox.ID, provisioner.ExecRequest{Command: []string{"echo", want}}, provisioner.Streams{Stdout: &out})
 			if code != 0 || err != nil || out.String() != want+"\n" {
 				t.Errorf("exit code %d, error %v, output %q; want %q", code, err, out.String(), want)
 			}
@@ -275,7 +275,7 @@ func testTerminal(t *testing.T, e *environment) {
 	req := provisioner.ExecRequest{Command: []string{"sh", "-c", "test -t 0 && echo out; echo err >&2; exit 6"}, TTY: true}
 	in, open := io.Pipe() // a terminal's input stays open
 	defer open.Close()
-	code, err := e.h.Runtime.Exec(within(t), e.handle.ID, req, provisioner.Streams{Stdin: in, Stdout: &out, Stderr: &errs})
+	code, err := e.h.Runtime.Exec(within(t), e.handle.Sandbox.ID, req, provisioner.Streams{Stdin: in, Stdout: &out, Stderr: &errs})
 	if !e.h.Capabilities.TTY {
 		wantClass(t, "Exec with a TTY, which is declared absent", err, provisioner.Permanent)
 		return
@@ -297,7 +297,7 @@ func testResize(t *testing.T, e *environment) {
 	done := make(chan ended, 1)
 	ctx := within(t)
 	go func() {
-		code, err := e.h.Runtime.Exec(ctx, e.handle.ID, provisioner.ExecRequest{
+		code, err := e.h.Runtime.Exec(ctx, e.handle.Sandbox.ID, provisioner.ExecRequest{
 			Command: []string{"sh", "-c", "read line; stty size"}, TTY: true,
 		}, provisioner.Streams{Stdin: in, Stdout: &out, Resize: sizes})
 		done <- ended{code, err}

@@ -54,7 +54,7 @@ func testNothingKnown(t *testing.T, h Harness) {
 	e.destroy(t, nil)
 	e.sweep(t)
 	e.wantNothing(t)
-	_, err := h.Runtime.Inspect(within(t), e.handle.ID)
+	_, err := h.Runtime.Inspect(within(t), e.handle.Sandbox.ID)
 	wantClass(t, "Inspect after the sweep", err, provisioner.NotFound)
 	e.destroy(t, e.handle.State) // whose resources are gone
 }
@@ -121,7 +121,7 @@ func testRemoveTwice(t *testing.T, h Harness) {
 	}
 	for range 2 {
 		for _, f := range h.of(all, e.spec.Owner.Environment) {
-			if err := h.Runtime.Remove(within(t), f); err != nil {
+			if err := h.Runtime.Remove(within(t), f.Ref, f.Environment()); err != nil {
 				t.Errorf("Remove %s %s: %v", f.Kind, f.Name, err)
 			}
 		}
@@ -134,12 +134,9 @@ func testRemoveTwice(t *testing.T, h Harness) {
 func testRemoveAnothers(t *testing.T, h Harness) {
 	e := h.create(t)
 	for _, f := range h.of(e.resources(t), e.spec.Owner.Environment) {
-		other := e.spec.Owner
-		other.Environment = "another"
-		f.Labels = h.Key.Labels(other)
-		wantClass(t, "Remove "+f.Kind+" for another environment", h.Runtime.Remove(within(t), f), provisioner.Conflict)
+		wantClass(t, "Remove "+f.Kind+" for another environment", h.Runtime.Remove(within(t), f.Ref, "another"), provisioner.Conflict)
 	}
-	id := e.handle.ID
+	id := e.handle.Sandbox.ID
 	for _, part := range []string{id[:len(id)-1], id[:len(id)/2], id[:2]} {
 		_, err := h.Runtime.Inspect(within(t), part)
 		wantClass(t, "Inspect by the beginning of an id", err, provisioner.NotFound)
@@ -151,29 +148,25 @@ func testRemoveAnothers(t *testing.T, h Harness) {
 }
 
 func testKill(t *testing.T, h Harness) {
-	killer, is := h.Runtime.(provisioner.Killer)
-	if can := is && killer.CanKill() == nil; can != h.Capabilities.Kill {
-		t.Errorf("the runtime is a Killer with the means: %v; declared: %v", can, h.Capabilities.Kill)
+	killer, is := provisioner.Can[provisioner.Killer](h.Runtime)
+	if can := is && killer.CanKill() == nil; can != h.kills() {
+		t.Errorf("the runtime is a Killer with the means: %v; declared: %v", can, h.kills())
 	}
-	if !h.Capabilities.Kill {
+	if !h.kills() {
 		t.Log("killing is declared absent, and is")
 		return
 	}
 	e := h.create(t)
 	for _, f := range e.resources(t) {
-		if f.ID != e.handle.ID {
+		if f.ID != e.handle.Sandbox.ID {
 			continue
 		}
-		other := f
-		owner := e.spec.Owner
-		owner.Environment = "another"
-		other.Labels = h.Key.Labels(owner)
-		n, err := killer.Kill(within(t), other)
+		n, err := killer.Kill(within(t), f.Ref, "another")
 		if wantClass(t, "Kill for another environment", err, provisioner.Conflict); n != 0 {
 			t.Errorf("Kill for another environment killed %d processes", n)
 		}
 		e.wantRunning(t)
-		if n, err := killer.Kill(within(t), f); err != nil || n == 0 {
+		if n, err := killer.Kill(within(t), f.Ref, f.Environment()); err != nil || n == 0 {
 			t.Fatalf("Kill: %d processes, %v", n, err)
 		}
 		eventually(t, "the sandbox has stopped", func() bool {
@@ -181,7 +174,7 @@ func testKill(t *testing.T, h Harness) {
 			return err == nil && !status.Running
 		})
 		e.destroy(t, e.handle.State)
-		_, err = killer.Kill(within(t), f)
+		_, err = killer.Kill(within(t), f.Ref, f.Environment())
 		wantClass(t, "Kill of what is gone", err, provisioner.NotFound)
 		return
 	}

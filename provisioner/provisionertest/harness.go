@@ -57,27 +57,15 @@ type Harness struct {
 	// when it cannot connect. nil runs python3. Needed where Ports are declared and the image has no python3.
 	Echo, Connect func(port int) []string
 
-	Capabilities Capabilities
+	// Capabilities is what the runtime is to declare. What is declared absent is tested to be absent.
+	Capabilities provisioner.Capabilities
+	// NoKill and NoPorts say that this process lacks the means for what is declared; see Killer.CanKill and Ports.CanDial.
+	NoKill, NoPorts bool
 }
 
-// Capabilities declare where implementations may differ. What is declared absent
-// is tested to be absent.
-type Capabilities struct {
-	// Networks: the Runtime is a NetworkKeeper.
-	Networks bool
-	// TTY: Exec gives terminals; without it, asking for one is refused with Permanent.
-	TTY bool
-	// Stage, Pause and Traffic: the Runtime is a Stager, a Pauser, a Meter.
-	Stage, Pause, Traffic bool
-	// Marks: the Runtime is a Marker.
-	Marks bool
-	// Kill: the Runtime is a Killer and has the means.
-	Kill bool
-	// Restart and Watch: the Runtime is a Restarter, a Watcher.
-	Restart, Watch bool
-	// Ports: the Runtime has Ports and the means.
-	Ports bool
-}
+// kills and dials report whether the means are there, too.
+func (h Harness) kills() bool { return h.Capabilities.Kill && !h.NoKill }
+func (h Harness) dials() bool { return h.Capabilities.Ports && !h.NoPorts }
 
 // obligation is one named subtest.
 type obligation struct {
@@ -94,6 +82,7 @@ func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
 		obligations []obligation
 	}{
 		{"driver", driverObligations},
+		{"inventory", inventoryObligations},
 		{"failures", failureObligations},
 		{"sandbox", []obligation{{"one environment", testSandbox}}},
 		{"networks", networkObligations},

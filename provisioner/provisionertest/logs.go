@@ -21,7 +21,7 @@ var logObligations = []inside{
 func (e *environment) logs(t *testing.T, req provisioner.LogsRequest) []provisioner.LogLine {
 	t.Helper()
 	var all []provisioner.LogLine
-	err := e.h.Runtime.Logs(within(t), e.handle.ID, req, func(l provisioner.LogLine) error {
+	err := e.h.Runtime.Logs(within(t), e.handle.Sandbox.ID, req, func(l provisioner.LogLine) error {
 		all = append(all, l)
 		return nil
 	})
@@ -34,7 +34,7 @@ func (e *environment) logs(t *testing.T, req provisioner.LogsRequest) []provisio
 // say prints a line and waits until the log shows it.
 func (e *environment) say(t *testing.T, line string, stderr bool) {
 	t.Helper()
-	if err := e.h.Say(within(t), e.handle.ID, line, stderr); err != nil {
+	if err := e.h.Say(within(t), e.handle.Sandbox.ID, line, stderr); err != nil {
 		t.Fatalf("Say: %v", err)
 	}
 	eventually(t, "the log shows "+line, func() bool {
@@ -76,7 +76,7 @@ func testFollow(t *testing.T, e *environment) {
 	defer stop()
 	lines, done := make(chan string, 100), make(chan error, 1)
 	go func() {
-		done <- e.h.Runtime.Logs(ctx, e.handle.ID, provisioner.LogsRequest{Follow: true, Tail: 1}, func(l provisioner.LogLine) error {
+		done <- e.h.Runtime.Logs(ctx, e.handle.Sandbox.ID, provisioner.LogsRequest{Follow: true, Tail: 1}, func(l provisioner.LogLine) error {
 			lines <- l.Text
 			return nil
 		})
@@ -84,7 +84,7 @@ func testFollow(t *testing.T, e *environment) {
 	if got := receive(t, "a line of the followed log", lines); got != "line 3" {
 		t.Errorf("the followed log begins with %q, want the last line", got)
 	}
-	if err := e.h.Say(ctx, e.handle.ID, "line 4", false); err != nil {
+	if err := e.h.Say(ctx, e.handle.Sandbox.ID, "line 4", false); err != nil {
 		t.Fatalf("Say: %v", err)
 	}
 	if got := receive(t, "a line of the followed log", lines); got != "line 4" {
@@ -96,7 +96,7 @@ func testFollow(t *testing.T, e *environment) {
 
 func testLogWriter(t *testing.T, e *environment) {
 	full := errors.New("no more, please")
-	err := e.h.Runtime.Logs(within(t), e.handle.ID, provisioner.LogsRequest{Follow: true}, func(provisioner.LogLine) error { return full })
+	err := e.h.Runtime.Logs(within(t), e.handle.Sandbox.ID, provisioner.LogsRequest{Follow: true}, func(provisioner.LogLine) error { return full })
 	if !errors.Is(err, full) {
 		t.Errorf("Logs with a writer that fails: %v, want its error", err)
 	}

@@ -11,7 +11,7 @@ import (
 
 var markObligations = []obligation{
 	{"declared or absent", func(t *testing.T, h Harness) {
-		if _, is := h.Runtime.(provisioner.Marker); is != h.Capabilities.Marks {
+		if _, is := provisioner.Can[provisioner.Marker](h.Runtime); is != h.Capabilities.Marks {
 			t.Errorf("the runtime is a Marker: %v; declared: %v", is, h.Capabilities.Marks)
 		}
 	}},
@@ -29,7 +29,7 @@ func (h Harness) mark(t *testing.T, name, text string) provisioner.Found {
 	}
 	f := h.marked(t, name)
 	if f == nil || f.Labels[provisioner.LabelMark] != text || !h.Key.Verify(f.Labels) {
-		t.Fatalf("Inventory lists %+v, want the mark %q", f, text)
+		t.Fatalf("List gives %+v, want the mark %q", f, text)
 	}
 	t.Cleanup(func() {
 		ctx, stop := context.WithTimeout(context.Background(), patience) // the test's own has ended
@@ -44,10 +44,7 @@ func (h Harness) mark(t *testing.T, name, text string) provisioner.Found {
 // marked finds a mark in the inventory.
 func (h Harness) marked(t *testing.T, name string) *provisioner.Found {
 	t.Helper()
-	all, err := h.Runtime.Inventory(within(t), h.Instance)
-	if err != nil {
-		t.Fatalf("Inventory: %v", err)
-	}
+	all := h.mustList(t, provisioner.Selector{})
 	if i := slices.IndexFunc(all, func(f provisioner.Found) bool { return f.Name == name }); i >= 0 {
 		return &all[i]
 	}

@@ -3,7 +3,6 @@ package provisionertest
 import (
 	"context"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 
@@ -21,7 +20,7 @@ var networkObligations = []obligation{
 }
 
 func testNetworksDeclared(t *testing.T, h Harness) {
-	if _, is := h.Runtime.(provisioner.NetworkKeeper); is != h.Capabilities.Networks {
+	if _, is := provisioner.Can[provisioner.NetworkKeeper](h.Runtime); is != h.Capabilities.Networks {
 		t.Errorf("the runtime is a NetworkKeeper: %v; declared: %v", is, h.Capabilities.Networks)
 	}
 }
@@ -42,7 +41,7 @@ func keeping(test func(t *testing.T, k keeper)) func(t *testing.T, h Harness) {
 	}
 }
 
-func (k keeper) reserve(t *testing.T) string {
+func (k keeper) reserve(t *testing.T) provisioner.Attachment {
 	t.Helper()
 	owner := k.NewSpec(t).Owner
 	name, err := k.Reserve(within(t), owner)
@@ -59,16 +58,11 @@ func (k keeper) reserve(t *testing.T) string {
 	return name
 }
 
-// network finds a network by what was reserved: its name, or a way to join it that ends with the name.
-func (k keeper) network(t *testing.T, name string) (provisioner.Found, bool) {
+// network finds a network by what was reserved of it.
+func (k keeper) network(t *testing.T, at provisioner.Attachment) (provisioner.Found, bool) {
 	t.Helper()
-	all, err := k.Runtime.Inventory(within(t), k.Instance)
-	if err != nil {
-		t.Fatalf("Inventory: %v", err)
-	}
-	i := slices.IndexFunc(all, func(f provisioner.Found) bool {
-		return f.Kind == "network" && f.Name == name[strings.LastIndexByte(name, ':')+1:]
-	})
+	all := k.mustList(t, provisioner.Selector{})
+	i := slices.IndexFunc(all, func(f provisioner.Found) bool { return f.Attachment == at && !f.Runs() && f.Environment() == "" })
 	if i < 0 {
 		return provisioner.Found{}, false
 	}
@@ -77,7 +71,7 @@ func (k keeper) network(t *testing.T, name string) (provisioner.Found, bool) {
 
 func testReserve(t *testing.T, k keeper) {
 	ctx := within(t)
-	names := make([]string, 4)
+	names := make([]provisioner.Attachment, 4)
 	var group sync.WaitGroup
 	for i := range names {
 		owner := k.NewSpec(t).Owner
@@ -138,7 +132,7 @@ func testReconcile(t *testing.T, k keeper) {
 		}
 	})
 	for range 2 {
-		if err := fresh.Reconcile(within(t), []string{held}); err != nil {
+		if err := fresh.Reconcile(within(t), []provisioner.Attachment{held}); err != nil {
 			t.Fatalf("Reconcile: %v", err)
 		}
 	}
@@ -177,7 +171,7 @@ func testReconcileSparesOthers(t *testing.T, k keeper) {
 	if now, there := k.network(t, name); !there || now.ID != before.ID {
 		t.Errorf("network %s was handed out by another process a moment ago and is gone", name)
 	}
-	if err := other.Reconcile(within(t), []string{name}); err != nil {
+	if err := other.Reconcile(within(t), []provisioner.Attachment{name}); err != nil {
 		t.Fatalf("Reconcile: %v", err)
 	}
 	if err := other.Close(within(t)); err != nil {

@@ -10,7 +10,7 @@ import (
 
 var pauseObligations = []inside{
 	{"declared or absent", func(t *testing.T, e *environment) {
-		if _, is := e.h.Runtime.(provisioner.Pauser); is != e.h.Capabilities.Pause {
+		if _, is := provisioner.Can[provisioner.Pauser](e.h.Runtime); is != e.h.Capabilities.Pause {
 			t.Errorf("the runtime is a Pauser: %v; declared: %v", is, e.h.Capabilities.Pause)
 		}
 	}},
@@ -20,7 +20,7 @@ var pauseObligations = []inside{
 
 var trafficObligations = []inside{
 	{"declared or absent", func(t *testing.T, e *environment) {
-		if _, is := e.h.Runtime.(provisioner.Meter); is != e.h.Capabilities.Traffic {
+		if _, is := provisioner.Can[provisioner.Meter](e.h.Runtime); is != e.h.Capabilities.Traffic {
 			t.Errorf("the runtime is a Meter: %v; declared: %v", is, e.h.Capabilities.Traffic)
 		}
 	}},
@@ -42,13 +42,13 @@ func pausing(test func(t *testing.T, e *environment, p provisioner.Pauser)) func
 // pause freezes a sandbox, and thaws it with the test.
 func (e *environment) pause(t *testing.T, p provisioner.Pauser) {
 	t.Helper()
-	if err := p.Pause(within(t), e.handle.ID); err != nil {
+	if err := p.Pause(within(t), e.handle.Sandbox.ID); err != nil {
 		t.Fatalf("Pause: %v", err)
 	}
 	t.Cleanup(func() {
 		ctx, stop := context.WithTimeout(context.Background(), patience) // the test's own has ended
 		defer stop()
-		if err := p.Unpause(ctx, e.handle.ID); err != nil {
+		if err := p.Unpause(ctx, e.handle.Sandbox.ID); err != nil {
 			t.Errorf("clean up: Unpause: %v", err)
 		}
 	})
@@ -56,14 +56,14 @@ func (e *environment) pause(t *testing.T, p provisioner.Pauser) {
 
 func (e *environment) wantPaused(t *testing.T, paused bool) {
 	t.Helper()
-	status, err := e.h.Runtime.Inspect(within(t), e.handle.ID)
+	status, err := e.h.Runtime.Inspect(within(t), e.handle.Sandbox.ID)
 	if err != nil || status.Paused != paused || status.Running == paused {
 		t.Errorf("Inspect: %+v, error %v; want paused %v, and running when not", status, err, paused)
 	}
 }
 
 func testPause(t *testing.T, e *environment, p provisioner.Pauser) {
-	if err := p.Unpause(within(t), e.handle.ID); err != nil {
+	if err := p.Unpause(within(t), e.handle.Sandbox.ID); err != nil {
 		t.Errorf("Unpause of what runs: %v", err)
 	}
 	e.wantPaused(t, false)
@@ -71,10 +71,10 @@ func testPause(t *testing.T, e *environment, p provisioner.Pauser) {
 		e.pause(t, p)
 		e.wantPaused(t, true)
 	}
-	_, err := e.h.Runtime.Exec(within(t), e.handle.ID, provisioner.ExecRequest{Command: []string{"true"}}, provisioner.Streams{})
+	_, err := e.h.Runtime.Exec(within(t), e.handle.Sandbox.ID, provisioner.ExecRequest{Command: []string{"true"}}, provisioner.Streams{})
 	wantClass(t, "Exec in a paused sandbox", err, provisioner.Conflict)
 	for range 2 {
-		if err := p.Unpause(within(t), e.handle.ID); err != nil {
+		if err := p.Unpause(within(t), e.handle.Sandbox.ID); err != nil {
 			t.Errorf("Unpause: %v", err)
 		}
 		e.wantPaused(t, false)
@@ -85,8 +85,8 @@ func testPause(t *testing.T, e *environment, p provisioner.Pauser) {
 func testPauseCancelled(t *testing.T, e *environment, p provisioner.Pauser) {
 	ctx, stop := context.WithCancel(within(t))
 	stop()
-	wantClass(t, "Pause with a context that has ended", p.Pause(ctx, e.handle.ID), provisioner.Cancelled)
-	wantClass(t, "Unpause with a context that has ended", p.Unpause(ctx, e.handle.ID), provisioner.Cancelled)
+	wantClass(t, "Pause with a context that has ended", p.Pause(ctx, e.handle.Sandbox.ID), provisioner.Cancelled)
+	wantClass(t, "Unpause with a context that has ended", p.Unpause(ctx, e.handle.Sandbox.ID), provisioner.Cancelled)
 	e.wantPaused(t, false)
 }
 
@@ -97,7 +97,7 @@ func testTraffic(t *testing.T, e *environment) {
 	}
 	meter, last := e.h.Runtime.(provisioner.Meter), int64(0)
 	for range 2 {
-		now, err := meter.Traffic(within(t), e.handle.ID)
+		now, err := meter.Traffic(within(t), e.handle.Sandbox.ID)
 		if err != nil || now < last {
 			t.Errorf("Traffic: %d bytes after %d, error %v", now, last, err)
 		}
@@ -106,22 +106,22 @@ func testTraffic(t *testing.T, e *environment) {
 }
 
 func testGauge(t *testing.T, e *environment) {
-	gauge, is := e.h.Runtime.(provisioner.Gauge)
+	gauge, is := provisioner.Can[provisioner.Gauge](e.h.Runtime)
 	if !is {
 		t.Log("the runtime is no Gauge")
 		return
 	}
 	cpu, kills := time.Duration(0), int64(-1)
 	for range 2 {
-		now, err := gauge.CPUTime(within(t), e.handle.ID)
+		now, err := gauge.CPUTime(within(t), e.handle.Sandbox.ID)
 		if err != nil || now < cpu {
 			t.Errorf("CPUTime: %s after %s, error %v", now, cpu, err)
 		}
-		ended, err := gauge.OOMKills(within(t), e.handle.ID)
+		ended, err := gauge.OOMKills(within(t), e.handle.Sandbox.ID)
 		if err != nil || ended < kills {
 			t.Errorf("OOMKills: %d after %d, error %v", ended, kills, err)
 		}
-		if refused, err := gauge.ForksRefused(within(t), e.handle.ID); err != nil || refused > 0 {
+		if refused, err := gauge.ForksRefused(within(t), e.handle.Sandbox.ID); err != nil || refused > 0 {
 			t.Errorf("ForksRefused: %d, error %v", refused, err)
 		}
 		cpu, kills = now, ended
@@ -131,12 +131,12 @@ func testGauge(t *testing.T, e *environment) {
 
 // testUsage: a sandbox that runs has a process, and nothing that is known is negative or beyond reason; one that is not there has nothing.
 func testUsage(t *testing.T, e *environment) {
-	surveyor, is := e.h.Runtime.(provisioner.Surveyor)
+	surveyor, is := provisioner.Can[provisioner.Surveyor](e.h.Runtime)
 	if !is {
 		t.Log("the runtime is no Surveyor")
 		return
 	}
-	used, err := surveyor.Usage(within(t), e.handle.ID)
+	used, err := surveyor.Usage(within(t), e.handle.Sandbox.ID)
 	if err != nil {
 		t.Fatalf("Usage: %v", err)
 	}
@@ -171,7 +171,7 @@ func testDeliverThawed(t *testing.T, s staged) {
 		t.Errorf("Deliver into a paused sandbox returned: %v", err)
 	default:
 	}
-	if err := p.Unpause(within(t), s.handle.ID); err != nil {
+	if err := p.Unpause(within(t), s.handle.Sandbox.ID); err != nil {
 		t.Fatalf("Unpause: %v", err)
 	}
 	if err := receive(t, "the end of Deliver", done); err != nil {
@@ -189,7 +189,7 @@ func testStagePaused(t *testing.T, s staged) {
 	p := s.h.Runtime.(provisioner.Pauser)
 	called, closed := s.open(t), s.open(t)
 	s.pause(t, p)
-	_, err := s.Stage(within(t), s.handle.ID, s.h.User)
+	_, err := s.Stage(within(t), s.handle.Sandbox.ID, s.h.User)
 	wantClass(t, "Stage of a paused sandbox", err, provisioner.Conflict)
 	ctx, stop := context.WithCancel(within(t))
 	done, given := make(chan error, 1), make(chan error, 1)
@@ -201,7 +201,7 @@ func testStagePaused(t *testing.T, s staged) {
 		t.Errorf("Close: %v", err)
 	}
 	wantClass(t, "Deliver whose way was closed", receive(t, "the end of Deliver", given), provisioner.NotFound)
-	if err := p.Unpause(within(t), s.handle.ID); err != nil {
+	if err := p.Unpause(within(t), s.handle.Sandbox.ID); err != nil {
 		t.Fatalf("Unpause: %v", err)
 	}
 	eventually(t, "the end of the processes inside", func() bool { return s.waiting(t) == 0 })

@@ -35,15 +35,15 @@ type ported struct {
 }
 
 func testPortsDeclared(t *testing.T, e *environment) {
-	ports, is := e.h.Runtime.(provisioner.Ports)
-	if can := is && ports.CanDial() == nil; can != e.h.Capabilities.Ports {
-		t.Errorf("the runtime has Ports and the means: %v; declared: %v", can, e.h.Capabilities.Ports)
+	ports, is := provisioner.Can[provisioner.Ports](e.h.Runtime)
+	if can := is && ports.CanDial() == nil; can != e.h.dials() {
+		t.Errorf("the runtime has Ports and the means: %v; declared: %v", can, e.h.dials())
 	}
-	if is && !e.h.Capabilities.Ports {
+	if is && !e.h.dials() {
 		wantClass(t, "CanDial without the means", ports.CanDial(), provisioner.Permanent)
-		_, err := ports.Dial(within(t), e.handle.ID, 80)
+		_, err := ports.Dial(within(t), e.handle.Sandbox.ID, 80)
 		wantClass(t, "Dial without the means", err, provisioner.Permanent)
-		_, err = ports.Listen(within(t), e.handle.ID, 80)
+		_, err = ports.Listen(within(t), e.handle.Sandbox.ID, 80)
 		wantClass(t, "Listen without the means", err, provisioner.Permanent)
 	}
 }
@@ -51,7 +51,7 @@ func testPortsDeclared(t *testing.T, e *environment) {
 // porting runs a test, and looks that it has left no goroutine.
 func porting(test func(t *testing.T, p ported)) func(t *testing.T, e *environment) {
 	return func(t *testing.T, e *environment) {
-		if !e.h.Capabilities.Ports {
+		if !e.h.dials() {
 			t.Log("ports are declared absent; the first subtest has tested that they are")
 			return
 		}
@@ -97,7 +97,7 @@ func (p ported) connect(t *testing.T, port int, input string) (code int, output 
 
 func (p ported) dial(t *testing.T, port int) net.Conn {
 	t.Helper()
-	c, err := p.Dial(within(t), p.handle.ID, port)
+	c, err := p.Dial(within(t), p.handle.Sandbox.ID, port)
 	if err != nil {
 		t.Fatalf("Dial: %v", err)
 	}
@@ -107,7 +107,7 @@ func (p ported) dial(t *testing.T, port int) net.Conn {
 
 func (p ported) listen(t *testing.T, port int) net.Listener {
 	t.Helper()
-	l, err := p.Listen(within(t), p.handle.ID, port)
+	l, err := p.Listen(within(t), p.handle.Sandbox.ID, port)
 	if err != nil {
 		t.Fatalf("Listen: %v", err)
 	}
@@ -127,7 +127,7 @@ func testDial(t *testing.T, p ported) {
 	}
 	wantExchange(t, c, pattern(1<<20, "x"))
 	ctx, stop := context.WithCancel(within(t))
-	c, err := p.Dial(ctx, p.handle.ID, 8080)
+	c, err := p.Dial(ctx, p.handle.Sandbox.ID, 8080)
 	if err != nil {
 		t.Fatalf("Dial: %v", err)
 	}
@@ -137,15 +137,15 @@ func testDial(t *testing.T, p ported) {
 }
 
 func testDialRefused(t *testing.T, p ported) {
-	_, err := p.Dial(within(t), p.handle.ID, 8081)
+	_, err := p.Dial(within(t), p.handle.Sandbox.ID, 8081)
 	wantClass(t, "Dial where nothing listens", err, provisioner.Refused)
 }
 
 func testNoPort(t *testing.T, p ported) {
 	for _, port := range []int{-1, 0, 65536, 1 << 32} {
-		_, err := p.Dial(within(t), p.handle.ID, port)
+		_, err := p.Dial(within(t), p.handle.Sandbox.ID, port)
 		wantClass(t, fmt.Sprintf("Dial of port %d", port), err, provisioner.Permanent)
-		_, err = p.Listen(within(t), p.handle.ID, port)
+		_, err = p.Listen(within(t), p.handle.Sandbox.ID, port)
 		wantClass(t, fmt.Sprintf("Listen at port %d", port), err, provisioner.Permanent)
 	}
 	for _, port := range []int{1, 65535} {
@@ -157,7 +157,7 @@ func testNoPort(t *testing.T, p ported) {
 }
 
 func testPortsNoSandbox(t *testing.T, p ported) {
-	for _, id := range []string{gone, p.handle.ID[:12], ""} {
+	for _, id := range []string{gone, p.handle.Sandbox.ID[:12], ""} {
 		_, err := p.Dial(within(t), id, 80)
 		wantClass(t, fmt.Sprintf("Dial of sandbox %q", id), err, provisioner.NotFound)
 		_, err = p.Listen(within(t), id, 80)
@@ -169,15 +169,15 @@ func testPortsCancelled(t *testing.T, p ported) {
 	p.listen(t, 8082)
 	ctx, stop := context.WithCancel(within(t))
 	stop()
-	_, err := p.Dial(ctx, p.handle.ID, 8082)
+	_, err := p.Dial(ctx, p.handle.Sandbox.ID, 8082)
 	wantClass(t, "Dial with a context that has ended", err, provisioner.Cancelled)
-	_, err = p.Listen(ctx, p.handle.ID, 8083)
+	_, err = p.Listen(ctx, p.handle.Sandbox.ID, 8083)
 	wantClass(t, "Listen with a context that has ended", err, provisioner.Cancelled)
 }
 
 func testListen(t *testing.T, p ported) {
 	ctx, stop := context.WithCancel(within(t))
-	l, err := p.Listen(ctx, p.handle.ID, 80)
+	l, err := p.Listen(ctx, p.handle.Sandbox.ID, 80)
 	if err != nil {
 		t.Fatalf("Listen: %v", err)
 	}
@@ -197,7 +197,7 @@ func testListen(t *testing.T, p ported) {
 	if code, _ := p.connect(t, 80, input); code == 0 {
 		t.Error("a command inside connected after Close")
 	}
-	_, err = p.Dial(within(t), p.handle.ID, 80)
+	_, err = p.Dial(within(t), p.handle.Sandbox.ID, 80)
 	wantClass(t, "Dial after Close", err, provisioner.Refused)
 	p.listen(t, 80) // free at once
 }
@@ -206,7 +206,7 @@ func testPortTaken(t *testing.T, p ported) {
 	p.echo(t, 8084)
 	p.listen(t, 8085)
 	for _, port := range []int{8084, 8085} {
-		_, err := p.Listen(within(t), p.handle.ID, port)
+		_, err := p.Listen(within(t), p.handle.Sandbox.ID, port)
 		wantClass(t, "Listen at a port that is taken", err, provisioner.Conflict)
 		if !errors.Is(err, provisioner.ErrPortTaken) {
 			t.Errorf("Listen at a port that is taken: %v, want ErrPortTaken", err)
@@ -221,7 +221,7 @@ func testPortsMany(t *testing.T, p ported) {
 	var group sync.WaitGroup
 	for i := range many {
 		group.Go(func() {
-			c, err := p.Dial(within(t), p.handle.ID, 8086)
+			c, err := p.Dial(within(t), p.handle.Sandbox.ID, 8086)
 			if err != nil {
 				t.Errorf("Dial: %v", err)
 				return
@@ -230,13 +230,13 @@ func testPortsMany(t *testing.T, p ported) {
 			wantExchange(t, c, pattern(10_000, fmt.Sprint("number ", i)))
 		})
 		group.Go(func() {
-			l, err := p.Listen(within(t), p.handle.ID, 9000+i)
+			l, err := p.Listen(within(t), p.handle.Sandbox.ID, 9000+i)
 			if err != nil {
 				t.Errorf("Listen: %v", err)
 				return
 			}
 			served := serve(l)
-			c, err := p.Dial(within(t), p.handle.ID, 9000+i)
+			c, err := p.Dial(within(t), p.handle.Sandbox.ID, 9000+i)
 			if err != nil {
 				t.Errorf("Dial: %v", err)
 			} else {
@@ -265,7 +265,7 @@ func testPortsPaused(t *testing.T, p ported) {
 	served := serve(l)
 	wantExchange(t, p.dial(t, 8088), pattern(100, "p")) // of the daemon at both ends
 	c := p.dial(t, 8087)
-	if err := pauser.Unpause(within(t), p.handle.ID); err != nil {
+	if err := pauser.Unpause(within(t), p.handle.Sandbox.ID); err != nil {
 		t.Fatalf("Unpause: %v", err)
 	}
 	wantExchange(t, c, pattern(100, "u"))
@@ -283,7 +283,7 @@ func testPortsRestart(t *testing.T, p ported) {
 	l := p.listen(t, 8089)
 	served := serve(l)
 	wantExchange(t, p.dial(t, 8089), pattern(100, "r"))
-	if err := p.h.Runtime.(provisioner.Restarter).Restart(within(t), p.handle.ID); err != nil {
+	if err := p.h.Runtime.(provisioner.Restarter).Restart(within(t), p.handle.Sandbox.ID); err != nil {
 		t.Fatalf("Restart: %v", err)
 	}
 	wantEnded(t, served)
@@ -301,7 +301,7 @@ func testPortsRestart(t *testing.T, p ported) {
 // portsAtEnd opens a listener and a connection, and gives what is to hold once the sandbox is removed.
 func (e *environment) portsAtEnd(t *testing.T) (afterwards func()) {
 	t.Helper()
-	if !e.h.Capabilities.Ports {
+	if !e.h.dials() {
 		return func() {}
 	}
 	p := ported{e, e.h.Runtime.(provisioner.Ports)}
@@ -318,9 +318,9 @@ func (e *environment) portsAtEnd(t *testing.T) (afterwards func()) {
 		if err := receive(t, "the end of the connection", read); err != nil {
 			t.Logf("a connection into a sandbox that went: %v", err)
 		}
-		_, err := p.Dial(within(t), p.handle.ID, 8091)
+		_, err := p.Dial(within(t), p.handle.Sandbox.ID, 8091)
 		wantClass(t, "Dial after the sandbox went", err, provisioner.NotFound)
-		_, err = p.Listen(within(t), p.handle.ID, 8090)
+		_, err = p.Listen(within(t), p.handle.Sandbox.ID, 8090)
 		wantClass(t, "Listen after the sandbox went", err, provisioner.NotFound)
 	}
 }

@@ -10,10 +10,10 @@ import (
 
 var restartObligations = []inside{
 	{"declared or absent", func(t *testing.T, e *environment) {
-		if _, is := e.h.Runtime.(provisioner.Restarter); is != e.h.Capabilities.Restart {
+		if _, is := provisioner.Can[provisioner.Restarter](e.h.Runtime); is != e.h.Capabilities.Restart {
 			t.Errorf("the runtime is a Restarter: %v; declared: %v", is, e.h.Capabilities.Restart)
 		}
-		if _, is := e.h.Runtime.(provisioner.Watcher); is != e.h.Capabilities.Watch {
+		if _, is := provisioner.Can[provisioner.Watcher](e.h.Runtime); is != e.h.Capabilities.Watch {
 			t.Errorf("the runtime is a Watcher: %v; declared: %v", is, e.h.Capabilities.Watch)
 		}
 	}},
@@ -27,7 +27,7 @@ var restartObligations = []inside{
 func (e *environment) listed(t *testing.T) provisioner.State {
 	t.Helper()
 	for _, f := range e.resources(t) {
-		if f.ID == e.handle.ID {
+		if f.ID == e.handle.Sandbox.ID {
 			return f.State
 		}
 	}
@@ -40,7 +40,7 @@ func testListedState(t *testing.T, e *environment) {
 		t.Errorf("listed as %q while it runs", got)
 	}
 	for _, f := range e.resources(t) {
-		if f.Kind != "container" && f.State != provisioner.StateUnknown {
+		if f.ID != e.handle.Sandbox.ID && f.State != provisioner.StateUnknown {
 			t.Errorf("%s %s is listed as %q", f.Kind, f.Name, f.State)
 		}
 	}
@@ -64,19 +64,19 @@ func testRestart(t *testing.T, e *environment) {
 	wantClass(t, "Restart of what is not there", r.Restart(within(t), gone), provisioner.NotFound)
 	_, err := r.OffNetwork(within(t), gone)
 	wantClass(t, "OffNetwork of what is not there", err, provisioner.NotFound)
-	before, err := e.h.Runtime.Inspect(within(t), e.handle.ID)
+	before, err := e.h.Runtime.Inspect(within(t), e.handle.Sandbox.ID)
 	if err != nil || before.StartedAt.IsZero() || !before.EndedAt.IsZero() {
 		t.Fatalf("Inspect: %+v, %v", before, err)
 	}
 	e.wantExec(t, 0, "sh", "-c", "echo kept >"+e.h.Workspace+"/kept; echo secret >"+provisioner.SecretsDir+"/secret")
-	if err := r.Restart(within(t), e.handle.ID); err != nil {
+	if err := r.Restart(within(t), e.handle.Sandbox.ID); err != nil {
 		t.Fatalf("Restart: %v", err)
 	}
-	after, err := e.h.Runtime.Inspect(within(t), e.handle.ID)
+	after, err := e.h.Runtime.Inspect(within(t), e.handle.Sandbox.ID)
 	if err != nil || !after.Running || !after.StartedAt.After(before.StartedAt) {
 		t.Errorf("after a restart: %+v, %v; it was started at %s before", after, err, before.StartedAt)
 	}
-	if off, err := r.OffNetwork(within(t), e.handle.ID); err != nil || off {
+	if off, err := r.OffNetwork(within(t), e.handle.Sandbox.ID); err != nil || off {
 		t.Errorf("off its network: %v, %v", off, err)
 	}
 	if got := e.output(t, "cat", e.h.Workspace+"/kept"); got != "kept\n" {
@@ -95,7 +95,7 @@ func (e *environment) watch(t *testing.T) <-chan provisioner.State {
 	told, begun, ended := make(chan provisioner.State, 16), make(chan struct{}), make(chan error, 1)
 	go func() {
 		ended <- e.h.Runtime.(provisioner.Watcher).Watch(ctx, e.h.Instance, func() { close(begun) }, func(f provisioner.Found) {
-			if f.ID != e.handle.ID {
+			if f.ID != e.handle.Sandbox.ID {
 				return
 			}
 			if f.Labels[provisioner.LabelEnvironment] != e.spec.Owner.Environment || !e.h.Key.Verify(f.Labels) {
@@ -116,26 +116,26 @@ func (e *environment) watch(t *testing.T) <-chan provisioner.State {
 }
 
 func testEndTold(t *testing.T, e *environment) {
-	if !e.h.Capabilities.Watch || !e.h.Capabilities.Kill || !e.h.Capabilities.Restart {
+	if !e.h.Capabilities.Watch || !e.h.kills() || !e.h.Capabilities.Restart {
 		t.Log("watching, killing or restarting is declared absent")
 		return
 	}
 	told := e.watch(t)
 	var sandbox provisioner.Found
 	for _, f := range e.resources(t) {
-		if f.ID == e.handle.ID {
+		if f.ID == e.handle.Sandbox.ID {
 			sandbox = f
 		}
 	}
 	before := time.Now()
-	if _, err := e.h.Runtime.(provisioner.Killer).Kill(within(t), sandbox); err != nil {
+	if _, err := e.h.Runtime.(provisioner.Killer).Kill(within(t), sandbox.Ref, sandbox.Environment()); err != nil {
 		t.Fatalf("Kill: %v", err)
 	}
 	status, err := provisioner.Status{Running: true}, error(nil)
 	for err == nil && !status.Ended() { // a watch begins with what was told of late: an end before a restart is none of this kill's
 		for receive(t, "the end of the sandbox", told) != provisioner.StateEnded {
 		}
-		status, err = e.h.Runtime.Inspect(within(t), e.handle.ID)
+		status, err = e.h.Runtime.Inspect(within(t), e.handle.Sandbox.ID)
 	}
 	if err != nil || !status.Ended() || status.ExitCode != 137 || status.OutOfMemory || status.EndedAt.Before(before.Add(-time.Minute)) {
 		t.Errorf("Inspect of what was killed: %+v, %v", status, err)
@@ -143,7 +143,7 @@ func testEndTold(t *testing.T, e *environment) {
 	if got := e.listed(t); got != provisioner.StateEnded {
 		t.Errorf("listed as %q after its end", got)
 	}
-	if err := e.h.Runtime.(provisioner.Restarter).Restart(within(t), e.handle.ID); err != nil {
+	if err := e.h.Runtime.(provisioner.Restarter).Restart(within(t), e.handle.Sandbox.ID); err != nil {
 		t.Fatalf("Restart: %v", err)
 	}
 	for receive(t, "the start of the sandbox", told) != provisioner.StateRunning {

@@ -48,7 +48,7 @@ func (e *environment) exec(t *testing.T, req provisioner.ExecRequest, stdin stri
 	if stdin != "" {
 		streams.Stdin = strings.NewReader(stdin)
 	}
-	code, err := e.h.Runtime.Exec(within(t), e.handle.ID, req, streams)
+	code, err := e.h.Runtime.Exec(within(t), e.handle.Sandbox.ID, req, streams)
 	if err != nil {
 		t.Fatalf("Exec %q: %v", req.Command, err)
 	}
@@ -76,8 +76,8 @@ func (e *environment) output(t *testing.T, command ...string) string {
 func (e *environment) remove(ctx context.Context, t *testing.T) {
 	t.Helper()
 	for _, f := range e.resources(t) {
-		if f.ID == e.handle.ID {
-			if err := e.h.Runtime.Remove(ctx, f); err != nil {
+		if f.ID == e.handle.Sandbox.ID {
+			if err := e.h.Runtime.Remove(ctx, f.Ref, f.Environment()); err != nil {
 				t.Fatalf("Remove: %v", err)
 			}
 			return
@@ -89,7 +89,7 @@ func (e *environment) remove(ctx context.Context, t *testing.T) {
 var endObligations = []inside{
 	{"a followed log, a running command and a stage end", testEnd},
 	{"inspect is not found", func(t *testing.T, e *environment) {
-		_, err := e.h.Runtime.Inspect(within(t), e.handle.ID)
+		_, err := e.h.Runtime.Inspect(within(t), e.handle.Sandbox.ID)
 		wantClass(t, "Inspect", err, provisioner.NotFound)
 	}},
 	{"destroy is success", func(t *testing.T, e *environment) {
@@ -101,11 +101,11 @@ var endObligations = []inside{
 func testEnd(t *testing.T, e *environment) {
 	ctx := within(t)
 	followed, first := make(chan error, 1), make(chan struct{}, 1)
-	if err := e.h.Say(ctx, e.handle.ID, "before the end", false); err != nil {
+	if err := e.h.Say(ctx, e.handle.Sandbox.ID, "before the end", false); err != nil {
 		t.Fatalf("Say: %v", err)
 	}
 	go func() {
-		followed <- e.h.Runtime.Logs(ctx, e.handle.ID, provisioner.LogsRequest{Follow: true}, func(provisioner.LogLine) error {
+		followed <- e.h.Runtime.Logs(ctx, e.handle.Sandbox.ID, provisioner.LogsRequest{Follow: true}, func(provisioner.LogLine) error {
 			select {
 			case first <- struct{}{}:
 			default:

@@ -37,7 +37,7 @@ type staged struct {
 }
 
 func testStageDeclared(t *testing.T, e *environment) {
-	_, is := e.h.Runtime.(provisioner.Stager)
+	_, is := provisioner.Can[provisioner.Stager](e.h.Runtime)
 	if is != e.h.Capabilities.Stage {
 		t.Errorf("the runtime is a Stager: %v; declared: %v", is, e.h.Capabilities.Stage)
 	}
@@ -56,7 +56,7 @@ func staging(test func(t *testing.T, s staged)) func(t *testing.T, e *environmen
 // open opens a way in for the harness's user; it is closed with the test.
 func (s staged) open(t *testing.T) provisioner.Stage {
 	t.Helper()
-	way, err := s.Stage(within(t), s.handle.ID, s.h.User)
+	way, err := s.Stage(within(t), s.handle.Sandbox.ID, s.h.User)
 	if err != nil {
 		t.Fatalf("Stage: %v", err)
 	}
@@ -232,7 +232,7 @@ func testDeliverNone(t *testing.T, s staged) {
 // waiting counts what runs in the sandbox, which one look adds the same number to each time.
 func (s staged) waiting(t *testing.T) int {
 	t.Helper()
-	text, err := s.h.Processes(within(t), s.handle.ID)
+	text, err := s.h.Processes(within(t), s.handle.Sandbox.ID)
 	if err != nil {
 		t.Fatalf("list processes: %v", err)
 	}
@@ -255,7 +255,7 @@ func testStageClosed(t *testing.T, s staged) {
 
 func testStageOutlives(t *testing.T, s staged) {
 	ctx, stop := context.WithCancel(within(t))
-	way, err := s.Stage(ctx, s.handle.ID, s.h.User)
+	way, err := s.Stage(ctx, s.handle.Sandbox.ID, s.h.User)
 	stop()
 	if err != nil {
 		t.Fatalf("Stage: %v", err)
@@ -270,7 +270,7 @@ func testStageOutlives(t *testing.T, s staged) {
 func testStageCancelled(t *testing.T, s staged) {
 	ctx, stop := context.WithCancel(within(t))
 	stop()
-	_, err := s.Stage(ctx, s.handle.ID, s.h.User)
+	_, err := s.Stage(ctx, s.handle.Sandbox.ID, s.h.User)
 	wantClass(t, "Stage with a context that has ended", err, provisioner.Cancelled)
 	way := s.open(t)
 	err = way.Deliver(ctx, []provisioner.File{{Name: "cancelled", Mode: 0o400}})
@@ -292,7 +292,7 @@ func testStageMany(t *testing.T, s staged) {
 	ways, errs := make([]provisioner.Stage, stagesAtOnce), make([]error, stagesAtOnce)
 	var group sync.WaitGroup
 	for i := range ways {
-		group.Go(func() { ways[i], errs[i] = s.Stage(ctx, s.handle.ID, s.h.User) })
+		group.Go(func() { ways[i], errs[i] = s.Stage(ctx, s.handle.Sandbox.ID, s.h.User) })
 	}
 	group.Wait()
 	if i := slices.IndexFunc(errs, func(err error) bool { return err != nil }); i >= 0 {
@@ -319,6 +319,6 @@ func testStageMany(t *testing.T, s staged) {
 }
 
 func testStageUser(t *testing.T, s staged) {
-	_, err := s.Stage(within(t), s.handle.ID, "nosuch")
+	_, err := s.Stage(within(t), s.handle.Sandbox.ID, "nosuch")
 	wantClass(t, "Stage for a user that is not there", err, provisioner.Permanent)
 }

@@ -103,7 +103,12 @@ resource "docker_nonsense" "x" {}
 			cfg.WorkDir, cfg.EngineHost = t.TempDir(), "unix:///nonexistent/docker.sock"
 			return open(t, cfg), newRuntime(t, cfg.EngineHost)
 		},
-		Restart:      func(t *testing.T) provisioner.Runtime { return newRuntime(t, "") },
-		Capabilities: provisionertest.Capabilities{Networks: true, TTY: true, Stage: true, Pause: true, Traffic: true, Marks: true, Kill: runtime.CanKill() == nil, Restart: true, Watch: true, Ports: runtime.CanDial() == nil},
+		Restart: func(t *testing.T) provisioner.Runtime { return newRuntime(t, "") },
+		Capabilities: provisioner.Capabilities{
+			SandboxKind: "container",
+			TTY:         true, Networks: true, Stage: true, Pause: true, Traffic: true, Counters: true, Usage: true, Pressure: true,
+			Marks: true, Kill: true, Restart: true, Watch: true, Ports: true, Pids: true, Files: true,
+		},
+		NoKill: runtime.CanKill() != nil, NoPorts: runtime.CanDial() != nil,
 	}
 }

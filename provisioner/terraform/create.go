@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/bothy-env/bothy/provisioner"
@@ -42,7 +43,7 @@ func (d *Driver) Create(ctx context.Context, spec provisioner.Spec, observe prov
 		return handle, d.failure(ctx, op, out, err, applyPatterns)
 	case stateErr != nil:
 		return handle, stateErr
-	case made.stopped(handle.ID):
+	case made.stopped(handle.Sandbox.ID):
 		return handle, provisioner.Errorf(provisioner.Permanent, op, "the sandbox exited right after it was started: look at its image and command")
 	}
 	return handle, nil
@@ -98,12 +99,17 @@ func (d *Driver) handle(dir string, spec provisioner.Spec, observe provisioner.O
 		return provisioner.Handle{}, nil, provisioner.Errorf(provisioner.Permanent, op, "Terraform left no state that can be read")
 	}
 	h := provisioner.Handle{
-		Resources: s.resources(),
+		Resources: s.refs(),
 		State:     s.raw,
 		Serial:    spec.Owner.Generation*serialsPerGeneration + s.Serial,
 	}
-	if h.ID, err = s.sandboxID(); err != nil {
+	id, err := s.sandboxID()
+	if err != nil {
 		return h, s, provisioner.Errorf(provisioner.Permanent, op, "%w", err)
+	}
+	h.Sandbox = provisioner.Ref{ID: id}
+	if i := slices.IndexFunc(h.Resources, func(r provisioner.Ref) bool { return r.ID == id }); i >= 0 {
+		h.Sandbox = h.Resources[i]
 	}
 	return h, s, nil
 }

@@ -21,7 +21,7 @@ func TestCreate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if h.ID != "made" || h.Resources != 1 || !strings.Contains(string(h.State), `"lineage"`) {
+	if h.Sandbox.ID != "made" || len(h.Resources) != 1 || !strings.Contains(string(h.State), `"lineage"`) {
 		t.Errorf("handle %+v", h)
 	}
 	if want := int64(3<<20 + 1); h.Serial != want {
@@ -212,7 +212,7 @@ func TestWhatApplyLeaves(t *testing.T) {
 			} else {
 				wantError(t, err, provisioner.Permanent, false, c.sentence)
 			}
-			if h.ID != c.id || (len(h.State) > 0) != c.state {
+			if h.Sandbox.ID != c.id || (len(h.State) > 0) != c.state {
 				t.Errorf("handle %+v", h)
 			}
 		})

@@ -186,7 +186,7 @@ func TestPrepareRefuses(t *testing.T) {
 		{
 			name: "advice that is of no use", class: provisioner.Transient, unavailable: true,
 			sentence: "Failed to query available provider packages: Could not retrieve the list of available versions for provider " +
-				"bothy/fake: could not connect to registry.example: no such host$",
+				"bothy/fake: could not connect to registry.example: no such host; for want of a provider, fill the mirror (terraform.mirror) with: make setup$",
 			script: script{Init: "stderr", Says: "╷\n│ Error: Failed to query available provider packages\n│ \n│ Could not retrieve the list of available versions for provider\n" +
 				"│ bothy/fake: could not connect to registry.example: no such host\n│ \n" +
 				"│ To see which modules are currently depending on bothy/fake and what versions\n│ are specified, run the following command:\n│     terraform providers\n╵"},

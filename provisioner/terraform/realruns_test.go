@@ -32,13 +32,13 @@ func TestRealWarmAndPlainMakeTheSame(t *testing.T) {
 		}
 		events.want(t, "created", 1)
 		events.want(t, "error", 0)
-		if got := s.containers(t, s.instance); len(got) != 1 || got[0] != h.ID || h.Resources != 1 || h.Serial <= 0 {
+		if got := s.containers(t, s.instance); len(got) != 1 || got[0] != h.Sandbox.ID || len(h.Resources) != 1 || h.Serial <= 0 {
 			t.Fatalf("containers %v, handle %+v", got, h)
 		}
 		if stats := s.driver.Stats(); stats.Warm == 1 != warm {
 			t.Errorf("%+v", stats)
 		}
-		states = append(states, stripped(t, string(h.State), h.ID, s.instance))
+		states = append(states, stripped(t, string(h.State), h.Sandbox.ID, s.instance))
 
 		// By a daemon with the other setting, that knows nothing but the state.
 		cfg := s.cfg
@@ -123,7 +123,7 @@ func TestRealSandboxThatExitsAtOnce(t *testing.T) {
 	if err == nil {
 		// The provider looked while it still ran. Then it is for the caller to look once more.
 		eventually(t, "the engine tells that it has ended", func() bool {
-			_, body := s.call(t, http.MethodGet, "/containers/"+h.ID+"/json", nil)
+			_, body := s.call(t, http.MethodGet, "/containers/"+h.Sandbox.ID+"/json", nil)
 			return strings.Contains(body, `"Status":"exited"`)
 		})
 	} else {
@@ -187,7 +187,7 @@ func TestRealSandboxRemovedByHand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.remove(t, h.ID)
+	s.remove(t, h.Sandbox.ID)
 	for range 2 {
 		if err := s.driver.Destroy(t.Context(), spec, h.State, nil); err != nil {
 			t.Error(err)
@@ -237,7 +237,7 @@ func TestRealKilledInTheMiddle(t *testing.T) {
 				// As another environment: what the killed one had asked for may land at a busy engine only now.
 				cycle(t, s.driver, s.spec(t))
 				for _, id := range s.containers(t, s.instance) {
-					if id == h.ID {
+					if id == h.Sandbox.ID {
 						t.Errorf("left: %v, which was destroyed", id)
 					}
 					s.remove(t, id)

@@ -7,6 +7,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+
+	"github.com/bothy-env/bothy/provisioner"
 )
 
 const (
@@ -60,6 +63,26 @@ func (s *state) resources() int {
 		}
 	}
 	return n
+}
+
+// refs names what resources counts. Terraform keeps no time of creation.
+func (s *state) refs() []provisioner.Ref {
+	var all []provisioner.Ref
+	for _, r := range s.Resources {
+		if r.Mode != "managed" {
+			continue
+		}
+		// A type begins with its provider's name: what is left is the provider's own word, such as "container" or "pod".
+		_, kind, _ := strings.Cut(r.Type, "_")
+		for _, i := range r.Instances {
+			var a struct{ ID, Name string }
+			if err := json.Unmarshal(i.Attributes, &a); err != nil {
+				a.ID, a.Name = "", "" // of another form: there is something, and it is found by its labels
+			}
+			all = append(all, provisioner.Ref{Kind: kind, ID: a.ID, Name: a.Name})
+		}
+	}
+	return all
 }
 
 // sandboxID is the module's output "bothy".id.

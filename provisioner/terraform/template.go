@@ -186,7 +186,11 @@ func (d *Driver) initialise(ctx context.Context, dir string, current tool) ([]pr
 	j.args = []string{"init", "-no-color", "-input=false", "-backend=true", "-get=true", "-upgrade=false"}
 	out, err := d.do(ctx, j)
 	if err != nil {
-		return nil, d.failure(ctx, op, out, err, initPatterns)
+		failed := d.failure(ctx, op, out, err, initPatterns)
+		if failed.Unavailable {
+			failed.Sentence += "; for want of a provider, fill the mirror (terraform.mirror) with: make setup"
+		}
+		return nil, failed
 	}
 	// A lock file that came with the blueprint pins its providers; init must not have had to add to it.
 	if after, err := os.ReadFile(filepath.Join(dir, lockFile)); pinned != nil && (err != nil || !bytes.Equal(pinned, after)) {

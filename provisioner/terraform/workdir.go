@@ -68,7 +68,7 @@ func (d *Driver) encodeInputs(spec provisioner.Spec) ([]byte, error) {
 	values[standardInput] = standard{
 		Instance: spec.Owner.Instance, Environment: spec.Owner.Environment, Name: spec.Owner.ResourceName(),
 		Size: spec.Sandbox.Size, CPUs: spec.Sandbox.CPUs, MemoryMiB: spec.Sandbox.MemoryMiB, Pids: spec.Sandbox.Pids,
-		Image: spec.Sandbox.Image, Network: spec.Sandbox.Network, Root: spec.Sandbox.Root,
+		Image: spec.Sandbox.Image, Network: string(spec.Sandbox.Network), Root: spec.Sandbox.Root,
 		Labels: spec.Labels, Engine: cmp.Or(spec.Sandbox.Engine, d.cfg.EngineHost),
 		// Never null, which a blueprint's expressions would stumble over.
 		SecurityOpts: append([]string{}, spec.Sandbox.SecurityOpts...), Ulimits: append([]provisioner.Ulimit{}, spec.Sandbox.Ulimits...),

@@ -83,7 +83,7 @@ func (c *Certificates) Handed(env fleet.Environment, files []provisioner.File) {
 // and those that were restarted.
 func (c *Certificates) Renew(ctx context.Context, h *target.Host, envs map[string]fleet.Environment) error {
 	files := c.Files()
-	stager, ok := h.Runtime.(provisioner.Stager)
+	stager, ok := provisioner.Can[provisioner.Stager](h.Runtime)
 	if !ok || files == nil {
 		return nil
 	}

@@ -5,7 +5,7 @@ import "time"
 
 // Check is one finding about what the daemon needs.
 type Check struct {
-	// Name is a short word: "store", "docker", "terraform".
+	// Name is a short word: "store", "terraform", or the kind of a provider.
 	Name string
 	// Status is "ok", "warning" or "failed"; one failed means not ready.
 	Status string

@@ -14,7 +14,6 @@ import (
 
 	"github.com/bothy-env/bothy/internal/engine/clock"
 	"github.com/bothy-env/bothy/internal/engine/journal"
-	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
 	"github.com/bothy-env/bothy/internal/receipt"
@@ -99,9 +98,9 @@ func endedBefore(env fleet.Environment, found []provisioner.Found) bool {
 	}
 	for _, f := range found {
 		switch {
-		case f.Kind == target.Container && f.State != provisioner.StateEnded:
+		case f.Runs() && f.State != provisioner.StateEnded:
 			return false
-		case f.Kind != target.Container && (f.CreatedAt.IsZero() || f.CreatedAt.After(env.BilledUntil)):
+		case !f.Runs() && (f.CreatedAt.IsZero() || f.CreatedAt.After(env.BilledUntil)):
 			return false
 		}
 	}

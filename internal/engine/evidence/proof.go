@@ -1,12 +1,12 @@
 package evidence
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
 
 	"github.com/bothy-env/bothy/internal/engine/journal"
-	"github.com/bothy-env/bothy/internal/engine/target"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
 	"github.com/bothy-env/bothy/internal/receipt"
@@ -28,8 +28,9 @@ type Proof struct {
 	booked int64
 }
 
-// Proven collects everything that was ever seen of an environment, beside the checks that found nothing.
-func (e *Evidence) Proven(ctx context.Context, env fleet.Environment, gone Absence) (Proof, error) {
+// Proven collects everything that was ever seen of an environment, beside the checks that found nothing. sandbox is the kind of its
+// sandbox, "" when its host is not known.
+func (e *Evidence) Proven(ctx context.Context, env fleet.Environment, sandbox string, gone Absence) (Proof, error) {
 	p := Proof{Absence: gone}
 	var err error
 	if p.resources, err = e.seenOf(ctx, env.ID); err != nil {
@@ -54,8 +55,9 @@ func (e *Evidence) Proven(ctx context.Context, env fleet.Environment, gone Absen
 			p.resources = append(p.resources, r)
 		}
 	}
-	if id := env.SandboxID; id != "" && !known(target.Container, id, "") {
-		p.resources = append(p.resources, receipt.Resource{Kind: target.Container, ID: id, Note: before})
+	kind := cmp.Or(sandbox, kindUnknown)
+	if id := env.SandboxID; id != "" && !known(kind, id, "") {
+		p.resources = append(p.resources, receipt.Resource{Kind: kind, ID: id, Note: before})
 	}
 	if name := env.Network; name != "" && !known("network", "", name) {
 		p.resources = append(p.resources, receipt.Resource{

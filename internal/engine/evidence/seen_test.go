@@ -43,7 +43,7 @@ func TestSeenBeforeLosesNothing(t *testing.T) {
 // TestWhateverAProviderTellsIsRecorded: a text of any length and any bytes fits, and is the same when it is seen again.
 func TestWhateverAProviderTellsIsRecorded(t *testing.T) {
 	for _, evil := range []string{strings.Repeat("\x00", 1<<20), strings.Repeat("é", 1<<20), strings.Repeat("\xff", 500), "a\xffb", strings.Repeat("\u2028", 200), "plain"} {
-		f := provisioner.Found{Kind: evil, ID: evil, Name: evil, CreatedAt: bookBase}
+		f := provisioner.Found{Ref: provisioner.Ref{Kind: evil, ID: evil, Name: evil, CreatedAt: bookBase}}
 		want := resourceSeen(f)
 		data, err := fleet.WriteEventData(want)
 		if err != nil {
@@ -58,7 +58,7 @@ func TestWhateverAProviderTellsIsRecorded(t *testing.T) {
 			t.Errorf("%.20q is read as another (-want +got):\n%s", evil, diff)
 		}
 	}
-	if got := resourceSeen(provisioner.Found{Name: "plain"}).Name; got != "plain" {
+	if got := resourceSeen(provisioner.Found{Ref: provisioner.Ref{Name: "plain"}}).Name; got != "plain" {
 		t.Errorf("a plain name is kept as %q", got)
 	}
 }

@@ -130,7 +130,7 @@ const (
 func (hs *Hosts) Busy() map[string]int {
 	busy := map[string]int{}
 	for _, h := range hs.byName {
-		pressured, ok := h.Runtime.(provisioner.Pressured)
+		pressured, ok := provisioner.Can[provisioner.Pressured](h.Runtime)
 		if !ok {
 			continue
 		}
@@ -206,7 +206,7 @@ func (hs *Hosts) Serves(name string) bool { return slices.Contains(hs.Served(hs.
 // Declare writes down what this daemon knows of its hosts and takes those that are free.
 func (hs *Hosts) Declare(ctx context.Context) error {
 	for _, h := range hs.All() {
-		row := fleet.Host{Name: h.Name, Endpoint: h.Endpoint, Labels: h.Labels, Capacity: h.Capacity, SeenAt: hs.clock.Now()}
+		row := fleet.Host{Name: h.Name, Endpoint: h.Endpoint, Labels: h.Labels, Capacity: fleet.Capacity(h.Capacity), SeenAt: hs.clock.Now()}
 		if err := hs.store.DeclareHost(ctx, row); err != nil {
 			return err
 		}

@@ -224,12 +224,12 @@ func (r *Readiness) Back() {
 // CheckHost tells what the host's prober found last of what it needs. usable says that Terraform can be run there, as far as is known.
 func (hs *Hosts) CheckHost(h *target.Host) (checks []doctor.Check, usable bool) {
 	engine, driver, tried, age, known := hs.ready[h.Name].found()
-	docker := hostCheck(hs.CheckName("docker", h), "the Docker engine answers", engine, known)
+	provider := hostCheck(hs.CheckName(h.ProviderName(), h), "it answers", engine, known)
 	terraform := hostCheck(hs.CheckName("terraform", h), "Terraform can be run", driver, known && tried)
 	if known {
-		docker.Age, terraform.Age = age, age
+		provider.Age, terraform.Age = age, age
 	}
-	return []doctor.Check{docker, terraform}, driver == ""
+	return []doctor.Check{provider, terraform}, driver == ""
 }
 
 func hostCheck(name, fine, why string, known bool) doctor.Check {

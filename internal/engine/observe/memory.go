@@ -242,7 +242,7 @@ func (m *Memory) look(ctx context.Context, h *target.Host, s *starved) error {
 func (m *Memory) read(ctx context.Context, h *target.Host, env fleet.Environment, told bool) (fresh bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, target.LookFor)
 	defer cancel()
-	gauge, ok := h.Runtime.(provisioner.Gauge)
+	gauge, ok := provisioner.Can[provisioner.Gauge](h.Runtime)
 	kills := int64(-1)
 	if ok {
 		kills, err = gauge.OOMKills(ctx, env.SandboxID)

@@ -55,7 +55,7 @@ func (l *Liveness) Check(context.Context) doctor.Check {
 		Name: "sandboxes", Status: doctor.Warning,
 		Message: fmt.Sprintf("sandboxes that ended or were restarted in the last %s: %d; the latest is that of %s on host %s, %s ago: %s",
 			mishapsFor, len(recent), last.name, last.host, l.cfg.Clock.Now().Sub(last.at).Round(time.Second), last.what),
-		Hint: "see: bothy why " + last.name + "; on that host, docker events shows who stops containers",
+		Hint: "see: bothy why " + last.name + "; the record of that host's provider shows who stops sandboxes",
 	}
 }
 

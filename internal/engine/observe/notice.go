@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -112,7 +111,7 @@ func (l *Liveness) Run(ctx context.Context) {
 
 // watchHost notes what a host's runtime tells. Whoever does not serve the host listens, too: it may from the next moment on.
 func (l *Liveness) watchHost(ctx context.Context, h *target.Host) {
-	watcher, ok := h.Runtime.(provisioner.Watcher)
+	watcher, ok := provisioner.Can[provisioner.Watcher](h.Runtime)
 	if !ok {
 		return
 	}
@@ -142,16 +141,16 @@ func (l *Liveness) happened(n *notices, host string, f provisioner.Found) {
 		l.memory.starved[host].add(id)
 	case id != "":
 		n.add(func(n *notices) { n.envs[id] = true })
-	case f.State == provisioner.StateEnded:
-		// What belongs to no environment holds a network, and goes by its name.
-		n.add(func(n *notices) { n.networks[f.Name] = true })
+	case f.State == provisioner.StateEnded && f.Attachment != "":
+		// What belongs to no environment holds a network.
+		n.add(func(n *notices) { n.networks[string(f.Attachment)] = true })
 	}
 }
 
 // noticeHost looks at what something has happened to.
 func (l *Liveness) noticeHost(ctx context.Context, h *target.Host) {
 	n, served := l.notices[h.Name], false
-	_, told := h.Runtime.(provisioner.Watcher)
+	_, told := provisioner.Can[provisioner.Watcher](h.Runtime)
 	bus.Loop(ctx, n.wake, func() time.Duration {
 		if bus.Wait(ctx, nil, min(settleBefore, l.cfg.Tick)) != nil {
 			return noticeEvery
@@ -179,7 +178,7 @@ func (l *Liveness) noticeThese(ctx context.Context, h *target.Host, ids, network
 			return err
 		}
 		for _, env := range live {
-			if all || ids[env.ID] || networks[networkName(env)] {
+			if all || ids[env.ID] || networks[env.Network] {
 				envs = append(envs, env)
 			}
 		}
@@ -199,16 +198,11 @@ func (l *Liveness) noticeThese(ctx context.Context, h *target.Host, ids, network
 	return l.noticeAll(ctx, h, envs)
 }
 
-// networkName is the name in what an environment has reserved.
-func networkName(env fleet.Environment) string {
-	return env.Network[strings.LastIndexByte(env.Network, ':')+1:]
-}
-
-// LookAtListed looks closer at what a complete list shows not to run: the ids and names of those are in idle.
+// LookAtListed looks closer at what a complete list shows not to run: the ids of those are in idle, and the networks whose holders do not.
 func (l *Liveness) LookAtListed(ctx context.Context, h *target.Host, envs map[string]fleet.Environment, idle map[string]bool) error {
 	var these []fleet.Environment
 	for _, env := range envs {
-		if idle[env.SandboxID] || idle[networkName(env)] {
+		if idle[env.SandboxID] || idle[env.Network] {
 			these = append(these, env)
 		}
 	}
@@ -246,7 +240,7 @@ func see(ctx context.Context, h *target.Host, env fleet.Environment) (s sight, e
 	if s.Status, err = h.Runtime.Inspect(ctx, env.SandboxID); err != nil {
 		return s, err
 	}
-	if r, ok := h.Runtime.(provisioner.Restarter); ok && s.Running {
+	if r, ok := provisioner.Can[provisioner.Restarter](h.Runtime); ok && s.Running {
 		s.offNetwork, err = r.OffNetwork(ctx, env.SandboxID)
 	}
 	return s, err

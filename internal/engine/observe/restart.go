@@ -87,7 +87,7 @@ func billEnded(row *fleet.Environment, s provisioner.Status, now time.Time) {
 
 // startAgain mends a leased sandbox by starting it, or fails its lease where that cannot be done.
 func (l *Liveness) startAgain(ctx context.Context, h *target.Host, env fleet.Environment, s sight, kind, cause string) error {
-	restarter, ok := h.Runtime.(provisioner.Restarter)
+	restarter, ok := provisioner.Can[provisioner.Restarter](h.Runtime)
 	short := s.Ended() && s.StartedAt.After(env.ReadyAt) && s.EndedAt.Sub(s.StartedAt) < shortestRun
 	if since := l.cfg.Clock.Now().Sub(s.EndedAt); short && since >= 0 && since < shortestRun {
 		l.notices[h.Name].later(env.ID)

@@ -38,7 +38,7 @@ func (u *Usages) Of(ctx context.Context, env fleet.Environment) provisioner.Usag
 	if h == nil || !env.Ready() || env.SandboxID == "" {
 		return provisioner.Unknown()
 	}
-	surveyor, ok := h.Runtime.(provisioner.Surveyor)
+	surveyor, ok := provisioner.Can[provisioner.Surveyor](h.Runtime)
 	if !ok {
 		return provisioner.Unknown()
 	}

@@ -209,12 +209,12 @@ func (m *Meter) readMeters(ctx context.Context, h *target.Host, env fleet.Enviro
 	ctx, cancel := context.WithTimeout(ctx, target.LookFor)
 	defer cancel()
 	r.at = m.cfg.Clock.Now()
-	if meter, ok := h.Runtime.(provisioner.Meter); ok {
+	if meter, ok := provisioner.Can[provisioner.Meter](h.Runtime); ok {
 		if r.bytes, err = meter.Traffic(ctx, env.SandboxID); err != nil {
 			return r, err
 		}
 	}
-	if gauge, ok := h.Runtime.(provisioner.Gauge); ok {
+	if gauge, ok := provisioner.Can[provisioner.Gauge](h.Runtime); ok {
 		r.cpu, err = gauge.CPUTime(ctx, env.SandboxID)
 	}
 	return r, err

@@ -20,7 +20,7 @@ import (
 // everything when it is destroyed. What it cost until now was somebody's that nobody remembers: its bill begins now.
 // networks are those that unknown sandboxes are on, by sandbox.
 func (d *Doubts) Adopt(ctx context.Context, who fleet.Identity, h *target.Host, group []fleet.Orphan, networks map[string]string) error {
-	i := slices.IndexFunc(group, func(o fleet.Orphan) bool { return o.Kind == target.Container })
+	i := slices.IndexFunc(group, func(o fleet.Orphan) bool { return o.Kind == h.SandboxKind() })
 	if i < 0 {
 		return fleet.Errorf(fleet.CodeConflict, "there is no sandbox of environment %s to adopt", group[0].EnvironmentID).
 			WithHint("what is left of it can be removed: bothy orphans purge %s", group[0].EnvironmentID)

@@ -78,7 +78,7 @@ func (d *Doubts) LookForUse(ctx context.Context, env fleet.Environment) {
 	if _, looked := d.signs.Load(env.ID); looked || h == nil || ctx.Err() != nil {
 		return
 	}
-	stager, ok := h.Runtime.(provisioner.Stager)
+	stager, ok := provisioner.Can[provisioner.Stager](h.Runtime)
 	if !ok {
 		return
 	}
@@ -197,7 +197,7 @@ func (d *Doubts) recordMade(ctx context.Context, env fleet.Environment, f Standi
 				return store.Writes{}, nil
 			}
 			// One that had not been begun when the database was saved stood nowhere yet.
-			row.Host, row.SandboxID, row.Network = f.Host, f.ID, cmp.Or(f.Network, row.Network)
+			row.Host, row.SandboxID, row.Network = f.Host, f.ID, cmp.Or(string(f.Attachment), row.Network)
 			row.Work = fleet.Work{Generation: max(row.Work.Generation, generation) + 1}
 			row.ReadyAt, row.Reason, row.Queue = now, "", fleet.Queue{}
 			ledger.Begin(row, evidence.Billable(f.CreatedAt, *row, now))

@@ -84,7 +84,7 @@ func (m *EngineMarks) markName(end recordsEnd) string {
 
 // putMark keeps a mark at an engine, in place of the one that this process kept before. In safe mode alone it may go back.
 func (m *EngineMarks) putMark(ctx context.Context, h *target.Host, end recordsEnd, mayGoBack bool) error {
-	marker, ok := h.Runtime.(provisioner.Marker)
+	marker, ok := provisioner.Can[provisioner.Marker](h.Runtime)
 	if !ok {
 		return nil
 	}
@@ -125,7 +125,7 @@ func (m *EngineMarks) Keep(ctx context.Context, h *target.Host, stands bool, mar
 			return fmt.Errorf("keep mark: %w", err)
 		}
 	}
-	marker, ok := h.Runtime.(provisioner.Marker)
+	marker, ok := provisioner.Can[provisioner.Marker](h.Runtime)
 	if !ok {
 		return nil
 	}
@@ -227,6 +227,10 @@ func (m *EngineMarks) lookAtFirst(ctx context.Context, h *target.Host) error {
 		return err
 	}
 	defer done()
+	// What was made right before this daemon began must be in it.
+	if err := target.OutwaitLists(ctx, h); err != nil {
+		return err
+	}
 	envs, err := m.cfg.Store.Live(ctx)
 	if err != nil {
 		return err

@@ -211,17 +211,17 @@ func (h *Health) removeUnrecorded(ctx context.Context, host string, over []fleet
 	}
 	ctx, cancel := context.WithTimeout(ctx, unrecordedFor)
 	defer cancel()
-	all, err := at.Runtime.Inventory(ctx, h.cfg.Instance)
+	all, err := target.Listed(ctx, at, h.cfg.Instance, "")
 	if err != nil {
-		return fmt.Errorf("list resources: %w", err)
+		return err
 	}
 	var errs []error
 	for _, env := range over {
 		for _, f := range all {
-			if f.Kind != target.Container || f.Labels[provisioner.LabelEnvironment] != env.ID || !h.cfg.Labels.Verify(f.Labels) {
+			if !f.Runs() || f.Labels[provisioner.LabelEnvironment] != env.ID || !h.cfg.Labels.Verify(f.Labels) {
 				continue
 			}
-			if err := at.Runtime.Remove(ctx, f); err != nil {
+			if err := at.Runtime.Remove(ctx, f.Ref, env.ID); err != nil {
 				errs = append(errs, fmt.Errorf("remove the sandbox of %s: %w", env.Name, err))
 				continue
 			}

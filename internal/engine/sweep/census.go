@@ -35,7 +35,7 @@ type Census struct {
 	Stands bool
 	// marked says that the mark at the engine was brought in line with this list already.
 	marked bool
-	// idle are the containers of ours that were not running, by id and by name.
+	// idle are those of ours that were not running, by id, and the networks whose holders were not.
 	idle map[string]bool
 }
 
@@ -87,9 +87,9 @@ func (o *orphanage) decide(ctx context.Context, hosts ...string) (done func(), e
 
 // Look lists a host's resources and notes what is unknown. What is new is told.
 func (w *Sweeper) Look(ctx context.Context, h *target.Host, envs map[string]fleet.Environment) (Census, error) {
-	all, err := h.Runtime.Inventory(ctx, w.cfg.Instance)
+	all, err := target.Listed(ctx, h, w.cfg.Instance, "")
 	if err != nil {
-		return Census{}, fmt.Errorf("list resources: %w", err)
+		return Census{}, err
 	}
 	w.cfg.Evidence.Listed(h.Name, envs, all)
 	s, forged, err := w.compare(ctx, h, envs, all)
@@ -103,8 +103,8 @@ func (w *Sweeper) Look(ctx context.Context, h *target.Host, envs map[string]flee
 			Host: h.Name, Kind: f.Kind, ID: f.ID, Name: f.Name, EnvironmentID: f.Labels[provisioner.LabelEnvironment],
 			Labels: f.Labels, CreatedAt: f.CreatedAt,
 		}
-		if f.Network != "" {
-			s.networks = append(s.networks, f.Network)
+		if f.Attachment != "" {
+			s.networks = append(s.networks, string(f.Attachment))
 		}
 	}
 	unsafe, err := w.cfg.Marks.Believe(ctx, h, s.ahead, s.Marks)
@@ -135,15 +135,18 @@ func (w *Sweeper) compare(ctx context.Context, h *target.Host, envs map[string]f
 			made[env.ID] = f.Labels[provisioner.LabelGeneration]
 		}
 	}
-	slices.SortFunc(all, target.ByRemovalOrder)
+	slices.SortFunc(all, h.ByRemovalOrder)
 	for _, f := range all {
 		id := f.Labels[provisioner.LabelEnvironment]
 		if !w.cfg.Labels.Verify(f.Labels) {
 			forged = append(forged, f)
 			continue
 		}
-		if f.State != provisioner.StateUnknown && f.State != provisioner.StateRunning {
-			s.idle[f.ID], s.idle[f.Name] = true, true
+		if f.Runs() && f.State != provisioner.StateRunning {
+			s.idle[f.ID] = true
+			if id == "" && f.Attachment != "" {
+				s.idle[string(f.Attachment)] = true
+			}
 		}
 		if id == "" {
 			if f.Labels[provisioner.LabelMark] != "" {
@@ -161,7 +164,7 @@ func (w *Sweeper) compare(ctx context.Context, h *target.Host, envs map[string]f
 			return s, forged, err
 		case !known:
 			s.unknown = append(s.unknown, f)
-		case env.Doubted && f.Kind == target.Container:
+		case env.Doubted && f.Kind == h.SandboxKind():
 			s.doubted[id] = f
 		case env.State == fleet.Destroyed:
 			s.outlived = append(s.outlived, f)

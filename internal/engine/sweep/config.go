@@ -95,7 +95,7 @@ type Config struct {
 	// Certificates are given to every sandbox.
 	Certificates Certificates
 	// Reserved gives the networks that were reserved and are in no row yet.
-	Reserved func() []string
+	Reserved func() []provisioner.Attachment
 	// Instance and Labels tell the installation's own resources.
 	Instance string
 	Labels   provisioner.Key

@@ -53,7 +53,7 @@ func (m *Local) shelves() (all []shelf) {
 		if k, ok := h.Driver.(provisioner.Keeper); ok {
 			all = append(all, shelf{h.Name, "the driver", k, false})
 		}
-		if k, ok := h.Runtime.(provisioner.Keeper); ok {
+		if k, ok := provisioner.Can[provisioner.Keeper](h.Runtime); ok {
 			all = append(all, shelf{h.Name, "the runtime", k, true})
 		}
 	}

@@ -51,7 +51,7 @@ func (w *Sweeper) removeOrphans(ctx context.Context, h *target.Host, seen Census
 		return err
 	}
 	var errs []error
-	for _, o := range inRemovalOrder(seen.orphans) {
+	for _, o := range inRemovalOrder(h, seen.orphans) {
 		if o.LastSeen.Sub(o.FirstSeen) >= w.cfg.Grace {
 			errs = append(errs, w.removeOrphan(ctx, h, o, journal.Self))
 		}
@@ -61,8 +61,8 @@ func (w *Sweeper) removeOrphans(ctx context.Context, h *target.Host, seen Census
 
 // removeOrphan takes one away. Nobody else decides on it, and it was seen in a list just now, with labels that verify.
 func (w *Sweeper) removeOrphan(ctx context.Context, h *target.Host, o fleet.Orphan, actor string) error {
-	f := provisioner.Found{Kind: o.Kind, ID: o.ID, Name: o.Name, Labels: o.Labels, CreatedAt: o.CreatedAt}
-	if err := h.Runtime.Remove(ctx, f); err != nil {
+	ref := provisioner.Ref{Kind: o.Kind, ID: o.ID, Name: o.Name, CreatedAt: o.CreatedAt}
+	if err := h.Runtime.Remove(ctx, ref, o.EnvironmentID); err != nil {
 		return fmt.Errorf("remove orphan %s %s: %w", o.Kind, o.Name, err)
 	}
 	w.cfg.Logger.Warn("removed an orphan", "host", o.Host, "kind", o.Kind, "name", o.Name, "environment", o.EnvironmentID)
@@ -70,16 +70,16 @@ func (w *Sweeper) removeOrphan(ctx context.Context, h *target.Host, o fleet.Orph
 		"removed %s %s, which no environment accounted for since %s", o.Kind, o.Name, o.FirstSeen.Format(time.RFC3339)))
 }
 
-func inRemovalOrder(all []fleet.Orphan) []fleet.Orphan {
+func inRemovalOrder(h *target.Host, all []fleet.Orphan) []fleet.Orphan {
 	return slices.SortedStableFunc(slices.Values(all), func(a, b fleet.Orphan) int {
-		return target.ByRemovalOrder(provisioner.Found{Kind: a.Kind, ID: a.ID}, provisioner.Found{Kind: b.Kind, ID: b.ID})
+		return h.Runtime.RemovalOrder(provisioner.Ref{Kind: a.Kind, ID: a.ID}, provisioner.Ref{Kind: b.Kind, ID: b.ID})
 	})
 }
 
 // Remove takes all orphans of a group away, as somebody decided.
 func (w *Sweeper) Remove(ctx context.Context, h *target.Host, group []fleet.Orphan, actor string) error {
 	var errs []error
-	for _, o := range inRemovalOrder(group) {
+	for _, o := range inRemovalOrder(h, group) {
 		errs = append(errs, w.removeOrphan(ctx, h, o, actor))
 	}
 	return errors.Join(errs...)
@@ -154,6 +154,13 @@ func (w *Sweeper) Decide(ctx context.Context, ids []string, d Decision) error {
 		}
 		errs = append(errs, err)
 	}
+	for _, name := range w.cfg.Hosts.Served(w.cfg.Clock.Now()) { // what was removed is not to be seen again
+		h, err := w.cfg.Hosts.Host(name)
+		if err == nil {
+			err = target.OutwaitLists(ctx, h)
+		}
+		errs = append(errs, err)
+	}
 	if _, err := w.lookAll(ctx); err != nil {
 		errs = append(errs, unavailable(err))
 	}
@@ -184,7 +191,7 @@ func (w *Sweeper) lookAll(ctx context.Context) (Looked, error) {
 			return all, fmt.Errorf("look at host %s: %w", name, err)
 		}
 		for _, f := range seen.unknown {
-			all.Networks[f.ID] = f.Network
+			all.Networks[f.ID] = string(f.Attachment)
 		}
 		for id, f := range seen.doubted {
 			all.Doubted[id] = Standing{f, name}

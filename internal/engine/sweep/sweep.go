@@ -121,7 +121,7 @@ func (w *Sweeper) removeOutlived(ctx context.Context, h *target.Host, seen Censu
 	for _, f := range seen.outlived {
 		env := seen.rows[f.Labels[provisioner.LabelEnvironment]]
 		w.cfg.Logger.Warn("removing what outlived its environment", "kind", f.Kind, "name", f.Name, "environment", env.Name)
-		if err := h.Runtime.Remove(ctx, f); err != nil {
+		if err := h.Runtime.Remove(ctx, f.Ref, f.Environment()); err != nil {
 			errs = append(errs, fmt.Errorf("remove %s %s: %w", f.Kind, f.Name, err))
 			continue
 		}
@@ -136,13 +136,16 @@ func (w *Sweeper) reconcileNetworks(ctx context.Context, h *target.Host, envs ma
 	if h.Networks == nil {
 		return nil
 	}
-	held := seen.networks
+	held := w.cfg.Reserved()
+	for _, network := range seen.networks {
+		held = append(held, provisioner.Attachment(network))
+	}
 	for _, env := range envs {
 		if env.Network != "" {
-			held = append(held, env.Network)
+			held = append(held, provisioner.Attachment(env.Network))
 		}
 	}
-	return h.Networks.Reconcile(ctx, append(held, w.cfg.Reserved()...))
+	return h.Networks.Reconcile(ctx, held)
 }
 
 // FindLost ends an environment whose sandbox was not found, once that is certain.
@@ -162,7 +165,7 @@ func (w *Sweeper) findLost(ctx context.Context, h *target.Host, envs map[string]
 	if len(missing) == 0 {
 		return nil
 	}
-	again, err := h.Runtime.Inventory(ctx, w.cfg.Instance)
+	again, err := target.Listed(ctx, h, w.cfg.Instance, "")
 	if err != nil {
 		return fmt.Errorf("list resources again: %w", err)
 	}

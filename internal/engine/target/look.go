@@ -1,10 +1,8 @@
 package target
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/bothy-env/bothy/provisioner"
@@ -46,19 +44,34 @@ func Exists(ctx context.Context, h *Host, sandbox string) (bool, error) {
 	return true, nil
 }
 
-// Container is the kind of a sandbox.
-const Container = "container"
+// Listed gives everything on a host with an installation's labels, or all of one environment's.
+func Listed(ctx context.Context, h *Host, instance, environment string) ([]provisioner.Found, error) {
+	all, err := provisioner.ListAll(ctx, h.Runtime, provisioner.Selector{Instance: instance, Environment: environment})
+	if err != nil {
+		return nil, fmt.Errorf("list resources: %w", err)
+	}
+	return all, nil
+}
 
-var removalOrder = []string{Container, "network", "volume"}
-
-// ByRemovalOrder sorts what is to be removed: networks and volumes cannot go before containers.
-func ByRemovalOrder(a, b provisioner.Found) int {
-	return cmp.Or(cmp.Compare(slices.Index(removalOrder, a.Kind), slices.Index(removalOrder, b.Kind)), cmp.Compare(a.ID, b.ID))
+// OutwaitLists waits for as long as a host's lists may show what was before: two of them prove nothing sooner than that.
+func OutwaitLists(ctx context.Context, h *Host) error {
+	lag := h.Runtime.Capabilities().ListLag
+	if lag == 0 {
+		return nil
+	}
+	timer := time.NewTimer(lag)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return provisioner.Errorf(provisioner.Cancelled, "list resources", "interrupted: %w", context.Cause(ctx))
+	}
 }
 
 // Thaw lets a frozen sandbox run on.
 func Thaw(ctx context.Context, h *Host, sandbox string) error {
-	pauser, ok := h.Runtime.(provisioner.Pauser)
+	pauser, ok := provisioner.Can[provisioner.Pauser](h.Runtime)
 	if !ok {
 		return provisioner.Errorf(provisioner.Permanent, "unpause sandbox", "host %s cannot unpause", h.Name)
 	}

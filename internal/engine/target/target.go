@@ -3,17 +3,15 @@
 package target
 
 import (
+	"cmp"
+
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/provisioner"
 )
 
 // Host is an engine host that this daemon can reach.
 type Host struct {
-	Name string
-	// Endpoint is the engine's address, for people.
-	Endpoint string
-	Labels   map[string]string
-	Capacity fleet.Capacity
+	provisioner.Target
 
 	Driver  provisioner.Driver
 	Runtime provisioner.Runtime
@@ -21,6 +19,17 @@ type Host struct {
 	Networks provisioner.NetworkKeeper
 	// Broker is nil when blueprints reach nothing real: then the driver alone says what is made.
 	Broker provisioner.Broker
+}
+
+// SandboxKind is the kind of its sandboxes.
+func (h *Host) SandboxKind() string { return h.Runtime.Capabilities().SandboxKind }
+
+// ProviderName is what a finding about its provider is called.
+func (h *Host) ProviderName() string { return cmp.Or(h.Kind, "provider") }
+
+// ByRemovalOrder is the order in which its provider lets resources go.
+func (h *Host) ByRemovalOrder(a, b provisioner.Found) int {
+	return h.Runtime.RemovalOrder(a.Ref, b.Ref)
 }
 
 // Unreachable is the error of whoever needs a host that this daemon does not declare.

@@ -81,7 +81,7 @@ func (k *Keeper) Deliver(ctx context.Context, h *target.Host, env fleet.Environm
 		return err
 	}
 	user := env.Users[0]
-	if stager, ok := h.Runtime.(provisioner.Stager); ok {
+	if stager, ok := provisioner.Can[provisioner.Stager](h.Runtime); ok {
 		session, err := stager.Stage(ctx, env.SandboxID, user)
 		if err != nil {
 			return fmt.Errorf("open a way into the sandbox: %w", err)

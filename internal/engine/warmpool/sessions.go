@@ -239,7 +239,7 @@ func (k *Keeper) keepReady(ctx context.Context, h *target.Host, row fleet.Enviro
 		return target.Ended(status)
 	}
 	frozen := status.Paused
-	if _, stages := h.Runtime.(provisioner.Stager); stages && m.session == nil || frozen && !freeze {
+	if _, stages := provisioner.Can[provisioner.Stager](h.Runtime); stages && m.session == nil || frozen && !freeze {
 		if frozen {
 			if err := target.Thaw(ctx, h, row.SandboxID); err != nil {
 				return err
@@ -256,7 +256,7 @@ func (k *Keeper) keepReady(ctx context.Context, h *target.Host, row fleet.Enviro
 // freezeWarm freezes a warm environment, or notes that it is not frozen. The row comes first: a claim that
 // finds a running one marked as frozen loses nothing.
 func (k *Keeper) freezeWarm(ctx context.Context, h *target.Host, row fleet.Environment, freeze, frozen bool) error {
-	pauser, ok := h.Runtime.(provisioner.Pauser)
+	pauser, ok := provisioner.Can[provisioner.Pauser](h.Runtime)
 	freeze = freeze && ok
 	if row.Paused != freeze {
 		_, err := k.cfg.Journal.Change(ctx, row.ID, store.Expect{Revision: row.Revision}, func(env *fleet.Environment) (store.Writes, error) {
@@ -297,7 +297,7 @@ func (k *Keeper) thawClaimed(ctx context.Context, h *target.Host, id, sandbox st
 
 // openSession opens the session, if the runtime has such and it is not open yet.
 func (k *Keeper) openSession(ctx context.Context, h *target.Host, env fleet.Environment, m *member) error {
-	stager, ok := h.Runtime.(provisioner.Stager)
+	stager, ok := provisioner.Can[provisioner.Stager](h.Runtime)
 	if !ok || m.session != nil {
 		return nil
 	}
@@ -350,7 +350,7 @@ func (k *Keeper) MakeReady(ctx context.Context, h *target.Host, env fleet.Enviro
 	if err != nil {
 		return false, err
 	}
-	pauser, ok := h.Runtime.(provisioner.Pauser)
+	pauser, ok := provisioner.Can[provisioner.Pauser](h.Runtime)
 	if !ok || !pool.Pause {
 		return false, nil
 	}

@@ -129,14 +129,14 @@ func (m maker) provision(ctx context.Context, env *fleet.Environment, log *progr
 		return err
 	}
 	if spec.Sandbox.Image, err = h.Runtime.ResolveImage(ctx, env.Image); err != nil {
-		return imageError(err, env.Image)
+		return imageError(err)
 	}
 	if spec.Sandbox.Network, err = m.reserveNetwork(ctx, h, env, spec.Owner); err != nil {
 		return err
 	}
 	log.step("create", "Terraform makes the sandbox")
 	handle, err := m.make(ctx, h, *env, spec, log)
-	env.SandboxID = handle.ID
+	env.SandboxID = handle.Sandbox.ID
 	if saveErr := m.saveState(ctx, *env, handle); saveErr != nil && err == nil {
 		err = saveErr
 	}
@@ -144,8 +144,8 @@ func (m maker) provision(ctx context.Context, env *fleet.Environment, log *progr
 		return err
 	}
 	m.settled(ctx, h, spec)
-	if limiter, ok := h.Runtime.(provisioner.Limiter); ok && h.Broker == nil {
-		if err := limiter.LimitPids(ctx, handle.ID, env.Size.Pids); err != nil {
+	if limiter, ok := provisioner.Can[provisioner.Limiter](h.Runtime); ok && h.Broker == nil {
+		if err := limiter.LimitPids(ctx, handle.Sandbox.ID, env.Size.Pids); err != nil {
 			return fmt.Errorf("limit processes: %w", err)
 		}
 	}
@@ -214,7 +214,7 @@ func (w *Worker) spec(env fleet.Environment) (provisioner.Spec, error) {
 		Labels:    w.labels.Labels(owner),
 		Sandbox: provisioner.Sandbox{
 			Size: env.Size.Name, CPUs: env.Size.CPUs, MemoryMiB: env.Size.MemoryMiB, Pids: env.Size.Pids,
-			Network: env.Network, Root: slices.Contains(env.Users, "root"), User: firstUser(env),
+			Network: provisioner.Attachment(env.Network), Root: slices.Contains(env.Users, "root"), User: firstUser(env),
 		},
 		Inputs: env.Inputs,
 	}, nil
@@ -234,27 +234,27 @@ func (w *Worker) driverBlueprint(ref fleet.BlueprintRef, dir string) provisioner
 	return provisioner.Blueprint{Name: ref.Name, Version: ref.Version, Digest: ref.Digest, Dir: dir, Trusted: trusted}
 }
 
-// reserveNetwork takes a network and writes its name down before it is used.
-func (m maker) reserveNetwork(ctx context.Context, h *target.Host, env *fleet.Environment, owner provisioner.Owner) (string, error) {
+// reserveNetwork takes a network and writes it down before it is used.
+func (m maker) reserveNetwork(ctx context.Context, h *target.Host, env *fleet.Environment, owner provisioner.Owner) (provisioner.Attachment, error) {
 	if h.Networks == nil {
 		return "", nil
 	}
-	name, err := h.Networks.Reserve(ctx, owner)
+	at, err := h.Networks.Reserve(ctx, owner)
 	if err != nil {
 		return "", err
 	}
 	// Until it is written down no row tells a sweep that somebody holds it.
-	m.unwritten.Store(name, struct{}{})
-	defer m.unwritten.Delete(name)
+	m.unwritten.Store(at, struct{}{})
+	defer m.unwritten.Delete(at)
 	_, err = m.journal.Change(ctx, env.ID, store.Expect{Generation: env.Work.Generation}, func(row *fleet.Environment) (store.Writes, error) {
-		row.Network = name
+		row.Network = string(at)
 		return store.Writes{}, nil
 	})
 	if err != nil {
-		return "", errors.Join(fmt.Errorf("record network: %w", err), h.Networks.Release(context.WithoutCancel(ctx), name))
+		return "", errors.Join(fmt.Errorf("record network: %w", err), h.Networks.Release(context.WithoutCancel(ctx), at))
 	}
-	env.Network = name
-	return name, nil
+	env.Network = string(at)
+	return at, nil
 }
 
 // saveState keeps the driver's state, sealed, also of a create that failed:
@@ -344,9 +344,9 @@ func took(row *fleet.Environment, now time.Time) string {
 	return now.Sub(row.CreatedAt).Round(time.Millisecond).String()
 }
 
-func imageError(err error, ref string) error {
+func imageError(err error) error {
 	if provisioner.Is(err, provisioner.NotFound) {
-		return provisioner.Errorf(provisioner.Permanent, "find image", "the Docker engine has no image %s; make it with: make setup", ref)
+		return &provisioner.Error{Class: provisioner.Permanent, Op: "find image", Sentence: provisioner.Sentence(err), Err: err}
 	}
 	return err
 }

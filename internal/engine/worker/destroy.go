@@ -35,7 +35,7 @@ func (r remover) destroy(ctx context.Context, env fleet.Environment) {
 	}
 	var p evidence.Proof
 	if err == nil {
-		p, err = r.evidence.Proven(tryCtx, env, gone)
+		p, err = r.evidence.Proven(tryCtx, env, r.kindOfSandbox(env), gone)
 	}
 
 	switch {
@@ -127,7 +127,7 @@ func (r remover) takeAway(ctx context.Context, env fleet.Environment, log *progr
 	return gone, err
 }
 
-// releaseTimeout is more than a keeper waits for the last container to leave.
+// releaseTimeout is more than a keeper waits for the last sandbox to leave.
 const releaseTimeout = 20 * time.Second
 
 // releaseNetwork gives the network of what is gone back to its keeper. Should that fail, the next sweep
@@ -140,7 +140,7 @@ func (r remover) releaseNetwork(ctx context.Context, env fleet.Environment) {
 	// The work is over, and with it the row's lease: its end must not cut this off.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
-	if err := h.Networks.Release(ctx, env.Network); err != nil {
+	if err := h.Networks.Release(ctx, provisioner.Attachment(env.Network)); err != nil {
 		r.logger.Warn("releasing a network failed; it is removed later", "network", env.Network, "error", err)
 	}
 }
@@ -192,7 +192,12 @@ const (
 
 // sweepEnvironment removes by label until complete re-reads find nothing.
 func (r remover) sweepEnvironment(ctx context.Context, h *target.Host, env fleet.Environment, log *progress) (gone evidence.Absence, err error) {
-	for round := 1; ; {
+	for round, look := 1, 1; ; look++ {
+		if look > 1 {
+			if err := target.OutwaitLists(ctx, h); err != nil {
+				return gone, err
+			}
+		}
 		left, err := r.inventoryOf(ctx, h, env)
 		if err != nil {
 			return gone, err
@@ -217,19 +222,19 @@ func (r remover) sweepEnvironment(ctx context.Context, h *target.Host, env fleet
 				return gone, provisioner.Errorf(provisioner.Cancelled, "sweep environment", "%w", errUntrusted)
 			}
 			log.step("sweep", "removing %s %s", f.Kind, f.Name)
-			if err := h.Runtime.Remove(ctx, f); err != nil {
+			if err := h.Runtime.Remove(ctx, f.Ref, f.Environment()); err != nil {
 				return gone, fmt.Errorf("remove %s %s: %w", f.Kind, f.Name, err)
 			}
 		}
 	}
 }
 
-// inventoryOf finds what carries the labels of one environment, containers first: networks and volumes
-// cannot go before them. A sandbox that a list does not show is looked for by its id.
+// inventoryOf finds what carries the labels of one environment, in the order in which it is to go. A sandbox that a list does not
+// show is looked for by its id.
 func (r remover) inventoryOf(ctx context.Context, h *target.Host, env fleet.Environment) ([]provisioner.Found, error) {
-	all, err := h.Runtime.Inventory(ctx, r.cfg.Instance)
+	all, err := target.Listed(ctx, h, r.cfg.Instance, env.ID)
 	if err != nil {
-		return nil, fmt.Errorf("list resources: %w", err)
+		return nil, err
 	}
 	var mine []provisioner.Found
 	for _, f := range all {
@@ -242,7 +247,7 @@ func (r remover) inventoryOf(ctx context.Context, h *target.Host, env fleet.Envi
 		return nil, err
 	}
 	mine = append(mine, more...)
-	slices.SortFunc(mine, target.ByRemovalOrder)
+	slices.SortFunc(mine, h.ByRemovalOrder)
 	if env.SandboxID == "" || slices.ContainsFunc(mine, func(f provisioner.Found) bool { return f.ID == env.SandboxID }) {
 		return mine, nil
 	}
@@ -252,15 +257,24 @@ func (r remover) inventoryOf(ctx context.Context, h *target.Host, env fleet.Envi
 	}
 	if there {
 		owner := provisioner.Owner{Instance: r.cfg.Instance, Environment: env.ID}
-		mine = slices.Insert(mine, 0, r.byRecord(env, target.Container, env.SandboxID, owner.ResourceName()))
+		mine = slices.Insert(mine, 0, r.byRecord(env, h.SandboxKind(), env.SandboxID, owner.ResourceName()))
 	}
 	return mine, nil
+}
+
+// kindOfSandbox is the kind of an environment's sandbox, seen or not; "" where its host is not declared here.
+func (r remover) kindOfSandbox(env fleet.Environment) string {
+	h, err := r.hosts.Host(env.Host)
+	if err != nil {
+		return ""
+	}
+	return h.SandboxKind()
 }
 
 // byRecord is a resource of an environment that was looked for by its id. A runtime removes what it is told whose it is.
 func (r remover) byRecord(env fleet.Environment, kind, id, name string) provisioner.Found {
 	return provisioner.Found{
-		Kind: kind, ID: id, Name: name,
+		Ref:    provisioner.Ref{Kind: kind, ID: id, Name: name},
 		Labels: map[string]string{provisioner.LabelInstance: r.cfg.Instance, provisioner.LabelEnvironment: env.ID},
 	}
 }

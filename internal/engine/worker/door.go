@@ -43,7 +43,7 @@ func (m maker) make(ctx context.Context, h *target.Host, env fleet.Environment, 
 		}
 		return handle, faultOfEngine(door, refusedBy(door, env, err))
 	}
-	if err := door.Judge(ctx, handle.ID); err != nil {
+	if err := door.Judge(ctx, handle.Sandbox.ID); err != nil {
 		if provisioner.Is(err, provisioner.Permanent) {
 			m.held.hold(spec, err)
 			m.logger.Error("a blueprint made something else than it may; it is held", "blueprint", env.Blueprint, "digest", env.Blueprint.Digest,

@@ -121,7 +121,7 @@ func (r remover) killBlocked(ctx context.Context, env fleet.Environment) error {
 	if err != nil {
 		return err
 	}
-	killer, ok := h.Runtime.(provisioner.Killer)
+	killer, ok := provisioner.Can[provisioner.Killer](h.Runtime)
 	if !ok {
 		return provisioner.Errorf(provisioner.Permanent, "kill sandbox", "it cannot be killed from the host here")
 	}
@@ -130,16 +130,16 @@ func (r remover) killBlocked(ctx context.Context, env fleet.Environment) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, target.LookFor)
 	defer cancel()
-	all, err := h.Runtime.Inventory(ctx, r.cfg.Instance)
+	all, err := target.Listed(ctx, h, r.cfg.Instance, env.ID)
 	if err != nil {
-		return fmt.Errorf("list resources: %w", err)
+		return err
 	}
 	var errs []error
 	for _, f := range all {
-		if f.Kind != target.Container || f.Labels[provisioner.LabelEnvironment] != env.ID || !r.labels.Verify(f.Labels) {
+		if !f.Runs() || f.Labels[provisioner.LabelEnvironment] != env.ID || !r.labels.Verify(f.Labels) {
 			continue
 		}
-		killed, err := killer.Kill(ctx, f)
+		killed, err := killer.Kill(ctx, f.Ref, env.ID)
 		if err != nil && !provisioner.Is(err, provisioner.NotFound) {
 			errs = append(errs, err)
 		}

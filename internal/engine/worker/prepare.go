@@ -288,7 +288,7 @@ func (pr preparer) check(h *target.Host) doctor.Check {
 	}
 	if c.Status = doctor.Warning; provisioner.IsUnavailable(p.err) {
 		c.Status = doctor.Down
-		c.Hint = "requests for it wait, and it is tried again by itself; for want of a provider, fill the mirror (terraform.mirror) with: make setup"
+		c.Hint = "requests for it wait, and it is tried again by itself"
 		return c
 	}
 	c.Hint = "requests for it fail until the blueprint, or what it needs, is mended; it is tried again by itself"

@@ -178,13 +178,12 @@ func (w *Worker) CancelCreate(environmentID string) { w.running.cancelCreate(env
 func (w *Worker) Idle() <-chan struct{} { return w.running.idle() }
 
 // Unwritten gives the networks that were reserved and are in no row yet.
-func (w *Worker) Unwritten() []string {
-	var names []string
-	w.unwritten.Range(func(name, _ any) bool {
-		names = append(names, name.(string))
+func (w *Worker) Unwritten() (all []provisioner.Attachment) {
+	w.unwritten.Range(func(at, _ any) bool {
+		all = append(all, at.(provisioner.Attachment))
 		return true
 	})
-	return names
+	return all
 }
 
 // Cause says why an environment that is being destroyed is not gone yet; "" when it is not late.

@@ -67,6 +67,9 @@ func (d *DB) sqliteFault(doing string, primary int, err error) error {
 		d.full.Store(true)
 		return unavailable.WithHint("the disk is full: free some space where %s is", d.Where)
 	case sqlite3.SQLITE_IOERR:
+		if gone := d.SameFile(); gone != nil {
+			return gone // SQLite finds the file it has open to be gone before anybody else does
+		}
 		return unavailable.WithHint("the disk gave an error: check the space and health of the disk where %s is", d.Where)
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return unavailable.WithHint("another process holds %s: only one bothyd may use it", d.Where)

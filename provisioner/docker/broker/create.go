@@ -124,11 +124,11 @@ func (d *door) additions(ctx context.Context, network string) (Additions, error)
 	}
 	d.mu.Lock()
 	ahead := d.ahead
-	if network == d.grant.Spec.Sandbox.Network {
+	if network == string(d.grant.Spec.Sandbox.Network) {
 		d.ahead = nil
 	}
 	d.mu.Unlock()
-	if ahead != nil && network == d.grant.Spec.Sandbox.Network {
+	if ahead != nil && network == string(d.grant.Spec.Sandbox.Network) {
 		select {
 		case got := <-ahead:
 			if got.err == nil {
@@ -154,7 +154,7 @@ func (d *door) foresee() {
 	d.ahead = make(chan foreseen, 1)
 	ahead := d.ahead
 	go func() {
-		more, err := d.b.cfg.Additions(d.ctx, &d.grant.Spec, d.grant.Spec.Sandbox.Network)
+		more, err := d.b.cfg.Additions(d.ctx, &d.grant.Spec, string(d.grant.Spec.Sandbox.Network))
 		ahead <- foreseen{more, err}
 	}()
 }

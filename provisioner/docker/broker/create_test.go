@@ -398,7 +398,7 @@ func TestWhatIsReadBackIsWhatWasSaid(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &read); status != http.StatusOK || err != nil {
 		t.Fatalf("the inspect gave %d %s", status, body)
 	}
-	if got := string(read.HostConfig.NetworkMode); got != b.grant.Spec.Sandbox.Network {
+	if got := string(read.HostConfig.NetworkMode); got != string(b.grant.Spec.Sandbox.Network) {
 		t.Errorf("the network is %s, want %s", got, b.grant.Spec.Sandbox.Network)
 	}
 	if got := strings.Join(read.HostConfig.CapAdd, " "); got != "CHOWN DAC_OVERRIDE FOWNER SETGID SETUID" {
