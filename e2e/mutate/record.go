@@ -173,8 +173,8 @@ var ofRecord = []mutation{
 	{
 		name: "marks: those at the engine are not read",
 		file: "internal/engine/recovery/enginemark.go",
-		old:  "			end = recordsEnd{max(end.events, events), max(end.receipts, receipts)}",
-		new:  "			end = recordsEnd{max(end.events, 0*events), max(end.receipts, 0*receipts)}",
+		old:  "			end = highWater{max(end.events, events), max(end.receipts, receipts)}",
+		new:  "			end = highWater{max(end.events, 0*events), max(end.receipts, 0*receipts)}",
 		pkg:  "./internal/engine", run: "^TestMarkReadAtTheEngine$",
 	},
 	{
@@ -221,7 +221,7 @@ var ofRecord = []mutation{
 	},
 	{
 		name: "marks: one of before is set back by the next sweep alone",
-		file: "internal/engine/sweep/census.go",
+		file: "internal/engine/sweep/diff.go",
 		old:  `	if unsafe != "" {`,
 		new:  `	if unsafe == "-" {`,
 		pkg:  "./internal/engine", run: "^TestSafeModeIsNotBegunAgain$",

@@ -39,7 +39,7 @@ var ofWalls = []mutation{
 	},
 	{
 		name: "the MAC check: labels that anybody can write are believed",
-		file: "internal/engine/sweep/census.go",
+		file: "internal/engine/sweep/diff.go",
 		old:  "if !w.cfg.Labels.Verify(f.Labels) {",
 		new:  "if len(f.Labels) == 0 {",
 		pkg:  "./internal/engine", run: "^TestForgedLabelsAreNeverTouched$|^TestPromiseOnlyOurs$",

@@ -105,6 +105,9 @@ func (d *Doubts) LookForUse(ctx context.Context, env fleet.Environment) {
 // Disbelieve turns safe mode on when the database still says, after a sandbox was found to be used, that it is as when nobody has
 // used it. This process may have slept between its look at the row and that at the sandbox, while another one handed it over.
 func (d *Doubts) Disbelieve(ctx context.Context, id string, unused func(*fleet.Environment) bool) (unknown bool, err error) {
+	// Somebody else may be about to doubt the row: a second beginning would doubt what was asked for since the first.
+	d.safe.judging.Lock()
+	defer d.safe.judging.Unlock()
 	was, err := d.safe.read(ctx) // before the row: who turns it on meanwhile doubts the row
 	if err != nil {
 		return false, err

@@ -28,7 +28,7 @@ type EngineMarks struct {
 
 	mu sync.Mutex
 	// last is what was kept last, by host.
-	last map[string]recordsEnd
+	last map[string]highWater
 	// looked are the hosts whose marks were compared with the database since this process began.
 	looked map[string]bool
 	// looking are those that are compared right now.
@@ -52,7 +52,7 @@ type Listed struct {
 
 // NewEngineMarks makes them.
 func NewEngineMarks(c Config, safe *SafeMode, lists Lists) *EngineMarks {
-	return &EngineMarks{cfg: c, safe: safe, lists: lists, last: map[string]recordsEnd{}, looked: map[string]bool{}, looking: map[string]bool{}}
+	return &EngineMarks{cfg: c, safe: safe, lists: lists, last: map[string]highWater{}, looked: map[string]bool{}, looking: map[string]bool{}}
 }
 
 // markPause is the least time between two marks of one host.
@@ -68,7 +68,7 @@ func (m *EngineMarks) Run(ctx context.Context) {
 		}
 		events, receipts := m.cfg.Store.Seen()
 		for _, name := range m.Looked(m.cfg.Hosts.Served(m.cfg.Clock.Now())) {
-			if err := m.putMark(ctx, m.cfg.Hosts.Find(name), recordsEnd{events, receipts}, false); err != nil && ctx.Err() == nil {
+			if err := m.putMark(ctx, m.cfg.Hosts.Find(name), highWater{events, receipts}, false); err != nil && ctx.Err() == nil {
 				m.cfg.Logger.Warn(marksNotKept, "host", name, "error", err)
 			}
 		}
@@ -78,12 +78,12 @@ func (m *EngineMarks) Run(ctx context.Context) {
 	}
 }
 
-func (m *EngineMarks) markName(end recordsEnd) string {
+func (m *EngineMarks) markName(end highWater) string {
 	return fmt.Sprintf("bothy-%s-mark-%d-%d", m.cfg.Instance, end.events, end.receipts)
 }
 
 // putMark keeps a mark at an engine, in place of the one that this process kept before. In safe mode alone it may go back.
-func (m *EngineMarks) putMark(ctx context.Context, h *target.Host, end recordsEnd, mayGoBack bool) error {
+func (m *EngineMarks) putMark(ctx context.Context, h *target.Host, end highWater, mayGoBack bool) error {
 	marker, ok := provisioner.Can[provisioner.Marker](h.Runtime)
 	if !ok {
 		return nil
@@ -94,7 +94,7 @@ func (m *EngineMarks) putMark(ctx context.Context, h *target.Host, end recordsEn
 	defer m.mu.Unlock()
 	last := m.last[h.Name]
 	if !mayGoBack {
-		end = recordsEnd{max(end.events, last.events), max(end.receipts, last.receipts)}
+		end = highWater{max(end.events, last.events), max(end.receipts, last.receipts)}
 	}
 	if end == last {
 		return nil
@@ -104,7 +104,7 @@ func (m *EngineMarks) putMark(ctx context.Context, h *target.Host, end recordsEn
 		return err
 	}
 	m.last[h.Name] = end
-	if last == (recordsEnd{}) {
+	if last == (highWater{}) {
 		return nil
 	}
 	return marker.Unmark(ctx, m.markName(last))
@@ -116,7 +116,7 @@ func (m *EngineMarks) Keep(ctx context.Context, h *target.Host, stands bool, mar
 	if err != nil {
 		return err
 	}
-	var end recordsEnd
+	var end highWater
 	if stands {
 		if end.events, end.receipts, err = m.cfg.Store.Marks(ctx); err != nil {
 			return err
@@ -263,11 +263,11 @@ func (m *EngineMarks) Believe(ctx context.Context, h *target.Host, ahead string,
 }
 
 // marked is how far marks say that the records are.
-func marked(marks []provisioner.Found) (end recordsEnd) {
+func marked(marks []provisioner.Found) (end highWater) {
 	for _, f := range marks {
 		var events, receipts int64
 		if _, err := fmt.Sscan(f.Labels[provisioner.LabelMark], &events, &receipts); err == nil {
-			end = recordsEnd{max(end.events, events), max(end.receipts, receipts)}
+			end = highWater{max(end.events, events), max(end.receipts, receipts)}
 		}
 	}
 	return end

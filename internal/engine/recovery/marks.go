@@ -20,13 +20,13 @@ type Marks interface {
 	Note(events, receipts int64) error
 }
 
-// recordsEnd is how far the records are: the numbers of the last event and of the last receipt.
-type recordsEnd struct{ events, receipts int64 }
+// highWater is the high-water mark of the records, how far they are: the numbers of the last event and of the last receipt.
+type highWater struct{ events, receipts int64 }
 
 // keptMarks are what this process kept last.
 type keptMarks struct {
 	mu sync.Mutex
-	recordsEnd
+	highWater
 	// saved says that they were saved, and not only noted.
 	saved bool
 }
@@ -41,7 +41,7 @@ func (m *SafeMode) behind(ctx context.Context) (string, error) {
 }
 
 // before tells how the database's records end before what somebody knows; "" when they do not.
-func (m *SafeMode) before(ctx context.Context, known recordsEnd, whoKnows string) (string, error) {
+func (m *SafeMode) before(ctx context.Context, known highWater, whoKnows string) (string, error) {
 	events, receipts, err := m.cfg.Store.Marks(ctx)
 	if err != nil {
 		return "", err
@@ -54,7 +54,7 @@ func (m *SafeMode) before(ctx context.Context, known recordsEnd, whoKnows string
 }
 
 // knownEnd is how far this daemon knows the records to be.
-func (m *SafeMode) knownEnd() (end recordsEnd, err error) {
+func (m *SafeMode) knownEnd() (end highWater, err error) {
 	end.events, end.receipts = m.cfg.Store.Seen()
 	if m.cfg.Marks == nil {
 		return end, nil
@@ -62,7 +62,7 @@ func (m *SafeMode) knownEnd() (end recordsEnd, err error) {
 	m.kept.mu.Lock()
 	defer m.kept.mu.Unlock()
 	events, receipts, err := m.cfg.Marks.Load()
-	return recordsEnd{max(end.events, events), max(end.receipts, receipts)}, err
+	return highWater{max(end.events, events), max(end.receipts, receipts)}, err
 }
 
 // saveMarks keeps how far the records are for good. In safe mode alone they may go back.
@@ -74,7 +74,7 @@ func (m *SafeMode) saveMarks(ctx context.Context, s safety) error {
 	if err != nil {
 		return err
 	}
-	return m.kept.keep(recordsEnd{events, receipts}, s.Reason != "", true, m.cfg.Marks.Save)
+	return m.kept.keep(highWater{events, receipts}, s.Reason != "", true, m.cfg.Marks.Save)
 }
 
 // NoteMarks keeps how far this process has written the records, once it has given something to somebody: a database that does not
@@ -84,7 +84,7 @@ func (m *SafeMode) NoteMarks() error {
 		return nil
 	}
 	events, receipts := m.cfg.Store.Seen()
-	return m.kept.keep(recordsEnd{events, receipts}, false, false, m.cfg.Marks.Note)
+	return m.kept.keep(highWater{events, receipts}, false, false, m.cfg.Marks.Note)
 }
 
 // NoteGiven is NoteMarks after what cannot be taken back any more. The engines are told beside it.
@@ -98,19 +98,19 @@ func (m *SafeMode) NoteGiven() {
 const marksNotKept = "how far the records are could not be kept; should the database be restored, safe mode may come late"
 
 // keep writes marks that are ahead of those that were kept before, or go back when they may.
-func (k *keptMarks) keep(end recordsEnd, mayGoBack, save bool, write func(events, receipts int64) error) error {
+func (k *keptMarks) keep(end highWater, mayGoBack, save bool, write func(events, receipts int64) error) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if !mayGoBack {
-		end = recordsEnd{max(end.events, k.events), max(end.receipts, k.receipts)}
+		end = highWater{max(end.events, k.events), max(end.receipts, k.receipts)}
 	}
-	if end == k.recordsEnd && (k.saved || !save) {
+	if end == k.highWater && (k.saved || !save) {
 		return nil
 	}
 	if err := write(end.events, end.receipts); err != nil {
 		return err
 	}
-	k.recordsEnd, k.saved = end, save
+	k.highWater, k.saved = end, save
 	return nil
 }
 

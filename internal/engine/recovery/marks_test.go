@@ -28,7 +28,7 @@ func TestMarksGoBackInSafeModeOnly(t *testing.T) {
 	}
 	defer db.Close()
 	kept := &memory{events: 7, receipts: 2}
-	m := &SafeMode{cfg: Config{Marks: kept, Store: db}, kept: keptMarks{recordsEnd: recordsEnd{7, 2}, saved: true}}
+	m := &SafeMode{cfg: Config{Marks: kept, Store: db}, kept: keptMarks{highWater: highWater{7, 2}, saved: true}}
 	if err := m.saveMarks(t.Context(), safety{}); err != nil || *kept != (memory{7, 2}) {
 		t.Errorf("kept %+v, %v", *kept, err)
 	}

@@ -45,7 +45,7 @@ func (w *Sweeper) tellOrphans(ctx context.Context, all []fleet.Orphan) error {
 
 // removeOrphans removes what at least two sweeps have seen that lie the grace apart, and all in between, unless safe mode
 // leaves that to people.
-func (w *Sweeper) removeOrphans(ctx context.Context, h *target.Host, seen Census) error {
+func (w *Sweeper) removeOrphans(ctx context.Context, h *target.Host, seen Diff) error {
 	unsafe, err := w.cfg.Safety.Reason(ctx)
 	if err != nil || unsafe != "" {
 		return err

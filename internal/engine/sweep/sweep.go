@@ -116,7 +116,7 @@ func (w *Sweeper) keepMark(ctx context.Context, h *target.Host, seen Census) err
 
 // removeOutlived removes what carries the labels of an environment that is gone: a create whose reply was
 // lost may have landed after its environment was swept.
-func (w *Sweeper) removeOutlived(ctx context.Context, h *target.Host, seen Census) error {
+func (w *Sweeper) removeOutlived(ctx context.Context, h *target.Host, seen Diff) error {
 	var errs []error
 	for _, f := range seen.outlived {
 		env := seen.rows[f.Labels[provisioner.LabelEnvironment]]
@@ -132,7 +132,7 @@ func (w *Sweeper) removeOutlived(ctx context.Context, h *target.Host, seen Censu
 }
 
 // reconcileNetworks tells the keeper which networks are held: by environments, and by sandboxes that nobody has decided on.
-func (w *Sweeper) reconcileNetworks(ctx context.Context, h *target.Host, envs map[string]fleet.Environment, seen Census) error {
+func (w *Sweeper) reconcileNetworks(ctx context.Context, h *target.Host, envs map[string]fleet.Environment, seen Diff) error {
 	if h.Networks == nil {
 		return nil
 	}
@@ -150,12 +150,12 @@ func (w *Sweeper) reconcileNetworks(ctx context.Context, h *target.Host, envs ma
 
 // FindLost ends an environment whose sandbox was not found, once that is certain.
 func (w *Sweeper) FindLost(ctx context.Context, h *target.Host, env fleet.Environment) error {
-	return w.findLost(ctx, h, map[string]fleet.Environment{env.ID: env}, Census{})
+	return w.findLost(ctx, h, map[string]fleet.Environment{env.ID: env}, Diff{})
 }
 
 // findLost ends environments whose sandbox somebody else removed. One list may lag, so a second complete
 // one must miss it too, and the sandbox itself must not be found by its id.
-func (w *Sweeper) findLost(ctx context.Context, h *target.Host, envs map[string]fleet.Environment, seen Census) error {
+func (w *Sweeper) findLost(ctx context.Context, h *target.Host, envs map[string]fleet.Environment, seen Diff) error {
 	var missing []fleet.Environment
 	for _, env := range envs {
 		if env.Ready() && env.SandboxID != "" && !seen.ids[env.SandboxID] {

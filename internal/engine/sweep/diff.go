@@ -12,8 +12,8 @@ import (
 	"github.com/bothy-env/bothy/provisioner"
 )
 
-// Census is what one complete list of a host's resources shows, compared with what is recorded.
-type Census struct {
+// Diff is the inventory diff of a host: what one complete list of its resources shows, compared with what is recorded.
+type Diff struct {
 	// ids are all that were listed with our labels.
 	ids map[string]bool
 	// rows are the environments that the resources name, as far as they are known.
@@ -86,10 +86,10 @@ func (o *orphanage) decide(ctx context.Context, hosts ...string) (done func(), e
 }
 
 // Look lists a host's resources and notes what is unknown. What is new is told.
-func (w *Sweeper) Look(ctx context.Context, h *target.Host, envs map[string]fleet.Environment) (Census, error) {
+func (w *Sweeper) Look(ctx context.Context, h *target.Host, envs map[string]fleet.Environment) (Diff, error) {
 	all, err := target.Listed(ctx, h, w.cfg.Instance, "")
 	if err != nil {
-		return Census{}, err
+		return Diff{}, err
 	}
 	w.cfg.Evidence.Listed(h.Name, envs, all)
 	s, forged, err := w.compare(ctx, h, envs, all)
@@ -126,8 +126,8 @@ func (w *Sweeper) Look(ctx context.Context, h *target.Host, envs map[string]flee
 }
 
 // compare sorts what was listed. What does not verify is not ours, and only counted.
-func (w *Sweeper) compare(ctx context.Context, h *target.Host, envs map[string]fleet.Environment, all []provisioner.Found) (s Census, forged []provisioner.Found, err error) {
-	s = Census{ids: map[string]bool{}, rows: map[string]fleet.Environment{}, doubted: map[string]provisioner.Found{}, idle: map[string]bool{}}
+func (w *Sweeper) compare(ctx context.Context, h *target.Host, envs map[string]fleet.Environment, all []provisioner.Found) (s Diff, forged []provisioner.Found, err error) {
+	s = Diff{ids: map[string]bool{}, rows: map[string]fleet.Environment{}, doubted: map[string]provisioner.Found{}, idle: map[string]bool{}}
 	made := map[string]string{}
 	for _, f := range all {
 		s.ids[f.ID] = true
@@ -177,7 +177,7 @@ func (w *Sweeper) compare(ctx context.Context, h *target.Host, envs map[string]f
 
 // rowOf finds the environment that a resource names: among those that were read before the list, else in the
 // store, which knows every environment from before anything of it was made.
-func (w *Sweeper) rowOf(ctx context.Context, s *Census, envs map[string]fleet.Environment, id string) (fleet.Environment, bool, error) {
+func (w *Sweeper) rowOf(ctx context.Context, s *Diff, envs map[string]fleet.Environment, id string) (fleet.Environment, bool, error) {
 	if env, ok := envs[id]; ok {
 		return env, true, nil
 	}
