@@ -122,7 +122,7 @@ func restoredFolder(t *testing.T, d *daemon) {
 			t.Errorf("%s (%s) is not listed: %s", id, name, listed)
 		}
 	}
-	d.bothy("orphans", "adopt", "--all").want(t, 0, "Nothing is unknown.")
+	d.bothy("orphans", "adopt", "--all").want(t, 0, "No orphans.")
 	if d.orphans().Safe {
 		t.Error("safe mode goes on")
 	}
@@ -365,7 +365,7 @@ func backupAndRestore(t *testing.T, d fakeDaemon) (file string) {
 	if bob := d.untilState("bob", "leased"); bob.ID == alice.ID || bob.ID == warm.ID {
 		t.Fatal("bob was given what was there before")
 	}
-	d.bothy("orphans", "adopt", "--all").want(t, 0, "Nothing is unknown.")
+	d.bothy("orphans", "adopt", "--all").want(t, 0, "No orphans.")
 	for _, env := range []wire.Environment{alice, fresh} {
 		d.bothy("exec", env.ID, "--", "true").want(t, 0)
 	}

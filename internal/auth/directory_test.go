@@ -223,7 +223,7 @@ func TestEveryWrongPlaceIsTold(t *testing.T) {
 	for content, want := range map[string][]string{
 		"":                          {":1:1: got nothing, want a map"},
 		"version: 1\n":              {":1:1: tenants: got nothing, want this key: it is required"},
-		"version: 2\ntenants: {}\n": {":1:10: version: got 2, want 1, the only version there is", ":2:10: tenants: got a map, want at least one tenant"},
+		"version: 2\ntenants: {}\n": {":1:10: version: got 2, want 1, the only version", ":2:10: tenants: got a map, want at least one tenant"},
 		"version: 1\ntenants: {Acme: {teams: {core: {members: []}}}}\n":                             {":2:11: tenants.Acme: got this key, want a tenant's name of up to 63"},
 		"version: 1\ntenants: {a: {teams: {}}}\n":                                                   {":2:22: tenants.a.teams: got a map, want at least one team"},
 		"version: 1\ntenants: {a: {team: {}}}\n":                                                    {`:2:15: tenants.a.team: got an unknown key, want "teams"`, ":2:14: tenants.a.teams: got nothing"},

@@ -128,20 +128,20 @@ func TestHelpOfACommandIsItsOwn(t *testing.T) {
 
 func TestUsageErrorsSayWhatToDo(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
-		{"shwo", "bothy: there is no command \"bothy shwo\"\nnext: bothy show\n"},
-		{"xyz", "bothy: there is no command \"bothy xyz\"\nnext: bothy --help\n"},
-		{"spec chek", "bothy: there is no command \"bothy spec chek\"\nnext: bothy spec check\n"},
-		{"ls --al", "bothy: bothy ls: unknown flag: --al\nnext: bothy ls --help\n"},
-		{"show a b", "bothy: bothy show: got \"a b\", want the name of one environment\nnext: bothy show --help\n"},
-		{"show ", "bothy: bothy show: got an empty argument, want the name of one environment\nnext: bothy show --help\n"},
-		{"events ", "bothy: bothy events: got an empty argument, want at most one environment\nnext: bothy events --help\n"},
-		{"down a ", "bothy: bothy down: got an empty argument, want names of environments or --all\nnext: bothy ls\n"},
-		{"exec  -- true", "bothy: bothy exec: want the name of one environment, --, and a command\nnext: bothy exec ENV -- make\n"},
-		{"help shwo", "bothy: there is no command \"bothy shwo\"\nnext: bothy show\n"},
-		{"help spec nosuch", "bothy: there is no command \"bothy spec nosuch\"\nnext: bothy spec --help\n"},
-		{"help ls x", "bothy: there is no command \"bothy ls x\"\nnext: bothy ls --help\n"},
+		{"shwo", "bothy: unknown command \"bothy shwo\"\nhint: bothy show\n"},
+		{"xyz", "bothy: unknown command \"bothy xyz\"\nhint: bothy --help\n"},
+		{"spec chek", "bothy: unknown command \"bothy spec chek\"\nhint: bothy spec check\n"},
+		{"ls --al", "bothy: bothy ls: unknown flag: --al\nhint: bothy ls --help\n"},
+		{"show a b", "bothy: bothy show: got \"a b\", want the name of one environment\nhint: bothy show --help\n"},
+		{"show ", "bothy: bothy show: got an empty argument, want the name of one environment\nhint: bothy show --help\n"},
+		{"events ", "bothy: bothy events: got an empty argument, want at most one environment\nhint: bothy events --help\n"},
+		{"down a ", "bothy: bothy down: got an empty argument, want names of environments or --all\nhint: bothy ls\n"},
+		{"exec  -- true", "bothy: bothy exec: want an environment name, --, and a command\nhint: bothy exec ENV -- make\n"},
+		{"help shwo", "bothy: unknown command \"bothy shwo\"\nhint: bothy show\n"},
+		{"help spec nosuch", "bothy: unknown command \"bothy spec nosuch\"\nhint: bothy spec --help\n"},
+		{"help ls x", "bothy: unknown command \"bothy ls x\"\nhint: bothy ls --help\n"},
 		{"ls --host ftp://x", "bothy: "},
-		{"completion", "bothy: bothy completion: got nothing, want a shell: bash, zsh, fish or powershell\nnext: bothy completion --help\n"},
+		{"completion", "bothy: bothy completion: got nothing, want a shell: bash, zsh, fish or powershell\nhint: bothy completion --help\n"},
 	} {
 		code, stdout, stderr := run(strings.Split(c.args, " ")...)
 		if code != cmdutil.ExitUsage || stdout != "" || !strings.HasPrefix(stderr, c.want) {
