@@ -13,7 +13,7 @@ import (
 // NewCmdResume makes `bothy pool resume`.
 func NewCmdResume(f *cmdutil.Factory, runF func(context.Context, *NameOptions) error) *cobra.Command {
 	return onOne(f, &cobra.Command{
-		Use:     "resume POOL",
+		Use:   "resume POOL",
 		Short: "Resume a paused pool",
 		Long: `Resumes a pool that bothy paused because its members kept failing. bothy pool show prints the cause. Requires the platform
 role.`,
