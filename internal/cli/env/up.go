@@ -58,9 +58,10 @@ func NewCmdUp(f *cmdutil.Factory, runF func(context.Context, *UpOptions) error) 
 Reads bothy.yaml from the current directory or the nearest parent within the repository. Flags override the file. The file is
 optional.
 
-In a git repository, up copies the files that git tracks and new files that git does not ignore. Outside of a repository it
-copies the whole directory of bothy.yaml, or nothing if there is no bothy.yaml. Use --source to copy another directory. up copies
-links as links and leaves out .git unless you pass --git.
+The source is the directory in bothy.yaml, by default the directory of the file. Without bothy.yaml it is the current git
+repository, or nothing outside of a repository. --source sets another directory. In a git repository, up copies tracked files and
+new files that git does not ignore. Elsewhere it copies the whole directory. up copies links as links and leaves out .git unless
+you pass --git.
 
 If up cannot read the source, it creates nothing. If the copy fails, it deletes the environment unless you pass --keep.
 
