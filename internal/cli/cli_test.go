@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -46,8 +48,13 @@ func TestEveryCommandIsDocumented(t *testing.T) {
 	count := 0
 	each(t, func(t *testing.T, cmd *cobra.Command) {
 		count++
-		if cmd.Short == "" || strings.HasSuffix(cmd.Short, ".") {
-			t.Errorf("Short = %q, want a phrase without a full stop", cmd.Short)
+		if len(cmd.Short) > mostShort || !startsUpper(cmd.Short) || strings.HasSuffix(cmd.Short, ".") {
+			t.Errorf("Short = %q, want an imperative of up to %d characters without a full stop", cmd.Short, mostShort)
+		}
+		for sentence := range strings.SplitSeq(strings.NewReplacer("\n", " ", ": ", ". ").Replace(cmd.Long), ". ") {
+			if words := len(strings.Fields(sentence)); words > mostWords && cmd.Name() != "bothy" && cmd.Name() != "cp" {
+				t.Errorf("Long has a sentence of %d words, want at most %d: %q", words, mostWords, sentence)
+			}
 		}
 		if !strings.Contains(cmd.Example, cmd.CommandPath()) && cmd.Name() != "bothy" {
 			t.Errorf("Example = %q, want %q in it", cmd.Example, cmd.CommandPath())
@@ -64,8 +71,22 @@ func TestEveryCommandIsDocumented(t *testing.T) {
 	}
 }
 
+// Limits of help texts, which people skim: characters of a Short, words of a sentence in a Long.
+const (
+	mostShort = 51
+	mostWords = 25
+)
+
+func startsUpper(s string) bool {
+	r, _ := utf8.DecodeRuneInString(s)
+	return unicode.IsUpper(r)
+}
+
 func checkFlag(t *testing.T, f *pflag.Flag, help string) {
 	t.Helper()
+	if f.Name != "help" && (!startsUpper(strings.TrimLeft(f.Usage, "`")) || strings.Contains(f.Usage, ";") || strings.HasSuffix(f.Usage, ".")) {
+		t.Errorf("--%s: %q, want a phrase with a capital, and without semicolon and full stop", f.Name, f.Usage)
+	}
 	if f.Usage == "" || !strings.Contains(help, "--"+f.Name) {
 		t.Errorf("--%s is not documented: %q", f.Name, f.Usage)
 	}

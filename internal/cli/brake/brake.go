@@ -16,8 +16,8 @@ import (
 	"github.com/bothy-env/bothy/internal/client"
 )
 
-const about = `If more than a quarter of all leases would expire at once, for example after a clock jump, the reap limiter deletes only a few
-environments at a time. If the clock is right, release the limiter to delete all overdue environments.`
+const about = `If more than a quarter of all leases would expire at once, the reap limiter deletes only a few environments at a time. The
+usual cause is a clock jump. If the clock is right, release the limiter to delete all overdue environments.`
 
 // NewCmdBrake makes `bothy brake`.
 func NewCmdBrake(f *cmdutil.Factory) *cobra.Command {

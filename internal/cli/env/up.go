@@ -52,7 +52,7 @@ func NewCmdUp(f *cmdutil.Factory, runF func(context.Context, *UpOptions) error) 
 	opts := &UpOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "up",
-		Short: "Create an environment with your working tree in it",
+		Short: "Create an environment with your working tree",
 		Long: `Creates an environment and copies your working tree to its workspace.
 
 Reads bothy.yaml from the current directory or the nearest parent within the repository. Flags override the file. The file is

@@ -18,8 +18,8 @@ import (
 func NewCmdLs(f *cmdutil.Factory) *cobra.Command {
 	return cmdutil.Ls(&cobra.Command{
 		Short: "List pools",
-		Long: `Lists pools. WARM is the number of warm members and the current target, CREATING the number of members in creation, LEASED
-the number of claimed environments that still exist.`,
+		Long: `Lists pools. WARM is the number of warm members and the current target. CREATING is the number of members in creation. LEASED
+is the number of claimed environments that still exist.`,
 		Example: "  bothy pool ls",
 	}, func(ctx context.Context) error {
 		return cmdutil.Ask(f, func(c *client.Client) (wire.PoolList, error) {
