@@ -148,8 +148,8 @@ func TestWrongConfiguration(t *testing.T) {
 	}
 	refused(t, d.command("--config", file), 1, file+":3", "terraform.binry", "did you mean terraform.binary?")
 	refused(t, d.command("--config", filepath.Join(dir, "none.yaml")), 1, "none.yaml")
-	refused(t, d.command("--stat-dir", dir), 1, "--stat-dir: no such flag; did you mean --state-dir?")
-	refused(t, d.command("--xyzzyplugh"), 1, "--xyzzyplugh: no such flag; there are --advertise, --blueprint-overrides, ")
+	refused(t, d.command("--stat-dir", dir), 1, "--stat-dir: unknown flag; did you mean --state-dir?")
+	refused(t, d.command("--xyzzyplugh"), 1, "--xyzzyplugh: unknown flag; there are --advertise, --blueprint-overrides, ")
 	refused(t, d.command("--listen-tcp", "0.0.0.0:8443"), 1, "listen.tcp", "listen.tls_cert")
 	refused(t, d.command("--driver", "fake", "--blueprints", filepath.Join(dir, "nowhere")), 1, "nowhere")
 	variable := d.command("--driver", "fake")

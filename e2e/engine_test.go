@@ -143,7 +143,7 @@ func TestEngineCutOffDuringDestroy(t *testing.T) {
 		t.Fatalf("it is %s while the engine is away", env.State)
 	}
 	t.Logf("reason: %s", env.Reason)
-	d.bothy("down", "cut", "--detach").want(t, 0, "is going")
+	d.bothy("down", "cut", "--detach").want(t, 0, "Deleting cut")
 	p.open()
 	back := time.Now()
 	d.untilState(env.ID, "destroyed")

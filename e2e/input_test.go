@@ -156,7 +156,7 @@ func TestExecAsSomebodyElse(t *testing.T) {
 	t.Parallel()
 	d := startFake(t)
 	d.bothy("up", "--source", "none", "--name", "web").want(t, 0)
-	d.bothy("exec", "web", "-u", "bob", "--", "true").want(t, 4, `"bob"`, "next: allowed: dev, root\n")
+	d.bothy("exec", "web", "-u", "bob", "--", "true").want(t, 4, `"bob"`, "hint: allowed: dev, root\n")
 }
 
 // TestDownOfWhatIsGoingOrGone: success each time, by name and by id, also all at once; what never was is not found.
@@ -175,10 +175,10 @@ func TestDownOfWhatIsGoingOrGone(t *testing.T) {
 	}
 	callers.Wait()
 	for _, r := range results {
-		r.want(t, 0, "is gone")
+		r.want(t, 0, "Deleted ")
 	}
-	d.bothy("down", "web").want(t, 0, "is gone")
-	d.bothy("down", env.ID, env.ID).want(t, 0, "is gone")
+	d.bothy("down", "web").want(t, 0, "Deleted ")
+	d.bothy("down", env.ID, env.ID).want(t, 0, "Deleted ")
 	d.bothy("down", "never").want(t, 3, "never")
 	d.wantPresent(time.Now())
 	released := 0

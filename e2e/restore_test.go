@@ -122,7 +122,7 @@ func restoredFolder(t *testing.T, d *daemon) {
 			t.Errorf("%s (%s) is not listed: %s", id, name, listed)
 		}
 	}
-	d.bothy("orphans", "adopt", "--all").want(t, 0, "Nothing is unknown.")
+	d.bothy("orphans", "adopt", "--all").want(t, 0, "No orphans.")
 	if d.orphans().Safe {
 		t.Error("safe mode goes on")
 	}
@@ -190,7 +190,7 @@ func TestFakeWrongDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, err = d.command("--database", wrong).CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "is of the installation") {
+	if err == nil || !strings.Contains(string(out), "belongs to installation") {
 		t.Fatalf("it was not refused: %v\n%s", err, out)
 	}
 	if err := os.WriteFile(key, mine, 0o600); err != nil {
@@ -349,7 +349,7 @@ func backupAndRestore(t *testing.T, d fakeDaemon) (file string) {
 	d.bothy("up", "--source", "none", "--fresh", "--name", "new").want(t, 0)
 	fresh := d.untilState("new", "leased")
 
-	if out, err := d.bothyd("restore", file); err == nil || !strings.Contains(out, "owns the state directory") {
+	if out, err := d.bothyd("restore", file); err == nil || !strings.Contains(out, "uses state directory") {
 		t.Errorf("a restore under a running daemon: %v\n%s", err, out)
 	}
 	d.terminate()
@@ -365,7 +365,7 @@ func backupAndRestore(t *testing.T, d fakeDaemon) (file string) {
 	if bob := d.untilState("bob", "leased"); bob.ID == alice.ID || bob.ID == warm.ID {
 		t.Fatal("bob was given what was there before")
 	}
-	d.bothy("orphans", "adopt", "--all").want(t, 0, "Nothing is unknown.")
+	d.bothy("orphans", "adopt", "--all").want(t, 0, "No orphans.")
 	for _, env := range []wire.Environment{alice, fresh} {
 		d.bothy("exec", env.ID, "--", "true").want(t, 0)
 	}

@@ -11,13 +11,13 @@ import (
 	"github.com/bothy-env/bothy/internal/cli/iostreams"
 )
 
-// version is set when the binaries are built.
+// version is set at build time.
 var version = "dev"
 
 func main() { os.Exit(run()) }
 
-// gcPercent makes garbage collection rarer than Go's 100: a command lives for
-// milliseconds, and collecting costs a list of 1,000 environments a sixth of its time.
+// gcPercent makes garbage collection rarer than Go's default of 100: a command runs for
+// milliseconds, and collection takes a sixth of the time to list 1,000 environments.
 const gcPercent = 400
 
 func run() int {

@@ -18,10 +18,10 @@ func TestInterruptingUpLosesNothing(t *testing.T) {
 		want   string
 		stdout string
 	}{
-		"no source": {[]string{"--source", "none"}, "Stopped waiting; the request for web continues\nnext: bothy show web    shows it\n  bothy down web    cancels it\n", ""},
-		"a source": {[]string{"--source", "."}, "Stopped waiting; the request for web continues, and the source was not copied\nnext: bothy show web    shows it\n" +
-			"  bothy down web    cancels it\n  bothy cp DIR/. web:    copies the source, once it is ready\n", ""},
-		"for machines": {[]string{"--source", ".", "-o", "json"}, `"detail":"Stopped waiting; the request for web continues, and the source was not copied"`, `"name": "web"`},
+		"no source": {[]string{"--source", "none"}, "Stopped waiting. The request for web continues.\nhint: bothy show web    shows its state\n  bothy down web    cancels the request\n", ""},
+		"a source": {[]string{"--source", "."}, "Stopped waiting. The request for web continues. The source was not copied.\nhint: bothy show web    shows its state\n" +
+			"  bothy down web    cancels the request\n  bothy cp DIR/. web:    copies the source when web is ready\n", ""},
+		"for machines": {[]string{"--source", ".", "-o", "json"}, `"detail":"Stopped waiting. The request for web continues. The source was not copied."`, `"name": "web"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := startServer(t)
@@ -58,8 +58,8 @@ func TestInterruptingUpBeforeItIsAnsweredSaysHowToDropIt(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"up", "--name", "web"}, "bothy ls    shows web if it was\n  bothy down web    drops it\n"},
-		{[]string{"up"}, "bothy ls    shows it if it was, and its name\n  bothy down NAME    drops it\n"},
+		{[]string{"up", "--name", "web"}, "bothy ls    lists web if so\n  bothy down web    deletes it\n"},
+		{[]string{"up"}, "bothy ls    lists the environment and its name if so\n  bothy down NAME    deletes it\n"},
 	} {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
 			server := startServer(t)
@@ -68,12 +68,12 @@ func TestInterruptingUpBeforeItIsAnsweredSaysHowToDropIt(t *testing.T) {
 			var stdout, stderr buffer
 			cmd.Stdout, cmd.Stderr = &stdout, &stderr
 			start(t, cmd)
-			awaitText(t, &stderr, "asking")
+			awaitText(t, &stderr, "Requesting environment")
 			interrupt(t, cmd)
 			if code := finish(t, cmd); code != 130 {
 				t.Errorf("exit code = %d, want 130", code)
 			}
-			if want := "bothy: It is not known whether the request was accepted\nnext: " + c.want; !strings.HasSuffix(stderr.String(), want) {
+			if want := "bothy: Interrupted. The daemon may or may not have accepted the request.\nhint: " + c.want; !strings.HasSuffix(stderr.String(), want) {
 				t.Errorf("stderr = %q, want %q at its end", &stderr, want)
 			}
 			if stdout.String() != "" {
@@ -91,7 +91,7 @@ func TestInterruptingTheCopyOfTheSourceSaysHowToGoOnOrDropIt(t *testing.T) {
 		differs string
 	}{
 		{"a plain folder", false, ""},
-		{"a repository", true, " (with .git and what git ignores, which up leaves out)"},
+		{"a repository", true, " (including .git and ignored files)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			server := startServer(t)
@@ -109,14 +109,14 @@ func TestInterruptingTheCopyOfTheSourceSaysHowToGoOnOrDropIt(t *testing.T) {
 			var stdout, stderr buffer
 			cmd.Stdout, cmd.Stderr = &stdout, &stderr
 			start(t, cmd)
-			awaitText(t, &stderr, "copying source")
+			awaitText(t, &stderr, "Copying source")
 			interrupt(t, cmd)
 			if code := finish(t, cmd); code != 130 {
 				t.Errorf("exit code = %d, want 130", code)
 			}
-			want := "bothy: The copy of the source was cut off; a file may be there in part\n" +
-				"next: web is ready, with a part of the source or none; to copy it: bothy cp '" + strings.ReplaceAll(source, "'", `'\''`) + "/.' web:" + c.differs + "\n" +
-				"  to drop it: bothy down web\n"
+			want := "bothy: Interrupted the copy of the source. web is ready, with the source copied in part or not at all.\n" +
+				"hint: bothy cp '" + strings.ReplaceAll(source, "'", `'\''`) + "/.' web:    copies the source again" + c.differs + "\n" +
+				"  bothy down web    deletes the environment\n"
 			if !strings.HasSuffix(stderr.String(), want) {
 				t.Errorf("stderr = %q, want %q at its end", &stderr, want)
 			}

@@ -72,7 +72,7 @@ func TestProgressMovesOnATerminalOnly(t *testing.T) {
 			if code := finish(t, cmd); code != 0 {
 				t.Errorf("exit code = %d", code)
 			}
-			awaitText(t, shown, "until then")
+			awaitText(t, shown, "at expiry")
 			check()
 			if got := strings.Contains(shown.String(), "\x1b"); got != c.moves {
 				t.Errorf("escape sequences: %v, want %v, in %q", got, c.moves, shown)
@@ -85,7 +85,7 @@ func TestProgressMovesOnATerminalOnly(t *testing.T) {
 }
 
 func TestDownAllAsksOnATerminal(t *testing.T) {
-	for answer, want := range map[string]string{"n\r": "Nothing was given back", "y\r": "web is gone"} {
+	for answer, want := range map[string]string{"n\r": "Cancelled. Nothing was deleted.", "y\r": "Deleted web"} {
 		t.Run(strings.TrimSpace(answer), func(t *testing.T) {
 			server := startServer(t)
 			if err := server.Add("web", "leased"); err != nil {
@@ -94,7 +94,7 @@ func TestDownAllAsksOnATerminal(t *testing.T) {
 			cmd := bothy(t, server, "down", "--all")
 			typed, shown, _ := terminal(t, cmd)
 			start(t, cmd)
-			awaitText(t, shown, "Give back 1: web? [y/N]")
+			awaitText(t, shown, "Delete 1 environment: web? [y/N]")
 			typeLine(t, typed, answer)
 			awaitText(t, shown, want)
 			if code := finish(t, cmd); (code == 0) != (answer == "y\r") {
@@ -111,9 +111,9 @@ func TestInterruptingAQuestionEndsIt(t *testing.T) {
 		asked string
 		want  string
 	}{
-		"down":   {[]string{"down", "--all"}, "Give back 1: web? [y/N]", "Nothing was done"},
-		"brake":  {[]string{"brake", "release"}, "[y/N]", "Nothing was done"},
-		"secret": {[]string{"up", "--name", "other", "--secret", "npmrc=-"}, "secret npmrc (not shown; end it with Enter and Ctrl-D):", "Nothing was asked for"},
+		"down":   {[]string{"down", "--all"}, "Delete 1 environment: web? [y/N]", "Cancelled. Nothing was changed."},
+		"brake":  {[]string{"brake", "release"}, "[y/N]", "Cancelled. Nothing was changed."},
+		"secret": {[]string{"up", "--name", "other", "--secret", "npmrc=-"}, "Secret npmrc (not shown, end with Enter and Ctrl-D):", "Cancelled. Nothing was created."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := startServer(t)
@@ -151,7 +151,7 @@ func TestASecretThatIsTypedIsNotShown(t *testing.T) {
 	if code := finish(t, cmd); code != 0 {
 		t.Errorf("exit code = %d", code)
 	}
-	awaitText(t, shown, "until then")
+	awaitText(t, shown, "at expiry")
 	check()
 	if strings.Contains(shown.String(), "canary") {
 		t.Errorf("the secret was shown: %q", shown)

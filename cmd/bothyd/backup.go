@@ -45,11 +45,11 @@ func newBackupCommand(file *string) *cobra.Command {
 	var withoutKey bool
 	cmd := &cobra.Command{
 		Use:   "backup FILE",
-		Short: "Write a backup of the database and the key",
-		Long: "Writes the database as it is at one moment, the installation's key and its id into a new file.\n" +
-			"The daemon may run meanwhile. The key opens every secret and state: keep the file as safe as it.\n" +
-			"With --without-key the file holds no key: keep the key elsewhere, the backup is worth nothing without it.\n" +
-			"With PostgreSQL, pg_dump must be installed.",
+		Short: "Back up the database and the key",
+		Long: "Writes a consistent copy of the database, the key and the id of the installation to a new file.\n" +
+			"The daemon may run during the backup. The key decrypts every secret and state: protect the file.\n" +
+			"--without-key omits the key. Store the key elsewhere, because the backup is useless without it.\n" +
+			"With PostgreSQL, pg_dump is required.",
 		Example: "  bothyd backup /srv/backup/bothy-$(date +%F).tar",
 		Args:    cobra.ExactArgs(1),
 		RunE: withBackup(file, func(ctx context.Context, cfg config.Config, path string) (string, error) {
@@ -57,7 +57,7 @@ func newBackupCommand(file *string) *cobra.Command {
 			return fmt.Sprintf("Backed up installation %s to %s.", m.Instance, path), err
 		}),
 	}
-	cmd.Flags().BoolVar(&withoutKey, "without-key", false, "leave the key out")
+	cmd.Flags().BoolVar(&withoutKey, "without-key", false, "Omit the key")
 	return cmd
 }
 
@@ -84,7 +84,7 @@ func backup(ctx context.Context, cfg config.Config, to string, withKey bool) (m 
 	}
 	work, err := os.MkdirTemp(filepath.Dir(to), ".bothy-backup-*") // 0700
 	if err != nil {
-		return m, fmt.Errorf("write backup: %w", err)
+		return m, fmt.Errorf("cannot write backup: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
 
@@ -96,7 +96,7 @@ func backup(ctx context.Context, cfg config.Config, to string, withKey bool) (m 
 		return m, err
 	}
 	if m.Instance == "" {
-		return m, fleet.Errorf(fleet.CodeNotFound, "there is nothing to back up: no bothyd has run with the state directory %s", dir.path)
+		return m, fleet.Errorf(fleet.CodeNotFound, "cannot back up: no bothyd has run with state directory %s", dir.path)
 	}
 	if withKey {
 		key, err := os.ReadFile(dir.join(keyFile))
@@ -104,7 +104,7 @@ func backup(ctx context.Context, cfg config.Config, to string, withKey bool) (m 
 			err = os.WriteFile(filepath.Join(work, keyFile), key, 0o600)
 		}
 		if err != nil {
-			return m, fmt.Errorf("back up the installation's key: %w", err)
+			return m, fmt.Errorf("cannot back up the installation's key: %w", err)
 		}
 	}
 	if m.Events, m.Receipts, err = store.Backup(ctx, cfg.Database, filepath.Join(work, databaseFile)); err != nil {
@@ -128,12 +128,12 @@ func pack(work, to string, m manifest) (err error) {
 		err = os.WriteFile(filepath.Join(work, manifestFile), text, 0o600)
 	}
 	if err != nil {
-		return fmt.Errorf("write backup: %w", err)
+		return fmt.Errorf("cannot write backup: %w", err)
 	}
 	part := filepath.Join(work, "backup.tar")
 	f, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return fmt.Errorf("write backup: %w", err)
+		return fmt.Errorf("cannot write backup: %w", err)
 	}
 	w := tar.NewWriter(f)
 	names := []string{manifestFile, databaseFile}
@@ -147,7 +147,7 @@ func pack(work, to string, m manifest) (err error) {
 		err = os.Rename(part, to)
 	}
 	if err != nil {
-		return fmt.Errorf("write backup: %w", err)
+		return fmt.Errorf("cannot write backup: %w", err)
 	}
 	return nil
 }

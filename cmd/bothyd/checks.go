@@ -24,16 +24,16 @@ func diskCheck(dir *stateDir) func(context.Context) engine.Check {
 		c := engine.Check{Name: "disk", Status: engine.OK}
 		free, _, err := dir.reserve.room(dir.path)
 		if err != nil {
-			c.Status, c.Message = engine.Warning, fmt.Sprintf("the room left for the state directory is not known: %v", err)
+			c.Status, c.Message = engine.Warning, fmt.Sprintf("cannot read the free space of the state directory: %v", err)
 			return c
 		}
 		if full, ok := errors.AsType[*fleet.Error](dir.reserve.check()); ok {
 			c.Status, c.Message, c.Hint = engine.Down, full.Sentence, full.Hint
 			return c
 		}
-		c.Message = fmt.Sprintf("%d MiB are free for the state directory", free>>20)
+		c.Message = fmt.Sprintf("the state directory has %d MiB of free space", free>>20)
 		if free < leastFree {
-			c.Status, c.Hint = engine.Warning, "make room: without it nothing can be recorded, so nothing is made"
+			c.Status, c.Hint = engine.Warning, "free some space: bothy creates nothing if it cannot record it"
 		}
 		return c
 	}
@@ -44,25 +44,25 @@ func peopleCheck(cfg config.Config, people *auth.Directory) func(context.Context
 	return func(context.Context) engine.Check {
 		if err := people.Err(); err != nil {
 			return engine.Check{
-				Name: "organisation", Status: engine.Warning, Message: fmt.Sprintf("%v; the last good one holds", err),
-				Hint: "mend " + cfg.Organisation + "; it is read again by itself",
+				Name: "organisation", Status: engine.Warning, Message: fmt.Sprintf("%v (using the last valid content)", err),
+				Hint: "fix " + cfg.Organisation + ", which bothyd reloads",
 			}
 		}
-		return engine.Check{Name: "organisation", Status: engine.OK, Message: "it is known who belongs to which team"}
+		return engine.Check{Name: "organisation", Status: engine.OK, Message: "the organisation file is valid"}
 	}
 }
 
 // foldersCheck tells of blueprint folders that are not offered, and of built-in blueprints that a folder replaces.
 func foldersCheck(catalogue *blueprint.Catalogue) func(context.Context) engine.Check {
 	return func(context.Context) engine.Check {
-		c := engine.Check{Name: "catalogue", Status: engine.OK, Message: "every configured blueprint is offered"}
+		c := engine.Check{Name: "catalogue", Status: engine.OK, Message: "every configured blueprint is valid"}
 		if refused := catalogue.Refused(); len(refused) > 0 {
 			first, _, _ := strings.Cut(refused[0].Err.Error(), "\n")
 			c.Status, c.Message = engine.Warning, first
 			if more := len(refused) - 1; more > 0 {
-				c.Message += fmt.Sprintf(" (and %d more folders)", more)
+				c.Message += fmt.Sprintf(" (and %d more directories)", more)
 			}
-			c.Hint = "correct it and restart bothyd; the log names every wrong place, and so does: bothy blueprint check DIR"
+			c.Hint = "fix the errors and restart bothyd. To list every error: bothy blueprint check DIR"
 			return c
 		}
 		for i, o := range catalogue.Overridden() {
@@ -74,8 +74,8 @@ func foldersCheck(catalogue *blueprint.Catalogue) func(context.Context) engine.C
 		for _, bp := range catalogue.List() {
 			if bp.Trusted {
 				c.Status = engine.Warning
-				c.Message += fmt.Sprintf("; %s (%s) may go beyond the bounds of a sandbox", bp.Ref, bp.Ref.Digest)
-				c.Hint = "this is what trusted_blueprints says; take the digest out of it once nobody needs it"
+				c.Message += fmt.Sprintf("; %s (%s) may exceed the limits of a sandbox", bp.Ref, bp.Ref.Digest)
+				c.Hint = "remove the digest from trusted_blueprints once it is no longer used"
 			}
 		}
 		return c
@@ -93,7 +93,7 @@ func engineCheck(a able) func(context.Context) engine.Check {
 		can, err := a.Facts(ctx)
 		if err != nil {
 			return engine.Check{
-				Name: "engine", Status: engine.Warning, Message: "it is not known what the engine can do: " + provisioner.Sentence(err),
+				Name: "engine", Status: engine.Warning, Message: "cannot read the capabilities of the engine: " + provisioner.Sentence(err),
 				Hint: "start the engine, or set engine.host to its socket",
 			}
 		}
@@ -116,13 +116,13 @@ func isolationCheck(r isolator) func(context.Context) engine.Check {
 		case errors.Is(err, docker.ErrIsolationOff):
 			return engine.Check{
 				Name: "isolation", Status: engine.Warning, Message: provisioner.Sentence(err),
-				Hint: "if that is not meant, set network.isolation to enforce",
+				Hint: "set network.isolation to enforce",
 			}
 		case err != nil:
 			// It is asked for and cannot be had, so no environment gets a network.
 			return engine.Check{
 				Name: "isolation", Status: engine.Down, Message: provisioner.Sentence(err),
-				Hint: "no environment is made until this is mended: run bothyd with the right to set firewall rules, or set network.isolation to off and know what that means",
+				Hint: "bothy creates no environments until this is fixed: run bothyd with permission to set firewall rules, or set network.isolation to off, which lets sandboxes reach the host",
 			}
 		}
 		return engine.Check{Name: "isolation", Status: engine.OK, Message: "sandboxes cannot reach the host, private networks or each other"}
@@ -140,7 +140,7 @@ func limitsCheck(r limiter) func(context.Context) engine.Check {
 		c := engine.Check{Name: "limits", Status: engine.OK, Message: "system calls are filtered, and the machine has room for what sandboxes share"}
 		found, err := r.Shortages(ctx)
 		if err != nil {
-			c.Status, c.Message = engine.Warning, "it is not known what bounds sandboxes: "+provisioner.Sentence(err)
+			c.Status, c.Message = engine.Warning, "cannot read the limits of sandboxes: "+provisioner.Sentence(err)
 			return c
 		}
 		if len(found) == 0 {
@@ -160,7 +160,7 @@ type killer interface {
 	CanKill() error
 }
 
-// removalCheck tells whether a sandbox can always be taken away: some of what code inside can do keeps the engine
+// removalCheck reports whether bothyd can always delete a sandbox: some of what code inside can do keeps the engine
 // waiting, and only a kill from the host ends that.
 func removalCheck(k killer) func(context.Context) engine.Check {
 	return func(context.Context) engine.Check {
@@ -185,10 +185,10 @@ func confinementCheck(d confined) func(context.Context) engine.Check {
 		if missing != "" {
 			// With enforce and no whole box the driver is not ready, which its own check tells.
 			return engine.Check{
-				Name: "confinement", Status: engine.Warning, Message: fmt.Sprintf("Terraform is not wholly confined (%s): %s", mode, missing),
-				Hint: "install bubblewrap and allow user namespaces, or trust whoever writes blueprints as you trust this daemon's user",
+				Name: "confinement", Status: engine.Warning, Message: fmt.Sprintf("Terraform is not completely confined (%s): %s", mode, missing),
+				Hint: "install bubblewrap and allow user namespaces, or use only blueprints of trusted authors",
 			}
 		}
-		return engine.Check{Name: "confinement", Status: engine.OK, Message: fmt.Sprintf("Terraform and its providers reach their own files and sockets only (%s)", mode)}
+		return engine.Check{Name: "confinement", Status: engine.OK, Message: fmt.Sprintf("Terraform and its providers can only reach their own files and sockets (%s)", mode)}
 	}
 }

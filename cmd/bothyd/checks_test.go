@@ -58,7 +58,7 @@ func TestEngineCheck(t *testing.T) {
 			Name: "engine", Status: engine.OK, Message: "Docker 28.5.2, API 1.51, cgroup v2 by systemd, images in containerd overlayfs, firewall by iptables",
 		}},
 		{abilities{err: errors.New("no answer")}, engine.Check{
-			Name: "engine", Status: engine.Warning, Message: "it is not known what the engine can do: no answer", Hint: "start the engine, or set engine.host to its socket",
+			Name: "engine", Status: engine.Warning, Message: "cannot read the capabilities of the engine: no answer", Hint: "start the engine, or set engine.host to its socket",
 		}},
 	} {
 		if got := engineCheck(c.of)(t.Context()); got != c.want {
@@ -81,7 +81,7 @@ func TestLimitsCheck(t *testing.T) {
 		status, message, hint string
 	}{
 		"enough":    {limits{}, engine.OK, "system calls are filtered, and the machine has room for what sandboxes share", ""},
-		"not known": {limits{err: errors.New("the engine is away")}, engine.Warning, "it is not known what bounds sandboxes: the engine is away", ""},
+		"not known": {limits{err: errors.New("the engine is away")}, engine.Warning, "cannot read the limits of sandboxes: the engine is away", ""},
 		"short":     {limits{found: []docker.Shortage{{Message: "a", Hint: "b"}, {Message: "c", Hint: "d"}}}, engine.Warning, "a\nc", "b\nd"},
 	} {
 		got := limitsCheck(c.of)(t.Context())
@@ -124,7 +124,7 @@ func TestConfinementCheck(t *testing.T) {
 		box           box
 		status, words string
 	}{
-		{box{"bubblewrap", ""}, engine.OK, "own files and sockets only (bubblewrap)"},
+		{box{"bubblewrap", ""}, engine.OK, "own files and sockets (bubblewrap)"},
 		{box{"landlock", "sockets by path are not held back"}, engine.Warning, "(landlock): sockets by path are not held back"},
 		{box{"none", "confinement is switched off"}, engine.Warning, "(none): confinement is switched off"},
 	} {
@@ -188,11 +188,11 @@ func TestFoldersCheck(t *testing.T) {
 		got          engine.Check
 		status, text string
 	}{
-		"none":              {check(nil), engine.OK, "every configured blueprint is offered"},
+		"none":              {check(nil), engine.OK, "every configured blueprint is valid"},
 		"a built-in's name": {check(nil, "mine"), engine.Warning, "the name build is a built-in blueprint's"},
 		"on purpose":        {check([]string{"build"}, "mine"), engine.OK, "blueprint_overrides replaces build by " + filepath.Join(top, "mine")},
 		"a wrong one":       {check([]string{"build"}, "wrong"), engine.Warning, "x.tf:1:1: got a module block"},
-		"several":           {check(nil, "wrong", "mine"), engine.Warning, "(and 1 more folders)"},
+		"several":           {check(nil, "wrong", "mine"), engine.Warning, "(and 1 more directories)"},
 	} {
 		if c.got.Status != c.status || !strings.Contains(c.got.Message, c.text) || strings.Contains(c.got.Message, "\n") {
 			t.Errorf("%s: %+v", name, c.got)

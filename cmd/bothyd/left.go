@@ -19,14 +19,14 @@ import (
 func (d *stateDir) tidy() error {
 	entries, err := os.ReadDir(d.path)
 	if err != nil {
-		return fmt.Errorf("list the state directory: %w", err)
+		return fmt.Errorf("cannot list the state directory: %w", err)
 	}
 	for _, e := range entries {
 		if !halfWritten.MatchString(e.Name()) {
 			continue
 		}
 		if err := os.RemoveAll(d.join(e.Name())); err != nil {
-			return fmt.Errorf("remove what a killed process left: %w", err)
+			return fmt.Errorf("cannot delete the files of a killed process: %w", err)
 		}
 	}
 	return nil
@@ -59,7 +59,7 @@ func leftHosts(dir *stateDir, declared []engine.Host) ([]engine.LeftHost, error)
 	var names []string
 	entries, err := os.ReadDir(dir.join("hosts"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("look for hosts that are not declared any more: %w", err)
+		return nil, fmt.Errorf("cannot list hosts that are no longer declared: %w", err)
 	}
 	for _, e := range entries {
 		names = append(names, e.Name())
@@ -78,14 +78,14 @@ func leftHosts(dir *stateDir, declared []engine.Host) ([]engine.LeftHost, error)
 	return left, nil
 }
 
-// remove takes away what is left for a host that nothing is kept of.
+// remove deletes the directories of a host that is no longer declared.
 func (f hostFolders) remove() error {
 	err := errors.Join(terraform.Works(f.work).Leave(), os.RemoveAll(f.etcs), os.RemoveAll(f.sockets))
 	if err == nil && f.above != "" {
 		err = os.RemoveAll(f.above)
 	}
 	if err != nil {
-		return fmt.Errorf("remove the folders of a host that is not declared any more: %w", err)
+		return fmt.Errorf("cannot delete the directories of a host that is no longer declared: %w", err)
 	}
 	return nil
 }

@@ -1,5 +1,5 @@
 // Command bothyd is bothy's daemon: it makes environments, keeps their leases,
-// and takes them away. main only wires: it alone names the concrete drivers and stores.
+// and deletes them. main only wires: it alone names the concrete drivers and stores.
 package main
 
 import (
@@ -54,10 +54,10 @@ func newCommand() *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use:   "bothyd",
-		Short: "Make, keep and take away build environments",
-		Long: "bothyd serves bothy's API on a unix socket, makes environments by Terraform on Docker,\n" +
-			"and takes each away when its lease ends. It reads a file, BOTHY_* variables and flags,\n" +
-			"each over the one before; `bothyd config` shows what holds and where it comes from.",
+		Short: "Daemon of bothy: manages build and deploy environments",
+		Long: "bothyd serves bothy's API on a unix socket, creates environments with Terraform on Docker,\n" +
+			"and deletes each one when its lease expires. It reads a file, BOTHY_* variables and flags,\n" +
+			"each overriding the previous one. `bothyd config` prints the effective values.",
 		Example:       "  bothyd --state-dir ~/.local/state/bothy --log-level debug",
 		Version:       version,
 		Args:          cobra.NoArgs,
@@ -76,13 +76,13 @@ func newCommand() *cobra.Command {
 			if err != nil && cmd.Context().Err() != nil {
 				// Asked to stop: what could not be done on the way out, or was cut off on the way in, is
 				// told, and found again by the next start.
-				logger.Warn("stopped by a signal before everything was in order", "error", err)
+				logger.Warn("stopped by a signal during startup", "error", err)
 				return nil
 			}
 			return err
 		},
 	}
-	cmd.PersistentFlags().StringVarP(&file, "config", "c", "", "configuration file (default "+config.DefaultFile+" when it is there)")
+	cmd.PersistentFlags().StringVarP(&file, "config", "c", "", "Configuration `file` (default: BOTHY_CONFIG, then "+config.DefaultFile+" if it exists)")
 	config.AddFlags(cmd.PersistentFlags())
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		unknown, ok := errors.AsType[*pflag.NotExistError](err)
@@ -100,7 +100,7 @@ func newCommand() *cobra.Command {
 func newConfigCommand(file *string) *cobra.Command {
 	return &cobra.Command{
 		Use:     "config",
-		Short:   "Print the effective configuration and where each value comes from",
+		Short:   "Print the effective configuration and its sources",
 		Example: "  BOTHY_LOG_LEVEL=debug bothyd config",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -63,13 +63,13 @@ func (r *reserve) check() error {
 		return nil
 	case kept:
 		if err := os.Remove(path); err != nil {
-			return fleet.Errorf(fleet.CodeUnavailable, "the disk of the state directory %s is full, and what is kept back there cannot be freed: %w", r.dir, err)
+			return fleet.Errorf(fleet.CodeUnavailable, "the disk of the state directory %s is full, and bothyd cannot free its reserve: %w", r.dir, err)
 		}
 	case free >= 2*size && take(path, size) == nil:
 		return nil
 	}
-	return fleet.Errorf(fleet.CodeUnavailable, "the disk of the state directory %s is full: nothing new is made, leases end as they should", r.dir).
-		WithHint("make %d MiB free there; bothyd goes on by itself", (2*size+1<<20-1)>>20)
+	return fleet.Errorf(fleet.CodeUnavailable, "the disk of the state directory %s is full: bothyd creates nothing new; leases still expire", r.dir).
+		WithHint("free %d MiB there; bothyd resumes by itself", (2*size+1<<20-1)>>20)
 }
 
 // take makes the reserve. Where blocks cannot be set aside they are written.

@@ -23,16 +23,16 @@ import (
 func newRestoreCommand(file *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "restore FILE",
-		Short: "Put a backup in the place of the database",
-		Long: "Puts the database of a backup in the place of the one that is there. Stop every bothyd that uses the\n" +
-			"database first. A SQLite database that is there is kept in the state directory, in a folder before-restore-TIME.\n" +
-			"The next start is in safe mode: nothing from before is handed out, ended or removed until you have decided\n" +
-			"on everything that bothy orphans lists.",
+		Short: "Restore the database from a backup",
+		Long: "Replaces the database with the database of a backup. Stop every bothyd that uses the database first.\n" +
+			"An existing SQLite database is kept in the state directory, in a directory before-restore-TIME.\n" +
+			"bothyd then starts in safe mode: it hands out, expires and deletes nothing from before until you have\n" +
+			"decided on everything that bothy orphans lists.",
 		Example: "  bothyd restore /srv/backup/bothy-2026-05-01.tar",
 		Args:    cobra.ExactArgs(1),
 		RunE: withBackup(file, func(ctx context.Context, cfg config.Config, path string) (string, error) {
 			m, err := restore(ctx, cfg, path)
-			return fmt.Sprintf("Restored installation %s as of %s. Start bothyd, then see: bothy orphans", m.Instance, m.Made.Format(time.RFC3339)), err
+			return fmt.Sprintf("Restored installation %s as of %s. Next: start bothyd, then run bothy orphans", m.Instance, m.Made.Format(time.RFC3339)), err
 		}),
 	}
 }
@@ -51,7 +51,7 @@ func restore(ctx context.Context, cfg config.Config, from string) (m manifest, e
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
 	m, key, err := unpack(from, work)
 	if err != nil {
-		return m, fmt.Errorf("read backup %s: %w", from, err)
+		return m, fmt.Errorf("cannot read backup %s: %w", from, err)
 	}
 	key, err = fits(ctx, cfg, dir, m, key, filepath.Join(work, databaseFile))
 	if err != nil {
@@ -89,19 +89,19 @@ func fits(ctx context.Context, cfg config.Config, dir *stateDir, m manifest, key
 	}
 	switch {
 	case kind != m.Database:
-		return nil, fleet.Errorf(fleet.CodeInvalid, "the backup is of a %s database, and %s is configured", m.Database, kind)
+		return nil, fleet.Errorf(fleet.CodeInvalid, "cannot restore: the backup has a %s database, and the configuration has %s", m.Database, kind)
 	case known != "" && known != m.Instance:
-		return nil, fleet.Errorf(fleet.CodeInvalid, "the backup is of the installation %s, and the state directory of %s", m.Instance, known)
+		return nil, fleet.Errorf(fleet.CodeInvalid, "cannot restore: the backup is of installation %s, and the state directory of %s", m.Instance, known)
 	case mine != nil && key != nil && !bytes.Equal(bytes.TrimSpace(mine), bytes.TrimSpace(key)):
-		return nil, fleet.Errorf(fleet.CodeInvalid, "the key of the backup is another one than %s", dir.join(keyFile)).
-			WithHint("if the backup's is the right one, move the other away")
+		return nil, fleet.Errorf(fleet.CodeInvalid, "cannot restore: the key of the backup differs from %s", dir.join(keyFile)).
+			WithHint("if the key of the backup is the right one, move the other file away")
 	case mine == nil && key == nil:
-		return nil, fleet.Errorf(fleet.CodeInvalid, "the backup was made without the key, and there is none here").WithHint("put the key at %s first", dir.join(keyFile))
+		return nil, fleet.Errorf(fleet.CodeInvalid, "cannot restore: neither the backup nor the state directory has the key").WithHint("copy the key to %s first", dir.join(keyFile))
 	}
 	// What is there may be damaged; that it is somebody else's is known all the same, or not to be known.
 	err = store.Restorable(ctx, cfg.Database, database, func(_ context.Context, found *store.Found) error {
 		if found.Instance != "" && found.Instance != m.Instance {
-			return fleet.Errorf(fleet.CodeInvalid, "the backup is of the installation %s, and the database that is there of %s", m.Instance, found.Instance)
+			return fleet.Errorf(fleet.CodeInvalid, "cannot restore: the backup is of installation %s, and the existing database of %s", m.Instance, found.Instance)
 		}
 		return nil
 	})
@@ -122,10 +122,10 @@ func setAside(dir *stateDir, path string) error {
 			continue
 		}
 		if err := os.MkdirAll(aside, 0o700); err != nil {
-			return fmt.Errorf("keep the database that is there: %w", err)
+			return fmt.Errorf("cannot keep the existing database: %w", err)
 		}
 		if err := os.Rename(name, filepath.Join(aside, filepath.Base(name))); err != nil {
-			return fmt.Errorf("keep the database that is there: %w", err)
+			return fmt.Errorf("cannot keep the existing database: %w", err)
 		}
 	}
 	return nil
@@ -157,14 +157,14 @@ func unpack(from, work string) (m manifest, key []byte, err error) {
 		case databaseFile:
 			err = writeNew(filepath.Join(work, databaseFile), r)
 		default:
-			err = fleet.Errorf(fleet.CodeInvalid, "it is no backup of bothy: it holds %.80q", h.Name)
+			err = fleet.Errorf(fleet.CodeInvalid, "not a backup of bothy: it contains %.80q", h.Name)
 		}
 		if err != nil {
 			return m, nil, err
 		}
 	}
 	if !seen[manifestFile] || !seen[databaseFile] || m.Format != backupFormat || m.Instance == "" || m.Key != seen[keyFile] {
-		return m, nil, fleet.Errorf(fleet.CodeInvalid, "it is no whole backup of bothy, or one of a newer version")
+		return m, nil, fleet.Errorf(fleet.CodeInvalid, "not a complete backup of bothy, or one of a newer version")
 	}
 	return m, key, nil
 }

@@ -48,7 +48,7 @@ func run(ctx context.Context, cfg config.Config, logger *slog.Logger) (err error
 		logger.Error("the disk is full; what is kept back there is used to end leases", "error", err)
 	}
 	for _, what := range dir.mended {
-		logger.Warn("something in the state directory was put right", "what", what)
+		logger.Warn("repaired the state directory", "what", what)
 	}
 	id, err := takeIdentity(ctx, db, dir, logger)
 	if err != nil {
@@ -149,8 +149,8 @@ func (d *stateDir) sameInstallation(known, instance string) error {
 	if known == "" || instance == "" || known == instance {
 		return nil
 	}
-	return fleet.Errorf(fleet.CodeInvalid, "the state directory %s is of the installation %s, and the database of %s", d.path, known, instance).
-		WithHint("use the database of %s; or, to let this daemon join %s, remove the file %s", known, instance, d.join("instance"))
+	return fleet.Errorf(fleet.CodeInvalid, "state directory %s belongs to installation %s, and the database to %s", d.path, known, instance).
+		WithHint("use the database of %s, or delete %[3]s to let this daemon join %[2]s", known, instance, d.join("instance"))
 }
 
 // identify gives the installation's id and key. What openStore has checked may have come to be since. A database that has no id yet, though the directory remembers one, was lost: it gets
@@ -241,14 +241,14 @@ func openBlueprints(cfg config.Config, dir *stateDir, logger *slog.Logger) (*blu
 	}
 	// One wrong blueprint is not offered; it must not keep leases of the others from ending.
 	for _, r := range catalogue.Refused() {
-		logger.Error("a blueprint is not offered", "folder", r.Folder, "error", r.Err)
+		logger.Error("cannot load a blueprint", "folder", r.Folder, "error", r.Err)
 	}
 	for _, o := range catalogue.Overridden() {
-		logger.Warn("a folder replaces a built-in blueprint", "blueprint", o.Name, "folder", o.Folder)
+		logger.Warn("a directory replaces a built-in blueprint", "blueprint", o.Name, "folder", o.Folder)
 	}
 	for _, bp := range catalogue.List() {
 		if bp.Trusted {
-			logger.Warn("a blueprint may go beyond the bounds of a sandbox", "blueprint", bp.Ref, "digest", bp.Ref.Digest)
+			logger.Warn("a blueprint may exceed the limits of a sandbox", "blueprint", bp.Ref, "digest", bp.Ref.Digest)
 		}
 	}
 	return catalogue, nil

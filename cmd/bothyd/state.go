@@ -32,10 +32,10 @@ type stateDir struct {
 // kernel drops the lock with the process, however that ends.
 func openStateDir(path string) (*stateDir, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
-		return nil, fmt.Errorf("make state directory: %w", err)
+		return nil, fmt.Errorf("cannot create state directory: %w", err)
 	}
 	if err := os.Chmod(path, 0o700); err != nil { //nolint:gosec // a folder needs its execute bit
-		return nil, fmt.Errorf("close state directory to others: %w", err)
+		return nil, fmt.Errorf("cannot set the mode of the state directory: %w", err)
 	}
 	name := filepath.Join(path, "bothyd.lock")
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
@@ -45,15 +45,15 @@ func openStateDir(path string) (*stateDir, error) {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		holder, _ := os.ReadFile(name) // only to name it in the message
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			err = fmt.Errorf("another bothyd (process %s) owns the state directory %s; stop it, or choose another with --state-dir",
+			err = fmt.Errorf("another bothyd (process %s) uses state directory %s: stop it, or choose another one with --state-dir",
 				strings.TrimSpace(string(holder)), path)
 		} else {
-			err = fmt.Errorf("lock state directory: %w", err)
+			err = fmt.Errorf("cannot lock state directory: %w", err)
 		}
 		return nil, errors.Join(err, f.Close())
 	}
 	d := &stateDir{path: path, lock: f, reserve: newReserve(path)}
-	// Before the first write: a start on a full disk needs it. That it was given up is told by whoever runs the daemon.
+	// Before the first write: a start on a full disk needs it. Whoever runs the daemon reports that it was given up.
 	_ = d.reserve.check()
 	if err := errors.Join(f.Truncate(0), writeString(f, strconv.Itoa(os.Getpid())+"\n")); err != nil {
 		return nil, errors.Join(fmt.Errorf("write lock: %w", err), f.Close())
@@ -105,13 +105,13 @@ func (d *stateDir) foundSecret(mayMake func() (bool, error)) (secret []byte, mod
 		may, err := mayMake()
 		if err == nil && !may {
 			err = fleet.Errorf(fleet.CodeInvalid, "the installation's key is missing: %s", path).
-				WithHint("put it back from a backup, or from the state directory of another daemon that uses this database")
+				WithHint("restore it from a backup, or copy it from another daemon of this database")
 		}
 		return nil, 0, err
 	case err != nil:
 		return nil, 0, fmt.Errorf("read the installation's key: %w", err)
 	case !info.Mode().IsRegular():
-		return nil, 0, fleet.Errorf(fleet.CodeInvalid, "the installation's key %s is no regular file", path)
+		return nil, 0, fleet.Errorf(fleet.CodeInvalid, "the installation's key %s is not a regular file", path)
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {

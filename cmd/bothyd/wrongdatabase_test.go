@@ -103,7 +103,7 @@ func TestWrongDatabaseIsNotMigrated(t *testing.T) {
 func refusesUnchanged(t *testing.T, o older) {
 	for _, c := range []struct{ name, instance, key, refused string }{
 		{"another key", "", string(vault.NewSecret()), "with another key"},
-		{"another installation", "elsewhere", string(o.key), "is of the installation elsewhere"},
+		{"another installation", "elsewhere", string(o.key), "belongs to installation elsewhere"},
 		{"no key", "", "", "key is missing"},
 	} {
 		before := o.state(t)

@@ -63,21 +63,21 @@ const accessExtension = "x-bothy-access"
 // override is the parameter of the routes whose environment the platform role may use all the same.
 var override = &huma.Param{
 	Name: wire.AsPlatform, In: "header", Schema: &huma.Schema{Type: huma.TypeString, MaxLength: new(maxReason)},
-	Description: "Use the platform role on what is not the caller's; why, for the record",
+	Description: "Reason, for the record, for using the platform role on environments of others",
 }
 
 // says is who may, for the document.
 func (a access) says() string {
 	text := map[accessKind]string{
-		accessOpen:     "Anybody, without a token",
+		accessOpen:     "Anyone, without a token",
 		accessMember:   "Every member of a team",
-		accessTenant:   "Members of its tenant and the platform role; nobody else finds it",
-		accessUse:      "Its owner and whom it is shared with; the platform role with " + wire.AsPlatform + "; other members of its tenant are refused, and nobody else finds it",
-		accessOwner:    "Its owner; the platform role with " + wire.AsPlatform + "; other members of its tenant are refused, and nobody else finds it",
+		accessTenant:   "Members of its tenant and the platform role; others get 404",
+		accessUse:      "Its owner and users it is shared with; the platform role with " + wire.AsPlatform + "; other members of its tenant get 403, all others 404",
+		accessOwner:    "Its owner; the platform role with " + wire.AsPlatform + "; other members of its tenant get 403, all others 404",
 		accessPlatform: "The platform role",
 	}[a.kind]
 	if a.flag != "" {
-		text += "; " + a.flag + " needs the platform role"
+		text += "; " + a.flag + " requires the platform role"
 	}
 	return "Who may: " + text + "."
 }
@@ -99,7 +99,7 @@ func (a access) allows(who fleet.Identity, r *http.Request) error {
 	case a.kind == accessOpen:
 		return nil
 	case who.User == "":
-		return problem(fleet.CodeUnauthenticated, "", "nobody is known to ask")
+		return problem(fleet.CodeUnauthenticated, "", "the caller is unknown")
 	case a.kind == accessPlatform && !who.Platform():
 		return platformOnly(a.what)
 	case a.flag != "" && !who.Platform():
@@ -111,14 +111,14 @@ func (a access) allows(who fleet.Identity, r *http.Request) error {
 }
 
 func platformOnly(what string) error {
-	return problem(fleet.CodePolicy, "ask your platform team; who has the role is in its file of tenants and teams", "only the platform role may %s", what)
+	return problem(fleet.CodePolicy, "ask your platform team, which grants the role in the organisation file", "only the platform role may %s", what)
 }
 
 // register is the only way to a route: it takes what the route needs, enforces it before the body is read, and writes it into
 // the document.
 func register[I, O any](s *Server, api huma.API, need access, op huma.Operation, handle func(context.Context, *I) (*O, error)) {
 	if need.kind == "" || (need.kind == accessPlatform) != (need.what != "") || (need.flag != "") != (need.flagWhat != "") {
-		panic("register " + op.OperationID + ": nobody has said who may use it") // The routes are fixed: any test sees it.
+		panic("register " + op.OperationID + ": no access rule") // The routes are fixed: any test sees it.
 	}
 	need.describe(&op)
 	op.Middlewares = append(huma.Middlewares{func(hctx huma.Context, next func(huma.Context)) {

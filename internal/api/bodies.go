@@ -34,7 +34,7 @@ func newTurns() *turns {
 	return &turns{all: make(chan struct{}, bodiesAtOnce), of: map[string]*turnsOfOne{}}
 }
 
-// take waits for a turn of user's. done gives it back and may be called more than once.
+// take waits for a turn of user's. done returns it, and may be called more than once.
 func (t *turns) take(ctx context.Context, user string) (done func(), err error) {
 	t.mu.Lock()
 	one := t.of[user]
@@ -59,7 +59,7 @@ func (t *turns) take(ctx context.Context, user string) (done func(), err error) 
 				<-one.slots
 			}
 			leave()
-			return nil, problem(fleet.CodeUnavailable, "try again", "too many large requests are being read")
+			return nil, problem(fleet.CodeUnavailable, "try again", "too many large requests at the same time")
 		}
 	}
 	return sync.OnceFunc(func() {

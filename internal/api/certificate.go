@@ -16,14 +16,14 @@ func checkCertificate(c *auth.Certificate, now time.Time) engine.Check {
 	pair, wrong := c.Current()
 	until := pair.Leaf.NotAfter
 	found := engine.Check{Name: "certificate", Status: engine.OK, Message: "the TLS certificate is valid until " + until.UTC().Format(time.RFC3339)}
-	const renew = "renew listen.tls_cert and listen.tls_key; bothyd reads them again by itself"
+	const renew = "renew listen.tls_cert and listen.tls_key, which bothyd reloads"
 	switch left := until.Sub(now); {
 	case left <= 0:
 		found.Status, found.Hint = engine.Down, renew
 		found.Message = "the TLS certificate expired at " + until.UTC().Format(time.RFC3339) + ": clients refuse the connection"
 	case wrong != nil:
-		found.Status, found.Hint = engine.Warning, "mend the files; bothyd reads them again by itself"
-		found.Message = "the new TLS certificate cannot be used, the old one is served until " + until.UTC().Format(time.RFC3339) + ": " + wrong.Error()
+		found.Status, found.Hint = engine.Warning, "fix the files, which bothyd reloads"
+		found.Message = "cannot load the new TLS certificate, serving the old one until " + until.UTC().Format(time.RFC3339) + ": " + wrong.Error()
 	case left < expiryNotice:
 		found.Status, found.Hint = engine.Warning, renew
 		found.Message = fmt.Sprintf("the TLS certificate expires in %d days, at %s", int(left/(24*time.Hour)), until.UTC().Format(time.RFC3339))

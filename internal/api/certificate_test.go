@@ -45,12 +45,12 @@ func TestARenewedCertificateIsServed(t *testing.T) {
 	}{
 		{"as it was", func() {}, 1, "ok", "valid until"},
 		{"renewed", func() { certify(t, dir, 2, far) }, 2, "ok", "valid until"},
-		{"half renewed", func() { put(t, dir, "cert.pem", read(other, "cert.pem")) }, 2, "warning", "the old one is served"},
+		{"half renewed", func() { put(t, dir, "cert.pem", read(other, "cert.pem")) }, 2, "warning", "serving the old one"},
 		{"renewed whole", func() { put(t, dir, "key.pem", read(other, "key.pem")) }, 9, "ok", "valid until"},
-		{"no certificate", func() { put(t, dir, "cert.pem", "x") }, 9, "warning", "the old one is served"},
+		{"no certificate", func() { put(t, dir, "cert.pem", "x") }, 9, "warning", "serving the old one"},
 		{"a key that all may read", func() { certify(t, dir, 3, far); chmod(t, key, 0o644) }, 9, "warning", "mode 0644"},
 		{"closed again", func() { chmod(t, key, 0o600) }, 3, "ok", "valid until"},
-		{"gone", func() { _ = os.Remove(key) }, 3, "warning", "the old one is served"},
+		{"gone", func() { _ = os.Remove(key) }, 3, "warning", "serving the old one"},
 		{"15 days", func() { certify(t, dir, 4, time.Now().Add(15*24*time.Hour)) }, 4, "ok", "valid until"},
 		{"13 days", func() { certify(t, dir, 5, time.Now().Add(13*24*time.Hour+time.Hour)) }, 5, "warning", "expires in 13 days"},
 		{"ended", func() { certify(t, dir, 6, time.Now().Add(-time.Hour)) }, 6, "failed", "expired at"},
@@ -63,10 +63,10 @@ func TestARenewedCertificateIsServed(t *testing.T) {
 			t.Errorf("%s: doctor says %+v", step.name, c)
 		}
 	}
-	if n := strings.Count(r.log.String(), "the new TLS certificate cannot be used"); n < 4 || n > 8 {
+	if n := strings.Count(r.log.String(), "cannot load the new TLS certificate"); n < 4 || n > 8 {
 		t.Errorf("logged %d times", n)
 	}
-	contains(t, r.log.String(), "the TLS certificate was renewed")
+	contains(t, r.log.String(), "reloaded the TLS certificate")
 }
 
 func chmod(t *testing.T, path string, mode os.FileMode) {

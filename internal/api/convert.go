@@ -126,7 +126,7 @@ func input(i fleet.Input) wire.Input {
 }
 
 // health is what is found of the daemon. Causes name files of the daemon's machine and what belongs to other tenants, so
-// only the platform role is told them.
+// only the platform role sees them.
 func (s *Server) health(ctx context.Context) wire.Health {
 	checks := s.engine.Checks(ctx)
 	if s.cert != nil {
@@ -137,13 +137,13 @@ func (s *Server) health(ctx context.Context) wire.Health {
 		return h
 	}
 	for i, c := range h.Checks {
-		c.Message, c.Hint = "as it should be", ""
+		c.Message, c.Hint = "ok", ""
 		switch c.Status {
 		case engine.OK:
 		case engine.Warning:
-			c.Message, c.Hint = "it needs attention", "the platform team sees the cause: bothy doctor"
+			c.Message, c.Hint = "needs attention", "the platform team can see the cause: bothy doctor"
 		default:
-			c.Message, c.Hint = "it does not work", "the platform team sees the cause: bothy doctor"
+			c.Message, c.Hint = "failed", "the platform team can see the cause: bothy doctor"
 		}
 		h.Checks[i] = c
 	}

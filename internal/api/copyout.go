@@ -87,7 +87,7 @@ func (s *Server) copyWithEnd(ctx context.Context, w http.ResponseWriter, tar io.
 func writeEnd(parts *multipart.Writer, end wire.CopyEnd) error {
 	part, err := parts.CreatePart(textproto.MIMEHeader{"Content-Type": {"application/json"}})
 	if err != nil {
-		return fmt.Errorf("begin record of copy: %w", err)
+		return fmt.Errorf("write record of copy: %w", err)
 	}
 	if err := json.NewEncoder(part).Encode(end); err != nil {
 		return fmt.Errorf("write record of copy: %w", err)

@@ -19,24 +19,24 @@ type envAnswer struct {
 }
 
 type createInput struct {
-	Key  string `header:"Idempotency-Key" maxLength:"200" doc:"Makes a retry give the same environment" example:"5f0c7b9e"`
+	Key  string `header:"Idempotency-Key" maxLength:"200" doc:"Key that makes a retry return the same environment" example:"5f0c7b9e"`
 	Body wire.CreateRequest
 }
 
 type listInput struct {
-	All        bool     `query:"all" doc:"Those that are gone, too"`
-	State      []string `query:"state,explode" maxItems:"7" enum:"pending,provisioning,warm,leased,failed,destroying,destroyed" doc:"Only these states; may be repeated"`
-	Tenant     string   `query:"tenant" maxLength:"100" doc:"Only this tenant's; default: the caller's own"`
-	AllTenants bool     `query:"all_tenants" doc:"Those of all tenants and those that pools keep warm; needs the platform role"`
-	Mine       bool     `query:"mine" doc:"Only the caller's own"`
-	Team       string   `query:"team" maxLength:"100" doc:"Only this team's"`
-	Owner      string   `query:"owner" maxLength:"100" doc:"Only this user's"`
-	Project    string   `query:"project" maxLength:"200" doc:"Only this project's"`
-	Blueprint  string   `query:"blueprint" maxLength:"100" doc:"Only this blueprint's"`
-	Pool       string   `query:"pool" maxLength:"100" doc:"Only those that were made for this pool"`
-	Host       string   `query:"host" maxLength:"100" doc:"Only those on this engine host"`
-	Limit      int      `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Most environments in one page"`
-	Cursor     string   `query:"cursor" maxLength:"500" doc:"The next of the page before"`
+	All        bool     `query:"all" doc:"Include deleted environments"`
+	State      []string `query:"state,explode" maxItems:"7" enum:"pending,provisioning,warm,leased,failed,destroying,destroyed" doc:"Only these states (repeatable)"`
+	Tenant     string   `query:"tenant" maxLength:"100" doc:"Only this tenant; default: the caller's own"`
+	AllTenants bool     `query:"all_tenants" doc:"Every tenant, and warm pool members; requires the platform role"`
+	Mine       bool     `query:"mine" doc:"Only environments that the caller owns"`
+	Team       string   `query:"team" maxLength:"100" doc:"Only this team"`
+	Owner      string   `query:"owner" maxLength:"100" doc:"Only this owner"`
+	Project    string   `query:"project" maxLength:"200" doc:"Only this project"`
+	Blueprint  string   `query:"blueprint" maxLength:"100" doc:"Only this blueprint"`
+	Pool       string   `query:"pool" maxLength:"100" doc:"Only environments created by this pool"`
+	Host       string   `query:"host" maxLength:"100" doc:"Only this host"`
+	Limit      int      `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Maximum number of environments per page"`
+	Cursor     string   `query:"cursor" maxLength:"500" doc:"Value of next on the previous page"`
 }
 
 func (in *listInput) selection() engine.Selection {
@@ -54,12 +54,12 @@ func (s *Server) environmentRoutes(api huma.API) {
 	asking := errorStatuses(http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusTooManyRequests)
 	register(s, api, member, huma.Operation{
 		OperationID: "create-environment", Method: http.MethodPost, Path: "/v1/environments", Tags: []string{"environments"},
-		Summary: "Ask for an environment",
-		Description: "Answers as soon as the request is recorded; watch it to see it become ready. One that was kept warm is ready at once. " +
-			"200 instead of 201 when the Idempotency-Key was seen before.",
+		Summary: "Create an environment",
+		Description: "Returns as soon as the request is recorded. Watch the environment to wait until it is ready. A warm environment is ready at once. " +
+			"Returns 200 instead of 201 if the Idempotency-Key was used before.",
 		Errors: asking,
 		Responses: map[string]*huma.Response{
-			"200": {Description: "It existed already", Content: map[string]*huma.MediaType{"application/json": {Schema: schemaOf[wire.Environment](api)}}},
+			"200": {Description: "The environment of this Idempotency-Key", Content: map[string]*huma.MediaType{"application/json": {Schema: schemaOf[wire.Environment](api)}}},
 		},
 		DefaultStatus: http.StatusCreated,
 		MaxBodyBytes:  maxBody, BodyReadTimeout: s.cfg.HeaderTimeout,
@@ -67,7 +67,7 @@ func (s *Server) environmentRoutes(api huma.API) {
 
 	act(s, api, member, huma.Operation{
 		OperationID: "quote", Method: http.MethodPost, Path: "/v1/quote", Tags: []string{"environments"},
-		Summary: "Ask what a request would get and cost", Description: "Nothing is made, held or recorded.", Errors: asking,
+		Summary: "Quote a request: result and cost", Description: "Creates, reserves and records nothing.", Errors: asking,
 	}, func(ctx context.Context, in *struct{ Body wire.CreateRequest }) (wire.Quote, error) {
 		req, err := s.request(ctx, in.Body)
 		if err != nil {
@@ -79,8 +79,8 @@ func (s *Server) environmentRoutes(api huma.API) {
 
 	get(s, api, member.butFor("all_tenants", "list the environments of all tenants"), huma.Operation{
 		OperationID: "list-environments", Path: "/v1/environments", Tags: []string{"environments"},
-		Summary: "List environments, newest first", Description: "Those of the caller's own tenant, for the platform role as well, unless others are asked for. " +
-			"What a caller may not use is listed without its inputs, variables and names of secrets.", Errors: errorStatuses(),
+		Summary: "List environments, newest first", Description: "Lists the caller's own tenant by default, for the platform role too. " +
+			"Environments that the caller may not use have no inputs, variables and names of secrets.", Errors: errorStatuses(),
 	}, func(ctx context.Context, in *listInput) (wire.EnvironmentList, error) {
 		envs, next, err := s.engine.List(ctx, caller(ctx), in.selection())
 		now := s.engine.Now()
@@ -95,7 +95,7 @@ func (s *Server) environmentRoutes(api huma.API) {
 		Summary: "Show an environment", Errors: errorStatuses(http.StatusNotFound),
 	}, func(ctx context.Context, in *struct {
 		EnvPath
-		Usage bool `query:"usage" doc:"With what it uses now, when it is leased; takes up to a second"`
+		Usage bool `query:"usage" doc:"Include the current usage of a leased environment, which takes up to a second"`
 	}) (wire.Environment, error) {
 		env, err := s.engine.Find(ctx, caller(ctx), in.Env)
 		if err != nil {
@@ -110,7 +110,7 @@ func (s *Server) environmentRoutes(api huma.API) {
 
 	get(s, api, toSee, huma.Operation{
 		OperationID: "explain-environment", Path: "/v1/environments/{env}/why", Tags: []string{"environments"},
-		Summary: "Say why an environment is waiting or broken", Errors: errorStatuses(http.StatusNotFound),
+		Summary: "Explain why an environment is waiting or failed", Errors: errorStatuses(http.StatusNotFound),
 	}, func(ctx context.Context, in *struct{ EnvPath }) (wire.Why, error) {
 		w, err := s.engine.Why(ctx, caller(ctx), in.Env)
 		if err != nil {
@@ -128,7 +128,7 @@ func (s *Server) environmentRoutes(api huma.API) {
 func (s *Server) leaseRoutes(api huma.API) {
 	act(s, api, toUse, huma.Operation{
 		OperationID: "extend-environment", Method: http.MethodPost, Path: "/v1/environments/{env}/extend", Tags: []string{"environments"},
-		Summary: "Move the end of a lease", Description: "Never beyond the longest lifetime that the blueprint and the quotas allow.",
+		Summary: "Extend a lease", Description: "Up to the maximum lifetime of the blueprint and the quotas.",
 		Errors: errorStatuses(http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests),
 	}, func(ctx context.Context, in *struct {
 		EnvPath
@@ -140,7 +140,7 @@ func (s *Server) leaseRoutes(api huma.API) {
 
 	act(s, api, toUse, huma.Operation{
 		OperationID: "touch-environment", Method: http.MethodPost, Path: "/v1/environments/{env}/touch", Tags: []string{"environments"},
-		Summary: "Say that an environment is in use", Description: "Only matters to a lease that ends when it is idle. Commands, copies and traffic say it by themselves.",
+		Summary: "Reset the idle timer of an environment", Description: "Only matters for a lease with an idle time. Commands, copies and network traffic reset the timer too.",
 		Errors: errorStatuses(http.StatusNotFound, http.StatusConflict),
 	}, func(ctx context.Context, in *struct{ EnvPath }) (wire.Environment, error) {
 		env, err := s.engine.Touch(ctx, caller(ctx), in.Env)
@@ -149,8 +149,8 @@ func (s *Server) leaseRoutes(api huma.API) {
 
 	act(s, api, toUse, huma.Operation{
 		OperationID: "release-environment", Method: http.MethodDelete, Path: "/v1/environments/{env}", Tags: []string{"environments"},
-		Summary:     "Give an environment back",
-		Description: "Accepted in every state, as often as you like. Answers as soon as it is recorded; watch it to see it gone.",
+		Summary:     "Delete an environment",
+		Description: "Succeeds in every state, and again for a deleted environment. Returns as soon as the deletion is recorded. Watch the environment to wait until it is destroyed.",
 		Errors:      errorStatuses(http.StatusNotFound), DefaultStatus: http.StatusAccepted,
 	}, func(ctx context.Context, in *struct{ EnvPath }) (wire.Environment, error) {
 		env, err := s.engine.Release(ctx, caller(ctx), in.Env)
@@ -162,8 +162,8 @@ func (s *Server) leaseRoutes(api huma.API) {
 func (s *Server) shareRoute(api huma.API) {
 	act(s, api, toShare, huma.Operation{
 		OperationID: "share-environment", Method: http.MethodPut, Path: "/v1/environments/{env}/share", Tags: []string{"environments"},
-		Summary:     "Set who may use and delete an environment beside its owner",
-		Description: "What others have open ends within 10 s when it is not shared with them any more.",
+		Summary:     "Set who besides the owner may use and delete an environment",
+		Description: "When you stop sharing, open streams of others end within 10 s.",
 		Errors:      errorStatuses(http.StatusBadRequest, http.StatusNotFound, http.StatusConflict),
 	}, func(ctx context.Context, in *struct {
 		EnvPath

@@ -13,10 +13,10 @@ import (
 
 // EventFilter is what the routes of the record have in common. It is exported because huma reads exported fields only.
 type EventFilter struct {
-	Environment string `query:"environment" maxLength:"200" doc:"Only this environment's: a name, an id, id:ID or TENANT/NAME"`
-	Pool        string `query:"pool" maxLength:"100" doc:"Only this pool's"`
-	Host        string `query:"host" maxLength:"100" doc:"Only this engine host's"`
-	After       int64  `query:"after" minimum:"0" doc:"Leave out events up to this number"`
+	Environment string `query:"environment" maxLength:"200" doc:"Only this environment: a name, an id, id:ID or TENANT/NAME"`
+	Pool        string `query:"pool" maxLength:"100" doc:"Only this pool"`
+	Host        string `query:"host" maxLength:"100" doc:"Only this host"`
+	After       int64  `query:"after" minimum:"0" doc:"Skip events up to this number"`
 }
 
 func (f EventFilter) query() engine.EventQuery {
@@ -27,12 +27,12 @@ func (f EventFilter) query() engine.EventQuery {
 func (s *Server) eventRoutes(api huma.API) {
 	get(s, api, toSee, huma.Operation{
 		OperationID: "list-environment-events", Path: "/v1/environments/{env}/events", Tags: []string{"environments"},
-		Summary: "Read an environment's record, oldest first", Errors: errorStatuses(http.StatusNotFound),
+		Summary: "List the events of an environment, oldest first", Errors: errorStatuses(http.StatusNotFound),
 	}, func(ctx context.Context, in *struct {
 		EnvPath
-		After  int64 `query:"after" minimum:"0" doc:"Leave out events up to this number"`
+		After  int64 `query:"after" minimum:"0" doc:"Skip events up to this number"`
 		Limit  int   `query:"limit" minimum:"1" maximum:"1000" default:"1000"`
-		Newest bool  `query:"newest" doc:"Of more than the limit give the newest, oldest first all the same"`
+		Newest bool  `query:"newest" doc:"If there are more than limit events, return the newest, oldest first"`
 	}) (wire.EventList, error) {
 		es, err := s.engine.Events(ctx, caller(ctx), engine.EventQuery{Environment: in.Env, After: in.After, Limit: in.Limit, Newest: in.Newest})
 		return wire.EventList{Events: events(es)}, err
@@ -40,11 +40,11 @@ func (s *Server) eventRoutes(api huma.API) {
 
 	get(s, api, member, huma.Operation{
 		OperationID: "list-events", Path: "/v1/events", Tags: []string{"environments"},
-		Summary: "Read the record of every decision, oldest first", Errors: errorStatuses(http.StatusNotFound),
+		Summary: "List events, oldest first", Errors: errorStatuses(http.StatusNotFound),
 	}, func(ctx context.Context, in *struct {
 		EventFilter
 		Limit  int  `query:"limit" minimum:"1" maximum:"1000" default:"1000"`
-		Newest bool `query:"newest" doc:"Of more than the limit give the newest, oldest first all the same"`
+		Newest bool `query:"newest" doc:"If there are more than limit events, return the newest, oldest first"`
 	}) (wire.EventList, error) {
 		q := in.query()
 		q.Limit, q.Newest = in.Limit, in.Newest
@@ -54,9 +54,9 @@ func (s *Server) eventRoutes(api huma.API) {
 
 	register(s, api, member, huma.Operation{
 		OperationID: "follow-events", Method: http.MethodGet, Path: "/v1/events/follow", Tags: []string{"environments"},
-		Summary:     "Follow the record of every decision",
-		Description: "One Event a line, oldest first: those that there are, then each that is added; empty lines while nothing happens.",
-		Responses:   content("Events, one a line", ndjson, schemaOf[wire.Event](api)),
+		Summary:     "Follow events",
+		Description: "One Event per line, oldest first: existing events, then new ones. Empty lines are heartbeats.",
+		Responses:   content("Events, one per line", ndjson, schemaOf[wire.Event](api)),
 		Errors:      errorStatuses(http.StatusNotFound, http.StatusTooManyRequests),
 	}, func(_ context.Context, in *EventFilter) (*huma.StreamResponse, error) {
 		return s.stream(func(ctx context.Context, w http.ResponseWriter, _ *http.Request) error {

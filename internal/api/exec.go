@@ -26,13 +26,13 @@ func (s *Server) execRoutes(api huma.API) {
 		OperationID: "exec", Method: http.MethodGet, Path: "/v1/environments/{env}/exec", Tags: []string{"inside"},
 		Summary: "Run a command in an environment",
 		Description: "A WebSocket of subprotocol " + wire.ExecProtocol + ". The client's first message is text: an ExecStart. After it all messages are binary, and the first byte says what follows.\n\n" +
-			"From the client: 0 input, 1 end of input, 2 an ExecSize, 3 a signal's name (INT, TERM, HUP, QUIT, KILL, USR1, USR2), 4 end the command and all that it started, 5 the client is about to be stopped and may be silent for an hour, 6 it goes on, 7 nothing: a client that may not read for long, and so not answer pings, shows that it is alive.\n\n" +
-			"From the server: 1 standard output, 2 standard error, 4 credit (4 bytes, big endian: so many more bytes of input may be sent; 262144 may be at first), 3 an ExecResult, the last message.\n\n" +
-			"The ExecStart has at most 4194304 bytes, no other message more than 65536. Both sides ping, and the one that hears nothing for 45 seconds closes the connection. Closing the connection ends the command.",
+			"From the client: 0 stdin, 1 end of stdin, 2 an ExecSize, 3 a signal name (INT, TERM, HUP, QUIT, KILL, USR1, USR2), 4 end the command and its descendants, 5 the client is about to be suspended and may be silent for an hour, 6 the client continues, 7 a heartbeat of a client that cannot read, and so cannot answer pings, for long.\n\n" +
+			"From the server: 1 stdout, 2 stderr, 4 credit (4 bytes, big endian: number of further stdin bytes that the client may send; 262144 at the start), 3 an ExecResult, the last message.\n\n" +
+			"An ExecStart has at most 4194304 bytes, any other message at most 65536. Both sides ping. A side that receives nothing for 45 seconds closes the connection, which ends the command.",
 		Responses: map[string]*huma.Response{
-			"101": {Description: "The WebSocket stands"},
+			"101": {Description: "The WebSocket is open"},
 			// Nothing is sent as such; they are here for whoever makes types of this document.
-			"200": {Description: "Never sent: the messages' types", Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{OneOf: []*huma.Schema{
+			"200": {Description: "Never sent: the types of the messages", Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{OneOf: []*huma.Schema{
 				schemaOf[wire.ExecStart](api), schemaOf[wire.ExecSize](api), schemaOf[wire.ExecResult](api),
 			}}}}},
 		},
@@ -49,7 +49,7 @@ func (s *Server) exec(ctx context.Context, w http.ResponseWriter, r *http.Reques
 		return withStatus(http.StatusUpgradeRequired, fleet.CodeInvalid, "use bothy exec, or a WebSocket client", "this route is a WebSocket")
 	}
 	if !duplex.Offers(r, wire.ExecProtocol) {
-		return withStatus(http.StatusBadRequest, fleet.CodeInvalid, "check that bothy and bothyd are of one version", "the subprotocol "+wire.ExecProtocol+" must be asked for")
+		return withStatus(http.StatusBadRequest, fleet.CodeInvalid, "check that bothy and bothyd have the same version", "the subprotocol "+wire.ExecProtocol+" is required")
 	}
 	// The door has refused every request that carries an Origin already.
 	conn, err := duplex.Accept(w, r, wire.ExecProtocol, s.cfg.Heartbeat)
@@ -111,7 +111,7 @@ func execProblem(ctx context.Context, err error) *wire.Problem {
 	switch cause := context.Cause(ctx); {
 	case cause == nil:
 	case errors.Is(cause, errStopping):
-		err = problem(fleet.CodeUnavailable, "try again when it is back", "%s", errStopping)
+		err = problem(fleet.CodeUnavailable, "retry when bothyd runs again", "%s", errStopping)
 	case !errors.Is(cause, context.Canceled):
 		err = cause
 	}
@@ -146,13 +146,13 @@ func (x *execution) start(api huma.API, wait time.Duration) (start wire.ExecStar
 	}
 	kind, msg, err := x.conn.Read()
 	if err != nil {
-		return start, problem(fleet.CodeInvalid, "say it in the first message, an ExecStart: see /openapi.json", "no word came of what to run")
+		return start, problem(fleet.CodeInvalid, "send an ExecStart as the first message, see /openapi.json", "no ExecStart received")
 	}
 	if kind != duplex.Text {
-		return start, problem(fleet.CodeInvalid, "check that bothy and bothyd are of one version", "the first message must be text: what to run, as JSON")
+		return start, problem(fleet.CodeInvalid, "check that bothy and bothyd have the same version", "the first message must be text: an ExecStart in JSON")
 	}
 	if start, err = decode[wire.ExecStart](api, msg); err != nil {
-		return start, problem(fleet.CodeInvalid, "check that bothy and bothyd are of one version", "the first message is not an ExecStart: %s", err)
+		return start, problem(fleet.CodeInvalid, "check that bothy and bothyd have the same version", "the first message is not an ExecStart: %s", err)
 	}
 	x.conn.SetReadLimit(wire.ExecMaxMessage)
 	return start, x.conn.Within(0)

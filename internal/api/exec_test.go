@@ -308,13 +308,13 @@ func TestABreachOfTheExecProtocolEndsItWithAReason(t *testing.T) {
 	}{
 		{name: "binary at first", first: binary(0, "x"), want: "first message must be text"},
 		{name: "no JSON at first", first: func(c *hand) error { return c.text("{") }, want: "not an ExecStart"},
-		{name: "no word at all", first: func(*hand) error { return nil }, want: "no word came"},
-		{name: "text later", then: func(c *hand) error { return c.text(begin) }, want: "without a kind"},
-		{name: "empty", then: func(c *hand) error { return c.Write(c.ctx, websocket.MessageBinary, nil) }, want: "without a kind"},
-		{name: "unknown kind", then: binary(99, "x"), want: "unknown kind"},
+		{name: "no word at all", first: func(*hand) error { return nil }, want: "no ExecStart received"},
+		{name: "text later", then: func(c *hand) error { return c.text(begin) }, want: "without a type"},
+		{name: "empty", then: func(c *hand) error { return c.Write(c.ctx, websocket.MessageBinary, nil) }, want: "without a type"},
+		{name: "unknown type", then: binary(99, "x"), want: "unknown type"},
 		{name: "unknown signal", then: binary(wire.ExecSignal, "KABOOM"), want: "unknown signal"},
 		{name: "odd size", then: binary(wire.ExecResize, `{"rows":-1}`), want: "terminal size"},
-		{name: "more than the window", want: "more input than was asked for", then: func(c *hand) error {
+		{name: "more than the window", want: "more stdin than the credit allows", then: func(c *hand) error {
 			for range wire.ExecWindow/(32<<10) + 1 {
 				if err := binary(wire.ExecStdin, strings.Repeat("x", 32<<10))(c); err != nil {
 					return err

@@ -10,7 +10,7 @@ import (
 )
 
 // errStopped ends a command whose client asked for its end.
-var errStopped error = problem(fleet.CodeConflict, "", "the command was ended, as its caller asked")
+var errStopped error = problem(fleet.CodeConflict, "", "the caller ended the command")
 
 // execResult makes the last message of an exec.
 func execResult(ctx context.Context, end fleet.ExecEnd, err error) wire.ExecResult {

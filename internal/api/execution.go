@@ -64,7 +64,7 @@ func (x *execution) receive() {
 }
 
 // sayTooBig waits until what the WebSocket says by itself of a message that is too big was handed to the network: the next
-// write, which fails, would take it away.
+// write, which fails, would drop it.
 func (x *execution) sayTooBig() {
 	defer time.AfterFunc(lingerWait, func() { _ = x.conn.Close() }).Stop()
 	_ = x.conn.Flush() // One who takes no answer gets none.
@@ -73,20 +73,20 @@ func (x *execution) sayTooBig() {
 // take handles one message; a breach of the protocol gives a problem.
 func (x *execution) take(kind duplex.Kind, msg []byte) error {
 	if kind != duplex.Binary || len(msg) == 0 {
-		return breach("a message without a kind")
+		return breach("a message without a type")
 	}
 	data := msg[1:]
 	switch msg[0] {
 	case wire.ExecStdin:
 		if !x.input.put(data, wire.ExecWindow) {
-			return breach("more input than was asked for")
+			return breach("more stdin than the credit allows")
 		}
 	case wire.ExecStdinEOF:
 		x.input.end(io.EOF)
 	case wire.ExecResize:
 		var size wire.ExecSize
 		if err := json.Unmarshal(data, &size); err != nil {
-			return breach("a terminal size that is none")
+			return breach("an invalid terminal size")
 		}
 		x.setSize(size)
 	case wire.ExecStop:
@@ -105,13 +105,13 @@ func (x *execution) take(kind duplex.Kind, msg []byte) error {
 		default: // Sixteen wait already; one more of the same changes nothing.
 		}
 	default:
-		return breach("a message of an unknown kind")
+		return breach("a message of an unknown type")
 	}
 	return nil
 }
 
 func breach(what string) error {
-	return problem(fleet.CodeInvalid, "check that bothy and bothyd are of one version", "the client sent %s", what)
+	return problem(fleet.CodeInvalid, "check that bothy and bothyd have the same version", "the client sent %s", what)
 }
 
 // setSize keeps the newest size for whoever takes it; only one goroutine calls it at a time.

@@ -22,14 +22,14 @@ func (s *Server) fileRoutes(api huma.API) {
 	register(s, api, toUse, huma.Operation{
 		OperationID: "copy-to", Method: http.MethodPut, Path: "/v1/environments/{env}/files", Tags: []string{"inside"},
 		Summary:     "Unpack a tar stream in an environment",
-		Description: "Entries that would land outside the folder or behind a link of the stream, and devices, are refused. Links are made as they are and never followed. Set-id bits of files, owners and extended attributes are dropped.",
+		Description: "Refuses devices and entries outside the directory or below a link of the stream. Creates links unchanged and never follows them. Drops owners, extended attributes and set-id bits of files.",
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{tarred: {Schema: binary}}},
 		Responses:   map[string]*huma.Response{"204": {Description: "Unpacked"}},
 		Errors:      errorStatuses(http.StatusNotFound, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusTooManyRequests),
 	}, func(_ context.Context, in *struct {
 		EnvPath
-		Path string `query:"path" maxLength:"4096" doc:"Folder, which exists; default: the workspace" example:"/workspace"`
-		User string `query:"user" maxLength:"64" doc:"Whose the files become; default: the blueprint's first user"`
+		Path string `query:"path" maxLength:"4096" doc:"Existing directory; default: the workspace" example:"/workspace"`
+		User string `query:"user" maxLength:"64" doc:"Owner of the files; default: the blueprint's first user"`
 	}) (*huma.StreamResponse, error) {
 		return s.stream(func(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
 			return s.copyTo(ctx, w, r, in.Env, in.Path, in.User)
@@ -40,16 +40,16 @@ func (s *Server) fileRoutes(api huma.API) {
 	copied["200"].Content[wire.CopyType] = &huma.MediaType{Schema: binary}
 	register(s, api, toUse, huma.Operation{
 		OperationID: "copy-from", Method: http.MethodGet, Path: "/v1/environments/{env}/files", Tags: []string{"inside"},
-		Summary: "Read a file or folder of an environment as a tar stream",
-		Description: "The first entry is the path's base name. A path that is a link is followed. The stream is made by the sandbox: check its entries before you write them anywhere. " +
-			"With Accept: multipart/mixed the answer has two parts, the tar stream and a JSON record of how it ended, with its length and SHA-256. " +
-			"Without, a stream that breaks off before the end of the answer is not whole.",
+		Summary: "Read a file or directory of an environment as a tar stream",
+		Description: "The first entry is the base name of the path. Follows a path that is a link. The sandbox creates the stream: check its entries before you write them anywhere. " +
+			"With Accept: multipart/mixed the answer has two parts: the tar stream, and a JSON record of its end with length and SHA-256. " +
+			"Without it, a stream that breaks before the end of the answer is incomplete.",
 		Responses: copied,
 		Errors:    errorStatuses(http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests),
 	}, func(_ context.Context, in *struct {
 		EnvPath
-		Path string `query:"path" required:"true" minLength:"1" maxLength:"4096" doc:"File or folder" example:"/workspace/out"`
-		User string `query:"user" maxLength:"64" doc:"With whose rights; default: the blueprint's first user"`
+		Path string `query:"path" required:"true" minLength:"1" maxLength:"4096" doc:"File or directory" example:"/workspace/out"`
+		User string `query:"user" maxLength:"64" doc:"Read with the permissions of this user; default: the blueprint's first user"`
 	}) (*huma.StreamResponse, error) {
 		return s.stream(func(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
 			return s.copyFrom(ctx, w, r, in.Env, in.Path, in.User)
@@ -58,8 +58,8 @@ func (s *Server) fileRoutes(api huma.API) {
 }
 
 func (s *Server) copyTo(ctx context.Context, w http.ResponseWriter, r *http.Request, env, dir, user string) error {
-	tooLarge := problem(fleet.CodeTooLarge, "copy in parts, leave files out with --exclude, or raise max_copy_mib in bothyd's configuration",
-		"the copy has more than %d MiB, the limit of this daemon", s.cfg.MaxUpload>>20)
+	tooLarge := problem(fleet.CodeTooLarge, "copy in parts, exclude files with --exclude, or raise max_copy_mib in bothyd's configuration",
+		"the copy exceeds %d MiB, the limit of this daemon", s.cfg.MaxUpload>>20)
 	if r.ContentLength > s.cfg.MaxUpload {
 		return tooLarge
 	}
@@ -73,7 +73,7 @@ func (s *Server) copyTo(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	case errors.As(body.err, &exceeded):
 		return tooLarge
 	case body.err != nil:
-		return problem(fleet.CodeInvalid, "the folder may hold a part of it; copy again", "the copy broke off: %s", body.reason())
+		return problem(fleet.CodeInvalid, "the destination may be incomplete, copy again", "incomplete copy: %s", body.reason())
 	case err != nil && body.begun:
 		body.refuse(w, r, s.ended(ctx, s.notThere(ctx, env, dir, err)))
 		return nil
@@ -149,10 +149,10 @@ func (u *upload) refuse(w http.ResponseWriter, r *http.Request, err error) {
 func (u *upload) reason() string {
 	var timeout interface{ Timeout() bool }
 	if errors.As(u.err, &timeout) && timeout.Timeout() {
-		return fmt.Sprintf("nothing came for %s", u.stall)
+		return fmt.Sprintf("received nothing for %s", u.stall)
 	}
 	if errors.Is(u.err, errSlow) {
-		return fmt.Sprintf("less than %d bytes a second came for %s", u.rate, u.stall)
+		return fmt.Sprintf("received less than %d bytes per second for %s", u.rate, u.stall)
 	}
 	return "the connection ended"
 }
@@ -170,7 +170,7 @@ func (s *Server) notThere(ctx context.Context, env, file string, err error) erro
 	// What is asked for is not there, so what holds it is looked at; the hint is only shown, and run by whoever likes it.
 	folder := path.Dir(cmp.Or(file, row.Workspace))
 	hinted := *e
-	return hinted.WithHint("see what there is: bothy exec %s -- ls -a %s", row.Name, quoted(folder))
+	return hinted.WithHint("bothy exec %s -- ls -a %s", row.Name, quoted(folder))
 }
 
 // quoted is a word as a shell takes it.

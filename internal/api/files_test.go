@@ -65,9 +65,9 @@ func TestAFileThatIsNotThereTellsHowToLook(t *testing.T) {
 	d.copyTo = func(context.Context, string, string, io.Reader) error { return missing }
 	r := start(t, d)
 	for _, c := range []struct{ method, path, hint string }{
-		{"GET", "/workspace/out.txt", "see what there is: bothy exec otter -- ls -a /workspace"},
-		{"GET", "/my%20work/it's/x", `see what there is: bothy exec otter -- ls -a '/my work/it'\''s'`},
-		{"PUT", "/srv/new", "see what there is: bothy exec otter -- ls -a /srv"},
+		{"GET", "/workspace/out.txt", "bothy exec otter -- ls -a /workspace"},
+		{"GET", "/my%20work/it's/x", `bothy exec otter -- ls -a '/my work/it'\''s'`},
+		{"PUT", "/srv/new", "bothy exec otter -- ls -a /srv"},
 	} {
 		resp, body := r.raw(c.method, "/v1/environments/otter/files?path="+c.path, strings.NewReader("tar"))
 		if p := problemIn(t, resp, body); resp.StatusCode != 404 || p.Hint != c.hint {
@@ -137,7 +137,7 @@ func TestAnUploadThatBringsNothingIsGivenUp(t *testing.T) {
 	if err := receive(t, "the engine's read", read); err == nil {
 		t.Error("half a tar passed for a whole one")
 	}
-	if client.CodeOf(err) != wire.CodeInvalid || !strings.Contains(err.Error(), "nothing came for 100ms") {
+	if client.CodeOf(err) != wire.CodeInvalid || !strings.Contains(err.Error(), "received nothing for 100ms") {
 		t.Errorf("the client got %v", err)
 	}
 }

@@ -64,10 +64,10 @@ func (d *door) admit(r *http.Request, info *request) error {
 		return problem(fleet.CodePolicy, "use bothy or another program that is not a browser", "requests from web pages are refused")
 	}
 	if d.hosts != nil && !d.hosts[hostname(r.Host)] {
-		return problem(fleet.CodePolicy, "name it in listen.allowed_hosts if it is right", "this daemon does not answer to the name %q", hostname(r.Host))
+		return problem(fleet.CodePolicy, "add it to listen.allowed_hosts if it is correct", "unknown host name %q of this daemon", hostname(r.Host))
 	}
 	if len(r.URL.RawQuery) > maxQuery {
-		return withStatus(http.StatusRequestURITooLong, fleet.CodeInvalid, fmt.Sprintf("a query may have %d bytes", maxQuery), "the query is too long")
+		return withStatus(http.StatusRequestURITooLong, fleet.CodeInvalid, fmt.Sprintf("the limit is %d bytes", maxQuery), "the query is too long")
 	}
 	if r.URL.Path == healthPath {
 		return nil // Says nothing about anyone.
@@ -84,7 +84,7 @@ func (d *door) admit(r *http.Request, info *request) error {
 		return err
 	}
 	if because != "" && !info.who.Platform() {
-		return platformOnly("use what is not theirs")
+		return platformOnly("override sharing")
 	}
 	info.who.Because = because
 	info.again = func() (fleet.Identity, error) {
@@ -111,7 +111,7 @@ func reasonOf(r *http.Request) (string, error) {
 	reason := strings.TrimSpace(given[0])
 	if len(given) > 1 || reason == "" || len(reason) > maxReason || !utf8.ValidString(reason) ||
 		strings.ContainsFunc(reason, func(c rune) bool { return !unicode.IsPrint(c) }) {
-		return "", problem(fleet.CodeInvalid, "say in one line why you use the platform role", "%s is not a reason of 1 to %d bytes of printable text", wire.AsPlatform, maxReason)
+		return "", problem(fleet.CodeInvalid, "give the reason for using the platform role in one line", "%s is not a reason of 1 to %d bytes of printable text", wire.AsPlatform, maxReason)
 	}
 	return reason, nil
 }
@@ -134,8 +134,8 @@ func answerPanic(w *recorder, r *http.Request, fault any) {
 	if w.status == 0 && !w.hijacked {
 		fail(w, r, &wire.Problem{
 			Title: http.StatusText(http.StatusInternalServerError), Status: http.StatusInternalServerError,
-			Detail: "a fault of bothy's own; it was logged", Code: string(fleet.CodeInternal),
-			Hint: fmt.Sprintf("see bothyd's log for request %s", info.id),
+			Detail: "internal error, see the log", Code: string(fleet.CodeInternal),
+			Hint: fmt.Sprintf("check the log of bothyd for request %s", info.id),
 		})
 	}
 }

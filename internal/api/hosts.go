@@ -11,28 +11,28 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
-// hostRoutes are about engine hosts, and about the brake that keeps the clock from ending leases in mass.
+// hostRoutes are the routes for hosts and the reap limiter.
 func (s *Server) hostRoutes(api huma.API) {
 	get(s, api, platformTo("see hosts"), huma.Operation{
 		OperationID: "list-hosts", Path: "/v1/hosts", Tags: []string{"platform"},
-		Summary: "List the engine hosts with what stands on them", Errors: errorStatuses(),
+		Summary: "List hosts with their usage", Errors: errorStatuses(),
 	}, func(ctx context.Context, _ *struct{}) (wire.HostList, error) {
 		all, err := s.engine.Hosts(ctx, caller(ctx))
 		return wire.HostList{Hosts: each(all, host)}, err
 	})
-	s.drainRoute(api, "drain", "Place nothing new on a host", true)
-	s.drainRoute(api, "undrain", "Let a host be used again", false)
+	s.drainRoute(api, "drain", "Drain a host", true)
+	s.drainRoute(api, "undrain", "Undo a drain", false)
 
 	get(s, api, member, huma.Operation{
 		OperationID: "get-brake", Path: "/v1/brake", Tags: []string{"platform"},
-		Summary: "Say whether leases are kept from ending in mass", Errors: errorStatuses(),
+		Summary: "Show the state of the reap limiter", Errors: errorStatuses(),
 	}, func(ctx context.Context, _ *struct{}) (wire.Brake, error) {
 		b, err := s.engine.Brake(ctx, caller(ctx))
 		return brake(b), err
 	})
-	act(s, api, platformTo("release the brake"), huma.Operation{
+	act(s, api, platformTo("release the reap limiter"), huma.Operation{
 		OperationID: "release-brake", Method: http.MethodPost, Path: "/v1/brake/release", Tags: []string{"platform"},
-		Summary: "End what is overdue after all", Errors: errorStatuses(http.StatusConflict),
+		Summary: "Delete all overdue environments now", Errors: errorStatuses(http.StatusConflict),
 	}, func(ctx context.Context, _ *struct{}) (wire.Brake, error) {
 		b, err := s.engine.ReleaseBrake(ctx, caller(ctx))
 		return brake(b), err
@@ -42,7 +42,7 @@ func (s *Server) hostRoutes(api huma.API) {
 func (s *Server) drainRoute(api huma.API, verb, summary string, drained bool) {
 	act(s, api, platformTo("drain a host"), huma.Operation{
 		OperationID: verb + "-host", Method: http.MethodPost, Path: "/v1/hosts/{host}/" + verb, Tags: []string{"platform"},
-		Summary: summary, Description: "What stands there stays.", Errors: errorStatuses(http.StatusNotFound),
+		Summary: summary, Description: "Existing environments stay.", Errors: errorStatuses(http.StatusNotFound),
 	}, func(ctx context.Context, in *struct {
 		Host string `path:"host" minLength:"1" maxLength:"100" doc:"Name of the host" example:"local"`
 	}) (wire.Host, error) {

@@ -35,13 +35,13 @@ func decodeJSON(data []byte, v any) error {
 		if syntax.Offset >= int64(len(data)) {
 			return errors.New("unexpected end of JSON")
 		}
-		return fmt.Errorf("it is not JSON, at byte %d", syntax.Offset)
+		return fmt.Errorf("invalid JSON at byte %d", syntax.Offset)
 	}
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return fmt.Errorf("a value does not fit, at byte %d", wrong.Offset)
+		return fmt.Errorf("a value has the wrong type or range, at byte %d", wrong.Offset)
 	}
 	if err != nil {
-		return errors.New("a value does not fit")
+		return errors.New("a value has the wrong type or range")
 	}
 	return nil
 }
@@ -50,7 +50,7 @@ func decodeJSON(data []byte, v any) error {
 // keeps nothing but keys. What is no JSON at all is left to the decoder: it finds every such fault, and this none.
 func checkJSON(data []byte) error {
 	if !utf8.Valid(data) {
-		return errors.New("it is not UTF-8")
+		return errors.New("not valid UTF-8")
 	}
 	c := checker{data: data}
 	for c.at < len(data) {
@@ -131,7 +131,7 @@ func (c *checker) text() error {
 		key = `"` + key + `"`
 	}
 	if object.keys[key] {
-		return fmt.Errorf("a key is given twice, at byte %d", from)
+		return fmt.Errorf("duplicate key at byte %d", from)
 	}
 	if object.keys[key] = true; len(object.keys) > maxKeys {
 		return fmt.Errorf("an object of more than %d keys", maxKeys)

@@ -24,14 +24,14 @@ import (
 func bindUnix(path string, lock *os.File, members *group) (*net.UnixListener, error) {
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("listen on socket %s: another bothyd has it; stop it, or choose another socket with --listen-unix", path)
+			return nil, fmt.Errorf("cannot listen on %s: another bothyd uses the socket, stop it or choose another one with --listen-unix", path)
 		}
-		return nil, fmt.Errorf("lock socket %s: %w", path, err)
+		return nil, fmt.Errorf("cannot lock socket %s: %w", path, err)
 	}
 	if err := clearStale(path); err != nil {
-		return nil, fmt.Errorf("listen on socket: %w", err)
+		return nil, err
 	}
-	// On Linux a socket's file takes the mode that the socket has when it is bound, so it is never open to others.
+	// On Linux the file gets the mode that the socket has at bind, so it is never open to other users.
 	private := func(_, _ string, c syscall.RawConn) error {
 		var err error
 		if ctlErr := c.Control(func(fd uintptr) { err = syscall.Fchmod(int(fd), 0o600) }); ctlErr != nil {
@@ -41,10 +41,10 @@ func bindUnix(path string, lock *os.File, members *group) (*net.UnixListener, er
 	}
 	ln, err := (&net.ListenConfig{Control: private}).Listen(context.Background(), "unix", path)
 	if err != nil {
-		return nil, fmt.Errorf("listen on socket: %w", err)
+		return nil, fmt.Errorf("cannot listen on socket: %w", err)
 	}
 	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, errors.Join(fmt.Errorf("close socket to others: %w", err), ln.Close())
+		return nil, errors.Join(fmt.Errorf("cannot set the mode of the socket: %w", err), ln.Close())
 	}
 	if members != nil {
 		if err := members.letIn(path); err != nil {
@@ -53,7 +53,7 @@ func bindUnix(path string, lock *os.File, members *group) (*net.UnixListener, er
 	}
 	socket, ok := ln.(*net.UnixListener)
 	if !ok {
-		return nil, errors.Join(fmt.Errorf("listen on socket: got a %T", ln), ln.Close())
+		return nil, errors.Join(fmt.Errorf("cannot listen on socket: got a %T", ln), ln.Close())
 	}
 	return socket, nil
 }
@@ -75,13 +75,13 @@ func secureFolder(dir string, members *group) error {
 		return err
 	}
 	if !info.IsDir() {
-		return fmt.Errorf("%s is not a folder", dir)
+		return fmt.Errorf("%s is not a directory", dir)
 	}
 	if mode := info.Mode().Perm(); mode&0o022 != 0 {
-		return fmt.Errorf("folder %s has mode %04o, so others may write in it: chmod 700 it or choose another", dir, mode)
+		return fmt.Errorf("directory %s has mode %04o, so others may write there: chmod 700 or choose another one", dir, mode)
 	}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Geteuid() && st.Uid != 0 {
-		return fmt.Errorf("folder %s belongs to user id %d", dir, st.Uid)
+		return fmt.Errorf("directory %s belongs to uid %d", dir, st.Uid)
 	}
 	if members != nil {
 		return members.reaches(dir)
@@ -89,7 +89,7 @@ func secureFolder(dir string, members *group) error {
 	return nil
 }
 
-// clearStale removes a socket that nobody answers at, and nothing else.
+// clearStale removes a socket without a listening process, and nothing else.
 func clearStale(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -99,14 +99,14 @@ func clearStale(path string) error {
 		return err
 	}
 	if info.Mode().Type() != fs.ModeSocket {
-		return fmt.Errorf("%s is there and is not a socket", path)
+		return fmt.Errorf("cannot listen on %s: the file exists and is not a socket", path)
 	}
 	conn, err := net.DialTimeout("unix", path, time.Second)
 	if err == nil {
-		return errors.Join(fmt.Errorf("somebody answers at %s already", path), conn.Close())
+		return errors.Join(fmt.Errorf("cannot listen on %s: another process is listening", path), conn.Close())
 	}
 	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("see who is at %s: %w", path, err)
+		return fmt.Errorf("cannot check socket %s: %w", path, err)
 	}
 	return os.Remove(path)
 }
@@ -163,7 +163,7 @@ func identifyPeer(r *http.Request) (peer, error) {
 	p, ok := r.Context().Value(peerKey{}).(peerFound)
 	if !ok || p.err != nil || p.peer.name == "" {
 		requestOf(r.Context()).log.Warn("peer unknown", "error", p.err)
-		return peer{}, problem(fleet.CodeUnauthenticated, "", "the system does not tell who you are")
+		return peer{}, problem(fleet.CodeUnauthenticated, "", "the system does not report your user id")
 	}
 	return p.peer, nil
 }
@@ -172,11 +172,11 @@ func identifyPeer(r *http.Request) (peer, error) {
 func (s *Server) identifyToken(r *http.Request) (peer, error) {
 	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if secret = strings.TrimSpace(secret); !strings.EqualFold(scheme, "Bearer") || secret == "" {
-		return peer{}, problem(fleet.CodeUnauthenticated, "give one with BOTHY_TOKEN or --token-file", "a token is needed")
+		return peer{}, problem(fleet.CodeUnauthenticated, "set it with BOTHY_TOKEN or --token-file", "a token is required")
 	}
 	name, err := s.tokens.Name(secret)
 	if fleet.CodeOf(err) == fleet.CodeUnavailable {
-		requestOf(r.Context()).log.Error("token file cannot be used", "file", s.tokens.Path(), "error", errors.Unwrap(err))
+		requestOf(r.Context()).log.Error("cannot read token file", "file", s.tokens.Path(), "error", errors.Unwrap(err))
 	}
 	return peer{name, auth.NoUID}, err
 }

@@ -16,7 +16,7 @@ import (
 func (s *Server) moneyRoutes(api huma.API) {
 	get(s, api, member, huma.Operation{
 		OperationID: "list-rates", Path: "/v1/rates", Tags: []string{"money"},
-		Summary: "List the prices that were set", Description: "A size without one costs what its blueprint says.", Errors: errorStatuses(),
+		Summary: "List rates", Description: "A size without a rate costs the price of the blueprint.", Errors: errorStatuses(),
 	}, func(ctx context.Context, _ *struct{}) (wire.RateList, error) {
 		all, err := s.engine.Rates(ctx, caller(ctx))
 		return wire.RateList{Rates: each(all, rate)}, err
@@ -24,8 +24,8 @@ func (s *Server) moneyRoutes(api huma.API) {
 
 	act(s, api, platformTo("set rates"), huma.Operation{
 		OperationID: "set-rate", Method: http.MethodPut, Path: "/v1/rates/{blueprint}/{size}", Tags: []string{"money"},
-		Summary:     "Set the price of a blueprint's size, from a moment on",
-		Description: "What was admitted before keeps its price.",
+		Summary:     "Set the price of a blueprint size from a given time",
+		Description: "Environments admitted before keep their price.",
 		Errors:      errorStatuses(http.StatusBadRequest, http.StatusNotFound),
 	}, func(ctx context.Context, in *struct {
 		Blueprint string `path:"blueprint" minLength:"1" maxLength:"100" doc:"Name of the blueprint" example:"build"`
@@ -42,12 +42,12 @@ func (s *Server) moneyRoutes(api huma.API) {
 
 	get(s, api, member, huma.Operation{
 		OperationID: "cost", Path: "/v1/cost", Tags: []string{"money"},
-		Summary: "Sum up cost by group", Description: "Of the caller's tenant; of all for the platform role. What is still running is counted up to now.",
+		Summary: "Show costs by group", Description: "Covers the caller's tenant, or every tenant for the platform role. Running environments count up to now.",
 		Errors: errorStatuses(),
 	}, func(ctx context.Context, in *struct {
-		By    string    `query:"by" enum:"user,team,tenant,blueprint,project,pool,day,host,pull-request,environment" default:"user" doc:"What to group by"`
-		Since time.Time `query:"since" doc:"Leave out what was before" example:"2026-01-01T00:00:00Z"`
-		Until time.Time `query:"until" doc:"Leave out what was after" example:"2026-02-01T00:00:00Z"`
+		By    string    `query:"by" enum:"user,team,tenant,blueprint,project,pool,day,host,pull-request,environment" default:"user" doc:"Grouping key"`
+		Since time.Time `query:"since" doc:"Start of the period" example:"2026-01-01T00:00:00Z"`
+		Until time.Time `query:"until" doc:"End of the period" example:"2026-02-01T00:00:00Z"`
 	}) (wire.CostReport, error) {
 		report, err := s.engine.Cost(ctx, caller(ctx), engine.CostQuery{By: in.By, Since: in.Since, Until: in.Until})
 		return costReport(report), err

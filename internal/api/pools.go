@@ -26,7 +26,7 @@ func (s *Server) poolRoutes(api huma.API) {
 	op := func(id, method, path, summary string, errors ...int) huma.Operation {
 		return huma.Operation{OperationID: id, Method: method, Path: path, Tags: []string{"platform"}, Summary: summary, Errors: errorStatuses(errors...)}
 	}
-	get(s, api, member, op("list-pools", "", "/v1/pools", "List the pools"),
+	get(s, api, member, op("list-pools", "", "/v1/pools", "List pools"),
 		func(ctx context.Context, _ *struct{}) (wire.PoolList, error) {
 			all, err := s.engine.Pools(ctx, caller(ctx))
 			return wire.PoolList{Pools: each(all, pool)}, err
@@ -39,28 +39,28 @@ func (s *Server) poolRoutes(api huma.API) {
 			return pool(p), err
 		})
 
-	set := op("set-pool", http.MethodPut, one, "Set a pool, new or not", http.StatusBadRequest, http.StatusNotFound, http.StatusConflict)
-	set.Description = "Of two pools that match one request, the first by name that has a warm one gives it."
+	set := op("set-pool", http.MethodPut, one, "Create or update a pool", http.StatusBadRequest, http.StatusNotFound, http.StatusConflict)
+	set.Description = "If several pools match a request, the first by name with a warm environment serves it."
 	act(s, api, platformTo("set pools"), set, func(ctx context.Context, in *struct {
 		PoolPath
 		Body wire.PoolRequest
 	}) (wire.Pool, error) {
 		if in.Body.Zone != "" && len(in.Body.Schedule) == 0 {
-			return wire.Pool{}, problem(fleet.CodeInvalid, "give a schedule as well, or leave the zone out", "pool %s has a time zone and no schedule", in.Pool)
+			return wire.Pool{}, problem(fleet.CodeInvalid, "add a schedule, or omit the zone", "pool %s has a time zone and no schedule", in.Pool)
 		}
 		p, err := s.engine.SetPool(ctx, caller(ctx), poolRequest(in.Pool, in.Body))
 		return pool(p), err
 	})
 
-	resume := op("resume-pool", http.MethodPost, one+"/resume", "Let a pool that was held work again", http.StatusNotFound)
-	resume.Description = "A pool is held when its members keep failing."
+	resume := op("resume-pool", http.MethodPost, one+"/resume", "Resume a paused pool", http.StatusNotFound)
+	resume.Description = "bothy pauses a pool whose members keep failing."
 	act(s, api, platformTo("resume pools"), resume, func(ctx context.Context, in *struct{ PoolPath }) (wire.Pool, error) {
 		p, err := s.engine.ResumePool(ctx, caller(ctx), in.Pool)
 		return pool(p), err
 	})
 
-	remove := op("remove-pool", http.MethodDelete, one, "Remove a pool", http.StatusNotFound, http.StatusConflict)
-	remove.Description = "Its warm members go; those that were claimed live on."
+	remove := op("remove-pool", http.MethodDelete, one, "Delete a pool", http.StatusNotFound, http.StatusConflict)
+	remove.Description = "Deletes its warm members. Claimed environments continue to run."
 	remove.DefaultStatus = http.StatusNoContent
 	register(s, api, platformTo("remove pools"), remove, func(ctx context.Context, in *struct{ PoolPath }) (*struct{}, error) {
 		ctx, cancel := s.bounded(ctx)

@@ -114,7 +114,7 @@ func problemOf(ctx context.Context, err error) *wire.Problem {
 		return problemAbout(e, hint)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		return problem(fleet.CodeUnavailable, "try again; see: bothy doctor", "bothyd could not answer in time")
+		return problem(fleet.CodeUnavailable, "retry, and run: bothy doctor", "bothyd did not answer in time")
 	}
 	r := requestOf(ctx)
 	level := slog.LevelError
@@ -122,20 +122,20 @@ func problemOf(ctx context.Context, err error) *wire.Problem {
 		level = slog.LevelDebug // The client left, and nobody reads the answer.
 	}
 	r.log.Log(ctx, level, "request failed", "error", err)
-	return problem(fleet.CodeInternal, fmt.Sprintf("see bothyd's log for request %s", r.id), "a fault of bothy's own; it was logged")
+	return problem(fleet.CodeInternal, fmt.Sprintf("check the log of bothyd for request %s", r.id), "internal error, see the log")
 }
 
-// lists are what shows what there is, by the path of what is not.
+// lists are the commands that list existing objects, by the path of a missing one.
 var lists = []struct{ path, hint string }{
-	{"/v1/environments/", "see those there are: bothy ls --all"},
-	{"/v1/events", "see those there are: bothy ls --all"},
-	{"/v1/pools/", "see those there are: bothy pool ls"},
-	{"/v1/hosts/", "see those there are: bothy host ls"},
-	{"/v1/quotas/", "see those that are set: bothy quota ls"},
-	{"/v1/environments", "see the blueprints there are: bothy blueprint ls"},
-	{"/v1/quote", "see the blueprints there are: bothy blueprint ls"},
-	{"/v1/blueprints/", "see those there are: bothy blueprint ls"},
-	{"/v1/rates/", "see the blueprints there are: bothy blueprint ls"},
+	{"/v1/environments/", "bothy ls --all"},
+	{"/v1/events", "bothy ls --all"},
+	{"/v1/pools/", "bothy pool ls"},
+	{"/v1/hosts/", "bothy host ls"},
+	{"/v1/quotas/", "bothy quota ls"},
+	{"/v1/environments", "bothy blueprint ls"},
+	{"/v1/quote", "bothy blueprint ls"},
+	{"/v1/blueprints/", "bothy blueprint ls"},
+	{"/v1/rates/", "bothy blueprint ls"},
 }
 
 // whereToLook is the hint of an error that says that something is not there and has none of its own.
@@ -181,7 +181,7 @@ func init() {
 			return humaProblem(status, msg, errs)
 		}
 		if readFailed(msg) {
-			return problem(fleet.CodeInvalid, "send it again", "the request's body broke off")
+			return problem(fleet.CodeInvalid, "retry", "incomplete request body")
 		}
 		err := errors.Join(errs...)
 		if err == nil {
@@ -253,17 +253,17 @@ func humaProblem(status int, msg string, errs []error) *wire.Problem {
 	}
 	if len(p.Errors) > 0 {
 		first := p.Errors[0]
-		p.Detail = "the request is not valid: " + first.Message
+		p.Detail = "invalid request: " + first.Message
 		if first.Location != "" {
-			p.Detail = fmt.Sprintf("the request is not valid: %s: %s", first.Location, first.Message)
+			p.Detail = fmt.Sprintf("invalid request: %s: %s", first.Location, first.Message)
 		}
 		if more := wrong - 1; more > 0 {
 			p.Detail += fmt.Sprintf(" (and %d more)", more)
 		}
-		p.Hint = "see /openapi.json for what is allowed"
+		p.Hint = "see /openapi.json"
 	}
 	if status == http.StatusRequestEntityTooLarge {
-		p.Hint = fmt.Sprintf("a request may have %d bytes", maxBody)
+		p.Hint = fmt.Sprintf("the limit is %d bytes per request", maxBody)
 	}
 	return p
 }

@@ -132,7 +132,7 @@ func TestWhatTheRouterAndTheValidatorRefuseIsAProblemToo(t *testing.T) {
 		status                   int
 		code, detail, place      string
 	}{
-		{name: "no such route", method: "GET", path: "/v2/x", status: 404, code: "not_found", detail: "nothing at /v2/x"},
+		{name: "no such route", method: "GET", path: "/v2/x", status: 404, code: "not_found", detail: "no route /v2/x"},
 		{name: "no such environment", method: "GET", path: "/v1/environments/nix", status: 404, code: "not_found", detail: `no environment "nix"`},
 		{name: "a name with odd letters", method: "GET", path: "/v1/environments/a%2Fb%20%22", status: 404, code: "not_found", detail: `no environment "a/b \""`},
 		{name: "wrong method", method: "PUT", path: "/v1/environments/otter", status: 405, code: "invalid", detail: "PUT is not allowed"},

@@ -25,15 +25,15 @@ func (p ScopePath) scope() (fleet.Scope, error) {
 	case len(parts) == 3 && (parts[1] == fleet.ScopeTeam || parts[1] == fleet.ScopeUser) && parts[0] != "" && parts[2] != "":
 		return fleet.Scope{Kind: parts[1], Tenant: parts[0], Name: parts[2]}, nil
 	}
-	return fleet.Scope{}, fleet.Errorf(fleet.CodeInvalid, "%q is no scope", p.Scope).
-		WithHint("give TENANT, TENANT/team/NAME or TENANT/user/NAME")
+	return fleet.Scope{}, fleet.Errorf(fleet.CodeInvalid, "invalid scope %q", p.Scope).
+		WithHint("use TENANT, TENANT/team/NAME or TENANT/user/NAME")
 }
 
 // quotaRoutes are about limits and what is used of them.
 func (s *Server) quotaRoutes(api huma.API) {
 	get(s, api, member, huma.Operation{
 		OperationID: "list-quotas", Path: "/v1/quotas", Tags: []string{"platform"},
-		Summary: "List the quotas that are set, with what is used of them", Errors: errorStatuses(),
+		Summary: "List quotas and their usage", Errors: errorStatuses(),
 	}, func(ctx context.Context, _ *struct{}) (wire.QuotaList, error) {
 		all, err := s.engine.Quotas(ctx, caller(ctx))
 		return wire.QuotaList{Quotas: each(all, quota)}, err
@@ -42,7 +42,7 @@ func (s *Server) quotaRoutes(api huma.API) {
 	const one = "/v1/quotas/{scope}"
 	get(s, api, toSee, huma.Operation{
 		OperationID: "get-quota", Path: one, Tags: []string{"platform"},
-		Summary: "Show a scope's limits and what it uses", Errors: errorStatuses(http.StatusNotFound),
+		Summary: "Show limits and usage of a scope", Errors: errorStatuses(http.StatusNotFound),
 	}, func(ctx context.Context, in *struct{ ScopePath }) (wire.Quota, error) {
 		scope, err := in.scope()
 		if err != nil {
@@ -54,8 +54,8 @@ func (s *Server) quotaRoutes(api huma.API) {
 
 	act(s, api, platformTo("set quotas"), huma.Operation{
 		OperationID: "set-quota", Method: http.MethodPut, Path: one, Tags: []string{"platform"},
-		Summary:     "Set a scope's limits",
-		Description: "They replace what was set; none at all removes the quota. One below what is used ends nothing, and admits nothing new.",
+		Summary:     "Set the limits of a scope",
+		Description: "Replaces all limits of the scope. Empty limits delete the quota. A limit below current usage deletes nothing; it blocks new requests.",
 		Errors:      errorStatuses(http.StatusBadRequest, http.StatusNotFound),
 	}, func(ctx context.Context, in *struct {
 		ScopePath

@@ -75,7 +75,7 @@ func (s *Server) watchAccess(w http.ResponseWriter, r *http.Request, cancel cont
 func (c *recheck) look() {
 	now, err := c.again()
 	if err == nil && !mayStill(c.who, now) {
-		err = fleet.Errorf(fleet.CodePolicy, "another tenant, team or role")
+		err = fleet.Errorf(fleet.CodePolicy, "changed tenant, team or role")
 	}
 	if err == nil && c.uses != nil {
 		// One that is gone ends the answer by itself, and while the records cannot be read nobody can have changed whose it is.
@@ -93,11 +93,11 @@ func (c *recheck) look() {
 		c.misses = 0
 	case fleet.CodeOf(err) == fleet.CodeUnavailable:
 		if c.misses++; c.misses >= unconfirmed {
-			c.revoke(problem(fleet.CodeUnavailable, "try again later", "your access could not be confirmed"))
+			c.revoke(problem(fleet.CodeUnavailable, "retry later", "your access could not be confirmed"))
 			return
 		}
 	default:
-		c.revoke(problem(codeOf(err), "ask who runs bothyd", "your access was revoked"))
+		c.revoke(problem(codeOf(err), "ask the operator of bothyd", "your access was revoked"))
 		return
 	}
 	c.timer.Reset(c.every)

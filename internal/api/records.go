@@ -15,7 +15,7 @@ import (
 func (s *Server) receiptRoutes(api huma.API) {
 	get(s, api, toSee, huma.Operation{
 		OperationID: "get-receipt", Path: "/v1/environments/{env}/receipt", Tags: []string{"money"},
-		Summary: "Give the receipt of an environment that is gone", Errors: errorStatuses(http.StatusNotFound, http.StatusConflict),
+		Summary: "Get the receipt of a deleted environment", Errors: errorStatuses(http.StatusNotFound, http.StatusConflict),
 	}, func(ctx context.Context, in *struct{ EnvPath }) (wire.Receipt, error) {
 		r, err := s.engine.Receipt(ctx, caller(ctx), in.Env)
 		return receipt(r), err
@@ -24,9 +24,9 @@ func (s *Server) receiptRoutes(api huma.API) {
 	get(s, api, platformTo("read all receipts"), huma.Operation{
 		OperationID: "list-receipts", Path: "/v1/receipts", Tags: []string{"money"},
 		Summary:     "List all receipts in the order of their chain",
-		Description: "The page after the last is empty.", Errors: errorStatuses(),
+		Description: "The page after the last receipt is empty.", Errors: errorStatuses(),
 	}, func(ctx context.Context, in *struct {
-		After int64 `query:"after" minimum:"0" doc:"Leave out receipts up to this number"`
+		After int64 `query:"after" minimum:"0" doc:"Skip receipts up to this number"`
 		Limit int   `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 	}) (wire.ReceiptList, error) {
 		all, err := s.engine.Receipts(ctx, caller(ctx), in.After, in.Limit)
@@ -35,7 +35,7 @@ func (s *Server) receiptRoutes(api huma.API) {
 
 	get(s, api, member, huma.Operation{
 		OperationID: "get-receipt-key", Path: "/v1/receipts/key", Tags: []string{"money"},
-		Summary: "Give the key that receipts are verified with", Errors: errorStatuses(),
+		Summary: "Get the public key that verifies receipts", Errors: errorStatuses(),
 	}, func(context.Context, *struct{}) (wire.ReceiptKey, error) {
 		return wire.ReceiptKey{Algorithm: "ed25519", Key: s.engine.ReceiptKey()}, nil
 	})
@@ -52,25 +52,25 @@ func receipt(r fleet.Receipt) wire.Receipt {
 func (s *Server) orphanRoutes(api huma.API) {
 	get(s, api, platformTo("see orphans"), huma.Operation{
 		OperationID: "list-orphans", Path: "/v1/orphans", Tags: []string{"platform"},
-		Summary: "List what exists with our label and is unknown here, and what is doubted", Errors: errorStatuses(),
+		Summary: "List orphans and doubted environments", Errors: errorStatuses(),
 	}, func(ctx context.Context, _ *struct{}) (wire.OrphanReport, error) {
 		r, err := s.engine.Orphans(ctx, caller(ctx))
 		return orphanReport(r), err
 	})
-	s.orphanDecision(api, "adopt", "Keep orphans and doubted environments, leased to whom their labels or rows name", Engine.AdoptOrphans)
-	s.orphanDecision(api, "purge", "Remove orphans and doubted environments now", Engine.PurgeOrphans)
+	s.orphanDecision(api, "adopt", "Keep orphans and doubted environments, leased to their recorded owners", Engine.AdoptOrphans)
+	s.orphanDecision(api, "purge", "Delete orphans and doubted environments", Engine.PurgeOrphans)
 }
 
 // orphanDecision registers a route that decides on some or all orphans. To the engine no ids mean all; here that must be said.
 func (s *Server) orphanDecision(api huma.API, verb, summary string, decide func(Engine, context.Context, fleet.Identity, []string) (engine.OrphanReport, error)) {
 	act(s, api, platformTo(verb+" orphans"), huma.Operation{
 		OperationID: verb + "-orphans", Method: http.MethodPost, Path: "/v1/orphans/" + verb, Tags: []string{"platform"},
-		Summary: summary, Description: "Answers with what is left undecided.",
+		Summary: summary, Description: "Returns the undecided ones.",
 		Errors: errorStatuses(http.StatusBadRequest, http.StatusNotFound, http.StatusConflict),
 	}, func(ctx context.Context, in *struct{ Body wire.OrphanRequest }) (wire.OrphanReport, error) {
 		if ids := in.Body.Environments; in.Body.All == (len(ids) > 0) {
-			return wire.OrphanReport{}, fleet.Errorf(fleet.CodeInvalid, "which orphans to %s is not clear", verb).
-				WithHint("give ids of environments, or all")
+			return wire.OrphanReport{}, fleet.Errorf(fleet.CodeInvalid, "cannot %s orphans: want environment ids or all", verb).
+				WithHint("bothy orphans ls")
 		}
 		r, err := decide(s.engine, ctx, caller(ctx), in.Body.Environments)
 		return orphanReport(r), err

@@ -29,7 +29,7 @@ type request struct {
 	uses string
 	// again says who asks as of now, by the same proof; nil for a request that needs none.
 	again func() (fleet.Identity, error)
-	// turn gives back the turn that a large body was read in; nil without one.
+	// turn releases the turn of a large body; nil without one.
 	turn func()
 }
 

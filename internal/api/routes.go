@@ -21,36 +21,36 @@ const (
 	tarred = "application/x-tar"
 )
 
-const about = `Bothy keeps build and deploy environments ready and takes them away without a trace.
+const about = `bothy manages build and deploy environments: it creates them on request, leases them, and deletes them without a trace.
 
-Over the unix socket the kernel tells who asks; over TCP a bearer token does. What belongs to another tenant
-is not found; what is there and not the caller's to use is refused with policy. Every error is a problem
-(RFC 9457) with a code for machines, a sentence and often a hint; codes and their statuses:
+On the unix socket the kernel identifies the caller, over TCP a bearer token does. Environments of other tenants are not found.
+An environment that exists and that the caller may not use is refused with policy. Every error is a problem (RFC 9457) with a
+code for machines, a sentence and often a hint. Codes and their statuses:
 invalid 422, not_found 404, conflict 409, not_ready 409, quota 429, policy 403, denied 403, unauthenticated 401, too_large 413,
-unavailable 503, provision_failed 502, internal 500. not_ready is a conflict that passes: the environment is on its way, and
-Retry-After and retry_after_seconds say when to try again. Amounts are millionths of the currency's unit.
+unavailable 503, provision_failed 502, internal 500. not_ready is a temporary conflict: the environment is not ready yet, and
+Retry-After and retry_after_seconds have the wait before a retry. Amounts are in millionths of the currency unit.
 
-An environment is named by id:ID, which is that environment and no other; by its id or name, of which an id wins; or by
-TENANT/NAME. A name means the caller's own tenant, for the platform role as well.
+The name of an environment is id:ID, its id or name (an id takes precedence), or TENANT/NAME. A name refers to the caller's own
+tenant, for the platform role too.
 
-x-bothy-access tells what an operation needs: open; member (of any team); tenant (one thing of a tenant's: everybody else is
-answered that it is not there); use (one environment: its owner, its team or tenant as it is shared, and nobody else of its
-tenant); owner (of one environment); platform. A caller with the platform role who says why in ` + wire.AsPlatform + ` may use what
-is not theirs, which is on record as environment.override.
+x-bothy-access is the access that an operation requires: open; member (of any team); tenant (an object of the tenant, 404 for
+all others); use (an environment: its owner, and its team or tenant if shared, 403 for others of its tenant);
+owner (of an environment); platform. A caller with the platform role who sends a reason in ` + wire.AsPlatform + ` may use any
+environment. bothy records this as environment.override.
 
-A JSON body has at most 1 MiB, 10000 brackets, commas and colons, 32 levels and 1000 keys of an object, each given once and
-spelled as here. An error tells at most 20 places. Requests that are no HTTP are answered 400, 417 or 501 as plain text.
+A JSON body has at most 1 MiB, 10000 brackets, commas and colons, 32 levels and 1000 keys per object, each key once and
+spelled as here. An error lists at most 20 places. Requests that are not HTTP get 400, 417 or 501 as plain text.
 
-Long answers end within 10 s when the caller's token, membership or role does, with "your access was revoked".
+Streams end within 10 s after the caller loses its token, membership or role, with "your access was revoked".
 
-Streams are NDJSON: one JSON value a line. One that has to end early says why in its last line, {"problem": ...}.`
+Streams are NDJSON: one JSON value per line. A stream that ends early has the reason in its last line, {"problem": ...}.`
 
 // routes builds the router and the OpenAPI document.
 func (s *Server) routes() (chi.Router, huma.API) {
 	router := chi.NewRouter()
 	router.Use(middleware.GetHead)
 	router.NotFound(func(w http.ResponseWriter, r *http.Request) {
-		fail(w, r, problem(fleet.CodeNotFound, "see /openapi.json for what there is", "there is nothing at %s", r.URL.Path))
+		fail(w, r, problem(fleet.CodeNotFound, "see /openapi.json", "no route %s", r.URL.Path))
 	})
 	router.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
 		allowed := allowedMethods(router, r.URL.Path)
@@ -66,15 +66,15 @@ func (s *Server) routes() (chi.Router, huma.API) {
 	config.Formats = map[string]huma.Format{"application/json": strictJSON, "json": strictJSON}
 	config.RejectUnknownQueryParameters = true
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
-		"token": {Type: "http", Scheme: "bearer", Description: "Needed over TCP; over the unix socket the kernel tells who asks."},
+		"token": {Type: "http", Scheme: "bearer", Description: "Required over TCP. On the unix socket the kernel identifies the caller."},
 	}
 	config.Security = []map[string][]string{{"token": {}}, {}}
 	config.Tags = []*huma.Tag{
 		{Name: "environments", Description: "Provisioned instances, from request to tombstone"},
-		{Name: "inside", Description: "Commands and files inside an environment"},
-		{Name: "blueprints", Description: "Golden paths on offer"},
+		{Name: "inside", Description: "Commands and files in an environment"},
+		{Name: "blueprints", Description: "Blueprints"},
 		{Name: "money", Description: "Prices, cost and receipts"},
-		{Name: "platform", Description: "Pools, quotas and hosts, which the platform team sets"},
+		{Name: "platform", Description: "Pools, quotas and hosts of the platform team"},
 		{Name: "system", Description: "The daemon itself"},
 	}
 	api := humachi.New(router, config)
@@ -141,7 +141,7 @@ func act[I, T any](s *Server, api huma.API, need access, op huma.Operation, hand
 
 // EnvPath is the part of every route of one environment. It is exported because huma reads exported fields only.
 type EnvPath struct {
-	Env string `path:"env" minLength:"1" maxLength:"200" example:"calm-otter" doc:"id:ID for the environment of that id and no other; or an id or name, of which an id wins. A name means the live environment of that name in the caller's own tenant, else the latest gone one; TENANT/NAME (the slash escaped) one of another tenant, for the platform role"`
+	Env string `path:"env" minLength:"1" maxLength:"200" example:"calm-otter" doc:"id:ID, an id, or a name; an id takes precedence. A name refers to the existing environment of that name in the caller's own tenant, otherwise to the last deleted one. TENANT/NAME (with the slash escaped) refers to another tenant, for the platform role"`
 }
 
 // schemaOf gives the reference of a type's schema in the document.
@@ -158,7 +158,7 @@ func (s *Server) systemRoutes(api huma.API) {
 	type none struct{}
 	get(s, api, anybody, huma.Operation{
 		OperationID: "healthz", Path: healthPath, Tags: []string{"system"}, Summary: "Is the daemon alive?",
-		Description: "Always 200 while the daemon answers at all. Needs no token.",
+		Description: "Returns 200 whenever the daemon answers. Requires no token.",
 	}, func(context.Context, *none) (wire.Alive, error) { return wire.Alive{Status: "ok"}, nil })
 
 	type ready struct {
@@ -167,8 +167,8 @@ func (s *Server) systemRoutes(api huma.API) {
 	}
 	op := huma.Operation{
 		OperationID: "readyz", Method: http.MethodGet, Path: "/readyz", Tags: []string{"system"}, Summary: "Can the daemon work now?",
-		Description: "503 while something that it needs is away; the body says what, either way. The daemon looks every few seconds by itself, and a request " +
-			"reads what it found last. Only the platform role is told the causes.",
+		Description: "Returns 503 while something that the daemon requires is unavailable. The body lists the checks in both cases. The daemon runs its checks every few seconds, and a request " +
+			"reads the last results. Only the platform role sees the causes.",
 	}
 	op.Responses = map[string]*huma.Response{"503": {Description: "Not ready", Content: map[string]*huma.MediaType{"application/json": {Schema: schemaOf[wire.Health](api)}}}}
 	op.Errors = []int{http.StatusUnauthorized, http.StatusInternalServerError}
@@ -183,13 +183,13 @@ func (s *Server) systemRoutes(api huma.API) {
 	})
 
 	get(s, api, member, huma.Operation{
-		OperationID: "version", Path: "/v1/version", Tags: []string{"system"}, Summary: "What is this daemon?",
+		OperationID: "version", Path: "/v1/version", Tags: []string{"system"}, Summary: "Get the version of the daemon",
 	}, func(context.Context, *none) (wire.Version, error) {
 		return wire.Version{Version: s.cfg.Version, Instance: s.engine.Instance(), MaxCopyBytes: s.cfg.MaxUpload}, nil
 	})
 	get(s, api, member, huma.Operation{
-		OperationID: "doctor", Path: "/v1/doctor", Tags: []string{"system"}, Summary: "What does the daemon find about itself?",
-		Description: "The findings of readyz, always with status 200. Only the platform role is told the causes.",
+		OperationID: "doctor", Path: "/v1/doctor", Tags: []string{"system"}, Summary: "Get the daemon's checks",
+		Description: "The checks of readyz, always with status 200. Only the platform role sees the causes.",
 	}, func(ctx context.Context, _ *none) (wire.Health, error) {
 		return s.health(ctx), nil
 	})
@@ -197,7 +197,7 @@ func (s *Server) systemRoutes(api huma.API) {
 
 func (s *Server) blueprintRoutes(api huma.API) {
 	get(s, api, member, huma.Operation{
-		OperationID: "list-blueprints", Path: "/v1/blueprints", Tags: []string{"blueprints"}, Summary: "List the blueprints on offer",
+		OperationID: "list-blueprints", Path: "/v1/blueprints", Tags: []string{"blueprints"}, Summary: "List blueprints",
 	}, func(context.Context, *struct{}) (wire.BlueprintList, error) {
 		return wire.BlueprintList{Blueprints: each(s.engine.Blueprints(), blueprint)}, nil
 	})
@@ -222,12 +222,12 @@ func (s *Server) streamRoutes(api huma.API) {
 	register(s, api, toSee, huma.Operation{
 		OperationID: "watch-environment", Method: http.MethodGet, Path: "/v1/environments/{env}/watch", Tags: []string{"environments"},
 		Summary:     "Follow an environment",
-		Description: "One Update a line: at once, and whenever the environment or its record changes; empty lines meanwhile. Ends when it is destroyed.",
-		Responses:   content("Updates, one a line", ndjson, schemaOf[wire.Update](api)),
+		Description: "One Update per line: at once, and on every change of the environment or its events. Empty lines are heartbeats. Ends when the environment is destroyed.",
+		Responses:   content("Updates, one per line", ndjson, schemaOf[wire.Update](api)),
 		Errors:      errorStatuses(http.StatusNotFound, http.StatusTooManyRequests),
 	}, func(_ context.Context, in *struct {
 		EnvPath
-		After int64 `query:"after" minimum:"0" doc:"Leave out events up to this number"`
+		After int64 `query:"after" minimum:"0" doc:"Skip events up to this number"`
 	}) (*huma.StreamResponse, error) {
 		return s.stream(func(ctx context.Context, w http.ResponseWriter, _ *http.Request) error {
 			ctx, out := s.newLines(ctx, w)
@@ -240,14 +240,14 @@ func (s *Server) streamRoutes(api huma.API) {
 
 	register(s, api, toUse, huma.Operation{
 		OperationID: "environment-logs", Method: http.MethodGet, Path: "/v1/environments/{env}/logs", Tags: []string{"environments"},
-		Summary:     "Read an environment's log",
-		Description: "One LogLine a line, oldest first: what bothy and Terraform did, and the sandbox's own output; empty lines while there is nothing. Also of an environment that is gone.",
-		Responses:   content("Log lines, one a line", ndjson, schemaOf[wire.LogLine](api)),
+		Summary:     "Read the log of an environment",
+		Description: "One LogLine per line, oldest first: messages of bothy, Terraform and the sandbox. Empty lines are heartbeats. Works for a deleted environment too.",
+		Responses:   content("Log lines, one per line", ndjson, schemaOf[wire.LogLine](api)),
 		Errors:      errorStatuses(http.StatusNotFound, http.StatusTooManyRequests),
 	}, func(_ context.Context, in *struct {
 		EnvPath
-		Since  time.Time `query:"since" doc:"Leave out what is older" example:"2026-01-31T12:00:00Z"`
-		Follow bool      `query:"follow" doc:"Go on until the environment is gone"`
+		Since  time.Time `query:"since" doc:"Skip older lines" example:"2026-01-31T12:00:00Z"`
+		Follow bool      `query:"follow" doc:"Continue until the environment is destroyed"`
 	}) (*huma.StreamResponse, error) {
 		return s.stream(func(ctx context.Context, w http.ResponseWriter, _ *http.Request) error {
 			// A log may be empty for long: the head goes out as soon as it is known that there is one for the caller.

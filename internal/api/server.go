@@ -40,7 +40,7 @@ type Config struct {
 	// People says who may do what; nil for one tenant and team that everybody is in.
 	People *auth.Directory
 
-	// Version is told by /v1/version.
+	// Version is the version in /v1/version.
 	Version string
 	Logger  *slog.Logger
 
@@ -101,7 +101,7 @@ type listener struct {
 // New checks the configuration (certificate and token file included) and builds the routes. It listens to nothing yet.
 func New(cfg Config, engine Engine) (*Server, error) {
 	if cfg.Socket == "" && cfg.TCP == "" {
-		return nil, errors.New("make API server: nothing to listen at: neither socket nor TCP is set")
+		return nil, errors.New("cannot create API server: neither socket nor TCP is set")
 	}
 	s := &Server{cfg: cfg, engine: engine, log: cfg.Logger, people: cfg.People, turns: newTurns()}
 	if s.log == nil {
@@ -120,22 +120,22 @@ func New(cfg Config, engine Engine) (*Server, error) {
 	s.streams.most = cmp.Or(cfg.MaxStreams, 64)
 	var err error
 	if s.members, err = groupNamed(cfg.SocketGroup); err != nil {
-		return nil, fmt.Errorf("make API server: %w", err)
+		return nil, fmt.Errorf("cannot create API server: %w", err)
 	}
 	if cfg.TCP != "" {
 		if cfg.TLSCert == "" || cfg.TLSKey == "" || cfg.TokenFile == "" {
-			return nil, errors.New("make API server: TCP needs a TLS certificate, its key and a token file")
+			return nil, errors.New("cannot create API server: TCP requires a TLS certificate, its key and a token file")
 		}
 		if s.cert, err = auth.OpenCertificate(cfg.TLSCert, cfg.TLSKey, s.log); err != nil {
-			return nil, fmt.Errorf("make API server: %w", err)
+			return nil, fmt.Errorf("cannot create API server: %w", err)
 		}
 		if s.tokens, err = auth.OpenTokens(cfg.TokenFile); err != nil {
-			return nil, fmt.Errorf("make API server: %w", errors.Unwrap(err))
+			return nil, fmt.Errorf("cannot create API server: %w", errors.Unwrap(err))
 		}
 	}
 	if s.people == nil {
 		if s.people, err = auth.OpenDirectory(""); err != nil {
-			return nil, fmt.Errorf("make API server: %w", err)
+			return nil, fmt.Errorf("cannot create API server: %w", err)
 		}
 	}
 	s.stopping, s.stop = context.WithCancelCause(context.Background())
@@ -156,7 +156,7 @@ func (s *Server) Listen() error {
 	if s.cfg.TCP != "" {
 		ln, err := net.Listen("tcp", s.cfg.TCP)
 		if err != nil {
-			return errors.Join(fmt.Errorf("listen on TCP: %w", err), s.closeListeners())
+			return errors.Join(fmt.Errorf("cannot listen on TCP: %w", err), s.closeListeners())
 		}
 		s.open(tls.NewListener(ln, s.cert.Config()), &door{server: s, identify: s.identifyToken, hosts: s.hosts()}, nil)
 	}

@@ -26,13 +26,13 @@ type socketListener struct {
 	lock   *os.File
 	file   os.FileInfo
 	closed bool
-	// told is what was logged last of the file's state, so that it is said once.
+	// told is the last logged state of the file, so that each state is logged once.
 	told string
 }
 
 // listenUnix makes the socket, for its owner and, when there is one, a group. Its folder is made when it is not there, for
 // the same to pass through.
-// A socket that was left over is replaced; one that somebody answers at is not. Every so often its file is looked at.
+// It replaces an old socket, but not one with a listening process, and checks the file regularly.
 func listenUnix(path string, members *group, every time.Duration, log *slog.Logger) (net.Listener, error) {
 	if len(path) > 107 {
 		return nil, fmt.Errorf("listen on socket: path %s has %d bytes, and 107 are the most", path, len(path))
@@ -48,7 +48,7 @@ func listenUnix(path string, members *group, every time.Duration, log *slog.Logg
 // bind makes the socket and takes its lock. l.mu is held, or nobody else knows l yet.
 func (l *socketListener) bind() error {
 	if err := secureFolder(filepath.Dir(l.path), l.members); err != nil {
-		return fmt.Errorf("listen on socket: %w", err)
+		return fmt.Errorf("cannot listen on socket: %w", err)
 	}
 	lock, err := os.OpenFile(l.path+".lock", os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {

@@ -80,7 +80,7 @@ func TestWhatIsNotOursToReplaceStays(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer ln.Close()
-		if err := listenAt(t, path); err == nil || !strings.Contains(err.Error(), "answers") {
+		if err := listenAt(t, path); err == nil || !strings.Contains(err.Error(), "another process is listening") {
 			t.Errorf("listen: %v", err)
 		}
 		if m := mode(t, path); m.Type() != os.ModeSocket {
@@ -102,7 +102,7 @@ func TestWhatIsNotOursToReplaceStays(t *testing.T) {
 				t.Cleanup(func() { _ = conn.Close() })
 			}
 		}
-		if err := listenAt(t, path); err == nil || !strings.Contains(err.Error(), "see who is at") {
+		if err := listenAt(t, path); err == nil || !strings.Contains(err.Error(), "cannot check socket") {
 			t.Errorf("listen: %v", err)
 		}
 		if m := mode(t, path); m.Type() != os.ModeSocket {

@@ -46,7 +46,7 @@ func (g *group) makeFolder(dir string) error {
 		return err
 	}
 	if err := os.Chown(dir, -1, g.gid); err != nil {
-		return errors.Join(fmt.Errorf("listen.unix_group: give folder %s to group %s: %w: run bothyd as root or as a member of that group", dir, g.name, err), os.Remove(dir))
+		return errors.Join(fmt.Errorf("listen.unix_group: cannot change the group of directory %s to %s: %w: run bothyd as root or as a member of that group", dir, g.name, err), os.Remove(dir))
 	}
 	return os.Chmod(dir, 0o710)
 }
@@ -63,7 +63,7 @@ func (g *group) reaches(dir string) error {
 			owner = int(st.Gid)
 		}
 		if open := owner == g.gid && mode&0o010 != 0 || owner != g.gid && mode&0o001 != 0; !open {
-			return fmt.Errorf("listen.unix_group: members of group %s cannot reach the socket, as folder %s has mode %04o and group id %d: "+
+			return fmt.Errorf("listen.unix_group: members of group %s cannot reach the socket, because directory %s has mode %04o and gid %d: "+
 				"chgrp %[1]s and chmod g+x it, or choose another listen.unix", g.name, dir, mode, owner)
 		}
 		if dir == filepath.Dir(dir) {

@@ -104,7 +104,7 @@ func (s *Server) ended(ctx context.Context, err error) error {
 		return p
 	}
 	if cause := context.Cause(ctx); errors.Is(cause, errStopping) {
-		return problem(fleet.CodeUnavailable, "try again when it is back", "%s", errStopping)
+		return problem(fleet.CodeUnavailable, "retry when bothyd runs again", "%s", errStopping)
 	}
 	return err
 }

@@ -62,7 +62,7 @@ func TestAnUploadHasALeastRate(t *testing.T) {
 			}
 			now = now.Add(c.idle)
 		}
-		if c.slow && (reads > 62 || !strings.Contains(u.reason(), "less than 1024 bytes a second")) {
+		if c.slow && (reads > 62 || !strings.Contains(u.reason(), "less than 1024 bytes per second")) {
 			t.Errorf("%s: %d reads, %s", name, reads, u.reason())
 		}
 	}

@@ -25,7 +25,7 @@ type Certificate struct {
 	triedPEM, tryKey []byte
 }
 
-// OpenCertificate reads the pair and refuses a key that everybody may read. log is told when the files change.
+// OpenCertificate reads the pair and refuses a key that every user may read. log receives changes of the files.
 //
 // Errors: those of the files.
 func OpenCertificate(certFile, keyFile string, log *slog.Logger) (*Certificate, error) {
@@ -34,7 +34,7 @@ func OpenCertificate(certFile, keyFile string, log *slog.Logger) (*Certificate, 
 		cert: files.NewFresh(certFile, nil, whole), log: log,
 		key: files.NewFresh(keyFile, func(info fs.FileInfo) error {
 			if mode := info.Mode().Perm(); mode&0o007 != 0 {
-				return fmt.Errorf("%s has mode %04o, so everybody may use it: chmod 600 it", keyFile, mode)
+				return fmt.Errorf("%s has mode %04o, so others may read it: chmod 600", keyFile, mode)
 			}
 			return nil
 		}, whole),
@@ -79,12 +79,12 @@ func (c *Certificate) Current() (*tls.Certificate, error) {
 			break
 		}
 		if c.pair != nil {
-			c.log.Info("the TLS certificate was renewed", "file", c.cert.Path(), "until", pair.Leaf.NotAfter)
+			c.log.Info("reloaded the TLS certificate", "file", c.cert.Path(), "until", pair.Leaf.NotAfter)
 		}
 		c.pair, c.certPEM, c.keyPEM = &pair, cert, key
 	}
 	if err != nil && c.pair != nil && (c.wrong == nil || c.wrong.Error() != err.Error()) {
-		c.log.Error("the new TLS certificate cannot be used; the old one is served", "error", err)
+		c.log.Error("cannot load the new TLS certificate, serving the old one", "error", err)
 	}
 	c.wrong = err
 	return c.pair, err

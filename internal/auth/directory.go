@@ -21,7 +21,7 @@ type Directory struct {
 	file *files.Fresh[organisation] // nil: everybody is of one team
 
 	mu sync.Mutex
-	// log is told when the file turns wrong and when it is right again; nil for nobody. wrong is what was told last.
+	// log receives changes between valid and invalid content; may be nil. wrong is the last logged error.
 	log   *slog.Logger
 	wrong string
 }
@@ -61,9 +61,9 @@ func (d *Directory) read() (organisation, error) {
 	defer d.mu.Unlock()
 	if d.log != nil && wrong != d.wrong {
 		if wrong != "" {
-			d.log.Error("the organisation file is wrong; the last good one holds", "file", d.file.Path(), "error", err)
+			d.log.Error("invalid organisation file, using the last valid content", "file", d.file.Path(), "error", err)
 		} else {
-			d.log.Info("the organisation file is right again, and holds", "file", d.file.Path())
+			d.log.Info("reloaded the organisation file", "file", d.file.Path())
 		}
 		d.wrong = wrong
 	}
@@ -77,11 +77,11 @@ func (d *Directory) Identify(user string, uid int, team string) (fleet.Identity,
 	if d.file == nil {
 		return alone(user, uid, team)
 	}
-	org, _ := d.read() // a wrong one is told by Err
+	org, _ := d.read() // Err returns the error
 	m, ok := org.members[user]
 	if !ok {
-		return fleet.Identity{}, fleet.Errorf(fleet.CodePolicy, "%s is in no team here", user).
-			WithHint("ask the platform team to add you to its file")
+		return fleet.Identity{}, fleet.Errorf(fleet.CodePolicy, "%s is not a member of any team", user).
+			WithHint("ask the platform team to add you to the organisation file")
 	}
 	who := fleet.Identity{User: user, Tenant: m.tenant, Teams: m.teams, Role: fleet.RoleMember, Share: org.shareOf(m.tenant)}
 	if m.platform {
@@ -108,7 +108,7 @@ func on(who fleet.Identity, team string) (fleet.Identity, error) {
 		team = who.Teams[0]
 	}
 	if !slices.Contains(who.Teams, team) {
-		return fleet.Identity{}, fleet.Errorf(fleet.CodePolicy, "%s is not in a team %q", who.User, team).
+		return fleet.Identity{}, fleet.Errorf(fleet.CodePolicy, "%s is not a member of team %q", who.User, team).
 			WithHint("teams of %s: %s", who.User, strings.Join(who.Teams, ", "))
 	}
 	who.Team = team
@@ -120,7 +120,7 @@ func (d *Directory) Weights() []fleet.Weight {
 	if d.file == nil {
 		return nil
 	}
-	org, _ := d.read() // a wrong one is told by Err
+	org, _ := d.read() // Err returns the error
 	return org.weights
 }
 
@@ -130,7 +130,7 @@ func (d *Directory) Err() error {
 		return nil
 	}
 	if _, err := d.read(); err != nil {
-		return fmt.Errorf("read organisation file: %w", err)
+		return fmt.Errorf("cannot read organisation file: %w", err)
 	}
 	return nil
 }

@@ -94,13 +94,13 @@ func TestTheFileSaysWithWhomIsSharedByDefault(t *testing.T) {
 func TestWhoIsNotInTheFileOrNotInTheTeamIsRefused(t *testing.T) {
 	d, _ := open(t, organisation)
 	for _, c := range []struct{ user, team, want, hint string }{
-		{"root", "", "root is in no team here", "platform team"},
-		{"uid-4242", "", "uid-4242 is in no team here", "platform team"},
-		{"", "", " is in no team here", "platform team"},
-		{"ADA", "", "ADA is in no team here", "platform team"},
-		{"cid", "core", `cid is not in a team "core"`, "teams of cid: web"},
-		{"ada", "web", `ada is not in a team "web"`, "teams of ada: core"},
-		{"bob", "acme/web", `bob is not in a team "acme/web"`, "teams of bob: core, web"},
+		{"root", "", "root is not a member of any team", "platform team"},
+		{"uid-4242", "", "uid-4242 is not a member of any team", "platform team"},
+		{"", "", " is not a member of any team", "platform team"},
+		{"ADA", "", "ADA is not a member of any team", "platform team"},
+		{"cid", "core", `cid is not a member of team "core"`, "teams of cid: web"},
+		{"ada", "web", `ada is not a member of team "web"`, "teams of ada: core"},
+		{"bob", "acme/web", `bob is not a member of team "acme/web"`, "teams of bob: core, web"},
 	} {
 		got, err := d.Identify(c.user, 0, c.team)
 		var e *fleet.Error
@@ -153,7 +153,7 @@ func TestAWrongFileLeavesTheLastGoodOneInForce(t *testing.T) {
 		{"empty", func() error { return os.WriteFile(path, nil, 0o600) }, fleet.RolePlatform, fleet.RoleMember, path + ":1:1"},
 		{"others may write", func() error {
 			return errors.Join(os.WriteFile(path, []byte(strings.Replace(organisation, "[ada]", "[bob]", 1)), 0o600), os.Chmod(path, 0o622))
-		}, fleet.RolePlatform, fleet.RoleMember, "mode 0622, so others may change it: chmod 644 it"},
+		}, fleet.RolePlatform, fleet.RoleMember, "mode 0622, so others may change it: chmod 644"},
 		{"closed again", func() error { return os.Chmod(path, 0o644) }, fleet.RoleMember, fleet.RolePlatform, ""},
 		{"gone", func() error { return os.Remove(path) }, fleet.RoleMember, fleet.RolePlatform, "no such file"},
 		{"back, without bob", func() error {
@@ -197,7 +197,7 @@ func TestTheFilesTurnsAreLoggedOnce(t *testing.T) {
 	}
 	ask()
 	put(t, path, "version: 2\n")
-	ask("level=ERROR msg=\"the organisation file is wrong; the last good one holds\"")
+	ask("level=ERROR msg=\"invalid organisation file, using the last valid content\"")
 	ask()
 	put(t, path, "version: 3\n")
 	ask("got 3")
@@ -206,7 +206,7 @@ func TestTheFilesTurnsAreLoggedOnce(t *testing.T) {
 	}
 	ask("no such file")
 	put(t, path, organisation)
-	ask("level=INFO msg=\"the organisation file is right again, and holds\"")
+	ask("level=INFO msg=\"reloaded the organisation file\"")
 	ask()
 }
 
@@ -223,8 +223,8 @@ func TestEveryWrongPlaceIsTold(t *testing.T) {
 	for content, want := range map[string][]string{
 		"":                          {":1:1: got nothing, want a map"},
 		"version: 1\n":              {":1:1: tenants: got nothing, want this key: it is required"},
-		"version: 2\ntenants: {}\n": {":1:10: version: got 2, want 1, the only version there is", ":2:10: tenants: got a map, want at least one tenant"},
-		"version: 1\ntenants: {Acme: {teams: {core: {members: []}}}}\n":                             {":2:11: tenants.Acme: got this key, want a tenant's name of up to 63"},
+		"version: 2\ntenants: {}\n": {":1:10: version: got 2, want 1, the only version", ":2:10: tenants: got a map, want at least one tenant"},
+		"version: 1\ntenants: {Acme: {teams: {core: {members: []}}}}\n":                             {":2:11: tenants.Acme: got this key, want a tenant name of up to 63"},
 		"version: 1\ntenants: {a: {teams: {}}}\n":                                                   {":2:22: tenants.a.teams: got a map, want at least one team"},
 		"version: 1\ntenants: {a: {team: {}}}\n":                                                    {`:2:15: tenants.a.team: got an unknown key, want "teams"`, ":2:14: tenants.a.teams: got nothing"},
 		"version: 1\nshare: all\ntenants: {a: {teams: {c: {members: [x]}}}}\n":                      {`:2:8: share: got "all", want nobody, team or tenant`},
@@ -234,8 +234,8 @@ func TestEveryWrongPlaceIsTold(t *testing.T) {
 		"version: 1\ntenants: {a: {teams: {c: {weight: -1, members: [x]}}}}\n":                      {"weight: got -1, want a whole number"},
 		"version: 1\ntenants: {a: {teams: {c: {weight: 99999999999999999999, members: [x]}}}}\n":    {"weight: got 99999999999999999999, want a decimal number that fits"},
 		"version: 1\ntenants: {a: {teams: {c: {members: [x, x]}}}}\n":                               {`members[1]: got "x", want each member once`},
-		"version: 1\ntenants: {a: {teams: {c: {members: ['x y']}}}}\n":                              {`members[0]: got "x y", want a user's name`},
-		"version: 1\ntenants: {a: {teams: {c: {members: [12]}}}}\n":                                 {"members[0]: got 12, want a user's name"},
+		"version: 1\ntenants: {a: {teams: {c: {members: ['x y']}}}}\n":                              {`members[0]: got "x y", want a user name`},
+		"version: 1\ntenants: {a: {teams: {c: {members: [12]}}}}\n":                                 {"members[0]: got 12, want a user name"},
 		"version: 1\ntenants: {a: {teams: {c: {members: [x]}}}, b: {teams: {c: {members: [x]}}}}\n": {"tenants.b.teams.c.members[0]: got \"x\", want a user of tenant b only; x is in tenant a"},
 		"version: 1\nplatform: [y, x, x]\ntenants: {a: {teams: {c: {members: [x]}}}}\n":             {`:2:12: platform[0]: got "y", want a member of one of the teams`, `:2:18: platform[2]: got "x", want each user once`},
 		"version: 1\nplatform: x\ntenants: {a: {teams: {c: {members: [x]}}}}\n":                     {`platform: got "x", want a list`},

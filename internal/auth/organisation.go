@@ -44,13 +44,13 @@ const (
 	maxValues = 20_000
 	maxWeight = 1000
 
-	wantUser   = `a user's name of up to 64 of letters, digits and "._@-"`
+	wantUser   = `a user name of up to 64 letters, digits and "._@-"`
 	wantWeight = "a whole number from 1 to 1000"
 	wantShare  = "nobody, team or tenant"
 )
 
 var (
-	wantVersion = fmt.Sprintf("%d, the only version there is", organisationVersion)
+	wantVersion = fmt.Sprintf("%d, the only version", organisationVersion)
 
 	groupName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 	userName  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}$`)
@@ -102,7 +102,7 @@ func named(n *strictyaml.Node, what string) []strictyaml.Field {
 	}
 	for _, f := range fields {
 		if !groupName.MatchString(f.Key) {
-			n.FailKey(f, "this key", fmt.Sprintf(`a %s's name of up to 63 of a-z, 0-9 and "-", beginning with a letter or digit`, what))
+			n.FailKey(f, "this key", fmt.Sprintf(`a %s name of up to 63 of a-z, 0-9 and "-", starting with a letter or digit`, what))
 		}
 	}
 	return fields

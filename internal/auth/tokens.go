@@ -54,8 +54,8 @@ func (t *Tokens) Name(secret string) (string, error) {
 		}
 	}
 	if name == "" {
-		return "", fleet.Errorf(fleet.CodeUnauthenticated, "the token is not known here").
-			WithHint("ask who runs bothyd for a token; give it with BOTHY_TOKEN or --token-file")
+		return "", fleet.Errorf(fleet.CodeUnauthenticated, "unknown token").
+			WithHint("get a token from the operator of bothyd, and set it with BOTHY_TOKEN or --token-file")
 	}
 	return name, nil
 }
@@ -64,7 +64,7 @@ func (t *Tokens) Name(secret string) (string, error) {
 func (t *Tokens) entries() ([]token, error) {
 	entries, err := t.file.Get()
 	if err != nil {
-		return nil, &fleet.Error{Code: fleet.CodeUnavailable, Sentence: "the token file cannot be used, so nobody is let in", Hint: "whoever runs bothyd finds the reason in its log", Err: fmt.Errorf("read token file: %w", err)}
+		return nil, &fleet.Error{Code: fleet.CodeUnavailable, Sentence: "bothyd cannot read its token file and refuses every token", Hint: "ask the operator of bothyd to check its log", Err: fmt.Errorf("cannot read token file: %w", err)}
 	}
 	return entries, nil
 }

@@ -232,7 +232,7 @@ func TestFoldersThatOthersMayChangeAreRefused(t *testing.T) {
 	}{
 		"a folder of mode 777":         {in(func(_, dir string) { chmod(dir, 0o777) }), "folder web has mode 0777, so others may change it: chmod 755 it"},
 		"a folder that a group writes": {in(func(_, dir string) { chmod(dir, 0o775) }), "folder web has mode 0775"},
-		"a file of mode 666":           {in(func(_, dir string) { chmod(dir+"/main.tf", 0o666) }), "main.tf:1:1: got main.tf has mode 0666, so others may change it: chmod 644 it"},
+		"a file of mode 666":           {in(func(_, dir string) { chmod(dir+"/main.tf", 0o666) }), "main.tf:1:1: got main.tf has mode 0666, so others may change it: chmod 644"},
 		"the manifest of mode 620":     {in(func(_, dir string) { chmod(dir+"/blueprint.yaml", 0o620) }), "blueprint.yaml:1:1: got blueprint.yaml has mode 0620"},
 		"the folder around it":         {in(func(top, _ string) { chmod(top, 0o777) }), "may change it: chmod 755 it; only root and bothyd's user may change what lies there"},
 		"a link to a folder": {in(func(top, dir string) {
@@ -251,7 +251,7 @@ func TestFoldersThatOthersMayChangeAreRefused(t *testing.T) {
 				chmod(dir, 0o777)
 				t.Log("owners cannot be changed here, so only modes are tried: this is not root")
 			}
-		}), map[bool]string{true: "folder web belongs to user id 12345", false: "folder web has mode"}[os.Geteuid() == 0]},
+		}), map[bool]string{true: "folder web belongs to uid 12345", false: "folder web has mode"}[os.Geteuid() == 0]},
 		"somebody else's file": {in(func(_, dir string) {
 			if os.Geteuid() == 0 {
 				must(t, os.Chown(dir+"/main.tf", 12345, -1))
@@ -259,7 +259,7 @@ func TestFoldersThatOthersMayChangeAreRefused(t *testing.T) {
 				chmod(dir+"/main.tf", 0o666)
 				t.Log("owners cannot be changed here, so only modes are tried: this is not root")
 			}
-		}), map[bool]string{true: "main.tf belongs to user id 12345", false: "main.tf has mode"}[os.Geteuid() == 0]},
+		}), map[bool]string{true: "main.tf belongs to uid 12345", false: "main.tf has mode"}[os.Geteuid() == 0]},
 	} {
 		t.Run(name, func(t *testing.T) {
 			from := c.from

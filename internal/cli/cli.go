@@ -1,4 +1,4 @@
-// Package cli is the command line: it parses, asks the daemon by package client, and prints.
+// Package cli is the command line of bothy: it parses arguments, calls the daemon through package client and prints the result.
 package cli
 
 import (
@@ -30,7 +30,7 @@ import (
 	"github.com/bothy-env/bothy/internal/cli/system"
 )
 
-// Process is what a command line takes from the process that it runs in.
+// Process holds what a command line uses of the process that it runs in.
 type Process struct {
 	Args    []string
 	Getenv  func(string) string
@@ -40,7 +40,7 @@ type Process struct {
 	Version string
 }
 
-// Main runs one command line and gives the exit code.
+// Main runs one command line and returns the exit code.
 func Main(p Process) int {
 	f := &cmdutil.Factory{IO: p.IO.Guarded(), Getenv: p.Getenv, Now: p.Now, NewKey: p.NewKey, Version: p.Version}
 	ctx, stop := withSignals(context.Background())
@@ -52,7 +52,7 @@ func Main(p Process) int {
 		return cmdutil.ExitOK
 	}
 	if f.Output != "json" && wantsJSON(p.Args) {
-		// The command line was wrong before the flag was read.
+		// Parsing failed before it reached the flag.
 		f.Output = "json"
 	}
 	if _, silent := errors.AsType[cmdutil.Exit](err); !silent {
@@ -61,7 +61,7 @@ func Main(p Process) int {
 	return cmdutil.ExitCode(err)
 }
 
-// withSignals ends the context with a cmdutil.Interrupted at the first INT or TERM; the second one does what it does to any process.
+// withSignals cancels the context with a cmdutil.Interrupted at the first INT or TERM. A second signal ends the process.
 func withSignals(parent context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	caught := make(chan os.Signal, 1)
@@ -80,7 +80,7 @@ func withSignals(parent context.Context) (context.Context, func()) {
 	}
 }
 
-// wantsJSON looks for --output json in a command line that could not be parsed.
+// wantsJSON reports whether a command line that could not be parsed asks for --output json.
 func wantsJSON(args []string) bool {
 	for i, a := range args {
 		if a == "--" {
@@ -96,17 +96,18 @@ func wantsJSON(args []string) bool {
 	return false
 }
 
-// NewCmdRoot makes `bothy` with everything below it.
+// NewCmdRoot makes `bothy` with all its commands.
 func NewCmdRoot(f *cmdutil.Factory) *cobra.Command {
-	root := cmdutil.Group("bothy", "Build and deploy environments, ready when you are")
-	root.Long = `bothy gives you build and deploy environments: made by Terraform, on a lease, priced to the second, gone without a trace.
+	root := cmdutil.Group("bothy", "Build and deploy environments on demand")
+	root.Long = `bothy creates isolated build and deploy environments with Terraform and leases them to you. It shows their cost to the second.
+When a lease ends, bothy deletes the environment and verifies that nothing is left.
 
-bothy up in a repository with a bothy.yaml gets one with your working tree in it.
+Run "bothy up" in a repository to get an environment with your working tree in it.
 
 Environment variables:
-  BOTHY_HOST   the daemon's address, as --host
-  BOTHY_TOKEN  the token for an https address, as --token-file
-  NO_COLOR     no colour and no moving progress, when not empty
+  BOTHY_HOST   Address of the daemon, like --host
+  BOTHY_TOKEN  Token for an https address, like --token-file
+  NO_COLOR     Disables colour and animated progress if not empty
 
 ` + cmdutil.ExitCodes
 	root.Example = `  bothy spec init
@@ -122,19 +123,19 @@ Environment variables:
 		return cmdutil.Usagef("%s: %w", cmd.CommandPath(), err).WithHint("%s --help", cmd.CommandPath())
 	})
 	flags := root.PersistentFlags()
-	flags.StringVarP(&f.Output, "output", "o", "text", "`format` of output and errors: text, or json for machines")
-	flags.StringVar(&f.Host, "host", "", "daemon's `address`, unix:///path or https://host:port (default: BOTHY_HOST, else your own daemon's socket)")
-	flags.StringVar(&f.TokenFile, "token-file", "", "`file` with the token for an https address (default: BOTHY_TOKEN)")
-	flags.StringVar(&f.CAFile, "ca-file", "", "`file` with PEM certificates to trust at an https address (default: the system's)")
-	flags.StringVar(&f.Tenant, "tenant", "", "`name` of the tenant whose environments names refer to (default: your own; others need the platform role)")
-	flags.StringVar(&f.AsPlatform, "as-platform", "", "Use or delete environments that are not yours (platform role); the `reason` goes on record")
+	flags.StringVarP(&f.Output, "output", "o", "text", "Output `format`: text or json")
+	flags.StringVar(&f.Host, "host", "", "Daemon `address`, unix:///path or https://host:port (default: BOTHY_HOST, then your own daemon's socket)")
+	flags.StringVar(&f.TokenFile, "token-file", "", "Token `file` for an https address (default: BOTHY_TOKEN)")
+	flags.StringVar(&f.CAFile, "ca-file", "", "PEM `file` of certificates to trust for an https address (default: system certificates)")
+	flags.StringVar(&f.Tenant, "tenant", "", "Tenant `name` that environment names refer to, others need the platform role (default: your own)")
+	flags.StringVar(&f.AsPlatform, "as-platform", "", "Use or delete environments of others with the platform role, with a `reason` for the record")
 	cobra.CheckErr(root.RegisterFlagCompletionFunc("tenant", cmdutil.NoComplete))
 	cobra.CheckErr(root.RegisterFlagCompletionFunc("as-platform", cmdutil.NoComplete))
 	cobra.CheckErr(root.RegisterFlagCompletionFunc("output", cmdutil.CompleteWords("text", "json")))
 	cobra.CheckErr(root.RegisterFlagCompletionFunc("host", cmdutil.NoComplete))
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
 		if f.AsPlatform = strings.TrimSpace(f.AsPlatform); f.AsPlatform == "" && flags.Changed("as-platform") {
-			return cmdutil.Usagef("--as-platform: got nothing, want the reason").WithHint(`--as-platform "incident 42"`)
+			return cmdutil.Usagef("--as-platform: a reason is required").WithHint(`--as-platform "incident 42"`)
 		}
 		return cmdutil.OneOf("output", f.Output, "text", "json")
 	}
@@ -166,7 +167,7 @@ Environment variables:
 	return root
 }
 
-// help shows the help of the command that args name. cobra's own shows the root's for a name that it does not know.
+// help shows the help of the command that args name. For an unknown name cobra would show the help of the root command.
 func help(root *cobra.Command, args []string) error {
 	at := root
 	for _, name := range args {

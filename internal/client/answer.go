@@ -12,27 +12,27 @@ import (
 	"github.com/bothy-env/bothy/internal/api/wire"
 )
 
-// Bounds of what is taken from a daemon, which may be broken or none of ours: as much as was asked for can be, and no more.
+// Limits of an answer, because the daemon may be broken or another program.
 const (
-	// maxOne is the most bytes of an answer that is one thing, of a problem and of a line of a stream; maxList of a list, maxReport
-	// of costs, which have a row for each of what they are grouped by.
+	// maxOne is the maximum size of an answer with one object, of a problem and of a line of a stream, in bytes; maxList of a list,
+	// maxReport of a cost report, which has a row per group.
 	maxOne    = 1 << 20
 	maxList   = 8 << 20
 	maxReport = 16 << 20
-	// valuesOne, valuesList and valuesReport are the most JSON values: a few bytes can stand for a large one.
+	// valuesOne, valuesList and valuesReport limit the number of JSON values: a few bytes can expand to a large value.
 	valuesOne    = 50_000
 	valuesList   = 400_000
 	valuesReport = 800_000
-	// maxItems is the most items of a list that is not paged.
+	// maxItems is the maximum number of items in a list without pages.
 	maxItems = 10_000
 )
 
-// tooMuch says that an answer has more than was asked for.
+// tooMuch reports that an answer exceeds what.
 type tooMuch struct{ what string }
 
-func (e *tooMuch) Error() string { return "the answer has more than " + e.what }
+func (e *tooMuch) Error() string { return "the answer exceeds " + e.what }
 
-// bounded passes JSON on and ends with a tooMuch when it has more bytes or values than it may. It counts by commas and
+// bounded reads JSON and fails with a tooMuch if it exceeds the number of bytes or values. It counts commas and
 // opening brackets outside strings, so each byte costs the same.
 type bounded struct {
 	r                io.Reader
@@ -46,7 +46,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 	}
 	n, err := b.r.Read(p)
 	if b.bytes -= n; b.bytes < 0 {
-		return 0, &tooMuch{"bothyd would send"}
+		return 0, &tooMuch{"the limits of bothyd"}
 	}
 	for _, c := range p[:n] {
 		switch {
@@ -58,17 +58,17 @@ func (b *bounded) Read(p []byte) (int, error) {
 			b.inString = true
 		case c == ',' || c == '[' || c == '{':
 			if b.values--; b.values < 0 {
-				return 0, &tooMuch{"bothyd would send"}
+				return 0, &tooMuch{"the limits of bothyd"}
 			}
 		}
 	}
 	return n, err
 }
 
-// errNotJSON marks an answer that is not of the form that was asked for.
-var errNotJSON = errors.New("not the JSON that was asked for")
+// errNotJSON marks an answer of an unexpected form.
+var errNotJSON = errors.New("unexpected JSON")
 
-// decodeOne reads one JSON object into out.
+// decodeOne decodes one JSON object into out.
 func decodeOne(r io.Reader, out any) error {
 	limit := &bounded{r: r, bytes: maxOne, values: valuesOne}
 	switch out.(type) {
@@ -88,7 +88,7 @@ func decodeOne(r io.Reader, out any) error {
 	return ended(dec)
 }
 
-// list is where a list is decoded to, item by item.
+// list is the target of decoding a list item by item.
 type list[T any] struct {
 	key   string
 	most  int
@@ -99,7 +99,7 @@ type list[T any] struct {
 // decoder is an answer that decodes itself.
 type decoder interface{ decode(r io.Reader) error }
 
-// decode reads {"key": [...], "next": "..."}. The key must be there.
+// decode decodes {"key": [...], "next": "..."}. The key is required.
 func (l *list[T]) decode(r io.Reader) error {
 	dec := json.NewDecoder(&bounded{r: r, bytes: maxList, values: valuesList})
 	l.items, l.next = []T{}, ""
@@ -140,14 +140,14 @@ func (l *list[T]) decodeItems(dec *json.Decoder) error {
 	switch {
 	case err != nil:
 		return answerFault(err)
-	case begin == nil: // null is an empty list, as Go writes one
+	case begin == nil: // Go encodes an empty list as null
 		return nil
 	case begin != json.Delim('['):
 		return errNotJSON
 	}
 	for dec.More() {
 		if len(l.items) == l.most {
-			return &tooMuch{fmt.Sprintf("the %d items that were asked for", l.most)}
+			return &tooMuch{fmt.Sprintf("the %d requested items", l.most)}
 		}
 		var raw json.RawMessage
 		if err := dec.Decode(&raw); err != nil {
@@ -162,7 +162,7 @@ func (l *list[T]) decodeItems(dec *json.Decoder) error {
 	return delim(dec, ']')
 }
 
-// delim reads one bracket.
+// delim decodes one bracket.
 func delim(dec *json.Decoder, want json.Delim) error {
 	got, err := dec.Token()
 	if err != nil {
@@ -174,7 +174,7 @@ func delim(dec *json.Decoder, want json.Delim) error {
 	return nil
 }
 
-// ended reads to the end of the answer, where nothing more may be.
+// ended checks that the answer ends here.
 func ended(dec *json.Decoder) error {
 	_, err := dec.Token()
 	switch {
@@ -186,26 +186,26 @@ func ended(dec *json.Decoder) error {
 	return answerFault(err)
 }
 
-// answerFault tells what is wrong with the text from what is wrong with the connection.
+// answerFault returns errNotJSON for an error in the text; it returns errors of the connection unchanged.
 func answerFault(err error) error {
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &syntax), errors.As(err, &kind):
 		return errNotJSON
-	case errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF): // an answer of nothing
+	case errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF): // an empty answer
 		return errNotJSON
 	}
 	return err
 }
 
-// isJSON reports whether an answer says that it is JSON.
+// isJSON reports whether the content type of an answer is JSON.
 func isJSON(h http.Header) bool {
 	kind, _, err := mime.ParseMediaType(h.Get("Content-Type"))
 	return err == nil && kind == "application/json"
 }
 
-// overfull is the error of an answer that has more than was asked for.
+// overfull returns the error of an answer that exceeds the limits.
 func (c *Client) overfull(err *tooMuch, status int) *Error {
 	e := c.notBothys(status)
 	e.Code, e.Sentence, e.Err = wire.CodeTooLarge, e.Sentence+": "+err.Error(), err

@@ -14,26 +14,26 @@ import (
 	"github.com/bothy-env/bothy/internal/api/wire"
 )
 
-// retryWaits are the pauses before the second, third, ... try of an idempotent call whose connection broke.
+// retryWaits are the waits before each retry of an idempotent call whose connection broke.
 var retryWaits = []time.Duration{50 * time.Millisecond, 200 * time.Millisecond, 800 * time.Millisecond}
 
-// maxRetryAfter bounds what is believed of when to try again, in seconds.
+// maxRetryAfter limits the Retry-After of an answer, in seconds.
 const maxRetryAfter = 5
 
-// request is one call of the API.
+// request is one API call.
 type request struct {
 	method, url string
 	header      http.Header
-	// body is sent as JSON when not nil.
+	// body is sent as JSON, unless nil.
 	body any
-	// idempotent says that sending it twice does what sending it once does.
+	// idempotent reports that sending the request twice has the same effect as once.
 	idempotent bool
-	// okay lists statuses besides 2xx whose body is the answer, unless it is a problem.
+	// okay lists statuses other than 2xx whose body is the answer, unless it is a problem.
 	okay []int
 }
 
-// call sends r and decodes the answer into out (not when nil), again when it may and the connection broke, or when what it is about is
-// not ready yet: then nothing was done.
+// call sends r and decodes the answer into out, unless nil. It retries idempotent requests if the connection broke, and any request if
+// the environment is not ready yet, because the daemon then did nothing.
 func (c *Client) call(ctx context.Context, r request, out any) (status int, err error) {
 	for try := 0; ; try++ {
 		status, err = c.once(ctx, r, out)
@@ -52,7 +52,7 @@ func (c *Client) call(ctx context.Context, r request, out any) (status int, err 
 	}
 }
 
-// pause waits and reports whether ctx still stands.
+// pause waits and reports whether ctx is still active.
 func pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -114,13 +114,13 @@ func (c *Client) newRequest(ctx context.Context, r request) (*http.Request, erro
 	if r.body != nil {
 		data, err := json.Marshal(r.body)
 		if err != nil {
-			return nil, fmt.Errorf("encode request: %w", err)
+			return nil, fmt.Errorf("cannot encode request: %w", err)
 		}
 		body = bytes.NewReader(data)
 	}
 	req, err := http.NewRequestWithContext(ctx, r.method, r.url, body)
 	if err != nil {
-		return nil, fmt.Errorf("make request: %w", err)
+		return nil, fmt.Errorf("cannot create request: %w", err)
 	}
 	for name, values := range r.header {
 		req.Header[name] = values
@@ -132,7 +132,7 @@ func (c *Client) newRequest(ctx context.Context, r request) (*http.Request, erro
 	return req, nil
 }
 
-// identify adds who asks, and why with the platform role.
+// identify adds the headers with the caller's identity and the reason for the platform role.
 func (c *Client) identify(h http.Header) {
 	if c.because != "" {
 		h.Set(wire.AsPlatform, c.because)
@@ -143,7 +143,7 @@ func (c *Client) identify(h http.Header) {
 	}
 }
 
-// send sends r and gives the answer of a success, whose body the caller closes.
+// send sends r and returns a successful answer. The caller closes its body.
 func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	req, err := c.newRequest(ctx, r)
 	if err != nil {

@@ -1,9 +1,7 @@
-// Package client is bothy's API as Go calls. A Client is safe for use by many
-// goroutines at once.
+// Package client is a Go client for bothy's API. A Client is safe for concurrent use.
 //
-// Errors are of two kinds: *Error is the daemon's answer (its code, sentence
-// and hint), *Unreachable says that there was none. Both have a sentence for people
-// and the next thing to do.
+// There are two kinds of errors: *Error is the daemon's answer with code, sentence and hint,
+// *Unreachable reports that there was no answer. Both have a sentence for people and a hint.
 package client
 
 import (
@@ -26,41 +24,41 @@ import (
 	"github.com/bothy-env/bothy/internal/api/wire/heartbeat"
 )
 
-// maxReason bounds Options.AsPlatform, in bytes.
+// maxReason limits Options.AsPlatform, in bytes.
 const maxReason = 200
 
-// maxSocketPath is what the kernel takes as a unix socket's path, in bytes.
+// maxSocketPath is the maximum length of a unix socket path, in bytes.
 const maxSocketPath = 107
 
-// Options say which daemon to speak to.
+// Options configure a Client.
 type Options struct {
-	// Host is "unix:///path" or "https://host:port"; that of the caller's own daemon when empty, at the first of
-	// wire.DefaultSockets that is there and the caller's.
+	// Host is "unix:///path" or "https://host:port". If empty, it is the first of wire.DefaultSockets that exists and belongs to the
+	// user.
 	Host string
-	// Getenv reads the environment; os.Getenv when nil.
+	// Getenv reads environment variables; os.Getenv if nil.
 	Getenv func(string) string
 	// Token authenticates at an https host.
 	Token string
-	// CAFile holds the PEM certificates to trust at an https host; the system's when empty.
+	// CAFile contains the PEM certificates to trust for an https host; the system's if empty.
 	CAFile string
-	// UserAgent names the caller in the daemon's log; "bothy" when empty.
+	// UserAgent names the caller in the daemon's log; "bothy" if empty.
 	UserAgent string
-	// Tenant is the one in which names of environments are meant; the caller's own when empty. Others need the platform role.
+	// Tenant is the tenant that environment names refer to; the caller's own if empty. Others require the platform role.
 	Tenant string
-	// AsPlatform is why the platform role is used on environments that are not the caller's, for the record; empty to not use it.
+	// AsPlatform is the recorded reason for using the platform role on environments of others; empty to not use it.
 	AsPlatform string
-	// Timeout bounds one try of a call that does not stream; 60 s when 0.
+	// Timeout limits one attempt of a call that does not stream; 60 s if 0.
 	Timeout time.Duration
-	// Heartbeat is how often an exec shows that it is alive, and how long a long answer may bring nothing; heartbeat.Default when zero.
+	// Heartbeat is the interval of an exec's heartbeats and the maximum silence of a stream; heartbeat.Default if zero.
 	Heartbeat heartbeat.Timing
 }
 
-// Client speaks to one daemon.
+// Client calls one daemon.
 type Client struct {
 	host   string
 	base   *url.URL
 	socket string
-	// looked are the sockets that were looked for, when none was named.
+	// looked are the sockets that New tried if Host was empty.
 	looked    []string
 	token     string
 	userAgent string
@@ -69,20 +67,20 @@ type Client struct {
 	// because is Options.AsPlatform.
 	because string
 	tls     *tls.Config
-	// proxy gives the proxy for a URL; nil at a socket.
+	// proxy returns the proxy for a URL; nil for a socket.
 	proxy     func(*url.URL) (*url.URL, error)
 	http      *http.Client
 	heartbeat heartbeat.Timing
 }
 
-// DefaultHost is the address of this user's own daemon, and the sockets that were looked for: the first of them that is there and
-// belongs to the user, else the first of all.
+// DefaultHost returns the address of the user's own daemon, and the sockets that it tried: the first one that exists and belongs to the
+// user, otherwise the first.
 func DefaultHost(getenv func(string) string) (host string, looked []string) {
 	looked = wire.DefaultSockets(os.Geteuid(), getenv)
 	return wire.SocketAddress(firstOwn(looked, os.Geteuid())), looked
 }
 
-// firstOwn is the first socket that is a user's own, else the first path: another user may have put theirs where ours is looked for.
+// firstOwn returns the first socket that belongs to the user, otherwise the first path: another user may have created a socket there.
 func firstOwn(paths []string, euid int) string {
 	for _, path := range paths {
 		if info, err := os.Lstat(path); err == nil && info.Mode().Type() == fs.ModeSocket && ownedBy(info, euid) {
@@ -92,8 +90,8 @@ func firstOwn(paths []string, euid int) string {
 	return paths[0]
 }
 
-// New checks the options and makes a Client. It connects to nothing. A wrong
-// option gives an *Error of code "invalid".
+// New checks the options and returns a Client. It does not connect. For an invalid
+// option it returns an *Error with code "invalid".
 func New(o Options) (*Client, error) {
 	if o.Getenv == nil {
 		o.Getenv = os.Getenv
@@ -104,10 +102,10 @@ func New(o Options) (*Client, error) {
 	}
 	c := &Client{looked: looked, host: o.Host, token: o.Token, userAgent: o.UserAgent, timeout: o.Timeout, tenant: o.Tenant, because: o.AsPlatform, heartbeat: o.Heartbeat.Or()}
 	if strings.ContainsAny(o.Tenant, "/:") {
-		return nil, &Error{Code: wire.CodeInvalid, Sentence: fmt.Sprintf("%q is not a tenant's name", o.Tenant), Hint: "check --tenant"}
+		return nil, &Error{Code: wire.CodeInvalid, Sentence: fmt.Sprintf("invalid tenant name %q", o.Tenant), Hint: "check --tenant"}
 	}
 	if len(o.AsPlatform) > maxReason || strings.ContainsFunc(o.AsPlatform, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return nil, &Error{Code: wire.CodeInvalid, Sentence: fmt.Sprintf("the reason to use the platform role is not one line of up to %d bytes", maxReason), Hint: "check --as-platform"}
+		return nil, &Error{Code: wire.CodeInvalid, Sentence: fmt.Sprintf("invalid reason for the platform role: want one line of at most %d bytes", maxReason), Hint: "check --as-platform"}
 	}
 	if c.userAgent == "" {
 		c.userAgent = "bothy"
@@ -116,7 +114,7 @@ func New(o Options) (*Client, error) {
 		c.timeout = time.Minute
 	}
 	if strings.ContainsFunc(o.Token, func(r rune) bool { return r < ' ' || r > '~' }) {
-		return nil, &Error{Code: wire.CodeInvalid, Sentence: "the token holds what no token can: a line's end, or a sign beyond ASCII", Hint: "check BOTHY_TOKEN or --token-file"}
+		return nil, &Error{Code: wire.CodeInvalid, Sentence: "invalid token: it contains a newline or a non-ASCII character", Hint: "check BOTHY_TOKEN or --token-file"}
 	}
 	if err := c.useHost(o); err != nil {
 		return nil, err
@@ -130,45 +128,45 @@ func New(o Options) (*Client, error) {
 			ExpectContinueTimeout: 10 * time.Second,
 			IdleConnTimeout:       30 * time.Second,
 			MaxIdleConnsPerHost:   8,
-			// A tar or a stream of lines gains little, and a stream must not be held back.
+			// Compression saves little on tars and lines, and would delay streams.
 			DisableCompression: true,
 		},
-		// The daemon never redirects; whoever does is not the daemon.
+		// The daemon never redirects: a redirect comes from another server.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return c, nil
 }
 
-// useHost takes the daemon's address.
+// useHost parses the daemon's address.
 func (c *Client) useHost(o Options) error {
 	if path, ok := wire.SocketPath(o.Host); ok {
 		return c.useSocket(o, path)
 	}
 	u, err := url.Parse(o.Host)
 	if err != nil {
-		return badHost(o.Host, "it is not a URL")
+		return badHost(o.Host, "not a URL")
 	}
 	switch u.Scheme {
 	case "https":
 		return c.useTLS(o, u)
 	case "http", "tcp":
-		return badHost(o.Host, "the daemon is never spoken to unencrypted over TCP")
+		return badHost(o.Host, "TCP requires https")
 	}
-	return badHost(o.Host, "it has no scheme that is known")
+	return badHost(o.Host, "unknown scheme")
 }
 
-// Host is the address that the client speaks to.
+// Host returns the address of the daemon.
 func (c *Client) Host() string { return c.host }
 
-// Close lets go of idle connections.
+// Close closes idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 func (c *Client) useSocket(o Options, path string) error {
 	if !filepath.IsAbs(path) {
-		return badHost(o.Host, "the socket's path must be absolute")
+		return badHost(o.Host, "the path of the socket must be absolute")
 	}
 	if len(path) > maxSocketPath {
-		return badHost(o.Host, fmt.Sprintf("the socket's path has %d bytes, and %d are the most the system takes", len(path), maxSocketPath))
+		return badHost(o.Host, fmt.Sprintf("the path of the socket has %d bytes, and the limit of the system is %d", len(path), maxSocketPath))
 	}
 	c.socket = path
 	c.base = &url.URL{Scheme: "http", Host: "bothyd"}
@@ -177,22 +175,22 @@ func (c *Client) useSocket(o Options, path string) error {
 
 func (c *Client) useTLS(o Options, u *url.URL) error {
 	if u.Hostname() == "" || (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.User != nil {
-		return badHost(o.Host, "it must be a host and a port, nothing else")
+		return badHost(o.Host, "want only a host and a port")
 	}
 	c.base = &url.URL{Scheme: "https", Host: u.Host}
 	c.proxy = proxyFrom(o.Getenv)
-	// HTTP/1.1 only: WebSockets need it, and one protocol is one behaviour.
+	// HTTP/1.1 only: WebSockets need it, and one protocol means one behaviour.
 	c.tls = &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
 	if o.CAFile == "" {
 		return nil
 	}
 	pem, err := os.ReadFile(o.CAFile)
 	if err != nil {
-		return &Error{Code: wire.CodeInvalid, Sentence: "the CA file cannot be read: " + reason(err), Hint: "check --ca-file", Err: err}
+		return &Error{Code: wire.CodeInvalid, Sentence: "cannot read CA file: " + reason(err), Hint: "check --ca-file", Err: err}
 	}
 	c.tls.RootCAs = x509.NewCertPool()
 	if !c.tls.RootCAs.AppendCertsFromPEM(pem) {
-		return &Error{Code: wire.CodeInvalid, Sentence: fmt.Sprintf("the CA file %s holds no PEM certificate", o.CAFile), Hint: "check --ca-file"}
+		return &Error{Code: wire.CodeInvalid, Sentence: fmt.Sprintf("cannot use CA file %s: it contains no PEM certificate", o.CAFile), Hint: "check --ca-file"}
 	}
 	return nil
 }
@@ -208,12 +206,12 @@ func (c *Client) dial(ctx context.Context, network, address string) (net.Conn, e
 func badHost(host, why string) error {
 	return &Error{
 		Code:     wire.CodeInvalid,
-		Sentence: fmt.Sprintf("the daemon's address %q cannot be used: %s", host, why),
-		Hint:     "give unix:///path/to/bothyd.sock or https://host:port",
+		Sentence: fmt.Sprintf("invalid daemon address %q: %s", host, why),
+		Hint:     "use unix:///path/to/bothyd.sock or https://host:port",
 	}
 }
 
-// reference qualifies an environment's name with the tenant that the client is for. An id or another tenant's stays as it is.
+// reference qualifies an environment name with the client's tenant. It returns ids and qualified names unchanged.
 func (c *Client) reference(env string) string {
 	if c.tenant == "" || env == "" || strings.Contains(env, "/") || strings.HasPrefix(env, wire.ByID) {
 		return env
@@ -221,15 +219,15 @@ func (c *Client) reference(env string) string {
 	return c.tenant + "/" + env
 }
 
-// ownTenant refuses what can only be done in the caller's own tenant.
+// ownTenant returns an error for a call that only works in the caller's own tenant.
 func (c *Client) ownTenant() error {
 	if c.tenant == "" {
 		return nil
 	}
-	return &Error{Code: wire.CodeInvalid, Sentence: "an environment can only be created in your own tenant", Hint: "leave out --tenant"}
+	return &Error{Code: wire.CodeInvalid, Sentence: "cannot create an environment in another tenant", Hint: "omit --tenant"}
 }
 
-// endpoint makes the URL of a route; each part is one segment of the path.
+// endpoint returns the URL of a route; each part is one path segment.
 func (c *Client) endpoint(query url.Values, parts ...string) string {
 	if len(parts) > 2 && parts[1] == "environments" {
 		parts = slices.Clone(parts)

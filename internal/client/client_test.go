@@ -129,11 +129,11 @@ func TestWhyADaemonCannotBeReached(t *testing.T) {
 	}{
 		{"no socket", "unix://" + filepath.Join(dir, "nix"), client.SocketMissing, "does not exist", "start bothyd"},
 		{"a file in place of a folder", "unix://" + left + "/s", client.SocketMissing, "does not exist", "start bothyd"},
-		{"a socket left over", "unix://" + left, client.Refused, "bothyd is not running", "left over"},
-		{"a port nobody listens at", "https://" + free.Addr().String(), client.Refused, "nobody answers", "check the address"},
-		{"something that speaks no TLS", "https://" + garbled.Addr().String(), client.Untrusted, "not trusted", "check the address and the port"},
-		{"hung up", cut, client.CutOff, "was cut before its answer was whole", "try again"},
-		{"silence", silent, client.TimedOut, "did not answer in time", "try again"},
+		{"a socket left over", "unix://" + left, client.Refused, "bothyd is not running", "replaces the old socket"},
+		{"a port nobody listens at", "https://" + free.Addr().String(), client.Refused, "connection refused", "check the address"},
+		{"something that speaks no TLS", "https://" + garbled.Addr().String(), client.Untrusted, "cannot trust the daemon", "check the address and the port"},
+		{"hung up", cut, client.CutOff, "broke before the answer was complete", "retry"},
+		{"silence", silent, client.TimedOut, "did not answer in time", "retry"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cl := connect(t, client.Options{Host: c.host, Timeout: 300 * time.Millisecond})
@@ -168,7 +168,7 @@ func TestASocketWithoutRightsIsToldApart(t *testing.T) {
 		// Root may open everything, so nobody asks.
 		said = asNobody(t, dir, host)
 	}
-	for _, want := range []string{"no_rights", "may not be used by you", "run as that user", "listen.unix_group"} {
+	for _, want := range []string{"no_rights", "may not use socket", "run bothy as the user", "listen.unix_group"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("%q does not contain %q", said, want)
 		}
@@ -304,7 +304,7 @@ func TestAnAnswerThatIsNotBothysIsSaidToBeSo(t *testing.T) {
 		host, _ := peer(t, act)
 		c := connect(t, client.Options{Host: host})
 		var e *client.Error
-		if _, err := c.Health(t.Context()); !errors.As(err, &e) || e.Code != wire.CodeInternal || !strings.Contains(e.Sentence, "did not answer like bothyd") {
+		if _, err := c.Health(t.Context()); !errors.As(err, &e) || e.Code != wire.CodeInternal || !strings.Contains(e.Sentence, "unexpected answer from ") {
 			t.Errorf("got %v", err)
 		}
 	}

@@ -17,11 +17,11 @@ import (
 	"github.com/bothy-env/bothy/internal/api/wire"
 )
 
-// CopyFrom gives a file or folder of an environment as a tar stream whose first entry is its base name, read with the rights
-// of user. The sandbox makes that stream: its entries must be checked before they are written anywhere.
+// CopyFrom returns a file or directory of an environment as a tar stream whose first entry is its base name, read with the permissions
+// of user. The sandbox creates the stream: check its entries before you write them anywhere.
 //
-// The caller reads to io.EOF and closes it. Only io.EOF says that the copy is whole: the daemon's record of its length, checksum and
-// outcome was compared by then. An *Error has the reason that the sandbox gave otherwise.
+// The caller reads to io.EOF and closes the stream. Only io.EOF means that the copy is complete: by then the client has compared length
+// and checksum with the daemon's record. Otherwise an *Error has the reason from the sandbox.
 func (c *Client) CopyFrom(ctx context.Context, nameOrID, path, user string) (io.ReadCloser, error) {
 	resp, err := c.send(ctx, request{
 		method: http.MethodGet, url: c.files(nameOrID, path, user), header: http.Header{"Accept": {wire.CopyType}},
@@ -35,7 +35,7 @@ func (c *Client) CopyFrom(ctx context.Context, nameOrID, path, user string) (io.
 		return nil, c.notBothys(resp.StatusCode)
 	}
 	from := &framed{r: resp.Body, left: maxFrame}
-	// A multipart.Reader takes and gives 4 KiB at a time, each of which would be a system call.
+	// A multipart.Reader reads 4 KiB at a time, each with a system call.
 	parts := multipart.NewReader(bufio.NewReaderSize(from, 64<<10), params["boundary"])
 	d := &download{ctx: ctx, client: c, body: resp.Body, from: from, parts: parts, sum: sha256.New()}
 	if d.tar, err = d.parts.NextRawPart(); err != nil {
@@ -47,19 +47,19 @@ func (c *Client) CopyFrom(ctx context.Context, nameOrID, path, user string) (io.
 }
 
 const (
-	// maxEnd bounds the record of a copy's end, in bytes.
+	// maxEnd limits the record at the end of a copy, in bytes.
 	maxEnd = 1 << 20
-	// maxFrame bounds what an answer has before the tar stream, in bytes, and before the record. It is more than a buffer is.
+	// maxFrame limits the data before the tar stream and before the record, in bytes. It is larger than the buffer.
 	maxFrame  = 128 << 10
 	boundless = -1
 )
 
-// framed bounds what is read while no tar stream comes: a multipart.Reader skips a preamble of any length.
+// framed limits the data outside of the tar stream: a multipart.Reader skips a preamble of any length.
 type framed struct {
 	r io.Reader
-	// left is how many bytes may come; boundless for any number.
+	// left is the number of bytes allowed; boundless for no limit.
 	left int
-	// err is what r said, a tooMuch included.
+	// err is the last error of Read, including a tooMuch.
 	err error
 }
 
@@ -77,7 +77,7 @@ func (f *framed) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// download is the tar stream of a copy. Its end is what the record after it says.
+// download is the tar stream of a copy. Its final error depends on the record after it.
 type download struct {
 	ctx    context.Context
 	client *Client
@@ -91,8 +91,7 @@ type download struct {
 	noted  wire.CopyEnd
 }
 
-// Notes are the files that were copied, or left out, otherwise than they are; all of them are there after io.EOF. Paths are the sandbox's
-// text.
+// Notes returns the files that were changed or skipped by the copy, complete after io.EOF. The paths come from the sandbox.
 func (d *download) Notes() (first []wire.CopyNote, count int) {
 	return d.noted.Notes, d.noted.NoteCount
 }
@@ -125,7 +124,7 @@ func (d *download) Read(p []byte) (int, error) {
 	return 0, d.end
 }
 
-// verify reads the record and gives io.EOF when the copy is whole.
+// verify reads the record and returns io.EOF if the copy is complete.
 func (d *download) verify() error {
 	d.from.left = maxFrame + maxEnd
 	part, err := d.parts.NextRawPart()
@@ -145,20 +144,20 @@ func (d *download) verify() error {
 	case end.Problem != nil:
 		return fromProblem(*end.Problem)
 	case end.Bytes != d.n:
-		return &Error{Code: wire.CodeInternal, Sentence: fmt.Sprintf("the copy arrived with %d bytes of %d", d.n, end.Bytes), Hint: "try again"}
+		return &Error{Code: wire.CodeInternal, Sentence: fmt.Sprintf("incomplete copy: received %d of %d bytes", d.n, end.Bytes), Hint: "retry"}
 	case end.SHA256 != hex.EncodeToString(d.sum.Sum(nil)):
-		return &Error{Code: wire.CodeInternal, Sentence: "the copy arrived damaged: its checksum is not the one that bothyd counted", Hint: "try again"}
+		return &Error{Code: wire.CodeInternal, Sentence: "damaged copy: its checksum differs from the checksum of bothyd", Hint: "retry"}
 	}
 	return io.EOF
 }
 
-// broken says what a stream that broke off means.
+// broken returns the error of a broken stream.
 func (d *download) broken(err error) error {
 	if d.ctx.Err() == nil && isCutOff(err) {
 		return &Error{
 			Code:     wire.CodeInternal,
-			Sentence: "the copy broke off before its end",
-			Hint:     "try again; bothyd's log tells why when it was bothyd that ended it",
+			Sentence: "incomplete copy: the connection broke",
+			Hint:     "retry, and check the log of bothyd if it happens again",
 			Err:      err,
 		}
 	}

@@ -23,19 +23,19 @@ func TestACopyIsWholeOnlyWhenItsRecordSaysSo(t *testing.T) {
 		name, kind, body, want string
 	}{
 		{"whole", "multipart/mixed; boundary=b", part(content) + part(good) + "--b--\r\n", ""},
-		{"another checksum", "multipart/mixed; boundary=b", part(content) + part(strings.Replace(good, sum[:8], "00000000", 1)) + "--b--\r\n", "arrived damaged"},
-		{"another length", "multipart/mixed; boundary=b", part(content) + part(strings.Replace(good, "7", "8", 1)) + "--b--\r\n", "7 bytes of 8"},
+		{"another checksum", "multipart/mixed; boundary=b", part(content) + part(strings.Replace(good, sum[:8], "00000000", 1)) + "--b--\r\n", "damaged copy"},
+		{"another length", "multipart/mixed; boundary=b", part(content) + part(strings.Replace(good, "7", "8", 1)) + "--b--\r\n", "7 of 8 bytes"},
 		{"a problem", "multipart/mixed; boundary=b", part(content) + part(`{"bytes":7,"sha256":"","problem":{"code":"denied","detail":"tar: out/b: Permission denied"}}`) + "--b--\r\n", "out/b: Permission denied"},
-		{"a record of nothing", "multipart/mixed; boundary=b", part(content) + part(`{}`) + "--b--\r\n", "7 bytes of 0"},
-		{"a record that is none", "multipart/mixed; boundary=b", part(content) + part(`<html>`) + "--b--\r\n", "did not answer like bothyd"},
-		{"a record without end", "multipart/mixed; boundary=b", part(content) + part(good+strings.Repeat(" ", 2<<20)) + "--b--\r\n", "did not answer like bothyd"},
-		{"no record", "multipart/mixed; boundary=b", part(content) + "--b--\r\n", "broke off before its end"},
-		{"cut in the tar", "multipart/mixed; boundary=b", part(content)[:14], "broke off before its end"},
-		{"cut after the tar", "multipart/mixed; boundary=b", part(content), "broke off before its end"},
-		{"cut in the record", "multipart/mixed; boundary=b", part(content) + part(good)[:20], "broke off before its end"},
-		{"a tar alone", "application/x-tar", content, "did not answer like bothyd"},
-		{"a page", "text/html", "<html>", "did not answer like bothyd"},
-		{"no boundary", "multipart/mixed", part(content), "did not answer like bothyd"},
+		{"a record of nothing", "multipart/mixed; boundary=b", part(content) + part(`{}`) + "--b--\r\n", "7 of 0 bytes"},
+		{"a record that is none", "multipart/mixed; boundary=b", part(content) + part(`<html>`) + "--b--\r\n", "unexpected answer from "},
+		{"a record without end", "multipart/mixed; boundary=b", part(content) + part(good+strings.Repeat(" ", 2<<20)) + "--b--\r\n", "unexpected answer from "},
+		{"no record", "multipart/mixed; boundary=b", part(content) + "--b--\r\n", "the connection broke"},
+		{"cut in the tar", "multipart/mixed; boundary=b", part(content)[:14], "the connection broke"},
+		{"cut after the tar", "multipart/mixed; boundary=b", part(content), "the connection broke"},
+		{"cut in the record", "multipart/mixed; boundary=b", part(content) + part(good)[:20], "the connection broke"},
+		{"a tar alone", "application/x-tar", content, "unexpected answer from "},
+		{"a page", "text/html", "<html>", "unexpected answer from "},
+		{"no boundary", "multipart/mixed", part(content), "unexpected answer from "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			accept := make(chan string, 1)

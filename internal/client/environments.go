@@ -10,15 +10,15 @@ import (
 	"github.com/bothy-env/bothy/internal/api/wire"
 )
 
-// pageSize is how many environments are asked for at once, and maxPages how often at most for one list.
+// pageSize is the number of environments per page, maxPages the maximum number of pages per list.
 const (
 	pageSize = 1000
 	maxPages = 2_000
 )
 
-// Create asks for an environment and answers as soon as the request is
-// recorded; Watch tells when it is ready. With a key, a retry gives the same environment
-// (existed is true then); without one the call is never tried twice.
+// Create requests an environment and returns as soon as the daemon has recorded the request;
+// use Watch to wait until it is ready. With a key, a retry returns the same environment
+// with existed set. Without a key Create never retries.
 func (c *Client) Create(ctx context.Context, req wire.CreateRequest, idempotencyKey string) (env wire.Environment, existed bool, err error) {
 	if err := c.ownTenant(); err != nil {
 		return env, false, err
@@ -31,36 +31,36 @@ func (c *Client) Create(ctx context.Context, req wire.CreateRequest, idempotency
 	return env, status == http.StatusOK, err
 }
 
-// Get gives one environment by name or id, also one that is gone.
+// Get returns one environment by name or id, even if it is deleted.
 func (c *Client) Get(ctx context.Context, nameOrID string) (wire.Environment, error) {
 	return read[wire.Environment](ctx, c, nil, "v1", "environments", nameOrID)
 }
 
-// GetUsed is Get, with what the environment uses now when it is leased; that takes up to a second.
+// GetUsed is Get with the current resource usage of a leased environment, which takes up to 1 s.
 func (c *Client) GetUsed(ctx context.Context, nameOrID string) (wire.Environment, error) {
 	return read[wire.Environment](ctx, c, url.Values{"usage": {"true"}}, "v1", "environments", nameOrID)
 }
 
-// ID gives what means the environment of that id in every call that takes a name or an id. No name can take its place.
+// ID returns a reference to the environment with that id, for every call that accepts a name or id. It never matches a name.
 func ID(id string) string { return wire.ByID + id }
 
-// ListOptions say which environments are wanted; the zero value means those of the caller's tenant that are not gone.
+// ListOptions filter environments. The zero value lists the environments of the caller's tenant that are not deleted.
 type ListOptions struct {
-	// AllTenants wants those of all tenants and those that pools keep warm; it needs the platform role.
+	// AllTenants lists every tenant and warm pool members; it requires the platform role.
 	AllTenants bool
-	// All includes those that are gone.
+	// All includes deleted environments.
 	All bool
-	// Mine wants the caller's own alone.
+	// Mine lists only environments that the caller owns.
 	Mine bool
-	// States, when not empty, are the only ones wanted.
+	// States lists only these states, unless empty.
 	States                          []string
 	Team, Owner, Project, Blueprint string
 	Pool, Host                      string
-	// Limit is the most to give; 0 for all.
+	// Limit is the maximum number of environments; 0 for all.
 	Limit int
 }
 
-// List gives environments, newest first, from as many pages as there are.
+// List returns environments of all pages, newest first.
 func (c *Client) List(ctx context.Context, o ListOptions) ([]wire.Environment, error) {
 	query := url.Values{}
 	if o.All {
@@ -95,7 +95,7 @@ func (c *Client) List(ctx context.Context, o ListOptions) ([]wire.Environment, e
 		page := list[wire.Environment]{key: "environments", most: limit}
 		_, err := c.call(ctx, request{method: http.MethodGet, url: c.endpoint(query, "v1", "environments"), idempotent: true}, &page)
 		if CodeOf(err) == wire.CodeTooLarge && len(page.items) < limit && size > 1 {
-			size = max(1, min(size, limit)/4) // large ones: fewer at once
+			size = max(1, min(size, limit)/4) // large environments: use smaller pages
 			continue
 		}
 		if err != nil {
@@ -105,10 +105,10 @@ func (c *Client) List(ctx context.Context, o ListOptions) ([]wire.Environment, e
 		if page.next == "" || (o.Limit > 0 && len(envs) >= o.Limit) {
 			return envs, nil
 		}
-		// Each page brings something, and the next one another: else it would go on for ever.
+		// Each page must have items and a new cursor. Otherwise the loop could be endless.
 		if len(page.items) == 0 || seen[page.next] || len(seen) > maxPages {
 			e := c.notBothys(http.StatusOK)
-			e.Sentence += ": its list does not end"
+			e.Sentence += ": the list does not end"
 			return nil, e
 		}
 		seen[page.next] = true
@@ -116,7 +116,7 @@ func (c *Client) List(ctx context.Context, o ListOptions) ([]wire.Environment, e
 	}
 }
 
-// Extend moves the end of a lease by a span of whole seconds. It is tried again only while the environment is not ready yet.
+// Extend extends a lease by whole seconds. It retries only while the environment is not ready yet.
 func (c *Client) Extend(ctx context.Context, nameOrID string, by time.Duration) (wire.Environment, error) {
 	return ask[wire.Environment](ctx, c, request{
 		method: http.MethodPost, url: c.endpoint(nil, "v1", "environments", nameOrID, "extend"),
@@ -124,35 +124,35 @@ func (c *Client) Extend(ctx context.Context, nameOrID string, by time.Duration) 
 	})
 }
 
-// Share sets who may use and delete an environment beside its owner: "nobody", "team" or "tenant".
+// Share sets who besides the owner may use and delete an environment: "nobody", "team" or "tenant".
 func (c *Client) Share(ctx context.Context, nameOrID, with string) (wire.Environment, error) {
 	return ask[wire.Environment](ctx, c, request{
 		method: http.MethodPut, url: c.endpoint(nil, "v1", "environments", nameOrID, "share"), body: wire.ShareRequest{With: with}, idempotent: true,
 	})
 }
 
-// Release gives an environment back and answers as soon as that is recorded;
-// Watch tells when it is gone. Releasing one that is going or gone is success.
+// Release deletes an environment and returns as soon as the daemon has recorded the deletion;
+// use Watch to wait until it is destroyed. Releasing a deleted environment succeeds.
 func (c *Client) Release(ctx context.Context, nameOrID string) (wire.Environment, error) {
 	return ask[wire.Environment](ctx, c, request{method: http.MethodDelete, url: c.endpoint(nil, "v1", "environments", nameOrID), idempotent: true})
 }
 
-// Blueprints lists the golden paths on offer.
+// Blueprints lists blueprints.
 func (c *Client) Blueprints(ctx context.Context) ([]wire.Blueprint, error) {
 	return readList[wire.Blueprint](ctx, c, "blueprints", maxItems, nil, "v1", "blueprints")
 }
 
-// Blueprint gives one by name or name@version.
+// Blueprint returns one blueprint by name or name@version.
 func (c *Client) Blueprint(ctx context.Context, name string) (wire.Blueprint, error) {
 	return read[wire.Blueprint](ctx, c, nil, "v1", "blueprints", name)
 }
 
-// Version tells what the daemon is.
+// Version returns the version and instance of the daemon.
 func (c *Client) Version(ctx context.Context) (wire.Version, error) {
 	return read[wire.Version](ctx, c, nil, "v1", "version")
 }
 
-// Clock gives the daemon's time, to the second: that of what it has recorded. The caller's own may be another.
+// Clock returns the daemon's time, to the second. Recorded times are times of this clock, which may differ from the caller's.
 func (c *Client) Clock(ctx context.Context) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -168,12 +168,12 @@ func (c *Client) Clock(ctx context.Context) (time.Time, error) {
 	return at, nil
 }
 
-// Health asks whether the daemon can work now. Not being ready is an answer, not an error.
+// Health returns whether the daemon is ready. Not ready is not an error.
 func (c *Client) Health(ctx context.Context) (wire.Health, error) {
 	return c.health(ctx, "readyz")
 }
 
-// Doctor gives the daemon's own findings.
+// Doctor returns the daemon's own checks.
 func (c *Client) Doctor(ctx context.Context) (wire.Health, error) {
 	return c.health(ctx, "v1", "doctor")
 }

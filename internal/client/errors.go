@@ -21,17 +21,17 @@ import (
 	"github.com/bothy-env/bothy/internal/api/wire/heartbeat"
 )
 
-// Error is an error as the daemon answered it, or one of the request that was seen before it was sent.
+// Error is an error from the daemon, or an invalid request that the client did not send.
 type Error struct {
 	// Code is one of wire's codes.
 	Code string
-	// Sentence says what is wrong; Hint the next thing to do, may be empty.
+	// Sentence describes the failure. Hint is the next step; may be empty.
 	Sentence, Hint string
-	// Status is the HTTP status; 0 when the daemon was not asked.
+	// Status is the HTTP status; 0 if the request was not sent.
 	Status int
-	// RetryAfter is when to try again what is not ready yet; 0 for any other error.
+	// RetryAfter is the wait before a retry if the environment is not ready yet; 0 for other errors.
 	RetryAfter time.Duration
-	// Places lists what is wrong in an invalid request; may be empty.
+	// Places lists the errors in an invalid request; may be empty.
 	Places []wire.ProblemPlace
 	// Fields are the values of the request that Sentence is about, see wire.Problem; may be empty.
 	Fields []wire.ProblemField
@@ -39,19 +39,19 @@ type Error struct {
 	Err error
 }
 
-// Error gives the sentence.
+// Error returns the sentence.
 func (e *Error) Error() string { return e.Sentence }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Problem gives the error in the wire's form, as `--output json` prints it.
+// Problem returns the error as a wire.Problem, as `--output json` prints it.
 func (e *Error) Problem() wire.Problem {
 	return wire.Problem{Title: http.StatusText(e.Status), Status: e.Status, Detail: e.Sentence, Code: e.Code, Hint: e.Hint,
 		RetryAfter: int(e.RetryAfter / time.Second), Errors: e.Places, Fields: e.Fields}
 }
 
-// CodeOf gives the code of an *Error, "unavailable" for an *Unreachable, "" for any other error.
+// CodeOf returns the code of an *Error, "unavailable" for an *Unreachable, "" for any other error.
 func CodeOf(err error) string {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Code
@@ -62,53 +62,53 @@ func CodeOf(err error) string {
 	return ""
 }
 
-// Cause says why a daemon could not be reached.
+// Cause is the reason why a daemon is unreachable.
 type Cause string
 
 // The causes.
 const (
-	// SocketMissing: there is no socket; the daemon is not running or is elsewhere.
+	// SocketMissing: the socket does not exist; the daemon is not running or uses another path.
 	SocketMissing Cause = "socket_missing"
-	// NoRights: the socket is there and this user may not use it.
+	// NoRights: this user may not use the socket.
 	NoRights Cause = "no_rights"
-	// Refused: nobody listens there.
+	// Refused: no process listens at the address.
 	Refused Cause = "refused"
-	// Untrusted: the TLS certificate or the handshake is not acceptable.
+	// Untrusted: the TLS certificate or handshake is invalid.
 	Untrusted Cause = "untrusted"
 	// TimedOut: no answer in time.
 	TimedOut Cause = "timed_out"
-	// Silent: a long answer brought nothing, not even a sign of life.
+	// Silent: a stream stopped sending, heartbeats included.
 	Silent Cause = "silent"
-	// CutOff: the connection broke before the answer was whole.
+	// CutOff: the connection broke before the answer was complete.
 	CutOff Cause = "cut_off"
-	// Suspended: the connection broke while this process was stopped, or its machine asleep.
+	// Suspended: the connection broke while this process was stopped, or its machine slept.
 	Suspended Cause = "suspended"
-	// Other: anything else, such as a host name that does not resolve.
+	// Other: anything else, for example a host name that does not resolve.
 	Other Cause = "other"
 )
 
-// Unreachable says that no answer came from the daemon.
+// Unreachable reports that the daemon did not answer.
 type Unreachable struct {
-	// Host is the address that was tried.
+	// Host is the address of the daemon.
 	Host  string
 	Cause Cause
-	// Sentence says what is wrong, Hint the next thing to do.
+	// Sentence describes the failure. Hint is the next step.
 	Sentence, Hint string
 	Err            error
 }
 
-// Error gives the sentence.
+// Error returns the sentence.
 func (e *Unreachable) Error() string { return e.Sentence }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Unreachable) Unwrap() error { return e.Err }
 
-// Problem gives the error in the wire's form, as `--output json` prints it.
+// Problem returns the error as a wire.Problem, as `--output json` prints it.
 func (e *Unreachable) Problem() wire.Problem {
 	return wire.Problem{Title: "Daemon unreachable", Detail: e.Sentence, Code: wire.CodeUnavailable, Hint: e.Hint}
 }
 
-// lost makes the error of a call that got no whole answer. The context's own end stays what it is.
+// lost returns the error of a call without a complete answer. If ctx ended, it wraps the cause of ctx.
 func (c *Client) lost(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("call bothyd: %w", context.Cause(ctx))
@@ -120,52 +120,52 @@ func (c *Client) lost(ctx context.Context, err error) error {
 	}
 	switch u.Cause {
 	case SocketMissing:
-		u.Sentence = fmt.Sprintf("no daemon: the socket %s does not exist", where)
+		u.Sentence = fmt.Sprintf("cannot connect to bothyd: socket %s does not exist", where)
 		if len(c.looked) > 1 {
-			u.Sentence = "no daemon: there is no socket of yours at any of " + strings.Join(c.looked, ", ")
+			u.Sentence = "cannot connect to bothyd: no socket that you own at " + strings.Join(c.looked, ", ")
 		}
-		u.Hint = "start bothyd, or give its address with --host or BOTHY_HOST; one that runs makes a socket that was removed again, within seconds"
+		u.Hint = "start bothyd, or set its address with --host or BOTHY_HOST. A running bothyd restores a removed socket within seconds."
 	case NoRights:
-		u.Sentence = fmt.Sprintf("the socket %s may not be used by you (user id %d)", where, os.Geteuid())
-		u.Hint = "it belongs to the user who runs bothyd" + c.owner() + ": run as that user, or ask them to let a group of yours in with listen.unix_group, or for a token and use --host https://..."
+		u.Sentence = fmt.Sprintf("cannot connect to bothyd: you (uid %d) may not use socket %s", os.Geteuid(), where)
+		u.Hint = "run bothy as the user that runs bothyd" + c.owner() + ", or ask that user to set listen.unix_group to one of your groups, or to create a token for --host https://..."
 	case Refused:
-		u.Sentence = fmt.Sprintf("nobody answers at %s", where)
-		u.Hint = "check the address and that bothyd is running there"
+		u.Sentence = fmt.Sprintf("cannot connect to bothyd: connection refused at %s", where)
+		u.Hint = "check the address, and that bothyd is running there"
 		if c.socket != "" {
-			u.Sentence = fmt.Sprintf("nobody answers at %s: bothyd is not running", where)
-			u.Hint = "start bothyd; it replaces the socket that was left over"
+			u.Sentence = fmt.Sprintf("cannot connect to bothyd at %s: bothyd is not running", where)
+			u.Hint = "start bothyd, which replaces the old socket"
 		}
 	case Untrusted:
-		u.Sentence = fmt.Sprintf("the daemon at %s is not trusted: %s", where, reason(err))
+		u.Sentence = fmt.Sprintf("cannot trust the daemon at %s: %s", where, reason(err))
 		u.Hint = mistrusted(err)
 	case TimedOut:
 		u.Sentence = fmt.Sprintf("the daemon at %s did not answer in time", where)
-		u.Hint = "try again; bothyd's log may say what it waits for"
+		u.Hint = "retry, and check the log of bothyd"
 	case Silent:
-		u.Sentence = fmt.Sprintf("nothing was heard from the daemon at %s for %s", where, c.heartbeat.Patience)
-		u.Hint = "see whether bothyd still runs" + c.between("that the network, a VPN or a proxy between is up") + ", then try again"
+		u.Sentence = fmt.Sprintf("received nothing from the daemon at %s for %s", where, c.heartbeat.Patience)
+		u.Hint = "check that bothyd is running" + c.between("that the network, VPN or proxy is up") + ", then retry"
 	case CutOff:
-		u.Sentence = fmt.Sprintf("the connection to the daemon at %s was cut before its answer was whole", where)
-		u.Hint = "see whether bothyd was stopped or started anew, or this program was stopped for long" +
-			c.between("whether a proxy or firewall between ends connections that are idle or long: let it allow both") + "; then try again"
+		u.Sentence = fmt.Sprintf("the connection to the daemon at %s broke before the answer was complete", where)
+		u.Hint = "check whether bothyd was stopped or restarted, or whether this program was suspended" +
+			c.between("whether a proxy or firewall closes idle or long connections") + ", then retry"
 	default:
-		u.Sentence = fmt.Sprintf("the daemon at %s cannot be reached: %s", where, reason(err))
-		u.Hint = "check the address given with --host or BOTHY_HOST"
+		u.Sentence = fmt.Sprintf("cannot connect to the daemon at %s: %s", where, reason(err))
+		u.Hint = "check the address in --host or BOTHY_HOST"
 	}
 	u.Hint += c.viaProxy()
 	return u
 }
 
-// suspended makes an error that says what happened of one that a connection was cut off while this process did not run.
+// suspended replaces the error of a connection that broke while this process was suspended.
 func (c *Client) suspended(d time.Duration, err error) error {
 	u, ok := errors.AsType[*Unreachable](err)
 	if !ok || d == 0 || u.Cause != CutOff && u.Cause != Silent {
 		return err
 	}
 	u.Cause = Suspended
-	u.Sentence = fmt.Sprintf("this program was suspended for %s, and the daemon at %s ends a command whose client is silent for %s: the command was ended",
-		d.Round(time.Second), c.host, c.heartbeat.Patience)
-	u.Hint = "run the command again; bothy exec --detach starts one that does not need its client"
+	u.Sentence = fmt.Sprintf("the daemon at %s ended the command: this program was suspended for %s, and the limit is %s",
+		c.host, d.Round(time.Second), c.heartbeat.Patience)
+	u.Hint = "run the command again, with bothy exec --detach if it must survive a suspended client"
 	return u
 }
 
@@ -190,7 +190,7 @@ func causeOf(err error) Cause {
 	return Other
 }
 
-// between is a further thing to look at where there is a network between; "" at a socket.
+// between adds a check of the network to a hint; "" for a socket.
 func (c *Client) between(what string) string {
 	if c.socket != "" {
 		return ""
@@ -198,7 +198,7 @@ func (c *Client) between(what string) string {
 	return ", and " + what
 }
 
-// isCutOff reports whether a connection that stood has broken; the same call may be tried again if it is idempotent.
+// isCutOff reports whether an established connection broke. An idempotent call may be retried.
 func isCutOff(err error) bool {
 	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
@@ -223,34 +223,34 @@ func mistrusted(err error) string {
 	var header tls.RecordHeaderError
 	switch {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return "have whoever runs the daemon renew its certificate, which it reads again by itself; look at this machine's clock, too"
+		return "ask the operator of the daemon to renew its certificate (bothyd reads it again by itself), and check the clock of this machine"
 	case errors.As(err, &name):
-		return "use an address that its certificate names, or have whoever runs the daemon get one that names this address"
+		return "use an address that its certificate names, or ask the operator of the daemon for a certificate that names this address"
 	case errors.As(err, &header):
-		return "no TLS is spoken there: check the address and the port"
+		return "the server does not speak TLS: check the address and the port"
 	}
-	return "give the certificate of its authority with --ca-file"
+	return "pass the certificate of its authority with --ca-file"
 }
 
-// owner tells whose the socket is, as far as that can be seen.
+// owner names the owner of the socket, if known.
 func (c *Client) owner() string {
 	info, err := os.Stat(c.socket)
 	if err != nil {
 		return ""
 	}
 	if uid, ok := ownerOf(info); ok {
-		return fmt.Sprintf(" (user id %d)", uid)
+		return fmt.Sprintf(" (uid %d)", uid)
 	}
 	return ""
 }
 
-// ownedBy reports whether a file is a user's own.
+// ownedBy reports whether a file belongs to a user.
 func ownedBy(info fs.FileInfo, euid int) bool {
 	uid, ok := ownerOf(info)
 	return ok && uid == euid
 }
 
-// reason is the innermost sentence of an error, without the calls around it.
+// reason returns the innermost message of an error.
 func reason(err error) string {
 	for {
 		inner := errors.Unwrap(err)
@@ -264,11 +264,11 @@ func reason(err error) string {
 	}
 }
 
-// answered makes the error of an answer that is not a success.
+// answered returns the error of an unsuccessful answer.
 func (c *Client) answered(resp *http.Response) error {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
-		body = nil // The status alone must do.
+		body = nil // use only the status
 	}
 	var p wire.Problem
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
@@ -278,12 +278,12 @@ func (c *Client) answered(resp *http.Response) error {
 	return c.notBothys(resp.StatusCode)
 }
 
-// notBothys is the error of an answer that bothyd never gives.
+// notBothys returns the error of an answer that bothyd never sends.
 func (c *Client) notBothys(status int) *Error {
 	return &Error{
 		Code:     wire.CodeInternal,
-		Sentence: fmt.Sprintf("%s did not answer like bothyd (HTTP status %d)", c.host, status),
-		Hint:     "check --host, and whether a proxy stands between",
+		Sentence: fmt.Sprintf("unexpected answer from %s, is it bothyd? (HTTP status %d)", c.host, status),
+		Hint:     "check --host, and whether a proxy answers instead",
 		Status:   status,
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/bothy-env/bothy/internal/api/wire"
 )
 
-// Events gives an environment's record after an event's number (0 for all), oldest first, at most limit (0: the daemon's own limit).
+// Events returns the events of an environment after an event number (0 for all), oldest first, at most limit (0: the daemon's limit).
 func (c *Client) Events(ctx context.Context, nameOrID string, after int64, limit int) ([]wire.Event, error) {
 	query := url.Values{"after": {strconv.FormatInt(after, 10)}}
 	if limit > 0 {
@@ -18,10 +18,10 @@ func (c *Client) Events(ctx context.Context, nameOrID string, after int64, limit
 	return readList[wire.Event](ctx, c, "events", mostOf(limit), query, "v1", "environments", nameOrID, "events")
 }
 
-// EventOptions say which entries of the record are wanted; the zero value means all that the caller may see.
+// EventOptions filter events; the zero value selects all events that the caller may see.
 type EventOptions struct {
 	Environment, Pool, Host string
-	// After leaves out events up to this number.
+	// After skips events up to this number.
 	After int64
 }
 
@@ -35,7 +35,7 @@ func (c *Client) eventQuery(o EventOptions) url.Values {
 	return query
 }
 
-// NewestEvents gives the newest entries of the record, at most limit, oldest first.
+// NewestEvents returns the newest events, at most limit, oldest first.
 func (c *Client) NewestEvents(ctx context.Context, o EventOptions, limit int) ([]wire.Event, error) {
 	query := c.eventQuery(o)
 	query.Set("newest", "true")
@@ -43,7 +43,7 @@ func (c *Client) NewestEvents(ctx context.Context, o EventOptions, limit int) ([
 	return readList[wire.Event](ctx, c, "events", mostOf(limit), query, "v1", "events")
 }
 
-// mostOf is the most items that a limit lets an answer have.
+// mostOf returns the maximum number of items for a limit.
 func mostOf(limit int) int {
 	if limit > 0 {
 		return limit
@@ -51,8 +51,8 @@ func mostOf(limit int) int {
 	return maxItems
 }
 
-// FollowEvents calls write with each entry of the record, those that there are and those that are
-// added, until ctx ends or write gives an error. A connection that breaks is taken up again where it stood, for some seconds.
+// FollowEvents calls write with each existing and new event, until ctx ends or write returns an error. It resumes a broken connection
+// for a few seconds.
 func (c *Client) FollowEvents(ctx context.Context, o EventOptions, write func(wire.Event) error) error {
 	return c.resume(ctx, func(took func(error) error) error {
 		return readLines(ctx, c, c.endpoint(c.eventQuery(o), "v1", "events", "follow"), func(e wire.Event) error {
@@ -62,12 +62,12 @@ func (c *Client) FollowEvents(ctx context.Context, o EventOptions, write func(wi
 	})
 }
 
-// Touch says that an environment is in use, for a lease that ends when it is idle.
+// Touch marks an environment as active, which resets its idle timer.
 func (c *Client) Touch(ctx context.Context, nameOrID string) (wire.Environment, error) {
 	return ask[wire.Environment](ctx, c, request{method: http.MethodPost, url: c.endpoint(nil, "v1", "environments", nameOrID, "touch"), idempotent: true})
 }
 
-// Why tells why an environment is waiting or broken.
+// Why explains why an environment is waiting or failed.
 func (c *Client) Why(ctx context.Context, nameOrID string) (wire.Why, error) {
 	return read[wire.Why](ctx, c, nil, "v1", "environments", nameOrID, "why")
 }

@@ -16,37 +16,40 @@ import (
 	"github.com/bothy-env/bothy/internal/api/wire/duplex"
 )
 
-// ExecStreams connects a command to its caller. Nil members are not
-// connected: no input, output thrown away.
+// ExecStreams connects a command to its caller. Nil members are not connected: no stdin, discarded
+// output.
 type ExecStreams struct {
-	// Stdin is read only when ExecStart.Stdin is set. A Read that is under way when the
-	// command ends is left to finish by itself; what it gives is lost.
+	// Stdin is read only if ExecStart.Stdin is set. A Read that is blocked when the command ends
+	// stays blocked; its data is lost.
 	Stdin io.Reader
 	// Stdout and Stderr are written from one goroutine. A slow writer slows the command.
 	Stdout, Stderr io.Writer
 	// Resize delivers terminal sizes while a TTY runs.
 	Resize <-chan wire.ExecSize
-	// Signals delivers names out of wire.ExecSignals.
+	// Signals delivers names from wire.ExecSignals.
 	Signals <-chan string
-	// Stop, when it is closed, asks the daemon to end the command and all that it started. Exec then goes on until the
-	// daemon has said what became of it.
+	// Closing Stop asks the daemon to end the command and its descendants. Exec continues until the daemon
+	// confirms.
 	Stop <-chan struct{}
-	// Suspend delivers, true, that this process is about to be stopped, so that the daemon keeps the command without it for
-	// wire.ExecSuspendFor, and, false, that it goes on.
+	// Suspend announces that this process is about to stop, so that the daemon keeps the command for
+	// wire.ExecSuspendFor, or that it continues.
 	Suspend <-chan Suspension
-	// Ended is told how the command ended, before Exec returns; it is not called when the daemon did not say.
+	// Ended is called with the end of the command before Exec returns, unless the daemon did not report it.
 	Ended func(wire.ExecResult)
 }
 
-// Suspension is a change of whether this process runs. Told is closed when the daemon has been told.
+// sameVersion is the hint for an answer that bothy cannot parse.
+const sameVersion = "check that bothy and bothyd have the same version: bothy version"
+
+// Suspension announces that this process stops or continues. Told is closed once the daemon knows.
 type Suspension struct {
 	Stops bool
 	Told  chan<- struct{}
 }
 
-// Exec runs a command in an environment and gives its exit code (128+n when
-// signal n ended it). The error is about bothy's side, never the command's failure. When ctx
-// ends, the command is ended inside, too.
+// Exec runs a command in an environment and returns its exit code (128+n if signal n ended it). The
+// error is about bothy, never about the command's failure. When ctx ends, the daemon ends the
+// command.
 func (c *Client) Exec(ctx context.Context, nameOrID string, start wire.ExecStart, streams ExecStreams) (exitCode int, err error) {
 	if streams.Stdin == nil {
 		start.Stdin = false
@@ -62,13 +65,13 @@ func (c *Client) Exec(ctx context.Context, nameOrID string, start wire.ExecStart
 	x := &execution{client: c, conn: conn, streams: streams, done: make(chan struct{})}
 	x.credit = sync.NewCond(&x.creditMu)
 	x.window = wire.ExecWindow
-	// Closing the connection is what ends the command: the daemon sees it go.
+	// Closing the connection makes the daemon end the command.
 	unhook := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	var senders sync.WaitGroup
 	defer func() {
 		unhook()
 		x.stop()
-		_ = conn.Close() // After the last message there is nothing to lose.
+		_ = conn.Close() // nothing can be lost after the last message
 		senders.Wait()
 	}()
 
@@ -86,7 +89,7 @@ func (c *Client) Exec(ctx context.Context, nameOrID string, start wire.ExecStart
 func (c *Client) dialExec(ctx context.Context, nameOrID string) (*duplex.Conn, error) {
 	header := http.Header{}
 	c.identify(header)
-	conn, answer, err := duplex.Dial(ctx, c.endpoint(nil, "v1", "environments", nameOrID, "exec"), duplex.Dialing{ //nolint:bodyclose // the answer is given whole and closed
+	conn, answer, err := duplex.Dial(ctx, c.endpoint(nil, "v1", "environments", nameOrID, "exec"), duplex.Dialing{ //nolint:bodyclose // Dial reads and closes the body
 		Transport: c.http.Transport, Header: header, Protocol: wire.ExecProtocol,
 		Handshake: 20 * time.Second, MaxAnswer: maxOne + 1, Timing: c.heartbeat,
 	})
@@ -100,7 +103,7 @@ func (c *Client) dialExec(ctx context.Context, nameOrID string) (*duplex.Conn, e
 	return conn, nil
 }
 
-// execution is one exec under way.
+// execution is one running exec.
 type execution struct {
 	client  *Client
 	conn    *duplex.Conn
@@ -115,12 +118,12 @@ type execution struct {
 	stopped  bool
 }
 
-// receive takes the server's messages until the last one.
+// receive handles the messages of the daemon until the last one.
 func (x *execution) receive(ctx context.Context) (int, error) {
 	for {
 		kind, msg, err := x.conn.Read()
 		if inputErr := x.inputErr.Load(); err != nil && inputErr != nil {
-			return 0, fmt.Errorf("read the command's input: %w", *inputErr)
+			return 0, fmt.Errorf("cannot read stdin: %w", *inputErr)
 		}
 		if err != nil {
 			if reason, ok := duplex.Closed(err); ok {
@@ -145,7 +148,7 @@ func (x *execution) receive(ctx context.Context) (int, error) {
 			return x.result(data)
 		}
 		if err != nil {
-			return 0, fmt.Errorf("write the command's output: %w", err)
+			return 0, fmt.Errorf("cannot write output: %w", err)
 		}
 	}
 }
@@ -153,7 +156,7 @@ func (x *execution) receive(ctx context.Context) (int, error) {
 func (x *execution) result(data []byte) (int, error) {
 	var r wire.ExecResult
 	if err := json.Unmarshal(data, &r); err != nil {
-		return 0, &Error{Code: wire.CodeInternal, Sentence: "the daemon sent an exit code that cannot be understood", Hint: "check that bothy and bothyd are of one version", Err: err}
+		return 0, &Error{Code: wire.CodeInternal, Sentence: "cannot parse the exit code from the daemon", Hint: sameVersion, Err: err}
 	}
 	if x.streams.Ended != nil {
 		x.streams.Ended(r)
@@ -161,10 +164,10 @@ func (x *execution) result(data []byte) (int, error) {
 	if r.Problem != nil {
 		return r.ExitCode, fromProblem(*r.Problem)
 	}
-	// A shell sees 8 bits of it: 256 would be success.
+	// A shell uses 8 bits: 256 would be success.
 	if r.ExitCode < 0 || r.ExitCode > 255 {
-		return 0, &Error{Code: wire.CodeInternal, Sentence: fmt.Sprintf("the daemon sent %d as an exit code, and those are from 0 to 255", r.ExitCode),
-			Hint: "check that bothy and bothyd are of one version"}
+		return 0, &Error{Code: wire.CodeInternal, Sentence: fmt.Sprintf("invalid exit code %d from the daemon: want 0 to 255", r.ExitCode),
+			Hint: sameVersion}
 	}
 	return r.ExitCode, nil
 }
@@ -177,7 +180,7 @@ func writeTo(w io.Writer, data []byte) error {
 	return err
 }
 
-// sendInput sends the input, never more than the daemon has room for.
+// sendInput sends stdin, never more than the daemon has room for.
 func (x *execution) sendInput() {
 	buf := make([]byte, 32<<10)
 	for {
@@ -188,14 +191,14 @@ func (x *execution) sendInput() {
 		n, err := x.streams.Stdin.Read(buf[:room])
 		x.grant(room - n)
 		if n > 0 && x.conn.Write(wire.ExecStdin, buf[:n]) != nil {
-			return // The reader of the connection reports what happened to it.
+			return // receive reports the error of the connection
 		}
 		if errors.Is(err, io.EOF) {
 			_ = x.conn.Write(wire.ExecStdinEOF, nil)
 			return
 		}
 		if err != nil {
-			// Half an input must not pass for a whole one.
+			// A truncated stdin must not look complete.
 			x.inputErr.Store(&err)
 			_ = x.conn.Flush()
 			_ = x.conn.Close()
@@ -242,13 +245,13 @@ func (x *execution) sendControls() {
 			return
 		}
 		if told != nil {
-			_ = x.conn.Flush() // What failed, receive finds.
+			_ = x.conn.Flush() // receive reports an error
 			close(told)
 		}
 	}
 }
 
-// reserve waits for room and takes up to most of it; 0 when the command has ended.
+// reserve waits for room and takes at most most bytes of it; 0 if the command has ended.
 func (x *execution) reserve(most int) int {
 	x.creditMu.Lock()
 	defer x.creditMu.Unlock()

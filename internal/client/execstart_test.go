@@ -26,13 +26,13 @@ func TestExecRefusesWhatCannotArrive(t *testing.T) {
 	}{
 		"12 of 100 kB":     {wire.ExecStart{Command: many(12)}, ""},
 		"much HTML":        {wire.ExecStart{Command: append(many(37), strings.Repeat("<&>", 40_000))}, ""},
-		"50 of 100 kB":     {wire.ExecStart{Command: many(50)}, "the command line has 50"},
-		"one argument":     {wire.ExecStart{Command: []string{"true", "a", strings.Repeat("x", 131072)}}, "argument 2 of the command has 131072 bytes, at most 131071"},
-		"one variable":     {wire.ExecStart{Command: []string{"true"}, Env: []string{"A=1", "B=" + strings.Repeat("x", 131072)}}, `variable "B" has 131074 bytes`},
-		"foreign argument": {wire.ExecStart{Command: []string{"cat", "caf\xe9"}}, "argument 1 of the command holds bytes that are not UTF-8"},
-		"foreign variable": {wire.ExecStart{Command: []string{"cat"}, Env: []string{"A=caf\xe9"}}, `variable "A" holds bytes that are not UTF-8`},
-		"foreign folder":   {wire.ExecStart{Command: []string{"cat"}, Dir: "/caf\xe9"}, "the folder (--workdir) holds bytes"},
-		"foreign user":     {wire.ExecStart{Command: []string{"cat"}, User: "caf\xe9"}, "the user (--user) holds bytes"},
+		"50 of 100 kB":     {wire.ExecStart{Command: many(50)}, "command line too long: 50"},
+		"one argument":     {wire.ExecStart{Command: []string{"true", "a", strings.Repeat("x", 131072)}}, "argument 2 of the command is too long: 131072 bytes, limit 131071"},
+		"one variable":     {wire.ExecStart{Command: []string{"true"}, Env: []string{"A=1", "B=" + strings.Repeat("x", 131072)}}, `variable "B" is too long: 131074 bytes`},
+		"foreign argument": {wire.ExecStart{Command: []string{"cat", "caf\xe9"}}, "argument 1 of the command is not valid UTF-8"},
+		"foreign variable": {wire.ExecStart{Command: []string{"cat"}, Env: []string{"A=caf\xe9"}}, `variable "A" is not valid UTF-8`},
+		"foreign folder":   {wire.ExecStart{Command: []string{"cat"}, Dir: "/caf\xe9"}, "the directory (--workdir) is not valid UTF-8"},
+		"foreign user":     {wire.ExecStart{Command: []string{"cat"}, User: "caf\xe9"}, "the user (--user) is not valid UTF-8"},
 	} {
 		_, err := c.Exec(t.Context(), "x", tc.start, client.ExecStreams{})
 		if tc.say == "" {

@@ -8,9 +8,9 @@ import (
 	"net/url"
 )
 
-// CopyTo unpacks a tar stream into folder dir of an environment (which
-// exists), owned by user ("": the environment's default). It is never tried twice. When
-// reading tar fails, the error wraps that reader's.
+// CopyTo unpacks a tar stream into the existing directory dir of an environment. The files
+// belong to user ("": the environment's default). CopyTo never retries. If reading tar fails,
+// the error wraps the reader's error.
 func (c *Client) CopyTo(ctx context.Context, nameOrID, dir, user string, tar io.Reader) error {
 	req, err := c.newRequest(ctx, request{method: http.MethodPut, url: c.files(nameOrID, dir, user)})
 	if err != nil {
@@ -20,14 +20,14 @@ func (c *Client) CopyTo(ctx context.Context, nameOrID, dir, user string, tar io.
 	req.Body = io.NopCloser(source)
 	req.ContentLength = -1
 	req.Header.Set("Content-Type", "application/x-tar")
-	// A refusal then comes before the first byte is sent.
+	// The daemon refuses before the first byte is sent.
 	req.Header.Set("Expect", "100-continue")
 	resp, err := c.http.Do(req)
 	if source.err != nil && ctx.Err() == nil {
 		if err == nil {
 			resp.Body.Close()
 		}
-		return fmt.Errorf("read what is to be copied: %w", source.err)
+		return fmt.Errorf("cannot read the files to copy: %w", source.err)
 	}
 	if err != nil {
 		return c.lost(ctx, err)
@@ -47,7 +47,7 @@ func (c *Client) files(nameOrID, path, user string) string {
 	return c.endpoint(query, "v1", "environments", nameOrID, "files")
 }
 
-// source tells a fault of the caller's own reader from one of the connection.
+// source distinguishes errors of the caller's reader from errors of the connection.
 type source struct {
 	io.Reader
 	err error

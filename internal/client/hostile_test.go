@@ -103,7 +103,7 @@ func TestAnAnswerTakesNoMoreThanWasAskedFor(t *testing.T) {
 			if err == nil {
 				t.Error("it was taken for an answer")
 			}
-			if e := (*client.Error)(nil); !errors.As(err, &e) || !strings.Contains(e.Sentence, "did not answer like bothyd") || e.Hint == "" {
+			if e := (*client.Error)(nil); !errors.As(err, &e) || !strings.Contains(e.Sentence, "unexpected answer from ") || e.Hint == "" {
 				t.Errorf("got %v", err)
 			}
 			c.Close()
@@ -158,14 +158,14 @@ func TestWhatIsNoAnswerOfBothysIsSaidToBeNone(t *testing.T) {
 		for what, body := range bodies {
 			host, _ := peer(t, say(200, "application/json", body))
 			err := call(t.Context(), connect(t, client.Options{Host: host}))
-			if e := (*client.Error)(nil); !errors.As(err, &e) || !strings.Contains(e.Sentence, host+" did not answer like bothyd") || !strings.Contains(e.Hint, "check --host") {
+			if e := (*client.Error)(nil); !errors.As(err, &e) || !strings.Contains(e.Sentence, "unexpected answer from "+host) || !strings.Contains(e.Hint, "check --host") {
 				t.Errorf("%s, %s: %v", name, what, err)
 			}
 		}
 		good := `{"environments":[],"pools":[],"events":[],"receipts":[],"blueprints":[],"orphans":[],"rows":[]}`
 		for _, kind := range []string{"text/html", "", "text/plain", "application/x-ndjson", "application/xml"} {
 			host, _ := peer(t, say(200, kind, good))
-			if err := call(t.Context(), connect(t, client.Options{Host: host})); err == nil || !strings.Contains(err.Error(), "did not answer like bothyd") {
+			if err := call(t.Context(), connect(t, client.Options{Host: host})); err == nil || !strings.Contains(err.Error(), "unexpected answer from ") {
 				t.Errorf("%s as %q: %v", name, kind, err)
 			}
 		}
@@ -177,7 +177,7 @@ func TestWhatIsNoAnswerOfBothysIsSaidToBeNone(t *testing.T) {
 	for name, call := range streams {
 		for _, x := range [][2]string{{"application/json", "{}\n"}, {"text/html", "<html>\n"}} {
 			host, _ := peer(t, say(200, x[0], x[1]))
-			if err := call(t.Context(), connect(t, client.Options{Host: host})); err == nil || !strings.Contains(err.Error(), "did not answer like bothyd") {
+			if err := call(t.Context(), connect(t, client.Options{Host: host})); err == nil || !strings.Contains(err.Error(), "unexpected answer from ") {
 				t.Errorf("%s as %s: %v", name, x[0], err)
 			}
 		}
@@ -209,7 +209,7 @@ func TestAListEnds(t *testing.T) {
 		host, calls := peer(t, slices.Concat(acts, slices.Repeat(acts[len(acts)-1:], 3), []func(net.Conn, *http.Request){func(net.Conn, *http.Request) { cancel() }})...)
 		_, err := connect(t, client.Options{Host: host}).List(ctx, client.ListOptions{})
 		cancel()
-		if e := (*client.Error)(nil); !errors.As(err, &e) || !strings.Contains(e.Sentence, "did not answer like bothyd") || calls.Load() > 4 {
+		if e := (*client.Error)(nil); !errors.As(err, &e) || !strings.Contains(e.Sentence, "unexpected answer from ") || calls.Load() > 4 {
 			t.Errorf("%s: %d calls, %v", name, calls.Load(), err)
 		}
 	}

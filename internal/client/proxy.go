@@ -7,8 +7,8 @@ import (
 	"golang.org/x/net/http/httpproxy"
 )
 
-// proxyFrom reads HTTPS_PROXY, HTTP_PROXY, NO_PROXY and ALL_PROXY, in capitals or small letters, as most programs do. Loopback
-// is never reached through a proxy.
+// proxyFrom reads HTTPS_PROXY, HTTP_PROXY, NO_PROXY and ALL_PROXY, in upper or lower case, like most programs. Loopback
+// addresses never use a proxy.
 func proxyFrom(getenv func(string) string) func(*url.URL) (*url.URL, error) {
 	either := func(name, small string) string {
 		if v := getenv(name); v != "" {
@@ -29,7 +29,7 @@ func proxyFrom(getenv func(string) string) func(*url.URL) (*url.URL, error) {
 	return config.ProxyFunc()
 }
 
-// proxyOf gives the proxy that a request goes through; nil for none.
+// proxyOf returns the proxy of a request; nil for none.
 func (c *Client) proxyOf(r *http.Request) (*url.URL, error) {
 	if c.proxy == nil {
 		return nil, nil
@@ -37,7 +37,7 @@ func (c *Client) proxyOf(r *http.Request) (*url.URL, error) {
 	return c.proxy(r.URL)
 }
 
-// viaProxy is a hint to the proxy in the way; "" when there is none.
+// viaProxy adds the proxy to a hint; "" without a proxy.
 func (c *Client) viaProxy() string {
 	if c.proxy == nil {
 		return ""
@@ -45,6 +45,6 @@ func (c *Client) viaProxy() string {
 	if p, err := c.proxy(c.base); err != nil || p == nil {
 		return ""
 	} else {
-		return "; the way there is the proxy " + p.Host + ", set by HTTPS_PROXY, ALL_PROXY and NO_PROXY"
+		return " (using proxy " + p.Host + " from HTTPS_PROXY or ALL_PROXY, see NO_PROXY)"
 	}
 }

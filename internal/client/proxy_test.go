@@ -147,7 +147,7 @@ func TestNoProxy(t *testing.T) {
 		}
 		return u.Sentence + " / " + u.Hint
 	}
-	if said := call("https://bothy.example:1"); !strings.Contains(said, "the proxy 127.0.0.1:1, set by HTTPS_PROXY") {
+	if said := call("https://bothy.example:1"); !strings.Contains(said, "using proxy 127.0.0.1:1 from HTTPS_PROXY") {
 		t.Errorf("through a proxy that is away: %s", said)
 	}
 	if said := call("https://bothy.invalid:1"); strings.Contains(said, "proxy 127") {

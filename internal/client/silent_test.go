@@ -56,8 +56,8 @@ func TestASilentDaemonIsNoticed(t *testing.T) {
 			defer cancel()
 			err := c.call(ctx, connect(t, client.Options{Host: host, Heartbeat: heartbeat.Timing{Every: 20 * time.Millisecond, Patience: 200 * time.Millisecond}}))
 			u, ok := errors.AsType[*client.Unreachable](err)
-			if !ok || u.Cause != client.Silent || !strings.Contains(u.Sentence, "nothing was heard") || client.CodeOf(err) != wire.CodeUnavailable {
-				t.Errorf("got %v, want that nothing was heard", err)
+			if !ok || u.Cause != client.Silent || !strings.Contains(u.Sentence, "received nothing from the daemon") || client.CodeOf(err) != wire.CodeUnavailable {
+				t.Errorf("got %v, want a silent daemon", err)
 			}
 		})
 	}
@@ -105,7 +105,7 @@ func TestACutConnectionNamesWhatMayHaveCutIt(t *testing.T) {
 	c := connect(t, client.Options{Host: server, CAFile: ca})
 	err := streams["logs"](t.Context(), c)
 	u, ok := errors.AsType[*client.Unreachable](err)
-	if !ok || u.Cause != client.CutOff || !strings.Contains(u.Hint, "a proxy or firewall between ends connections that are idle") {
+	if !ok || u.Cause != client.CutOff || !strings.Contains(u.Hint, "a proxy or firewall closes idle or long connections") {
 		t.Errorf("got %#v", err)
 	}
 }

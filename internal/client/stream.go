@@ -18,13 +18,13 @@ import (
 	"github.com/bothy-env/bothy/internal/api/wire/heartbeat"
 )
 
-// resumeWaits are the pauses before a watch that broke is taken up again: long enough for a daemon to start anew.
+// resumeWaits are the waits before a broken stream resumes: together long enough for a restart of the daemon.
 var resumeWaits = []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond, 800 * time.Millisecond, 1600 * time.Millisecond, 3 * time.Second}
 
-// Watch calls update with the environment as it is now, and again whenever it
-// changes, with the events since the call before (the first time: those after event
-// number after). It returns nil when the environment is destroyed, update's error when it
-// gives one, and an error when ctx ends. A connection that breaks is taken up again where it stood, for some seconds.
+// Watch calls update with the current environment, and again on every change, with the events
+// since the previous call (the first time: events after number after). It returns nil once the
+// environment is destroyed, the error of update, or an error when ctx ends. It resumes a broken
+// connection for a few seconds.
 func (c *Client) Watch(ctx context.Context, nameOrID string, after int64, update func(wire.Update) error) error {
 	return c.resume(ctx, func(took func(error) error) error {
 		return c.watchOnce(ctx, nameOrID, after, func(u wire.Update) error {
@@ -36,8 +36,8 @@ func (c *Client) Watch(ctx context.Context, nameOrID string, after int64, update
 	})
 }
 
-// resume streams again when the connection breaks after something was received. The stream's receiver passes
-// its result through took; an error of its own ends it.
+// resume restarts the stream if the connection breaks after something was received. The receiver of the stream
+// passes its result through took; its own error ends the stream.
 func (c *Client) resume(ctx context.Context, stream func(took func(error) error) error) error {
 	begun, failures := false, 0
 	var stop error
@@ -62,8 +62,8 @@ func (c *Client) watchOnce(ctx context.Context, nameOrID string, after int64, up
 	return readLines(ctx, c, c.endpoint(query, "v1", "environments", nameOrID, "watch"), update)
 }
 
-// Logs calls write with each stored line since a time (the zero time: all),
-// oldest first; with follow it goes on until the environment is gone. It works for those that are gone, too.
+// Logs calls write with each stored line since a time (the zero time: all lines), oldest first. With
+// follow it continues until the environment is destroyed. It works for deleted environments too.
 func (c *Client) Logs(ctx context.Context, nameOrID string, since time.Time, follow bool, write func(wire.LogLine) error) error {
 	query := url.Values{}
 	if !since.IsZero() {
@@ -75,10 +75,10 @@ func (c *Client) Logs(ctx context.Context, nameOrID string, since time.Time, fol
 	return readLines(ctx, c, c.endpoint(query, "v1", "environments", nameOrID, "logs"), write)
 }
 
-// readLines reads a stream of one JSON value a line until it ends well, a line
-// tells why it ended early, or line gives an error, which is returned as it is.
+// readLines reads a stream with one JSON value per line until it ends, a line contains an error, or
+// line returns an error, which readLines returns unchanged.
 func readLines[T any](ctx context.Context, c *Client, address string, line func(T) error) error {
-	// When this returns early the stream must end at the daemon too.
+	// An early return must end the stream at the daemon too.
 	streamCtx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	resp, err := c.send(streamCtx, request{method: http.MethodGet, url: address})
@@ -93,7 +93,7 @@ func readLines[T any](ctx context.Context, c *Client, address string, line func(
 	in := bufio.NewReaderSize(body, 32<<10)
 	lines := readAhead(func() ([]byte, error) {
 		raw, err := nextLine(in)
-		// A daemon that sends empty lines at all never stops to; one of an earlier version may be quiet for long.
+		// A daemon that sends empty lines keeps sending them; an older daemon may be silent for long.
 		body.armed = body.armed || err == nil && len(raw) == 0
 		return raw, err
 	})
@@ -104,7 +104,7 @@ func readLines[T any](ctx context.Context, c *Client, address string, line func(
 			return c.endOfLines(ctx, streamCtx, resp, err)
 		}
 		for _, raw := range some {
-			if ctx.Err() != nil { // What was read ahead is not wanted any more.
+			if ctx.Err() != nil { // drop the lines read ahead
 				return c.lost(ctx, ctx.Err())
 			}
 			if err := takeLine(ctx, c, raw, line); err != nil {
@@ -114,7 +114,7 @@ func readLines[T any](ctx context.Context, c *Client, address string, line func(
 	}
 }
 
-// endOfLines says how a stream of lines ended: nil when it ended well.
+// endOfLines returns the error of an ended stream: nil if it is complete.
 func (c *Client) endOfLines(ctx, streamCtx context.Context, resp *http.Response, err error) error {
 	if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil
@@ -128,32 +128,32 @@ func (c *Client) endOfLines(ctx, streamCtx context.Context, resp *http.Response,
 	return c.lost(ctx, err)
 }
 
-// takeLine hands one line on; one that tells why the stream ends is an error.
+// takeLine passes one line to line, or returns the error in it.
 func takeLine[T any](ctx context.Context, c *Client, raw []byte, line func(T) error) error {
 	if len(raw) == 0 {
 		return nil
 	}
 	var end wire.StreamEnd
 	if json.Unmarshal(raw, &end) == nil && end.Problem != nil {
-		if ctx.Err() != nil { // The daemon saw the caller leave: its last words are about that.
+		if ctx.Err() != nil { // the daemon's error is about the caller's own end
 			return c.lost(ctx, ctx.Err())
 		}
 		return fromProblem(*end.Problem)
 	}
 	var value T
 	if err := json.Unmarshal(raw, &value); err != nil {
-		return &Error{Code: wire.CodeInternal, Sentence: "the daemon sent a line that cannot be understood", Hint: "check that bothy and bothyd are of one version", Err: err}
+		return &Error{Code: wire.CodeInternal, Sentence: "cannot parse a line from the daemon", Hint: sameVersion, Err: err}
 	}
 	return line(value)
 }
 
-// nextLine gives the next line of a stream, whole, without its end; one that is cut off by the stream's end is an error.
+// nextLine returns the next complete line of a stream without its newline. A truncated last line is an error.
 func nextLine(in *bufio.Reader) ([]byte, error) {
 	var line []byte
 	for {
 		part, err := in.ReadSlice('\n')
 		if len(line)+len(part) > maxOne {
-			return nil, &tooMuch{fmt.Sprintf("the %d bytes that a line may have", maxOne)}
+			return nil, &tooMuch{fmt.Sprintf("%d bytes per line", maxOne)}
 		}
 		line = append(line, part...)
 		switch {
@@ -165,7 +165,7 @@ func nextLine(in *bufio.Reader) ([]byte, error) {
 			return nil, err
 		}
 		line = bytes.TrimSpace(line)
-		// Counted as other answers are: a short line could stand for much.
+		// Count values as in other answers: a short line could expand to a large value.
 		_, err = io.Copy(io.Discard, &bounded{r: bytes.NewReader(line), bytes: maxOne, values: valuesOne})
 		return line, err
 	}

@@ -1,10 +1,10 @@
-// Package config makes bothyd's configuration: defaults, then a YAML file, then
-// BOTHY_* variables, then flags, each over the one before, into one typed and
-// validated struct that remembers where every value came from.
+// Package config loads bothyd's configuration: defaults, then a YAML file, then
+// BOTHY_* variables, then flags, each overriding the previous one. The result is
+// a typed and validated struct that records the source of every value.
 //
-// A key's name is its path in the file (listen.tcp); its variable is BOTHY_ and
-// the name in capitals with _ (BOTHY_LISTEN_TCP), its flag the name with dashes
-// (--listen-tcp). A key that is not known is an error that names the nearest one.
+// The name of a key is its path in the file (listen.tcp). Its variable is BOTHY_
+// and the name in upper case with _ (BOTHY_LISTEN_TCP), its flag the name with
+// dashes (--listen-tcp). An unknown key is an error that suggests the nearest key.
 package config
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/bothy-env/bothy/internal/api/wire"
 )
 
-// DefaultFile is read when it is there and no other file is named.
+// DefaultFile is read if it exists and no other file is named.
 const DefaultFile = "/etc/bothy/bothyd.yaml"
 
 // Drivers.
@@ -25,7 +25,7 @@ const (
 	DriverFake      = "fake"
 )
 
-// What to do where Terraform cannot be boxed wholly.
+// Modes for a machine that cannot confine Terraform completely.
 const (
 	ConfinementPrefer  = "prefer"
 	ConfinementEnforce = "enforce"
@@ -38,157 +38,156 @@ const (
 	IsolationOff     = "off"
 )
 
-// Config is everything that bothyd can be told. Paths are absolute once loaded:
-// those of a file are taken from its folder, others from the working directory.
+// Config is the configuration of bothyd. Paths are absolute after loading:
+// paths in a file are relative to its directory, others to the working directory.
 type Config struct {
 	// StateDir holds the database, Terraform's working files and secrets; one daemon at a time owns it.
-	StateDir string `key:"state_dir" kind:"path" help:"folder of the database, Terraform's working files and secrets; one daemon owns it"`
-	// Driver is DriverTerraform, or DriverFake, which makes nothing real.
-	Driver string `key:"driver" oneof:"terraform fake" help:"what makes environments: terraform, or fake, which makes nothing real (for tests and benchmarks)"`
+	StateDir string `key:"state_dir" kind:"path" help:"Directory for the database, keys and Terraform's working files, owned by one daemon"`
+	// Driver is DriverTerraform, or DriverFake, which creates nothing real.
+	Driver string `key:"driver" oneof:"terraform fake" help:"Driver: terraform, or fake, which creates nothing (for tests and benchmarks)"`
 	// Listen is where the API is served.
 	Listen Listen `key:"listen"`
-	// Advertise is the address at which people reach the API, unix:///path or https://host:port: what another daemon of the
-	// installation tells those who ask it for what only this one can do. "" only where nothing can be guessed.
-	Advertise string `key:"advertise" help:"address at which people reach this daemon, unix:///path or https://host:port, told by the other daemons of a database for what only this one can do; default: that of listen.unix, else of listen.tcp"`
-	// Database is where the records are: sqlite:///absolute/path, or postgres:// for many daemons.
-	Database string `key:"database" help:"where the records are: sqlite:///absolute/path, or postgres://user@host/name, which many daemons may share; default: bothy.db in state_dir"`
-	// Organisation, Pools and Hosts are files that the platform team keeps; "" for none.
-	Organisation string `key:"organisation" kind:"path" help:"file of tenants, teams, members, roles and weights; empty: everybody is of one team"`
-	Pools        string `key:"pools" kind:"path" help:"file of pools to keep warm, read at start and whenever it changes, by the one daemon of the database that plans: give all the same; empty: only those of bothy pool set"`
-	Hosts        string `key:"hosts" kind:"path" help:"file of the engine hosts that this daemon can reach; empty: the one of engine.host, called local"`
-	// Blueprints are folders to load besides the built-in ones.
-	Blueprints []string `key:"blueprints" kind:"path" help:"folders of blueprints to offer besides the built-in ones; only root and bothyd's user may be able to write there"`
-	// BlueprintOverrides are the names of built-in blueprints that those folders may replace.
-	BlueprintOverrides []string `key:"blueprint_overrides" help:"names of built-in blueprints that a folder of blueprints may replace, such as build; empty: none"`
-	// TrustedBlueprints are the digests of blueprints that may go beyond the bounds of a sandbox.
-	TrustedBlueprints []string `key:"trusted_blueprints" help:"digests (sha256:...) of blueprints that may go beyond the bounds of a sandbox, such as with devices or folders of the host; each is root on the engine's machine; empty: none"`
+	// Advertise is the address at which users reach the API, unix:///path or https://host:port. Other daemons of the installation
+	// name it for requests that only this daemon can serve. It is "" only if it cannot be derived.
+	Advertise string `key:"advertise" help:"Address at which users reach this daemon, unix:///path or https://host:port, named by other daemons of the database (default: listen.unix, then listen.tcp)"`
+	// Database is sqlite:///absolute/path, or postgres:// for many daemons.
+	Database string `key:"database" help:"Database: sqlite:///absolute/path, or postgres://user@host/name, which many daemons can share (default: bothy.db in state_dir)"`
+	// Organisation, Pools and Hosts are files of the platform team; "" for none.
+	Organisation string `key:"organisation" kind:"path" help:"File of tenants, teams, members, roles and weights (default: all users are in one team)"`
+	Pools        string `key:"pools" kind:"path" help:"File of pools, reloaded when it changes. Only the leader of the database reads it, so all daemons need the same file (default: only pools of bothy pool set)"`
+	Hosts        string `key:"hosts" kind:"path" help:"File of the hosts that this daemon can reach (default: one host called local at engine.host)"`
+	// Blueprints are directories to load in addition to the built-in blueprints.
+	Blueprints []string `key:"blueprints" kind:"path" help:"Directories of additional blueprints, writable only for root and the user of bothyd"`
+	// BlueprintOverrides are the names of built-in blueprints that those directories may replace.
+	BlueprintOverrides []string `key:"blueprint_overrides" help:"Names of built-in blueprints that a directory in blueprints may replace, for example build (default: none)"`
+	// TrustedBlueprints are the digests of blueprints that may exceed the limits of a sandbox.
+	TrustedBlueprints []string `key:"trusted_blueprints" help:"Digests (sha256:...) of blueprints that may exceed the limits of a sandbox, for example use devices or host directories. Each is equivalent to root on the engine's machine (default: none)"`
 	// Terraform is how Terraform is run.
 	Terraform Terraform `key:"terraform"`
 	// Engine is the Docker engine that sandboxes run on.
 	Engine Engine `key:"engine"`
-	// Network is how the sandboxes' networks are made.
+	// Network configures the networks of sandboxes.
 	Network Network `key:"network"`
-	// Sandbox is what every command in a sandbox is told of the network.
+	// Sandbox configures the proxy variables of every command in a sandbox.
 	Sandbox Sandbox `key:"sandbox"`
-	// Concurrency is how many creates and destroys run at once.
-	Concurrency int `key:"concurrency" min:"1" max:"256" help:"how many creates and destroys run at once; default: twice the cores, at least 10"`
-	// MaxCopyMiB bounds one copy into an environment.
-	MaxCopyMiB int `key:"max_copy_mib" min:"1" max:"1048576" help:"largest copy into an environment, up's source included, in MiB"`
-	// MaxStreams bounds the streams that one caller may have open at once.
-	MaxStreams int `key:"max_streams" min:"1" max:"65536" help:"most streams that one caller may have open at once: execs, shells, copies, followed logs and events, and those that wait for an environment; over TCP a caller is a token's name"`
-	// Timing is how soon what went wrong is noticed.
+	// Concurrency is the maximum number of concurrent creates and destroys.
+	Concurrency int `key:"concurrency" min:"1" max:"256" help:"Maximum number of concurrent creates and destroys (default: twice the number of CPUs, at least 10)"`
+	// MaxCopyMiB limits one copy into an environment.
+	MaxCopyMiB int `key:"max_copy_mib" min:"1" max:"1048576" help:"Maximum size of a copy into an environment, including the source of up, in MiB"`
+	// MaxStreams limits the open streams of one caller.
+	MaxStreams int `key:"max_streams" min:"1" max:"65536" help:"Maximum number of open streams per caller: execs, shells, copies, followed logs and events, and waits for an environment. Over TCP, a caller is the name of a token"`
+	// Timing is how soon bothy detects failures.
 	Timing Timing `key:"timing"`
-	// Retention is how long records are kept.
+	// Retention is how long bothy keeps records.
 	Retention Retention `key:"retention"`
-	// Log is what is logged and how.
+	// Log is the log level and format.
 	Log Log `key:"log"`
-	// ShutdownTimeout bounds how long running Terraform may take to finish after SIGTERM.
-	ShutdownTimeout time.Duration `key:"shutdown_timeout" min:"1s" max:"1h" help:"how long running Terraform may take to finish after SIGTERM"`
+	// ShutdownTimeout limits how long running Terraform may take after SIGTERM.
+	ShutdownTimeout time.Duration `key:"shutdown_timeout" min:"1s" max:"1h" help:"Maximum time for running Terraform to finish after SIGTERM"`
 }
 
 // Listen is where the API is served: a unix socket, TCP with TLS and tokens, or both.
 type Listen struct {
 	// Unix is the socket's path; "" for none.
-	Unix string `key:"unix" kind:"path" help:"path of the API's unix socket, which only its owner and listen.unix_group may use; empty for none"`
-	// UnixGroup is a group of this machine whose members may use the socket; "" for its owner alone.
-	UnixGroup string `key:"unix_group" help:"group of this machine whose members may use listen.unix, too, which is then of mode 0660; empty: its owner alone, 0600"`
+	Unix string `key:"unix" kind:"path" help:"Path of the API's unix socket, usable only by its owner and listen.unix_group (empty: no socket)"`
+	// UnixGroup is a group of this machine whose members may use the socket; "" for only its owner.
+	UnixGroup string `key:"unix_group" help:"Group of this machine whose members may use listen.unix, with mode 0660 (default: none, mode 0600)"`
 	// TCP is host:port; "" for none.
-	TCP string `key:"tcp" help:"host:port to serve the API at, always with TLS and tokens; empty for none"`
+	TCP string `key:"tcp" help:"Address host:port of the API over TCP, always with TLS and tokens (default: none)"`
 	// TLSCert and TLSKey are PEM files.
-	TLSCert string `key:"tls_cert" kind:"path" help:"PEM file of the certificate for listen.tcp"`
-	TLSKey  string `key:"tls_key" kind:"path" help:"PEM file of the certificate's key"`
-	// TokenFile names who may use TCP, a token each.
-	TokenFile string `key:"token_file" kind:"path" help:"file of the tokens that may use listen.tcp"`
-	// AllowedHosts are further names that requests over TCP may be addressed to.
-	AllowedHosts []string `key:"allowed_hosts" help:"further host names that requests over TCP may be addressed to"`
+	TLSCert string `key:"tls_cert" kind:"path" help:"PEM file with the certificate for listen.tcp"`
+	TLSKey  string `key:"tls_key" kind:"path" help:"PEM file with the key of the certificate"`
+	// TokenFile lists the users of TCP, one token each.
+	TokenFile string `key:"token_file" kind:"path" help:"File with the tokens for listen.tcp"`
+	// AllowedHosts are additional Host names of requests over TCP.
+	AllowedHosts []string `key:"allowed_hosts" help:"Additional host names that requests over TCP may use"`
 }
 
 // Terraform is how Terraform is run.
 type Terraform struct {
-	// Binary is the path of terraform or tofu; "" looks for one.
-	Binary string `key:"binary" kind:"path" help:"path of terraform or tofu; empty looks on PATH"`
-	// CLIConfig is a Terraform CLI configuration file to use instead of one made from Mirror.
-	CLIConfig string `key:"cli_config" kind:"path" help:"Terraform CLI configuration file to use instead of one made from terraform.mirror; it may name other sources of providers"`
-	// Mirror is the filesystem mirror that providers come from.
-	Mirror string `key:"mirror" kind:"path" help:"filesystem mirror that providers come from, and from nowhere else"`
+	// Binary is the path of terraform or tofu; "" searches PATH.
+	Binary string `key:"binary" kind:"path" help:"Path of terraform or tofu (default: search PATH)"`
+	// CLIConfig is a Terraform CLI configuration file to use instead of a generated one with Mirror.
+	CLIConfig string `key:"cli_config" kind:"path" help:"Terraform CLI configuration file, which may name other provider sources (default: generated from terraform.mirror)"`
+	// Mirror is the only filesystem mirror for providers.
+	Mirror string `key:"mirror" kind:"path" help:"Filesystem mirror, the only source of providers"`
 	// Confinement is ConfinementPrefer, ConfinementEnforce or ConfinementOff.
-	Confinement string `key:"confinement" oneof:"prefer enforce off" help:"prefer: run Terraform and its providers in the best box that this machine allows; enforce: in a whole box or not at all; off: in none"`
+	Confinement string `key:"confinement" oneof:"prefer enforce off" help:"Confinement of Terraform and its providers: prefer (the best that this machine supports), enforce (complete or refuse to run) or off"`
 	// Warm keeps provider processes running between uses.
-	Warm bool `key:"warm" help:"keep provider processes running between uses, so that creates and deletes take less time"`
-	// Timeout is the longest that one Terraform command may take.
-	Timeout time.Duration `key:"timeout" min:"10s" max:"6h" help:"the longest that one Terraform command may take"`
+	Warm bool `key:"warm" help:"Keep provider processes running between uses, which makes creates and deletes faster"`
+	// Timeout limits one Terraform command.
+	Timeout time.Duration `key:"timeout" min:"10s" max:"6h" help:"Timeout of one Terraform command"`
 }
 
 // Engine is the Docker engine that sandboxes run on.
 type Engine struct {
 	// Host is unix:///path or tcp://127.0.0.1:port.
-	Host string `key:"host" help:"the Docker engine, unix:///path or tcp:// on loopback; default: DOCKER_HOST, else the usual socket"`
+	Host string `key:"host" help:"Docker engine, unix:///path or tcp:// on loopback (default: DOCKER_HOST, then unix:///var/run/docker.sock)"`
 }
 
-// Network is how the sandboxes' networks are made.
+// Network configures the networks of sandboxes.
 type Network struct {
 	// Isolation is IsolationEnforce or IsolationOff.
-	Isolation string `key:"isolation" oneof:"enforce off" help:"enforce: no environment without firewall rules around it; off: sandboxes reach what the host reaches"`
-	// Pool is the IPv4 range that networks are cut from, a /28 each.
-	Pool netip.Prefix `key:"pool" help:"private IPv4 range that sandboxes' networks are cut from, a /28 each"`
-	// Allow are private ranges that sandboxes may reach all the same.
-	Allow []netip.Prefix `key:"allow" help:"private IPv4 ranges that sandboxes may reach all the same, such as a package mirror's"`
-	// Spare is how many networks are kept ready; 0 for none.
-	Spare int `key:"spare" min:"0" max:"64" help:"how many networks are kept ready, so that isolation costs no time"`
+	Isolation string `key:"isolation" oneof:"enforce off" help:"Network isolation: enforce (no environment without firewall rules) or off (sandboxes reach everything that the host reaches)"`
+	// Pool is the IPv4 range for sandbox networks, a /28 each.
+	Pool netip.Prefix `key:"pool" help:"Private IPv4 range for sandbox networks, a /28 each"`
+	// Allow are private ranges that sandboxes may reach.
+	Allow []netip.Prefix `key:"allow" help:"Private IPv4 ranges that sandboxes may reach, for example of a package mirror"`
+	// Spare is the number of networks to keep ready; 0 for none.
+	Spare int `key:"spare" min:"0" max:"64" help:"Number of networks to keep ready, so that isolation adds no time"`
 }
 
-// Timing is how soon what went wrong is noticed.
+// Timing is how soon bothy detects failures.
 type Timing struct {
-	// WorkLease is how long a daemon may be silent before another takes its hosts and work over.
-	WorkLease time.Duration `key:"work_lease" min:"1s" max:"10m" help:"how long a daemon may be silent before another one takes its hosts and work over"`
-	// Sweep is the time between two looks for what nobody remembers.
-	Sweep time.Duration `key:"sweep" min:"1s" max:"10m" help:"time between two looks for resources that nobody remembers"`
-	// Clock says where time goes on from at a start.
-	Clock string `key:"clock" oneof:"elapsed machine" help:"where time goes on from at a start: elapsed: from the last plan by what has passed since, when the machine was not started anew meanwhile; machine: from the machine's (or the database's) clock as it is, for one start of all daemons of a database, to take over a clock that was set"`
-	// OrphanGrace is how long such resources are only reported.
-	OrphanGrace time.Duration `key:"orphan_grace" min:"1s" max:"24h" help:"how long resources that nobody remembers are only reported before they are removed"`
+	// WorkLease is how long a daemon may be silent before another one takes over its hosts and work.
+	WorkLease time.Duration `key:"work_lease" min:"1s" max:"10m" help:"Silence of a daemon after which another one takes over its hosts and work"`
+	// Sweep is the interval of the search for orphans.
+	Sweep time.Duration `key:"sweep" min:"1s" max:"10m" help:"Interval of the search for orphans"`
+	// Clock selects the time at start.
+	Clock string `key:"clock" oneof:"elapsed machine" help:"Time at start: elapsed (the last plan plus the time since, unless the machine was restarted) or machine (the clock of the machine or the database, for one start of all daemons after the clock was set)"`
+	// OrphanGrace is the time between the first sight of an orphan and its deletion.
+	OrphanGrace time.Duration `key:"orphan_grace" min:"1s" max:"24h" help:"Time between the first sight of an orphan and its deletion"`
 }
 
-// Sandbox is what every command in a sandbox is told of the network: the variables that programs read. What a request or a command sets
-// comes before it.
+// Sandbox holds the proxy variables of every command in a sandbox. Variables of a request or a command override them.
 type Sandbox struct {
 	// HTTPProxy and HTTPSProxy are URLs of proxies; "" for none.
-	HTTPProxy  string `key:"http_proxy" help:"proxy for http in sandboxes, as HTTP_PROXY and http_proxy of every command; empty: none"`
-	HTTPSProxy string `key:"https_proxy" help:"proxy for https in sandboxes, as HTTPS_PROXY and https_proxy of every command; empty: none"`
-	// NoProxy are the hosts that are reached without.
-	NoProxy []string `key:"no_proxy" help:"hosts, domains and ranges that sandboxes reach without the proxy, as NO_PROXY and no_proxy of every command; empty: none"`
+	HTTPProxy  string `key:"http_proxy" help:"Proxy for http in sandboxes, set as HTTP_PROXY and http_proxy for every command (default: none)"`
+	HTTPSProxy string `key:"https_proxy" help:"Proxy for https in sandboxes, set as HTTPS_PROXY and https_proxy for every command (default: none)"`
+	// NoProxy are hosts to reach without the proxy.
+	NoProxy []string `key:"no_proxy" help:"Hosts, domains and ranges that sandboxes reach without the proxy, set as NO_PROXY and no_proxy for every command (default: none)"`
 	// CAFile is a PEM file of certificates of authorities that programs in sandboxes trust; "" for none.
-	CAFile string `key:"ca_file" kind:"path" help:"PEM file of certificates of authorities that programs in sandboxes trust, such as that of a proxy that looks into https: delivered at hand-over, named to programs by SSL_CERT_FILE and the like; read again when it changes; empty: none"`
+	CAFile string `key:"ca_file" kind:"path" help:"PEM file of certificate authorities that programs in sandboxes trust, for example of a proxy that inspects https. bothy delivers it at hand-over, sets SSL_CERT_FILE and similar variables, and reads it again when it changes (default: none)"`
 }
 
-// Retention is how long records are kept; 0 keeps them for good.
+// Retention is how long bothy keeps records; 0 keeps them forever.
 type Retention struct {
-	// Events is for the record of every decision, from each decision on.
-	Events time.Duration `key:"events" min:"0s" max:"876000h" help:"how long events are kept; those of an environment that lives are kept as long as it; 0: for good"`
-	// Logs is for environments' logs, from their end on.
-	Logs time.Duration `key:"logs" min:"0s" max:"876000h" help:"how long the log of an environment is kept after its end, at most retention.environments; 0: as long as its row"`
-	// Environments is for the rows of environments, from their end on.
-	Environments time.Duration `key:"environments" min:"0s" max:"876000h" help:"how long an environment is listed after its end, and its idempotency key gives that environment; 0: for good"`
+	// Events is for events, from their time.
+	Events time.Duration `key:"events" min:"0s" max:"876000h" help:"Retention of events. bothy keeps the events of existing environments (0: forever)"`
+	// Logs is for the logs of environments, from their deletion.
+	Logs time.Duration `key:"logs" min:"0s" max:"876000h" help:"Retention of an environment's log after its deletion, at most retention.environments (0: as long as the environment is listed)"`
+	// Environments is for the rows of environments, from their deletion.
+	Environments time.Duration `key:"environments" min:"0s" max:"876000h" help:"Retention of an environment and its idempotency key after its deletion (0: forever)"`
 	// Entries is for the ledger.
-	Entries time.Duration `key:"entries" min:"0s" max:"876000h" help:"how long cost entries are kept; their sums by day are kept for good; 0: for good"`
+	Entries time.Duration `key:"entries" min:"0s" max:"876000h" help:"Retention of cost entries. bothy keeps daily sums forever (0: forever)"`
 	// Receipts is for deletion receipts.
-	Receipts time.Duration `key:"receipts" min:"0s" max:"876000h" help:"how long deletion receipts are kept; 0: for good"`
+	Receipts time.Duration `key:"receipts" min:"0s" max:"876000h" help:"Retention of deletion receipts (0: forever)"`
 }
 
-// leastRetention is the least that rows of environments and entries are kept: limits count by the month.
+// leastRetention is the minimum retention of environments and entries: monthly limits need them.
 const leastRetention = 32 * days
 
-// Log is what is logged and how.
+// Log is the log level and format.
 type Log struct {
 	// Level is debug, info, warn or error.
-	Level string `key:"level" oneof:"debug info warn error" help:"least level that is logged: debug, info, warn or error"`
+	Level string `key:"level" oneof:"debug info warn error" help:"Minimum log level: debug, info, warn or error"`
 	// Format is auto, text or json.
-	Format string `key:"format" oneof:"auto text json" help:"auto (text on a terminal, else JSON), text or json"`
+	Format string `key:"format" oneof:"auto text json" help:"Log format: auto (text on a terminal, otherwise JSON), text or json"`
 }
 
 const days = 24 * time.Hour
 
-// defaults gives every value that holds when nothing is said, for a user and an environment.
+// defaults returns the default configuration for a user and an environment.
 func defaults(euid int, getenv func(string) string) Config {
 	c := Config{
 		Driver:   DriverTerraform,
@@ -213,7 +212,7 @@ func defaults(euid int, getenv func(string) string) Config {
 	return c
 }
 
-// stateDir is "" where nothing can be guessed, which validation reports.
+// stateDir returns the default state directory; "" if there is none, which validation reports.
 func stateDir(euid int, getenv func(string) string) string {
 	if euid == 0 {
 		return "/var/lib/bothy"
@@ -227,7 +226,7 @@ func stateDir(euid int, getenv func(string) string) string {
 	return ""
 }
 
-// mirrorDir is where setup puts the providers that it builds.
+// mirrorDir returns the directory in which setup puts the providers that it builds.
 func mirrorDir(getenv func(string) string) string {
 	if dir := getenv("BOTHY_CACHE"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "mirror")

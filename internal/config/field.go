@@ -80,7 +80,7 @@ func (f field) decode(raw any, parse bool) (any, error) {
 	switch f.kind {
 	case reflect.TypeFor[string]():
 		if !isText {
-			return nil, wrong(raw, "a text")
+			return nil, wrong(raw, "text")
 		}
 		return text, nil
 	case reflect.TypeFor[bool]():
@@ -102,12 +102,12 @@ func (f field) decode(raw any, parse bool) (any, error) {
 	case reflect.TypeFor[time.Duration]():
 		d, err := time.ParseDuration(text)
 		if !isText || err != nil {
-			return nil, wrong(raw, "a duration such as 90s or 15m")
+			return nil, wrong(raw, "a duration, for example 90s or 15m")
 		}
 		return d, nil
 	case reflect.TypeFor[netip.Prefix]():
 		if !isText {
-			return nil, wrong(raw, "an address range such as 172.30.0.0/16")
+			return nil, wrong(raw, "an address range, for example 172.30.0.0/16")
 		}
 		return prefixOf(text)
 	case reflect.TypeFor[[]string]():
@@ -140,7 +140,7 @@ func wrong(raw any, want string) error {
 func prefixOf(text string) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(text)
 	if err != nil {
-		return p, wrong(text, "an address range such as 172.30.0.0/16")
+		return p, wrong(text, "an address range, for example 172.30.0.0/16")
 	}
 	if p != p.Masked() {
 		return p, fmt.Errorf("%q has bits after its mask; did you mean %s?", text, p.Masked())
@@ -158,7 +158,7 @@ func texts(raw any, parse bool) ([]string, error) {
 		for _, one := range list {
 			text, ok := one.(string)
 			if !ok {
-				return nil, fmt.Errorf("%v in the list is not a text", one)
+				return nil, fmt.Errorf("%v in the list is not text", one)
 			}
 			all = append(all, text)
 		}
@@ -178,7 +178,7 @@ func texts(raw any, parse bool) ([]string, error) {
 	}
 	for i, one := range all {
 		if all[i] = strings.TrimSpace(one); all[i] == "" {
-			return nil, errors.New("the list holds an empty value")
+			return nil, errors.New("the list contains an empty value")
 		}
 	}
 	return all, nil
@@ -196,16 +196,16 @@ func (f field) bounds(value any) error {
 				return nil
 			}
 		}
-		return fmt.Errorf("%q is none of %s", v, strings.Join(f.oneof, ", "))
+		return fmt.Errorf("got %q, want %s", v, strings.Join(f.oneof, ", "))
 	case int:
 		low, high := mustInt(f.min), mustInt(f.max)
 		if v < low || v > high {
-			return fmt.Errorf("%d is not from %d to %d", v, low, high)
+			return fmt.Errorf("got %d, want %d to %d", v, low, high)
 		}
 	case time.Duration:
 		low, high := mustDuration(f.min), mustDuration(f.max)
 		if v < low || v > high {
-			return fmt.Errorf("%s is not from %s to %s", short(v), short(low), short(high))
+			return fmt.Errorf("got %s, want %s to %s", short(v), short(low), short(high))
 		}
 	}
 	return nil

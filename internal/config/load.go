@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/viper"
 )
 
-// Origins tells for every key where its value came from: "default", "file
+// Origins maps every key to the source of its value: "default", "file
 // /etc/bothy/bothyd.yaml", "environment BOTHY_LOG_LEVEL" or "flag --log-level".
 type Origins map[string]string
 
@@ -24,7 +24,7 @@ const (
 	fromFlag        = "flag --"
 )
 
-// maxFile bounds a configuration file, in bytes.
+// maxFile limits a configuration file, in bytes.
 const maxFile = 1 << 20
 
 // AddFlags defines a flag for every key; its help shows the default.
@@ -42,12 +42,12 @@ func AddFlags(flags *pflag.FlagSet) {
 	}
 }
 
-// Load makes the configuration. env holds NAME=value, as os.Environ gives it.
-// file is the configuration file, and must be there; "" takes BOTHY_CONFIG and,
-// without it, DefaultFile when it is there. flags may be nil, or lack flags of AddFlags.
+// Load loads the configuration. env has the form of os.Environ. file is the
+// configuration file, which must exist; "" means BOTHY_CONFIG, then DefaultFile if
+// it exists. flags may be nil, or lack flags of AddFlags.
 //
-// All that is wrong is reported at once, joined; each error names its key, where
-// the value came from, what was found and what is allowed.
+// Load reports every error at once, joined. Each error has the key, the source of
+// the value, the value found and the values allowed.
 func Load(flags *pflag.FlagSet, env []string, file string) (Config, Origins, error) {
 	return load(flags, env, file, os.Geteuid())
 }
@@ -69,7 +69,7 @@ func load(flags *pflag.FlagSet, env []string, file string, euid int) (Config, Or
 	}
 	working, err := os.Getwd()
 	if err != nil {
-		return Config{}, nil, fmt.Errorf("read configuration: find the working directory: %w", err)
+		return Config{}, nil, fmt.Errorf("cannot read configuration: cannot find the working directory: %w", err)
 	}
 	l.readVariables(variables, working)
 	l.readFlags(flags, working)
@@ -84,7 +84,7 @@ func load(flags *pflag.FlagSet, env []string, file string, euid int) (Config, Or
 			l.wrong(f.key, err)
 		}
 	}
-	if len(l.problems) == 0 { // what rests on several values would only repeat what is wrong with one
+	if len(l.problems) == 0 { // these checks would only repeat errors of single values
 		if config.Database == "" {
 			config.Database = "sqlite://" + filepath.Join(config.StateDir, "bothy.db")
 		}
@@ -94,12 +94,12 @@ func load(flags *pflag.FlagSet, env []string, file string, euid int) (Config, Or
 		l.validate(config)
 	}
 	if len(l.problems) > 0 {
-		return Config{}, nil, fmt.Errorf("read configuration: %w", errors.Join(l.problems...))
+		return Config{}, nil, fmt.Errorf("cannot read configuration: %w", errors.Join(l.problems...))
 	}
 	return config, l.origins, nil
 }
 
-// loader puts the layers together.
+// loader merges the layers.
 type loader struct {
 	viper    *viper.Viper
 	origins  Origins
@@ -107,12 +107,12 @@ type loader struct {
 	problems []error
 }
 
-// wrong notes a problem with the value of a key.
+// wrong records an error in the value of a key.
 func (l *loader) wrong(key string, err error) {
 	l.problems = append(l.problems, fmt.Errorf("%s (%s): %w", key, l.origins[key], err))
 }
 
-// layer puts values by key over those that are there.
+// layer overrides the current values.
 func (l *loader) layer(values map[string]any, origin func(field) string, base string) {
 	nested := map[string]any{}
 	for _, f := range fields {
@@ -132,7 +132,7 @@ func (l *loader) layer(values map[string]any, origin func(field) string, base st
 		at[parts[len(parts)-1]] = value
 	}
 	if err := l.viper.MergeConfigMap(nested); err != nil {
-		l.problems = append(l.problems, fmt.Errorf("merge configuration: %w", err))
+		l.problems = append(l.problems, fmt.Errorf("cannot merge configuration: %w", err))
 	}
 }
 
@@ -150,18 +150,18 @@ func (l *loader) readFile(file string, variables environment) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("read configuration: %w", err)
+		return fmt.Errorf("cannot read configuration: %w", err)
 	}
 	if len(text) > maxFile {
-		return fmt.Errorf("read configuration: %s has %d bytes, and %d are the most", file, len(text), maxFile)
+		return fmt.Errorf("cannot read configuration: %s has %d bytes, and the limit is %d", file, len(text), maxFile)
 	}
 	file, err = filepath.Abs(file)
 	if err != nil {
-		return fmt.Errorf("read configuration: %w", err)
+		return fmt.Errorf("cannot read configuration: %w", err)
 	}
 	unknown, err := unknownKeys(file, text)
 	if err != nil {
-		return fmt.Errorf("read configuration: %w", err)
+		return fmt.Errorf("cannot read configuration: %w", err)
 	}
 	l.problems = append(l.problems, unknown...)
 
@@ -169,13 +169,13 @@ func (l *loader) readFile(file string, variables environment) error {
 	reader.SetConfigType("yaml")
 	if err := reader.ReadConfig(bytes.NewReader(text)); err != nil {
 		if len(unknown) > 0 {
-			return nil // which says it better, with the line
+			return nil // those errors have the line
 		}
-		return fmt.Errorf("read configuration %s: %w", file, err)
+		return fmt.Errorf("cannot read configuration %s: %w", file, err)
 	}
 	values := map[string]any{}
 	for _, f := range fields {
-		if value := reader.Get(f.key); value != nil { // a key without a value says nothing
+		if value := reader.Get(f.key); value != nil { // ignore a key without a value
 			values[f.key] = value
 		}
 	}

@@ -2,7 +2,7 @@ package config
 
 import "strings"
 
-// Variables are what the commands in sandboxes get, NAME=value, in capitals and in small letters: programs read one or the other.
+// Variables returns the proxy variables of commands in sandboxes, NAME=value, in upper and lower case: programs read one or the other.
 func (s Sandbox) Variables() []string {
 	var all []string
 	for _, v := range []struct{ name, value string }{

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Setting is one key with the value that holds, as text, and where it came from.
+// Setting is one key with its effective value as text, and the source of the value.
 type Setting struct {
 	Key, Value, Origin string
 }
@@ -23,7 +23,7 @@ func (c Config) Effective(origins Origins) []Setting {
 	return all
 }
 
-// show writes a value as a variable would hold it.
+// show formats a value as in a variable.
 func show(value any) string {
 	switch v := value.(type) {
 	case []string:
@@ -42,8 +42,8 @@ func show(value any) string {
 
 const redacted = "REDACTED"
 
-// redact takes the password out of anything that looks like a URL with one, and
-// gives nothing away of one that cannot be read.
+// redact removes the password from anything that looks like a URL. It hides a URL
+// that it cannot parse.
 func redact(value string) string {
 	if !strings.Contains(value, "://") {
 		return value
@@ -65,13 +65,13 @@ func redact(value string) string {
 	return u.String()
 }
 
-// Sample is a configuration file with every key, its help and its default, all commented out.
+// Sample returns a configuration file with every key, its help and its default, all commented out.
 func Sample() string { return sample(os.Geteuid(), os.Getenv) }
 
 func sample(euid int, getenv func(string) string) string {
 	c := defaults(euid, getenv)
 	var b strings.Builder
-	b.WriteString("# Configuration of bothyd. Every key may be left out; what follows a key is its default.\n")
+	b.WriteString("# Configuration of bothyd. Every key is optional. The values below are the defaults.\n")
 	section := ""
 	for _, f := range fields {
 		indent, name := "", f.key

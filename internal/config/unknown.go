@@ -14,14 +14,14 @@ const (
 	fileVariable = prefix + "CONFIG"
 )
 
-// foreign are BOTHY_* variables that are not the daemon's keys: the command
-// line's, setup's and the tests'. They must not trip the daemon.
+// foreign are BOTHY_* variables of the command line, setup and the tests, which
+// the daemon must ignore.
 var foreign = []string{
 	fileVariable, "BOTHY_HOST", "BOTHY_TOKEN", "BOTHY_TOKEN_FILE", "BOTHY_CA_FILE", "BOTHY_OUTPUT",
 	"BOTHY_CACHE", "BOTHY_BIN",
 }
 
-// foreignPrefixes begin the names of variables that are somebody else's altogether.
+// foreignPrefixes are prefixes of further variables to ignore.
 var foreignPrefixes = []string{"BOTHY_TEST_", "BOTHY_STORETEST_", "BOTHY_E2E_", "BOTHY_DEMO_", "BOTHY_BENCH_", "BOTHY_SETUP_"}
 
 // environment is variables by name.
@@ -39,7 +39,7 @@ func variablesOf(env []string) environment {
 
 func (e environment) get(name string) string { return e[name] }
 
-// unknown reports BOTHY_* variables that mean nothing.
+// unknown reports unknown BOTHY_* variables.
 func (e environment) unknown() []error {
 	known := slices.Clone(foreign)
 	for _, f := range fields {
@@ -51,21 +51,21 @@ func (e environment) unknown() []error {
 			slices.ContainsFunc(foreignPrefixes, func(p string) bool { return strings.HasPrefix(name, p) }) {
 			continue
 		}
-		problems = append(problems, fmt.Errorf("%s (environment): no such variable%s", name, suggestion(name, known, known[len(foreign):])))
+		problems = append(problems, fmt.Errorf("%s (environment): unknown variable%s", name, suggestion(name, known, known[len(foreign):])))
 	}
 	slices.SortFunc(problems, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return problems
 }
 
-// unknownKeys finds the keys of a file that mean nothing, with their lines. The
-// second result is for a file that is no mapping at all.
+// unknownKeys finds unknown keys of a file, with their lines. The second result is
+// an error for a file that is not a mapping.
 func unknownKeys(file string, text []byte) ([]error, error) {
 	parsed, err := parser.ParseBytes(text, 0)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	if len(parsed.Docs) > 1 {
-		return nil, fmt.Errorf("%s: %d YAML documents, want one", file, len(parsed.Docs))
+		return nil, fmt.Errorf("%s: got %d YAML documents, want one", file, len(parsed.Docs))
 	}
 	if len(parsed.Docs) == 0 || empty(parsed.Docs[0].Body) {
 		return nil, nil
@@ -102,9 +102,9 @@ func (c *keyCheck) mapping(section string, n ast.Node) {
 		values = []*ast.MappingValueNode{m}
 	default:
 		if section == "" {
-			c.wrong(n, "want keys with values, such as state_dir: /var/lib/bothy")
+			c.wrong(n, "want keys with values, for example state_dir: /var/lib/bothy")
 		} else {
-			c.wrong(n, "%s holds keys of its own (%s), not a value", section, strings.Join(keysUnder(section), ", "))
+			c.wrong(n, "%s: got a value, want keys (%s)", section, strings.Join(keysUnder(section), ", "))
 		}
 		return
 	}
@@ -124,7 +124,7 @@ func (c *keyCheck) mapping(section string, n ast.Node) {
 			if section != "" {
 				listed = keysUnder(section)
 			}
-			c.wrong(v.Key, "%s: no such key%s", key, suggestion(key, keys(), listed))
+			c.wrong(v.Key, "%s: unknown key%s", key, suggestion(key, keys(), listed))
 		}
 	}
 }
@@ -143,12 +143,12 @@ func keysUnder(section string) []string {
 	return slices.DeleteFunc(keys(), func(k string) bool { return !strings.HasPrefix(k, section+".") })
 }
 
-// UnknownFlag is the error of a flag that bothyd does not have; known are those that it has. All are given with their dashes.
+// UnknownFlag returns the error for an unknown flag of bothyd; known are its flags. All have their dashes.
 func UnknownFlag(name string, known []string) error {
-	return fmt.Errorf("%s: no such flag%s", name, suggestion(name, known, known))
+	return fmt.Errorf("%s: unknown flag%s", name, suggestion(name, known, known))
 }
 
-// suggestion names the nearest known name, and those that are listed when none is near.
+// suggestion names the nearest known name, or all listed names if none is near.
 func suggestion(name string, known, listed []string) string {
 	best, least := "", len(name)
 	for _, k := range known {
@@ -156,7 +156,7 @@ func suggestion(name string, known, listed []string) string {
 		if last(name) == last(k) { // the right key in the wrong section
 			d = min(d, 1)
 		}
-		// A section that was left out: tls_cert for listen.tls_cert, in a variable or flag.
+		// A missing section in a variable or flag: tls_cert for listen.tls_cert.
 		if _, rest, ok := cutAny(ownPart(k), "._-"); ok {
 			d = min(d, 1+distance(ownPart(name), rest))
 		}
@@ -166,12 +166,12 @@ func suggestion(name string, known, listed []string) string {
 	}
 	own := last(ownPart(name))
 	if best == "" || least > max(2, len(own)/2) {
-		return "; there are " + strings.Join(listed, ", ")
+		return "; known: " + strings.Join(listed, ", ")
 	}
 	return fmt.Sprintf("; did you mean %s?", best)
 }
 
-// ownPart is a name in small letters without what all names of its kind begin with, which makes none of them near.
+// ownPart returns a name in lower case without the common prefix of its kind.
 func ownPart(name string) string {
 	return strings.ToLower(strings.TrimPrefix(strings.TrimPrefix(name, prefix), "--"))
 }
@@ -185,7 +185,7 @@ func cutAny(s, separators string) (before, after string, found bool) {
 
 func last(key string) string { return key[strings.LastIndexByte(key, '.')+1:] }
 
-// distance counts the letters to insert, drop or change to make b of a.
+// distance returns the Levenshtein distance of a and b.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

@@ -14,27 +14,27 @@ import (
 	"github.com/bothy-env/bothy/internal/api/wire"
 )
 
-// maxSocketPath is what a unix socket's address can hold, in bytes.
+// maxSocketPath is the maximum length of a unix socket path, in bytes.
 const maxSocketPath = 107
 
-// slotBits is the prefix length of one sandbox's network; a pool must hold at least one.
+// slotBits is the prefix length of a sandbox network; the range must contain at least one.
 const slotBits = 28
 
-var errEmpty = errors.New("it must not be empty")
+var errEmpty = errors.New("must not be empty")
 
-// validate checks what no type can say. It opens no file: what is in them is checked by who reads them.
+// validate checks what types cannot express. It opens no files: their readers check the content.
 func (l *loader) validate(c Config) {
 	if c.StateDir == "" {
 		l.wrong("state_dir", fmt.Errorf("%w: without HOME there is no default", errEmpty))
 	}
 	l.check("listen.unix", checkSocket(c.Listen))
 	if c.Listen.UnixGroup != "" && c.Listen.Unix == "" {
-		l.wrong("listen.unix_group", errors.New("it is set, but listen.unix is not, which alone uses it"))
+		l.wrong("listen.unix_group", errors.New("requires listen.unix"))
 	}
 	l.checkTCP(c.Listen)
 	for _, host := range c.Listen.AllowedHosts {
 		if strings.ContainsAny(host, "/: ") {
-			l.wrong("listen.allowed_hosts", fmt.Errorf("%q is not a host name without scheme and port", host))
+			l.wrong("listen.allowed_hosts", fmt.Errorf("got %q, want a host name without scheme and port", host))
 		}
 	}
 	if c.Advertise != "" {
@@ -50,7 +50,7 @@ func (l *loader) validate(c Config) {
 	l.check("sandbox.https_proxy", checkProxy(c.Sandbox.HTTPSProxy))
 	for _, host := range c.Sandbox.NoProxy {
 		if strings.ContainsAny(host, " \t\n,") {
-			l.wrong("sandbox.no_proxy", fmt.Errorf("%q is not a host, a domain or a range", host))
+			l.wrong("sandbox.no_proxy", fmt.Errorf("got %q, want a host, a domain or a range", host))
 		}
 	}
 	l.checkRetention(c.Retention)
@@ -61,7 +61,7 @@ func (l *loader) validate(c Config) {
 	}
 }
 
-// checkProxy refuses what programs would not read as a proxy.
+// checkProxy refuses an address that programs would not accept as a proxy.
 func checkProxy(address string) error {
 	if address == "" {
 		return nil
@@ -69,8 +69,8 @@ func checkProxy(address string) error {
 	u, err := url.Parse(address)
 	known := err == nil && (u.Scheme == "http" || u.Scheme == "https" || u.Scheme == "socks5" || u.Scheme == "socks5h")
 	if !known || u.Hostname() == "" || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
-		// The address is not repeated: it may hold a password.
-		return errors.New("it is not the address of a proxy, such as http://proxy.example:3128")
+		// Do not show the address: it may contain a password.
+		return errors.New("want the address of a proxy, for example http://proxy.example:3128")
 	}
 	return nil
 }
@@ -81,11 +81,11 @@ func (l *loader) check(key string, err error) {
 	}
 }
 
-// checkRetention: limits count what was spent in a month.
+// checkRetention checks the minimum retention: monthly limits count a whole month.
 func (l *loader) checkRetention(r Retention) {
 	for key, kept := range map[string]time.Duration{"retention.environments": r.Environments, "retention.entries": r.Entries} {
 		if kept > 0 && kept < leastRetention {
-			l.wrong(key, fmt.Errorf("%s is too short: monthly limits need %s, or 0 for good", kept, leastRetention))
+			l.wrong(key, fmt.Errorf("%s is too short: monthly limits need at least %s, or 0 for no limit", kept, leastRetention))
 		}
 	}
 }
@@ -93,14 +93,14 @@ func (l *loader) checkRetention(r Retention) {
 func checkSocket(c Listen) error {
 	switch {
 	case c.Unix == "" && c.TCP == "":
-		return fmt.Errorf("%w while listen.tcp is empty too: the API would be nowhere", errEmpty)
+		return fmt.Errorf("%w if listen.tcp is empty too: nothing would serve the API", errEmpty)
 	case len(c.Unix) > maxSocketPath:
-		return fmt.Errorf("the path has %d bytes, a socket's may have %d", len(c.Unix), maxSocketPath)
+		return fmt.Errorf("the path has %d bytes, and the limit for a socket is %d", len(c.Unix), maxSocketPath)
 	}
 	return nil
 }
 
-// checkTCP: never without TLS and tokens, whatever the address.
+// checkTCP requires TLS and tokens for every address.
 func (l *loader) checkTCP(c Listen) {
 	needs := []struct{ key, value string }{
 		{"listen.tls_cert", c.TLSCert}, {"listen.tls_key", c.TLSKey}, {"listen.token_file", c.TokenFile},
@@ -108,7 +108,7 @@ func (l *loader) checkTCP(c Listen) {
 	if c.TCP == "" {
 		for _, n := range needs {
 			if n.value != "" {
-				l.wrong(n.key, errors.New("it is set, but listen.tcp is not, which alone uses it"))
+				l.wrong(n.key, errors.New("requires listen.tcp"))
 			}
 		}
 		return
@@ -124,28 +124,28 @@ func (l *loader) checkTCP(c Listen) {
 		}
 	}
 	if len(missing) > 0 {
-		l.wrong("listen.tcp", fmt.Errorf("%s would be open to %s: set %s as well, or use listen.unix", c.TCP, audience(c.TCP), strings.Join(missing, ", ")))
+		l.wrong("listen.tcp", fmt.Errorf("%s would be open to %s: set %s too, or use listen.unix", c.TCP, audience(c.TCP), strings.Join(missing, ", ")))
 	}
 }
 
 func checkAddress(address string) error {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return fmt.Errorf("%q is not host:port", address)
+		return fmt.Errorf("got %q, want host:port", address)
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
-		return fmt.Errorf("%q: the port is not from 0 to 65535", address)
+		return fmt.Errorf("got %q, want a port from 0 to 65535", address)
 	}
 	if strings.ContainsAny(host, "/ ") {
-		return fmt.Errorf("%q is not host:port", address)
+		return fmt.Errorf("got %q, want host:port", address)
 	}
 	return nil
 }
 
-// address is where people reach the API as far as that can be told from where it listens; "" when it cannot.
+// address derives the address at which users reach the API from the listen addresses; "" if that is impossible.
 func (c Listen) address() string {
 	if c.Unix != "" {
-		// One that cannot be put on a command line as it is would mislead whoever is told of it.
+		// Users paste the address into a command line.
 		if address := wire.SocketAddress(c.Unix); checkAdvertised(address) == nil {
 			return address
 		}
@@ -159,11 +159,11 @@ func (c Listen) address() string {
 	return "https://" + c.TCP
 }
 
-// checkAdvertised takes what the command line's --host takes.
+// checkAdvertised accepts the same addresses as the flag --host of the command line.
 func checkAdvertised(address string) error {
-	wrong := fmt.Errorf("%q is neither unix:///path nor https://host:port", address)
+	wrong := fmt.Errorf("got %q, want unix:///path or https://host:port", address)
 	if strings.ContainsAny(address, " \t\n'\"`$\\;&|<>()") {
-		return wrong // people paste it into a shell
+		return wrong // users paste it into a shell
 	}
 	if path, ok := wire.SocketPath(address); ok {
 		if !filepath.IsAbs(path) || len(path) > maxSocketPath || strings.ContainsAny(path, "*?[]#") {
@@ -180,7 +180,7 @@ func checkAdvertised(address string) error {
 	return wrong
 }
 
-// audience says who could reach an address.
+// audience names who could reach an address.
 func audience(address string) string {
 	host, _, err := net.SplitHostPort(address)
 	if err == nil && loopback(host) {
@@ -200,40 +200,40 @@ func checkDatabase(dsn string) error {
 	case ok && scheme == "sqlite" && filepath.IsAbs(rest):
 		return nil
 	case ok && scheme == "sqlite":
-		return errors.New("the path after sqlite:// is not absolute: write sqlite:///absolute/path/bothy.db")
+		return errors.New("the path after sqlite:// must be absolute, for example sqlite:///absolute/path/bothy.db")
 	case ok && (scheme == "postgres" || scheme == "postgresql"):
-		return nil // the store says whether it can be reached
+		return nil // the store reports whether it can connect
 	}
-	// What was found is not shown: it may hold a password.
-	return errors.New("it is neither of the form sqlite:///absolute/path/bothy.db nor postgres://user@host/name")
+	// Do not show the value: it may contain a password.
+	return errors.New("want sqlite:///absolute/path/bothy.db or postgres://user@host/name")
 }
 
-// CheckEngine says what is wrong with the address of a Docker engine.
+// CheckEngine returns an error for an invalid address of a Docker engine.
 func CheckEngine(host string) error {
 	u, err := url.Parse(host)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%q is not unix:///path or tcp://127.0.0.1:port", host)
+		return fmt.Errorf("got %q, want unix:///path or tcp://127.0.0.1:port", host)
 	case u.Scheme == "unix" && u.Host == "" && filepath.IsAbs(u.Path):
 		return nil
 	case u.Scheme == "tcp" && u.Port() != "" && loopback(u.Hostname()):
 		return nil
 	case u.Scheme == "fake" && u.Host == "" && filepath.IsAbs(u.Path):
-		return nil // a folder of the fake driver, which several daemons may share
+		return nil // a directory of the fake driver, which several daemons may share
 	case u.Scheme == "tcp":
-		return fmt.Errorf("%q: an engine over plain TCP gives root to whoever is on the way; only loopback with a port is taken", host)
+		return fmt.Errorf("got %q, want a loopback address with a port: an engine over plain TCP gives root to everyone on the network", host)
 	}
-	return fmt.Errorf("%q is not unix:///path or tcp://127.0.0.1:port", host)
+	return fmt.Errorf("got %q, want unix:///path or tcp://127.0.0.1:port", host)
 }
 
 func checkRange(p netip.Prefix, bits int) error {
 	switch {
 	case !p.Addr().Is4():
-		return fmt.Errorf("%s is not an IPv4 range", p)
+		return fmt.Errorf("got %s, want an IPv4 range", p)
 	case p.Bits() < 8 || p.Bits() > bits:
-		return fmt.Errorf("%s: the mask is not from /8 to /%d", p, bits)
+		return fmt.Errorf("got %s, want a mask from /8 to /%d", p, bits)
 	case bits == slotBits && !p.Addr().IsPrivate():
-		return fmt.Errorf("%s is not private: 10.0.0.0/8, 172.16.0.0/12 and 192.168.0.0/16 are", p)
+		return fmt.Errorf("got %s, want a private range: 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16", p)
 	}
 	return nil
 }

@@ -62,7 +62,7 @@ func (f *Fresh[T]) read(info os.FileInfo) error {
 		return err
 	}
 	if len(data) > maxSize {
-		return fmt.Errorf("it has %d bytes, and %d are the most", len(data), maxSize)
+		return fmt.Errorf("it has %d bytes, and the limit is %d", len(data), maxSize)
 	}
 	good, err := f.parse(f.path, data)
 	if err == nil {

@@ -70,7 +70,7 @@ func TestFreshRefused(t *testing.T) {
 	refuse := func(fs.FileInfo) error { return errWrong }
 	want(t, files.NewFresh(path, refuse, upper), "", errWrong)
 	write(t, path, strings.Repeat("a", 1<<20+1))
-	if _, err := files.NewFresh(path, nil, upper).Get(); err == nil || !strings.Contains(err.Error(), "1048576 are the most") {
+	if _, err := files.NewFresh(path, nil, upper).Get(); err == nil || !strings.Contains(err.Error(), "the limit is 1048576") {
 		t.Errorf("a file of more than 1 MiB: %v", err)
 	}
 }

@@ -22,8 +22,8 @@ type Host struct {
 var hostNameRE = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 const (
-	wantHostName = `a name of up to 63 of a-z, 0-9 and "-", with a letter or digit at both ends`
-	wantMemory   = `an amount such as 512MiB or 64GiB`
+	wantHostName = `a name of up to 63 of a-z, 0-9 and "-", starting and ending with a letter or digit`
+	wantMemory   = `a size, for example 512MiB or 64GiB`
 	maxHostCount = 100_000
 )
 
@@ -31,11 +31,11 @@ const (
 func LoadHosts(path string) ([]Host, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("read hosts: %w", err)
+		return nil, fmt.Errorf("cannot read hosts: %w", err)
 	}
 	hosts, err := ParseHosts(path, data)
 	if err != nil {
-		return nil, fmt.Errorf("read hosts: %w", err)
+		return nil, fmt.Errorf("cannot read hosts: %w", err)
 	}
 	return hosts, nil
 }
@@ -101,7 +101,7 @@ func readHost(n *strictyaml.Node) Host {
 		}
 	}
 	if v := f["cpus"]; v != nil {
-		const want = "a number of cores from 0.1 to 100000"
+		const want = "a number of CPUs from 0.1 to 100000"
 		if cpus, ok := v.Number(want); ok && (math.IsNaN(cpus) || cpus < 0.1 || cpus > maxHostCount) {
 			v.Want(want)
 		} else if ok {
@@ -126,9 +126,9 @@ func readLabels(n *strictyaml.Node) map[string]string {
 			n.FailKey(field, "an unusable label", wantHostName)
 			continue
 		}
-		if v, ok := field.Value.Str("a text of up to 63 bytes"); ok {
+		if v, ok := field.Value.Str("text of up to 63 bytes"); ok {
 			if len(v) > 63 {
-				field.Value.Want("a text of up to 63 bytes")
+				field.Value.Want("text of up to 63 bytes")
 			}
 			labels[field.Key] = v
 		}

@@ -47,7 +47,7 @@ func TestWrongHosts(t *testing.T) {
 		{"twice", "hosts:\n" + good + good, "a second host called a"},
 		{"no endpoint", "hosts:\n  - name: a\n", "endpoint: got nothing"},
 		{"a name with a slash", "hosts:\n  - name: a/b\n    endpoint: unix:///s\n", "hosts.yaml:2:11"},
-		{"an engine on the open network", "hosts:\n  - name: a\n    endpoint: tcp://192.0.2.1:2375\n", "gives root to whoever is on the way"},
+		{"an engine on the open network", "hosts:\n  - name: a\n    endpoint: tcp://192.0.2.1:2375\n", "gives root to everyone on the network"},
 		{"negative count", "hosts:\n" + good + "    environments: -1\n", "hosts.yaml:4:19"},
 		{"cpus that are no number", "hosts:\n" + good + "    cpus: .nan\n", "hosts.yaml:4:11"},
 		{"endless cpus", "hosts:\n" + good + "    cpus: 1e400\n", "hosts.yaml:4:11"},

@@ -22,10 +22,10 @@ func Guarded(info os.FileInfo, forbidden os.FileMode) error {
 		if info.IsDir() {
 			most = 0o777
 		}
-		return fmt.Errorf("%s has mode %04o, so others may %s it: chmod %03o it", info.Name(), mode, what, most&^forbidden)
+		return fmt.Errorf("%s has mode %04o, so others may %s it: chmod %03o", info.Name(), mode, what, most&^forbidden)
 	}
 	if uid, ok := ownerOf(info); ok && uid != os.Geteuid() && uid != 0 {
-		return fmt.Errorf("%s belongs to user id %d", info.Name(), uid)
+		return fmt.Errorf("%s belongs to uid %d", info.Name(), uid)
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ var wantCount = fmt.Sprintf("a whole number from 0 to %d", fleet.MaxPoolCount)
 var poolNameRE = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
 
 const (
-	wantPoolName = `a name of up to 40 of a-z, 0-9 and "-", with a letter or digit at both ends`
+	wantPoolName = `a name of up to 40 of a-z, 0-9 and "-", starting and ending with a letter or digit`
 	wantTime     = `a time in quotes from "00:00" to "24:00"`
 	// maxPoolNodes is room for some hundred pools.
 	maxPoolNodes = 10_000
@@ -36,7 +36,7 @@ func OpenPools(path string) *PoolFile { return &PoolFile{NewFresh(path, nil, Par
 func (f *PoolFile) Pools() ([]fleet.Pool, error) {
 	pools, err := f.file.Get()
 	if err != nil {
-		return nil, fmt.Errorf("read pools: %w", err)
+		return nil, fmt.Errorf("cannot read pools: %w", err)
 	}
 	return pools, nil
 }
@@ -119,7 +119,7 @@ func readPool(n *strictyaml.Node) fleet.Pool {
 		}
 	}
 	if v := f["zone"]; v != nil {
-		const want = "a time zone as the IANA names it, such as Europe/Berlin"
+		const want = "an IANA time zone, for example Europe/Berlin"
 		zone := poolText(v, want)
 		if zone != "" && fleet.CheckZone(zone) != nil {
 			v.Want(want)
@@ -163,7 +163,7 @@ func bounds(f map[string]*strictyaml.Node, p fleet.Pool, targets []target) {
 		fine = false
 	}
 	if fine && p.NeverRenewed() {
-		f["min"].Want("less than max, %d: else no new version could ever be rolled out", p.Max)
+		f["min"].Want("less than max, %d: otherwise the pool could never replace its members", p.Max)
 	}
 }
 

@@ -59,7 +59,7 @@ func TestDecide(t *testing.T) {
 		"money a month": {fleet.Limits{MicrosPerMonth: n(10_499_999)}, "money a month", fleet.CodeQuota,
 			"over the quota of team web: money a month: asked 1.50 EUR, used 9.00 EUR, allowed 10.499999 EUR"},
 		"longest lease": {fleet.Limits{MaxTTL: ttl(time.Hour - 1)}, "longest lease", fleet.CodePolicy,
-			"a lease of 1h0m0s is longer than team web may have: 59m59.999999999s, extensions included"},
+			"a lease of 1h0m0s exceeds the maximum of 59m59.999999999s for team web, including extensions"},
 		"blueprint": {fleet.Limits{Blueprints: []string{"run"}}, "blueprint", fleet.CodePolicy, `team web may not use the blueprint "build"`},
 		"size":      {fleet.Limits{Sizes: []string{"tiny", "big"}}, "size", fleet.CodePolicy, `team web may not use the size "small"`},
 	} {
@@ -106,7 +106,7 @@ func TestRefusalIsForMachinesToo(t *testing.T) {
 	want := &quota.Refusal{
 		Scope: user, What: "CPU", Asked: 1500, Used: 250, Allowed: 1000, Unit: "milli-cpus", Code: fleet.CodeQuota,
 		Sentence: "over the quota of user ada: CPU: asked 1.5, used 0.25, allowed 1",
-		Hint:     "ask for a smaller size, or ask the platform team to raise it: bothy quota set acme/user/ada --cpus N",
+		Hint:     "request a smaller size, or ask the platform team to raise it: bothy quota set acme/user/ada --cpus N",
 	}
 	if diff := cmp.Diff(want, r); diff != "" {
 		t.Errorf("refusal (-want +got):\n%s", diff)
@@ -157,25 +157,25 @@ func TestHintsHelp(t *testing.T) {
 		limits         fleet.Limits
 		hint, extended string
 	}{
-		"environments":    {fleet.Limits{Environments: n(2)}, "release an environment that is not needed (bothy down NAME), or " + raise + "environments N", ""},
+		"environments":    {fleet.Limits{Environments: n(2)}, "delete an unused environment (bothy down NAME), or " + raise + "environments N", ""},
 		"none at all":     {fleet.Limits{Environments: n(0)}, raise + "environments N", ""},
-		"memory":          {fleet.Limits{MemoryMiB: n(4097)}, "release an environment that is not needed (bothy down NAME), or " + raise + "memory N", ""},
-		"too small a CPU": {fleet.Limits{MilliCPUs: n(1000)}, "ask for a smaller size, or " + raise + "cpus N", ""},
+		"memory":          {fleet.Limits{MemoryMiB: n(4097)}, "delete an unused environment (bothy down NAME), or " + raise + "memory N", ""},
+		"too small a CPU": {fleet.Limits{MilliCPUs: n(1000)}, "request a smaller size, or " + raise + "cpus N", ""},
 		"some hours left": {fleet.Limits{SecondsPerDay: n(7260)},
-			"ask for a shorter lease (1m0s is left until the day ends at 00:00 UTC), or " + raise + "hours-per-day N",
+			"request a shorter lease (1m0s is left until the day ends at 00:00 UTC), or " + raise + "hours-per-day N",
 			"extend it by less (1m0s is left), or " + raise + "hours-per-day N"},
 		"no hours left": {fleet.Limits{SecondsPerDay: n(7200)},
 			"give back what is not needed (bothy down NAME), wait until the day ends at 00:00 UTC, or " + raise + "hours-per-day N",
-			"give back what is not needed (bothy down NAME), take a new environment on another day (UTC), or " + raise + "hours-per-day N"},
+			"delete an unused environment (bothy down NAME), create a new one on another day (UTC), or " + raise + "hours-per-day N"},
 		"some money left": {fleet.Limits{MicrosPerDay: n(4_000_000)},
-			"ask for a shorter lease (1.00 EUR is left until the day ends at 00:00 UTC), or " + raise + "money-per-day N",
+			"request a shorter lease (1.00 EUR is left until the day ends at 00:00 UTC), or " + raise + "money-per-day N",
 			"extend it by less (1.00 EUR is left), or " + raise + "money-per-day N"},
 		"more than there is ever": {fleet.Limits{MicrosPerDay: n(1_000_000)},
 			"give back what is not needed (bothy down NAME), wait until the day ends at 00:00 UTC and ask for a shorter lease then, or " + raise + "money-per-day N",
-			"give back what is not needed (bothy down NAME), take a new environment on another day (UTC), or " + raise + "money-per-day N"},
+			"delete an unused environment (bothy down NAME), create a new one on another day (UTC), or " + raise + "money-per-day N"},
 		"no money left this month": {fleet.Limits{MicrosPerMonth: n(8_999_999)},
 			"give back what is not needed (bothy down NAME), wait until the month ends, on the first at 00:00 UTC, or " + raise + "money-per-month N",
-			"give back what is not needed (bothy down NAME), take a new environment in another month (UTC), or " + raise + "money-per-month N"},
+			"delete an unused environment (bothy down NAME), create a new one in another month (UTC), or " + raise + "money-per-month N"},
 		"no money ever": {fleet.Limits{MicrosPerDay: n(0)}, raise + "money-per-day N", raise + "money-per-day N"},
 	} {
 		scopes := []fleet.ScopeUsage{{Scope: team, Limits: c.limits, Usage: used}}
@@ -228,19 +228,19 @@ func TestValidate(t *testing.T) {
 		t.Errorf("valid limits: %v", err)
 	}
 	for want, l := range map[string]fleet.Limits{
-		"the limit environments is -1":                                             {Environments: n(-1)},
-		"the limit milli_cpus is 9223372036854775807":                              {MilliCPUs: n(math.MaxInt64)},
-		"the limit memory_mib is -9223372036854775808":                             {MemoryMiB: n(math.MinInt64)},
-		"the limit seconds_per_day is -5":                                          {SecondsPerDay: n(-5)},
-		"the limit micros_per_day is 9223372036854775807":                          {MicrosPerDay: n(math.MaxInt64)},
-		"the limit micros_per_month is -1":                                         {MicrosPerMonth: n(-1)},
-		"the longest lease is 0s":                                                  {MaxTTL: ttl(0)},
-		"the longest lease is -1h0m0s":                                             {MaxTTL: ttl(-time.Hour)},
-		"the longest lease is 2562047h47m16.854775807s":                            {MaxTTL: ttl(math.MaxInt64)},
-		`"" is not the name of a blueprint`:                                        {Blueprints: []string{""}},
-		`"a b" is not the name of a size`:                                          {Sizes: []string{"a b"}},
-		`"build@1" names a version; a limit holds for all versions of a blueprint`: {Blueprints: []string{"build@1"}},
-		`the size "small" is listed twice`:                                         {Sizes: []string{"small", "small"}},
+		"invalid limit environments: -1":                                              {Environments: n(-1)},
+		"invalid limit milli_cpus: 9223372036854775807":                               {MilliCPUs: n(math.MaxInt64)},
+		"invalid limit memory_mib: -9223372036854775808":                              {MemoryMiB: n(math.MinInt64)},
+		"invalid limit seconds_per_day: -5":                                           {SecondsPerDay: n(-5)},
+		"invalid limit micros_per_day: 9223372036854775807":                           {MicrosPerDay: n(math.MaxInt64)},
+		"invalid limit micros_per_month: -1":                                          {MicrosPerMonth: n(-1)},
+		"invalid maximum lease 0s":                                                    {MaxTTL: ttl(0)},
+		"invalid maximum lease -1h0m0s":                                               {MaxTTL: ttl(-time.Hour)},
+		"invalid maximum lease 2562047h47m16.854775807s":                              {MaxTTL: ttl(math.MaxInt64)},
+		`"" is not the name of a blueprint`:                                           {Blueprints: []string{""}},
+		`"a b" is not the name of a size`:                                             {Sizes: []string{"a b"}},
+		`"build@1" has a version, but a limit applies to all versions of a blueprint`: {Blueprints: []string{"build@1"}},
+		`the size "small" is listed twice`:                                            {Sizes: []string{"small", "small"}},
 	} {
 		err := quota.Validate(l)
 		if fleet.CodeOf(err) != fleet.CodeInvalid || err.Error() != want {

@@ -109,11 +109,11 @@ func overLimit(scope fleet.Scope, of measure, asked, used, allowed int64) *Refus
 		}
 		r.Hint = fmt.Sprintf("give back what is not needed (bothy down NAME), wait until %s, or %s", wait, r.raise())
 	case of.period != "":
-		r.Hint = fmt.Sprintf("ask for a shorter lease (%s is left until %s), or %s", r.Text(allowed-used), ends[of.period], r.raise())
+		r.Hint = fmt.Sprintf("request a shorter lease (%s is left until %s), or %s", r.Text(allowed-used), ends[of.period], r.raise())
 	case asked > allowed:
-		r.Hint = "ask for a smaller size, or " + r.raise()
+		r.Hint = "request a smaller size, or " + r.raise()
 	default:
-		r.Hint = "release an environment that is not needed (bothy down NAME), or " + r.raise()
+		r.Hint = "delete an unused environment (bothy down NAME), or " + r.raise()
 	}
 	return r
 }
@@ -135,7 +135,7 @@ func (r *Refusal) ofExtension() *Refusal {
 		return r
 	}
 	another := map[string]string{PeriodDay: "on another day", PeriodMonth: "in another month"}[r.Period]
-	r.Hint = fmt.Sprintf("give back what is not needed (bothy down NAME), take a new environment %s (UTC), or %s", another, r.raise())
+	r.Hint = fmt.Sprintf("delete an unused environment (bothy down NAME), create a new one %s (UTC), or %s", another, r.raise())
 	return r
 }
 
@@ -143,8 +143,8 @@ func tooLong(scope fleet.Scope, asked, allowed time.Duration) *Refusal {
 	return &Refusal{
 		Scope: scope, What: "longest lease", Asked: wholeSeconds(asked), Allowed: wholeSeconds(allowed), Unit: UnitSeconds,
 		Code:     fleet.CodePolicy,
-		Sentence: fmt.Sprintf("a lease of %s is longer than %s may have: %s, extensions included", asked, people(scope), allowed),
-		Hint:     fmt.Sprintf("ask for %s at most", allowed),
+		Sentence: fmt.Sprintf("a lease of %s exceeds the maximum of %s for %s, including extensions", asked, allowed, people(scope)),
+		Hint:     fmt.Sprintf("request at most %s", allowed),
 	}
 }
 

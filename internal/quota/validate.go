@@ -30,17 +30,17 @@ func Validate(l fleet.Limits) error {
 		{"milli_cpus", l.MilliCPUs, maxMilliCPUs, "thousandths of a core"},
 		{"memory_mib", l.MemoryMiB, maxMemoryMiB, "MiB"},
 		{"seconds_per_day", l.SecondsPerDay, maxSeconds, "seconds"},
-		{"micros_per_day", l.MicrosPerDay, maxMicros, "millionths of the currency's unit"},
-		{"micros_per_month", l.MicrosPerMonth, maxMicros, "millionths of the currency's unit"},
+		{"micros_per_day", l.MicrosPerDay, maxMicros, "millionths of the currency unit"},
+		{"micros_per_month", l.MicrosPerMonth, maxMicros, "millionths of the currency unit"},
 	} {
 		if c.value != nil && (*c.value < 0 || *c.value > c.most) {
-			return fleet.Errorf(fleet.CodeInvalid, "the limit %s is %d", c.name, *c.value).
-				WithHint("give 0 to %d %s, or leave it out for no limit", c.most, c.unit)
+			return fleet.Errorf(fleet.CodeInvalid, "invalid limit %s: %d", c.name, *c.value).
+				WithHint("use 0 to %d %s, or omit the limit", c.most, c.unit)
 		}
 	}
 	if l.MaxTTL != nil && (*l.MaxTTL < time.Second || *l.MaxTTL > maxTTL) {
-		return fleet.Errorf(fleet.CodeInvalid, "the longest lease is %s", *l.MaxTTL).
-			WithHint("give 1s to %s, or leave it out for no limit", maxTTL)
+		return fleet.Errorf(fleet.CodeInvalid, "invalid maximum lease %s", *l.MaxTTL).
+			WithHint("use 1s to %s, or omit the limit", maxTTL)
 	}
 	if err := names("blueprint", l.Blueprints); err != nil {
 		return err
@@ -68,8 +68,8 @@ func names(what string, list []string) error {
 			return fleet.Errorf(fleet.CodeInvalid, "%q is not the name of a %s", name, what).
 				WithHint("give names without spaces, or leave the list out to allow all")
 		case versioned:
-			return fleet.Errorf(fleet.CodeInvalid, "%q names a version; a limit holds for all versions of a %s", name, what).
-				WithHint("give the name alone: %s", alone)
+			return fleet.Errorf(fleet.CodeInvalid, "%q has a version, but a limit applies to all versions of a %s", name, what).
+				WithHint("use only the name: %s", alone)
 		case slices.Contains(list[:i], name):
 			return fleet.Errorf(fleet.CodeInvalid, "the %s %q is listed twice", what, name).WithHint("name each once")
 		}

@@ -7,59 +7,59 @@ import (
 	"text/template"
 )
 
-// Starter says what Init writes in. Every field may be empty.
+// Starter holds the values that Init writes. Every field may be empty.
 type Starter struct {
 	// Name of the environment.
 	Name string
-	// Blueprint to use, "build" when empty.
+	// Blueprint to use, "build" if empty.
 	Blueprint string
-	// Sizes that the blueprint has, and which is its default.
+	// Sizes are the blueprint's sizes, DefaultSize its default.
 	Sizes       []string
 	DefaultSize string
-	// TTL is the blueprint's default lease, MaxTTL its longest, as text.
+	// TTL is the blueprint's default lease duration, MaxTTL the maximum, as text.
 	TTL, MaxTTL string
 	// Params are the blueprint's inputs.
 	Params []StarterParam
 }
 
-// StarterParam is one input of the blueprint, to be shown as a comment.
+// StarterParam is one input of the blueprint, shown as a comment.
 type StarterParam struct {
 	Name, Description string
-	// Value is its default as YAML writes it.
+	// Value is its default in YAML.
 	Value string
 }
 
 var starter = template.Must(template.New(FileName).Funcs(template.FuncMap{"oneLine": oneLine, "quoted": quoted, "join": strings.Join}).Parse(
-	`# What "bothy up" makes for this repository. Check: bothy spec check
-# Editors complete it with: bothy spec schema > bothy.schema.json
+	`# The environment that "bothy up" creates for this repository. To check this file: bothy spec check
+# Schema for editors: bothy spec schema > bothy.schema.json
 version: 1
 {{- if .Name}}
 name: {{.Name}}
 {{- else}}
-# Name of the environment; made up when left out.
+# Name of the environment. Default: generated.
 # name: my-project
 {{- end}}
 
-# The golden path to take: bothy blueprint ls
+# Blueprint. To list blueprints: bothy blueprint ls
 blueprint: {{quoted .Blueprint}}
 
 # {{if .Sizes}}One of {{join .Sizes ", "}}.{{else}}One of the blueprint's sizes.{{end}} Prices: bothy blueprint show {{.Blueprint}}
 size: {{.DefaultSize}}
 
-# How long it is kept{{if .MaxTTL}}, at most {{.MaxTTL}}{{end}}: 30m, 1h30m, 2d.
+# Lease duration{{if .MaxTTL}}, at most {{.MaxTTL}}{{end}}, for example 30m, 1h30m or 2d.
 ttl: {{.TTL}}
 
-# End it sooner when nobody uses it.
+# Expire earlier after this time without use. Default: never.
 # idle: 15m
 
-# Variables of every command inside; secrets go to "bothy up --secret".
+# Variables for every command in the environment. For secrets use "bothy up --secret".
 # env:
 #   CI: "1"
 
-# The folder to upload, relative to this file; "none" for an empty workspace.
+# Directory to copy to the workspace, relative to this file, or "none".
 source: .
 
-# The blueprint's inputs.
+# Inputs of the blueprint.
 {{- if .Params}}
 # params:
 {{- range .Params}}
@@ -76,8 +76,8 @@ source: .
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-// Init gives a commented starter file that Parse accepts; values of the
-// starter that no spec may hold are an error.
+// Init returns a commented spec that Parse accepts. An invalid value
+// in the starter is an error.
 func Init(s Starter) ([]byte, error) {
 	if s.Blueprint == "" {
 		s.Blueprint = "build"
@@ -91,15 +91,15 @@ func Init(s Starter) ([]byte, error) {
 	s.Name, s.DefaultSize = quoted(s.Name), quoted(s.DefaultSize)
 	var out bytes.Buffer
 	if err := starter.Execute(&out, s); err != nil {
-		return nil, fmt.Errorf("write starter %s: %w", FileName, err)
+		return nil, fmt.Errorf("cannot create %s: %w", FileName, err)
 	}
 	if _, err := Parse(FileName, out.Bytes()); err != nil {
-		return nil, fmt.Errorf("write starter %s: %w", FileName, err)
+		return nil, fmt.Errorf("cannot create %s: %w", FileName, err)
 	}
 	return out.Bytes(), nil
 }
 
-// quoted keeps a name such as 2048, 1e3 or true from being read as something else than text.
+// quoted quotes a name such as 2048, 1e3 or true, which YAML would not read as text.
 func quoted(name string) string {
 	if name == "" || name != "true" && name != "false" && name != "null" && (name[0] < '0' || name[0] > '9') {
 		return name

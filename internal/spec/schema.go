@@ -8,5 +8,5 @@ import (
 //go:embed schema.json
 var schema []byte
 
-// Schema gives the JSON Schema (draft 2020-12) of a spec, which editors complete and check with.
+// Schema returns the JSON Schema (draft 2020-12) of a spec, for editors.
 func Schema() []byte { return bytes.Clone(schema) }

@@ -1,6 +1,6 @@
-// Package spec reads bothy.yaml: which blueprint a repository wants, in which
-// size, for how long, with which inputs and which source. Reading is strict;
-// everything wrong is told at once, each with its place.
+// Package spec parses bothy.yaml: the blueprint, size, lease duration, inputs and
+// source of a repository's environment. Parsing is strict and reports every error
+// at once, each with its place.
 package spec
 
 import (
@@ -16,61 +16,61 @@ import (
 // FileName is the name of a spec in a repository.
 const FileName = "bothy.yaml"
 
-// Version is the only version of the format so far.
+// Version is the only version of the format.
 const Version = 1
 
-// NoSource as Source says that nothing is uploaded.
+// NoSource as Source means that bothy copies nothing.
 const NoSource = "none"
 
-// Error is one wrong place of a spec.
+// Error is one error in a spec, with its place.
 type Error = strictyaml.Error
 
-// Errors are all wrong places of a spec, in the order of the file.
+// Errors are all errors in a spec, in the order of the file.
 type Errors = strictyaml.Errors
 
-// Spec is a bothy.yaml as it was read. Empty fields were not given.
+// Spec is a parsed bothy.yaml. Empty fields are not in the file.
 type Spec struct {
-	// File is the name it was read from.
+	// File is the path of the file.
 	File string
-	// Name of the environment; made up by the daemon when empty.
+	// Name of the environment; the daemon generates one if empty.
 	Name string
 	// Blueprint is a name or name@version.
 	Blueprint string
 	// Size is one of the blueprint's sizes.
 	Size string
-	// Share is who may use and delete it beside whoever asks: nobody, team or tenant; empty for the organisation's default.
+	// Share is who besides the owner may use and delete it: nobody, team or tenant; empty for the organisation's default.
 	Share string
-	// TTL is how long the environment is wanted; 0 for the blueprint's default.
+	// TTL is the lease duration; 0 for the blueprint's default.
 	TTL time.Duration
-	// Idle ends the lease after a time without use; 0 for never.
+	// Idle is the time without use after which the lease expires; 0 for never.
 	Idle time.Duration
-	// Env are variables of every command inside; the file is no place for secrets.
+	// Env are variables for every command in the environment, not for secrets.
 	Env map[string]string
-	// Params are the blueprint's inputs: string, int64, float64 or bool. What
-	// each may be is the blueprint's to say, and the daemon's to check.
+	// Params are the blueprint's inputs: string, int64, float64 or bool. The
+	// blueprint defines the type of each, and the daemon checks it.
 	Params map[string]any
-	// Source is the folder to upload, relative to the file's, with slashes, or NoSource. "." when not given.
+	// Source is the directory to copy, relative to the file's, with slashes, or NoSource. Default: ".".
 	Source string
 
-	// places tells where each value stands: "size", "params.shm_mib".
+	// places maps key paths to places: "size", "params.shm_mib".
 	places map[string]Place
 }
 
-// Place is where a value stands.
+// Place is the place of a value.
 type Place struct {
 	File string
 	// Line and Col count from 1; Col counts characters.
 	Line, Col int
 }
 
-// Place tells where a value stands; false when it was not given. path names it as errors do: "size", "params.shm_mib". Whoever
-// finds a value wrong that only the daemon can judge says so with it.
+// Place returns the place of a value by its key path, as in errors: "size", "params.shm_mib"; false if it is not in the file. The
+// caller adds the place to an error from the daemon about the value.
 func (s Spec) Place(path string) (Place, bool) {
 	at, ok := s.places[path]
 	return at, ok
 }
 
-// What the fields may hold; schema.json says the same, and a test compares.
+// Allowed values of the fields. schema.json has the same; a test compares them.
 const (
 	namePattern      = `^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`
 	idPattern        = `^[a-z2-7]{16}$`
@@ -97,14 +97,14 @@ var (
 )
 
 const (
-	wantName      = `a name of up to 63 of a-z, 0-9 and "-", with a letter or digit at both ends`
-	wantNoID      = "a name that has not the form of an environment's id: add a dash, or use another length than 16"
+	wantName      = `a name of up to 63 of a-z, 0-9 and "-", starting and ending with a letter or digit`
+	wantNoID      = "a name that does not look like an environment id: add a dash, or use another length than 16"
 	wantBlueprint = `a blueprint's name, or name@version`
 	wantShare     = "nobody, team or tenant"
-	wantSource    = `a folder relative to this file and not above it, or "none"`
+	wantSource    = `a directory relative to this file and not above it, or "none"`
 )
 
-// Parse reads a spec; file is its name for messages. The error is of type Errors.
+// Parse parses a spec; file is its name in errors. The error has type Errors.
 func Parse(file string, data []byte) (Spec, error) {
 	doc, err := strictyaml.Parse(file, data)
 	if err != nil {
@@ -130,7 +130,7 @@ func (s *Spec) read(root *strictyaml.Node) {
 		s.note(n)
 		switch key {
 		case "version":
-			want := fmt.Sprintf("%d, the only version there is", Version)
+			want := fmt.Sprintf("%d, the only version", Version)
 			if v, ok := n.Int(want); ok && v != Version {
 				n.Want("%s", want)
 			}
@@ -158,7 +158,7 @@ func (s *Spec) read(root *strictyaml.Node) {
 	}
 }
 
-// note remembers where a value stands.
+// note records the place of a value.
 func (s *Spec) note(n *strictyaml.Node) {
 	s.places[n.Path] = Place{File: s.File, Line: n.Line, Col: n.Col}
 }
@@ -192,11 +192,11 @@ func (s *Spec) readEnv(n *strictyaml.Node) {
 	s.Env = make(map[string]string, len(fields))
 	for _, f := range fields {
 		if !varRE.MatchString(f.Key) {
-			n.FailKey(f, "this key", `a variable's name of letters, digits and "_", not beginning with a digit`)
+			n.FailKey(f, "this key", `a variable name of letters, digits and "_", not starting with a digit`)
 		}
-		v, ok := f.Value.Str("text; in quotes if it looks like a number, true or false")
+		v, ok := f.Value.Str("text (quote it if it looks like a number, true or false)")
 		if ok && !fitsParam(v) {
-			f.Value.Want("at most %d characters, none of them a zero byte", maxParamLength)
+			f.Value.Want("at most %d characters without zero bytes", maxParamLength)
 		}
 		s.Env[f.Key] = v
 	}
@@ -211,11 +211,11 @@ func (s *Spec) readParams(n *strictyaml.Node) {
 	s.Params = make(map[string]any, len(fields))
 	for _, f := range fields {
 		if !paramRE.MatchString(f.Key) {
-			n.FailKey(f, "this key", `an input's name of a-z, 0-9 and "_", beginning with a letter`)
+			n.FailKey(f, "this key", `an input name of a-z, 0-9 and "_", starting with a letter`)
 		}
 		v, ok := f.Value.Scalar("text, a number, true or false")
 		if text, isText := v.(string); isText && !fitsParam(text) {
-			f.Value.Want("at most %d characters, none of them a zero byte", maxParamLength)
+			f.Value.Want("at most %d characters without zero bytes", maxParamLength)
 		}
 		if ok {
 			s.Params[f.Key] = v
@@ -239,11 +239,11 @@ func (s *Spec) readSource(n *strictyaml.Node) {
 	}
 	s.Source = path.Clean(text)
 	if s.Source == NoSource && text != NoSource {
-		s.Source = "./" + NoSource // a folder of that name
+		s.Source = "./" + NoSource // a directory of that name
 	}
 }
 
-// inside reports whether text names a folder at or below the file's, by its letters alone. Links are SourceDir's matter.
+// inside reports whether text names a directory at or below the file's directory. It checks only the text; SourceDir resolves links.
 func inside(text string) bool {
 	if text == "" || len([]rune(text)) > maxSourceLength || strings.ContainsAny(text, "\\\x00\n") || strings.HasPrefix(text, "/") || strings.HasPrefix(text, "~") {
 		return false

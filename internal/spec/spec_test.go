@@ -71,17 +71,17 @@ params:
 source: ../other
 `))
 	want := []string{
-		`bothy.yaml:1:10: version: got 2, want 1, the only version there is`,
-		`bothy.yaml:2:7: name: got "My_Shop", want a name of up to 63 of a-z, 0-9 and "-", with a letter or digit at both ends`,
+		`bothy.yaml:1:10: version: got 2, want 1, the only version`,
+		`bothy.yaml:2:7: name: got "My_Shop", want a name of up to 63 of a-z, 0-9 and "-", starting and ending with a letter or digit`,
 		`bothy.yaml:3:1: siez: got an unknown key, want "size", or another of version, name, blueprint, size, share, ttl, idle, env, params, source`,
 		`bothy.yaml:4:12: blueprint: got a list, want a blueprint's name, or name@version`,
 		`bothy.yaml:6:10: size: got 100, want the name of one of the blueprint's sizes`,
-		`bothy.yaml:7:6: ttl: got "0s", want a time above 0 and up to 366d, such as 30m, 1h30m or 2d`,
+		`bothy.yaml:7:6: ttl: got "0s", want a duration above 0 and up to 366d, for example 30m, 1h30m or 2d`,
 		`bothy.yaml:8:1: ttl: got this key a second time, want it once (line 7 has it)`,
-		`bothy.yaml:10:3: params.Shm: got this key, want an input's name of a-z, 0-9 and "_", beginning with a letter`,
+		`bothy.yaml:10:3: params.Shm: got this key, want an input name of a-z, 0-9 and "_", starting with a letter`,
 		`bothy.yaml:11:12: params.shm_mib: got an anchor (&), want a plain value; write it out`,
 		`bothy.yaml:12:9: params.list: got a list, want text, a number, true or false`,
-		`bothy.yaml:13:9: source: got "../other", want a folder relative to this file and not above it, or "none"`,
+		`bothy.yaml:13:9: source: got "../other", want a directory relative to this file and not above it, or "none"`,
 	}
 	if diff := cmp.Diff(want, strings.Split(errorText(err), "\n")); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -90,7 +90,7 @@ source: ../other
 	if !ok {
 		t.Fatalf("the error is %T, want spec.Errors", err)
 	}
-	first := spec.Error{File: "bothy.yaml", Line: 1, Col: 10, Path: "version", Found: "2", Want: "1, the only version there is"}
+	first := spec.Error{File: "bothy.yaml", Line: 1, Col: 10, Path: "version", Found: "2", Want: "1, the only version"}
 	if diff := cmp.Diff(first, errs[0]); diff != "" {
 		t.Errorf("first error: -want +got:\n%s", diff)
 	}

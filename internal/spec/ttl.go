@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// MaxTTL is the longest lease that can be written down. A blueprint's own maximum is far below.
+// MaxTTL is the longest duration that a spec may contain. Blueprints have a much lower maximum.
 const MaxTTL = 366 * 24 * time.Hour
 
-const wantTTL = `a time above 0 and up to 366d, such as 30m, 1h30m or 2d`
+const wantTTL = `a duration above 0 and up to 366d, for example 30m, 1h30m or 2d`
 
 var (
 	ttlRE     = regexp.MustCompile(ttlPattern)
@@ -19,8 +19,8 @@ var (
 	ttlUnits  = map[string]time.Duration{"d": 24 * time.Hour, "h": time.Hour, "m": time.Minute, "s": time.Second}
 )
 
-// ParseTTL reads a lease's length: numbers with the units d, h, m and s, such
-// as 90s, 1h30m or 1.5d. It is above 0 and at most MaxTTL.
+// ParseTTL parses a duration: numbers with the units d, h, m and s, for example
+// 90s, 1h30m or 1.5d. It must be above 0 and at most MaxTTL.
 func ParseTTL(text string) (time.Duration, error) {
 	if !ttlRE.MatchString(text) {
 		return 0, fmt.Errorf("got %q, want %s", text, wantTTL)
@@ -29,7 +29,7 @@ func ParseTTL(text string) (time.Duration, error) {
 	for _, part := range ttlPartRE.FindAllStringSubmatch(text, -1) {
 		n, err := strconv.ParseFloat(part[1], 64)
 		if err != nil {
-			return 0, fmt.Errorf("read ttl %q: %w", text, err)
+			return 0, fmt.Errorf("cannot parse duration %q: %w", text, err)
 		}
 		total += n * float64(ttlUnits[part[2]])
 	}

@@ -13,7 +13,7 @@ func main() {
 	out := flag.String("o", "openapi.json", "file to write")
 	flag.Parse()
 	if err := os.WriteFile(*out, api.OpenAPI(), 0o644); err != nil {
-		fmt.Fprintln(os.Stderr, "write OpenAPI document:", err)
+		fmt.Fprintln(os.Stderr, "cannot write OpenAPI document:", err)
 		os.Exit(1)
 	}
 }

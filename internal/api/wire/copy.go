@@ -10,10 +10,10 @@ const CopyType = "multipart/mixed"
 type CopyEnd struct {
 	Bytes   int64    `json:"bytes" doc:"Length of the tar stream"`
 	SHA256  string   `json:"sha256" doc:"Checksum of the tar stream, in hex"`
-	Problem *Problem `json:"problem,omitempty" doc:"Why the stream is not whole; absent when it is"`
+	Problem *Problem `json:"problem,omitempty" doc:"Why the stream is incomplete; absent if it is complete"`
 	// Notes are the first of the files that were copied, or left out, otherwise than they are; NoteCount says how many there are.
-	Notes     []CopyNote `json:"notes,omitempty" doc:"Files that changed while they were read, and what has no place in an archive"`
-	NoteCount int        `json:"note_count,omitempty" doc:"Number of notes; there may be more than are listed"`
+	Notes     []CopyNote `json:"notes,omitempty" doc:"Files that changed during the copy, and entries that a tar cannot contain"`
+	NoteCount int        `json:"note_count,omitempty" doc:"Total number of notes, which may exceed the listed ones"`
 }
 
 // Kinds of notes: what was written to, was cut, or was removed while it was copied, and what has no place in an archive.

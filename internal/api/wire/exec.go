@@ -12,7 +12,7 @@ import "time"
 // From the server: ExecStdout, ExecStderr (bytes), ExecCredit and, last, ExecExit (an ExecResult as JSON).
 //
 // A client may have sent at most ExecWindow bytes of input that the server has
-// not yet given back by ExecCredit (4 bytes, big endian: how many the command
+// not yet granted by ExecCredit (4 bytes, big endian: how many the command
 // has read), so input that nobody reads never holds up a signal.
 //
 // The server pings, and whoever reads answers. A client whose output nobody takes for a while reads nothing, so it sends ExecAlive. A
@@ -59,22 +59,22 @@ const (
 
 // ExecStart says what to run.
 type ExecStart struct {
-	Command []string `json:"command" maxItems:"8192" doc:"Argument vector; never passed through a shell"`
-	User    string   `json:"user,omitempty" maxLength:"64" doc:"One of the users of the environment, the first by default"`
+	Command []string `json:"command" maxItems:"8192" doc:"Argument vector, run without a shell"`
+	User    string   `json:"user,omitempty" maxLength:"64" doc:"One of the users of the environment; default: the first"`
 	Dir     string   `json:"dir,omitempty" maxLength:"4096" doc:"Working directory; default: the workspace"`
-	Env     []string `json:"env,omitempty" maxItems:"1024" doc:"Further variables, NAME=value"`
-	TTY     bool     `json:"tty,omitempty" doc:"Run in a terminal; output and errors then are one stream"`
+	Env     []string `json:"env,omitempty" maxItems:"1024" doc:"Additional variables, NAME=value"`
+	TTY     bool     `json:"tty,omitempty" doc:"Run in a terminal, which merges stdout and stderr"`
 	// Stdin says that the client will send input; without it the command reads an empty one.
-	Stdin bool `json:"stdin,omitempty" doc:"The client will send input"`
+	Stdin bool `json:"stdin,omitempty" doc:"The client sends stdin"`
 	// Detach has the command run on; its output is an ExecDetached.
-	Detach bool     `json:"detach,omitempty" doc:"Begin the command and return: its output goes to a file in the sandbox, and an ExecDetached comes as output"`
+	Detach bool     `json:"detach,omitempty" doc:"Start the command in the background: its output goes to a file in the sandbox, and stdout is an ExecDetached"`
 	Size   ExecSize `json:"size,omitzero" doc:"Size of the terminal"`
 }
 
 // ExecDetached is the output of an exec with Detach.
 type ExecDetached struct {
-	Process int    `json:"process" doc:"Process group inside"`
-	Output  string `json:"output" maxLength:"4096" doc:"File inside that holds the output and, in its last line, the exit code"`
+	Process int    `json:"process" doc:"Process group in the sandbox"`
+	Output  string `json:"output" maxLength:"4096" doc:"File in the sandbox with the output and, in the last line, the exit code"`
 }
 
 // ExecSize is a terminal's size in character cells.
@@ -85,12 +85,12 @@ type ExecSize struct {
 
 // ExecResult ends an exec: the command's exit code, or the problem that kept it from running.
 type ExecResult struct {
-	ExitCode int      `json:"exit_code" doc:"Exit code of the command; 128+n when signal n ended it"`
-	Problem  *Problem `json:"problem,omitempty" doc:"What kept it from running"`
+	ExitCode int      `json:"exit_code" doc:"Exit code of the command; 128+n if signal n ended it"`
+	Problem  *Problem `json:"problem,omitempty" doc:"Why the command could not run"`
 	// Ended is set when it did not end by itself, or processes were killed while it ran.
-	Ended *ExecEnded `json:"ended,omitempty" doc:"Why it ended, when it did not end by itself"`
+	Ended *ExecEnded `json:"ended,omitempty" doc:"Why bothy or the kernel ended the command"`
 	// MayRun is whether something of a command that was to be ended may still run.
-	MayRun bool `json:"may_run,omitempty" doc:"The command was to be ended, and may still run"`
+	MayRun bool `json:"may_run,omitempty" doc:"The command should have ended, and may still run"`
 }
 
 // Causes of an ExecEnded.
@@ -105,11 +105,11 @@ const (
 
 // ExecEnded says why a command ended that did not end by itself.
 type ExecEnded struct {
-	Cause     string `json:"cause" enum:"out_of_memory,process_limit,lease_ended,released,stopped,killed" doc:"out_of_memory: the kernel ended processes while it ran; process_limit: the sandbox was refused another process while it ran; lease_ended; released: somebody deleted the environment; stopped: the sandbox stopped or was removed; killed: something inside sent it KILL"`
+	Cause     string `json:"cause" enum:"out_of_memory,process_limit,lease_ended,released,stopped,killed" doc:"out_of_memory: the kernel killed processes; process_limit: the sandbox reached its process limit; lease_ended: the lease expired; released: a user deleted the environment; stopped: the sandbox stopped or was removed; killed: a process in the sandbox sent KILL"`
 	By        string `json:"by,omitempty" maxLength:"256" doc:"Who deleted the environment"`
-	Processes int64  `json:"processes,omitempty" minimum:"0" doc:"Processes that the kernel ended for want of memory"`
-	Size      string `json:"size,omitempty" maxLength:"64" doc:"The environment's size"`
+	Processes int64  `json:"processes,omitempty" minimum:"0" doc:"Number of processes that the kernel killed for lack of memory"`
+	Size      string `json:"size,omitempty" maxLength:"64" doc:"Size of the environment"`
 	MemoryMiB int64  `json:"memory_mib,omitempty" minimum:"0" doc:"Memory of that size, MiB"`
-	Pids      int64  `json:"pids,omitempty" minimum:"0" doc:"Most processes of that size"`
-	Larger    string `json:"larger,omitempty" maxLength:"64" doc:"The next size with more memory, if there is one"`
+	Pids      int64  `json:"pids,omitempty" minimum:"0" doc:"Maximum number of processes of that size"`
+	Larger    string `json:"larger,omitempty" maxLength:"64" doc:"The next size with more memory, if any"`
 }

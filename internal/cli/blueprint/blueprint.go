@@ -1,4 +1,4 @@
-// Package blueprint holds the commands on blueprints, one file per verb.
+// Package blueprint holds the commands for blueprints, one file per verb.
 package blueprint
 
 import (
@@ -9,7 +9,8 @@ import (
 
 // NewCmdBlueprint makes `bothy blueprint`.
 func NewCmdBlueprint(f *cmdutil.Factory) *cobra.Command {
-	cmd := cmdutil.Group("blueprint", "Blueprints: what environments are made from")
+	cmd := cmdutil.Group("blueprint", "List, show and check blueprints")
+	cmd.Long = `A blueprint is a Terraform module with sizes, typed inputs and prices. bothy creates every environment from a blueprint.`
 	cmd.Aliases = []string{"blueprints", "bp"}
 	cmd.Example = "  bothy blueprint ls\n  bothy blueprint show build\n  bothy blueprint check ./blueprints/web"
 	cmd.AddCommand(NewCmdLs(f), NewCmdShow(f, nil), NewCmdCheck(f, nil))

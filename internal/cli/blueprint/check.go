@@ -34,14 +34,14 @@ func NewCmdCheck(f *cmdutil.Factory, runF func(context.Context, *CheckOptions) e
 	opts := &CheckOptions{Factory: f}
 	return &cobra.Command{
 		Use:   "check DIR",
-		Short: "Check a blueprint's folder",
-		Long: `Checks blueprint.yaml and the *.tf files of a folder with the rules of the daemon, and needs no daemon. Prints every
-error as FILE:LINE:COLUMN with what the file has and what bothy allows, and exits with code 2.
+		Short: "Check the directory of a blueprint",
+		Long: `Checks blueprint.yaml and the *.tf files in a directory against the rules of the daemon, without a daemon. Prints every error as
+FILE:LINE:COLUMN with the value found and the values allowed, and exits with code 2.
 
-The daemon also refuses folders that other users may write, and runs terraform validate. This command does neither.`,
+The daemon also refuses directories that other users may write, and runs terraform validate. This command does neither.`,
 		Example: `  bothy blueprint check ./blueprints/web
   bothy blueprint check . --output json`,
-		Args: cmdutil.Args(1, 1, "the folder of one blueprint"),
+		Args: cmdutil.Args(1, 1, "the directory of one blueprint"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.Dir = args[0]
 			if runF != nil {
@@ -64,7 +64,7 @@ func checkRun(opts *CheckOptions) error {
 	})
 }
 
-// fault gives an error of package blueprint its code and places.
+// fault adds code and places to an error of package blueprint.
 func fault(dir string, err error) error {
 	e := &cmdutil.Error{Code: wire.CodeInvalid, Sentence: err.Error(), Err: err}
 	if errors.Is(err, fs.ErrNotExist) {
@@ -81,9 +81,9 @@ func fault(dir string, err error) error {
 	case refusal.More == 0:
 		e.Sentence = fmt.Sprintf("the blueprint in %s has %d errors", dir, n)
 	default:
-		e.Sentence = fmt.Sprintf("the blueprint in %s has %d errors; the first %d follow", dir, n, len(refusal.Errors))
+		e.Sentence = fmt.Sprintf("the blueprint in %s has %d errors, of which the first %d are", dir, n, len(refusal.Errors))
 	}
-	e.Hint = "correct it; a platform team that needs it as it is names its digest in bothyd's setting trusted_blueprints: " + refusal.Digest
+	e.Hint = "fix the errors, or trust the blueprint as it is: add its digest to trusted_blueprints of bothyd: " + refusal.Digest
 	for _, w := range refusal.Errors {
 		at := wire.FilePlace{File: w.File, Line: w.Line, Column: w.Col, Path: w.Path}
 		e.Places = append(e.Places, cmdutil.WrongPlace(at, w.Found, w.Want))

@@ -16,7 +16,7 @@ import (
 // NewCmdLs makes `bothy blueprint ls`.
 func NewCmdLs(f *cmdutil.Factory) *cobra.Command {
 	return cmdutil.Ls(&cobra.Command{
-		Short:   "List the blueprints on offer",
+		Short:   "List blueprints",
 		Example: "  bothy blueprint ls",
 	}, func(ctx context.Context) error {
 		return cmdutil.Ask(f, func(c *client.Client) (wire.BlueprintList, error) {
@@ -42,7 +42,7 @@ func sizes(bp wire.Blueprint) string {
 	return strings.Join(names, ",")
 }
 
-// cheapest is the lowest price per hour.
+// cheapest returns the lowest price per hour.
 func cheapest(bp wire.Blueprint) string {
 	if len(bp.Sizes) == 0 {
 		return "-"

@@ -27,7 +27,7 @@ func NewCmdShow(f *cmdutil.Factory, runF func(context.Context, *ShowOptions) err
 	opts := &ShowOptions{Factory: f}
 	return &cobra.Command{
 		Use:   "show BLUEPRINT",
-		Short: "Show a blueprint: sizes with prices, inputs with limits",
+		Short: "Show sizes, prices and inputs of a blueprint",
 		Example: `  bothy blueprint show build
   bothy blueprint show build@1.0.0 --output json`,
 		Args:              cmdutil.Args(1, 1, "one blueprint, NAME or NAME@VERSION"),
@@ -59,7 +59,7 @@ func show(w io.Writer, f *cmdutil.Factory, bp wire.Blueprint) error {
 		{"Lease", fmt.Sprintf("%s by default, %s at most", seconds(bp.DefaultTTLSeconds), seconds(bp.MaxTTLSeconds))},
 	}
 	if bp.Trusted {
-		facts = append(facts, []string{"Trusted", "yes: the platform lets it go beyond the bounds of a sandbox (trusted_blueprints)"})
+		facts = append(facts, []string{"Trusted", "yes: may exceed the limits of a sandbox (trusted_blueprints)"})
 	}
 	if err := format.Table(w, facts); err != nil {
 		return err
@@ -78,7 +78,7 @@ func show(w io.Writer, f *cmdutil.Factory, bp wire.Blueprint) error {
 	}
 	rows = [][]string{{"INPUT", "TYPE", "DEFAULT", "ALLOWED", "DESCRIPTION"}}
 	for _, in := range bp.Inputs {
-		value := "(needed)"
+		value := "(required)"
 		if !in.Required {
 			value = format.Clean(fmt.Sprint(in.Default))
 		}
@@ -88,7 +88,7 @@ func show(w io.Writer, f *cmdutil.Factory, bp wire.Blueprint) error {
 	return format.Table(w, rows)
 }
 
-// allowed prints an input's limits; those of a string are of its length.
+// allowed formats the limits of an input; limits of a string are limits of its length.
 func allowed(in wire.Input) string {
 	var parts []string
 	if len(in.Enum) > 0 {

@@ -1,4 +1,4 @@
-// Package brake holds the commands on the brake, one file per verb.
+// Package brake holds the commands for the reap limiter, one file per verb.
 package brake
 
 import (
@@ -16,12 +16,12 @@ import (
 	"github.com/bothy-env/bothy/internal/client"
 )
 
-const about = `When more than a quarter of all leases would end at once, as after a jump of the clock, the brake lets go only a few at a
-time and says so. When the clock is right and they are meant to end, release it.`
+const about = `If more than a quarter of all leases would expire at once, the reap limiter deletes only a few environments at a time. The
+usual cause is a clock jump. If the clock is right, release the limiter to delete all overdue environments.`
 
 // NewCmdBrake makes `bothy brake`.
 func NewCmdBrake(f *cmdutil.Factory) *cobra.Command {
-	cmd := cmdutil.Group("brake", "The brake: what keeps the clock from ending leases in mass")
+	cmd := cmdutil.Group("brake", "Reap limiter: limits mass expiry after a clock jump")
 	cmd.Long = about
 	cmd.Example = "  bothy brake show\n  bothy brake release --yes"
 	show := NewCmdShow(f)
@@ -34,26 +34,26 @@ func NewCmdBrake(f *cmdutil.Factory) *cobra.Command {
 func NewCmdShow(f *cmdutil.Factory) *cobra.Command {
 	return cmdutil.Plain(&cobra.Command{
 		Use:     "show",
-		Short:   "Say whether the brake is on, and why",
-		Long:    "Say whether the brake is on, and why.\n\n" + about,
+		Short:   "Show whether the reap limiter is on, and why",
+		Long:    "Shows whether the reap limiter is on, and why.\n\n" + about,
 		Example: "  bothy brake show",
 	}, func(ctx context.Context) error {
 		return cmdutil.Ask(f, func(c *client.Client) (wire.Brake, error) { return c.Brake(ctx) }, printBrake(f))
 	})
 }
 
-// printBrake tells people of the brake.
+// printBrake prints the state of the reap limiter as text.
 func printBrake(f *cmdutil.Factory) func(io.Writer, wire.Brake) error {
 	return func(w io.Writer, b wire.Brake) error {
 		if !b.On {
-			_, err := fmt.Fprintln(w, "The brake is off.")
+			_, err := fmt.Fprintln(w, "The reap limiter is off.")
 			return err
 		}
 		since := ""
 		if b.Since != nil {
 			since = " since " + b.Since.Local().Format(time.DateTime)
 		}
-		_, err := fmt.Fprintf(w, "The brake is %s%s: %s\n%d of %s were let go since. If they are meant to end: bothy brake release --yes\n",
+		_, err := fmt.Fprintf(w, "The reap limiter is %s%s: %s\nIt has deleted %d of %s since. To delete all overdue environments: bothy brake release --yes\n",
 			f.IO.Paint(iostreams.Yellow, "on"), since, format.Clean(b.Reason), b.Reaped, format.Count(b.Live, "environment"))
 		return err
 	}

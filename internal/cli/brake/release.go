@@ -21,8 +21,8 @@ func NewCmdRelease(f *cmdutil.Factory, runF func(context.Context, *ReleaseOption
 	opts := &ReleaseOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:               "release",
-		Short:             "End what is overdue after all",
-		Long:              "Let go of the brake: all that is overdue by the clock as it is now ends. Needs the platform role.",
+		Short:             "Delete all overdue environments now",
+		Long:              "Turns off the reap limiter: bothy deletes every environment that is overdue by the current clock. Requires the platform role.",
 		Example:           "  bothy brake release --yes",
 		Args:              cmdutil.Args(0, 0, "no arguments"),
 		ValidArgsFunction: cmdutil.NoComplete,
@@ -33,13 +33,13 @@ func NewCmdRelease(f *cmdutil.Factory, runF func(context.Context, *ReleaseOption
 			return releaseRun(cmd.Context(), opts)
 		},
 	}
-	cmd.Flags().BoolVarP(&opts.Yes, "yes", "y", false, "do not ask (needed where nobody can be asked)")
+	cmd.Flags().BoolVarP(&opts.Yes, "yes", "y", false, "Skip the confirmation (required without a terminal)")
 	return cmd
 }
 
 func releaseRun(ctx context.Context, opts *ReleaseOptions) error {
 	f := opts.Factory
-	if err := f.Confirm(ctx, opts.Yes, "bothy brake release", "Let all leases end that are overdue by the clock as it is now?"); err != nil {
+	if err := f.Confirm(ctx, opts.Yes, "bothy brake release", "Delete every environment that is overdue by the current clock?"); err != nil {
 		return err
 	}
 	return cmdutil.Ask(f, func(c *client.Client) (wire.Brake, error) { return c.ReleaseBrake(ctx) }, printBrake(f))

@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Group makes a command that only holds others. Without one of them it shows its help, and a name that it
-// does not know is a usage error with the nearest one.
+// Group makes a command that only has subcommands. Called alone it shows its help. An unknown name is a usage error that suggests
+// the nearest command.
 func Group(use, short string) *cobra.Command {
 	return &cobra.Command{
 		Use:   use,
@@ -26,19 +26,19 @@ func Group(use, short string) *cobra.Command {
 	}
 }
 
-// UnknownCommand is the error of a name that cmd has no command for.
+// UnknownCommand returns the error for a name that is no command of cmd.
 func UnknownCommand(cmd *cobra.Command, name string) error {
 	if near := cmd.SuggestionsFor(name); len(near) > 0 {
-		return Usagef("there is no command %q", cmd.CommandPath()+" "+name).WithHint("%s %s", cmd.CommandPath(), near[0])
+		return Usagef("unknown command %q", cmd.CommandPath()+" "+name).WithHint("%s %s", cmd.CommandPath(), near[0])
 	}
-	return Usagef("there is no command %q", cmd.CommandPath()+" "+name).WithHint("%s --help", cmd.CommandPath())
+	return Usagef("unknown command %q", cmd.CommandPath()+" "+name).WithHint("%s --help", cmd.CommandPath())
 }
 
-// Args checks the number of arguments: at least least and at most most (-1: any number), none of them empty. what names
-// them.
+// Args checks the number of arguments: at least least, at most most (-1: any number), none of them empty. what describes them in
+// the error.
 func Args(least, most int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		empty := slices.Contains(args, "") // usually an unset variable of a script
+		empty := slices.Contains(args, "") // usually an unset variable in a script
 		if len(args) >= least && (most < 0 || len(args) <= most) && !empty {
 			return nil
 		}
@@ -52,7 +52,7 @@ func Args(least, most int, what string) cobra.PositionalArgs {
 	}
 }
 
-// Pairs reads a flag's values of the form key=value; want is that form as the flag calls it.
+// Pairs parses a flag's values of the form key=value; want is that form as the flag's help writes it.
 func Pairs(flag, want string, values []string) (map[string]string, error) {
 	pairs := map[string]string{}
 	for _, v := range values {
@@ -65,7 +65,7 @@ func Pairs(flag, want string, values []string) (map[string]string, error) {
 	return pairs, nil
 }
 
-// Inputs reads --param. The types of inputs are the daemon's to check: it knows the blueprint.
+// Inputs parses --param. The daemon checks the types, because it knows the blueprint.
 func Inputs(values []string) (map[string]any, error) {
 	pairs, err := Pairs("param", "key=value", values)
 	inputs := map[string]any{}

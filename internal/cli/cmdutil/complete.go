@@ -12,11 +12,11 @@ import (
 	"github.com/bothy-env/bothy/internal/client"
 )
 
-// Complete completes arguments or a flag's value.
+// Complete completes arguments or the value of a flag.
 type Complete = func(cmd *cobra.Command, args []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective)
 
-// CompleteEnvironments completes names of environments, at most most arguments (-1: any number), none twice.
-// Those that are gone are offered only with gone. A daemon that does not answer offers nothing.
+// CompleteEnvironments completes environment names for up to most arguments (-1: any number), each once. It offers deleted
+// environments only with gone, and nothing if the daemon does not answer.
 func (f *Factory) CompleteEnvironments(most int, gone bool) Complete {
 	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		if most >= 0 && len(args) >= most {
@@ -46,7 +46,7 @@ func (f *Factory) environments(cmd *cobra.Command, gone bool) []wire.Environment
 	return envs
 }
 
-// Blueprints asks the daemon for what it offers, for completion; nothing when it does not answer.
+// Blueprints lists the daemon's blueprints, for completion; none if the daemon does not answer.
 func (f *Factory) Blueprints(cmd *cobra.Command) []wire.Blueprint {
 	c, err := f.Client()
 	if err != nil {
@@ -61,7 +61,7 @@ func (f *Factory) Blueprints(cmd *cobra.Command) []wire.Blueprint {
 	return blueprints
 }
 
-// CompleteBlueprints completes names of blueprints, at most most arguments.
+// CompleteBlueprints completes blueprint names for up to most arguments.
 func (f *Factory) CompleteBlueprints(most int) Complete {
 	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		var names []cobra.Completion
@@ -91,7 +91,7 @@ func (f *Factory) CompleteSizes() Complete {
 	}
 }
 
-// CompletePools completes names of pools, at most most arguments.
+// CompletePools completes pool names for up to most arguments.
 func (f *Factory) CompletePools(most int) Complete {
 	return f.completeNames(most, func(ctx context.Context, c *client.Client) ([]cobra.Completion, error) {
 		pools, err := c.Pools(ctx)
@@ -99,7 +99,7 @@ func (f *Factory) CompletePools(most int) Complete {
 	})
 }
 
-// CompleteHosts completes names of engine hosts, at most most arguments.
+// CompleteHosts completes host names for up to most arguments.
 func (f *Factory) CompleteHosts(most int) Complete {
 	return f.completeNames(most, func(ctx context.Context, c *client.Client) ([]cobra.Completion, error) {
 		hosts, err := c.Hosts(ctx)
@@ -107,7 +107,7 @@ func (f *Factory) CompleteHosts(most int) Complete {
 	})
 }
 
-// CompleteScopes completes scopes that have a quota, at most most arguments.
+// CompleteScopes completes scopes that have a quota, for up to most arguments.
 func (f *Factory) CompleteScopes(most int) Complete {
 	return f.completeNames(most, func(ctx context.Context, c *client.Client) ([]cobra.Completion, error) {
 		quotas, err := c.Quotas(ctx)
@@ -115,7 +115,7 @@ func (f *Factory) CompleteScopes(most int) Complete {
 	})
 }
 
-// CompleteOrphans completes ids of environments that orphans belong to, and of doubted ones.
+// CompleteOrphans completes the ids of environments that orphans belong to, and of doubted environments.
 func (f *Factory) CompleteOrphans() Complete {
 	return f.completeNames(math.MaxInt, func(ctx context.Context, c *client.Client) ([]cobra.Completion, error) {
 		report, err := c.Orphans(ctx)
@@ -129,7 +129,7 @@ func (f *Factory) CompleteOrphans() Complete {
 	})
 }
 
-// completions gives what to offer for each of what is listed.
+// completions maps a list to the completions to offer.
 func completions[T any](all []T, offer func(T) cobra.Completion) []cobra.Completion {
 	var offers []cobra.Completion
 	for _, one := range all {
@@ -138,7 +138,7 @@ func completions[T any](all []T, offer func(T) cobra.Completion) []cobra.Complet
 	return offers
 }
 
-// completeNames completes from what the daemon lists; nothing when it does not answer.
+// completeNames completes from a list of the daemon; it offers nothing if the daemon does not answer.
 func (f *Factory) completeNames(most int, list func(context.Context, *client.Client) ([]cobra.Completion, error)) Complete {
 	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		c, err := f.Client()
@@ -155,7 +155,7 @@ func (f *Factory) completeNames(most int, list func(context.Context, *client.Cli
 	}
 }
 
-// CompleteWords completes a flag's value from fixed words.
+// CompleteWords completes the value of a flag from fixed words.
 func CompleteWords(words ...string) Complete {
 	return func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		return words, cobra.ShellCompDirectiveNoFileComp

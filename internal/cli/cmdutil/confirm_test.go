@@ -46,7 +46,7 @@ func TestASignalEndsAQuestion(t *testing.T) {
 	cancel(cmdutil.Interrupted{Signal: syscall.SIGTERM})
 	f := &cmdutil.Factory{IO: &iostreams.IO{In: r, Err: io.Discard, InTTY: true}}
 	err := f.Confirm(ctx, false, "bothy x", "Really?")
-	if got := cmdutil.ExitCode(err); got != 143 || cmdutil.ProblemOf(err).Code != cmdutil.CodeInterrupted || err.Error() != "Nothing was done" {
-		t.Errorf("%v (code %d), want: Nothing was done, 143", err, got)
+	if got := cmdutil.ExitCode(err); got != 143 || cmdutil.ProblemOf(err).Code != cmdutil.CodeInterrupted || err.Error() != "Cancelled. Nothing was changed." {
+		t.Errorf("%v (code %d), want: Cancelled. Nothing was changed., 143", err, got)
 	}
 }

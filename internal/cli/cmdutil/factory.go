@@ -1,4 +1,4 @@
-// Package cmdutil is what all commands share: their surroundings, errors and exit codes, output and completion.
+// Package cmdutil is what all commands share: the factory, errors and exit codes, output and completion.
 package cmdutil
 
 import (
@@ -14,23 +14,23 @@ import (
 	"github.com/bothy-env/bothy/internal/client"
 )
 
-// Factory is a command's surroundings. Nothing is read or opened before it is asked for.
+// Factory gives commands their streams, clock and client. It reads and opens nothing before a command asks for it.
 type Factory struct {
 	IO *iostreams.IO
 	// Getenv reads the environment.
 	Getenv func(string) string
-	// Now is the clock that elapsed times and what is left of leases are read from.
+	// Now is the clock for elapsed times and the time left of leases.
 	Now func() time.Time
 	// NewKey makes an idempotency key.
 	NewKey func() string
-	// Version is this program's.
+	// Version is the version of this program.
 	Version string
 
-	// Host, TokenFile, CAFile, Tenant, AsPlatform and Output are the flags that every command has.
+	// Host, TokenFile, CAFile, Tenant, AsPlatform and Output are the global flags.
 	Host, TokenFile, CAFile, Tenant, AsPlatform, Output string
 }
 
-// Address is the daemon's address and where it was taken from: "--host", "BOTHY_HOST" or "default".
+// Address returns the daemon's address and its source: "--host", "BOTHY_HOST" or "default".
 func (f *Factory) Address() (host, from string) {
 	if f.Host != "" {
 		return f.Host, "--host"
@@ -46,7 +46,7 @@ func (f *Factory) Address() (host, from string) {
 func (f *Factory) Client() (*client.Client, error) {
 	host, from := f.Address()
 	if from == "default" {
-		host = "" // the client looks for it, and says where
+		host = "" // the client searches for the socket, and reports where
 	}
 	token, err := f.token()
 	if err != nil {
@@ -55,27 +55,27 @@ func (f *Factory) Client() (*client.Client, error) {
 	return client.New(client.Options{Host: host, Token: token, CAFile: f.CAFile, Tenant: f.Tenant, AsPlatform: f.AsPlatform, Getenv: f.Getenv, UserAgent: "bothy/" + f.Version})
 }
 
-// token is that of the file, or BOTHY_TOKEN.
+// token returns the token of the file, or BOTHY_TOKEN.
 func (f *Factory) token() (string, error) {
 	if f.TokenFile == "" {
-		// Whatever puts secrets into variables often leaves the line's end in.
+		// Tools that put secrets into variables often leave the newline in.
 		return strings.TrimSpace(f.Getenv("BOTHY_TOKEN")), nil
 	}
 	data, err := os.ReadFile(f.TokenFile)
 	if err != nil {
-		return "", Usagef("read token file: %w", err)
+		return "", Usagef("cannot read token file: %w", err)
 	}
 	token := strings.TrimSpace(string(data))
 	if token == "" || strings.ContainsAny(token, "\r\n") {
-		return "", Usagef("token file %s: want one line, the token", f.TokenFile)
+		return "", Usagef("cannot read token file %s: it must contain one line, the token", f.TokenFile)
 	}
 	return token, nil
 }
 
-// JSON reports whether output is for machines.
+// JSON reports whether the output format is JSON.
 func (f *Factory) JSON() bool { return f.Output == "json" }
 
-// Progress gives the display that fits: none for machines.
+// Progress returns the progress display for the error stream; with JSON output it shows nothing.
 func (f *Factory) Progress() render.Progress {
 	if f.JSON() {
 		return render.Nothing{}
@@ -83,19 +83,19 @@ func (f *Factory) Progress() render.Progress {
 	return render.New(f.IO, f.Now)
 }
 
-// Note tells people something on the error stream that is no error; machines are not told.
+// Note prints a remark on the error stream, unless the output format is JSON.
 func (f *Factory) Note(format string, args ...any) {
 	if !f.JSON() {
 		f.Errf(format+"\n", args...)
 	}
 }
 
-// Errf writes to the error stream. What cannot be written there cannot be reported anywhere.
+// Errf writes to the error stream. A write error there cannot be reported anywhere.
 func (f *Factory) Errf(format string, args ...any) {
 	_, _ = fmt.Fprintf(f.IO.Err, format, args...)
 }
 
-// Bounded is ctx with a limit for short questions to the daemon, as completion asks.
+// Bounded limits ctx to one second, for short calls such as completion.
 func Bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, time.Second, errors.New("the daemon did not answer in a second"))
+	return context.WithTimeoutCause(ctx, time.Second, errors.New("the daemon did not answer within 1 s"))
 }

@@ -11,10 +11,10 @@ import (
 // microDigits are the decimals of an amount of money: millionths of the currency's unit.
 const microDigits = 6
 
-// MostCount is the greatest count that a flag takes.
+// MostCount is the greatest count that a flag accepts.
 const MostCount = 1_000_000
 
-// Count reads a flag's whole number, from 0 to MostCount.
+// Count parses a flag's whole number, from 0 to MostCount.
 func Count(flag, text string) (int64, error) {
 	n, err := format.ParseDecimal(text, 0)
 	if err != nil || n > MostCount {
@@ -23,7 +23,7 @@ func Count(flag, text string) (int64, error) {
 	return n, nil
 }
 
-// Decimal reads a flag's number with at most digits decimals, in units of the last of them.
+// Decimal parses a flag's number with at most digits decimals, in units of the last decimal.
 func Decimal(flag, text string, digits int) (int64, error) {
 	n, err := format.ParseDecimal(text, digits)
 	if err != nil {
@@ -32,7 +32,7 @@ func Decimal(flag, text string, digits int) (int64, error) {
 	return n, nil
 }
 
-// Money reads an amount in millionths of the currency's unit; what names the flag or argument.
+// Money parses an amount into millionths of the currency's unit; what names the flag or argument.
 func Money(what, text string) (int64, error) {
 	n, err := format.ParseDecimal(text, microDigits)
 	if err != nil {
@@ -41,7 +41,7 @@ func Money(what, text string) (int64, error) {
 	return n, nil
 }
 
-// Span reads a flag's duration of whole seconds.
+// Span parses a flag's duration of whole seconds.
 func Span(flag, text string) (time.Duration, error) {
 	d, err := spec.ParseTTL(text)
 	if err != nil {
@@ -53,8 +53,8 @@ func Span(flag, text string) (time.Duration, error) {
 	return d, nil
 }
 
-// Moment reads a flag's time, a duration ago or one as in RFC 3339: the zero time when text is empty. now is asked only for the
-// first, and is the daemon's clock: what is compared was written by that.
+// Moment parses a flag's time, a duration ago or an RFC 3339 time; empty text is the zero time. It calls now, the daemon's clock,
+// only for a duration, because the daemon wrote the times to compare with.
 func Moment(flag, text string, now func() (time.Time, error)) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil

@@ -12,7 +12,7 @@ import (
 	"github.com/bothy-env/bothy/internal/cli/iostreams"
 )
 
-// Print writes a command's result: value as indented JSON for machines, text's work for people.
+// Print writes a command's result: value as indented JSON, or what text writes, by output format.
 func (f *Factory) Print(value any, text func(w io.Writer) error) error {
 	if !f.JSON() {
 		var b strings.Builder
@@ -38,12 +38,12 @@ func (f *Factory) Outf(format string, args ...any) error {
 	return nil
 }
 
-// Problem is how an error looks in JSON on the error stream.
+// Problem is the JSON form of an error on the error stream.
 type Problem struct {
 	Error wire.Problem `json:"error"`
 }
 
-// ShowError tells an error on the error stream: the sentence, wrong places, and the next thing to do.
+// ShowError prints an error on the error stream: the sentence, the places in files, and the hint.
 func (f *Factory) ShowError(err error) {
 	p := ProblemOf(err)
 	if f.JSON() {
@@ -67,29 +67,29 @@ func (f *Factory) ShowError(err error) {
 		hint, next = e.Hint, e.Next
 	}
 	if hint != "" {
-		f.Errf("%s %s\n", f.IO.PaintErr(iostreams.Cyan, "next:"), cleanLines(hint))
+		f.Errf("%s %s\n", f.IO.PaintErr(iostreams.Cyan, "hint:"), cleanLines(hint))
 	}
 	for _, one := range next {
 		f.Errf("  %s\n", format.Clean(one))
 	}
 }
 
-// What is shown of an error: lines, wrong places, and characters of a line.
+// Limits of a printed error: lines, places, and characters per line.
 const (
 	maxLines  = 40
 	maxPlaces = 20
 	maxLine   = 4000
 )
 
-// fit cleans a line and cuts it where it is too long for anybody to read.
+// fit cleans a line and truncates it to maxLine characters.
 func fit(s string) string { return format.Fit(format.Clean(s), maxLine) }
 
-// cleanLines cleans a text of several lines. Those after the first have a bar in front, so that no text can add a line that looks
-// like one of bothy's own.
+// cleanLines cleans a text of several lines. It puts a bar before every line but the first, so that no text from elsewhere can fake
+// a line of bothy.
 func cleanLines(s string) string {
 	lines := strings.Split(strings.TrimSpace(s), "\n")
 	if more := len(lines) - maxLines; more > 0 {
-		lines = append(lines[:maxLines], fmt.Sprintf("... and %d lines more", more))
+		lines = append(lines[:maxLines], fmt.Sprintf("... and %d more lines", more))
 	}
 	for i, l := range lines {
 		lines[i] = fit(l)

@@ -1,4 +1,4 @@
-// Package cost holds the command that sums up cost.
+// Package cost holds the command that reports costs.
 package cost
 
 import (
@@ -23,7 +23,7 @@ type CostOptions struct {
 	By, Since, Until string
 }
 
-// groups are what cost may be grouped by.
+// groups are the allowed values of --by.
 var groups = []string{"user", "team", "tenant", "blueprint", "project", "pool", "day", "host", "pull-request", "environment"}
 
 // NewCmdCost makes `bothy cost`.
@@ -31,10 +31,12 @@ func NewCmdCost(f *cmdutil.Factory, runF func(context.Context, *CostOptions) err
 	opts := &CostOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "cost",
-		Short: "Sum up what environments have cost",
-		Long: `Sum up what environments have cost, the dearest group first: of your tenant, or of all with the platform role. What still
-runs is counted up to now. Each second of each environment is booked to exactly one of LEASED (handed over to people), POOL
-(kept warm), MAKING, FAILED and REMOVING. Projects and pull requests of more than one tenant are TENANT/NAME.`,
+		Short: "Show costs, highest first",
+		Long: `Shows the costs of environments by group, highest first. Covers your tenant, or every tenant with the platform role. Running
+environments count up to now.
+
+Each second of an environment counts in one column: LEASED, POOL (warm), CREATING, FAILED or DELETING. Projects and pull requests
+of several tenants have the form TENANT/NAME.`,
 		Example: `  bothy cost
   bothy cost --by team --since 7d
   bothy cost --by day --since 2026-01-01T00:00:00Z --until 2026-02-01T00:00:00Z --output json`,
@@ -48,9 +50,9 @@ runs is counted up to now. Each second of each environment is booked to exactly 
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&opts.By, "by", "user", "`group` to sum up by: user, team, tenant, blueprint, project, pool, day, host, pull-request or environment")
-	flags.StringVar(&opts.Since, "since", "", "leave out what was before: a `duration` ago such as 7d, or a time as in RFC 3339")
-	flags.StringVar(&opts.Until, "until", "", "leave out what was after: a `duration` ago, or a time as in RFC 3339")
+	flags.StringVar(&opts.By, "by", "user", "Grouping `key`: user, team, tenant, blueprint, project, pool, day, host, pull-request or environment")
+	flags.StringVar(&opts.Since, "since", "", "Start of the period: a `duration` before now such as 7d, or an RFC 3339 time")
+	flags.StringVar(&opts.Until, "until", "", "End of the period: a `duration` before now, or an RFC 3339 time")
 	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("by", cmdutil.CompleteWords(groups...)))
 	return cmd
 }
@@ -81,7 +83,7 @@ func costRun(ctx context.Context, opts *CostOptions) error {
 }
 
 func table(w io.Writer, f *cmdutil.Factory, report wire.CostReport) error {
-	rows := [][]string{{heading(report.By), "TIME", "LEASED", "POOL", "MAKING", "FAILED", "REMOVING", "TOTAL"}}
+	rows := [][]string{{heading(report.By), "TIME", "LEASED", "POOL", "CREATING", "FAILED", "DELETING", "TOTAL"}}
 	for _, r := range report.Rows {
 		key := format.Clean(r.Key)
 		if key == "" {

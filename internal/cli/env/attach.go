@@ -16,35 +16,35 @@ import (
 	"github.com/bothy-env/bothy/internal/client"
 )
 
-// signalNames are the signals that are passed on to the command inside.
+// signalNames are the signals that attach forwards to the command.
 var signalNames = map[os.Signal]string{
 	syscall.SIGINT: "INT", syscall.SIGTERM: "TERM", syscall.SIGHUP: "HUP", syscall.SIGQUIT: "QUIT",
 }
 
-// attach runs a command in an environment with this process's streams, and ends with the command's exit code. Signals go
-// to the command; the second one ends it and this process, too. With a TTY the terminal is raw meanwhile, and as it was after.
+// attach runs a command in an environment with the streams of this process, and exits with the command's exit code. It forwards
+// signals to the command; the second one ends the command and this process. With a TTY the terminal is raw while the command runs.
 func attach(ctx context.Context, f *cmdutil.Factory, name string, start wire.ExecStart) error {
 	c, err := f.Client()
 	if err != nil {
 		return err
 	}
-	// A signal must reach the command inside, not end our connection to it.
+	// A signal must reach the command, not close our connection to it.
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	caught := make(chan os.Signal, 8)
 	signal.Notify(caught, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	defer signal.Stop(caught)
 	sent := forward(ctx, caught, start.TTY, cancel)
-	var said *wire.ExecResult // what the daemon said at the end
+	var said *wire.ExecResult // the daemon's last message
 	streams := client.ExecStreams{
-		// The command's own bytes, for whoever ran it.
+		// The command's output passes unchanged.
 		Stdout: f.IO.Raw().Out, Stderr: f.IO.Raw().Err, Signals: sent.names, Stop: sent.stop,
 		Ended: func(r wire.ExecResult) { said = &r },
 	}
 	if start.Stdin {
 		streams.Stdin = f.IO.In
 	}
-	if !start.TTY { // the keys of a terminal that is raw are the command's
+	if !start.TTY { // in raw mode all keys go to the command
 		streams.Suspend = suspensions(ctx)
 	}
 	code, err := onTerminal(ctx, f, c, name, start, streams)
@@ -64,7 +64,7 @@ func attach(ctx context.Context, f *cmdutil.Factory, name string, start wire.Exe
 	return nil
 }
 
-// onTerminal runs the command, with the terminal made ready for it and put back when it is to have one.
+// onTerminal runs the command. With a TTY it makes the terminal raw for the command and restores it afterwards.
 func onTerminal(ctx context.Context, f *cmdutil.Factory, c *client.Client, name string, start wire.ExecStart, streams client.ExecStreams) (int, error) {
 	if start.TTY {
 		t, err := openTerminal(f)
@@ -80,21 +80,21 @@ func onTerminal(ctx context.Context, f *cmdutil.Factory, c *client.Client, name 
 	return c.Exec(ctx, name, start, streams)
 }
 
-// stopFor is how long the daemon may take to say what became of a command that it was told to end.
+// stopFor is how long the daemon may take to confirm the end of a command.
 const stopFor = 10 * time.Second
 
-// forwarded is how signals are passed on.
+// forwarded is the state of the signal forwarding.
 type forwarded struct {
 	names chan string
-	stop  chan struct{} // closed to have the command ended
+	stop  chan struct{} // closed to end the command
 	by    atomic.Pointer[cmdutil.Interrupted]
 }
 
-// stopped gives the signal by which the command was to be ended; nil when there was none.
+// stopped returns the signal that ended the command, nil if none did.
 func (w *forwarded) stopped() *cmdutil.Interrupted { return w.by.Load() }
 
-// forward passes signals on by name until ctx ends. The second signal has the command ended, and the third, or a daemon that
-// says nothing, ends the connection to it; the loss of the terminal that a TTY is for does so at once.
+// forward forwards signals by name until ctx ends. The second signal ends the command. The third one, or a daemon that does not
+// confirm in time, closes the connection. With a TTY the loss of the terminal closes the connection at once.
 func forward(ctx context.Context, caught <-chan os.Signal, tty bool, cancel context.CancelCauseFunc) *forwarded {
 	w := &forwarded{names: make(chan string, 1), stop: make(chan struct{})}
 	go func() {
@@ -109,7 +109,7 @@ func forward(ctx context.Context, caught <-chan os.Signal, tty bool, cancel cont
 			case s := <-caught:
 				lost := tty && s == syscall.SIGHUP
 				if count == 1 && !lost {
-					w.names <- signalNames[s] // There is room: it is the only one.
+					w.names <- signalNames[s] // never blocks: it is the only one
 					continue
 				}
 				w.by.Store(&cmdutil.Interrupted{Signal: s})
@@ -125,14 +125,14 @@ func forward(ctx context.Context, caught <-chan os.Signal, tty bool, cancel cont
 	return w
 }
 
-// terminal is the one that a TTY inside is shown on. Without a terminal here it does nothing.
+// terminal is the local terminal of a TTY. Without a local terminal it does nothing.
 type terminal struct {
 	in, out *os.File
 	saved   *term.State
 	winch   chan os.Signal
 }
 
-// openTerminal makes the input raw when it is a terminal.
+// openTerminal makes stdin raw if it is a terminal.
 func openTerminal(f *cmdutil.Factory) (*terminal, error) {
 	t := &terminal{winch: make(chan os.Signal, 1)}
 	in, _ := f.IO.In.(*os.File)
@@ -147,14 +147,14 @@ func openTerminal(f *cmdutil.Factory) (*terminal, error) {
 	}
 	saved, err := term.MakeRaw(int(in.Fd()))
 	if err != nil {
-		return nil, fmt.Errorf("make terminal raw: %w", err)
+		return nil, fmt.Errorf("cannot set the terminal to raw mode: %w", err)
 	}
 	t.in, t.saved = in, saved
 	notifyResize(t.winch)
 	return t, nil
 }
 
-// close puts the terminal back. Should that fail there is nothing better to try.
+// close restores the terminal. It ignores an error, because nothing else can be tried.
 func (t *terminal) close() {
 	signal.Stop(t.winch)
 	if t.in != nil {
@@ -168,12 +168,12 @@ func (t *terminal) size() (wire.ExecSize, error) {
 	}
 	cols, rows, err := term.GetSize(int(t.out.Fd()))
 	if err != nil {
-		return wire.ExecSize{}, fmt.Errorf("read size of terminal: %w", err)
+		return wire.ExecSize{}, fmt.Errorf("cannot read the terminal size: %w", err)
 	}
 	return wire.ExecSize{Rows: uint16(min(rows, 0xffff)), Cols: uint16(min(cols, 0xffff))}, nil //nolint:gosec // bounded here
 }
 
-// resizes delivers the terminal's new sizes until ctx ends.
+// resizes sends the sizes of the terminal as it is resized, until ctx ends.
 func (t *terminal) resizes(ctx context.Context) <-chan wire.ExecSize {
 	sizes := make(chan wire.ExecSize)
 	go func() {
@@ -185,7 +185,7 @@ func (t *terminal) resizes(ctx context.Context) <-chan wire.ExecSize {
 			}
 			size, err := t.size()
 			if err != nil {
-				continue // The next change brings another one.
+				continue // the next resize sends another size
 			}
 			select {
 			case sizes <- size:

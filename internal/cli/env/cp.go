@@ -16,7 +16,7 @@ type CpOptions struct {
 	Factory  *cmdutil.Factory
 	Src, Dst string
 	User     string
-	// Exclude are patterns of what is left out.
+	// Exclude are patterns of files to skip.
 	Exclude source.Exclude
 }
 
@@ -25,29 +25,31 @@ func NewCmdCp(f *cmdutil.Factory, runF func(context.Context, *CpOptions) error) 
 	opts := &CpOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "cp SRC DST",
-		Short: "Copy files between here and an environment",
-		Long: `Copy a file or folder between here and an environment. One side is ENV:PATH, where a PATH without a slash in
-front is in the workspace; the other is a path here, or - for the standard input or output.
+		Short: "Copy files to or from an environment",
+		Long: `Copies a file or directory to or from an environment. One side is ENV:PATH, where a relative PATH starts in the workspace. The
+other side is a local path, or - for stdin or stdout.
 
-As with cp -r:
-  - a file becomes DST, or goes into DST when that is a folder; a file that is there is replaced;
-  - a folder becomes DST, or goes into DST when that is a folder; with /. at the end of SRC only what is in it goes there;
-  - DST with a slash at its end must be a folder, or become one; the folder that DST is in must exist.
-A folder that is copied to - comes as a tar; from - one file is made.
-A PATH in ENV may hold *, ? and [...]. Quote it, so that your shell leaves it alone.
-SRC may itself be a link: cp follows it. Links inside a folder are copied as links.
+Works like cp -r:
+  - A file becomes DST, or goes into DST if DST is a directory. It replaces an existing file.
+  - A directory becomes DST, or goes into DST if DST is a directory. SRC/. copies only the content of SRC.
+  - DST with a trailing slash must be a directory or become one. The parent of DST must exist.
+  - A directory copied to - is a tar stream. A copy from - is one file.
+  - PATH in ENV may contain *, ? and [...]. Quote it to protect it from your shell.
+  - cp follows SRC if SRC is a link, and copies links inside a directory as links.
+  - A local path that contains a colon must start with ./
 
-cp keeps times, rights, and the setgid and sticky bits of folders. It keeps the holes of sparse files (into an environment, if
-the image has GNU tar); they count toward the limit of a copy. It drops owners, set-user-ID and set-group-ID bits of files and
-extended attributes, and says of which files. A file that changes while cp reads it is copied and named. Zeros at the end replace
-what such a file lost.
+cp keeps times, permissions, and the setgid and sticky bits of directories. It keeps the holes of sparse files (into an
+environment only if the image has GNU tar). Holes count toward the limit of a copy. It drops owners, and drops set-user-ID bits,
+set-group-ID bits and extended attributes of files and lists those files. It lists files that change during the copy, and pads a
+file that shrinks with zeros.
 
-Files from an environment are untrusted. bothy writes inside the new folder only, and never through a link. It skips links
-that point outside the new folder, entries behind a link, devices and pipes, lists them, and exits with an error. A link that comes
-back by the name of the folder (self -> ../src in src) is made to lead there directly. With /. at the end of SRC the new folder is DST: its files may be replaced.
-If a file inside cannot be read, bothy names it, says what was copied, and exits with an error.
-cp to an environment reads all of SRC first: if a file cannot be read, or SRC is over the limit, nothing is sent.
-A local path with a colon in it is written with ./ in front.`,
+Files from an environment are untrusted. bothy never writes outside DST. It skips links that point outside DST, devices and
+pipes, lists them, and exits with an error. It also skips links that leave the copied directory within DST, and entries below a
+link. Links that leave the directory and return by its name (self -> ../src in src) become direct links. With SRC/. the copy may
+replace files in DST.
+
+If cp cannot read a file in the environment, it lists the file and what it copied, and exits with an error. Before a copy to an
+environment, cp reads all of SRC. If a file is unreadable or SRC exceeds the limit, cp sends nothing.`,
 		Example: `  bothy cp web:out/app.deb .
   bothy cp ./src web:
   bothy cp ./src/. web:/workspace/src
@@ -65,13 +67,13 @@ A local path with a colon in it is written with ./ in front.`,
 			return cpRun(cmd.Context(), opts)
 		},
 	}
-	cmd.Flags().StringVarP(&opts.User, "user", "u", "", "`user` inside who reads, or who is to own the files (default: the environment's first)")
-	cmd.Flags().StringArrayVar((*[]string)(&opts.Exclude), "exclude", nil, "leave out files and folders by `pattern`, such as *.o or build/tmp; may be given again")
+	cmd.Flags().StringVarP(&opts.User, "user", "u", "", "Read files as `user`, or make this user their owner (default: the first user of the environment)")
+	cmd.Flags().StringArrayVar((*[]string)(&opts.Exclude), "exclude", nil, "Skip files and directories that match `pattern`, for example *.o or build/tmp (repeatable)")
 	return cmd
 }
 
-// completeCp offers names of environments with a colon, beside files; files alone once one side is in an environment, since
-// the other one is here.
+// completeCp completes environment names with a colon, and files. Once one side is in an environment it completes only files, because
+// the other side is local.
 func completeCp(f *cmdutil.Factory) cmdutil.Complete {
 	names := f.CompleteEnvironments(2, false)
 	return func(cmd *cobra.Command, args []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
@@ -95,7 +97,7 @@ func completeCp(f *cmdutil.Factory) cmdutil.Complete {
 // remote is ENV:PATH.
 type remote struct{ env, path string }
 
-// parseRemote tells ENV:PATH from a local path: the colon comes before any slash, and something before it.
+// parseRemote recognises ENV:PATH: it has a non-empty name before the first colon, and no slash before that.
 func parseRemote(s string) (remote, bool) {
 	env, p, found := strings.Cut(s, ":")
 	if !found || env == "" || strings.Contains(env, "/") || strings.HasPrefix(env, ".") {
@@ -109,13 +111,13 @@ func cpRun(ctx context.Context, opts *CpOptions) error {
 	dst, in := parseRemote(opts.Dst)
 	switch {
 	case out && in:
-		return cmdutil.Usagef("cp: both sides are in environments, want one of them here").WithHint("bothy cp %s - | bothy cp - %s", opts.Src, opts.Dst)
+		return cmdutil.Usagef("cp: cannot copy from one environment to another").WithHint("bothy cp %s - | bothy cp - %s", opts.Src, opts.Dst)
 	case !out && !in:
-		return cmdutil.Usagef("cp: got %q and %q, want one of them as ENV:PATH", opts.Src, opts.Dst).WithHint("bothy cp FILE ENV:")
+		return cmdutil.Usagef("cp: got %q and %q, want one of the form ENV:PATH", opts.Src, opts.Dst).WithHint("bothy cp FILE ENV:")
 	case opts.Src == "" || opts.Dst == "":
-		return cmdutil.Usagef("cp: a path is empty")
+		return cmdutil.Usagef("cp: got an empty path")
 	case out && opts.Dst == "-" && len(opts.Exclude) > 0:
-		return cmdutil.Usagef("cp: --exclude does not apply to what is copied to -").WithHint("bothy exec %s -- tar --exclude PATTERN -cf - FOLDER", src.env)
+		return cmdutil.Usagef("cp: --exclude cannot be used for a copy to stdout").WithHint("bothy exec %s -- tar --exclude PATTERN -cf - DIR", src.env)
 	}
 	if err := opts.Exclude.Check(); err != nil {
 		return cmdutil.Usagef("--exclude: %w", err)
@@ -130,10 +132,10 @@ func cpRun(ctx context.Context, opts *CpOptions) error {
 	} else {
 		err = x.toEnvironment(ctx, dst)
 	}
-	return interruptedAs(underWay(err), "The copy was cut off; it may be there in part", "Run it again")
+	return interruptedAs(underWay(err), "Interrupted the copy. The destination may be incomplete.", "run bothy cp again")
 }
 
-// inside is the absolute path of what a user wrote after the colon. contents says that /. stood at its end.
+// inside returns the absolute path for the text after the colon. contents reports a trailing /., slash a trailing slash.
 func inside(workspace, p string) (abs string, contents, slash bool) {
 	contents = p == "." || strings.HasSuffix(p, "/.")
 	slash = strings.HasSuffix(p, "/")

@@ -15,17 +15,17 @@ import (
 	"github.com/bothy-env/bothy/internal/client"
 )
 
-// maxMatches bounds the names that a pattern may stand for, in bytes: what answers is the sandbox.
+// maxMatches limits the names that a pattern matches, in bytes, because the answer comes from the sandbox.
 const maxMatches = 1 << 20
 
-// matches prints the names that a pattern stands for, each with a NUL after it. Without separators of words the shell
-// replaces the pattern by names, and does nothing else with it.
+// matches prints the names that a pattern matches, each followed by NUL. With an empty IFS the shell expands the pattern and does
+// nothing else with it.
 var matches = []string{"sh", "-c", `cd -- "$1" || exit 1; IFS=; for f in $2; do if [ -e "$f" ] || [ -L "$f" ]; then printf '%s\0' "$f"; fi; done`, "sh"}
 
-// isPattern reports whether a path may be a pattern. One of that very name goes before.
+// isPattern reports whether a path may be a pattern. A file of exactly that name takes precedence.
 func isPattern(p string) bool { return strings.ContainsAny(p, "*?[") }
 
-// receiveAll copies all that a pattern stands for out; missing is the error for a pattern that stands for nothing.
+// receiveAll copies every file that a pattern matches; missing is the error for a pattern without matches.
 func (x *copier) receiveAll(ctx context.Context, env wire.Environment, pattern string, contents bool, copied *Copied, missing error) error {
 	names, err := x.expand(ctx, env, path.Clean(pattern))
 	if err != nil {
@@ -36,10 +36,10 @@ func (x *copier) receiveAll(ctx context.Context, env wire.Environment, pattern s
 	}
 	if len(names) > 1 {
 		if x.opts.Dst == "-" {
-			return cmdutil.Usagef("cp: %s stands for %d files, and only one can be copied to -", x.opts.Src, len(names))
+			return cmdutil.Usagef("cp: %s matches %d files, and only one can be copied to stdout", x.opts.Src, len(names))
 		}
 		if info, err := os.Stat(x.opts.Dst); err != nil || !info.IsDir() {
-			return cmdutil.Usagef("cp: %s stands for %d files, so %s has to be a folder that is there", x.opts.Src, len(names), x.opts.Dst)
+			return cmdutil.Usagef("cp: %s matches %d files, so %s must be an existing directory", x.opts.Src, len(names), x.opts.Dst)
 		}
 	}
 	var leftOut unpack.Refused
@@ -65,7 +65,7 @@ func (x *copier) receiveAll(ctx context.Context, env wire.Environment, pattern s
 	return nil
 }
 
-// expand asks the environment's shell what a pattern stands for.
+// expand expands a pattern with the shell of the environment.
 func (x *copier) expand(ctx context.Context, env wire.Environment, pattern string) ([]string, error) {
 	out := &bounded{most: maxMatches}
 	start := wire.ExecStart{Command: append(matches[:len(matches):len(matches)], env.Workspace, pattern), User: x.opts.User}
@@ -74,9 +74,9 @@ func (x *copier) expand(ctx context.Context, env wire.Environment, pattern strin
 	case err != nil:
 		return nil, err
 	case out.over:
-		return nil, cmdutil.Usagef("cp: %s stands for too many files", x.opts.Src).WithHint("copy the folder that they are in")
+		return nil, cmdutil.Usagef("cp: %s matches too many files", x.opts.Src).WithHint("copy their directory")
 	case code != 0:
-		return nil, fmt.Errorf("find %s: the shell inside gave exit code %d", x.opts.Src, code)
+		return nil, fmt.Errorf("cannot find %s: the shell in the environment failed with exit code %d", x.opts.Src, code)
 	}
 	var names []string
 	for name := range strings.SplitSeq(out.buf.String(), "\x00") {
@@ -87,7 +87,7 @@ func (x *copier) expand(ctx context.Context, env wire.Environment, pattern strin
 	return names, nil
 }
 
-// bounded keeps the first bytes of what is written.
+// bounded keeps the first bytes that are written to it.
 type bounded struct {
 	buf  bytes.Buffer
 	most int

@@ -18,26 +18,26 @@ import (
 	"github.com/bothy-env/bothy/internal/client"
 )
 
-// What lookup answers, as exit codes that sh gives for nothing else.
+// The answers of lookup, as exit codes that sh never uses itself.
 const (
 	isFolder  = 100
 	isFile    = 101
 	isMissing = 102
 )
 
-// lookup tells what is at a path inside.
+// lookup reports the kind of file at a path in the environment.
 var lookup = []string{"sh", "-c", `if [ -d "$1" ]; then exit 100; elif [ -e "$1" ]; then exit 101; else exit 102; fi`, "sh"}
 
-// payload is what goes in: write gives the tar, with everything under a topmost name.
+// payload is the content to send; write writes the tar, with everything below one top name.
 type payload struct {
 	name   string
 	folder bool
 	files  int
 	bytes  int64
-	// size is what it has as a tar, at most; notes say what of it will not arrive as it is.
+	// size is the maximum size of the tar, in bytes; notes list the files that do not arrive unchanged.
 	size  int64
 	notes []string
-	// sparse says that it has long holes. They count like what is stored: the daemon's limit is of what the files have in the end.
+	// sparse reports long holes. They count like data: the daemon limits the size of the unpacked files.
 	sparse bool
 	write  func(ctx context.Context, w io.Writer, as string, report source.Report) error
 	close  func()
@@ -49,9 +49,9 @@ func (x *copier) toEnvironment(ctx context.Context, dst remote) error {
 		return err
 	}
 	defer load.close()
-	how := "copy it in parts, or leave files out with --exclude"
+	how := "copy SRC in parts, or exclude files with --exclude"
 	if load.sparse {
-		how = fmt.Sprintf("tar -cSf - FILE | bothy exec %s -- tar -xSf -    counts no holes", dst.env)
+		how = fmt.Sprintf("tar -cSf - FILE | bothy exec %s -- tar -xSf -    does not count holes", dst.env)
 	}
 	if err := checkSize(ctx, x.client, load.size, how); err != nil {
 		return err
@@ -65,7 +65,7 @@ func (x *copier) toEnvironment(ctx context.Context, dst remote) error {
 	if err != nil {
 		return err
 	}
-	// dir exists, as is the topmost name in it, "" for the contents only.
+	// dir exists, as is the top name in it, "" for the content only.
 	var dir, as string
 	contents := load.folder && (x.opts.Src == "." || strings.HasSuffix(x.opts.Src, "/."))
 	switch what {
@@ -74,16 +74,16 @@ func (x *copier) toEnvironment(ctx context.Context, dst remote) error {
 		if contents {
 			as = ""
 		} else if as == "" {
-			return cmdutil.Usagef("cp: %s is a folder, want the name of a file to write the input to", x.opts.Dst)
+			return cmdutil.Usagef("cp: %s is a directory, want a file name for the content of stdin", x.opts.Dst)
 		}
 	case isFile:
 		if load.folder || slash {
-			return &cmdutil.Error{Code: wire.CodeConflict, Sentence: fmt.Sprintf("%s is a file, not a folder", x.opts.Dst)}
+			return &cmdutil.Error{Code: wire.CodeConflict, Sentence: fmt.Sprintf("cannot copy to %s: it is a file, not a directory", x.opts.Dst)}
 		}
 		dir, as = path.Dir(to), path.Base(to)
 	case isMissing:
 		if slash && !load.folder {
-			return &cmdutil.Error{Code: wire.CodeNotFound, Sentence: fmt.Sprintf("there is no folder %s", x.opts.Dst)}
+			return &cmdutil.Error{Code: wire.CodeNotFound, Sentence: fmt.Sprintf("cannot copy to %s: no such directory", x.opts.Dst)}
 		}
 		dir, as = path.Dir(to), path.Base(to)
 	}
@@ -94,7 +94,7 @@ func (x *copier) toEnvironment(ctx context.Context, dst remote) error {
 	return x.done(Copied{env.Name, path.Join(dir, as), load.files, load.bytes, append(load.notes, notes...)})
 }
 
-// lookUp tells what is at a path inside. Where there is no shell to ask, the first entry of a copy tells.
+// lookUp returns the kind of file at a path in the environment. Without a shell in the image, it uses the first entry of a copy.
 func (x *copier) lookUp(ctx context.Context, env wire.Environment, to string) (int, error) {
 	start := wire.ExecStart{Command: append(lookup[:len(lookup):len(lookup)], to), User: x.opts.User}
 	code, err := x.client.Exec(ctx, client.ID(env.ID), start, client.ExecStreams{})
@@ -102,7 +102,7 @@ func (x *copier) lookUp(ctx context.Context, env wire.Environment, to string) (i
 		return code, nil
 	}
 	if err == nil && code != 126 && code != 127 {
-		return 0, fmt.Errorf("look up %s: the shell inside gave exit code %d", x.opts.Dst, code)
+		return 0, fmt.Errorf("cannot look up %s: the shell in the environment failed with exit code %d", x.opts.Dst, code)
 	}
 	stream, copyErr := x.client.CopyFrom(ctx, client.ID(env.ID), to, x.opts.User)
 	if client.CodeOf(copyErr) == wire.CodeNotFound {
@@ -111,10 +111,10 @@ func (x *copier) lookUp(ctx context.Context, env wire.Environment, to string) (i
 	if copyErr != nil {
 		return 0, errors.Join(err, copyErr)
 	}
-	defer func() { _ = stream.Close() }() // the rest is not wanted
+	defer func() { _ = stream.Close() }() // the rest is not needed
 	h, err := tar.NewReader(stream).Next()
 	if err != nil {
-		return 0, fmt.Errorf("look up %s: read archive: %w", x.opts.Dst, err)
+		return 0, fmt.Errorf("cannot look up %s: cannot read the archive: %w", x.opts.Dst, err)
 	}
 	if h.Typeflag == tar.TypeDir {
 		return isFolder, nil
@@ -124,7 +124,7 @@ func (x *copier) lookUp(ctx context.Context, env wire.Environment, to string) (i
 
 func (x *copier) send(ctx context.Context, env wire.Environment, dir, as string, load payload) (notes []string, err error) {
 	progress := transfer(x.opts.Factory)
-	progress.Phase("copying")
+	progress.Phase("Copying files")
 	var moving flux
 	err = sendTar(ctx, x.client, env, dir, x.opts.User, func(w io.Writer) error {
 		return load.write(ctx, w, as, source.Report{Bytes: func(done int64) { progress.Bytes(done, load.bytes) }, Changed: moving.sent})
@@ -136,23 +136,23 @@ func (x *copier) send(ctx context.Context, env wire.Environment, dir, as string,
 	return moving.notes(), nil
 }
 
-// sendTar sends a tar as write makes it. When there is no error, write has returned.
+// sendTar sends the tar that write produces. If it returns nil, write has returned.
 func sendTar(ctx context.Context, c *client.Client, env wire.Environment, dir, user string, write func(io.Writer) error) error {
 	r, w := io.Pipe()
 	go func() { w.CloseWithError(write(w)) }()
 	err := c.CopyTo(ctx, client.ID(env.ID), dir, user, r)
 	if err == nil {
-		// The daemon has read to the end of the archive. What may follow is padding, and the end itself.
+		// The daemon has read to the end of the archive. Only padding and the end itself may follow.
 		_, err = io.Copy(io.Discard, r)
 	}
-	_ = r.CloseWithError(io.ErrClosedPipe) // ends the writer when the daemon did not read to the end
+	_ = r.CloseWithError(io.ErrClosedPipe) // stops the writer if the daemon did not read to the end
 	return err
 }
 
-// leastSize is the size from which a copy is compared with the daemon's limit before it begins: no limit is below it.
+// leastSize is the size from which cp checks a copy against the daemon's limit before it starts. No limit is lower.
 const leastSize = 1 << 20
 
-// checkSize returns an error when a copy of size bytes is over the daemon's limit. how says what to do about it.
+// checkSize returns an error if a copy of size bytes exceeds the daemon's limit. how is the hint.
 func checkSize(ctx context.Context, c *client.Client, size int64, how string) error {
 	if size <= leastSize {
 		return nil
@@ -163,19 +163,19 @@ func checkSize(ctx context.Context, c *client.Client, size int64, how string) er
 	}
 	return &cmdutil.Error{
 		Code:     wire.CodeTooLarge,
-		Sentence: fmt.Sprintf("the copy has %s, and this daemon accepts %s in one copy; nothing was copied", format.Bytes(size), format.Bytes(v.MaxCopyBytes)),
+		Sentence: fmt.Sprintf("cannot copy %s: the daemon accepts at most %s per copy. Nothing was copied.", format.Bytes(size), format.Bytes(v.MaxCopyBytes)),
 		Hint:     how + ", or raise max_copy_mib in bothyd's configuration",
 	}
 }
 
-// cpHints are the next things to do when a folder cannot be copied.
+// cpHints are the hints of cp for a directory that cannot be copied.
 var cpHints = sourceHints{
-	noFolder: "cp takes a file or a folder that is there, or - for the input",
-	noRights: "make them readable, or leave them out with --exclude",
-	tooMany:  "copy it in parts, or leave files out with --exclude",
+	noFolder: "use an existing file or directory, or - for stdin",
+	noRights: "make the files readable, or exclude them with --exclude",
+	tooMany:  "copy SRC in parts, or exclude files with --exclude",
 }
 
-// load opens what is to be sent.
+// load opens the content to send.
 func (x *copier) load(ctx context.Context) (payload, error) {
 	src := x.opts.Src
 	if src == "-" {
@@ -183,7 +183,7 @@ func (x *copier) load(ctx context.Context) (payload, error) {
 	}
 	info, err := os.Stat(src)
 	if err != nil {
-		return payload{}, local("read source", err)
+		return payload{}, local("cannot read source", err)
 	}
 	if info.IsDir() {
 		tree, err := source.Folder(src, x.opts.Exclude)
@@ -196,14 +196,14 @@ func (x *copier) load(ctx context.Context) (payload, error) {
 		}, nil
 	}
 	if !info.Mode().IsRegular() {
-		return payload{}, cmdutil.Usagef("cp: %s is no file or folder; use - for the standard input", src)
+		return payload{}, cmdutil.Usagef("cp: %s is not a file or directory. Use - for stdin.", src)
 	}
 	if strings.HasSuffix(src, "/") {
-		return payload{}, cmdutil.Usagef("cp: %s is a file, not a folder", src)
+		return payload{}, cmdutil.Usagef("cp: %s is a file, not a directory", src)
 	}
 	f, err := os.Open(src)
 	if err != nil {
-		return payload{}, local("open source", err)
+		return payload{}, local("cannot open source", err)
 	}
 	load, err := single(f, filepath.Base(src))
 	told := source.Told(src, info)
@@ -211,23 +211,23 @@ func (x *copier) load(ctx context.Context) (payload, error) {
 	return load, err
 }
 
-// spool keeps the input in a file, because an archive says the size before the content.
+// spool copies stdin to a temporary file, because a tar has the size before the content.
 func spool(ctx context.Context, factory *cmdutil.Factory) (payload, error) {
 	f, err := os.CreateTemp("", "bothy-cp-")
 	if err != nil {
-		return payload{}, fmt.Errorf("keep input: %w", err)
+		return payload{}, fmt.Errorf("cannot buffer stdin: %w", err)
 	}
-	// Without a name it is gone with this process, however that ends.
+	// The kernel deletes an unlinked file when this process ends, however that happens.
 	if err := os.Remove(f.Name()); err != nil {
-		return payload{}, errors.Join(fmt.Errorf("keep input: %w", err), f.Close())
+		return payload{}, errors.Join(fmt.Errorf("cannot buffer stdin: %w", err), f.Close())
 	}
 	progress := piped(factory, factory.IO.InTTY)
-	progress.Phase("reading the input")
+	progress.Phase("Reading stdin")
 	in := &counted{r: factory.IO.In, report: progress.Bytes}
 	_, err = cmdutil.Read(ctx, func() (int64, error) { return io.Copy(f, in) })
 	progress.Stop(err == nil)
 	if ctx.Err() != nil {
-		return payload{}, context.Cause(ctx) // the file stays open: the input may still be written to it
+		return payload{}, context.Cause(ctx) // the file stays open: Read may still write to it
 	}
 	if err == nil {
 		_, err = f.Seek(0, io.SeekStart)
@@ -236,16 +236,16 @@ func spool(ctx context.Context, factory *cmdutil.Factory) (payload, error) {
 		err = f.Chmod(0o644)
 	}
 	if err != nil {
-		return payload{}, errors.Join(fmt.Errorf("keep input: %w", err), f.Close())
+		return payload{}, errors.Join(fmt.Errorf("cannot buffer stdin: %w", err), f.Close())
 	}
 	return single(f, "")
 }
 
-// single is one regular file. name is "" for the standard input.
+// single is the payload of one regular file; name is "" for stdin.
 func single(f *os.File, name string) (payload, error) {
 	info, err := f.Stat()
 	if err != nil {
-		return payload{}, errors.Join(local("read source", err), f.Close())
+		return payload{}, errors.Join(local("cannot read source", err), f.Close())
 	}
 	return payload{
 		name: name, files: 1, bytes: info.Size(), size: info.Size(),

@@ -18,7 +18,7 @@ import (
 	"github.com/bothy-env/bothy/internal/client"
 )
 
-// copier does one cp.
+// copier runs one cp.
 type copier struct {
 	opts   *CpOptions
 	client *client.Client
@@ -28,11 +28,11 @@ type copier struct {
 type Copied struct {
 	// Environment is the name of the environment.
 	Environment string `json:"environment"`
-	// Path is where it was written to.
+	// Path is the path of the copy.
 	Path  string `json:"path"`
 	Files int    `json:"files"`
 	Bytes int64  `json:"bytes"`
-	// Notes say what is not as it was at the other side.
+	// Notes list what differs from the original.
 	Notes []string `json:"notes,omitempty"`
 }
 
@@ -58,15 +58,15 @@ func (x *copier) fromEnvironment(ctx context.Context, src remote) error {
 		err = x.receiveAll(ctx, env, src.path, contents, &copied, err)
 	}
 	if x.opts.Dst == "-" && err == nil {
-		warn(x.opts.Factory, copied.Notes...) // the output is the copy's
+		warn(x.opts.Factory, copied.Notes...) // stdout has the copy
 		return nil
 	}
 	if refused, ok := errors.AsType[*unpack.Refused](err); ok {
 		if err := x.done(copied); err != nil {
 			return err
 		}
-		// Most was copied, so this is a failure like any other: no policy refused the request.
-		return &cmdutil.Error{Code: wire.CodeConflict, Sentence: refused.Error(), Hint: "Copy them as a tar (to -) when they are wanted.", Err: err}
+		// A plain failure: most was copied, and no policy refused the request.
+		return &cmdutil.Error{Code: wire.CodeConflict, Sentence: refused.Error(), Hint: "to get the skipped entries, copy a tar to stdout: bothy cp ENV:PATH -", Err: err}
 	}
 	if err != nil {
 		return x.inPart(copied, err)
@@ -74,23 +74,23 @@ func (x *copier) fromEnvironment(ctx context.Context, src remote) error {
 	return x.done(copied)
 }
 
-// receive copies one file or folder out and adds it to what was copied.
+// receive copies one file or directory from the environment and adds it to copied.
 func (x *copier) receive(ctx context.Context, env wire.Environment, from string, contents bool, copied *Copied) error {
 	stream, err := x.client.CopyFrom(ctx, client.ID(env.ID), from, x.opts.User)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = stream.Close() }() // read to its end, or given up
+	defer func() { _ = stream.Close() }() // read to the end, or abandoned
 	if x.opts.Dst == "-" {
 		progress := piped(x.opts.Factory, x.opts.Factory.IO.OutTTY)
-		progress.Phase("copying")
+		progress.Phase("Copying files")
 		err = toOutput(x.opts.Factory.IO.Raw().Out, &counted{r: stream, report: progress.Bytes}, from, func() (int64, error) { return x.mostSparse(ctx) })
 		progress.Stop(err == nil)
 		copied.Notes = append(copied.Notes, outNotes(stream, unpack.Result{})...)
 		return err
 	}
 	progress := transfer(x.opts.Factory)
-	progress.Phase("copying")
+	progress.Phase("Copying files")
 	opts := unpack.Options{Contents: contents, MostSparse: func() (int64, error) { return x.mostSparse(ctx) }}
 	if len(x.opts.Exclude) > 0 {
 		opts.Exclude = x.opts.Exclude.Match
@@ -102,12 +102,12 @@ func (x *copier) receive(ctx context.Context, env wire.Environment, from string,
 	copied.Bytes += result.Bytes
 	copied.Notes = append(copied.Notes, outNotes(stream, result)...)
 	if _, said := errors.AsType[*unpack.Refused](err); err != nil && !said && result.Refused.Count > 0 {
-		copied.Notes = append(copied.Notes, "left out: "+result.Refused.String())
+		copied.Notes = append(copied.Notes, "skipped: "+result.Refused.String())
 	}
 	return err
 }
 
-// mostSparse is how much files with holes may have in one copy out: as much as the daemon takes in one copy in.
+// mostSparse returns the maximum size of sparse files in one copy from the environment, in bytes: the same as in the other direction.
 func (x *copier) mostSparse(ctx context.Context) (int64, error) {
 	v, err := x.client.Version(ctx)
 	if err != nil {
@@ -116,7 +116,7 @@ func (x *copier) mostSparse(ctx context.Context) (int64, error) {
 	return cmp.Or(v.MaxCopyBytes, unpack.DefaultMostSparse), nil
 }
 
-// outNotes say what of a copy is not as it was inside.
+// outNotes lists what in a copy differs from the original in the environment.
 func outNotes(stream io.Reader, result unpack.Result) []string {
 	var all []string
 	if noted, ok := stream.(interface {
@@ -127,15 +127,15 @@ func outNotes(stream io.Reader, result unpack.Result) []string {
 		all = moving.notes()
 	}
 	if result.SetID.Count > 0 {
-		all = append(all, "set-user-ID and set-group-ID bits of files are not copied: "+result.SetID.String())
+		all = append(all, "dropped set-user-ID and set-group-ID bits: "+result.SetID.String())
 	}
 	if result.Attributes.Count > 0 {
-		all = append(all, "extended attributes are not copied: "+result.Attributes.String())
+		all = append(all, "dropped extended attributes: "+result.Attributes.String())
 	}
 	return all
 }
 
-// counted tells how much was read; how much there is nobody knows.
+// counted reports how many bytes were read; the total is unknown.
 type counted struct {
 	r      io.Reader
 	done   int64
@@ -149,7 +149,7 @@ func (c *counted) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// inPart says what of a copy that failed is there.
+// inPart adds to the error of a failed copy what was copied.
 func (x *copier) inPart(c Copied, err error) error {
 	if _, interrupted := errors.AsType[cmdutil.Interrupted](err); interrupted || c.Path == "" {
 		return err
@@ -158,19 +158,19 @@ func (x *copier) inPart(c Copied, err error) error {
 	p := cmdutil.ProblemOf(underWay(err))
 	return &cmdutil.Error{
 		Code: p.Code, Hint: p.Hint,
-		Sentence: fmt.Sprintf("the copy is not whole: %s; %s, %s were written to %s", strings.TrimRight(p.Detail, "."),
+		Sentence: fmt.Sprintf("incomplete copy: %s. Copied %s, %s to %s.", strings.TrimRight(p.Detail, "."),
 			format.Count(c.Files, "file"), format.Bytes(c.Bytes), c.Path),
 	}
 }
 
-// toOutput writes one file as it is, a folder as a tar. Either is read to the end of the stream, which tells whether it is whole.
+// toOutput writes a file unchanged, and a directory as a tar. It reads to the end of the stream, which shows whether the copy is complete.
 func toOutput(out io.Writer, stream io.Reader, from string, mostSparse func() (int64, error)) error {
 	var head bytes.Buffer
 	tee := &switchTee{from: stream, to: &head}
 	in := unpack.NewStream(tee)
 	h, err := in.Next()
 	if errors.Is(err, io.EOF) {
-		err = errors.New("read archive: it is empty")
+		err = errors.New("cannot read the archive: it is empty")
 	}
 	if err != nil {
 		return err
@@ -184,7 +184,7 @@ func toOutput(out io.Writer, stream io.Reader, from string, mostSparse func() (i
 				return err
 			}
 			if h.Size > most {
-				return &cmdutil.Error{Code: wire.CodeTooLarge, Sentence: fmt.Sprintf("%s has %s with its holes, and files with holes may have %s in one copy",
+				return &cmdutil.Error{Code: wire.CodeTooLarge, Sentence: fmt.Sprintf("cannot copy sparse file %s: its size is %s, and the limit for sparse files is %s per copy",
 					from, format.Bytes(h.Size), format.Bytes(most)), Hint: "raise max_copy_mib in bothyd's configuration"}
 			}
 		}
@@ -193,12 +193,12 @@ func toOutput(out io.Writer, stream io.Reader, from string, mostSparse func() (i
 		}
 		switch {
 		case err == nil:
-			err = errors.New("the archive is of one file, and holds more")
+			err = errors.New("the archive contains more than the one file")
 		case errors.Is(err, io.EOF):
 			err = nil
 		}
 	case tar.TypeDir:
-		// It passes as it is, and is read as an archive meanwhile: one that goes on after its end mark is told.
+		// Pass the bytes on, and parse them as an archive to detect data after its end mark.
 		if _, err = out.Write(head.Bytes()); err == nil {
 			tee.to = out
 			for err == nil {
@@ -209,17 +209,17 @@ func toOutput(out io.Writer, stream io.Reader, from string, mostSparse func() (i
 			err = nil
 		}
 	case tar.TypeSymlink:
-		return &cmdutil.Error{Code: wire.CodeConflict, Sentence: fmt.Sprintf("%s is a link to %s", from, format.Clean(h.Linkname)), Hint: "Copy what it leads to."}
+		return &cmdutil.Error{Code: wire.CodeConflict, Sentence: fmt.Sprintf("cannot copy %s: it is a link to %s", from, format.Clean(h.Linkname)), Hint: "copy the target of the link"}
 	default:
-		return &cmdutil.Error{Code: wire.CodeConflict, Sentence: from + " is no file or folder"}
+		return &cmdutil.Error{Code: wire.CodeConflict, Sentence: fmt.Sprintf("cannot copy %s: it is not a file or directory", from)}
 	}
 	if err != nil {
-		return fmt.Errorf("copy to output: %w", err)
+		return fmt.Errorf("cannot copy to stdout: %w", err)
 	}
 	return nil
 }
 
-// switchTee passes on what is read as long as to is set.
+// switchTee copies the data it reads to to, while to is set.
 type switchTee struct {
 	from io.Reader
 	to   io.Writer

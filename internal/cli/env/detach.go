@@ -12,10 +12,10 @@ import (
 	"github.com/bothy-env/bothy/internal/client"
 )
 
-// detachedMost bounds what is kept of the answer of a detached command's start.
+// detachedMost limits the answer to the start of a background command, in bytes.
 const detachedMost = 8 << 10
 
-// detach begins a command that runs on by itself, and says how to follow and to end it.
+// detach starts a command in the background and prints how to follow and stop it.
 func detach(ctx context.Context, f *cmdutil.Factory, name string, start wire.ExecStart) error {
 	c, err := f.Client()
 	if err != nil {
@@ -33,11 +33,11 @@ func detach(ctx context.Context, f *cmdutil.Factory, name string, start wire.Exe
 	}
 	var began wire.ExecDetached
 	if code != 0 || json.Unmarshal(out.buf.Bytes(), &began) != nil || began.Process <= 1 {
-		return &cmdutil.Error{Code: wire.CodeConflict, Sentence: "the command was not started: " + errs.buf.String(), Hint: "bothy exec " + name + " -- ps -ef"}
+		return &cmdutil.Error{Code: wire.CodeConflict, Sentence: "cannot start the command: " + errs.buf.String(), Hint: "bothy exec " + name + " -- ps -ef"}
 	}
 	return f.Print(began, func(w io.Writer) error {
 		output := format.Clean(began.Output)
-		_, err := fmt.Fprintf(w, "started in %s as process %d\noutput  bothy exec %s -- tail -n +1 -f %s\nend it  bothy exec %s -- sh -c 'kill -- -%d'\n",
+		_, err := fmt.Fprintf(w, "Started in %s as process %d\n  output  bothy exec %s -- tail -n +1 -f %s\n  stop    bothy exec %s -- sh -c 'kill -- -%d'\n",
 			name, began.Process, name, output, name, began.Process)
 		return err
 	})

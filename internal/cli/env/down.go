@@ -34,10 +34,10 @@ func NewCmdDown(f *cmdutil.Factory, runF func(context.Context, *DownOptions) err
 		Long: `Deletes environments in any state and waits until every resource is gone. Their files are lost: copy what you need
 with bothy cp first. Deleting an environment that is already gone succeeds.
 
-You may delete an environment that you own or that is shared with you. --all deletes your own only. With the platform role,
---as-platform REASON deletes any, and the reason goes on record.
+You may delete an environment that you own or that is shared with you. --all deletes only your own. With the platform role you
+may delete any environment with --as-platform REASON. bothy records the reason.
 
-A name means an environment of your own tenant. With the platform role, TENANT/NAME or --tenant names another tenant's.`,
+A name refers to an environment of your own tenant. With the platform role, use TENANT/NAME or --tenant for another tenant.`,
 		Example: `  bothy down web
   bothy down web db --detach
   bothy down --all --yes
@@ -49,17 +49,17 @@ A name means an environment of your own tenant. With the platform role, TENANT/N
 			opts.All = opts.All || opts.AllTenants
 			switch {
 			case opts.All && len(args) > 0:
-				return cmdutil.Usagef("--all and names of environments exclude each other")
+				return cmdutil.Usagef("--all and environment names cannot be used together")
 			case opts.AllTenants && f.Tenant != "":
-				return cmdutil.Usagef("--all-tenants and --tenant exclude each other")
+				return cmdutil.Usagef("--all-tenants and --tenant cannot be used together")
 			case opts.AllTenants && f.AsPlatform == "":
-				return cmdutil.Usagef("--all-tenants deletes what is not yours: it needs --as-platform").WithHint(`bothy down --all-tenants --yes --as-platform "REASON"`)
+				return cmdutil.Usagef("--all-tenants requires --as-platform, because it deletes environments of others").WithHint(`bothy down --all-tenants --yes --as-platform "REASON"`)
 			case !opts.All && len(args) == 0:
 				return cmdutil.Usagef("bothy down: got nothing, want names of environments or --all").WithHint("bothy ls")
 			case slices.Contains(args, ""):
 				return cmdutil.Usagef("bothy down: got an empty argument, want names of environments or --all").WithHint("bothy ls")
 			case opts.Detach && cmd.Flags().Changed("wait") && opts.Wait:
-				return cmdutil.Usagef("--wait and --detach exclude each other")
+				return cmdutil.Usagef("--wait and --detach cannot be used together")
 			}
 			opts.Detach = opts.Detach || !opts.Wait
 			if runF != nil {
@@ -70,7 +70,7 @@ A name means an environment of your own tenant. With the platform role, TENANT/N
 	}
 	flags := cmd.Flags()
 	flags.BoolVarP(&opts.All, "all", "a", false, "Delete every environment that you own")
-	flags.BoolVar(&opts.AllTenants, "all-tenants", false, "Delete every environment of every tenant, warm ones of pools included (platform role, with --as-platform)")
+	flags.BoolVar(&opts.AllTenants, "all-tenants", false, "Delete every environment of every tenant, including warm ones (platform role, requires --as-platform)")
 	flags.BoolVarP(&opts.Yes, "yes", "y", false, "Skip the confirmation (required for --all without a terminal)")
 	flags.BoolVar(&opts.Wait, "wait", true, "Wait until every resource is gone")
 	flags.BoolVarP(&opts.Detach, "detach", "d", false, "Return as soon as the deletion is recorded")
@@ -90,8 +90,8 @@ func downRun(ctx context.Context, opts *DownOptions) error {
 	}
 	progress := f.Progress()
 	defer progress.Stop(false)
-	// Each is asked for before any is waited for, so that they go at the same time; one that fails keeps no other.
-	var going []wire.Environment
+	// Request every deletion before waiting for the first, so that they run at the same time. A failure does not stop the others.
+	var deleted []wire.Environment
 	var failed []error
 	for _, name := range opts.Names {
 		env, err := c.Release(ctx, name)
@@ -99,14 +99,14 @@ func downRun(ctx context.Context, opts *DownOptions) error {
 			failed = append(failed, err)
 			continue
 		}
-		going = append(going, env)
+		deleted = append(deleted, env)
 	}
 	if !opts.Detach {
-		for i := range going {
-			gone, err := waitGone(ctx, c, going[i], progress)
-			going[i] = gone
+		for i := range deleted {
+			gone, err := waitGone(ctx, c, deleted[i], progress)
+			deleted[i] = gone
 			if err != nil {
-				failed = append(failed, interruptedAs(err, "They go all the same: see it with bothy ls", "bothy ls"))
+				failed = append(failed, interruptedAs(err, "Stopped waiting. The deletion continues.", "bothy ls"))
 			}
 			if ctx.Err() != nil {
 				break
@@ -114,17 +114,17 @@ func downRun(ctx context.Context, opts *DownOptions) error {
 		}
 	}
 	progress.Stop(len(failed) == 0)
-	if err := opts.print(going); err != nil {
+	if err := opts.print(deleted); err != nil {
 		return err
 	}
 	return opts.report(failed)
 }
 
-// everything fills in the names of --all, asking first.
+// everything sets the names for --all, after a confirmation.
 func (opts *DownOptions) everything(ctx context.Context, c *client.Client) error {
 	f := opts.Factory
 	if !opts.Yes && !f.IO.InTTY {
-		return cmdutil.Usagef("cannot delete all environments: there is no terminal to confirm at").WithHint("bothy down %s", opts.everyone())
+		return cmdutil.Usagef("cannot delete all environments: cannot ask for confirmation without a terminal").WithHint("bothy down %s", opts.everyone())
 	}
 	envs, err := c.List(ctx, client.ListOptions{AllTenants: opts.AllTenants, Mine: !opts.AllTenants})
 	if err != nil {
@@ -138,14 +138,14 @@ func (opts *DownOptions) everything(ctx context.Context, c *client.Client) error
 	if opts.Yes || len(names) == 0 {
 		return nil
 	}
-	ok, err := f.Ask(ctx, fmt.Sprintf("Give back %d: %s?", len(names), strings.Join(names, ", ")))
+	ok, err := f.Ask(ctx, fmt.Sprintf("Delete %s: %s?", format.Count(len(names), "environment"), strings.Join(names, ", ")))
 	if err == nil && !ok {
-		err = &cmdutil.Error{Code: wire.CodeConflict, Sentence: "Nothing was given back"}
+		err = &cmdutil.Error{Code: wire.CodeConflict, Sentence: "Cancelled. Nothing was deleted."}
 	}
 	return err
 }
 
-// everyone are the flags that delete all without asking.
+// everyone returns the flags that delete all environments without confirmation.
 func (opts *DownOptions) everyone() string {
 	if opts.AllTenants {
 		return `--all-tenants --yes --as-platform "REASON"`
@@ -153,10 +153,11 @@ func (opts *DownOptions) everyone() string {
 	return "--all --yes"
 }
 
-// called is an environment's name, as TENANT/NAME where several tenants' are listed.
+// called returns the name of an environment, as TENANT/NAME with --all-tenants.
 func (opts *DownOptions) called(env wire.Environment) string { return nameOf(env, opts.AllTenants) }
 
-// nameOf is an environment's name; with its tenant it can be pasted whoever's it is. What a pool keeps has no tenant.
+// nameOf returns the name of an environment, with its tenant if tenants is set, so that it can be pasted into a command. Pool members
+// have no tenant.
 func nameOf(env wire.Environment, tenants bool) string {
 	if tenants && env.Tenant != "" {
 		return format.Clean(env.Tenant + "/" + env.Name)
@@ -164,19 +165,19 @@ func nameOf(env wire.Environment, tenants bool) string {
 	return format.Clean(env.Name)
 }
 
-// waitGone follows one until it is gone; env is the last that was seen.
+// waitGone follows an environment until it is destroyed and returns its last known form.
 func waitGone(ctx context.Context, c *client.Client, env wire.Environment, progress render.Progress) (wire.Environment, error) {
 	if env.State == "destroyed" {
 		return env, nil
 	}
-	progress.Phase("removing " + env.Name)
+	progress.Phase("Deleting " + env.Name)
 	var reason string
 	first := true
 	err := c.Watch(ctx, client.ID(env.ID), 0, func(u wire.Update) error {
 		env = u.Environment
 		events := u.Events
 		if first && len(events) > 1 {
-			events = events[len(events)-1:] // The first update tells the whole past.
+			events = events[len(events)-1:] // The first update contains all past events.
 		}
 		for _, e := range events {
 			progress.Detail(e.Message)
@@ -194,17 +195,17 @@ func waitGone(ctx context.Context, c *client.Client, env wire.Environment, progr
 func (opts *DownOptions) print(envs []wire.Environment) error {
 	return opts.Factory.Print(wire.EnvironmentList{Environments: append([]wire.Environment{}, envs...)}, func(w io.Writer) error {
 		for _, env := range envs {
-			said := "is going"
 			if env.State == "destroyed" {
-				said = "is gone, " + format.Money(env.Cost.AccruedMicros, env.Cost.Currency) + " in all"
+				fmt.Fprintf(w, "Deleted %s (total cost %s)\n", opts.called(env), format.Money(env.Cost.AccruedMicros, env.Cost.Currency))
+				continue
 			}
-			fmt.Fprintf(w, "%s %s\n", opts.called(env), said)
+			fmt.Fprintf(w, "Deleting %s\n", opts.called(env))
 		}
 		return nil
 	})
 }
 
-// report tells all errors; the first is the command's.
+// report prints all errors but the first, which it returns.
 func (opts *DownOptions) report(failed []error) error {
 	if len(failed) == 0 {
 		return nil

@@ -21,7 +21,7 @@ type ExecOptions struct {
 	Env       []string
 	TTY       bool
 	Detach    bool
-	// Interactive is true with -i, false with --interactive=false, nil when it was not said.
+	// Interactive is true with -i, false with --interactive=false, otherwise nil.
 	Interactive *bool
 }
 
@@ -32,21 +32,21 @@ func NewCmdExec(f *cmdutil.Factory, runF func(context.Context, *ExecOptions) err
 	cmd := &cobra.Command{
 		Use:   "exec ENV -- COMMAND [ARG...]",
 		Short: "Run a command in an environment",
-		Long: `Run a command in an environment, and end with its exit code.
+		Long: `Runs a command in an environment and exits with its exit code.
 
-Output and errors stay apart, unless there is a TTY. The command reads this one's input when that is a file or pipe, and
-with -i also when it is a terminal. INT, TERM, HUP and QUIT are passed on; a second signal ends the command. No shell is
-between: for pipes and variables say sh -c.
+Keeps stdout and stderr separate unless you pass --tty. Forwards stdin when it is a file or a pipe; use --interactive to forward
+a terminal. Runs the command without a shell. For pipes and variables use sh -c.
 
-With --detach the command runs on by itself: bothy prints its process and the file in the environment that holds its
-output (/tmp/bothy-exec-*.log; the last line is its exit code), and returns. Its input is empty. It ends with the lease,
-and while it works the environment counts as in use (see up --idle). A first Ctrl-C is passed on to the command, a second
-one ends it. When a command ends with 137, bothy says why on stderr: out of memory, the end of the lease, or a kill.
+Forwards the signals INT, TERM, HUP and QUIT. The first Ctrl-C goes to the command, the second one ends it. If a command exits
+with 137, bothy prints the reason on stderr: out of memory, the lease expired, or a kill.
 
-A command ends with its client. Ctrl-Z suspends the client: the command runs on, waits when nobody takes its output, and
-ends after an hour unless the client continues (fg). A client that is silent for 45 s without Ctrl-Z (its machine sleeps, its
-network is down) counts as gone: bothyd ends the command, and the client says so when it continues. A command that must not
-depend on its client needs --detach.`,
+With --detach the command runs in the background. bothy prints its process id and its output file in the environment, and exits.
+The file is /tmp/bothy-exec-*.log, its last line is the exit code. Stdin is empty. The command ends when the lease expires. It
+keeps the environment from being idle while it works (see up --idle).
+
+Without --detach the command ends when bothy exits. Ctrl-Z suspends bothy for up to an hour: the command continues, and blocks
+when its output buffer is full. Continue with fg. If bothyd hears nothing from bothy for 45 s, for example because your machine
+sleeps, it ends the command. Use --detach for commands that must survive that.`,
 		Example: `  bothy exec web -- make test
   bothy exec web -u root -- apt-get install -y jq
   bothy exec web -e CI=1 -w /workspace/src -- sh -c 'go build ./... && ls'
@@ -55,7 +55,7 @@ depend on its client needs --detach.`,
 		ValidArgsFunction: f.CompleteEnvironments(1, false),
 		Args: func(cmd *cobra.Command, args []string) error {
 			if dash := cmd.ArgsLenAtDash(); len(args) < 2 || args[0] == "" || (dash >= 0 && dash != 1) {
-				return cmdutil.Usagef("bothy exec: want the name of one environment, --, and a command").WithHint("bothy exec ENV -- make")
+				return cmdutil.Usagef("bothy exec: want an environment name, --, and a command").WithHint("bothy exec ENV -- make")
 			}
 			return nil
 		},
@@ -72,23 +72,23 @@ depend on its client needs --detach.`,
 	}
 	addExecFlags(cmd, opts)
 	flags := cmd.Flags()
-	flags.StringArrayVarP(&opts.Env, "env", "e", nil, "variable for the command, `NAME=value`, or NAME to pass on the value here; may be given again")
-	flags.BoolVarP(&opts.TTY, "tty", "t", false, "give the command a terminal: output and errors become one")
-	flags.BoolVarP(&opts.Detach, "detach", "d", false, "start the command and return; its output goes to a file in the environment")
-	flags.BoolVarP(&interactive, "interactive", "i", false, "pass on input from a terminal, too; =false passes on none")
+	flags.StringArrayVarP(&opts.Env, "env", "e", nil, "Variable `NAME=value` for the command, or NAME to forward the local value (repeatable)")
+	flags.BoolVarP(&opts.TTY, "tty", "t", false, "Allocate a terminal, which merges stdout and stderr")
+	flags.BoolVarP(&opts.Detach, "detach", "d", false, "Run the command in the background, with its output in a file in the environment")
+	flags.BoolVarP(&interactive, "interactive", "i", false, "Forward stdin from a terminal too (=false forwards nothing)")
 	return cmd
 }
 
 // addExecFlags adds the flags that exec and shell share.
 func addExecFlags(cmd *cobra.Command, opts *ExecOptions) {
-	cmd.Flags().StringVarP(&opts.User, "user", "u", "", "`user` inside, one of those that show lists (default: the first)")
-	cmd.Flags().StringVarP(&opts.Dir, "workdir", "w", "", "`folder` inside to run in (default: the workspace)")
+	cmd.Flags().StringVarP(&opts.User, "user", "u", "", "Run as `user`, one of the users in bothy show (default: the first)")
+	cmd.Flags().StringVarP(&opts.Dir, "workdir", "w", "", "Working `directory` in the environment (default: the workspace)")
 }
 
 func execRun(ctx context.Context, opts *ExecOptions) error {
 	f := opts.Factory
 	if opts.Detach && (opts.TTY || opts.Interactive != nil && *opts.Interactive) {
-		return cmdutil.Usagef("--detach: a command that runs on by itself has no terminal and no input").WithHint("leave out --tty and --interactive")
+		return cmdutil.Usagef("--detach cannot be used with --tty or --interactive: a background command has no terminal and no stdin").WithHint("omit --tty and --interactive")
 	}
 	start := wire.ExecStart{Command: opts.Command, User: opts.User, Dir: opts.Dir, TTY: opts.TTY, Stdin: !f.IO.InTTY}
 	if opts.Interactive != nil {

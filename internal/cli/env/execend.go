@@ -7,7 +7,7 @@ import (
 	"github.com/bothy-env/bothy/internal/cli/cmdutil"
 )
 
-// tellEnded says on the error stream why a command ended that did not end by itself: its exit code does not tell.
+// tellEnded prints on stderr why bothy or the kernel ended a command: its exit code does not show that.
 func tellEnded(f *cmdutil.Factory, name string, end wire.ExecEnded) {
 	sentence, hint := "", ""
 	switch end.Cause {
@@ -24,7 +24,7 @@ func tellEnded(f *cmdutil.Factory, name string, end wire.ExecEnded) {
 		sentence = fmt.Sprintf("environment %s reached its process limit while the command ran (size %s has %d processes)", name, end.Size, end.Pids)
 		hint = "bothy exec " + name + " -- ps -ef"
 	case wire.EndedExpired:
-		sentence, hint = fmt.Sprintf("the lease of %s ended, and the command with it", name), "bothy up --ttl TIME, or bothy extend ENV --by TIME while it runs"
+		sentence, hint = fmt.Sprintf("the command ended because the lease of %s expired", name), "bothy up --ttl TIME, or bothy extend ENV --by TIME before it expires"
 	case wire.EndedReleased:
 		sentence = fmt.Sprintf("%s deleted environment %s while the command ran", end.By, name)
 	case wire.EndedStopped:
@@ -32,23 +32,23 @@ func tellEnded(f *cmdutil.Factory, name string, end wire.ExecEnded) {
 	case wire.EndedKilled:
 		sentence = fmt.Sprintf("the command was killed (signal KILL) by a process in %s", name)
 	default:
-		return // a newer daemon's word
+		return // a cause that only a newer daemon knows
 	}
 	f.Note("bothy: %s", sentence)
 	if hint != "" {
-		f.Note("next: %s", hint)
+		f.Note("hint: %s", hint)
 	}
 }
 
-// tellStopped says what is not sure of a command that was to be ended.
+// tellStopped warns that a command which the user stopped may still run.
 func tellStopped(f *cmdutil.Factory, name string, said *wire.ExecResult) {
 	switch {
 	case said == nil:
-		f.Note("bothy: the daemon did not say whether the command in %s has ended", name)
+		f.Note("bothy: the command in %s may still run: the daemon did not confirm its end", name)
 	case said.MayRun:
-		f.Note("bothy: the command in %s may still run; bothyd keeps trying to end it", name)
+		f.Note("bothy: the command in %s may still run: bothyd keeps trying to end it", name)
 	default:
 		return
 	}
-	f.Note("next: bothy exec %s -- ps -ef", name)
+	f.Note("hint: bothy exec %s -- ps -ef", name)
 }

@@ -13,11 +13,11 @@ import (
 // TestTellEnded: each cause has words of its own, with the next step where there is one, and a cause that is not known none.
 func TestTellEnded(t *testing.T) {
 	for cause, want := range map[string][]string{
-		wire.EndedOutOfMemory: {"web ran out of memory", "killed 2 processes", "small has 1024 MiB", "next: bothy up --size medium"},
-		wire.EndedProcesses:   {"web reached its process limit", "small has 512 processes", "next: bothy exec web -- ps"},
-		wire.EndedExpired:     {"the lease of web ended", "next: bothy up --ttl"},
+		wire.EndedOutOfMemory: {"web ran out of memory", "killed 2 processes", "small has 1024 MiB", "hint: bothy up --size medium"},
+		wire.EndedProcesses:   {"web reached its process limit", "small has 512 processes", "hint: bothy exec web -- ps"},
+		wire.EndedExpired:     {"the lease of web expired", "hint: bothy up --ttl"},
 		wire.EndedReleased:    {"bob deleted environment web"},
-		wire.EndedStopped:     {"the sandbox of web stopped", "next: bothy why web"},
+		wire.EndedStopped:     {"the sandbox of web stopped", "hint: bothy why web"},
 		wire.EndedKilled:      {"killed (signal KILL)", "web"},
 		"of tomorrow":         nil,
 	} {
@@ -43,7 +43,7 @@ func TestTellStopped(t *testing.T) {
 	}{
 		"ended":   {&wire.ExecResult{}, ""},
 		"may run": {&wire.ExecResult{MayRun: true}, "the command in web may still run"},
-		"no word": {nil, "did not say whether the command in web has ended"},
+		"no word": {nil, "may still run: the daemon did not confirm its end"},
 	} {
 		var said bytes.Buffer
 		tellStopped(&cmdutil.Factory{IO: &iostreams.IO{Err: &said}}, "web", c.said)

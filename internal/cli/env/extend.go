@@ -24,8 +24,8 @@ func NewCmdExtend(f *cmdutil.Factory, runF func(context.Context, *ExtendOptions)
 	opts := &ExtendOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "extend ENV --by DURATION",
-		Short: "Keep an environment longer",
-		Long:  "Move the end of an environment's lease, up to the longest lifetime that its blueprint allows.",
+		Short: "Extend the lease of an environment",
+		Long:  "Extends an environment's lease, up to the blueprint's maximum lifetime.",
 		Example: `  bothy extend web --by 30m
   bothy extend web --by 1d`,
 		Args:              cmdutil.Args(1, 1, "the name of one environment"),
@@ -38,14 +38,14 @@ func NewCmdExtend(f *cmdutil.Factory, runF func(context.Context, *ExtendOptions)
 			return extendRun(cmd.Context(), opts)
 		},
 	}
-	cmd.Flags().StringVar(&opts.By, "by", "", "how much longer, a `duration` such as 30m, 1h30m or 1d (needed)")
+	cmd.Flags().StringVar(&opts.By, "by", "", "Additional `duration`, for example 30m, 1h30m or 1d (required)")
 	return cmd
 }
 
 func extendRun(ctx context.Context, opts *ExtendOptions) error {
 	f := opts.Factory
 	if opts.By == "" {
-		return cmdutil.Usagef("--by is needed").WithHint("bothy extend %s --by 30m", opts.Name)
+		return cmdutil.Usagef("--by is required").WithHint("bothy extend %s --by 30m", opts.Name)
 	}
 	by, err := cmdutil.Span("by", opts.By)
 	if err != nil {
@@ -53,7 +53,7 @@ func extendRun(ctx context.Context, opts *ExtendOptions) error {
 	}
 	return cmdutil.Ask(f, func(c *client.Client) (wire.Environment, error) { return c.Extend(ctx, opts.Name, by) },
 		func(w io.Writer, env wire.Environment) error {
-			_, err := fmt.Fprintf(w, "%s: lease %s, %s by then\n", format.Clean(env.Name), lease(env), format.Money(env.Cost.AtExpiryMicros, env.Cost.Currency))
+			_, err := fmt.Fprintf(w, "Extended %s: lease %s, cost %s at expiry\n", format.Clean(env.Name), lease(env), format.Money(env.Cost.AtExpiryMicros, env.Cost.Currency))
 			return err
 		})
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/bothy-env/bothy/internal/client"
 )
 
-// transfer shows how a copy goes on: without a terminal only of one that takes long.
+// transfer returns the progress display of a copy. Without a terminal it shows only copies that take long.
 func transfer(f *cmdutil.Factory) render.Progress {
 	if f.JSON() {
 		return render.Nothing{}
@@ -21,7 +21,7 @@ func transfer(f *cmdutil.Factory) render.Progress {
 	return render.NewPatient(f.IO, f.Now)
 }
 
-// piped is the display for a transfer through a standard stream; none when that is the terminal itself.
+// piped returns the progress display of a transfer through stdin or stdout; none if that is the terminal itself.
 func piped(f *cmdutil.Factory, terminal bool) render.Progress {
 	if f.JSON() || terminal {
 		return render.Nothing{}
@@ -29,7 +29,7 @@ func piped(f *cmdutil.Factory, terminal bool) render.Progress {
 	return render.NewHushed(f.IO, f.Now)
 }
 
-// warn tells of something of the user's that is not as it was. Machines are told as well: a line of JSON.
+// warn prints notes on the user's files on stderr; with JSON output, one JSON object per line.
 func warn(f *cmdutil.Factory, notes ...string) {
 	for _, note := range notes {
 		if !f.JSON() {
@@ -43,7 +43,7 @@ func warn(f *cmdutil.Factory, notes ...string) {
 	}
 }
 
-// local gives an error of this machine's files its code: what is not there is not found.
+// local adds a code to an error about a local file: not found if the file does not exist.
 func local(doing string, err error) error {
 	code := wire.CodeConflict
 	if errors.Is(err, fs.ErrNotExist) {
@@ -52,9 +52,8 @@ func local(doing string, err error) error {
 	return &cmdutil.Error{Code: code, Sentence: fmt.Sprintf("%s: %v", doing, err), Err: err}
 }
 
-// underWay gives what failed inside, while files were copied, the code of a failure. The daemon calls it invalid, because
-// trying again would not help; here that word is for a command line that is wrong, where nothing was done. A request
-// that the daemon could not take names its places, and stays what it is.
+// underWay changes the code of an error during a copy from invalid to conflict. The daemon uses invalid because a retry would not
+// help, but here it would mean a usage error after which nothing was changed. An invalid request names its places and stays as is.
 func underWay(err error) error {
 	e, ok := errors.AsType[*client.Error](err)
 	if !ok || e.Code != wire.CodeInvalid || len(e.Places) > 0 {

@@ -7,18 +7,18 @@ import (
 	"github.com/bothy-env/bothy/internal/api/wire"
 )
 
-// flux gathers the files of a copy that were not at rest meanwhile. It is used by one goroutine at a time.
+// flux collects the files that changed during a copy. Only one goroutine may use it at a time.
 type flux struct {
 	first map[string][]string
 	count map[string]int
 }
 
-// fluxKinds are what may become of a file, in the order in which they are told.
+// fluxKinds are the kinds of change, in the order in which they are shown.
 var fluxKinds = []struct{ kind, before string }{
-	{wire.CopyChanged, "changed while they were copied: "},
-	{wire.CopyShrank, "shrank while they were copied, so that zeros stand at their end: "},
-	{wire.CopyGone, "removed before they were copied: "},
-	{wire.CopySocket, "not copied, because they are sockets: "},
+	{wire.CopyChanged, "changed during the copy: "},
+	{wire.CopyShrank, "shrank during the copy, padded with zeros: "},
+	{wire.CopyGone, "removed before the copy: "},
+	{wire.CopySocket, "skipped sockets: "},
 }
 
 const maxFlux = 5
@@ -45,7 +45,7 @@ func (f *flux) sent(name string, padded int64) {
 	f.add(kind, name, 1)
 }
 
-// received takes the notes of a copy out of an environment.
+// received adds the notes of a copy from an environment.
 func (f *flux) received(notes []wire.CopyNote, count int) {
 	for _, n := range notes {
 		f.add(n.Kind, n.Path, 1)
@@ -55,7 +55,7 @@ func (f *flux) received(notes []wire.CopyNote, count int) {
 	}
 }
 
-// notes are a sentence for each kind.
+// notes returns one sentence per kind.
 func (f *flux) notes() []string {
 	var all []string
 	for _, k := range fluxKinds {

@@ -28,9 +28,9 @@ func NewCmdLogs(f *cmdutil.Factory, runF func(context.Context, *LogsOptions) err
 	opts := &LogsOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "logs ENV",
-		Short: "Show an environment's log",
-		Long: `Show an environment's log: what bothy did, what Terraform said, what the sandbox itself wrote.
-It is kept when the environment is gone. With --output json each line is a JSON object.`,
+		Short: "Show the log of an environment",
+		Long: `Shows the log of an environment: messages of bothy, Terraform and the sandbox. The log is still available after the
+environment is deleted. With --output json, each line is a JSON object.`,
 		Example: `  bothy logs web
   bothy logs web -f --since 10m
   bothy logs web --since 2026-01-31T15:04:05Z`,
@@ -44,8 +44,8 @@ It is kept when the environment is gone. With --output json each line is a JSON 
 			return logsRun(cmd.Context(), opts)
 		},
 	}
-	cmd.Flags().BoolVarP(&opts.Follow, "follow", "f", false, "go on until the environment is gone")
-	cmd.Flags().StringVar(&opts.Since, "since", "", "leave out what is older: a `duration` ago such as 10m, or a time as in RFC 3339")
+	cmd.Flags().BoolVarP(&opts.Follow, "follow", "f", false, "Stream new lines until the environment is deleted")
+	cmd.Flags().StringVar(&opts.Since, "since", "", "Show only newer lines: a `duration` such as 10m, or an RFC 3339 time")
 	return cmd
 }
 
@@ -74,14 +74,14 @@ func logsRun(ctx context.Context, opts *LogsOptions) error {
 		if f.IO.OutTTY {
 			return f.Outf("%s %s\n", f.IO.Paint(iostreams.Dim, head), format.Clean(format.Strip(l.Text)))
 		}
-		// The sandbox's own bytes, for a file or another program.
+		// A file or another program gets the sandbox's output unchanged.
 		if _, err := fmt.Fprintf(f.IO.Raw().Out, "%s %s\n", head, l.Text); err != nil {
 			return fmt.Errorf("write output: %w", err)
 		}
 		return nil
 	})
 	if _, interrupted := errors.AsType[cmdutil.Interrupted](err); interrupted && opts.Follow {
-		// Ctrl-C is how following ends.
+		// Ctrl-C is the normal end of --follow.
 		return cmdutil.Exit(cmdutil.ExitCode(err))
 	}
 	return err

@@ -19,7 +19,7 @@ type LsOptions struct {
 	Factory    *cmdutil.Factory
 	All, Quiet bool
 	AllTenants bool
-	// Mine lists the caller's own.
+	// Mine lists only environments that the caller owns.
 	Mine bool
 }
 
@@ -30,8 +30,8 @@ func NewCmdLs(f *cmdutil.Factory, runF func(context.Context, *LsOptions) error) 
 		Use:     "ls",
 		Aliases: []string{"list"},
 		Short:   "List environments",
-		Long: `Lists the environments of your tenant, newest first. Deleted ones are left out. You see every environment of your tenant, and may
-use those that you own or that are shared with you: bothy share.
+		Long: `Lists the environments of your tenant, newest first, without deleted ones. You see every environment of your tenant. You may
+use environments that you own or that are shared with you (see bothy share).
 
 LEFT is the time left of the lease, with ! when less than 10 % is left. COST is the cost so far.`,
 		Example: `  bothy ls
@@ -43,10 +43,10 @@ LEFT is the time left of the lease, with ! when less than 10 % is left. COST is 
 		ValidArgsFunction: cmdutil.NoComplete,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if opts.AllTenants && f.Tenant != "" {
-				return cmdutil.Usagef("--all-tenants and --tenant exclude each other")
+				return cmdutil.Usagef("--all-tenants and --tenant cannot be used together")
 			}
 			if opts.AllTenants && opts.Mine {
-				return cmdutil.Usagef("--all-tenants and --mine exclude each other")
+				return cmdutil.Usagef("--all-tenants and --mine cannot be used together")
 			}
 			if runF != nil {
 				return runF(cmd.Context(), opts)
@@ -55,8 +55,8 @@ LEFT is the time left of the lease, with ! when less than 10 % is left. COST is 
 		},
 	}
 	cmd.Flags().BoolVarP(&opts.All, "all", "a", false, "Include deleted environments")
-	cmd.Flags().BoolVar(&opts.Mine, "mine", false, "List your own only")
-	cmd.Flags().BoolVar(&opts.AllTenants, "all-tenants", false, "List every tenant's, and warm ones of pools, as TENANT/NAME (platform role)")
+	cmd.Flags().BoolVar(&opts.Mine, "mine", false, "List only environments that you own")
+	cmd.Flags().BoolVar(&opts.AllTenants, "all-tenants", false, "List environments of every tenant as TENANT/NAME, including warm ones (platform role)")
 	cmd.Flags().BoolVarP(&opts.Quiet, "quiet", "q", false, "Print names only, one per line")
 	return cmd
 }
@@ -79,7 +79,7 @@ func lsRun(ctx context.Context, opts *LsOptions) error {
 			return nil
 		}
 		if len(envs) == 0 && f.IO.OutTTY {
-			fmt.Fprintln(w, "No environments. bothy up makes one.")
+			fmt.Fprintln(w, "No environments found. Create one with: bothy up")
 			return nil
 		}
 		rows := [][]string{{"NAME", "STATE", "BLUEPRINT", "SIZE", "LEFT", "COST", "OWNER"}}

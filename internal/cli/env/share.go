@@ -13,7 +13,7 @@ import (
 	"github.com/bothy-env/bothy/internal/client"
 )
 
-// shares are what an environment can be shared with.
+// shares are the allowed values of --share and --with.
 var shares = []string{"nobody", "team", "tenant"}
 
 // ShareOptions are the flags of share.
@@ -28,11 +28,11 @@ func NewCmdShare(f *cmdutil.Factory, runF func(context.Context, *ShareOptions) e
 	cmd := &cobra.Command{
 		Use:   "share ENV --with nobody|team|tenant",
 		Short: "Set who may use an environment",
-		Long: `Sets who may use and delete an environment beside its owner: nobody, the team that it was made for, or the whole tenant. They can
-run commands, copy files and read the log, and so read its secrets. Only the owner may change it. Shells, logs and copies that others have
-open end within 10 s when the environment is no longer shared with them.
+		Long: `Sets who besides the owner may use and delete an environment: nobody, the environment's team, or the whole tenant. They can
+run commands, copy files and read the log, and therefore read its secrets. Only the owner may change the setting. When you stop
+sharing, open shells, logs and copies of others end within 10 s.
 
-Everybody in the tenant sees that the environment exists, its state and its cost.`,
+Every member of the tenant sees that the environment exists, its state and its cost.`,
 		Example: `  bothy share web --with tenant
   bothy share web --with nobody`,
 		Args:              cmdutil.Args(1, 1, "the name of one environment"),
@@ -40,7 +40,7 @@ Everybody in the tenant sees that the environment exists, its state and its cost
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.Name = args[0]
 			if opts.With == "" {
-				return cmdutil.Usagef("--with is needed").WithHint("bothy share %s --with team", opts.Name)
+				return cmdutil.Usagef("--with is required").WithHint("bothy share %s --with team", opts.Name)
 			}
 			if err := cmdutil.OneOf("with", opts.With, shares...); err != nil {
 				return err
@@ -51,7 +51,7 @@ Everybody in the tenant sees that the environment exists, its state and its cost
 			return shareRun(cmd.Context(), opts)
 		},
 	}
-	cmd.Flags().StringVar(&opts.With, "with", "", "Who may use and delete it beside its owner: nobody, team or tenant (required)")
+	cmd.Flags().StringVar(&opts.With, "with", "", "Who besides the owner may use and delete the environment: nobody, team or tenant (required)")
 	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("with", cmdutil.CompleteWords(shares...)))
 	return cmd
 }
@@ -59,12 +59,12 @@ Everybody in the tenant sees that the environment exists, its state and its cost
 func shareRun(ctx context.Context, opts *ShareOptions) error {
 	return cmdutil.Ask(opts.Factory, func(c *client.Client) (wire.Environment, error) { return c.Share(ctx, opts.Name, opts.With) },
 		func(w io.Writer, env wire.Environment) error {
-			_, err := fmt.Fprintf(w, "%s: shared with %s\n", format.Clean(env.Name), shared(env))
+			_, err := fmt.Fprintf(w, "Shared %s with %s\n", format.Clean(env.Name), shared(env))
 			return err
 		})
 }
 
-// shared says in words who may use an environment beside its owner; "" when that is not known, as of one that a pool keeps.
+// shared names who besides the owner may use an environment; "" if that is unknown, as for a pool member.
 func shared(env wire.Environment) string {
 	switch {
 	case env.Share == "team" && env.Team != "":

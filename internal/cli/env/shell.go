@@ -9,7 +9,7 @@ import (
 	"github.com/bothy-env/bothy/internal/cli/cmdutil"
 )
 
-// pickShell runs bash where there is one, else sh.
+// pickShell runs bash if the image has it, otherwise sh.
 var pickShell = []string{"sh", "-c", "if command -v bash >/dev/null 2>&1; then exec bash; else exec sh; fi"}
 
 // NewCmdShell makes `bothy shell`.
@@ -18,8 +18,8 @@ func NewCmdShell(f *cmdutil.Factory, runF func(context.Context, *ExecOptions) er
 	cmd := &cobra.Command{
 		Use:   "shell ENV",
 		Short: "Open a shell in an environment",
-		Long: `Open a shell in an environment: bash where there is one, else sh. It needs a terminal; scripts use exec.
-It ends with the shell's exit code.`,
+		Long: `Opens a shell in an environment: bash if the image has it, otherwise sh. Exits with the exit code of the shell.
+shell requires a terminal. In scripts use exec.`,
 		Example: `  bothy shell web
   bothy shell web -u root`,
 		Args:              cmdutil.Args(1, 1, "the name of one environment"),
@@ -39,7 +39,7 @@ It ends with the shell's exit code.`,
 func shellRun(ctx context.Context, opts *ExecOptions) error {
 	f := opts.Factory
 	if !f.IO.InTTY {
-		return cmdutil.Usagef("the input is no terminal").WithHint("bothy exec %s -- sh", opts.Name)
+		return cmdutil.Usagef("cannot open a shell: stdin is not a terminal").WithHint("bothy exec %s -- sh", opts.Name)
 	}
 	start := wire.ExecStart{Command: opts.Command, User: opts.User, Dir: opts.Dir, TTY: true, Stdin: true}
 	if t := f.Getenv("TERM"); t != "" {

@@ -27,10 +27,12 @@ func NewCmdShow(f *cmdutil.Factory, runF func(context.Context, *ShowOptions) err
 	opts := &ShowOptions{Factory: f}
 	return &cobra.Command{
 		Use:   "show ENV",
-		Short: "Show one environment: state, lease, usage, cost",
-		Long: `Show one environment by name or id: state, lease, cost, and what it uses now of its CPUs, memory, processes and disk. Memory
-leaves out file pages that the kernel can drop; disk is what was written in the sandbox. Usage that the daemon cannot get within
-a second is unknown. It works for those that are gone, too.`,
+		Short: "Show state, lease, usage and cost",
+		Long: `Shows one environment by name or id: state, lease, cost, and current usage of CPU, memory, processes and disk. Works for
+deleted environments too.
+
+Memory excludes file pages that the kernel can drop. Disk is the data written in the sandbox. Usage that the daemon cannot read
+within a second is shown as unknown.`,
 		Example: `  bothy show web
   bothy show web --output json`,
 		Args:              cmdutil.Args(1, 1, "the name of one environment"),
@@ -54,7 +56,7 @@ func showRun(ctx context.Context, opts *ShowOptions) error {
 func showRows(f *cmdutil.Factory, env wire.Environment) [][]string {
 	rows := [][]string{
 		{"Name", f.IO.Paint(iostreams.Bold, format.Clean(env.Name))},
-		{"Id", env.ID},
+		{"ID", env.ID},
 		{"State", f.IO.Paint(stateColor(env.State), format.Clean(env.State))},
 	}
 	add := func(name, value string) {
@@ -65,10 +67,10 @@ func showRows(f *cmdutil.Factory, env wire.Environment) [][]string {
 	add("Reason", format.Clean(env.Reason))
 	if env.Failure != nil {
 		add("Failure", format.Clean(env.Failure.Sentence))
-		add("Next", format.Clean(first(env.Failure.Hint, "the whole log: bothy logs "+env.Name)))
+		add("Next", format.Clean(first(env.Failure.Hint, "bothy logs "+env.Name)))
 	}
 	if env.Attempts > 0 {
-		add("Failed tries", fmt.Sprint(env.Attempts))
+		add("Failed attempts", fmt.Sprint(env.Attempts))
 	}
 	if env.Queue != nil {
 		add("Queue", queue(f, *env.Queue))
@@ -80,9 +82,11 @@ func showRows(f *cmdutil.Factory, env wire.Environment) [][]string {
 	add("Project", format.Clean(env.Project))
 	add("Pull request", format.Clean(env.PullRequest))
 	add("Pool", format.Clean(env.Pool))
-	add("New", format.Clean(env.Cold))
+	if env.Cold != "" {
+		add("Start", cold(env))
+	}
 	add("Host", format.Clean(env.Host))
-	add("Use it at", format.Clean(env.DaemonAddress))
+	add("Daemon", format.Clean(env.DaemonAddress))
 	add("Blueprint", blueprintName(env))
 	add("Digest", env.Blueprint.Digest)
 	add("Size", fmt.Sprintf("%s: %g CPUs, %d MiB memory, %d processes", format.Clean(env.Size.Name), env.Size.CPUs, env.Size.MemoryMiB, env.Size.Pids))
@@ -101,19 +105,19 @@ func showRows(f *cmdutil.Factory, env wire.Environment) [][]string {
 	}
 	add("Lease", lease(env))
 	if env.Lease.IdleEnd != nil {
-		add("Idle", fmt.Sprintf("ends %s unless it is used", localTime(f, *env.Lease.IdleEnd)))
+		add("Idle", fmt.Sprintf("expires %s unless used", localTime(f, *env.Lease.IdleEnd)))
 	}
 	if env.DestroyedAt != nil {
-		add("Gone", env.DestroyedAt.Local().Format(time.DateTime))
+		add("Deleted", env.DestroyedAt.Local().Format(time.DateTime))
 	}
 	add("Cost so far", fmt.Sprintf("%s at %s", format.Money(env.Cost.AccruedMicros, env.Cost.Currency), format.Rate(env.Cost.RateMicrosPerHour, env.Cost.Currency)))
 	if env.State != "destroyed" && env.State != "destroying" {
-		add("At expiry", format.Money(env.Cost.AtExpiryMicros, env.Cost.Currency))
+		add("Cost at expiry", format.Money(env.Cost.AtExpiryMicros, env.Cost.Currency))
 	}
 	return rows
 }
 
-// sourceOf tells what was copied to the workspace, and how to copy when nothing was; "" when that is not known.
+// sourceOf describes the copy of the source to the workspace, or how to make it; "" if that is unknown.
 func sourceOf(f *cmdutil.Factory, env wire.Environment) string {
 	switch s := env.Source; {
 	case s == nil:
@@ -121,37 +125,37 @@ func sourceOf(f *cmdutil.Factory, env wire.Environment) string {
 	case s.State == wire.SourceCopied && s.At != nil:
 		return fmt.Sprintf("copied by %s, %s", format.Clean(s.By), localTime(f, *s.At))
 	case s.State != wire.SourceNone:
-		return "" // a newer daemon's word
+		return "" // a state that only a newer daemon knows
 	case env.State == "leased":
-		return fmt.Sprintf("none was copied; to copy this directory: %s cp ./. %s:", at(env), format.Clean(env.Name))
+		return fmt.Sprintf("not copied. To copy this directory: %s cp ./. %s:", at(env), format.Clean(env.Name))
 	}
-	return "none was copied"
+	return "not copied"
 }
 
 func lease(env wire.Environment) string {
 	ttl := time.Duration(env.Lease.TTLSeconds) * time.Second
 	if env.Lease.End == nil {
-		return format.Duration(ttl) + " from hand-over on"
+		return format.Duration(ttl) + ", starts when ready"
 	}
 	end := env.Lease.End.Local().Format(time.DateTime)
 	switch {
 	case env.DestroyedAt != nil:
 		return "until " + end
 	case env.Lease.LeftSeconds <= 0:
-		return "over since " + end
+		return "expired " + end
 	case env.Lease.Warning:
-		return fmt.Sprintf("until %s, %s left: under 10 %%, bothy extend %s --by 30m", end, left(env), format.Clean(env.Name))
+		return fmt.Sprintf("expires %s, %s left. To extend: bothy extend %s --by 30m", end, left(env), format.Clean(env.Name))
 	}
-	return fmt.Sprintf("until %s, %s left", end, left(env))
+	return fmt.Sprintf("expires %s, %s left", end, left(env))
 }
 
 func queue(f *cmdutil.Factory, q wire.Queue) string {
-	text := fmt.Sprintf("place %d", q.Rank)
+	text := fmt.Sprintf("position %d", q.Rank)
 	if q.Estimate != nil {
 		text += ", ready " + expected(f, *q.Estimate)
 	}
 	if q.Until != nil {
-		text += ", gives up " + localTime(f, *q.Until)
+		text += ", timeout " + localTime(f, *q.Until)
 	}
 	return text
 }

@@ -19,8 +19,8 @@ func TestShowTellsOfTheSource(t *testing.T) {
 		want   string
 	}{
 		"not known":       {"leased", nil, ""},
-		"none":            {"leased", &wire.Source{State: wire.SourceNone}, "none was copied; to copy this directory: bothy cp ./. web:"},
-		"none, and gone":  {"destroyed", &wire.Source{State: wire.SourceNone}, "none was copied"},
+		"none":            {"leased", &wire.Source{State: wire.SourceNone}, "not copied. To copy this directory: bothy cp ./. web:"},
+		"none, and gone":  {"destroyed", &wire.Source{State: wire.SourceNone}, "not copied"},
 		"copied":          {"leased", &wire.Source{State: wire.SourceCopied, By: "ada", At: &at}, "copied by ada, 12:00:00"},
 		"a newer daemon":  {"leased", &wire.Source{State: "elsewhere"}, ""},
 		"copied, no time": {"leased", &wire.Source{State: wire.SourceCopied}, ""},

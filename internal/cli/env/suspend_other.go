@@ -8,5 +8,5 @@ import (
 	"github.com/bothy-env/bothy/internal/client"
 )
 
-// suspensions tells nothing here: there is no Ctrl-Z that stops a process.
+// suspensions never reports anything here: Ctrl-Z does not stop processes.
 func suspensions(context.Context) <-chan client.Suspension { return nil }

@@ -12,11 +12,11 @@ import (
 	"github.com/bothy-env/bothy/internal/client"
 )
 
-// tellFor is how long the daemon may take to be told that this process stops, and how long after its own TTIN this process
-// may still run: the kernel does not stop one that no shell could let go on.
+// tellFor limits how long it takes to notify the daemon before this process stops, and how long this process may run after its own
+// TTIN: the kernel does not stop a process that no shell could continue.
 const tellFor = time.Second
 
-// suspensions tells of Ctrl-Z before it stops this process, and when it goes on, until ctx ends.
+// suspensions reports Ctrl-Z before it stops this process, and the moment when the process continues, until ctx ends.
 func suspensions(ctx context.Context) <-chan client.Suspension {
 	if signal.Ignored(syscall.SIGTSTP) {
 		return nil
@@ -50,11 +50,11 @@ func suspensions(ctx context.Context) <-chan client.Suspension {
 			}
 			tell(true)
 			select {
-			case <-goesOn: // of an earlier time
+			case <-goesOn: // from an earlier suspension
 			default:
 			}
-			// Not TSTP: Go's handler stays once there was one, and would take it. The kernel's rule is the same for this one.
-			_ = syscall.Kill(os.Getpid(), syscall.SIGTTIN) // one's own process takes it
+			// Not TSTP: Go's handler stays installed and would catch it. The kernel treats TTIN alike.
+			_ = syscall.Kill(os.Getpid(), syscall.SIGTTIN) // cannot fail for this process
 			select {
 			case <-goesOn:
 			case <-time.After(tellFor):

@@ -1,6 +1,7 @@
 package env
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/bothy-env/bothy/internal/api/wire"
@@ -13,7 +14,7 @@ func blueprintName(env wire.Environment) string {
 	return format.Clean(env.Blueprint.Name + "@" + env.Blueprint.Version)
 }
 
-// localTime prints a time as the clock on the wall has it; the day only when it is another one.
+// localTime formats a time in the local zone, with the day only if it is not today.
 func localTime(f *cmdutil.Factory, t time.Time) string {
 	t = t.Local()
 	now := f.Now().Local()
@@ -23,13 +24,13 @@ func localTime(f *cmdutil.Factory, t time.Time) string {
 	return t.Format("Mon 2 Jan 15:04")
 }
 
-// left prints what is left of a lease: the whole of one that has not begun.
+// left formats the time left of a lease; a lease that has not started has all of it left.
 func left(env wire.Environment) string {
 	switch {
 	case env.State == "warm" || env.State == "destroying" || env.State == "destroyed":
-		return "-" // nobody's
+		return "-" // no lease
 	case env.Lease.LeftSeconds <= 0 && env.Lease.End != nil:
-		return "over"
+		return "expired"
 	}
 	s := format.Duration(time.Duration(env.Lease.LeftSeconds) * time.Second)
 	if env.Lease.Warning {
@@ -38,7 +39,7 @@ func left(env wire.Environment) string {
 	return s
 }
 
-// stateColor marks what needs a look.
+// stateColor returns the colour of a state.
 func stateColor(state string) string {
 	switch state {
 	case "leased", "warm":
@@ -51,7 +52,10 @@ func stateColor(state string) string {
 	return iostreams.Yellow
 }
 
-// at begins a command that uses an environment: it is asked of the daemon that can reach its host.
+// cold describes a cold start: why no warm environment was used.
+func cold(env wire.Environment) string { return fmt.Sprintf("cold (%s)", format.Clean(env.Cold)) }
+
+// at returns the start of a command line that uses an environment, with the address of the daemon that can reach its host.
 func at(env wire.Environment) string {
 	if env.DaemonAddress == "" {
 		return "bothy"

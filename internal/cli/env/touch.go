@@ -24,9 +24,11 @@ func NewCmdTouch(f *cmdutil.Factory, runF func(context.Context, *TouchOptions) e
 	opts := &TouchOptions{Factory: f}
 	return &cobra.Command{
 		Use:   "touch ENV",
-		Short: "Say that an environment is in use",
-		Long: `Say that an environment is in use, so that a lease that ends when it is idle (up --idle) goes on. Commands, copies,
-network traffic and work (processor time over 5 % of a core) say so by themselves; touch is for what bothy cannot see. The end of the lease itself does not move.`,
+		Short: "Reset the idle timer of an environment",
+		Long: `Marks an environment as active, which resets its idle timer (see up --idle). The lease itself still expires at the same time.
+
+Commands, copies, network traffic and more than 5 % CPU of a core reset the timer too. Use touch for activity that bothy cannot
+see.`,
 		Example:           "  bothy touch web",
 		Args:              cmdutil.Args(1, 1, "the name of one environment"),
 		ValidArgsFunction: f.CompleteEnvironments(1, false),
@@ -46,9 +48,9 @@ func touchRun(ctx context.Context, opts *TouchOptions) error {
 		func(w io.Writer, env wire.Environment) error {
 			said := "lease " + lease(env)
 			if env.Lease.IdleEnd != nil {
-				said = "kept until " + localTime(f, *env.Lease.IdleEnd) + " without use"
+				said = "expires " + localTime(f, *env.Lease.IdleEnd) + " unless used"
 			}
-			_, err := fmt.Fprintf(w, "%s: %s\n", format.Clean(env.Name), said)
+			_, err := fmt.Fprintf(w, "Touched %s: %s\n", format.Clean(env.Name), said)
 			return err
 		})
 }

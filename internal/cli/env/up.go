@@ -2,6 +2,7 @@
 package env
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +21,7 @@ import (
 	"github.com/bothy-env/bothy/internal/client"
 )
 
-// UpOptions are the flags of up. Empty ones leave it to bothy.yaml, then to the blueprint.
+// UpOptions are the flags of up. For an empty field bothy.yaml decides, then the blueprint.
 type UpOptions struct {
 	Factory *cmdutil.Factory
 
@@ -32,15 +33,15 @@ type UpOptions struct {
 	// Idle and QueueTimeout are durations.
 	Idle, QueueTimeout string
 	NoQueue, Fresh     bool
-	// Env are variables, NAME=value; Secrets are files, NAME=FILE, with - for the input.
+	// Env are variables, NAME=value. Secrets are files, NAME=FILE, where - is stdin.
 	Env, Secrets []string
 	DryRun       bool
-	// Source is a folder, "none", or empty.
+	// Source is a directory, "none", or empty.
 	Source    string
 	MaxSource string
-	// AllFiles copies what git ignores, too, Git the repository's .git.
+	// AllFiles also copies files that git ignores, Git the .git directory.
 	AllFiles, Git bool
-	// Keep keeps an environment whose source could not be copied.
+	// Keep keeps the environment if the copy of the source fails.
 	Keep   bool
 	Wait   bool
 	Detach bool
@@ -51,22 +52,25 @@ func NewCmdUp(f *cmdutil.Factory, runF func(context.Context, *UpOptions) error) 
 	opts := &UpOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "up",
-		Short: "Get an environment, with your working tree in it",
-		Long: `Get an environment, with your working tree in it.
+		Short: "Create an environment with your working tree",
+		Long: `Creates an environment and copies your working tree to its workspace.
 
-What is wanted comes from bothy.yaml in this folder or above it, up to the repository's root; flags
-override it, and without the file they are enough. The source is copied to the environment's workspace: what git tracks
-and what is new and not ignored, or, outside of a repository, the whole folder. .git is not copied unless you pass --git. Without
-bothy.yaml it is the repository that this folder is in; outside of one nothing is copied unless --source names a folder.
-Links are copied as links, wherever they lead. If the source cannot be read, nothing is asked for. If it cannot be copied, the
-environment is released again, unless you pass --keep.
+Reads bothy.yaml from the current directory or the nearest parent within the repository. Flags override the file. The file is
+optional.
 
-Where a pool keeps warm environments of the same blueprint, size and inputs, one of them is yours in milliseconds. Else
-one is made, and up says why. What waits for capacity is told its place in the queue and when it is expected to be ready.
+The source is the directory in bothy.yaml, by default the directory of the file. Without bothy.yaml it is the current git
+repository, or nothing outside of a repository. --source sets another directory. In a git repository, up copies tracked files and
+new files that git does not ignore. Elsewhere it copies the whole directory. up copies links as links and leaves out .git unless
+you pass --git.
 
-Ctrl-C stops waiting. The request continues, and no source is copied; the command prints how to copy it and how to cancel.
+If up cannot read the source, it creates nothing. If the copy fails, it deletes the environment unless you pass --keep.
 
-With --output json the environment is printed once: when it is ready, or when up fails after it was asked for.`,
+If a pool keeps warm environments of the same blueprint, size and inputs, up takes one within milliseconds. Otherwise it creates
+one and shows why. If there is no capacity, shows the queue position and an ETA.
+
+Ctrl-C stops waiting. The request continues; the command prints how to cancel it. In that case up does not copy the source.
+
+With --output json, up prints the environment once: when it is ready, or when up fails after the request.`,
 		Example: `  bothy up
   bothy up --blueprint build --size small --ttl 2h --source none
   bothy up --name web --param shm_mib=128
@@ -78,10 +82,10 @@ With --output json the environment is printed once: when it is ready, or when up
 		ValidArgsFunction: cmdutil.NoComplete,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if opts.Detach && cmd.Flags().Changed("wait") && opts.Wait {
-				return cmdutil.Usagef("--wait and --detach exclude each other")
+				return cmdutil.Usagef("--wait and --detach cannot be used together")
 			}
 			if opts.NoQueue && opts.QueueTimeout != "" {
-				return cmdutil.Usagef("--no-queue and --queue-timeout exclude each other")
+				return cmdutil.Usagef("--no-queue and --queue-timeout cannot be used together")
 			}
 			if opts.Share != "" {
 				if err := cmdutil.OneOf("share", opts.Share, shares...); err != nil {
@@ -96,29 +100,29 @@ With --output json the environment is printed once: when it is ready, or when up
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&opts.Blueprint, "blueprint", "b", "", "blueprint to make it from, `name` or name@version (default: build)")
-	flags.StringVarP(&opts.Size, "size", "s", "", "size, as the blueprint calls it (default: the blueprint's)")
-	flags.StringVarP(&opts.Name, "name", "n", "", "name to call it by (default: made up)")
-	flags.StringVar(&opts.TTL, "ttl", "", "how long to keep it, a `duration` such as 30m, 1h30m or 2d (default: the blueprint's)")
-	flags.StringArrayVarP(&opts.Params, "param", "p", nil, "input of the blueprint, `key=value`; may be given again")
-	flags.StringVar(&opts.Idle, "idle", "", "end the lease after so long without use, a `duration` such as 15m (default: never); use is a command, a copy, touch, network traffic, and work: over 5 % of a core, looked at every 30 s")
-	flags.StringVar(&opts.Project, "project", "", "what it is for, a `name` (default: the repository's)")
-	flags.StringVar(&opts.PullRequest, "pull-request", "", "pull request that it is for, a `number` or the forge's word")
-	flags.StringVar(&opts.Team, "team", "", "`team` to ask for, one of yours (default: your first)")
-	flags.StringVar(&opts.Share, "share", "", "Who may use and delete it beside you, its secrets included: nobody, team or tenant (default: the organisation's)")
-	flags.StringVar(&opts.QueueTimeout, "queue-timeout", "", "give up after waiting so long for capacity, a `duration` such as 10m (default: never)")
-	flags.BoolVar(&opts.NoQueue, "no-queue", false, "fail rather than wait for capacity")
-	flags.BoolVar(&opts.Fresh, "fresh", false, "make a new one even if a pool has a warm one")
-	flags.StringArrayVarP(&opts.Env, "env", "e", nil, "variable of every command inside, `NAME=value`, no place for secrets; may be given again")
-	flags.StringArrayVar(&opts.Secrets, "secret", nil, "file of the secrets folder /run/bothy, `NAME=FILE` (- for the input); may be given again")
-	flags.BoolVar(&opts.DryRun, "dry-run", false, "only say what it would get and cost, and where it would wait")
-	flags.StringVar(&opts.Source, "source", "", "`folder` to copy to the workspace, or none (default: as bothy.yaml says, or the repository)")
-	flags.StringVar(&opts.MaxSource, "max-source", "512MiB", "largest source to copy, a `size` such as 512MiB or 2GiB")
-	flags.BoolVar(&opts.AllFiles, "all-files", false, "copy every file of the source, also those that git ignores")
-	flags.BoolVar(&opts.Git, "git", false, "copy the repository's .git as well, its config included")
-	flags.BoolVar(&opts.Keep, "keep", false, "keep the environment when the source cannot be copied")
-	flags.BoolVar(&opts.Wait, "wait", true, "wait until it is ready and the source is copied")
-	flags.BoolVarP(&opts.Detach, "detach", "d", false, "return as soon as the request is accepted; no source is copied")
+	flags.StringVarP(&opts.Blueprint, "blueprint", "b", "", "Blueprint `name`, or name@version (default: build)")
+	flags.StringVarP(&opts.Size, "size", "s", "", "Size of the environment (default: the blueprint's default size)")
+	flags.StringVarP(&opts.Name, "name", "n", "", "Name of the environment (default: generated)")
+	flags.StringVar(&opts.TTL, "ttl", "", "Lease `duration`, for example 30m, 1h30m or 2d (default: the blueprint's)")
+	flags.StringArrayVarP(&opts.Params, "param", "p", nil, "Blueprint input `key=value` (repeatable)")
+	flags.StringVar(&opts.Idle, "idle", "", "Idle `duration` after which the lease expires (default: never). Commands, copies, touch, network traffic and more than 5 % CPU of a core count as use")
+	flags.StringVar(&opts.Project, "project", "", "Project `name` for reports (default: name of the repository)")
+	flags.StringVar(&opts.PullRequest, "pull-request", "", "Pull request `number` for reports")
+	flags.StringVar(&opts.Team, "team", "", "Owning `team`, one of yours (default: your first)")
+	flags.StringVar(&opts.Share, "share", "", "Who else may use and delete the environment and read its secrets: nobody, team or tenant (default: the organisation's)")
+	flags.StringVar(&opts.QueueTimeout, "queue-timeout", "", "Maximum `duration` to wait for capacity, for example 10m (default: no limit)")
+	flags.BoolVar(&opts.NoQueue, "no-queue", false, "Fail instead of waiting for capacity")
+	flags.BoolVar(&opts.Fresh, "fresh", false, "Create a new environment even if a pool has a warm one")
+	flags.StringArrayVarP(&opts.Env, "env", "e", nil, "Variable `NAME=value` for every command in the environment, not for secrets (repeatable)")
+	flags.StringArrayVar(&opts.Secrets, "secret", nil, "Secret file in /run/bothy, `NAME=FILE`, where - reads stdin (repeatable)")
+	flags.BoolVar(&opts.DryRun, "dry-run", false, "Show the cost, the start (warm or cold) and the queue position, and create nothing")
+	flags.StringVar(&opts.Source, "source", "", "Source `directory` to copy to the workspace, or none (default: source in bothy.yaml, or the repository)")
+	flags.StringVar(&opts.MaxSource, "max-source", "512MiB", "Maximum `size` of the source")
+	flags.BoolVar(&opts.AllFiles, "all-files", false, "Copy every file of the source, including files that git ignores")
+	flags.BoolVar(&opts.Git, "git", false, "Copy .git too, including its config")
+	flags.BoolVar(&opts.Keep, "keep", false, "Keep the environment if the copy of the source fails")
+	flags.BoolVar(&opts.Wait, "wait", true, "Wait until the environment is ready and the source is copied")
+	flags.BoolVarP(&opts.Detach, "detach", "d", false, "Return when the request is accepted, without copying the source")
 	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("blueprint", f.CompleteBlueprints(1)))
 	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("share", cmdutil.CompleteWords(shares...)))
 	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("size", f.CompleteSizes()))
@@ -127,10 +131,10 @@ With --output json the environment is printed once: when it is ready, or when up
 
 func upRun(ctx context.Context, opts *UpOptions) error {
 	f := opts.Factory
-	// All that can be wrong here is found before anything is asked for.
+	// Check everything local before the request.
 	want, err := opts.want(ctx)
 	if err != nil {
-		return interruptedAs(err, "Nothing was asked for", "")
+		return interruptedAs(err, "Cancelled. Nothing was created.", "")
 	}
 	c, err := f.Client()
 	if err != nil {
@@ -138,22 +142,22 @@ func upRun(ctx context.Context, opts *UpOptions) error {
 	}
 	if want.tree != nil {
 		if err := checkSize(ctx, c, want.tree.TarBytes(), "leave files out"); err != nil {
-			return interruptedAs(err, "Nothing was asked for", "")
+			return interruptedAs(err, "Cancelled. Nothing was created.", "")
 		}
 	}
 	if opts.DryRun {
 		return opts.quote(ctx, c, want)
 	}
 	progress := f.Progress()
-	// A display that is still on when this returns ends with a failure; stopping it twice does nothing.
+	// If the display still runs on return, the command has failed. A second Stop does nothing.
 	defer progress.Stop(false)
 
-	progress.Phase("asking")
+	progress.Phase("Requesting environment")
 	asked := f.Now()
 	env, _, err := c.Create(ctx, want.request, f.NewKey())
 	if err != nil {
 		progress.Stop(false)
-		return interruptedAs(want.blame(err), "It is not known whether the request was accepted", dropUnknown(want.request.Name)...)
+		return interruptedAs(want.blame(err), "Interrupted. The daemon may or may not have accepted the request.", dropUnknown(want.request.Name)...)
 	}
 	if opts.Detach {
 		progress.Stop(true)
@@ -178,7 +182,7 @@ func upRun(ctx context.Context, opts *UpOptions) error {
 	return f.Print(env, func(w io.Writer) error { return opts.summary(w, env, want, took) })
 }
 
-// failed tells machines, too, which environment an up that failed has asked for: its name may be made up.
+// failed prints the environment of a failed up as JSON: its name may be generated.
 func (opts *UpOptions) failed(env wire.Environment, err error) error {
 	if !opts.Factory.JSON() {
 		return err
@@ -189,38 +193,40 @@ func (opts *UpOptions) failed(env wire.Environment, err error) error {
 	return err
 }
 
-// stoppedWaiting says what becomes of a request whose up was interrupted, and of the source. Other errors stay as they are.
+// stoppedWaiting describes what happens to the request and the source after an interrupted up. It returns other errors unchanged.
 func stoppedWaiting(err error, env wire.Environment, tree *source.Tree) error {
-	next := []string{fmt.Sprintf("bothy show %s    shows it", env.Name), fmt.Sprintf("bothy down %s    cancels it", env.Name)}
-	sentence := fmt.Sprintf("Stopped waiting; the request for %s continues", env.Name)
+	next := []string{fmt.Sprintf("bothy show %s    shows its state", env.Name), fmt.Sprintf("bothy down %s    cancels the request", env.Name)}
+	sentence := fmt.Sprintf("Stopped waiting. The request for %s continues.", env.Name)
 	if tree != nil {
-		sentence += ", and the source was not copied"
-		next = append(next, fmt.Sprintf("%s    copies the source, once it is ready%s", copyCommand(env, tree), copyDiffers(tree)))
+		sentence += " The source was not copied."
+		next = append(next, fmt.Sprintf("%s    copies the source when %s is ready%s", copyCommand(env, tree), env.Name, copyDiffers(tree)))
 	}
 	return interruptedAs(err, sentence, next...)
 }
 
-// accepted says what --detach left to be done.
+// accepted prints the next steps after --detach.
 func (opts *UpOptions) accepted(env wire.Environment, want wanted) error {
 	f := opts.Factory
 	return f.Print(env, func(w io.Writer) error {
-		fmt.Fprintf(w, "%s is on its way (%s, %s)\n", f.IO.Paint(iostreams.Bold, format.Clean(env.Name)), blueprintName(env), format.Clean(env.Size.Name))
-		fmt.Fprintf(w, "  see it     bothy show %s\n  give back  bothy down %[1]s\n", format.Clean(env.Name))
+		fmt.Fprintf(w, "Requested %s (%s, %s)\n", f.IO.Paint(iostreams.Bold, format.Clean(env.Name)), blueprintName(env), format.Clean(env.Size.Name))
+		fmt.Fprintf(w, "  status  bothy show %s\n  delete  bothy down %[1]s\n", format.Clean(env.Name))
 		if want.tree != nil {
-			fmt.Fprintf(w, "  source     not copied; when it is ready: %s%s\n", format.Clean(copyCommand(env, want.tree)), copyDiffers(want.tree))
+			fmt.Fprintf(w, "  source  not copied. When %s is ready: %s%s\n", format.Clean(env.Name), format.Clean(copyCommand(env, want.tree)), copyDiffers(want.tree))
 		}
 		return nil
 	})
 }
 
-// waitReady follows the environment until it is handed over; env is the last that was seen. One that was warm is
-// handed over already.
+// phases names what happens to an environment in a state that does not last.
+var phases = map[string]string{"pending": "Waiting for capacity", "provisioning": "Creating environment", "warm": "Preparing environment"}
+
+// waitReady follows the environment until the hand-over and returns its last known form. A warm environment is handed over already.
 func waitReady(ctx context.Context, c *client.Client, env wire.Environment, progress render.Progress) (wire.Environment, error) {
 	if env.State == "leased" {
 		return env, nil
 	}
 	if env.Cold != "" {
-		progress.Detail("a new one is made: " + env.Cold)
+		progress.Detail("cold start: " + env.Cold)
 	}
 	ready := errors.New("ready")
 	var reason string
@@ -229,10 +235,10 @@ func waitReady(ctx context.Context, c *client.Client, env wire.Environment, prog
 		env = u.Environment
 		over := env.State == "leased" || env.State == "failed" || env.State == "destroying" || env.State == "destroyed"
 		if !over {
-			progress.Phase(env.State)
+			progress.Phase(cmp.Or(phases[env.State], env.State))
 		}
-		waiting.tell(env.Queue, progress)
-		// What ended a phase is told as part of it.
+		waiting.show(env.Queue, progress)
+		// The event that ends a phase is shown as part of that phase.
 		for _, e := range u.Events {
 			progress.Detail(e.Message)
 		}
@@ -257,13 +263,13 @@ func waitReady(ctx context.Context, c *client.Client, env wire.Environment, prog
 	return env, err
 }
 
-// failure is the error of an environment that will not be ready.
+// failure returns the error of an environment that will not become ready.
 func failure(env wire.Environment) error {
 	e := &cmdutil.Error{
 		Code:     wire.CodeProvision,
-		Sentence: env.Name + " was given back before it was ready",
-		Hint:     fmt.Sprintf("bothy logs %s    the full log", env.Name),
-		Next:     []string{fmt.Sprintf("bothy down %s    give it back", env.Name)},
+		Sentence: env.Name + " was deleted before it was ready",
+		Hint:     fmt.Sprintf("bothy logs %s    shows the full log", env.Name),
+		Next:     []string{fmt.Sprintf("bothy down %s    deletes the environment", env.Name)},
 	}
 	if env.Failure == nil && env.State != "failed" {
 		e.Next = nil
@@ -276,11 +282,11 @@ func failure(env wire.Environment) error {
 			e.Hint, e.Next = hint, append([]string{e.Hint}, e.Next...)
 		}
 	}
-	e.Sentence = env.Name + " failed: " + cause
+	e.Sentence = fmt.Sprintf("cannot create environment %s: %s", env.Name, cause)
 	return e
 }
 
-// interruptedAs gives a signal's end a sentence of its own; any other error stays as it is.
+// interruptedAs replaces the error of a signal by one with this sentence and these steps. It returns other errors unchanged.
 func interruptedAs(err error, sentence string, next ...string) error {
 	signal, ok := errors.AsType[cmdutil.Interrupted](err)
 	if !ok {
@@ -289,15 +295,15 @@ func interruptedAs(err error, sentence string, next ...string) error {
 	return &cmdutil.Error{Code: cmdutil.CodeInterrupted, Sentence: sentence, Hint: next[0], Next: next[1:], Err: signal}
 }
 
-// dropUnknown says how to drop a request that may have been accepted; name is "" when the daemon makes one up.
+// dropUnknown returns the steps to cancel a request that the daemon may have accepted; name is "" if the daemon generates it.
 func dropUnknown(name string) []string {
 	if name == "" {
-		return []string{"bothy ls    shows it if it was, and its name", "bothy down NAME    drops it"}
+		return []string{"bothy ls    lists the environment and its name if so", "bothy down NAME    deletes it"}
 	}
-	return []string{fmt.Sprintf("bothy ls    shows %s if it was", name), fmt.Sprintf("bothy down %s    drops it", name)}
+	return []string{fmt.Sprintf("bothy ls    lists %s if so", name), fmt.Sprintf("bothy down %s    deletes it", name)}
 }
 
-// summary tells how to get in, until when, and for how much.
+// summary prints how to use the environment, when it expires, and its cost.
 func (opts *UpOptions) summary(w io.Writer, env wire.Environment, want wanted, took time.Duration) error {
 	f := opts.Factory
 	name := format.Clean(env.Name)
@@ -311,26 +317,26 @@ func (opts *UpOptions) summary(w io.Writer, env wire.Environment, want wanted, t
 		{"  run", at(env) + " exec " + name + " -- make"},
 	}
 	if env.DaemonAddress != "" {
-		rows = append(rows, []string{"  at", "another daemon serves its host " + format.Clean(env.Host) + ": shell, exec, cp and logs are asked of it, with --host as above"})
+		rows = append(rows, []string{"  at", "another daemon serves host " + format.Clean(env.Host) + ": pass --host as above to shell, exec, cp and logs"})
 	}
 	if want.tree != nil {
 		rows = append(rows, []string{"  source", opts.described(want.tree) + ", in " + env.Workspace})
 	}
 	if env.Cold != "" {
-		rows = append(rows, []string{"  new", format.Clean(env.Cold)})
+		rows = append(rows, []string{"  start", cold(env)})
 	}
 	if with := shared(env); with != "" && env.Share != "nobody" {
-		rows = append(rows, []string{"  shared", "with " + with + ", who may use and delete it; to end that: " + at(env) + " share " + name + " --with nobody"})
+		rows = append(rows, []string{"  shared", "with " + with + ": they may use and delete it. To stop sharing: " + at(env) + " share " + name + " --with nobody"})
 	}
 	if len(env.Secrets) > 0 {
 		rows = append(rows, []string{"  secrets", format.Clean(strings.Join(env.Secrets, ", ")) + ", in /run/bothy"})
 	}
 	if env.Lease.End != nil {
-		rows = append(rows, []string{"  until", fmt.Sprintf("%s, %s from now", localTime(f, *env.Lease.End), format.Duration(time.Duration(env.Lease.LeftSeconds)*time.Second))})
+		rows = append(rows, []string{"  expires", fmt.Sprintf("in %s, %s", format.Duration(time.Duration(env.Lease.LeftSeconds)*time.Second), localTime(f, *env.Lease.End))})
 	}
 	if idle := env.Lease.IdleSeconds; idle > 0 {
-		rows = append(rows, []string{"  idle", format.Duration(time.Duration(idle)*time.Second) + " without use end it, too"})
+		rows = append(rows, []string{"  idle", "expires after " + format.Duration(time.Duration(idle)*time.Second) + " without use"})
 	}
-	rows = append(rows, []string{"  cost", fmt.Sprintf("%s, %s until then", format.Rate(env.Cost.RateMicrosPerHour, env.Cost.Currency), format.Money(env.Cost.AtExpiryMicros, env.Cost.Currency))})
+	rows = append(rows, []string{"  cost", fmt.Sprintf("%s, %s at expiry", format.Rate(env.Cost.RateMicrosPerHour, env.Cost.Currency), format.Money(env.Cost.AtExpiryMicros, env.Cost.Currency))})
 	return format.Table(w, rows)
 }

@@ -11,7 +11,7 @@ import (
 	bothyspec "github.com/bothy-env/bothy/internal/spec"
 )
 
-// places tells where in the spec the values of r stand that s said and no flag did, by their key path in the request.
+// places returns the places in the spec of the values of r that no flag overrides, by key path in the request.
 func (opts *UpOptions) places(s bothyspec.Spec, r wire.CreateRequest) map[string]wire.FilePlace {
 	all := map[string]wire.FilePlace{}
 	note := func(field, path string) {
@@ -35,7 +35,7 @@ func (opts *UpOptions) places(s bothyspec.Spec, r wire.CreateRequest) map[string
 		note("size", "size")
 	}
 	for name := range r.Inputs {
-		// What a flag gives may be the same text: the flags are asked, not the value.
+		// Compare flags, not values: a flag may set the same value as the spec.
 		if !opts.givesParam(name) {
 			note("inputs."+name, "params."+name)
 		}
@@ -43,7 +43,7 @@ func (opts *UpOptions) places(s bothyspec.Spec, r wire.CreateRequest) map[string
 	return all
 }
 
-// givesParam reports whether a flag gives the input.
+// givesParam reports whether a flag sets the input.
 func (opts *UpOptions) givesParam(name string) bool {
 	for _, p := range opts.Params {
 		if key, _, _ := strings.Cut(p, "="); key == name {
@@ -53,7 +53,7 @@ func (opts *UpOptions) givesParam(name string) bool {
 	return false
 }
 
-// blame puts before what the daemon says of a value where in the spec that stands.
+// blame adds the place in the spec to the daemon's error about a value.
 func (w wanted) blame(err error) error {
 	e, ok := errors.AsType[*client.Error](err)
 	if !ok {
@@ -65,7 +65,7 @@ func (w wanted) blame(err error) error {
 	return &told
 }
 
-// locate is blame for a sentence and the fields that it is about. Without a place of one of them the sentence stays as it is.
+// locate is blame for a sentence and its fields. It returns the sentence unchanged if no field has a place.
 func (w wanted) locate(sentence string, fields []wire.ProblemField) (string, []wire.ProblemField) {
 	located, parts, found := slices.Clone(fields), make([]string, len(fields)), false
 	for i, f := range fields {

@@ -13,7 +13,7 @@ import (
 	"github.com/bothy-env/bothy/internal/client"
 )
 
-// quote is what up --dry-run does. What would be refused is told in full, and is an error as the refusal would be.
+// quote runs up --dry-run. It prints a refusal in full and returns it as the error that up would return.
 func (opts *UpOptions) quote(ctx context.Context, c *client.Client, want wanted) error {
 	f := opts.Factory
 	q, err := c.Quote(ctx, want.request)
@@ -25,7 +25,7 @@ func (opts *UpOptions) quote(ctx context.Context, c *client.Client, want wanted)
 	}
 	if r := q.Refusal; r != nil {
 		sentence, fields := want.locate(r.Detail, r.Fields)
-		return &cmdutil.Error{Code: r.Code, Sentence: "it would be refused: " + sentence, Hint: r.Hint, Fields: fields}
+		return &cmdutil.Error{Code: r.Code, Sentence: "bothyd would refuse the request: " + sentence, Hint: r.Hint, Fields: fields}
 	}
 	return nil
 }
@@ -40,12 +40,12 @@ func (opts *UpOptions) quoteRows(q wire.Quote, want wanted) [][]string {
 	}
 	switch {
 	case q.Warm:
-		rows = append(rows, []string{"Warm", "yes: it would be ready at once"})
-	case q.Cold != "": // Of what is refused for a limit nobody asks whether it would be warm.
-		rows = append(rows, []string{"Warm", "no: " + format.Clean(q.Cold)})
+		rows = append(rows, []string{"Start", "warm: ready at once"})
+	case q.Cold != "": // empty if a limit refuses the request
+		rows = append(rows, []string{"Start", fmt.Sprintf("cold (%s)", format.Clean(q.Cold))})
 	}
 	if q.Rank > 0 {
-		rows = append(rows, []string{"Queue", fmt.Sprintf("place %d", q.Rank)})
+		rows = append(rows, []string{"Queue", fmt.Sprintf("position %d", q.Rank)})
 	}
 	if q.ReadyAt != nil {
 		rows = append(rows, []string{"Ready", expected(f, *q.ReadyAt)})
@@ -56,7 +56,7 @@ func (opts *UpOptions) quoteRows(q wire.Quote, want wanted) [][]string {
 	return rows
 }
 
-// expected prints when something is expected: "in about 2m 5s, 14:03:05".
+// expected formats an expected time: "in about 2m 5s, 14:03:05".
 func expected(f *cmdutil.Factory, at time.Time) string {
 	left := at.Sub(f.Now())
 	if left < time.Second {
@@ -65,16 +65,16 @@ func expected(f *cmdutil.Factory, at time.Time) string {
 	return fmt.Sprintf("in about %s, %s", format.Duration(left), localTime(f, at))
 }
 
-// place tells where a request waits, when that has changed enough to be worth a line.
+// place shows the queue position of a request whenever it has changed enough to be worth a line.
 type place struct {
 	rank     int
 	estimate time.Time
 }
 
-// estimateMoved is how far an estimate moves before it is told again.
+// estimateMoved is how far an estimate moves before it is shown again.
 const estimateMoved = 10 * time.Second
 
-func (p *place) tell(q *wire.Queue, progress render.Progress) {
+func (p *place) show(q *wire.Queue, progress render.Progress) {
 	if q == nil {
 		return
 	}
@@ -86,9 +86,9 @@ func (p *place) tell(q *wire.Queue, progress render.Progress) {
 		return
 	}
 	*p = now
-	text := fmt.Sprintf("place %d in the queue", now.rank)
+	text := fmt.Sprintf("queue position %d", now.rank)
 	if q.Estimate != nil {
-		text += ", expected to be ready at " + now.estimate.Local().Format(time.TimeOnly)
+		text += ", ETA " + now.estimate.Local().Format(time.TimeOnly)
 	}
 	progress.Detail(text)
 }

@@ -19,15 +19,15 @@ import (
 	bothyspec "github.com/bothy-env/bothy/internal/spec"
 )
 
-// wanted is what up asks for: the spec with the flags over it, and the files to copy (nil for none).
+// wanted is the request of up, the spec overridden by flags, and the files to copy (nil for none).
 type wanted struct {
 	request wire.CreateRequest
 	tree    *source.Tree
-	// places tells where what is asked for stands in the spec, for what no flag said, by its key path in the request.
+	// places are the places in the spec of the values that no flag overrides, by key path in the request.
 	places map[string]wire.FilePlace
 }
 
-// want puts spec and flags together and finds the source's files.
+// want merges spec and flags and lists the files of the source.
 func (opts *UpOptions) want(ctx context.Context) (wanted, error) {
 	limit, err := format.ParseBytes(opts.MaxSource)
 	if err != nil {
@@ -43,7 +43,7 @@ func (opts *UpOptions) want(ctx context.Context) (wanted, error) {
 		Inputs: maps.Clone(s.Params), Vars: maps.Clone(s.Env),
 	}
 	if opts.Blueprint != "" && opts.Blueprint != s.Blueprint {
-		// Another blueprint has other inputs and sizes than those that the spec was written for.
+		// The spec's size and inputs are for the spec's blueprint.
 		r.Size, r.Inputs = opts.Size, nil
 	}
 	if err := opts.params(&r); err != nil {
@@ -82,25 +82,25 @@ func (opts *UpOptions) want(ctx context.Context) (wanted, error) {
 		return wanted{}, sourceFault(err, upHints(dir))
 	}
 	if err := tree.Check(limit, format.Bytes); err != nil {
-		return wanted{}, &cmdutil.Error{Code: wire.CodeTooLarge, Sentence: err.Error(), Hint: "Let .gitignore leave them out, or raise --max-source.", Err: err}
+		return wanted{}, &cmdutil.Error{Code: wire.CodeTooLarge, Sentence: err.Error(), Hint: "exclude files with .gitignore, or raise --max-source", Err: err}
 	}
 	warn(opts.Factory, tree.Notes()...)
 	want.tree = &tree
 	return want, nil
 }
 
-// noSpec tells that there is no bothy.yaml, what holds instead, and where one lies that is left out; dir is the folder to
-// copy, "" for none. That one may be anybody's, as in /tmp, so that it is told and not taken.
+// noSpec notes that there is no bothy.yaml, what applies instead, and which file further up is not used; dir is the directory to
+// copy, "" for none. The file further up may be anybody's, as in /tmp, so up never uses it.
 func (opts *UpOptions) noSpec(dir string) {
 	f := opts.Factory
 	if opts.Source == "" && dir == "" {
-		f.Note("no bothy.yaml and no repository here: flags and defaults say what is made, and nothing is copied (--source . copies this folder)")
+		f.Note("no bothy.yaml and no git repository: using flags and defaults, copying no source (--source . copies this directory)")
 	} else {
-		f.Note("no bothy.yaml here: flags and defaults say what is made")
+		f.Note("no bothy.yaml: using flags and defaults")
 	}
 	if above := bothyspec.Above("."); above != "" {
 		above = format.Clean(above)
-		f.Note("%s is left out: no repository holds both it and this folder (to take it: call bothy in %s, or make that a repository)", above, filepath.Dir(above))
+		f.Note("not using %s: it is not in the same git repository as this directory (to use it, run bothy in %s)", above, filepath.Dir(above))
 	}
 }
 
@@ -111,7 +111,7 @@ func (opts *UpOptions) params(r *wire.CreateRequest) error {
 	return err
 }
 
-// spans fills in the durations: those of the flags, else the spec's; none for the daemon's own.
+// spans sets the durations: from flags, then the spec. If neither sets one, the daemon's default applies.
 func (opts *UpOptions) spans(r *wire.CreateRequest, s bothyspec.Spec) error {
 	for _, span := range []struct {
 		flag, text string
@@ -143,7 +143,7 @@ func (opts *UpOptions) vars(r *wire.CreateRequest) error {
 	return err
 }
 
-// over puts what was given over what the spec says; nil when neither says anything.
+// over merges given over ofSpec; nil if both are empty.
 func over[V any](ofSpec, given map[string]V) map[string]V {
 	if len(given) == 0 {
 		return ofSpec
@@ -155,10 +155,10 @@ func over[V any](ofSpec, given map[string]V) map[string]V {
 	return ofSpec
 }
 
-// maxSecrets is the most that all secrets of a request may hold, in bytes.
+// maxSecrets limits all secrets of a request together, in bytes.
 const maxSecrets = 512 << 10
 
-// secrets reads the files of --secret. What is in them is never told, in no error either.
+// secrets reads the files of --secret. Nothing ever shows their content, errors included.
 func (opts *UpOptions) secrets(ctx context.Context) (map[string][]byte, error) {
 	if len(opts.Secrets) == 0 {
 		return nil, nil
@@ -168,28 +168,28 @@ func (opts *UpOptions) secrets(ctx context.Context) (map[string][]byte, error) {
 	for _, s := range opts.Secrets {
 		name, file, found := strings.Cut(s, "=")
 		if !found || name == "" || file == "" {
-			return nil, cmdutil.Usagef("--secret: got %q, want NAME=FILE, or NAME=- for the input", name)
+			return nil, cmdutil.Usagef("--secret: got %q, want NAME=FILE, or NAME=- for stdin", name)
 		}
 		if _, twice := all[name]; twice {
 			return nil, cmdutil.Usagef("--secret: got %s twice", name)
 		}
 		if file == "-" && input {
-			return nil, cmdutil.Usagef("--secret: the input can be only one of them")
+			return nil, cmdutil.Usagef("--secret: only one secret can read stdin")
 		}
 		input = input || file == "-"
 		data, err := opts.readSecret(ctx, name, file)
 		if err != nil {
-			return nil, local("read secret "+name, err)
+			return nil, local("cannot read secret "+name, err)
 		}
 		if total += len(data); total > maxSecrets {
-			return nil, &cmdutil.Error{Code: wire.CodeTooLarge, Sentence: fmt.Sprintf("the secrets are over %s in all", format.Bytes(maxSecrets)), Hint: "Copy what is no secret with bothy cp."}
+			return nil, &cmdutil.Error{Code: wire.CodeTooLarge, Sentence: fmt.Sprintf("cannot send secrets: they exceed %s in total", format.Bytes(maxSecrets)), Hint: "copy other files with bothy cp"}
 		}
 		all[name] = data
 	}
 	return all, nil
 }
 
-// readSecret reads a file, or the input, up to a little more than is allowed. What is typed for it is not shown.
+// readSecret reads a file, or stdin, up to one byte over the limit. It does not echo what the user types.
 func (opts *UpOptions) readSecret(ctx context.Context, name, file string) ([]byte, error) {
 	if file == "-" {
 		streams := opts.Factory.IO
@@ -199,7 +199,7 @@ func (opts *UpOptions) readSecret(ctx context.Context, name, file string) ([]byt
 		}
 		defer show()
 		if streams.InTTY {
-			opts.Factory.Errf("secret %s (not shown; end it with Enter and Ctrl-D):\n", format.Clean(name))
+			opts.Factory.Errf("Secret %s (not shown, end with Enter and Ctrl-D):\n", format.Clean(name))
 		}
 		return cmdutil.Read(ctx, func() ([]byte, error) { return io.ReadAll(io.LimitReader(streams.In, maxSecrets+1)) })
 	}
@@ -211,7 +211,7 @@ func (opts *UpOptions) readSecret(ctx context.Context, name, file string) ([]byt
 	return data, errors.Join(err, f.Close())
 }
 
-// sourceDir is the folder to copy, "" for none.
+// sourceDir returns the directory to copy, "" for none.
 func (opts *UpOptions) sourceDir(s bothyspec.Spec, found bool) (string, error) {
 	switch {
 	case opts.Source == bothyspec.NoSource:
@@ -225,7 +225,7 @@ func (opts *UpOptions) sourceDir(s bothyspec.Spec, found bool) (string, error) {
 	return dir, spec.Fault(err)
 }
 
-// projectOf is the name of the repository that dir is in, else dir's own.
+// projectOf returns the name of the repository of dir, otherwise the name of dir.
 func projectOf(dir string) string {
 	if repo := source.Repository(dir); repo != "" {
 		return filepath.Base(repo)

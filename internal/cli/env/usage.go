@@ -8,7 +8,7 @@ import (
 	"github.com/bothy-env/bothy/internal/cli/format"
 )
 
-// usage are the rows of what an environment uses, each beside its limit; none when the daemon tells nothing of it.
+// usage returns rows with an environment's resource usage and limits; none if the daemon reports no usage.
 func usage(env wire.Environment) [][2]string {
 	u := env.Usage
 	if u == nil {
@@ -31,7 +31,7 @@ func usage(env wire.Environment) [][2]string {
 	}
 }
 
-// value is what a field has, zero when it is absent.
+// value returns the value of a field, zero if it is absent.
 func value[T any](field *T) (v T) {
 	if field != nil {
 		v = *field

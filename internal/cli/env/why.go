@@ -26,9 +26,9 @@ func NewCmdWhy(f *cmdutil.Factory, runF func(context.Context, *WhyOptions) error
 	opts := &WhyOptions{Factory: f}
 	return &cobra.Command{
 		Use:   "why ENV",
-		Short: "Say why an environment is waiting or broken",
-		Long: `Say why an environment is waiting or broken: the cause, its place in the queue, when it is expected to be ready and how
-good such estimates have been, the next thing to do, and the newest of its record.`,
+		Short: "Explain why an environment is waiting or failed",
+		Long: `Explains why an environment is waiting or failed: cause, queue position, ETA, next step and recent events. With the ETA it
+shows how exact earlier estimates were.`,
 		Example: `  bothy why web
   bothy why web --output json`,
 		Args:              cmdutil.Args(1, 1, "the name of one environment"),
@@ -57,17 +57,17 @@ func showWhy(w io.Writer, f *cmdutil.Factory, why wire.Why) error {
 		{"Why", format.Clean(why.Cause)},
 	}
 	if why.Rank > 0 {
-		rows = append(rows, []string{"Queue", fmt.Sprintf("place %d", why.Rank)})
+		rows = append(rows, []string{"Queue", fmt.Sprintf("position %d", why.Rank)})
 	}
 	if why.ReadyAt != nil {
 		rows = append(rows, []string{"Ready", expected(f, *why.ReadyAt)})
 		if e := why.Estimates; e.Count > 0 {
-			rows = append(rows, []string{"", fmt.Sprintf("(of %s, half were off by %s or less, nine of ten by %s)", format.Count(e.Count, "estimate"),
+			rows = append(rows, []string{"", fmt.Sprintf("(error of %s: median %s, 90th percentile %s)", format.Count(e.Count, "estimate"),
 				format.Duration(time.Duration(e.MedianSeconds)*time.Second), format.Duration(time.Duration(e.P90Seconds)*time.Second))})
 		}
 	}
 	if env.Cold != "" {
-		rows = append(rows, []string{"New", format.Clean(env.Cold)})
+		rows = append(rows, []string{"Start", cold(env)})
 	}
 	if env.Source != nil && env.Source.State == wire.SourceNone {
 		rows = append(rows, []string{"Source", sourceOf(f, env)})

@@ -1,4 +1,4 @@
-// Package event holds the command on the record of every decision.
+// Package event holds the command that lists events.
 package event
 
 import (
@@ -26,7 +26,7 @@ type EventsOptions struct {
 	Last             string
 }
 
-// most is how many entries the daemon gives at once.
+// most is the maximum number of events per request.
 const most = 1000
 
 // NewCmdEvents makes `bothy events`.
@@ -34,10 +34,11 @@ func NewCmdEvents(f *cmdutil.Factory, runF func(context.Context, *EventsOptions)
 	opts := &EventsOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "events [ENV]",
-		Short: "Show the record of every decision, of one environment or of all",
-		Long: `Show the record of every decision with its cause: of one environment, one pool, one host, or of all that you may see,
-the newest last. It is only ever added to, and kept when an environment is gone. With --output json it is one list; with
---follow each entry is a JSON object on a line.`,
+		Short: "Show events",
+		Long: `Shows events, newest last: every decision of bothy with its cause. Covers one environment, pool or host, or everything that you
+may see. Events never change, and bothy keeps them after an environment is deleted.
+
+With --output json, events prints one list. With --follow, it prints one JSON object per line.`,
 		Example: `  bothy events
   bothy events web -f
   bothy events --pool builders --last 20`,
@@ -54,10 +55,10 @@ the newest last. It is only ever added to, and kept when an environment is gone.
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVarP(&opts.Follow, "follow", "f", false, "go on with each that is added")
-	flags.StringVar(&opts.Pool, "pool", "", "only those of a pool, by `name`")
-	flags.StringVar(&opts.Host, "on", "", "only those of an engine host, by `name`")
-	flags.StringVarP(&opts.Last, "last", "n", "100", "how many to show, a `number` up to 1000")
+	flags.BoolVarP(&opts.Follow, "follow", "f", false, "Stream new events")
+	flags.StringVar(&opts.Pool, "pool", "", "Show only events of the pool `name`")
+	flags.StringVar(&opts.Host, "on", "", "Show only events of the host `name`")
+	flags.StringVarP(&opts.Last, "last", "n", "100", "Maximum `number` of events, up to 1000")
 	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("pool", f.CompletePools(1)))
 	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("on", f.CompleteHosts(1)))
 	return cmd
@@ -98,13 +99,13 @@ func eventsRun(ctx context.Context, opts *EventsOptions) error {
 	defer stop()
 	err = c.FollowEvents(ctx, wanted, opts.show)
 	if _, interrupted := errors.AsType[cmdutil.Interrupted](err); interrupted {
-		// Ctrl-C is how following ends.
+		// Ctrl-C is the normal end of --follow.
 		return cmdutil.Exit(cmdutil.ExitCode(err))
 	}
 	return err
 }
 
-// show prints one entry of many.
+// show prints one event of a stream.
 func (opts *EventsOptions) show(e wire.Event) error {
 	if !opts.Factory.JSON() {
 		return line(opts.Factory.IO.Out, opts.Factory, e)

@@ -14,7 +14,7 @@ var units = []struct {
 	{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1},
 }
 
-// Bytes prints a size: "512 B", "1.5 KiB", "512 MiB".
+// Bytes formats a size: "512 B", "1.5 KiB", "512 MiB".
 func Bytes(n int64) string {
 	for _, u := range units[:len(units)-1] {
 		if n >= u.size {
@@ -25,10 +25,10 @@ func Bytes(n int64) string {
 	return fmt.Sprintf("%d B", n)
 }
 
-// ParseBytes reads a size: "1048576", "512MiB", "1.5GiB". Units are powers of 1024; K, M, G, T
-// and KB, MB, GB, TB mean the same.
+// ParseBytes parses a size: "1048576", "512MiB", "1.5GiB". All units are powers of 1024, including K, M, G, T
+// and KB, MB, GB, TB.
 func ParseBytes(s string) (int64, error) {
-	wrong := fmt.Errorf("got %q, want a size such as 512MiB or 2GiB", s)
+	wrong := fmt.Errorf("got %q, want a size, for example 512MiB or 2GiB", s)
 	text := strings.ToUpper(strings.ReplaceAll(s, " ", ""))
 	scale := int64(1)
 	for _, u := range units {

@@ -11,29 +11,29 @@ import (
 	"unicode/utf8"
 )
 
-// mark begins what bothy itself tells a terminal: its colours, and the erasing of a line. Nobody who chose a name or a message
-// knows it, as it is another one in each process and NewWriter lets none out.
+// mark starts bothy's own terminal sequences: colours, and erasing a line. Text from elsewhere cannot contain it, because it is random
+// in each process and NewWriter never prints it.
 var mark = "\x1b" + rand.Text() + ";"
 
-// eraseLine is bothy's own order to begin the line anew.
+// eraseLine is bothy's own sequence to restart the line.
 const eraseLine = "K"
 
-// Paint colours text, by an SGR code; a writer of NewWriter makes escape sequences of it.
+// Paint colours text with an SGR code; a writer of NewWriter converts it to escape sequences.
 func Paint(code, text string) string { return mark + code + "m" + text + mark + "0m" }
 
-// EraseLine begins the line anew; a writer of NewWriter makes an escape sequence of it.
+// EraseLine restarts the line; a writer of NewWriter converts it to an escape sequence.
 func EraseLine() string { return mark + eraseLine }
 
-// unsafe covers controls and the marks that reorder text on screen.
+// unsafe reports control characters and marks that reorder text on the screen.
 func unsafe(r rune) bool {
 	return r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r))
 }
 
-// Clean makes text that somebody else chose safe to show in a line: what would act on a terminal, a newline included, is made
-// visible as \u001b, which is also how JSON writes it. Newlines at the end are dropped, paint stays.
+// Clean makes text from elsewhere safe to show in a line: it escapes characters that act on a terminal, including newlines, as JSON
+// does (\u001b). It drops trailing newlines and keeps paint.
 func Clean(s string) string { return clean(strings.TrimRight(s, "\r\n"), false, nil) }
 
-// clean makes visible what is unsafe, but newlines with lines. own writes what stands after a mark; nil keeps marks as they are.
+// clean escapes unsafe characters, except newlines if lines is set. own converts the code after a mark; nil keeps marks.
 func clean(s string, lines bool, own func(string) string) string {
 	bad := func(r rune) bool { return unsafe(r) && (r != '\n' || !lines) }
 	if !strings.ContainsFunc(s, bad) && utf8.ValidString(s) {
@@ -54,14 +54,14 @@ func clean(s string, lines bool, own func(string) string) string {
 		if bad(r) {
 			fmt.Fprintf(&b, "\\u%04x", r)
 		} else {
-			b.WriteRune(r) // utf8.RuneError for a byte that is no text
+			b.WriteRune(r) // utf8.RuneError for an invalid byte
 		}
 		i += size
 	}
 	return b.String()
 }
 
-// ownCode is what stands after the mark that s begins with, "" when it begins with none.
+// ownCode returns the code after the mark at the start of s, "" without a mark.
 func ownCode(s string) string {
 	after, found := strings.CutPrefix(s, mark)
 	if !found {
@@ -70,7 +70,7 @@ func ownCode(s string) string {
 	return after[:strings.IndexAny(after, "mK")+1]
 }
 
-// sequence is the escape sequence of what stands after a mark.
+// sequence returns the escape sequence of a code.
 func sequence(code string) string {
 	if code == eraseLine {
 		return "\r\x1b[K"
@@ -78,22 +78,22 @@ func sequence(code string) string {
 	return "\x1b[" + code
 }
 
-// visible is a text's width without its paint.
+// visible returns the width of a text without its paint.
 func visible(s string) int {
 	return utf8.RuneCountInString(clean(s, true, func(string) string { return "" }))
 }
 
-// NewWriter is the one door to a terminal, file or pipe for what commands print: whatever was forgotten before, nothing that acts
-// on a terminal passes but bothy's own paint. Lines stay lines, and JSON stays JSON of the same meaning.
+// NewWriter returns the only writer for the output of commands. It passes nothing that acts on a terminal except bothy's own paint,
+// even if a command forgot to clean its text. Lines stay lines, and JSON keeps its meaning.
 func NewWriter(w io.Writer) io.Writer { return &door{w: w} }
 
 type door struct {
 	mu   sync.Mutex
 	w    io.Writer
-	held []byte // the beginning of a character whose rest is to come
+	held []byte // an incomplete character
 }
 
-// Write gives len(p) when all of p, but the beginning of a character at its end, was written.
+// Write returns len(p) once it has written p, except an incomplete character at the end, which it holds back.
 func (d *door) Write(p []byte) (int, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

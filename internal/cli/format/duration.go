@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Duration prints d briefly, cut to whole units: "42s", "9m 5s", "59m", "1h 2m", "2d 3h".
-// A negative one gets a minus sign.
+// Duration formats d briefly, truncated to whole units: "42s", "9m 5s", "59m", "1h 2m", "2d 3h".
+// A negative duration has a minus sign.
 func Duration(d time.Duration) string {
 	if d < 0 {
 		if d == math.MinInt64 {
@@ -36,5 +36,5 @@ func pair(d, big time.Duration, bigName string, small time.Duration, smallName s
 	return fmt.Sprintf("%d%s", d/big, bigName)
 }
 
-// Elapsed prints a short time with one decimal, as wide as it is in a list: "  1.2s".
+// Elapsed formats a short duration with one decimal and a fixed width: "  1.2s".
 func Elapsed(d time.Duration) string { return fmt.Sprintf("%5.1fs", d.Seconds()) }

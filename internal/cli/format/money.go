@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// Money prints millionths of a currency's unit from integers only: "$0.0123", or
-// "0.0123 EUR" when the currency is not USD. It rounds half up to four decimals, and shows
-// all six for amounts that four would show as nothing.
+// Money formats millionths of a currency unit with integer arithmetic: "$0.0123", or
+// "0.0123 EUR" if the currency is not USD. It rounds half up to four decimals, and shows
+// all six for amounts that would be zero with four.
 func Money(micros int64, currency string) string {
 	sign, abs := "", uint64(micros)
 	if micros < 0 {
@@ -26,7 +26,7 @@ func Money(micros int64, currency string) string {
 	return sign + amount + " " + Clean(currency)
 }
 
-// Rate prints a price per hour: "$0.0100/h".
+// Rate formats a price per hour: "$0.0100/h".
 func Rate(microsPerHour int64, currency string) string {
 	amount, code, found := strings.Cut(Money(microsPerHour, currency), " ")
 	if found {

@@ -9,12 +9,12 @@ import (
 
 var decimal = regexp.MustCompile(`^[0-9]{1,19}(\.[0-9]{1,18})?$`)
 
-// ParseDecimal reads a number from 0 on with at most digits decimals, exactly: it gives 1500 for "1.5" and
-// three digits. What does not fit is an error, never rounded.
+// ParseDecimal parses a non-negative number with at most digits decimals exactly: it returns 1500 for "1.5" and three
+// digits. It never rounds: a number that does not fit is an error.
 func ParseDecimal(s string, digits int) (int64, error) {
-	wrong := fmt.Errorf("got %q, want a number from 0 on with at most %d decimals, such as 1.5", s, digits)
+	wrong := fmt.Errorf("got %q, want a number from 0 with at most %d decimals, for example 1.5", s, digits)
 	if digits == 0 {
-		wrong = fmt.Errorf("got %q, want a whole number from 0 on", s)
+		wrong = fmt.Errorf("got %q, want a whole number from 0", s)
 	}
 	whole, part, _ := strings.Cut(s, ".")
 	if !decimal.MatchString(s) || len(part) > digits {
@@ -27,7 +27,7 @@ func ParseDecimal(s string, digits int) (int64, error) {
 	return n, nil
 }
 
-// Decimal prints what ParseDecimal reads, without zeros at the end: "1.5" for 1500 and three digits.
+// Decimal formats a number for ParseDecimal, without trailing zeros: "1.5" for 1500 and three digits.
 func Decimal(n int64, digits int) string {
 	s := fmt.Sprintf("%0*d", digits+1, n)
 	whole, part := s[:len(s)-digits], strings.TrimRight(s[len(s)-digits:], "0")
@@ -37,7 +37,7 @@ func Decimal(n int64, digits int) string {
 	return whole + "." + part
 }
 
-// Count prints a number and what is counted: "1 file", "2 files".
+// Count formats a number with a noun: "1 file", "2 files".
 func Count(n int, what string) string {
 	if n != 1 {
 		what += "s"

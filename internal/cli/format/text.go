@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// Strip takes escape sequences and control characters (a tab excepted) out of a line that a program wrote for a terminal: colours
-// are honest there. Everything else is shown by Clean, which hides nothing.
+// Strip removes escape sequences and control characters (except tabs) from a line that a program wrote for a terminal, where colours
+// are legitimate. For all other text use Clean, which hides nothing.
 func Strip(s string) string {
 	if !strings.ContainsFunc(s, unsafe) && utf8.ValidString(s) {
 		return s
@@ -32,8 +32,8 @@ func Strip(s string) string {
 	return b.String()
 }
 
-// escapeLength is the length of the escape sequence that s begins with: CSI up to its final byte, OSC and
-// its kin up to their terminator, two bytes otherwise.
+// escapeLength returns the length of the escape sequence at the start of s: CSI up to its final byte, OSC and
+// similar ones up to their terminator, otherwise two bytes.
 func escapeLength(s string) int {
 	if len(s) < 2 {
 		return len(s)
@@ -60,7 +60,7 @@ func escapeLength(s string) int {
 	return 2
 }
 
-// Fit cuts s to at most width characters, with a dot at the end where something is missing.
+// Fit truncates s to at most width characters, with an ellipsis at the end.
 func Fit(s string, width int) string {
 	if utf8.RuneCountInString(s) <= width {
 		return s
@@ -71,7 +71,7 @@ func Fit(s string, width int) string {
 	return string([]rune(s)[:width-1]) + "…"
 }
 
-// Word writes s as one word of a command line for a shell: as it is where that is one, else in quotes.
+// Word formats s as one word of a shell command line, quoted if necessary.
 func Word(s string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-./:@%+=,", r)
@@ -82,7 +82,7 @@ func Word(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// Pairs prints a map on one line, by key: "a=1 b=2".
+// Pairs formats a map on one line, sorted by key: "a=1 b=2".
 func Pairs[V any](in map[string]V) string {
 	var parts []string
 	for _, k := range slices.Sorted(maps.Keys(in)) {
@@ -91,7 +91,7 @@ func Pairs[V any](in map[string]V) string {
 	return Clean(strings.Join(parts, " "))
 }
 
-// Table writes rows in columns, two blanks apart, no blanks at the ends of lines. It cleans every cell; cells may be painted.
+// Table writes rows in columns with two spaces between them and no trailing spaces. It cleans every cell. Cells may be painted.
 func Table(w io.Writer, rows [][]string) error {
 	cells := make([][]string, len(rows))
 	var widths []int

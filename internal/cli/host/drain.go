@@ -24,9 +24,9 @@ type DrainOptions struct {
 func NewCmdDrain(f *cmdutil.Factory, runF func(context.Context, *DrainOptions) error) *cobra.Command {
 	return drain(f, &DrainOptions{Factory: f, Drained: true}, runF, &cobra.Command{
 		Use:   "drain HOST",
-		Short: "Place nothing new on a host",
-		Long: "Place nothing new on a host. What is leased there stays until its lease ends; warm members of pools are replaced by others\n" +
-			"elsewhere, and stay where there is no room for these. Needs the platform role.",
+		Short: "Drain a host: place no new environments there",
+		Long: `Drains a host: bothy places no new environments there. Leased environments stay until their lease expires. bothy replaces warm
+environments with new ones on other hosts, and keeps them if there is no capacity elsewhere. Requires the platform role.`,
 		Example: "  bothy host drain rack2",
 	})
 }
@@ -35,8 +35,8 @@ func NewCmdDrain(f *cmdutil.Factory, runF func(context.Context, *DrainOptions) e
 func NewCmdUndrain(f *cmdutil.Factory, runF func(context.Context, *DrainOptions) error) *cobra.Command {
 	return drain(f, &DrainOptions{Factory: f}, runF, &cobra.Command{
 		Use:     "undrain HOST",
-		Short:   "Let a host be used again",
-		Long:    "Let a host be used again that was drained. Needs the platform role.",
+		Short:   "Undo a drain: place new environments again",
+		Long:    "Undoes bothy host drain: bothy places new environments on the host again. Requires the platform role.",
 		Example: "  bothy host undrain rack2",
 	})
 }
@@ -58,11 +58,11 @@ func drain(f *cmdutil.Factory, opts *DrainOptions, runF func(context.Context, *D
 func drainRun(ctx context.Context, opts *DrainOptions) error {
 	return cmdutil.Ask(opts.Factory, func(c *client.Client) (wire.Host, error) { return c.DrainHost(ctx, opts.Name, opts.Drained) },
 		func(w io.Writer, h wire.Host) error {
-			said := "is used again"
+			said := fmt.Sprintf("Undrained %s\n", format.Clean(h.Name))
 			if h.Drained {
-				said = fmt.Sprintf("gets nothing new; %s on it", format.Count(int(h.Used.Environments), "environment"))
+				said = fmt.Sprintf("Drained %s (%s running)\n", format.Clean(h.Name), format.Count(int(h.Used.Environments), "environment"))
 			}
-			_, err := fmt.Fprintf(w, "%s %s\n", format.Clean(h.Name), said)
+			_, err := io.WriteString(w, said)
 			return err
 		})
 }

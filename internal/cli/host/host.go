@@ -1,4 +1,4 @@
-// Package host holds the commands on engine hosts, one file per verb.
+// Package host holds the commands for engine hosts, one file per verb.
 package host
 
 import (
@@ -9,10 +9,10 @@ import (
 
 // NewCmdHost makes `bothy host`.
 func NewCmdHost(f *cmdutil.Factory) *cobra.Command {
-	cmd := cmdutil.Group("host", "Engine hosts: where environments stand")
+	cmd := cmdutil.Group("host", "Manage the hosts that run environments")
 	cmd.Aliases = []string{"hosts"}
-	cmd.Long = `An engine host is a Docker engine that environments stand on. Daemons declare them; one at a time serves each. New
-environments go where there is room, never to a drained or lost host. Needs the platform role.`
+	cmd.Long = `A host is a Docker engine that runs environments. One daemon at a time serves a host. bothy places new environments on hosts
+with free capacity, never on a drained or lost host. Requires the platform role.`
 	cmd.Example = "  bothy host ls\n  bothy host drain rack2"
 	cmd.AddCommand(NewCmdLs(f), NewCmdDrain(f, nil), NewCmdUndrain(f, nil))
 	return cmd

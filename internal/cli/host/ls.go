@@ -18,9 +18,9 @@ import (
 // NewCmdLs makes `bothy host ls`.
 func NewCmdLs(f *cmdutil.Factory) *cobra.Command {
 	return cmdutil.Ls(&cobra.Command{
-		Short: "List the engine hosts, with what is used of them",
-		Long: "List the engine hosts, with what is used of what they can hold. What stood on a lost one is named below it. " +
-			"One that is not served has no running daemon now. SERVED AT is where its daemon is reached, or was last: bothy --host ADDRESS.",
+		Short: "List hosts and their usage",
+		Long: `Lists hosts with their usage and capacity. Below the table it lists the environments of lost hosts. A host without a running
+daemon is "not served". SERVED AT is the current or last address of its daemon (bothy --host ADDRESS).`,
 		Example: "  bothy host ls",
 	}, func(ctx context.Context) error {
 		return cmdutil.Ask(f, func(c *client.Client) (wire.HostList, error) {
@@ -46,7 +46,7 @@ func table(w io.Writer, f *cmdutil.Factory, hosts []wire.Host) error {
 			notes = append(notes, fmt.Sprintf("%s: %s", h.Name, h.Down))
 		}
 		if len(h.Environments) > 0 {
-			notes = append(notes, fmt.Sprintf("%s: on it stood %s", h.Name, strings.Join(h.Environments, ", ")))
+			notes = append(notes, fmt.Sprintf("%s: lost with it: %s", h.Name, strings.Join(h.Environments, ", ")))
 		}
 	}
 	if err := format.Table(w, rows); err != nil {
@@ -61,7 +61,7 @@ func table(w io.Writer, f *cmdutil.Factory, hosts []wire.Host) error {
 	return nil
 }
 
-// of prints "2 of 10", or "2" where there is no bound.
+// of formats "2 of 10", or "2" without a limit.
 func of(used, most int64, print func(int64) string) string {
 	if most == 0 {
 		return print(used)

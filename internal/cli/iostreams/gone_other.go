@@ -4,7 +4,7 @@ package iostreams
 
 import "context"
 
-// WhileRead cannot see here that the output's reader has left: the next line finds out.
+// WhileRead cannot detect here that the reader closed the pipe: the next write fails.
 func (s *IO) WhileRead(ctx context.Context, _ error) (while context.Context, stop func()) {
 	return ctx, func() {}
 }

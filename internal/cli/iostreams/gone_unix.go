@@ -10,11 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lookEvery is how long one wait for the reader's leaving lasts, in milliseconds: so late is ctx's own end noticed by it.
+// lookEvery is the poll timeout in milliseconds, and therefore the delay after the end of ctx.
 const lookEvery = 500
 
-// WhileRead gives a context that ends, with cause gone, when whoever read the output has left it (head, grep -m1): a command that
-// follows something would notice only at its next line, which may never come. stop ends the watching.
+// WhileRead returns a context that ends with cause gone when the reader of stdout closes the pipe (head, grep -m1). Otherwise a
+// command that follows something would notice only at its next line, which may never come. stop ends the watching.
 func (s *IO) WhileRead(ctx context.Context, gone error) (while context.Context, stop func()) {
 	out, ok := s.Raw().Out.(*os.File)
 	if !ok {
@@ -29,13 +29,13 @@ func (s *IO) WhileRead(ctx context.Context, gone error) (while context.Context, 
 	go func() {
 		defer close(ended)
 		for while.Err() == nil {
-			// Errors and hang-ups are told without being asked for.
+			// poll always reports errors and hang-ups.
 			fds := []unix.PollFd{{Fd: int32(out.Fd())}} //nolint:gosec // descriptors are small
 			n, err := unix.Poll(fds, lookEvery)
 			switch {
 			case errors.Is(err, unix.EINTR):
 			case err != nil || n > 0 && fds[0].Revents&unix.POLLNVAL != 0:
-				return // It cannot be watched: the next line finds out.
+				return // not pollable: the next write fails
 			case n > 0:
 				cancel(gone)
 			}

@@ -2,5 +2,5 @@
 
 package iostreams
 
-// Hide cannot keep what is typed from being shown here.
+// Hide does nothing here: echo cannot be turned off.
 func (s *IO) Hide() (show func(), err error) { return func() {}, nil }

@@ -9,8 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Hide keeps what is typed from being shown, when the input is a terminal, until show is called. Should that fail there
-// is nothing better to try.
+// Hide turns off the echo of a terminal on stdin until show is called. show ignores an error, because nothing else can be tried.
 func (s *IO) Hide() (show func(), err error) {
 	in, ok := s.In.(*os.File)
 	if !ok || !s.InTTY {
@@ -19,12 +18,12 @@ func (s *IO) Hide() (show func(), err error) {
 	fd := int(in.Fd())
 	shown, err := unix.IoctlGetTermios(fd, getTermios)
 	if err != nil {
-		return nil, fmt.Errorf("read settings of terminal: %w", err)
+		return nil, fmt.Errorf("cannot read the terminal settings: %w", err)
 	}
 	hidden := *shown
 	hidden.Lflag &^= unix.ECHO
 	if err := unix.IoctlSetTermios(fd, setTermios, &hidden); err != nil {
-		return nil, fmt.Errorf("hide what is typed: %w", err)
+		return nil, fmt.Errorf("cannot turn off terminal echo: %w", err)
 	}
 	return func() { _ = unix.IoctlSetTermios(fd, setTermios, shown) }, nil
 }

@@ -1,4 +1,4 @@
-// Package iostreams holds a command's three streams and what is known of the terminals behind them.
+// Package iostreams holds the three standard streams of a command and the properties of their terminals.
 package iostreams
 
 import (
@@ -10,28 +10,28 @@ import (
 	"github.com/bothy-env/bothy/internal/cli/format"
 )
 
-// IO is what a command reads from and writes to.
+// IO holds the standard streams of a command.
 type IO struct {
 	In       io.Reader
 	Out, Err io.Writer
-	// InTTY, OutTTY and ErrTTY say which are terminals.
+	// InTTY, OutTTY and ErrTTY report which streams are terminals.
 	InTTY, OutTTY, ErrTTY bool
-	// Color allows colour and motion on the streams that are terminals.
+	// Color allows colour and animation on terminals.
 	Color bool
 
-	// raw is the IO that this one guards; nil when it guards none.
+	// raw is the IO that this one guards; nil if it guards none.
 	raw *IO
 }
 
-// Guarded gives an IO whose Out and Err pass nothing that acts on a terminal, but bothy's own paint. Commands get such a one, so that
-// none can forget to clean what others chose.
+// Guarded returns an IO whose Out and Err pass nothing that acts on a terminal, except bothy's own paint. Commands get a guarded IO,
+// so that none can forget to clean text from elsewhere.
 func (s *IO) Guarded() *IO {
 	guarded := *s
 	guarded.Out, guarded.Err, guarded.raw = format.NewWriter(s.Out), format.NewWriter(s.Err), s
 	return &guarded
 }
 
-// Raw gives the streams themselves, for bytes of a user's own command or file, which must pass as they are.
+// Raw returns the unguarded streams, for the bytes of a user's command or file, which must pass unchanged.
 func (s *IO) Raw() *IO {
 	if s.raw == nil {
 		return s
@@ -39,7 +39,7 @@ func (s *IO) Raw() *IO {
 	return s.raw
 }
 
-// System gives the process's own streams. getenv tells NO_COLOR and TERM.
+// System returns the streams of the process. It reads NO_COLOR and TERM with getenv.
 func System(getenv func(string) string) *IO {
 	return &IO{
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
@@ -50,10 +50,10 @@ func System(getenv func(string) string) *IO {
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 
-// Live reports whether progress may be redrawn on the error stream.
+// Live reports whether progress can be redrawn on stderr.
 func (s *IO) Live() bool { return s.ErrTTY && s.Color }
 
-// Width is the error stream's width in cells, 80 when it cannot be told.
+// Width returns the width of stderr in cells, 80 if unknown.
 func (s *IO) Width() int {
 	if f, ok := s.Raw().Err.(*os.File); ok {
 		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
@@ -73,10 +73,10 @@ const (
 	Cyan   = "36"
 )
 
-// Paint colours text for the output stream, when that is allowed.
+// Paint colours text for stdout, if colour is allowed.
 func (s *IO) Paint(color, text string) string { return paint(s.OutTTY && s.Color, color, text) }
 
-// PaintErr colours text for the error stream, when that is allowed.
+// PaintErr colours text for stderr, if colour is allowed.
 func (s *IO) PaintErr(color, text string) string { return paint(s.ErrTTY && s.Color, color, text) }
 
 func paint(allowed bool, color, text string) string {

@@ -23,14 +23,15 @@ func NewCmdAdopt(f *cmdutil.Factory, runF func(context.Context, *AdoptOptions) e
 	cmd := &cobra.Command{
 		Use:   "adopt [ID...]",
 		Short: "Keep orphans and doubted environments",
-		Long: `Keeps orphans and doubted environments, by the ids of their environments; --all keeps every one. Prints what is left to
-decide. Needs the platform role.
+		Long: `Keeps orphans and doubted environments, by environment id. --all keeps every one. Prints the orphans that are still undecided.
+Requires the platform role.
 
-An orphan becomes an environment again. Its labels say whose it is, its size, tenant, team and project. It is leased from now
-for its blueprint's default time, at today's price; the names of its secrets and its variables are lost. A doubted lease
-continues for at least the time that it was asked for, from now. What was made for a pool may be anybody's: it is leased to
-you, in your tenant and team. See when each lease ends with: bothy ls. Where labels name no size that the blueprint has, the
-default size counts. The event says what labels did not tell: bothy events.`,
+An orphan becomes an environment again. Its labels give owner, size, tenant, team and project. bothy leases it from now for the
+default duration of its blueprint, at today's price. The names of its secrets and its variables are lost. If its labels name no
+size of the blueprint, the default size applies. bothy events shows which facts the labels did not have.
+
+A doubted lease continues for at least its requested duration, from now. bothy leases a pool member to you, in your tenant and
+team, because its owner is unknown. bothy ls shows when each lease expires.`,
 		Example:           "  bothy orphans adopt k3v9x2ab\n  bothy orphans adopt --all",
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: f.CompleteOrphans(),
@@ -45,14 +46,14 @@ default size counts. The event says what labels did not tell: bothy events.`,
 			return adoptRun(cmd.Context(), opts)
 		},
 	}
-	cmd.Flags().BoolVarP(&opts.All, "all", "a", false, "all that are listed")
+	cmd.Flags().BoolVarP(&opts.All, "all", "a", false, "Adopt every listed orphan and doubted environment")
 	return cmd
 }
 
-// which checks that it was said which orphans are meant.
+// which checks that the command line has either ids or --all.
 func which(cmd *cobra.Command, ids []string, all bool) error {
 	if all == (len(ids) > 0) {
-		return cmdutil.Usagef("%s: want ids of environments, or --all", cmd.CommandPath()).WithHint("bothy orphans ls")
+		return cmdutil.Usagef("%s: want environment ids or --all", cmd.CommandPath()).WithHint("bothy orphans ls")
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-// Package orphan holds the commands on what exists and is unknown to the daemon, one file per verb.
+// Package orphan holds the commands for orphans and doubted environments, one file per verb.
 package orphan
 
 import (
@@ -16,17 +16,20 @@ import (
 	"github.com/bothy-env/bothy/internal/client"
 )
 
-const about = `An orphan is a resource with this installation's label that no environment accounts for. bothy removes the leftovers of
-its own tries a minute after it first sees them. A resource that the database does not know at all means that the database
-was lost or restored: the daemon enters safe mode. In safe mode nothing is removed and no lease from before ends. Every
-environment from before is doubted: it may be in use, or its lease may have been extended, though its row does not say so.
-Safe mode ends when somebody has decided on each orphan and each doubted environment, with adopt or purge. Extending or
-deleting an environment decides on it too. If nothing is left to decide, end safe mode with: bothy orphans adopt --all.
-Needs the platform role.`
+const about = `An orphan is a resource with the label of this installation that belongs to no environment. bothy deletes leftovers of its own
+failed attempts one minute after it first sees them. A resource that the database has never known means that the database was
+lost or restored. In that case the daemon enters safe mode.
+
+In safe mode bothy deletes nothing, and no earlier lease expires. Every earlier environment is doubted: it may be in use, or its
+lease may have been extended after the backup. Decide on each orphan and each doubted environment with adopt or purge. Extending
+or deleting an environment decides on it too. Safe mode ends after the last decision. If nothing is listed, end safe mode with
+bothy orphans adopt --all.
+
+Requires the platform role.`
 
 // NewCmdOrphans makes `bothy orphans`.
 func NewCmdOrphans(f *cmdutil.Factory) *cobra.Command {
-	cmd := cmdutil.Group("orphans", "Orphans: what exists and is unknown, and what is doubted")
+	cmd := cmdutil.Group("orphans", "Manage orphans and doubted environments")
 	cmd.Aliases = []string{"orphan"}
 	cmd.Long = about
 	cmd.Example = "  bothy orphans ls\n  bothy orphans adopt k3v9x2ab"
@@ -40,23 +43,23 @@ func NewCmdOrphans(f *cmdutil.Factory) *cobra.Command {
 func NewCmdLs(f *cmdutil.Factory) *cobra.Command {
 	return cmdutil.Ls(&cobra.Command{
 		Short:   "List orphans and doubted environments",
-		Long:    "List orphans and doubted environments.\n\n" + about,
+		Long:    "Lists orphans and doubted environments.\n\n" + about,
 		Example: "  bothy orphans ls",
 	}, func(ctx context.Context) error {
 		return cmdutil.Ask(f, func(c *client.Client) (wire.OrphanReport, error) { return c.Orphans(ctx) }, printReport(f))
 	})
 }
 
-// printReport tells people of the orphans.
+// printReport prints the orphans and doubted environments as text.
 func printReport(f *cmdutil.Factory) func(io.Writer, wire.OrphanReport) error {
 	return func(w io.Writer, report wire.OrphanReport) error {
 		if report.Safe {
-			fmt.Fprintf(w, "%s: nothing is removed until you decide: %s\n", f.IO.Paint(iostreams.Yellow, "safe mode"), format.Clean(report.Reason))
+			fmt.Fprintf(w, "%s: bothy deletes nothing until you decide: %s\n", f.IO.Paint(iostreams.Yellow, "safe mode"), format.Clean(report.Reason))
 		}
 		if len(report.Orphans)+len(report.Doubted) == 0 {
-			fmt.Fprintln(w, "Nothing is unknown.")
+			fmt.Fprintln(w, "No orphans.")
 			if report.Safe {
-				fmt.Fprintln(w, "Nothing is left to decide. When you have seen what there is (bothy ls --all), end safe mode with: bothy orphans adopt --all")
+				fmt.Fprintln(w, "Nothing is left to decide. Check the environments (bothy ls --all), then end safe mode with: bothy orphans adopt --all")
 			}
 			return nil
 		}
@@ -81,12 +84,12 @@ func printOrphans(w io.Writer, orphans []wire.Orphan) error {
 	return format.Table(w, rows)
 }
 
-// printDoubted tells of the environments from before that nobody has decided on.
+// printDoubted prints the doubted environments.
 func printDoubted(w io.Writer, doubted []wire.Doubt) error {
 	if len(doubted) == 0 {
 		return nil
 	}
-	rows := [][]string{{"DOUBTED", "NAME", "STATE", "OWNER", "HOST", "WHAT IS KNOWN"}}
+	rows := [][]string{{"DOUBTED", "NAME", "STATE", "OWNER", "HOST", "EVIDENCE"}}
 	for _, d := range doubted {
 		rows = append(rows, []string{
 			format.Clean(d.Environment), format.Clean(d.Name), format.Clean(d.State), format.Clean(d.Owner), format.Clean(d.Host), format.Clean(d.Known),
@@ -95,6 +98,6 @@ func printDoubted(w io.Writer, doubted []wire.Doubt) error {
 	if err := format.Table(w, rows); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(w, "Keep each with: bothy orphans adopt ID; delete it with: bothy orphans purge ID")
+	_, err := fmt.Fprintln(w, "To keep one: bothy orphans adopt ID. To delete one: bothy orphans purge ID")
 	return err
 }

@@ -23,9 +23,9 @@ func NewCmdPurge(f *cmdutil.Factory, runF func(context.Context, *PurgeOptions) e
 	opts := &PurgeOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "purge [ID...]",
-		Short: "Remove orphans and doubted environments now",
-		Long: `Removes orphans and doubted environments now, by the ids of their environments. Their files are lost. Prints what is left
-to decide. Needs the platform role.`,
+		Short: "Delete orphans and doubted environments",
+		Long: `Deletes orphans and doubted environments, by environment id. Their files are lost. Prints the orphans that are still
+undecided. Requires the platform role.`,
 		Example:           "  bothy orphans purge k3v9x2ab --yes\n  bothy orphans purge --all --yes",
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: f.CompleteOrphans(),
@@ -40,16 +40,16 @@ to decide. Needs the platform role.`,
 			return purgeRun(cmd.Context(), opts)
 		},
 	}
-	cmd.Flags().BoolVarP(&opts.All, "all", "a", false, "all that are listed")
-	cmd.Flags().BoolVarP(&opts.Yes, "yes", "y", false, "do not ask (needed where nobody can be asked)")
+	cmd.Flags().BoolVarP(&opts.All, "all", "a", false, "Delete every listed orphan and doubted environment")
+	cmd.Flags().BoolVarP(&opts.Yes, "yes", "y", false, "Skip the confirmation (required without a terminal)")
 	return cmd
 }
 
 func purgeRun(ctx context.Context, opts *PurgeOptions) error {
 	f := opts.Factory
-	question := "Remove all orphans and all doubted environments, with all that is in them?"
+	question := "Delete all orphans and doubted environments with their files?"
 	if !opts.All {
-		question = "Remove the orphans of " + format.Count(len(opts.IDs), "environment") + ", with all that is in them?"
+		question = "Delete " + format.Count(len(opts.IDs), "environment") + " with all files?"
 	}
 	if err := f.Confirm(ctx, opts.Yes, "bothy orphans purge", question); err != nil {
 		return err

@@ -17,9 +17,9 @@ import (
 // NewCmdLs makes `bothy pool ls`.
 func NewCmdLs(f *cmdutil.Factory) *cobra.Command {
 	return cmdutil.Ls(&cobra.Command{
-		Short: "List the pools",
-		Long: "List the pools. WARM is how many of those that are wanted now are ready, MAKING how many are on their way, LEASED how many were\n" +
-			"taken and still live.",
+		Short: "List pools",
+		Long: `Lists pools. WARM is the number of warm members and the current target. CREATING is the number of members in creation. LEASED
+is the number of claimed environments that still exist.`,
 		Example: "  bothy pool ls",
 	}, func(ctx context.Context) error {
 		return cmdutil.Ask(f, func(c *client.Client) (wire.PoolList, error) {
@@ -30,7 +30,7 @@ func NewCmdLs(f *cmdutil.Factory) *cobra.Command {
 }
 
 func table(w io.Writer, f *cmdutil.Factory, pools []wire.Pool) error {
-	rows := [][]string{{"NAME", "BLUEPRINT", "SIZE", "WARM", "MAKING", "LEASED", "STATE"}}
+	rows := [][]string{{"NAME", "BLUEPRINT", "SIZE", "WARM", "CREATING", "LEASED", "STATE"}}
 	for _, p := range pools {
 		rows = append(rows, []string{
 			format.Clean(p.Name), format.Clean(p.Blueprint), sizeOf(p), fmt.Sprintf("%d of %d", p.Warm, p.TargetNow),
@@ -47,11 +47,11 @@ func sizeOf(p wire.Pool) string {
 	return format.Clean(p.Size)
 }
 
-// stateOf says in a word how a pool is; show says why.
+// stateOf returns the state of a pool as one word; show explains it.
 func stateOf(f *cmdutil.Factory, p wire.Pool) string {
 	switch {
 	case p.Held != "":
-		return f.IO.Paint(iostreams.Red, "held")
+		return f.IO.Paint(iostreams.Red, "paused")
 	case p.Broken != "":
 		return f.IO.Paint(iostreams.Red, "broken")
 	case p.Stuck != "":

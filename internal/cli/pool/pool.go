@@ -11,19 +11,19 @@ import (
 
 // NewCmdPool makes `bothy pool`.
 func NewCmdPool(f *cmdutil.Factory) *cobra.Command {
-	cmd := cmdutil.Group("pool", "Pools: warm environments, kept ready to be taken")
+	cmd := cmdutil.Group("pool", "Manage pools of warm environments")
 	cmd.Aliases = []string{"pools"}
-	cmd.Long = `A pool keeps a number of warm environments of one blueprint, size and set of inputs. A request for the same takes one in
-milliseconds, and the pool makes another. Used environments never return to it.
+	cmd.Long = `A pool keeps a number of warm environments of one blueprint, size and set of inputs. A matching request claims one within
+milliseconds, and the pool creates another. Used environments never return to a pool.
 
-Of two pools that match one request, the first by name that has a warm one gives it. Setting, removing and resuming
-pools needs the platform role.`
+If several pools match a request, the first by name with a warm environment serves it. Creating, updating, deleting and resuming
+pools requires the platform role.`
 	cmd.Example = "  bothy pool ls\n  bothy pool set builders --blueprint build --target 3"
 	cmd.AddCommand(NewCmdSet(f, nil), NewCmdLs(f), NewCmdShow(f, nil), NewCmdRm(f, nil), NewCmdResume(f, nil))
 	return cmd
 }
 
-// NameOptions are what a command on one pool needs.
+// NameOptions are the options of a command on one pool.
 type NameOptions struct {
 	Factory *cmdutil.Factory
 	Name    string

@@ -13,9 +13,10 @@ import (
 // NewCmdResume makes `bothy pool resume`.
 func NewCmdResume(f *cmdutil.Factory, runF func(context.Context, *NameOptions) error) *cobra.Command {
 	return onOne(f, &cobra.Command{
-		Use:     "resume POOL",
-		Short:   "Let a pool that was held work again",
-		Long:    "Let a pool work again that was held because its members kept failing; bothy pool show tells why. Needs the platform role.",
+		Use:   "resume POOL",
+		Short: "Resume a paused pool",
+		Long: `Resumes a pool that bothy paused because its members kept failing. bothy pool show prints the cause. Requires the platform
+role.`,
 		Example: "  bothy pool resume builders",
 	}, runF, resumeRun)
 }

@@ -21,8 +21,8 @@ func NewCmdRm(f *cmdutil.Factory, runF func(context.Context, *NameOptions) error
 	return onOne(f, &cobra.Command{
 		Use:     "rm POOL",
 		Aliases: []string{"remove", "delete"},
-		Short:   "Remove a pool",
-		Long:    "Remove a pool. Its warm members are taken away; those that were claimed live on. Needs the platform role.",
+		Short:   "Delete a pool",
+		Long:    "Deletes a pool and its warm members. Claimed environments continue to run. Requires the platform role.",
 		Example: "  bothy pool rm builders",
 	}, runF, rmRun)
 }
@@ -36,7 +36,7 @@ func rmRun(ctx context.Context, opts *NameOptions) error {
 		return err
 	}
 	return opts.Factory.Print(Removed{opts.Name}, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "%s is removed; its warm members go, those that were claimed live on\n", format.Clean(opts.Name))
+		_, err := fmt.Fprintf(w, "Deleted pool %s. bothy deletes its warm members. Claimed environments continue to run.\n", format.Clean(opts.Name))
 		return err
 	})
 }

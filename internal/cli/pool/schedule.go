@@ -11,14 +11,14 @@ import (
 	"github.com/bothy-env/bothy/internal/cli/format"
 )
 
-// days are the week as schedules write it, Monday first.
+// days are the days of the week as schedules write them.
 var days = []string{"mon", "tue", "wed", "thu", "fri", "sat", "sun"}
 
-const wantSchedule = `DAYS FROM-UNTIL=TARGET, such as "mon-fri 08:00-18:00=5", "sat,sun 10:00-16:00=1" or "22:00-06:00=0"`
+const wantSchedule = `DAYS FROM-UNTIL=TARGET, for example "mon-fri 08:00-18:00=5", "sat,sun 10:00-16:00=1" or "22:00-06:00=0"`
 
 var scheduleRE = regexp.MustCompile(`^(?:([a-z,-]+) +)?((?:[01][0-9]|2[0-3]):[0-5][0-9])-((?:[01][0-9]|2[0-3]):[0-5][0-9]|24:00)=([0-9]+)$`)
 
-// parseSchedule reads a target for a part of the week.
+// parseSchedule parses a target for a part of the week.
 func parseSchedule(text string) (wire.ScheduledTarget, error) {
 	wrong := cmdutil.Usagef("--schedule: got %q, want %s", text, wantSchedule)
 	parts := scheduleRE.FindStringSubmatch(strings.TrimSpace(text))
@@ -33,7 +33,7 @@ func parseSchedule(text string) (wire.ScheduledTarget, error) {
 	return wire.ScheduledTarget{Days: on, From: parts[2], Until: parts[3], Target: target}, err
 }
 
-// parseDays reads "mon-fri", "sat,sun" or "", which means all; a span may go over the end of the week.
+// parseDays parses "mon-fri", "sat,sun" or "", which means every day. A range may cross the end of the week.
 func parseDays(text string) ([]string, bool) {
 	if text == "" {
 		return nil, true

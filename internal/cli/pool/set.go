@@ -12,7 +12,7 @@ import (
 	"github.com/bothy-env/bothy/internal/client"
 )
 
-// SetOptions are the flags of `pool set`. Those that were not given leave a pool as it is.
+// SetOptions are the flags of `pool set`. Flags that are not set leave an existing pool unchanged.
 type SetOptions struct {
 	Factory *cmdutil.Factory
 	Name    string
@@ -21,7 +21,7 @@ type SetOptions struct {
 	Params, Schedule        []string
 	Target, Min, Max, Surge string
 	Pause                   bool
-	// Given are the flags that were given.
+	// Given are the names of the flags that are set.
 	Given map[string]bool
 }
 
@@ -30,15 +30,18 @@ func NewCmdSet(f *cmdutil.Factory, runF func(context.Context, *SetOptions) error
 	opts := &SetOptions{Factory: f, Given: map[string]bool{}}
 	cmd := &cobra.Command{
 		Use:   "set POOL",
-		Short: "Set a pool, new or not",
-		Long: `Set a pool. Of one that exists, only what is given changes; --param and --schedule replace all that there were.
+		Short: "Create or update a pool",
+		Long: `Creates or updates a pool. An update changes only the settings that you pass. --param and --schedule replace all inputs and all
+schedules. Requires the platform role.
 
-A new version of the blueprint, or other inputs, roll the pool over: new members first, as far as --surge and --max let
-them, else old ones go first. There are never fewer than --min nor more than --max, so --min must be less than --max.
+If the blueprint has a new version or the inputs change, the pool replaces its members. It creates new members first, within
+--surge and --max. If that is impossible, it deletes old members first. A pool never has fewer than --min or more than --max
+members, so --min must be less than --max.
 
-A schedule is DAYS FROM-UNTIL=TARGET: "mon-fri 08:00-18:00=5". Its times are UTC, or those of --zone, summer time included.
-The first that holds wins; --target holds else.
-Of two pools that match one request, the first by name that has a warm one gives it. Needs the platform role.`,
+A schedule has the form DAYS FROM-UNTIL=TARGET, for example "mon-fri 08:00-18:00=5". Times are in UTC or in --zone, including
+daylight saving time. The first matching schedule wins; otherwise --target applies.
+
+If several pools match a request, the first by name with a warm environment serves it.`,
 		Example: `  bothy pool set builders --blueprint build --size small --target 3
   bothy pool set builders --target 1 --schedule 'mon-fri 08:00-18:00=5' --zone Europe/Berlin --max 8
   bothy pool set big --blueprint build@1.0.0 --size large --param shm_mib=512 --target 1 --min 1 --surge 1`,
@@ -54,23 +57,23 @@ Of two pools that match one request, the first by name that has a warm one gives
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&opts.Blueprint, "blueprint", "b", "", "blueprint of its members, `name`, which follows the newest version, or name@version")
-	flags.StringVarP(&opts.Size, "size", "s", "", "size of its members (default: the blueprint's)")
-	flags.StringArrayVarP(&opts.Params, "param", "p", nil, "input of the blueprint, `key=value`; may be given again")
-	flags.StringVar(&opts.Target, "target", "", "how many to keep warm, a `number`")
-	flags.StringVar(&opts.Min, "min", "", "never fewer than this `number` while a new version is rolled out (default: 0)")
-	flags.StringVar(&opts.Max, "max", "", "never more than this `number` at once, those that were taken not counted (default: the greatest target and --surge, or one more than that target where --min is as great)")
-	flags.StringVar(&opts.Surge, "surge", "", "how many above the target may exist while a new version is rolled out, a `number`, within --max (default: 0, or 1 where --min is the target)")
-	flags.BoolVar(&opts.Pause, "pause", false, "freeze idle members, so that they cost no CPU; taking one lasts a little longer")
-	flags.StringArrayVar(&opts.Schedule, "schedule", nil, "another target for a part of the week, `'DAYS FROM-UNTIL=TARGET'`; may be given again")
-	flags.StringVar(&opts.Zone, "zone", "", "time zone of the schedule, a `name` such as Europe/Berlin (default: UTC)")
+	flags.StringVarP(&opts.Blueprint, "blueprint", "b", "", "Blueprint `name` (follows the newest version), or name@version")
+	flags.StringVarP(&opts.Size, "size", "s", "", "Size of members (default: the blueprint's default size)")
+	flags.StringArrayVarP(&opts.Params, "param", "p", nil, "Blueprint input `key=value` (repeatable)")
+	flags.StringVar(&opts.Target, "target", "", "Target `number` of warm members")
+	flags.StringVar(&opts.Min, "min", "", "Minimum `number` of members during an update (default: 0)")
+	flags.StringVar(&opts.Max, "max", "", "Maximum `number` of members, claimed ones not counted (default: highest target plus --surge, at least --min plus 1)")
+	flags.StringVar(&opts.Surge, "surge", "", "Maximum `number` of members above the target during an update (default: 0, or 1 if --min equals the target)")
+	flags.BoolVar(&opts.Pause, "pause", false, "Freeze idle members so that they use no CPU (claims take a little longer)")
+	flags.StringArrayVar(&opts.Schedule, "schedule", nil, "Target for a part of the week, `'DAYS FROM-UNTIL=TARGET'` (repeatable)")
+	flags.StringVar(&opts.Zone, "zone", "", "Time zone `name` of the schedules, for example Europe/Berlin (default: UTC)")
 	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("blueprint", f.CompleteBlueprints(1)))
 	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("size", f.CompleteSizes()))
 	return cmd
 }
 
 func setRun(ctx context.Context, opts *SetOptions) error {
-	// All that can be wrong here is found before anything is asked for.
+	// Check everything local before the request.
 	change, err := opts.change()
 	if err != nil {
 		return err
@@ -85,7 +88,7 @@ func setRun(ctx context.Context, opts *SetOptions) error {
 	}, printPool(opts.Factory))
 }
 
-// present is how the pool is set now; a new one must be given what no default holds for.
+// present returns the current settings of the pool. A new pool requires the flags that have no default.
 func (opts *SetOptions) present(ctx context.Context, c *client.Client) (wire.PoolRequest, error) {
 	p, err := c.Pool(ctx, opts.Name)
 	switch {
@@ -97,13 +100,13 @@ func (opts *SetOptions) present(ctx context.Context, c *client.Client) (wire.Poo
 	case client.CodeOf(err) != wire.CodeNotFound:
 		return wire.PoolRequest{}, err
 	case opts.Blueprint == "" || opts.Target == "":
-		return wire.PoolRequest{}, cmdutil.Usagef("the pool %s is new: --blueprint and --target are needed", opts.Name).
+		return wire.PoolRequest{}, cmdutil.Usagef("cannot create pool %s: --blueprint and --target are required", opts.Name).
 			WithHint("bothy pool set %s --blueprint build --target 3", opts.Name)
 	}
 	return wire.PoolRequest{}, nil
 }
 
-// keptMax is the pool's own limit, unless it is the default, which moves with the targets.
+// keptMax returns the maximum of the pool, unless it is the default, which follows the targets.
 func (opts *SetOptions) keptMax(p wire.Pool) *int64 {
 	greatest := p.Target
 	for _, t := range p.Schedule {
@@ -119,7 +122,7 @@ func (opts *SetOptions) keptMax(p wire.Pool) *int64 {
 	return new(p.Max)
 }
 
-// change reads the flags that were given, and gives what they do to a pool.
+// change parses the flags that are set and returns the change that they make to a pool.
 func (opts *SetOptions) change() (func(*wire.PoolRequest), error) {
 	counts := map[string]int64{}
 	for flag, text := range map[string]string{"target": opts.Target, "min": opts.Min, "max": opts.Max, "surge": opts.Surge} {

@@ -19,7 +19,7 @@ import (
 func NewCmdShow(f *cmdutil.Factory, runF func(context.Context, *NameOptions) error) *cobra.Command {
 	return onOne(f, &cobra.Command{
 		Use:     "show POOL",
-		Short:   "Show one pool: how it is set and what there is of it",
+		Short:   "Show settings and members of a pool",
 		Example: "  bothy pool show builders",
 	}, runF, showRun)
 }
@@ -28,7 +28,7 @@ func showRun(ctx context.Context, opts *NameOptions) error {
 	return cmdutil.Ask(opts.Factory, func(c *client.Client) (wire.Pool, error) { return c.Pool(ctx, opts.Name) }, printPool(opts.Factory))
 }
 
-// printPool tells people of a pool.
+// printPool prints a pool as text.
 func printPool(f *cmdutil.Factory) func(io.Writer, wire.Pool) error {
 	return func(w io.Writer, p wire.Pool) error { return format.Table(w, poolRows(f, p)) }
 }
@@ -44,8 +44,8 @@ func poolRows(f *cmdutil.Factory, p wire.Pool) [][]string {
 		}
 	}
 	if p.Held != "" {
-		add("Held", format.Clean(p.Held))
-		add("Next", "see to the cause, then: bothy pool resume "+format.Clean(p.Name))
+		add("Paused", format.Clean(p.Held))
+		add("Next", "fix the cause, then: bothy pool resume "+format.Clean(p.Name))
 	}
 	add("Broken", format.Clean(p.Broken))
 	if p.Stuck != "" {
@@ -56,7 +56,7 @@ func poolRows(f *cmdutil.Factory, p wire.Pool) [][]string {
 	add("Digest", p.Digest)
 	add("Size", sizeOf(p))
 	add("Inputs", format.Pairs(p.Inputs))
-	add("Target", fmt.Sprintf("%d now; %d to %d at once, %d more while a new version is rolled out", p.TargetNow, p.Min, p.Max, more(p)))
+	add("Target", fmt.Sprintf("%d now (min %d, max %d, surge %d)", p.TargetNow, p.Min, p.Max, more(p)))
 	for i, t := range p.Schedule {
 		name := "Schedule"
 		if i > 0 {
@@ -65,27 +65,27 @@ func poolRows(f *cmdutil.Factory, p wire.Pool) [][]string {
 		rows = append(rows, []string{name, formatSchedule(t, p.Zone)})
 	}
 	if len(p.Schedule) > 0 {
-		rows = append(rows, []string{"", fmt.Sprintf("else %d", p.Target)})
+		rows = append(rows, []string{"", fmt.Sprintf("otherwise %d", p.Target)})
 	}
 	if p.Pause {
-		add("Pause", "idle members are frozen")
+		add("Idle members", "frozen (--pause)")
 	}
 	add("Warm", warm(p))
-	add("Making", fmt.Sprint(p.Making))
+	add("Creating", fmt.Sprint(p.Making))
 	add("Leased", fmt.Sprint(p.Leased))
 	if p.Failures > 0 {
 		add("Failures", fmt.Sprintf("%d in a row", p.Failures))
 	}
 	if p.FromFile {
-		add("Kept by", "the platform team's file")
+		add("Set by", "the platform team's file")
 	} else if p.UpdatedBy != "" {
 		add("Set by", fmt.Sprintf("%s, %s", format.Clean(p.UpdatedBy), p.UpdatedAt.Local().Format(time.DateTime)))
 	}
 	return rows
 }
 
-// more is how many above the target of now there may be while a new version is rolled out: without a surge one, where
-// no member may go first.
+// more returns how many members above the current target may exist during an update. Without --surge it is 1 if --min does not allow
+// the pool to delete a member first.
 func more(p wire.Pool) int64 {
 	now, surge := int64(p.TargetNow), p.Surge
 	if surge == 0 && p.Min > 0 && p.Min >= now {
@@ -96,7 +96,7 @@ func more(p wire.Pool) int64 {
 
 func warm(p wire.Pool) string {
 	if p.Stale > 0 {
-		return fmt.Sprintf("%d, %d of them of an older version", p.Warm, p.Stale)
+		return fmt.Sprintf("%d (%d outdated)", p.Warm, p.Stale)
 	}
 	return fmt.Sprint(p.Warm)
 }

@@ -15,7 +15,7 @@ import (
 // NewCmdLs makes `bothy quota ls`.
 func NewCmdLs(f *cmdutil.Factory) *cobra.Command {
 	return cmdutil.Ls(&cobra.Command{
-		Short:   "List the quotas that are set, with what is used of them",
+		Short:   "List quotas and their usage",
 		Example: "  bothy quota ls",
 	}, func(ctx context.Context) error {
 		return cmdutil.Ask(f, func(c *client.Client) (wire.QuotaList, error) {

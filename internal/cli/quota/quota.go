@@ -11,13 +11,13 @@ const scopes = `A scope is TENANT, TENANT/team/NAME or TENANT/user/NAME.`
 
 // NewCmdQuota makes `bothy quota`.
 func NewCmdQuota(f *cmdutil.Factory) *cobra.Command {
-	cmd := cmdutil.Group("quota", "Quotas: what tenants, teams and users may have")
+	cmd := cmdutil.Group("quota", "Manage quotas of tenants, teams and users")
 	cmd.Aliases = []string{"quotas"}
-	cmd.Long = `A quota limits what a tenant, a team or a user may have: environments, cores and memory at once, hours and money of a UTC
-day or month, the longest lease, and which blueprints and sizes. All three hold for a request; what exists counts until it is
-proven gone.
+	cmd.Long = `A quota limits a tenant, a team or a user: concurrent environments, CPUs and memory, hours and money per UTC day or month, the
+maximum lease, and the allowed blueprints and sizes. A request must fit all three quotas. A resource counts until bothy has
+verified its deletion.
 
-` + scopes + ` Setting quotas needs the platform role.`
+` + scopes + ` Setting quotas requires the platform role.`
 	cmd.Example = "  bothy quota ls\n  bothy quota set acme/team/core --environments 10 --money-per-day 20"
 	cmd.AddCommand(NewCmdSet(f, nil), NewCmdLs(f), NewCmdShow(f, nil))
 	return cmd

@@ -14,7 +14,7 @@ import (
 	"github.com/bothy-env/bothy/internal/client"
 )
 
-// SetOptions are the flags of `quota set`. Those that were not given leave a limit as it is.
+// SetOptions are the flags of `quota set`. Flags that are not set leave a limit unchanged.
 type SetOptions struct {
 	Factory *cmdutil.Factory
 	Scope   string
@@ -23,18 +23,18 @@ type SetOptions struct {
 	MoneyPerDay, MoneyPerMonth, MaxTTL      string
 	Blueprints, Sizes                       []string
 	Clear                                   bool
-	// Given are the flags that were given.
+	// Given are the names of the flags that are set.
 	Given map[string]bool
 }
 
 const (
-	// none as a flag's value takes a limit away.
+	// none as the value of a flag removes a limit.
 	none = "none"
-	// cpuDigits are the decimals of a core.
+	// cpuDigits is the number of decimals of a CPU count.
 	cpuDigits = 3
-	// hourDigits are the decimals of an hour that are whole seconds.
+	// hourDigits is the number of decimals of an hour: 0.01 h is a whole number of seconds.
 	hourDigits = 2
-	// secondsPerHourDigit are the seconds of the last of them.
+	// secondsPerHourDigit is 0.01 h in seconds.
 	secondsPerHourDigit = 36
 )
 
@@ -43,12 +43,14 @@ func NewCmdSet(f *cmdutil.Factory, runF func(context.Context, *SetOptions) error
 	opts := &SetOptions{Factory: f, Given: map[string]bool{}}
 	cmd := &cobra.Command{
 		Use:   "set SCOPE",
-		Short: "Set limits of a tenant, team or user",
-		Long: `Set limits of a tenant, team or user. Only what is given changes; "none" takes a limit away, and --clear takes all away
-before others are set. A limit below what is used ends nothing: it admits nothing new. 0 admits nothing at all. Blueprints
-and sizes must exist, tenants and teams be in the organisation's file where there is one; users may be new.
+		Short: "Set the limits of a tenant, team or user",
+		Long: `Sets the limits of a tenant, team or user. Limits that you do not pass stay unchanged. "none" removes a limit, and --clear
+removes all limits before it sets the others. Lowering a limit below current usage deletes nothing; it blocks new requests. 0
+blocks all requests.
 
-` + scopes + ` Needs the platform role.`,
+Blueprints and sizes must exist. Tenants and teams must be in the organisation file, if there is one. Users may be new.
+
+` + scopes + ` Requires the platform role.`,
 		Example: `  bothy quota set acme --environments 50 --cpus 100 --memory 200GiB --money-per-month 500
   bothy quota set acme/team/core --hours-per-day 40 --max-ttl 8h --blueprint build --size small --size medium
   bothy quota set acme/user/ada --environments none
@@ -65,22 +67,22 @@ and sizes must exist, tenants and teams be in the organisation's file where ther
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&opts.Environments, "environments", "", "most at once, a `number`")
-	flags.StringVar(&opts.CPUs, "cpus", "", "most cores at once, a `number` such as 4 or 0.5")
-	flags.StringVar(&opts.Memory, "memory", "", "most memory at once, a `size` such as 16GiB")
-	flags.StringVar(&opts.HoursPerDay, "hours-per-day", "", "most environment-hours of a UTC day, a `number` such as 40 or 0.5")
-	flags.StringVar(&opts.MoneyPerDay, "money-per-day", "", "most money of a UTC day, an `amount` such as 20 or 0.05")
-	flags.StringVar(&opts.MoneyPerMonth, "money-per-month", "", "most money of a UTC month, an `amount` such as 500")
-	flags.StringVar(&opts.MaxTTL, "max-ttl", "", "longest lease, extensions included, a `duration` such as 8h")
-	flags.StringArrayVarP(&opts.Blueprints, "blueprint", "b", nil, "blueprint that may be asked for, by `name`; may be given again")
-	flags.StringArrayVarP(&opts.Sizes, "size", "s", nil, "size that may be asked for, by `name`; may be given again")
-	flags.BoolVar(&opts.Clear, "clear", false, "take all limits away first")
+	flags.StringVar(&opts.Environments, "environments", "", "Maximum `number` of concurrent environments")
+	flags.StringVar(&opts.CPUs, "cpus", "", "Maximum `number` of CPUs in use, for example 4 or 0.5")
+	flags.StringVar(&opts.Memory, "memory", "", "Maximum memory `size` in use, for example 16GiB")
+	flags.StringVar(&opts.HoursPerDay, "hours-per-day", "", "Maximum `number` of environment-hours per UTC day, for example 40 or 0.5")
+	flags.StringVar(&opts.MoneyPerDay, "money-per-day", "", "Budget `amount` per UTC day, for example 20 or 0.05")
+	flags.StringVar(&opts.MoneyPerMonth, "money-per-month", "", "Budget `amount` per UTC month, for example 500")
+	flags.StringVar(&opts.MaxTTL, "max-ttl", "", "Maximum lease `duration` including extensions, for example 8h")
+	flags.StringArrayVarP(&opts.Blueprints, "blueprint", "b", nil, "Allowed blueprint `name` (repeatable)")
+	flags.StringArrayVarP(&opts.Sizes, "size", "s", nil, "Allowed size `name` (repeatable)")
+	flags.BoolVar(&opts.Clear, "clear", false, "Remove all limits first")
 	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("blueprint", f.CompleteBlueprints(1)))
 	return cmd
 }
 
 func setRun(ctx context.Context, opts *SetOptions) error {
-	// All that can be wrong here is found before anything is asked for.
+	// Check everything local before the request.
 	change, err := opts.change()
 	if err != nil {
 		return err
@@ -99,10 +101,10 @@ func setRun(ctx context.Context, opts *SetOptions) error {
 	}, printQuota(opts.Factory))
 }
 
-// change reads the flags that were given, and gives what they do to limits.
+// change parses the flags that are set and returns the change that they make to limits.
 func (opts *SetOptions) change() (func(*wire.Limits), error) {
 	if !slices.ContainsFunc(limitFlags, func(name string) bool { return opts.Given[name] }) {
-		return nil, cmdutil.Usagef("bothy quota set: no limit was given").WithHint("bothy quota set %s --environments 10", opts.Scope)
+		return nil, cmdutil.Usagef("bothy quota set: want at least one limit").WithHint("bothy quota set %s --environments 10", opts.Scope)
 	}
 	var read wire.Limits
 	for _, l := range []struct {
@@ -133,7 +135,7 @@ func (opts *SetOptions) change() (func(*wire.Limits), error) {
 
 var limitFlags = []string{"environments", "cpus", "memory", "hours-per-day", "money-per-day", "money-per-month", "max-ttl", "blueprint", "size", "clear"}
 
-// apply puts what was given in place; what was read as nothing takes a limit away.
+// apply sets the limits of the flags that are set; a nil value removes a limit.
 func (opts *SetOptions) apply(l *wire.Limits, read wire.Limits) {
 	for flag, set := range map[string]func(){
 		"environments":    func() { l.Environments = read.Environments },
@@ -152,7 +154,7 @@ func (opts *SetOptions) apply(l *wire.Limits, read wire.Limits) {
 	}
 }
 
-// names are those of a list, none of them for "none".
+// names returns list, or nil for "none".
 func names(list []string) []string {
 	if len(list) == 1 && list[0] == none {
 		return nil
@@ -167,7 +169,7 @@ func money(flag, text string) (int64, error) { return cmdutil.Money("--"+flag, t
 func hours(flag, text string) (int64, error) {
 	n, err := cmdutil.Decimal(flag, text, hourDigits)
 	if err != nil || n > cmdutil.MostCount*100 {
-		return 0, cmdutil.Usagef("--%s: got %q, want hours from 0 to %d with at most %d decimals, such as 40 or 0.5", flag, text, cmdutil.MostCount, hourDigits)
+		return 0, cmdutil.Usagef("--%s: got %q, want hours from 0 to %d with at most %d decimals, for example 40 or 0.5", flag, text, cmdutil.MostCount, hourDigits)
 	}
 	return n * secondsPerHourDigit, nil
 }
@@ -178,7 +180,7 @@ func mebibytes(flag, text string) (int64, error) {
 		return 0, cmdutil.Usagef("--%s: %w", flag, err)
 	}
 	if n%(1<<20) != 0 {
-		return 0, cmdutil.Usagef("--%s: got %q, want a size of whole MiB such as 16GiB", flag, text)
+		return 0, cmdutil.Usagef("--%s: got %q, want a size in whole MiB, for example 16GiB", flag, text)
 	}
 	return n >> 20, nil
 }

@@ -28,8 +28,8 @@ func NewCmdShow(f *cmdutil.Factory, runF func(context.Context, *ShowOptions) err
 	opts := &ShowOptions{Factory: f}
 	return &cobra.Command{
 		Use:               "show SCOPE",
-		Short:             "Show a scope's limits and what it uses of them",
-		Long:              "Show a scope's limits and what it uses of them. " + scopes,
+		Short:             "Show limits and usage of a scope",
+		Long:              "Shows the limits and the usage of a scope. " + scopes,
 		Example:           "  bothy quota show acme/team/core\n  bothy quota show acme/user/ada --output json",
 		Args:              cmdutil.Args(1, 1, "one scope: TENANT, TENANT/team/NAME or TENANT/user/NAME"),
 		ValidArgsFunction: f.CompleteScopes(1),
@@ -47,7 +47,7 @@ func showRun(ctx context.Context, opts *ShowOptions) error {
 	return cmdutil.Ask(opts.Factory, func(c *client.Client) (wire.Quota, error) { return c.Quota(ctx, opts.Scope) }, printQuota(opts.Factory))
 }
 
-// printQuota tells people of a quota.
+// printQuota prints a quota as text.
 func printQuota(f *cmdutil.Factory) func(io.Writer, wire.Quota) error {
 	return func(w io.Writer, q wire.Quota) error {
 		rows := [][]string{{"Scope", f.IO.Paint(iostreams.Bold, format.Clean(q.Scope))}}
@@ -58,7 +58,7 @@ func printQuota(f *cmdutil.Factory) func(io.Writer, wire.Quota) error {
 		if q.Limits.MaxTTLSeconds != nil {
 			ttl = format.Duration(time.Duration(*q.Limits.MaxTTLSeconds) * time.Second)
 		}
-		rows = append(rows, []string{"Longest lease", ttl}, []string{"Blueprints", allowed(q.Limits.Blueprints)}, []string{"Sizes", allowed(q.Limits.Sizes)})
+		rows = append(rows, []string{"Maximum lease", ttl}, []string{"Blueprints", allowed(q.Limits.Blueprints)}, []string{"Sizes", allowed(q.Limits.Sizes)})
 		return format.Table(w, rows)
 	}
 }
@@ -70,17 +70,17 @@ func allowed(names []string) string {
 	return format.Clean(strings.Join(names, ", "))
 }
 
-// limit is one bound with what is used of it.
+// limit is one limit with its usage.
 type limit struct {
 	name string
-	// short says that lists show it.
+	// short includes the limit in lists.
 	short bool
 	used  int64
 	most  *int64
 	print func(int64) string
 }
 
-// text prints "2 of 10", or "2" where nothing limits; what is used up stands out.
+// text formats the usage as "2 of 10", or "2" without a limit, in red if it reaches the limit.
 func (l limit) text(f *cmdutil.Factory) string {
 	if l.most == nil {
 		return l.print(l.used)

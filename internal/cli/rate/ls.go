@@ -16,8 +16,8 @@ import (
 // NewCmdLs makes `bothy rate ls`.
 func NewCmdLs(f *cmdutil.Factory) *cobra.Command {
 	return cmdutil.Ls(&cobra.Command{
-		Short:   "List the rates that were set, old ones too",
-		Long:    "List the rates that were set, old ones too. bothy blueprint show tells what a size without one costs.",
+		Short:   "List rates, including earlier ones",
+		Long:    "Lists rates, including earlier ones. A size without a rate costs the price in bothy blueprint show.",
 		Example: "  bothy rate ls",
 	}, func(ctx context.Context) error {
 		return cmdutil.Ask(f, func(c *client.Client) (wire.RateList, error) {

@@ -1,4 +1,4 @@
-// Package rate holds the commands on prices, one file per verb.
+// Package rate holds the commands for rates, one file per verb.
 package rate
 
 import (
@@ -9,10 +9,10 @@ import (
 
 // NewCmdRate makes `bothy rate`.
 func NewCmdRate(f *cmdutil.Factory) *cobra.Command {
-	cmd := cmdutil.Group("rate", "Rates: what an hour of a blueprint's size costs")
+	cmd := cmdutil.Group("rate", "Manage hourly rates of blueprint sizes")
 	cmd.Aliases = []string{"rates"}
-	cmd.Long = `A rate is the price of an hour of a blueprint's size from a moment on. A size without one costs what its blueprint says.
-What was admitted before a rate holds keeps its price. Setting rates needs the platform role.`
+	cmd.Long = `A rate is the hourly price of a blueprint size from a given time. A size without a rate costs the price of the blueprint.
+Environments admitted before a rate takes effect keep their price. Setting rates requires the platform role.`
 	cmd.Example = "  bothy rate ls\n  bothy rate set build small 0.05"
 	cmd.AddCommand(NewCmdSet(f, nil), NewCmdLs(f))
 	return cmd

@@ -20,7 +20,7 @@ import (
 type SetOptions struct {
 	Factory                *cmdutil.Factory
 	Blueprint, Size, Price string
-	// From is a time as in RFC 3339; empty for now.
+	// From is an RFC 3339 time; empty for now.
 	From string
 }
 
@@ -29,9 +29,9 @@ func NewCmdSet(f *cmdutil.Factory, runF func(context.Context, *SetOptions) error
 	opts := &SetOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "set BLUEPRINT SIZE PRICE",
-		Short: "Set the price of an hour of a blueprint's size",
-		Long: `Set the price of an hour of a blueprint's size, in the currency that the blueprint names, with at most six decimals. It
-holds for what is admitted from now on, or from --from on; what was admitted before keeps its price. Needs the platform role.`,
+		Short: "Set the hourly price of a blueprint size",
+		Long: `Sets the hourly price of a blueprint size, in the currency of the blueprint, with at most six decimals. The price applies to
+environments admitted from now on, or from --from. Earlier environments keep their price. Requires the platform role.`,
 		Example: `  bothy rate set build small 0.05
   bothy rate set build large 0.4 --from 2027-01-01T00:00:00Z`,
 		Args:              cmdutil.Args(3, 3, "a blueprint, one of its sizes and a price"),
@@ -44,11 +44,11 @@ holds for what is admitted from now on, or from --from on; what was admitted bef
 			return setRun(cmd.Context(), opts)
 		},
 	}
-	cmd.Flags().StringVar(&opts.From, "from", "", "from when on it holds, a `time` as in RFC 3339 (default: now)")
+	cmd.Flags().StringVar(&opts.From, "from", "", "RFC 3339 `time` from which the price applies (default: now)")
 	return cmd
 }
 
-// complete offers blueprints, then the sizes of the one that was chosen.
+// complete completes blueprints, then the sizes of the chosen blueprint.
 func complete(f *cmdutil.Factory) cmdutil.Complete {
 	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		var names []cobra.Completion
@@ -75,7 +75,7 @@ func setRun(ctx context.Context, opts *SetOptions) error {
 	if opts.From != "" {
 		from, err := time.Parse(time.RFC3339, opts.From)
 		if err != nil {
-			return cmdutil.Usagef("--from: got %q, want a time such as 2027-01-31T00:00:00Z", opts.From)
+			return cmdutil.Usagef("--from: got %q, want an RFC 3339 time, for example 2027-01-31T00:00:00Z", opts.From)
 		}
 		r.From = &from
 	}
@@ -91,13 +91,13 @@ func setRun(ctx context.Context, opts *SetOptions) error {
 		return err
 	}
 	return opts.Factory.Print(set, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "%s %s: %s from %s on\n", format.Clean(set.Blueprint), format.Clean(set.Size),
+		_, err := fmt.Fprintf(w, "Set %s %s to %s from %s\n", format.Clean(set.Blueprint), format.Clean(set.Size),
 			format.Rate(set.MicrosPerHour, set.Currency), set.From.Local().Format(time.DateTime))
 		return err
 	})
 }
 
-// currency is the size's own: a price in another one could not be added to what it cost before.
+// currency returns the currency of the size: bothy could not add up prices in different currencies.
 func (opts *SetOptions) currency(ctx context.Context, c *client.Client) (string, error) {
 	bp, err := c.Blueprint(ctx, opts.Blueprint)
 	if err != nil {
@@ -109,7 +109,7 @@ func (opts *SetOptions) currency(ctx context.Context, c *client.Client) (string,
 		for _, s := range bp.Sizes {
 			names = append(names, s.Name)
 		}
-		return "", cmdutil.Usagef("blueprint %s has no size %q", bp.Name, opts.Size).WithHint("its sizes: %s", strings.Join(names, ", "))
+		return "", cmdutil.Usagef("blueprint %s has no size %q", bp.Name, opts.Size).WithHint("use one of: %s", strings.Join(names, ", "))
 	}
 	return bp.Sizes[i].Currency, nil
 }

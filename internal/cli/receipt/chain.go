@@ -19,16 +19,16 @@ import (
 	proof "github.com/bothy-env/bothy/internal/receipt"
 )
 
-// wholeChain is what a chain that verifies is told as.
+// wholeChain describes a verified chain.
 type wholeChain struct {
-	// Receipts is how many there are, which is the number of the last; 0 when nothing is gone yet, and nothing else is set then.
+	// Receipts is the number of receipts and of the last receipt; 0 if no environment was deleted yet, then all other fields are empty.
 	Receipts int64      `json:"receipts"`
 	Instance string     `json:"instance,omitempty"`
 	LastAt   *time.Time `json:"last_at,omitempty"`
 	LastHash string     `json:"last_hash,omitempty"`
 }
 
-// chainRun verifies all receipts there are, and writes them to a file if that was asked for.
+// chainRun verifies all receipts and writes them to a file with --out.
 func chainRun(ctx context.Context, opts *ReceiptOptions) error {
 	key, err := opts.key(ctx)
 	if err != nil {
@@ -50,7 +50,7 @@ func chainRun(ctx context.Context, opts *ReceiptOptions) error {
 	return opts.Factory.Print(whole, func(w io.Writer) error { return showChain(w, opts, whole) })
 }
 
-// verifyAll checks the chain from its first receipt on and writes each that is good to out, one a line.
+// verifyAll verifies the chain from its first receipt and writes each valid receipt to out, one per line.
 func verifyAll(all iter.Seq2[wire.Receipt, error], key []byte, out io.Writer) (wholeChain, error) {
 	chain, lines := proof.Chain{Key: key}, json.NewEncoder(out)
 	var whole wholeChain
@@ -61,12 +61,12 @@ func verifyAll(all iter.Seq2[wire.Receipt, error], key []byte, out io.Writer) (w
 		begins := chain.Last.Seq == 0
 		body, err := chain.Add(proof.Receipt(r))
 		if err == nil && begins && r.Seq != 1 {
-			err = fmt.Errorf("receipt %d: it is the first that is there; those before it are missing", r.Seq)
+			err = fmt.Errorf("receipt %d is the first one: earlier receipts are missing", r.Seq)
 		}
 		if err != nil {
 			return whole, &cmdutil.Error{
-				Code: wire.CodeConflict, Sentence: "the chain of receipts is broken: " + err.Error(),
-				Hint: "up to there it is good; get the rest, and the key, from where they were made", Err: err,
+				Code: wire.CodeConflict, Sentence: "cannot verify the chain of receipts: " + err.Error(),
+				Hint: "earlier receipts are valid. Get the others and the key from their source.", Err: err,
 			}
 		}
 		if err := lines.Encode(r); err != nil {
@@ -77,7 +77,7 @@ func verifyAll(all iter.Seq2[wire.Receipt, error], key []byte, out io.Writer) (w
 	return whole, nil
 }
 
-// all gives the receipts of the file, or else the daemon's, in their order there.
+// all iterates over the receipts of the file, otherwise of the daemon, in order.
 func (opts *ReceiptOptions) all(ctx context.Context) iter.Seq2[wire.Receipt, error] {
 	if opts.Name != "" {
 		return opts.inFile()
@@ -104,10 +104,10 @@ func (opts *ReceiptOptions) inFile() iter.Seq2[wire.Receipt, error] {
 	return func(yield func(wire.Receipt, error) bool) {
 		f, err := os.Open(opts.Name)
 		if err != nil {
-			yield(wire.Receipt{}, cmdutil.Usagef("--chain: %w", err).WithHint("save them with: bothy receipt --chain --out %s", opts.Name))
+			yield(wire.Receipt{}, cmdutil.Usagef("--chain: %w", err).WithHint("bothy receipt --chain --out %s", opts.Name))
 			return
 		}
-		defer f.Close() //nolint:errcheck // it was only read
+		defer f.Close() //nolint:errcheck // read only
 		lines := json.NewDecoder(bufio.NewReader(f))
 		for n := 1; ; n++ {
 			var r wire.Receipt
@@ -116,9 +116,9 @@ func (opts *ReceiptOptions) inFile() iter.Seq2[wire.Receipt, error] {
 			case errors.Is(err, io.EOF) && n > 1:
 				return
 			case errors.Is(err, io.EOF):
-				err = cmdutil.Usagef("%s holds no receipt", opts.Name)
+				err = cmdutil.Usagef("cannot read receipts from %s: the file has none", opts.Name)
 			case err != nil:
-				err = cmdutil.Usagef("%s: entry %d is no receipt: %w", opts.Name, n, err)
+				err = cmdutil.Usagef("cannot read receipts from %s: entry %d is not a receipt: %w", opts.Name, n, err)
 			}
 			if !yield(r, err) || err != nil {
 				return
@@ -127,7 +127,7 @@ func (opts *ReceiptOptions) inFile() iter.Seq2[wire.Receipt, error] {
 	}
 }
 
-// replace writes a file that is there whole, as it was, or not at all.
+// replace writes a file atomically.
 func replace(path string, write func(io.Writer) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".part-")
 	if err != nil {
@@ -142,7 +142,7 @@ func replace(path string, write func(io.Writer) error) (err error) {
 	if err := write(buffered); err != nil {
 		return err
 	}
-	if err := errors.Join(buffered.Flush(), f.Chmod(0o644)); err != nil { // it is meant to be shown around
+	if err := errors.Join(buffered.Flush(), f.Chmod(0o644)); err != nil { // receipts are public
 		return writeError(err)
 	}
 	if err := f.Close(); err != nil {
@@ -156,15 +156,15 @@ func replace(path string, write func(io.Writer) error) (err error) {
 
 func showChain(w io.Writer, opts *ReceiptOptions, c wholeChain) error {
 	if c.Receipts == 0 {
-		_, err := fmt.Fprintln(w, "Nothing is gone yet, so there is no receipt.")
+		_, err := fmt.Fprintln(w, "No receipts: no environment was deleted yet.")
 		return err
 	}
-	whole := fmt.Sprintf("verified: %s, each signed by the installation and following the one before; none is missing", format.Count(int(c.Receipts), "receipt"))
+	whole := fmt.Sprintf("verified: %s, each signed by the installation and linked to the previous one, none missing", format.Count(int(c.Receipts), "receipt"))
 	return format.Table(w, [][]string{
 		{"Chain", opts.Factory.IO.Paint(iostreams.Green, whole)},
 		{"Installation", format.Clean(c.Instance)},
 		{"Last", fmt.Sprintf("receipt %d, %s", c.Receipts, c.LastAt.Local().Format(time.DateTime))},
 		{"Hash", format.Clean(c.LastHash)},
-		{"Note", "one that was cut short at its end looks whole: keep the last number and hash, and compare"},
+		{"Note", "a chain without its last receipts verifies too. Keep the last number and hash to compare."},
 	})
 }

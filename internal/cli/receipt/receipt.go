@@ -1,4 +1,4 @@
-// Package receipt holds the command on receipts: the proof that what was made is gone.
+// Package receipt holds the command for deletion receipts.
 package receipt
 
 import (
@@ -21,9 +21,9 @@ import (
 // ReceiptOptions are the arguments and flags of receipt.
 type ReceiptOptions struct {
 	Factory *cmdutil.Factory
-	// Name is an environment, or with Verify or Chain a file.
+	// Name is an environment, or a file with Verify or Chain.
 	Name string
-	// Verify checks one, Chain all there are.
+	// Verify verifies one receipt, Chain all receipts.
 	Verify, Chain bool
 	Key, Out      string
 	PublicKey     bool
@@ -34,15 +34,16 @@ func NewCmdReceipt(f *cmdutil.Factory, runF func(context.Context, *ReceiptOption
 	opts := &ReceiptOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "receipt [ENV|FILE]",
-		Short: "Give and verify the receipt of an environment that is gone",
-		Long: `Give the receipt of an environment that is gone: what there was of it, what was looked for and not found, and when. It is
-signed with the installation's key, and bound to the receipt before it. --verify checks the signature, the hash and what it says.
+		Short: "Print and verify deletion receipts",
+		Long: `Prints the signed deletion receipt of an environment: its resources, the checks that found none left, and when they ran. Each
+receipt is signed with the key of the installation and contains the hash of the previous receipt. --verify verifies the
+signature, the hash and the content.
 
---chain verifies all receipts, of every tenant: each of them, and that none is missing between the first and the last. It asks the
-daemon, which gives them to the platform role, or reads a file that --chain --out has written, one receipt a line.
+--chain verifies the receipts of all tenants: that each is valid, and that none between the first and the last is missing. It
+reads them from the daemon (platform role), or from a file written by --chain --out, one receipt per line.
 
-A file verifies without a daemon: keep the key with --public-key, the receipt with --out, and give both to whoever asks. A
-key that the daemon itself hands out proves no more than the daemon's word; one that was kept before proves more.`,
+You can verify a file without a daemon. Save the key with --public-key and the receipt with --out. A key that you saved earlier
+proves more than a key that the daemon sends now.`,
 		Example: `  bothy receipt web --verify
   bothy receipt web --out web.receipt.json
   bothy receipt --public-key --out bothy.key
@@ -68,21 +69,21 @@ key that the daemon itself hands out proves no more than the daemon's word; one 
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVar(&opts.Verify, "verify", false, "verify it; what is there as a file is read from it, without a daemon if --key is given")
-	flags.StringVar(&opts.Key, "key", "", "`file` with the installation's public key (default: ask the daemon)")
-	flags.StringVar(&opts.Out, "out", "", "`file` to write the receipt, the key, or all receipts to")
-	flags.BoolVar(&opts.Chain, "chain", false, "verify all receipts, the daemon's or those of a file")
-	flags.BoolVar(&opts.PublicKey, "public-key", false, "give the key that receipts are verified with")
+	flags.BoolVar(&opts.Verify, "verify", false, "Verify the receipt of an environment, or in a file (needs no daemon with --key)")
+	flags.StringVar(&opts.Key, "key", "", "Public key `file` of the installation (default: key from the daemon)")
+	flags.StringVar(&opts.Out, "out", "", "Write the receipt, the key or all receipts to `file`")
+	flags.BoolVar(&opts.Chain, "chain", false, "Verify all receipts of the daemon or of a file")
+	flags.BoolVar(&opts.PublicKey, "public-key", false, "Print the public key that verifies receipts")
 	return cmd
 }
 
-// what checks that it was said which of its things is to be done.
+// what checks that the flags select exactly one action.
 func (opts *ReceiptOptions) what(named bool) error {
 	switch {
 	case opts.Chain && opts.PublicKey, !opts.Chain && opts.PublicKey == named:
 		return cmdutil.Usagef("bothy receipt: want one environment, a file to verify, --chain, or --public-key").WithHint("bothy receipt --help")
 	case opts.Chain && named && opts.Out != "":
-		return cmdutil.Usagef("bothy receipt: --out keeps what the daemon gives, and with a file --chain asks no daemon").WithHint("bothy receipt --chain --out all.jsonl")
+		return cmdutil.Usagef("bothy receipt: --out cannot be used with --chain FILE").WithHint("bothy receipt --chain --out all.jsonl")
 	}
 	return nil
 }
@@ -110,16 +111,16 @@ func receiptRun(ctx context.Context, opts *ReceiptOptions) error {
 	return opts.Factory.Print(r, func(w io.Writer) error { return show(w, opts, r, body) })
 }
 
-// read gives the receipt: of a file when it is to be verified and there is one of that name, else the daemon's.
+// read returns the receipt: with --verify from a file of that name if there is one, otherwise from the daemon.
 func (opts *ReceiptOptions) read(ctx context.Context) (wire.Receipt, error) {
 	var r wire.Receipt
 	if info, err := os.Stat(opts.Name); opts.Verify && err == nil && info.Mode().IsRegular() {
 		data, err := os.ReadFile(opts.Name)
 		if err != nil {
-			return r, &cmdutil.Error{Code: wire.CodeConflict, Sentence: "read receipt: " + err.Error(), Err: err}
+			return r, &cmdutil.Error{Code: wire.CodeConflict, Sentence: "cannot read receipt: " + err.Error(), Err: err}
 		}
 		if err := json.Unmarshal(data, &r); err != nil {
-			return r, cmdutil.Usagef("%s is no receipt: %w", opts.Name, err)
+			return r, cmdutil.Usagef("cannot read receipt: %s is not a receipt: %w", opts.Name, err)
 		}
 		return r, nil
 	}
@@ -130,12 +131,12 @@ func (opts *ReceiptOptions) read(ctx context.Context) (wire.Receipt, error) {
 	return c.Receipt(ctx, opts.Name)
 }
 
-// body is what a receipt says, verified if that was asked for.
+// body returns the content of a receipt, verified with --verify.
 func (opts *ReceiptOptions) body(ctx context.Context, r wire.Receipt) (proof.Body, error) {
 	if !opts.Verify {
 		var body proof.Body
 		if err := json.Unmarshal(r.Body, &body); err != nil {
-			return body, &cmdutil.Error{Code: wire.CodeInternal, Sentence: "the receipt cannot be understood: " + err.Error(), Hint: "check that bothy and bothyd are of one version", Err: err}
+			return body, &cmdutil.Error{Code: wire.CodeInternal, Sentence: "cannot parse receipt: " + err.Error(), Hint: "check that bothy and bothyd have the same version: bothy version", Err: err}
 		}
 		return body, nil
 	}
@@ -145,7 +146,7 @@ func (opts *ReceiptOptions) body(ctx context.Context, r wire.Receipt) (proof.Bod
 	}
 	body, err := proof.Verify(proof.Receipt(r), key)
 	if err != nil {
-		return body, &cmdutil.Error{Code: wire.CodeConflict, Sentence: err.Error(), Hint: "it proves nothing as it is: get it, and the key, from where they were made", Err: err}
+		return body, &cmdutil.Error{Code: wire.CodeConflict, Sentence: "cannot " + err.Error(), Hint: "get the receipt and the key from their source again", Err: err}
 	}
 	return body, nil
 }
@@ -165,7 +166,7 @@ func (opts *ReceiptOptions) key(ctx context.Context) ([]byte, error) {
 	}
 	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(data)))
 	if err != nil || len(key) != ed25519.PublicKeySize {
-		return nil, cmdutil.Usagef("--key: %s holds no public key of %d bytes in base64", opts.Key, ed25519.PublicKeySize).WithHint("bothy receipt --public-key --out %s", opts.Key)
+		return nil, cmdutil.Usagef("--key: %s is not a base64 public key of %d bytes", opts.Key, ed25519.PublicKeySize).WithHint("bothy receipt --public-key --out %s", opts.Key)
 	}
 	return key, nil
 }
@@ -179,14 +180,14 @@ func (opts *ReceiptOptions) write(r wire.Receipt) error {
 }
 
 func (opts *ReceiptOptions) save(data []byte) error {
-	if err := os.WriteFile(opts.Out, data, 0o644); err != nil { //nolint:gosec // it is meant to be shown around
+	if err := os.WriteFile(opts.Out, data, 0o644); err != nil { //nolint:gosec // receipts are public
 		return writeError(err)
 	}
 	return nil
 }
 
 func writeError(err error) error {
-	return &cmdutil.Error{Code: wire.CodeConflict, Sentence: "write file: " + err.Error(), Err: err}
+	return &cmdutil.Error{Code: wire.CodeConflict, Sentence: "cannot write file: " + err.Error(), Err: err}
 }
 
 func (opts *ReceiptOptions) publicKey(ctx context.Context) error {

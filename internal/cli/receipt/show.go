@@ -15,39 +15,39 @@ import (
 func show(w io.Writer, opts *ReceiptOptions, r wire.Receipt, b proof.Body) error {
 	f := opts.Factory
 	env := b.Environment
-	said := "not verified: add --verify"
+	said := "not verified (use --verify)"
 	if opts.Verify {
-		said = f.IO.Paint(iostreams.Green, "verified: signed by the installation, and nothing was changed since")
+		said = f.IO.Paint(iostreams.Green, "verified: signed by the installation, unchanged")
 	}
 	rows := [][]string{
 		{"Receipt", fmt.Sprintf("%d of installation %s", r.Seq, format.Clean(b.Instance))},
 		{"Signature", said},
 		{"Environment", fmt.Sprintf("%s (%s)", f.IO.Paint(iostreams.Bold, format.Clean(env.Name)), format.Clean(env.ID))},
-		{"Whose", format.Clean(fmt.Sprintf("%s of team %s, tenant %s", env.User, env.Team, env.Tenant))},
+		{"Owner", format.Clean(fmt.Sprintf("%s (team %s, tenant %s)", env.User, env.Team, env.Tenant))},
 		{"Blueprint", format.Clean(env.Blueprint)},
-		{"Lived", fmt.Sprintf("%s to %s", b.CreatedAt.Local().Format(time.DateTime), b.DestroyedAt.Local().Format(time.DateTime))},
+		{"Lifetime", fmt.Sprintf("%s to %s", b.CreatedAt.Local().Format(time.DateTime), b.DestroyedAt.Local().Format(time.DateTime))},
 		{"Cost", format.Money(b.CostMicros, b.Currency)},
 	}
 	if env.User == "" {
-		rows[3][1] = "nobody's: it was kept warm for pool " + format.Clean(env.Pool)
+		rows[3][1] = "none (warm member of pool " + format.Clean(env.Pool) + ")"
 	}
 	for i, res := range b.Resources {
 		what := strings.TrimSpace(res.Kind + " " + res.Name + " " + res.ID)
 		if res.Note != "" {
 			what += " (" + res.Note + ")"
 		}
-		rows = append(rows, []string{once(i, "There was"), format.Clean(what)})
+		rows = append(rows, []string{once(i, "Resources"), format.Clean(what)})
 	}
 	if len(b.Resources) == 0 {
-		rows = append(rows, []string{"There was", "nothing: it was never begun"})
+		rows = append(rows, []string{"Resources", "none were created"})
 	}
 	for i, c := range b.Checks {
-		rows = append(rows, []string{once(i, "Looked for"), format.Clean(fmt.Sprintf("%s, found %d, %s", c.What, c.Found, c.At.Local().Format(time.DateTime)))})
+		rows = append(rows, []string{once(i, "Checks"), format.Clean(fmt.Sprintf("%s: %d found, %s", c.What, c.Found, c.At.Local().Format(time.DateTime)))})
 	}
 	return format.Table(w, rows)
 }
 
-// once is a name before the first of several.
+// once returns the name for the first of several rows.
 func once(i int, name string) string {
 	if i > 0 {
 		return ""

@@ -10,18 +10,18 @@ import (
 	"github.com/bothy-env/bothy/internal/cli/iostreams"
 )
 
-// interval between redraws: quick enough to look alive, slow enough to cost nothing over ssh.
+// interval between redraws: fast enough to look alive, slow enough for ssh.
 const interval = 100 * time.Millisecond
 
 const barWidth = 20
 
 var spinner = []string{"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"}
 
-// live keeps one line at the bottom that is redrawn; phases that ended stay above it with the time they took.
+// live redraws one line at the bottom. Finished phases stay above it with their duration.
 type live struct {
 	streams *iostreams.IO
 	now     func() time.Time
-	// quiet is how long a phase lasts before it is shown.
+	// quiet is how long a phase runs before it is shown.
 	quiet time.Duration
 	quit  chan struct{}
 	drawn sync.WaitGroup
@@ -96,7 +96,7 @@ func (l *live) Stop(ok bool) {
 	l.drawn.Wait()
 }
 
-// finish turns the line of the present phase into a lasting one.
+// finish makes the line of the current phase permanent.
 func (l *live) finish(ok bool) {
 	if l.phase == "" || l.hushed() {
 		return
@@ -124,7 +124,7 @@ func (l *live) draw() {
 		rest = format.Bytes(l.done)
 	}
 	elapsed := format.Elapsed(l.now().Sub(l.began))
-	// One cell stays free: writing the last one makes some terminals wrap.
+	// Leave one cell free: some terminals wrap after writing the last one.
 	room := l.streams.Width() - len("x ") - len(elapsed) - len(" ") - len(l.phase) - len("  ") - 1
 	if rest = format.Fit(rest, room); rest != "" {
 		rest = "  " + l.streams.PaintErr(iostreams.Dim, rest)
@@ -133,10 +133,10 @@ func (l *live) draw() {
 	l.write(fmt.Sprintf("%s%s %s %s%s", format.EraseLine(), mark, elapsed, l.phase, rest))
 }
 
-// hushed reports whether the phase is too short yet to be shown.
+// hushed reports whether the phase is still too short to be shown.
 func (l *live) hushed() bool { return l.now().Sub(l.began) < l.quiet }
 
-// write drops an error: progress that nobody can read must not fail the command.
+// write ignores errors: progress that nobody can read must not fail the command.
 func (l *live) write(s string) { _, _ = fmt.Fprint(l.streams.Err, s) }
 
 // bar draws a transfer: "━━━━━━━━────────────  40 %  4 MiB of 10 MiB".

@@ -11,15 +11,15 @@ import (
 	"github.com/bothy-env/bothy/internal/cli/iostreams"
 )
 
-// Progress shows what is going on, as a row of phases with details. Safe for use by many goroutines.
+// Progress shows the progress of a command as a sequence of phases with details. It is safe for concurrent use.
 type Progress interface {
-	// Phase begins a phase and ends the one before it as done. The same name again changes nothing.
+	// Phase starts a phase and marks the previous one as done. The same name again does nothing.
 	Phase(name string)
-	// Detail says what the present phase is doing; before the first phase nothing is shown.
+	// Detail shows what the current phase does. It does nothing before the first phase.
 	Detail(message string)
-	// Bytes says how much of a transfer is done; total 0 means unknown.
+	// Bytes shows how much of a transfer is done; total 0 means unknown.
 	Bytes(done, total int64)
-	// Stop ends the present phase, well or not, and the display with it. More calls do nothing.
+	// Stop ends the current phase, as done if ok, and the display. Further calls do nothing.
 	Stop(ok bool)
 }
 
@@ -38,7 +38,7 @@ func (Nothing) Bytes(int64, int64) {}
 // Stop does nothing.
 func (Nothing) Stop(bool) {}
 
-// New picks the display that fits the error stream. now is the clock that elapsed times are read from.
+// New returns the display for the error stream. now is the clock for elapsed times.
 func New(streams *iostreams.IO, now func() time.Time) Progress {
 	if streams.Live() {
 		return newLive(streams, now, 0)
@@ -46,7 +46,7 @@ func New(streams *iostreams.IO, now func() time.Time) Progress {
 	return &plain{out: streams.Err, now: now, start: now(), last: now()}
 }
 
-// NewPatient is New for what is quick as a rule: without a terminal nothing is written before it has taken a while.
+// NewPatient is New for operations that are usually short: without a terminal it writes nothing before some time has passed.
 func NewPatient(streams *iostreams.IO, now func() time.Time) Progress {
 	if streams.Live() {
 		return newLive(streams, now, 0)
@@ -54,11 +54,11 @@ func NewPatient(streams *iostreams.IO, now func() time.Time) Progress {
 	return &plain{out: streams.Err, now: now, start: now(), last: now(), patient: true}
 }
 
-// hush is how long a transfer through the standard streams may last before it is shown on a terminal.
+// hush is how long a transfer through stdin or stdout runs before it is shown on a terminal.
 const hush = time.Second
 
-// NewHushed is NewPatient for what goes through the standard streams: a terminal shows it only when it takes long, too, because what
-// is at the other end of a pipe may be drawing on it.
+// NewHushed is NewPatient for transfers through stdin or stdout: a terminal shows them only if they take long too, because the
+// program at the other end of the pipe may use the terminal.
 func NewHushed(streams *iostreams.IO, now func() time.Time) Progress {
 	if streams.Live() {
 		return newLive(streams, now, hush)
@@ -66,10 +66,10 @@ func NewHushed(streams *iostreams.IO, now func() time.Time) Progress {
 	return NewPatient(streams, now)
 }
 
-// often is how long a transfer is silent without a terminal.
+// often is the interval between lines about a transfer without a terminal.
 const often = 10 * time.Second
 
-// plain writes a line for each thing new: "[  1.2s] provisioning: docker_container.sandbox: creating".
+// plain writes a line per detail: "[  1.2s] Creating environment: docker_container.sandbox: Creating...".
 type plain struct {
 	mu      sync.Mutex
 	out     io.Writer
@@ -78,9 +78,9 @@ type plain struct {
 	phase   string
 	quarter int64
 	stopped bool
-	// last is when the last line was written.
+	// last is the time of the last line.
 	last time.Time
-	// patient writes about a transfer alone, and about one that takes long.
+	// patient writes only about transfers, and only if they take long.
 	patient bool
 }
 
@@ -104,7 +104,7 @@ func (p *plain) Detail(message string) {
 	}
 }
 
-// Bytes writes a line at each quarter, and now and then, so that a long transfer is seen to move and a log stays short.
+// Bytes writes a line per quarter and per interval, so that a long transfer shows progress and logs stay short.
 func (p *plain) Bytes(done, total int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -132,7 +132,7 @@ func (p *plain) Stop(bool) {
 	p.stopped = true
 }
 
-// line drops a write error: progress that nobody can read must not fail the command.
+// line ignores write errors: progress that nobody can read must not fail the command.
 func (p *plain) line(rest string) {
 	p.last = p.now()
 	_, _ = fmt.Fprintf(p.out, "[%s] %s%s\n", format.Elapsed(p.now().Sub(p.start)), p.phase, rest)

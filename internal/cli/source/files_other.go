@@ -8,13 +8,13 @@ import (
 	"os"
 )
 
-// nonBlocking is nothing here: there are no pipes in folders.
+// nonBlocking is 0 here: directories contain no pipes.
 const nonBlocking = 0
 
-// unreadable cannot be told here without opening a file: who reads it finds out.
+// unreadable is always false here: only opening a file shows it.
 func unreadable(string) bool { return false }
 
-// hasAttributes and sparseInfo tell of what only file systems of Unix have.
+// hasAttributes and sparseInfo are always false here: only Unix file systems have these features.
 func hasAttributes(string) bool { return false }
 
 func sparseInfo(fs.FileInfo) bool { return false }

@@ -13,16 +13,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// nonBlocking opens a pipe without waiting for its other end.
+// nonBlocking opens a pipe without waiting for the other end.
 const nonBlocking = unix.O_NONBLOCK
 
-// unreadable reports whether a file's rights keep it from being read, without opening it.
+// unreadable reports whether the permissions of a file forbid reading it, without opening it.
 func unreadable(path string) bool {
 	return unix.Faccessat(unix.AT_FDCWD, path, unix.R_OK, unix.AT_EACCESS) == unix.EACCES
 }
 
-// hasAttributes reports whether a file has extended attributes that somebody gave it: its user's own, access lists, capabilities. A
-// security module's labels are not counted.
+// hasAttributes reports whether a file has extended attributes that a user set: user attributes, access lists or capabilities. Labels
+// of security modules do not count.
 func hasAttributes(file string) bool {
 	var list [4096]byte
 	n, err := unix.Llistxattr(file, list[:])
@@ -37,14 +37,14 @@ func hasAttributes(file string) bool {
 	return false
 }
 
-// sparseInfo reports whether a file has fewer blocks than bytes, by so much that its holes are worth a look. One that its file
-// system compresses has, too, and no holes.
+// sparseInfo reports whether a file has so few blocks for its size that it may have holes. A file that its file system compresses
+// looks the same and has no holes.
 func sparseInfo(info fs.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	return ok && info.Size()-stat.Blocks*512 >= leastHoles
 }
 
-// nextData finds where the next part of a file begins and ends that is no hole; from is the file's end when there is none.
+// nextData finds the next data range of a file; from is past the end if there is none.
 func nextData(f *os.File, at int64) (from, to int64, err error) {
 	from, err = f.Seek(at, unix.SEEK_DATA)
 	if errors.Is(err, unix.ENXIO) {

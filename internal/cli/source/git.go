@@ -15,47 +15,47 @@ import (
 	"strings"
 )
 
-// NoGit says that dir is in a repository, and that no git is installed that could choose its files.
+// NoGit reports that Dir is in a repository and that git, which selects the files, is not installed.
 type NoGit struct{ Dir string }
 
-// Error is one sentence.
+// Error returns one sentence.
 func (e *NoGit) Error() string {
-	return fmt.Sprintf("cannot choose the files of repository %s: git is not on PATH", e.Dir)
+	return fmt.Sprintf("cannot list files of repository %s: git is not on PATH", e.Dir)
 }
 
-// GitFailed says that git could not list a repository's files.
+// GitFailed reports that git could not list the files of a repository.
 type GitFailed struct {
 	Dir string
-	// Said is git's first line, Advice the command that it tells to run; may be empty.
+	// Said is the first line of git's output, Advice the command that git recommends; may be empty.
 	Said, Advice string
 	Err          error
 }
 
-// Error is one sentence with git's own.
+// Error returns one sentence with git's message.
 func (e *GitFailed) Error() string {
-	return fmt.Sprintf("git cannot list the files of %s: %s", e.Dir, e.Said)
+	return fmt.Sprintf("cannot list files of repository %s: git: %s", e.Dir, e.Said)
 }
 
-// Unwrap gives what became of git's process.
+// Unwrap returns the error of the git process.
 func (e *GitFailed) Unwrap() error { return e.Err }
 
-// NoHistory says that dir has no .git folder of its own.
+// NoHistory reports that Dir has no .git directory.
 type NoHistory struct{ Dir string }
 
-// Error is one sentence.
+// Error returns one sentence.
 func (e *NoHistory) Error() string {
-	return fmt.Sprintf("cannot copy the history of %s: it has no .git folder of its own", e.Dir)
+	return fmt.Sprintf("cannot copy .git of %s: it has no .git directory", e.Dir)
 }
 
-// chooser asks git for the files of a repository and of those inside it.
+// chooser lists the files of a repository and of nested repositories with git.
 type chooser struct {
-	// history takes the .git of inner repositories.
+	// history includes the .git of nested repositories.
 	history bool
 	tree    *Tree
 }
 
-// files lists what git would keep of dir, relative to it; at is where dir is in the outer one, "" for that itself. chosen is false
-// when git has no say: dir is in no repository, or is ignored as a whole.
+// files lists the files that git does not ignore in dir, relative to dir; at is the path of dir in the outer repository, "" for the
+// outer one. chosen is false if git does not apply: dir is in no repository, or is ignored as a whole.
 func (g *chooser) files(ctx context.Context, dir, at string) (paths []string, chosen bool, err error) {
 	repository := Repository(dir)
 	if repository == "" {
@@ -83,8 +83,8 @@ func (g *chooser) files(ctx context.Context, dir, at string) (paths []string, ch
 		if name == "" {
 			continue
 		}
-		// A folder in git's list is a submodule, or a repository of its own: its own git knows what is in it. A submodule
-		// that was never fetched has none; the outer one would answer in its place, with the same folder, for ever.
+		// A directory in git's list is a submodule or a nested repository, which lists its own files. A submodule that was never
+		// fetched is no repository: git would list the outer one instead, with the same directory, forever.
 		name = strings.TrimSuffix(name, "/")
 		inner, err := g.inner(ctx, filepath.Join(dir, filepath.FromSlash(name)), path.Join(at, name))
 		if err != nil {
@@ -98,11 +98,11 @@ func (g *chooser) files(ctx context.Context, dir, at string) (paths []string, ch
 	return paths, true, nil
 }
 
-// inner lists the files of a repository inside another one; none when sub is no repository.
+// inner lists the files of a nested repository; none if sub is not a repository.
 func (g *chooser) inner(ctx context.Context, sub, at string) ([]string, error) {
 	info, err := os.Lstat(filepath.Join(sub, ".git"))
 	if err != nil {
-		return nil, nil //nolint:nilerr // a file, a folder that was never fetched, or gone by now
+		return nil, nil //nolint:nilerr // a file, a submodule that was never fetched, or removed meanwhile
 	}
 	if info.Mode().IsRegular() && isWorktree(filepath.Join(sub, ".git")) {
 		g.tree.Worktrees = append(g.tree.Worktrees, at)
@@ -116,14 +116,14 @@ func (g *chooser) inner(ctx context.Context, sub, at string) ([]string, error) {
 	}
 	root, err := os.OpenRoot(sub)
 	if err != nil {
-		return nil, fmt.Errorf("open repository: %w", err)
+		return nil, fmt.Errorf("cannot open repository: %w", err)
 	}
 	defer func() { _ = root.Close() }() // opened to read
 	history, err := g.tree.all(root, ".git", "", Options{History: true})
 	return append(paths, history...), err
 }
 
-// isWorktree reports whether a .git file is that of a further working tree of some repository, not of a submodule.
+// isWorktree reports whether a .git file belongs to a linked working tree, not to a submodule.
 func isWorktree(file string) bool {
 	f, err := os.Open(file)
 	if err != nil {
@@ -134,12 +134,12 @@ func isWorktree(file string) bool {
 	return bytes.HasPrefix(line, []byte("gitdir:")) && bytes.Contains(line, []byte("/.git/worktrees/"))
 }
 
-// asFolder lists what an empty repository in dir would call new and not ignored: where git cannot read the one that is there, its
-// .gitignore still says what is not meant to leave the folder.
+// asFolder lists the files that git would not ignore if dir were an empty repository. If git cannot read the repository in dir, its
+// .gitignore still applies.
 func asFolder(ctx context.Context, git, dir string) (out string, warned []string, err error) {
 	empty, err := os.MkdirTemp("", "bothy-git-")
 	if err != nil {
-		return "", nil, fmt.Errorf("list %s: %w", dir, err)
+		return "", nil, fmt.Errorf("cannot list %s: %w", dir, err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(empty)) }()
 	if _, _, err := run(ctx, git, empty, "init", "-q", "--bare", "--template=", "."); err != nil {
@@ -148,18 +148,18 @@ func asFolder(ctx context.Context, git, dir string) (out string, warned []string
 	return run(ctx, git, dir, "--git-dir="+empty, "--work-tree="+dir, "-c", "core.bare=false", "ls-files", "-z", "--others", "--exclude-standard")
 }
 
-// maxWarnings is how many of git's warnings are kept.
+// maxWarnings is the maximum number of git warnings to keep.
 const maxWarnings = 5
 
-// run runs git in dir and gives what it printed, and what it warned of.
+// run runs git in dir and returns its output and warnings.
 func run(ctx context.Context, git, dir string, args ...string) (out string, warned []string, err error) {
-	// A repository may name a program as its file system monitor: listing files must not run it.
+	// A repository may configure a program as file system monitor: listing files must not run it.
 	cmd := exec.CommandContext(ctx, git, append([]string{"-C", dir, "-c", "core.fsmonitor=false"}, args...)...)
-	// In a hook git sets these for its own repository; dir says which one is meant.
+	// Git hooks set these variables for their repository, but dir is the one to list.
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool {
 		return strings.HasPrefix(v, "GIT_DIR=") || strings.HasPrefix(v, "GIT_WORK_TREE=") ||
 			strings.HasPrefix(v, "GIT_INDEX_FILE=") || strings.HasPrefix(v, "GIT_PREFIX=")
-	}), "LC_ALL=C") // what it advises is read here
+	}), "LC_ALL=C") // the code below looks for git's advice
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	stdout, err := cmd.Output()
@@ -180,7 +180,7 @@ func run(ctx context.Context, git, dir string, args ...string) (out string, warn
 		failed.Said = err.Error()
 	}
 	for _, line := range said {
-		// A command to run stands on a line of its own behind a tab.
+		// git prints a recommended command on its own line after a tab.
 		if advice, found := strings.CutPrefix(line, "\t"); found {
 			failed.Advice = advice
 		}
@@ -188,7 +188,7 @@ func run(ctx context.Context, git, dir string, args ...string) (out string, warn
 	return "", nil, failed
 }
 
-// Repository is the root of the git working tree that dir is in, "" when it is in none.
+// Repository returns the root of the git working tree of dir, "" if there is none.
 func Repository(dir string) string {
 	dir, err := filepath.Abs(dir)
 	if err != nil {

@@ -11,30 +11,30 @@ import (
 	"syscall"
 )
 
-// Options say which files of a folder are meant.
+// Options select files of a directory.
 type Options struct {
-	// AllFiles takes the whole folder, also where git would choose.
+	// AllFiles includes every file, even if git ignores it.
 	AllFiles bool
-	// History takes the repository's .git as well.
+	// History includes .git.
 	History bool
-	// Exclude leaves files out, and folders with all that is in them.
+	// Exclude skips files, and directories with their content.
 	Exclude Exclude
 }
 
-// Exclude are patterns as of path.Match. One without a slash means the last part of a name, one with a slash all of it.
+// Exclude are patterns of path.Match. A pattern without a slash matches the last element of a name, one with a slash the whole name.
 type Exclude []string
 
-// Check returns an error for a pattern that is none.
+// Check returns an error for an invalid pattern.
 func (e Exclude) Check() error {
 	for _, pattern := range e {
 		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
-			return fmt.Errorf("%q is not a pattern", pattern)
+			return fmt.Errorf("got %q, want a pattern, for example *.o", pattern)
 		}
 	}
 	return nil
 }
 
-// Match reports whether the name (relative, with slashes), or a folder that it is in, is left out.
+// Match reports whether a pattern matches the name (relative, with slashes) or one of its parents.
 func (e Exclude) Match(name string) bool {
 	for _, pattern := range e {
 		for at := name; at != "." && at != "/"; at = path.Dir(at) {
@@ -49,10 +49,10 @@ func (e Exclude) Match(name string) bool {
 	return false
 }
 
-// List finds the files of dir: those that git tracks, and untracked ones that it does not ignore, as they are
-// now. Outside of a git repository, or when git ignores dir as a whole, it is everything but .git.
+// List finds the current files of dir: files that git tracks, and untracked files that git does not ignore. Outside of a git
+// repository, or if git ignores dir as a whole, it finds everything but .git.
 //
-// Errors: *NoGit and *GitFailed when git cannot say what is meant, *Unreadable, *TooMany.
+// Errors: *NoGit and *GitFailed if git cannot list the files, *Unreadable, *TooMany.
 func List(ctx context.Context, dir string, opts Options) (Tree, error) {
 	return list(dir, opts, func(root *os.Root, abs string, t *Tree) (paths []string, err error) {
 		if !opts.AllFiles {
@@ -84,20 +84,20 @@ func Folder(dir string, exclude Exclude) (Tree, error) {
 func list(dir string, opts Options, find func(*os.Root, string, *Tree) ([]string, error)) (Tree, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
-		return Tree{}, fmt.Errorf("find source: %w", err)
+		return Tree{}, fmt.Errorf("cannot find source: %w", err)
 	}
 	root, err := os.OpenRoot(abs)
 	if info, statErr := os.Stat(abs); err != nil && statErr == nil && !info.IsDir() {
-		err = &fs.PathError{Op: "open", Path: abs, Err: syscall.ENOTDIR} // which OpenRoot says in words only
+		err = &fs.PathError{Op: "open", Path: abs, Err: syscall.ENOTDIR} // OpenRoot has no error value for this
 	}
 	if err != nil {
-		return Tree{}, fmt.Errorf("open source: %w", err)
+		return Tree{}, fmt.Errorf("cannot open source: %w", err)
 	}
-	defer func() { _ = root.Close() }() // opened to read: nothing can be lost
+	defer func() { _ = root.Close() }() // read only
 	t := Tree{Dir: abs}
 	paths, err := find(root, abs, &t)
 	if err != nil {
-		return Tree{}, fmt.Errorf("list source: %w", err)
+		return Tree{}, fmt.Errorf("cannot list source: %w", err)
 	}
 	if err := t.stat(root, paths, opts.Exclude); err != nil {
 		return Tree{}, err
@@ -105,7 +105,7 @@ func list(dir string, opts Options, find func(*os.Root, string, *Tree) ([]string
 	return t, nil
 }
 
-// all walks root from at and leaves out whatever is called without. With History that is nothing.
+// all walks root from at and skips every entry named without, unless History is set.
 func (t *Tree) all(root *os.Root, at, without string, opts Options) ([]string, error) {
 	var paths []string
 	if opts.History {
@@ -119,7 +119,7 @@ func (t *Tree) all(root *os.Root, at, without string, opts Options) ([]string, e
 			t.unreadable.add(p)
 			return fs.SkipDir
 		case errors.Is(err, fs.ErrNotExist) && p != ".":
-			return nil // it went meanwhile
+			return nil // removed meanwhile
 		case err != nil:
 			return err
 		case without != "" && d.Name() == without:
@@ -133,7 +133,7 @@ func (t *Tree) all(root *os.Root, at, without string, opts Options) ([]string, e
 	return paths, err
 }
 
-// skip leaves an entry out, and all that is in it.
+// skip skips an entry and its content.
 func skip(d fs.DirEntry) error {
 	if d != nil && d.IsDir() {
 		return fs.SkipDir

@@ -1,4 +1,4 @@
-// Package source finds the files of a working tree that go into an environment, and streams them as a tar.
+// Package source finds the files of a working tree to copy to an environment, and streams them as a tar.
 package source
 
 import (
@@ -15,13 +15,13 @@ import (
 )
 
 const (
-	// maxEntries, maxName and maxParts are what bothyd takes of one copy: entries, bytes of a name and parts of one.
+	// maxEntries, maxName and maxParts are the limits of bothyd for one copy: entries, bytes of a name, and elements of a name.
 	maxEntries = 1_000_000
 	maxName    = 4096
 	maxParts   = 255
 )
 
-// Entry is one file, folder or symbolic link of a tree.
+// Entry is one file, directory or symbolic link of a tree.
 type Entry struct {
 	// Path is relative to the tree's root, with slashes.
 	Path string
@@ -33,36 +33,36 @@ type Entry struct {
 	Link string
 }
 
-// Tree is what List found.
+// Tree is the result of List.
 type Tree struct {
 	// Dir is the tree's root.
 	Dir string
-	// Git says that git chose the files; otherwise all but .git were taken.
+	// Git reports that git selected the files; otherwise the tree has everything but .git.
 	Git bool
-	// Entries in order: a folder comes before what is in it.
+	// Entries are sorted: a directory comes before its content.
 	Entries []Entry
 	// Files counts regular files and links, Bytes their sizes together.
 	Files int
 	Bytes int64
-	// Skipped lists what has no place in an archive: sockets, pipes, devices.
+	// Skipped lists entries that a tar cannot contain: sockets, pipes, devices.
 	Skipped []string
-	// SetID lists files whose set-user-ID and set-group-ID bits are left out, Attributes those with extended attributes.
+	// SetID lists files whose set-user-ID and set-group-ID bits are dropped, Attributes files whose extended attributes are.
 	SetID, Attributes []string
 	// Sparse lists files that seem to have long holes.
 	Sparse []string
-	// Broken lists repositories in the folder that git cannot read, which were taken as folders.
+	// Broken lists nested repositories that git cannot read, which are treated as directories.
 	Broken []string
-	// LeftHistory lists folders whose .git is left out where git did not choose the files.
+	// LeftHistory lists directories whose .git is skipped although git did not select the files.
 	LeftHistory []string
-	// Worktrees lists working trees of a repository that lie in the folder and are copied with it.
+	// Worktrees lists nested working trees that are included.
 	Worktrees []string
-	// Warnings are git's own.
+	// Warnings are the warnings of git.
 	Warnings []string
 
 	unreadable names
 }
 
-// names are names of a kind: the first few, and how many there are.
+// names holds the first few names of a kind, and their total number.
 type names struct {
 	first []string
 	count int
@@ -77,7 +77,7 @@ func (n *names) add(name string) {
 	}
 }
 
-// Few is a list of names for people: a few of them, and how many more there are.
+// Few formats a list of names for people: the first few, and the number of the others.
 func Few(all []string) string {
 	if len(all) <= maxNamed {
 		return strings.Join(all, ", ")
@@ -85,39 +85,39 @@ func Few(all []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(all[:maxNamed], ", "), len(all)-maxNamed)
 }
 
-// Unreadable says that files of a tree cannot be read. It names the first of them.
+// Unreadable reports that files of a tree cannot be read, and names the first ones.
 type Unreadable struct {
 	Dir   string
 	Paths []string
 	Count int
 }
 
-// Error is one sentence that names them.
+// Error returns one sentence that names them.
 func (e *Unreadable) Error() string {
 	more := ""
 	if e.Count > len(e.Paths) {
 		more = fmt.Sprintf(" and %d more", e.Count-len(e.Paths))
 	}
-	return fmt.Sprintf("cannot read files of %s: permission denied: %s%s", e.Dir, strings.Join(e.Paths, ", "), more)
+	return fmt.Sprintf("cannot read files in %s: permission denied: %s%s", e.Dir, strings.Join(e.Paths, ", "), more)
 }
 
-// Is makes it a want of rights.
+// Is makes it an fs.ErrPermission.
 func (e *Unreadable) Is(target error) bool { return target == fs.ErrPermission }
 
-// TooMany says that a tree has more entries, or a longer or deeper name, than one copy may have.
+// TooMany reports that a tree has more entries, or a longer or deeper name, than the daemon accepts in one copy.
 type TooMany struct{ Dir, Why string }
 
-// Error is one sentence.
+// Error returns one sentence.
 func (e *TooMany) Error() string { return fmt.Sprintf("cannot copy %s: %s", e.Dir, e.Why) }
 
-// TooLarge says that a tree is over its limit. It names the biggest files.
+// TooLarge reports that a tree exceeds its limit, and names the largest files.
 type TooLarge struct {
 	Tree   Tree
 	Limit  int64
 	format func(int64) string
 }
 
-// Error is one sentence with the figures.
+// Error returns one sentence with the sizes.
 func (e *TooLarge) Error() string {
 	files := slices.Clone(e.Tree.Entries)
 	slices.SortStableFunc(files, func(a, b Entry) int {
@@ -135,11 +135,11 @@ func (e *TooLarge) Error() string {
 			biggest = append(biggest, fmt.Sprintf("%s (%s)", f.Path, e.format(f.Size)))
 		}
 	}
-	return fmt.Sprintf("source %s is %s in %d files, over the limit of %s; biggest: %s",
+	return fmt.Sprintf("cannot copy %s: %s in %d files exceeds the limit of %s; largest files: %s",
 		e.Tree.Dir, e.format(e.Tree.Bytes), e.Tree.Files, e.format(e.Limit), strings.Join(biggest, ", "))
 }
 
-// Check returns a *TooLarge when the tree is over limit bytes. show prints sizes.
+// Check returns a *TooLarge if the tree exceeds limit bytes. show formats sizes.
 func (t Tree) Check(limit int64, show func(int64) string) error {
 	if t.Bytes <= limit {
 		return nil
@@ -147,8 +147,8 @@ func (t Tree) Check(limit int64, show func(int64) string) error {
 	return &TooLarge{Tree: t, Limit: limit, format: show}
 }
 
-// stat makes the entries of paths (relative, with slashes), their folders first. What is gone by now is left out, as is what lies
-// below something that is no folder any more: to git it is gone as well.
+// stat creates the entries of paths (relative, with slashes), parents first. It skips paths that were removed meanwhile, and paths
+// below something that is no longer a directory: git treats them as removed too.
 func (t *Tree) stat(root *os.Root, paths []string, exclude Exclude) error {
 	slices.Sort(paths)
 	paths = slices.Compact(paths)
@@ -162,12 +162,12 @@ func (t *Tree) stat(root *os.Root, paths []string, exclude Exclude) error {
 		return &Unreadable{Dir: t.Dir, Paths: n.first, Count: n.count}
 	}
 	if len(t.Entries) > maxEntries {
-		return &TooMany{t.Dir, fmt.Sprintf("it has %d entries, and one copy may have %d", len(t.Entries), maxEntries)}
+		return &TooMany{t.Dir, fmt.Sprintf("it has %d entries, and the limit is %d per copy", len(t.Entries), maxEntries)}
 	}
 	return nil
 }
 
-// found is what was found of a path.
+// found is the kind of entry at a path.
 type found byte
 
 const (
@@ -183,7 +183,7 @@ type statter struct {
 	seen    map[string]found
 }
 
-// add appends p, and its folders when they are new.
+// add appends p and its parents, each once.
 func (s *statter) add(p string) (found, error) {
 	if was := s.seen[p]; was != 0 {
 		return was, nil
@@ -202,7 +202,7 @@ func (s *statter) add(p string) (found, error) {
 	return is, nil
 }
 
-// look appends p, which is in a folder.
+// look appends p, whose parent is a directory.
 func (s *statter) look(p string) (found, error) {
 	t := s.tree
 	info, err := s.root.Lstat(p)
@@ -216,7 +216,7 @@ func (s *statter) look(p string) (found, error) {
 		return 0, fmt.Errorf("read %s: %w", p, err)
 	}
 	if len(p) > maxName || strings.Count(p, "/") >= maxParts {
-		return 0, &TooMany{t.Dir, fmt.Sprintf("a name in it has more than %d bytes or %d parts: %.100s...", maxName, maxParts, p)}
+		return 0, &TooMany{t.Dir, fmt.Sprintf("it contains a name of more than %d bytes or %d elements: %.100s...", maxName, maxParts, p)}
 	}
 	e, is := Entry{Path: p, Mode: info.Mode(), ModTime: info.ModTime()}, leaf
 	switch {
@@ -233,7 +233,7 @@ func (s *statter) look(p string) (found, error) {
 			return 0, fmt.Errorf("read link %s: %w", p, err)
 		}
 		if len(e.Link) > maxName || strings.Count(e.Link, "/") >= maxParts {
-			return 0, &TooMany{t.Dir, fmt.Sprintf("the link %s leads to a name of more than %d bytes or %d parts", p, maxName, maxParts)}
+			return 0, &TooMany{t.Dir, fmt.Sprintf("the target of link %s has more than %d bytes or %d elements", p, maxName, maxParts)}
 		}
 		t.Files++
 	default:

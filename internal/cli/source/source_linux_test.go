@@ -56,7 +56,7 @@ func TestUnreadableFilesAreFoundBeforeAnythingIsSent(t *testing.T) {
 		"Folder": func() (source.Tree, error) { return source.Folder(dir, nil) },
 	} {
 		_, err := find()
-		want := "cannot read files of " + dir + ": permission denied: shut, locked"
+		want := "cannot read files in " + dir + ": permission denied: shut, locked"
 		if _, ok := errors.AsType[*source.Unreadable](err); !ok || err.Error() != want || !errors.Is(err, fs.ErrPermission) {
 			t.Errorf("%s: error = %v, want %q", name, err, want)
 		}

@@ -201,7 +201,7 @@ func TestCheckNamesTheBiggest(t *testing.T) {
 		t.Errorf("Check at the very limit: %v", err)
 	}
 	err := tree.Check(5000, format.Bytes)
-	want := "source " + dir + " is 4.9 KiB in 3 files, over the limit of 4.9 KiB; biggest: big/one (2.9 KiB), two (2 KiB), small (1 B)"
+	want := "cannot copy " + dir + ": 4.9 KiB in 3 files exceeds the limit of 4.9 KiB; largest files: big/one (2.9 KiB), two (2 KiB), small (1 B)"
 	if _, ok := errors.AsType[*source.TooLarge](err); !ok || err.Error() != want {
 		t.Errorf("Check = %v, want %q", err, want)
 	}
@@ -364,7 +364,7 @@ func TestModesAreKeptOrTold(t *testing.T) {
 	if diff := cmp.Diff(want, members(t, &b)); diff != "" {
 		t.Errorf("archive (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"set-user-ID and set-group-ID bits of files are not copied: tool"}, tree.Notes()); diff != "" {
+	if diff := cmp.Diff([]string{"dropped set-user-ID and set-group-ID bits: tool"}, tree.Notes()); diff != "" {
 		t.Errorf("notes (-want +got):\n%s", diff)
 	}
 }
@@ -375,7 +375,7 @@ func TestExtendedAttributesAreTold(t *testing.T) {
 	if err := unix.Setxattr(filepath.Join(dir, "marked"), "user.bothy", []byte("x"), 0); err != nil {
 		t.Skip("this file system takes no attributes:", err)
 	}
-	if diff := cmp.Diff([]string{"extended attributes are not copied: marked"}, list(t, dir).Notes()); diff != "" {
+	if diff := cmp.Diff([]string{"dropped extended attributes: marked"}, list(t, dir).Notes()); diff != "" {
 		t.Errorf("notes (-want +got):\n%s", diff)
 	}
 }

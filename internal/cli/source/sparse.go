@@ -10,13 +10,13 @@ import (
 )
 
 const (
-	// maxStored bounds the parts of a file with holes; one that has more is sent with its zeros.
+	// maxStored limits the data ranges of a sparse file; a file with more is sent with its zeros.
 	maxStored = 10_000
-	// leastHoles is how much of a file has to be holes for them to be kept, in bytes.
+	// leastHoles is the minimum size of all holes of a file for keeping them, in bytes.
 	leastHoles = 1 << 20
 )
 
-// storedParts finds what of a file of that size is no hole; nil when it is better sent as it is.
+// storedParts finds the data ranges of a sparse file; nil if the file is better sent as a plain file.
 func storedParts(f *os.File, info fs.FileInfo) []sparsetar.Part {
 	if !sparseInfo(info) {
 		return nil
@@ -32,7 +32,7 @@ func storedParts(f *os.File, info fs.FileInfo) []sparsetar.Part {
 		}
 		to = min(to, info.Size())
 		if to <= from {
-			return nil // no file system says that
+			return nil // an inconsistent file system
 		}
 		parts = append(parts, sparsetar.Part{At: from, Length: to - from})
 		saved -= to - from
@@ -44,7 +44,7 @@ func storedParts(f *os.File, info fs.FileInfo) []sparsetar.Part {
 	return parts
 }
 
-// sparse writes a file with holes.
+// sparse writes a sparse file.
 func (p *packer) sparse(f *os.File, info fs.FileInfo, name string, parts []sparsetar.Part) error {
 	if err := p.tar.Flush(); err != nil {
 		return err
@@ -77,7 +77,7 @@ func (p *packer) sparse(f *os.File, info fs.FileInfo, name string, parts []spars
 	return nil
 }
 
-// plain writes content past archive/tar.
+// plain writes content directly, bypassing archive/tar.
 type plain struct{ p *packer }
 
 func (w plain) Write(b []byte) (int, error) {

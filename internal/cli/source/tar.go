@@ -11,12 +11,12 @@ import (
 	"path"
 )
 
-// Report is told how a copy goes on; it may be called from any goroutine, and each field may be nil.
+// Report receives the progress of a copy, from any goroutine. Each field may be nil.
 type Report struct {
 	// Bytes is called with the bytes of file content written so far.
 	Bytes func(done int64)
-	// Changed is called with the name of a file that was written to while it was read, and how many of its bytes had gone by
-	// then and were replaced by zeros; -1 means that the file itself had gone.
+	// Changed is called with the name of a file that changed during the copy, and the number of missing bytes that were padded with
+	// zeros; -1 means that the file was removed.
 	Changed func(name string, padded int64)
 }
 
@@ -32,9 +32,9 @@ func (r Report) changed(name string, padded int64) {
 	}
 }
 
-// WriteTar streams the tree as it is now: what has gone since List is left out, a file that has grown is cut at the size it
-// had when it was opened, one that has shrunk is filled up with zeros. Owners are left out: who unpacks says whose the files are. as
-// names a folder that everything is put in, "" for none.
+// WriteTar streams the tree as it is now. It skips entries that were removed since List, truncates a file that grows to its size at
+// opening, and pads one that shrinks with zeros. It omits owners: the receiver sets them. as is a directory to put everything in, ""
+// for none.
 func (t Tree) WriteTar(ctx context.Context, w io.Writer, as string, report Report) error {
 	root, err := os.OpenRoot(t.Dir)
 	if err != nil {
@@ -65,23 +65,23 @@ func (t Tree) WriteTar(ctx context.Context, w io.Writer, as string, report Repor
 	return nil
 }
 
-// TarBytes is how many bytes WriteTar would write now, but for the folder that everything may be put in.
+// TarBytes returns how many bytes WriteTar would write now, without the directory as.
 func (t Tree) TarBytes() int64 {
 	const block = 512
 	total := size(2 * block)
 	for _, e := range t.Entries {
 		h := headerOf(e, e.Path)
 		h.Size = e.Size
-		// Each has a writer of its own, as none has the content that the next one's would wait for.
+		// Use a writer per entry: a shared one would expect the content of the previous entry.
 		if err := tar.NewWriter(&total).WriteHeader(h); err != nil {
-			continue // it is told when it is packed
+			continue // WriteTar reports the error
 		}
 		total += size((e.Size + block - 1) / block * block)
 	}
 	return int64(total)
 }
 
-// size counts what is written.
+// size counts the bytes that are written.
 type size int64
 
 func (s *size) Write(p []byte) (int, error) {
@@ -89,7 +89,7 @@ func (s *size) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// WriteFile streams one regular file as a tar with a single entry of that name.
+// WriteFile streams one regular file as a tar with a single entry called name.
 func WriteFile(w io.Writer, name string, f *os.File, info fs.FileInfo, report Report) error {
 	p := newPacker(w, report)
 	if err := p.file(f, info, name); err != nil {
@@ -106,7 +106,7 @@ type packer struct {
 	w      io.Writer
 	tar    *tar.Writer
 	report Report
-	// done counts the bytes of content.
+	// done is the number of content bytes so far.
 	done int64
 }
 
@@ -114,7 +114,7 @@ func newPacker(w io.Writer, report Report) *packer {
 	return &packer{w: w, tar: tar.NewWriter(w), report: report}
 }
 
-// Write writes content of the present entry.
+// Write writes content of the current entry.
 func (p *packer) Write(b []byte) (int, error) {
 	n, err := p.tar.Write(b)
 	p.done += int64(n)
@@ -122,7 +122,7 @@ func (p *packer) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// header is one with times to the nanosecond, which only the PAX format has.
+// header returns a PAX header: only PAX has times in nanoseconds.
 func header(name string, mode fs.FileMode) *tar.Header {
 	h := &tar.Header{Name: name, Mode: int64(mode.Perm()), Format: tar.FormatPAX}
 	if mode.IsDir() {
@@ -136,7 +136,7 @@ func header(name string, mode fs.FileMode) *tar.Header {
 	return h
 }
 
-// headerOf is an entry's header; that of a file has no size yet.
+// headerOf returns the header of an entry, for a file without its size.
 func headerOf(e Entry, name string) *tar.Header {
 	h := header(name, e.Mode)
 	h.Typeflag, h.ModTime = tar.TypeReg, e.ModTime
@@ -153,7 +153,7 @@ func (p *packer) entry(root *os.Root, e Entry, name string) error {
 	if !e.Mode.IsRegular() {
 		return p.tar.WriteHeader(headerOf(e, name))
 	}
-	// Without nonBlocking a pipe that took the file's place would hang us.
+	// Without nonBlocking, a pipe that replaced the file would block us.
 	f, err := root.OpenFile(e.Path, os.O_RDONLY|nonBlocking, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		p.report.changed(name, -1)
@@ -168,12 +168,12 @@ func (p *packer) entry(root *os.Root, e Entry, name string) error {
 		return err
 	}
 	if !info.Mode().IsRegular() {
-		return errors.New("it was a file and is none any more")
+		return errors.New("it is no longer a regular file")
 	}
 	return p.file(f, info, name)
 }
 
-// file writes a file that was found as info says when it was opened.
+// file writes an open file; info is its state at opening.
 func (p *packer) file(f *os.File, info fs.FileInfo, name string) error {
 	if parts := storedParts(f, info); parts != nil {
 		return p.sparse(f, info, name, parts)
@@ -200,13 +200,13 @@ func (p *packer) file(f *os.File, info fs.FileInfo, name string) error {
 	return nil
 }
 
-// changed reports whether a file was written to since info was taken.
+// changed reports whether a file changed since info.
 func changed(f *os.File, info fs.FileInfo) bool {
 	now, err := f.Stat()
 	return err == nil && (now.Size() != info.Size() || !now.ModTime().Equal(info.ModTime()))
 }
 
-// zeros reads as zeros without end.
+// zeros is an endless reader of zero bytes.
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) {

@@ -5,25 +5,25 @@ import (
 	"path/filepath"
 )
 
-// Notes say what of the tree does not arrive as it is here, one sentence each.
+// Notes list the files that do not arrive unchanged, one sentence per kind.
 func (t Tree) Notes() []string {
 	var all []string
 	for _, n := range []struct {
 		before string
 		names  []string
 	}{
-		{"not copied, because they are no files, folders or links: ", t.Skipped},
-		{"set-user-ID and set-group-ID bits of files are not copied: ", t.SetID},
-		{"extended attributes are not copied: ", t.Attributes},
-		{".git is not copied (--git copies it) of: ", t.LeftHistory},
-		{"git cannot read these repositories, so their files were chosen by their .gitignore alone: ", t.Broken},
+		{"skipped special files (sockets, pipes, devices): ", t.Skipped},
+		{"dropped set-user-ID and set-group-ID bits: ", t.SetID},
+		{"dropped extended attributes: ", t.Attributes},
+		{"skipped .git (--git includes it) in: ", t.LeftHistory},
+		{"git cannot read these nested repositories, using only their .gitignore: ", t.Broken},
 	} {
 		if len(n.names) > 0 {
 			all = append(all, n.before+Few(n.names))
 		}
 	}
 	if len(t.Worktrees) > 0 {
-		all = append(all, "working trees in the folder are copied as well (.gitignore leaves them out): "+Few(t.Worktrees))
+		all = append(all, "including nested working trees (exclude them with .gitignore): "+Few(t.Worktrees))
 	}
 	for _, w := range t.Warnings {
 		all = append(all, "git: "+w)
@@ -31,7 +31,7 @@ func (t Tree) Notes() []string {
 	return all
 }
 
-// Told is what a Tree tells of one file that does not arrive as it is.
+// Told returns a Tree with the notes on one file.
 func Told(file string, info fs.FileInfo) Tree {
 	if real, err := filepath.EvalSymlinks(file); err == nil {
 		file = real
@@ -41,7 +41,7 @@ func Told(file string, info fs.FileInfo) Tree {
 	return t
 }
 
-// tell notes what of an entry is left out.
+// tell records what the copy of an entry drops.
 func (t *Tree) tell(e Entry, info fs.FileInfo) {
 	if e.Mode.IsRegular() && e.Mode&(fs.ModeSetuid|fs.ModeSetgid) != 0 {
 		t.SetID = append(t.SetID, e.Path)

@@ -22,7 +22,7 @@ type CheckOptions struct {
 	File string
 }
 
-// Checked is what `spec check` prints with --output json. What was not given is left out.
+// Checked is what `spec check` prints with --output json. Empty fields are omitted.
 type Checked struct {
 	File        string            `json:"file"`
 	Name        string            `json:"name,omitempty"`
@@ -42,9 +42,10 @@ func NewCmdCheck(f *cmdutil.Factory, runF func(context.Context, *CheckOptions) e
 	return &cobra.Command{
 		Use:   "check [FILE]",
 		Short: "Check a bothy.yaml",
-		Long: `Check a bothy.yaml, by default the nearest one in this folder or above it in the repository. Every wrong place is
-told as FILE:LINE:COLUMN with what was found and what is allowed. No daemon is needed: whether a blueprint, size or input
-exists is seen by up.`,
+		Long: `Checks a bothy.yaml, by default the one in the current directory or the nearest parent within the repository. Prints every
+error as FILE:LINE:COLUMN with the value found and the values allowed.
+
+This command needs no daemon. Only up checks that the blueprint, size and inputs exist.`,
 		Example: `  bothy spec check
   bothy spec check ci/bothy.yaml --output json`,
 		Args: cmdutil.Args(0, 1, "at most one file"),
@@ -77,7 +78,7 @@ func checkRun(opts *CheckOptions) error {
 		TTLSeconds: int64(s.TTL.Seconds()), IdleSeconds: int64(s.Idle.Seconds()), Env: s.Env, Params: s.Params, Source: s.Source,
 	}
 	return opts.Factory.Print(checked, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "%s is fine\n", format.Clean(s.File))
+		_, err := fmt.Fprintf(w, "%s is valid\n", format.Clean(s.File))
 		return err
 	})
 }
@@ -88,7 +89,7 @@ func (opts *CheckOptions) load() (bothyspec.Spec, error) {
 	}
 	s, found, err := Find(".")
 	if err == nil && !found {
-		err = &cmdutil.Error{Code: wire.CodeNotFound, Sentence: "there is no bothy.yaml here", Hint: "bothy spec init"}
+		err = &cmdutil.Error{Code: wire.CodeNotFound, Sentence: "cannot find bothy.yaml in this directory or its repository", Hint: "bothy spec init"}
 	}
 	return s, err
 }

@@ -11,7 +11,7 @@ import (
 	bothyspec "github.com/bothy-env/bothy/internal/spec"
 )
 
-// Find reads the nearest bothy.yaml in dir or above it in the repository. found is false when there is none.
+// Find reads the bothy.yaml in dir or the nearest parent within the repository. found is false if there is none.
 func Find(dir string) (s bothyspec.Spec, found bool, err error) {
 	path, err := bothyspec.Find(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -24,24 +24,24 @@ func Find(dir string) (s bothyspec.Spec, found bool, err error) {
 	return s, err == nil, err
 }
 
-// called refuses to go on as if there were nothing where somebody wrote a spec and called it something else.
+// called returns an error if there is a spec with a wrong file name, instead of ignoring it.
 func called(dir string) error {
 	path := bothyspec.Misnamed(dir)
 	if path == "" {
 		return nil
 	}
 	path = short(path)
-	return &cmdutil.Error{Code: wire.CodeInvalid, Sentence: fmt.Sprintf("there is no %s, and %s is not read", bothyspec.FileName, path),
+	return &cmdutil.Error{Code: wire.CodeInvalid, Sentence: fmt.Sprintf("cannot use %s: the file must be named %s", path, bothyspec.FileName),
 		Hint: fmt.Sprintf("mv %s %s", path, filepath.Join(filepath.Dir(path), bothyspec.FileName))}
 }
 
-// Load reads the spec at path. Errors name every wrong place.
+// Load reads the spec at path. Its error lists every error with its place.
 func Load(path string) (bothyspec.Spec, error) {
 	s, err := bothyspec.Load(path)
 	return s, Fault(err)
 }
 
-// Fault gives an error of package bothyspec its code and places; nil stays nil.
+// Fault adds code and places to an error of package bothyspec; nil stays nil.
 func Fault(err error) error {
 	if err == nil {
 		return nil
@@ -54,7 +54,7 @@ func Fault(err error) error {
 		}
 		return &cmdutil.Error{Code: code, Sentence: err.Error(), Err: err}
 	}
-	e := &cmdutil.Error{Code: wire.CodeInvalid, Sentence: wrong[0].File + " has an error", Hint: "bothy spec schema tells all that is allowed", Err: err}
+	e := &cmdutil.Error{Code: wire.CodeInvalid, Sentence: wrong[0].File + " has an error", Hint: "bothy spec schema    prints the allowed keys and values", Err: err}
 	if len(wrong) > 1 {
 		e.Sentence = fmt.Sprintf("%s has %d errors", wrong[0].File, len(wrong))
 	}
@@ -65,7 +65,7 @@ func Fault(err error) error {
 	return e
 }
 
-// short is path as seen from here when that is inside, for messages that an editor can follow.
+// short returns path relative to the current directory if it is below it, so that editors can jump to it.
 func short(path string) string {
 	here, err := filepath.Abs(".")
 	if err != nil {

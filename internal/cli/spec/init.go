@@ -35,9 +35,9 @@ func NewCmdInit(f *cmdutil.Factory, runF func(context.Context, *InitOptions) err
 	opts := &InitOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "init",
-		Short: "Write a bothy.yaml to start from, into this folder",
-		Long: `Write a bothy.yaml to start from, into this folder. Sizes, times and inputs are the blueprint's when the daemon
-answers; without one the file is a general one.`,
+		Short: "Create a bothy.yaml in the current directory",
+		Long: `Creates a commented bothy.yaml in the current directory. If the daemon answers, the file contains the sizes, durations and
+inputs of the blueprint. Otherwise it contains general defaults.`,
 		Example: `  bothy spec init
   bothy spec init --blueprint build --name web`,
 		Args:              cmdutil.Args(0, 0, "no arguments"),
@@ -50,9 +50,9 @@ answers; without one the file is a general one.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&opts.Blueprint, "blueprint", "b", "build", "blueprint to write it for, `name` or name@version")
-	flags.StringVarP(&opts.Name, "name", "n", "", "name of the environment (default: left open)")
-	flags.BoolVar(&opts.Force, "force", false, "replace the file when it is there")
+	flags.StringVarP(&opts.Blueprint, "blueprint", "b", "build", "Blueprint `name`, or name@version")
+	flags.StringVarP(&opts.Name, "name", "n", "", "Name of the environment (default: none)")
+	flags.BoolVar(&opts.Force, "force", false, "Replace an existing file")
 	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("blueprint", f.CompleteBlueprints(1)))
 	return cmd
 }
@@ -69,22 +69,22 @@ func initRun(ctx context.Context, opts *InitOptions) error {
 	}
 	file, err := os.OpenFile(bothyspec.FileName, mode, 0o644) //nolint:gosec // as any source file
 	if errors.Is(err, fs.ErrExist) {
-		return &cmdutil.Error{Code: wire.CodeConflict, Sentence: bothyspec.FileName + " is there already", Hint: "bothy spec check, or bothy spec init --force to replace it", Err: err}
+		return &cmdutil.Error{Code: wire.CodeConflict, Sentence: "cannot create " + bothyspec.FileName + ": the file exists", Hint: "bothy spec init --force    replaces the file", Err: err}
 	}
 	if err != nil {
-		return fmt.Errorf("write spec: %w", err)
+		return fmt.Errorf("cannot write "+bothyspec.FileName+": %w", err)
 	}
 	_, err = file.Write(text)
 	if err := errors.Join(err, file.Close()); err != nil {
-		return fmt.Errorf("write spec: %w", err)
+		return fmt.Errorf("cannot write "+bothyspec.FileName+": %w", err)
 	}
 	return f.Print(Written{bothyspec.FileName}, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "%s is written. Next: bothy up\n", bothyspec.FileName)
+		_, err := fmt.Fprintf(w, "Created %s. Next: bothy up\n", bothyspec.FileName)
 		return err
 	})
 }
 
-// starter asks the daemon about the blueprint. A daemon that does not answer, or does not know it, leaves it general.
+// starter fills in the blueprint's values from the daemon. If the daemon does not answer or does not know the blueprint, they are empty.
 func (opts *InitOptions) starter(ctx context.Context) bothyspec.Starter {
 	s := bothyspec.Starter{Name: opts.Name, Blueprint: opts.Blueprint}
 	c, err := opts.Factory.Client()
@@ -112,7 +112,7 @@ func (opts *InitOptions) starter(ctx context.Context) bothyspec.Starter {
 	return s
 }
 
-// ttl writes seconds as a spec does: "1h30m".
+// ttl formats seconds as in a spec: "1h30m".
 func ttl(seconds int64) string {
 	s := (time.Duration(seconds) * time.Second).String()
 	if strings.HasSuffix(s, "m0s") {

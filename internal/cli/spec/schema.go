@@ -9,7 +9,7 @@ import (
 	bothyspec "github.com/bothy-env/bothy/internal/spec"
 )
 
-// SchemaOptions are what `spec schema` needs.
+// SchemaOptions are the options of `spec schema`.
 type SchemaOptions struct{ Factory *cmdutil.Factory }
 
 // NewCmdSchema makes `bothy spec schema`.
@@ -17,9 +17,9 @@ func NewCmdSchema(f *cmdutil.Factory, runF func(context.Context, *SchemaOptions)
 	opts := &SchemaOptions{Factory: f}
 	return &cobra.Command{
 		Use:   "schema",
-		Short: "Print the JSON Schema of bothy.yaml, for editors",
-		Long: `Print the JSON Schema of bothy.yaml, with which editors complete and check it. For the YAML language server, save it and
-begin bothy.yaml with: # yaml-language-server: $schema=bothy.schema.json`,
+		Short: "Print the JSON Schema of bothy.yaml",
+		Long: `Prints the JSON Schema of bothy.yaml, so that editors can complete and check the file. For the YAML language server, save the
+schema and start bothy.yaml with: # yaml-language-server: $schema=bothy.schema.json`,
 		Example:           "  bothy spec schema > bothy.schema.json",
 		Args:              cmdutil.Args(0, 0, "no arguments"),
 		ValidArgsFunction: cmdutil.NoComplete,

@@ -1,4 +1,4 @@
-// Package spec holds the commands on bothy.yaml, one file per verb, and finds and reads the one that a command was called under.
+// Package spec holds the commands for bothy.yaml, one file per verb, and finds and reads the bothy.yaml of the current directory.
 package spec
 
 import (
@@ -9,7 +9,7 @@ import (
 
 // NewCmdSpec makes `bothy spec`.
 func NewCmdSpec(f *cmdutil.Factory) *cobra.Command {
-	cmd := cmdutil.Group("spec", "bothy.yaml: start one, check it, get its schema")
+	cmd := cmdutil.Group("spec", "Create and check bothy.yaml")
 	cmd.Example = "  bothy spec init\n  bothy spec check"
 	cmd.AddCommand(NewCmdInit(f, nil), NewCmdCheck(f, nil), NewCmdSchema(f, nil))
 	return cmd

@@ -21,9 +21,9 @@ func NewCmdCompletion(f *cmdutil.Factory, runF func(*cobra.Command, *CompletionO
 	opts := &CompletionOptions{Factory: f}
 	return &cobra.Command{
 		Use:   "completion SHELL",
-		Short: "Print a script that completes commands, flags and names in your shell",
-		Long: `Print a script that completes commands, flags, and names of environments and blueprints, for bash, zsh,
-fish or powershell. bash needs its bash-completion package. A script is text: --output json is refused.`,
+		Short: "Print a shell completion script",
+		Long: `Prints a script for bash, zsh, fish or powershell that completes commands, flags, and names of environments and blueprints.
+bash requires the package bash-completion. The command does not support --output json.`,
 		Example: `  source <(bothy completion bash)
   bothy completion zsh > "${fpath[1]}/_bothy"
   bothy completion fish > ~/.config/fish/completions/bothy.fish`,
@@ -41,7 +41,7 @@ fish or powershell. bash needs its bash-completion package. A script is text: --
 
 func completionRun(cmd *cobra.Command, opts *CompletionOptions) error {
 	if opts.Factory.JSON() {
-		return cmdutil.Usagef("bothy completion: got --output json, and a script is text").WithHint("%s %s", cmd.CommandPath(), opts.Shell)
+		return cmdutil.Usagef("bothy completion: --output json is not supported").WithHint("%s %s", cmd.CommandPath(), opts.Shell)
 	}
 	root, out := cmd.Root(), opts.Factory.IO.Out
 	var err error
@@ -55,10 +55,10 @@ func completionRun(cmd *cobra.Command, opts *CompletionOptions) error {
 	case "powershell":
 		err = root.GenPowerShellCompletionWithDesc(out)
 	default:
-		return cmdutil.Usagef("there is no completion for %q, want bash, zsh, fish or powershell", opts.Shell)
+		return cmdutil.Usagef("unknown shell %q, want bash, zsh, fish or powershell", opts.Shell)
 	}
 	if err != nil {
-		return fmt.Errorf("write completion: %w", err)
+		return fmt.Errorf("cannot write completion script: %w", err)
 	}
 	return nil
 }

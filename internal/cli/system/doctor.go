@@ -19,7 +19,7 @@ import (
 	"github.com/bothy-env/bothy/internal/client"
 )
 
-// DoctorOptions are what doctor needs.
+// DoctorOptions are the options of doctor.
 type DoctorOptions struct{ Factory *cmdutil.Factory }
 
 // NewCmdDoctor makes `bothy doctor`.
@@ -27,10 +27,12 @@ func NewCmdDoctor(f *cmdutil.Factory, runF func(context.Context, *DoctorOptions)
 	opts := &DoctorOptions{Factory: f}
 	return &cobra.Command{
 		Use:   "doctor",
-		Short: "Find out what is wrong, from here to the engine",
-		Long: `Find out what is wrong: first the way to the daemon as seen from here (address, socket, rights, answer), then what
-the daemon finds about its store, engine, Terraform, isolation and disk. It works without a daemon. It fails when a
-check failed; a warning is no failure.`,
+		Short: "Diagnose problems",
+		Long: `Diagnose problems: connection to the daemon, then the daemon's own checks.
+
+The first checks cover the address, the socket, its permissions and the answer of the daemon. The daemon checks its database, the
+Docker engine, Terraform, network isolation and disk. doctor works without a running daemon. It exits with an error if a check
+failed. Warnings are not errors.`,
 		Example: `  bothy doctor
   bothy doctor --output json`,
 		Args:              cmdutil.Args(0, 0, "no arguments"),
@@ -69,7 +71,7 @@ func doctorRun(ctx context.Context, opts *DoctorOptions) error {
 	return exit
 }
 
-// lookedAt lists the sockets that were looked for when no address was given.
+// lookedAt lists the sockets that the client tries without an address.
 func lookedAt(f *cmdutil.Factory, from string) []string {
 	if from != "default" {
 		return nil
@@ -78,7 +80,7 @@ func lookedAt(f *cmdutil.Factory, from string) []string {
 	return looked
 }
 
-// socketCheck looks at the socket without connecting; there is none for another kind of address.
+// socketCheck checks the socket without connecting; ok is false for other kinds of address.
 func socketCheck(host string, looked []string) (wire.Check, bool) {
 	path, ok := wire.SocketPath(host)
 	if !ok {
@@ -88,31 +90,32 @@ func socketCheck(host string, looked []string) (wire.Check, bool) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		check.Message, check.Hint = path+" does not exist", "Start bothyd, or give its address with --host or BOTHY_HOST."
+		check.Message, check.Hint = path+" does not exist", "start bothyd, or set its address with --host or BOTHY_HOST"
 		if len(looked) > 1 {
-			check.Message = "there is no socket of yours at any of " + strings.Join(looked, ", ")
+			check.Message = "no socket that you own at " + strings.Join(looked, ", ")
 		}
 	case err != nil:
-		check.Message, check.Hint = err.Error(), "Run as the user who runs bothyd."
+		check.Message, check.Hint = err.Error(), "run bothy as the user that runs bothyd"
 	case info.Mode().Type() != fs.ModeSocket:
-		check.Message, check.Hint = path+" is no socket", "Give the daemon's address with --host or BOTHY_HOST."
+		check.Message, check.Hint = path+" is not a socket", "set the address of bothyd with --host or BOTHY_HOST"
 	default:
 		check.Status = "ok"
-		check.Message = fmt.Sprintf("%s, rights %#o", path, info.Mode().Perm())
+		check.Message = fmt.Sprintf("%s, mode %#o", path, info.Mode().Perm())
 		if uid, gid, ok := ownersOf(info); ok {
-			check.Message += fmt.Sprintf(", of user id %d (you: %d)", uid, os.Geteuid())
-			if info.Mode().Perm()&0o070 != 0 { // as listen.unix_group makes it
-				check.Message += fmt.Sprintf(", for group id %d too", gid)
+			check.Message += fmt.Sprintf(", owner uid %d (you: %d)", uid, os.Geteuid())
+			if info.Mode().Perm()&0o070 != 0 { // set by listen.unix_group
+				check.Message += fmt.Sprintf(", group gid %d", gid)
 			}
 		}
 		if info.Mode().Perm()&0o007 != 0 {
-			check.Status, check.Hint = "warning", "Everybody may use the daemon: chmod 600 "+path
+			check.Message += ", open to every user of this machine"
+			check.Status, check.Hint = "warning", "chmod 600 "+path
 		}
 	}
 	return check, true
 }
 
-// askDaemon gives the daemon's own findings, after one on whether it answers.
+// askDaemon returns a check of the connection, followed by the daemon's own checks.
 func askDaemon(ctx context.Context, f *cmdutil.Factory) ([]wire.Check, error) {
 	reach := wire.Check{Name: "daemon", Status: "failed"}
 	var version wire.Version
@@ -127,7 +130,7 @@ func askDaemon(ctx context.Context, f *cmdutil.Factory) ([]wire.Check, error) {
 	}
 	reach.Status, reach.Message = "ok", fmt.Sprintf("bothyd %s answers, instance %s", version.Version, version.Instance)
 	if version.Version != f.Version {
-		reach.Status, reach.Hint = "warning", fmt.Sprintf("bothy is %s: take both from one build.", f.Version)
+		reach.Status, reach.Hint = "warning", fmt.Sprintf("bothy is %s: install bothy and bothyd of the same version", f.Version)
 	}
 	all := []wire.Check{reach}
 	if at, err := c.Clock(ctx); err == nil {
@@ -139,10 +142,10 @@ func askDaemon(ctx context.Context, f *cmdutil.Factory) ([]wire.Check, error) {
 	return append(all, found...), err
 }
 
-// mostSkew is how far two clocks may be apart before times that one shows mislead at the other.
+// mostSkew is the clock difference from which times of one machine mislead users of the other.
 const mostSkew = 10 * time.Second
 
-// clockCheck tells when this machine's clock and the daemon's are far apart.
+// clockCheck warns if the clocks of this machine and the daemon differ by more than mostSkew.
 func clockCheck(here, there time.Time) (wire.Check, bool) {
 	ahead := here.Sub(there)
 	if ahead.Abs() <= mostSkew {
@@ -153,7 +156,7 @@ func clockCheck(here, there time.Time) (wire.Check, bool) {
 		word = "behind"
 	}
 	return wire.Check{Name: "clock", Status: "warning", Message: fmt.Sprintf("this machine's clock is %s %s the daemon's", ahead.Abs().Round(time.Second), word),
-		Hint: "Set it by NTP on both: times shown here are the daemon's. What is left of a lease is counted by the daemon."}, true
+		Hint: "synchronise both clocks with NTP: bothy shows times of the daemon, and the daemon computes the time left of leases"}, true
 }
 
 func daemonChecks(ctx context.Context, c *client.Client) ([]wire.Check, error) {
@@ -165,7 +168,7 @@ func daemonChecks(ctx context.Context, c *client.Client) ([]wire.Check, error) {
 	return health.Checks, nil
 }
 
-// shownAge is the age, in seconds, from which a finding's age is shown: the daemon looks at most things every 5 s.
+// shownAge is the age, in seconds, from which doctor shows the age of a check: the daemon runs most checks every 5 s.
 const shownAge = 10
 
 func checks(w io.Writer, f *cmdutil.Factory, health wire.Health) error {
@@ -177,17 +180,17 @@ func checks(w io.Writer, f *cmdutil.Factory, health wire.Health) error {
 	var rows [][]string
 	for _, c := range health.Checks {
 		first := []string{marks[c.Status], format.Clean(c.Name)}
-		for i, line := range strings.Split(strings.TrimSpace(c.Message), "\n") { // a wrong file has a line for each place
+		for i, line := range strings.Split(strings.TrimSpace(c.Message), "\n") { // a file with errors has a line for each place
 			switch {
 			case i > 0:
-				first, line = []string{"", ""}, "| "+line // not to be taken for a line of bothy's own
+				first, line = []string{"", ""}, "| "+line // text from elsewhere must not look like a line of bothy
 			case c.AgeSeconds >= shownAge:
-				line = fmt.Sprintf("%s (found %s ago)", line, time.Duration(c.AgeSeconds)*time.Second)
+				line = fmt.Sprintf("%s (checked %s ago)", line, time.Duration(c.AgeSeconds)*time.Second)
 			}
 			rows = append(rows, append(first, line))
 		}
 		if c.Hint != "" {
-			rows = append(rows, []string{"", "", "next: " + format.Clean(strings.ReplaceAll(c.Hint, "\n", "; "))})
+			rows = append(rows, []string{"", "", "hint: " + format.Clean(strings.ReplaceAll(c.Hint, "\n", "; "))})
 		}
 	}
 	return format.Table(w, rows)

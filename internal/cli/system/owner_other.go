@@ -4,5 +4,5 @@ package system
 
 import "io/fs"
 
-// ownersOf gives the user and group ids that a file belongs to: there are none here.
+// ownersOf returns no ids here: files have no user and group ids.
 func ownersOf(fs.FileInfo) (uid, gid int, ok bool) { return 0, 0, false }

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// ownersOf gives the user and group ids that a file belongs to; ok is false where the system does not tell.
+// ownersOf returns the user and group id of a file; ok is false if the system does not report them.
 func ownersOf(info fs.FileInfo) (uid, gid int, ok bool) {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {

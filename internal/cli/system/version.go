@@ -1,4 +1,4 @@
-// Package system holds the commands on bothy itself, one file per verb.
+// Package system holds the commands about bothy itself, one file per verb.
 package system
 
 import (
@@ -22,7 +22,7 @@ type VersionOptions struct {
 // Versions is what version prints with --output json.
 type Versions struct {
 	Client string `json:"client"`
-	// Daemon is left out with --client, and when the daemon does not answer.
+	// Daemon is omitted with --client, and if the daemon does not answer.
 	Daemon *wire.Version `json:"daemon,omitempty"`
 }
 
@@ -31,7 +31,7 @@ func NewCmdVersion(f *cmdutil.Factory, runF func(context.Context, *VersionOption
 	opts := &VersionOptions{Factory: f}
 	cmd := &cobra.Command{
 		Use:   "version",
-		Short: "Print the versions of bothy and of the daemon",
+		Short: "Print the versions of bothy and bothyd",
 		Example: `  bothy version
   bothy version --client`,
 		Args:              cmdutil.Args(0, 0, "no arguments"),
@@ -43,7 +43,7 @@ func NewCmdVersion(f *cmdutil.Factory, runF func(context.Context, *VersionOption
 			return versionRun(cmd.Context(), opts)
 		},
 	}
-	cmd.Flags().BoolVar(&opts.Client, "client", false, "this program's only; the daemon is not asked")
+	cmd.Flags().BoolVar(&opts.Client, "client", false, "Print only the version of bothy, without calling the daemon")
 	return cmd
 }
 
@@ -54,7 +54,7 @@ func versionRun(ctx context.Context, opts *VersionOptions) error {
 	if !opts.Client {
 		v.Daemon, daemonErr = daemonVersion(ctx, f)
 	}
-	// What is known is printed, also when the daemon does not answer.
+	// Print the known versions even if the daemon does not answer.
 	err := f.Print(v, func(w io.Writer) error {
 		fmt.Fprintf(w, "bothy   %s\n", v.Client)
 		if v.Daemon != nil {

@@ -13,42 +13,42 @@ import (
 )
 
 const (
-	// maxEntries and maxNameBytes bound what is remembered of one archive.
+	// maxEntries and maxNameBytes limit the memory for one archive.
 	maxEntries   = 1_000_000
 	maxNameBytes = 128 << 20
 )
 
 // extractor writes one archive below root.
 type extractor struct {
-	// count and names are the entries so far, and the bytes of their names.
+	// count and names are the number of entries so far, and the bytes of their names.
 	count, names int
 
 	in   *Stream
 	root *os.Root
-	// top is the archive's topmost name.
+	// top is the top name of the archive.
 	top string
-	// seen are the names of this archive, links that are yet to be made included, and the folders that it goes through.
+	// seen are the names of this archive, including links that are not created yet, and their parent directories.
 	seen map[string]kind
-	// fresh says that the folder was made for this copy: there is nothing in it that is not the archive's.
+	// fresh reports that the directory was created for this copy, so that everything in it is from the archive.
 	fresh   bool
 	folders []folder
 	links   []link
 	exclude func(name string) bool
-	// mostSparse bounds sparse, the bytes of the files with holes so far.
+	// mostSparse limits sparse, the size of the sparse files so far.
 	mostSparse func() (int64, error)
 	sparse     int64
 	result     Result
 	refused    Refused
 }
 
-// folder is one whose rights and time are set last, when nothing more is written into it.
+// folder is a directory whose mode and time are set last, after its content.
 type folder struct {
 	name string
 	mode fs.FileMode
 	time time.Time
 }
 
-// refusal is why an entry is left out. Any other error ends the copy.
+// refusal is the reason for skipping an entry. Any other error ends the copy.
 type refusal string
 
 func (r refusal) Error() string { return string(r) }
@@ -62,7 +62,7 @@ func (x *extractor) refuse(h *tar.Header, reason string) {
 	}
 }
 
-// entry writes one entry, or keeps a link for later. What must not be written is refused, not an error.
+// entry writes one entry, or keeps a link for later. It skips an entry that must not be written.
 func (x *extractor) entry(h *tar.Header) error {
 	k := kindOf(h)
 	if k == aNote {
@@ -75,7 +75,7 @@ func (x *extractor) entry(h *tar.Header) error {
 	x.count++
 	x.names += len(name) + len(h.Linkname)
 	if x.count > maxEntries || x.names > maxNameBytes {
-		return fmt.Errorf("the archive has more than %d entries, or more than %d MiB of names: copy it in parts", maxEntries, maxNameBytes>>20)
+		return fmt.Errorf("the archive exceeds %d entries or %d MiB of names, copy it in parts", maxEntries, maxNameBytes>>20)
 	}
 	if x.exclude != nil && name != "." && x.exclude(name) {
 		return nil
@@ -96,7 +96,7 @@ func (x *extractor) make(h *tar.Header, name string, k kind) error {
 		if k == aFolder {
 			return nil
 		}
-		return errors.New("there is a folder in the place of the file")
+		return errors.New("a directory exists in place of the file")
 	}
 	if err := x.behindLink(name); err != nil {
 		return err
@@ -105,11 +105,11 @@ func (x *extractor) make(h *tar.Header, name string, k kind) error {
 	case was == aFolder && k == aFolder:
 		return nil
 	case was == aFolder:
-		return errors.New("there is a folder in the place of the file")
+		return errors.New("a directory exists in place of the file")
 	case was != 0 && k == aFolder:
-		return errors.New("there is a file in the place of the folder")
+		return errors.New("a file exists in place of the directory")
 	case was != 0:
-		return refusal("the archive has this name twice")
+		return refusal("duplicate name")
 	}
 	if err := x.parents(name); err != nil {
 		return err
@@ -131,17 +131,17 @@ func (x *extractor) make(h *tar.Header, name string, k kind) error {
 	return x.file(h, name)
 }
 
-// behindLink refuses a name that lies behind a link of this archive.
+// behindLink refuses a name below a link of this archive.
 func (x *extractor) behindLink(name string) error {
 	for i := range len(name) {
 		if name[i] == '/' && x.seen[name[:i]] == aLink {
-			return refusef("it lies behind the link %s", quoted(name[:i]))
+			return refusef("below link %s", quoted(name[:i]))
 		}
 	}
 	return nil
 }
 
-// parents makes the folders that name is in, and refuses when one of them is a link.
+// parents creates the parent directories of name, and refuses if one of them is a link.
 func (x *extractor) parents(name string) error {
 	for i := range len(name) {
 		if name[i] != '/' || x.seen[name[:i]] == aFolder {
@@ -154,7 +154,7 @@ func (x *extractor) parents(name string) error {
 	return nil
 }
 
-// folderAt makes a folder unless there is one.
+// folderAt creates a directory unless it exists.
 func (x *extractor) folderAt(name string, mode fs.FileMode) error {
 	err := x.root.Mkdir(name, mode)
 	if errors.Is(err, fs.ErrExist) {
@@ -163,10 +163,10 @@ func (x *extractor) folderAt(name string, mode fs.FileMode) error {
 			return err
 		}
 		if info.Mode().Type() == fs.ModeSymlink {
-			return refusef("%s is a link that was there before, and links are not followed", quoted(name))
+			return refusef("%s is an existing link, which cp does not follow", quoted(name))
 		}
 		if !info.IsDir() {
-			return errors.New("there is a file in the place of the folder")
+			return errors.New("a file exists in place of the directory")
 		}
 	}
 	if err != nil {
@@ -179,7 +179,7 @@ func (x *extractor) folderAt(name string, mode fs.FileMode) error {
 func (x *extractor) folder(h *tar.Header, name string) error {
 	_, err := x.root.Lstat(name)
 	fresh := errors.Is(err, fs.ErrNotExist)
-	// Writable for us until everything is in it.
+	// Writable for us until its content is complete.
 	if err := x.folderAt(name, h.FileInfo().Mode().Perm()|0o700); err != nil || !fresh {
 		return err
 	}
@@ -187,29 +187,29 @@ func (x *extractor) folder(h *tar.Header, name string) error {
 	return nil
 }
 
-// folderMode is what is kept of a folder's mode: rights, and the bits that say whose what is in it becomes and who may remove it.
+// folderMode returns the mode bits of a directory that a copy keeps: permissions, setgid and sticky.
 func folderMode(h *tar.Header) fs.FileMode {
 	return h.FileInfo().Mode() & (fs.ModePerm | fs.ModeSetgid | fs.ModeSticky)
 }
 
-// claim refuses a file whose holes make it too large.
+// claim refuses a sparse file that exceeds the limit.
 func (x *extractor) claim(h *tar.Header) error {
 	if !Sparse(h) {
 		return nil
 	}
 	most, err := x.mostSparse()
 	if err != nil {
-		return fmt.Errorf("ask how large a copy may be: %w", err)
+		return fmt.Errorf("cannot get the copy limit: %w", err)
 	}
 	if h.Size > most-x.sparse {
-		return refusef("with its holes it has %d bytes, and files with holes may have %d in one copy", h.Size, most)
+		return refusef("sparse file of %d bytes, and the limit for sparse files is %d per copy", h.Size, most)
 	}
 	x.sparse += h.Size
 	return nil
 }
 
 func (x *extractor) file(h *tar.Header, name string) error {
-	// O_EXCL: never through a link that somebody else puts there.
+	// O_EXCL: never write through a link that another process creates.
 	f, err := x.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, h.FileInfo().Mode().Perm())
 	if err != nil {
 		return err
@@ -229,7 +229,7 @@ func (x *extractor) file(h *tar.Header, name string) error {
 	return x.root.Chtimes(name, h.ModTime, h.ModTime)
 }
 
-// tell notes what of a file is left out.
+// tell records what the copy of a file drops.
 func (x *extractor) tell(h *tar.Header, name string) {
 	if h.FileInfo().Mode()&(fs.ModeSetuid|fs.ModeSetgid) != 0 {
 		x.result.SetID.Add(name)
@@ -242,14 +242,14 @@ func (x *extractor) tell(h *tar.Header, name string) {
 	}
 }
 
-// holes writes a file and leaves out long runs of zeros: a sparse file of the environment takes no more room here than there.
+// holes writes a file and skips long runs of zeros: a sparse file uses no more disk here than in the environment.
 type holes struct {
 	f *os.File
-	// skipped says that zeros at the end so far were not written.
+	// skipped reports that trailing zeros were not written.
 	skipped bool
 }
 
-// leastHole is the shortest run of zeros that is left out, in bytes: a block of most file systems.
+// leastHole is the shortest run of zeros to skip, in bytes: the block size of most file systems.
 const leastHole = 4096
 
 func (w *holes) Write(p []byte) (int, error) {
@@ -260,7 +260,7 @@ func (w *holes) Write(p []byte) (int, error) {
 	return w.f.Write(p)
 }
 
-// end gives the file its length when it ends with zeros.
+// end sets the length of a file that ends with zeros.
 func (w *holes) end() error {
 	if !w.skipped {
 		return nil
@@ -275,7 +275,7 @@ func (w *holes) end() error {
 func (x *extractor) hardLink(h *tar.Header, name string) error {
 	target, err := x.local(h.Linkname)
 	if err != nil || x.seen[target] != aFile {
-		return refusef("a hard link to %s, which is no file of the copy", quoted(h.Linkname))
+		return refusef("hard link to %s, which is not a file in the copy", quoted(h.Linkname))
 	}
 	if err := x.clear(name); err != nil {
 		return err
@@ -287,8 +287,8 @@ func (x *extractor) hardLink(h *tar.Header, name string) error {
 	return nil
 }
 
-// clear makes room for a file or link: a file or link of that name is not there after it.
-// Whatever else is there is left alone, with an error.
+// clear removes an existing file or link of that name.
+// It returns an error for anything else and leaves it alone.
 func (x *extractor) clear(name string) error {
 	info, err := x.root.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -300,10 +300,10 @@ func (x *extractor) clear(name string) error {
 	if info.Mode().IsRegular() || info.Mode().Type() == fs.ModeSymlink {
 		return x.root.Remove(name)
 	}
-	return fmt.Errorf("there is %s in the place of the file", nameOf(info))
+	return fmt.Errorf("%s exists in place of the file", nameOf(info))
 }
 
-// finish makes the links and sets rights and times of folders, the innermost first.
+// finish creates the links and sets mode and time of directories, innermost first.
 func (x *extractor) finish() error {
 	if err := x.makeLinks(); err != nil {
 		return err
@@ -312,14 +312,14 @@ func (x *extractor) finish() error {
 		f := x.folders[i]
 		info, err := x.root.Lstat(f.name)
 		if err != nil {
-			return fmt.Errorf("set rights: %w", err)
+			return fmt.Errorf("cannot set mode: %w", err)
 		}
-		// The umask has had its say; what is left of the archive's rights is kept.
+		// Keep the permissions of the archive within the umask.
 		if err := x.root.Chmod(f.name, info.Mode().Perm()&f.mode|f.mode&^fs.ModePerm); err != nil {
-			return fmt.Errorf("set rights: %w", err)
+			return fmt.Errorf("cannot set mode: %w", err)
 		}
 		if err := x.root.Chtimes(f.name, f.time, f.time); err != nil {
-			return fmt.Errorf("set time: %w", err)
+			return fmt.Errorf("cannot set time: %w", err)
 		}
 	}
 	return nil

@@ -69,66 +69,66 @@ var hostile = []struct {
 	partly  bool
 }{
 	// Links, and files through them.
-	{"a link up and a file through it", []entry{folder("src"), link("src/l", ".."), file("src/l/.git/hooks/pre-commit", "EVIL"), file("src/l/Makefile", "EVIL"), plain}, "outside of the target", true},
-	{"a link to a sibling and a file through it", []entry{folder("src"), link("src/l", "../sub"), file("src/l/victim2", "EVIL"), plain}, "outside of the target", true},
-	{"a link inside and a file through it", []entry{folder("src"), folder("src/d"), link("src/l", "d"), file("src/l/x", "EVIL"), plain}, `"src/l/x" (it lies behind the link "l")`, true},
-	{"a link to itself and a file through it", []entry{folder("src"), link("src/l", "."), file("src/l/x", "EVIL"), plain}, `"src/l/x" (it lies behind the link "l")`, true},
-	{"a folder behind a link", []entry{folder("src"), link("src/l", "."), folder("src/l/x"), plain}, `"src/l/x" (it lies behind`, true},
-	{"a link behind a link", []entry{folder("src"), link("src/l", "."), link("src/l/x", "z"), plain}, `"src/l/x" (it lies behind`, true},
-	{"a hard link behind a link", []entry{folder("src"), plain, link("src/l", "."), hard("src/l/x", "src/z")}, `"src/l/x" (it lies behind`, true},
-	{"a file, then a link over its folder", []entry{folder("src"), file("src/l/Makefile", "x"), link("src/l", ".")}, "a folder in the place of the file", false},
-	{"a link, then a file of its name", []entry{folder("src"), link("src/l", "z"), file("src/l", "EVIL"), plain}, `"src/l" (the archive has this name twice)`, true},
-	{"a link, then a folder of its name", []entry{folder("src"), link("src/l", "z"), folder("src/l")}, "a file in the place of the folder", false},
-	{"an absolute link", []entry{folder("src"), link("src/l", "/etc/passwd"), plain}, `"src/l" (a link to "/etc/passwd", outside of the target)`, true},
-	{"a link out", []entry{folder("src"), link("src/l", "../victim"), plain}, "outside of the target", true},
-	{"a link out from below", []entry{folder("src"), folder("src/a"), link("src/a/l", "../../victim"), plain}, "outside of the target", true},
-	{"a link out by others", []entry{folder("src"), link("src/self", "."), link("src/l", "self/.."), plain}, "by way of other links", true},
-	{"a link out by a later one", []entry{folder("src"), link("src/l", "self/.."), link("src/self", "."), plain}, "by way of other links", true},
-	{"a link out by one of a later copy", []entry{folder("src"), link("src/l", "later/.."), plain}, "by way of other links", true},
-	{"a link to nothing", []entry{folder("src"), {Name: "src/l", Typeflag: tar.TypeSymlink}, plain}, "a link to nothing", true},
+	{"a link up and a file through it", []entry{folder("src"), link("src/l", ".."), file("src/l/.git/hooks/pre-commit", "EVIL"), file("src/l/Makefile", "EVIL"), plain}, "outside the copy", true},
+	{"a link to a sibling and a file through it", []entry{folder("src"), link("src/l", "../sub"), file("src/l/victim2", "EVIL"), plain}, "outside the copy", true},
+	{"a link inside and a file through it", []entry{folder("src"), folder("src/d"), link("src/l", "d"), file("src/l/x", "EVIL"), plain}, `"src/l/x" (below link "l")`, true},
+	{"a link to itself and a file through it", []entry{folder("src"), link("src/l", "."), file("src/l/x", "EVIL"), plain}, `"src/l/x" (below link "l")`, true},
+	{"a folder behind a link", []entry{folder("src"), link("src/l", "."), folder("src/l/x"), plain}, `"src/l/x" (below link`, true},
+	{"a link behind a link", []entry{folder("src"), link("src/l", "."), link("src/l/x", "z"), plain}, `"src/l/x" (below link`, true},
+	{"a hard link behind a link", []entry{folder("src"), plain, link("src/l", "."), hard("src/l/x", "src/z")}, `"src/l/x" (below link`, true},
+	{"a file, then a link over its folder", []entry{folder("src"), file("src/l/Makefile", "x"), link("src/l", ".")}, "a directory exists in place of the file", false},
+	{"a link, then a file of its name", []entry{folder("src"), link("src/l", "z"), file("src/l", "EVIL"), plain}, `"src/l" (duplicate name)`, true},
+	{"a link, then a folder of its name", []entry{folder("src"), link("src/l", "z"), folder("src/l")}, "a file exists in place of the directory", false},
+	{"an absolute link", []entry{folder("src"), link("src/l", "/etc/passwd"), plain}, `"src/l" (link to "/etc/passwd", outside the copy)`, true},
+	{"a link out", []entry{folder("src"), link("src/l", "../victim"), plain}, "outside the copy", true},
+	{"a link out from below", []entry{folder("src"), folder("src/a"), link("src/a/l", "../../victim"), plain}, "outside the copy", true},
+	{"a link out by others", []entry{folder("src"), link("src/self", "."), link("src/l", "self/.."), plain}, "through other links", true},
+	{"a link out by a later one", []entry{folder("src"), link("src/l", "self/.."), link("src/self", "."), plain}, "through other links", true},
+	{"a link out by one of a later copy", []entry{folder("src"), link("src/l", "later/.."), plain}, "through other links", true},
+	{"a link to nothing", []entry{folder("src"), {Name: "src/l", Typeflag: tar.TypeSymlink}, plain}, "link without target", true},
 	{"a link to a name too long", []entry{folder("src"), link("src/l", strings.Repeat("x", 5000)), plain}, "of more than 4096 bytes", true},
-	{"a link to a name too deep", []entry{folder("src"), link("src/l", strings.Repeat("x/", 300)), plain}, "or 255 parts", true},
+	{"a link to a name too deep", []entry{folder("src"), link("src/l", strings.Repeat("x/", 300)), plain}, "or 255 elements", true},
 	// The topmost entry.
 	{"a topmost link to here", []entry{link("src", "."), file("src/victim", "EVIL")}, `is a link to "."`, false},
 	{"a topmost link to hooks", []entry{link("src", ".git/hooks"), file("src/pre-commit", "EVIL")}, `is a link to ".git/hooks"`, false},
 	{"a topmost link up", []entry{link("src", ".."), file("src/victim", "EVIL")}, `is a link to ".."`, false},
 	{"a topmost link alone", []entry{link("src", "victim")}, `is a link to "victim"`, false},
 	{"a topmost hard link", []entry{hard("src", "victim")}, "", false},
-	{"a second topmost folder", []entry{folder("src"), plain, file("Makefile", "EVIL")}, `is not in "src"`, false},
-	{"no topmost folder", []entry{file("src/z/x", "x")}, "does not begin with the folder", false},
-	{"a file over the folder itself", []entry{folder("src"), file("src", "EVIL")}, "a folder in the place of the file", false},
-	{"a link over the folder itself", []entry{folder("src"), plain, link("src", "..")}, "a folder in the place of the file", false},
+	{"a second topmost folder", []entry{folder("src"), plain, file("Makefile", "EVIL")}, `is not below "src"`, false},
+	{"no topmost folder", []entry{file("src/z/x", "x")}, "does not start with its top directory", false},
+	{"a file over the folder itself", []entry{folder("src"), file("src", "EVIL")}, "a directory exists in place of the file", false},
+	{"a link over the folder itself", []entry{folder("src"), plain, link("src", "..")}, "a directory exists in place of the file", false},
 	// Hard links.
-	{"a hard link to the user's file", []entry{folder("src"), hard("src/h", "src/mine"), plain}, "which is no file of the copy", true},
-	{"a hard link out", []entry{folder("src"), hard("src/h", "../victim"), file("src/h", "a file of its own"), plain}, "which is no file of the copy", true},
-	{"an absolute hard link", []entry{folder("src"), hard("src/h", "/etc/passwd"), plain}, "which is no file of the copy", true},
-	{"a hard link to a link", []entry{folder("src"), link("src/l", "mine"), hard("src/h", "src/l"), plain}, "which is no file of the copy", true},
-	{"a hard link to itself", []entry{folder("src"), hard("src/h", "src/h"), plain}, "which is no file of the copy", true},
+	{"a hard link to the user's file", []entry{folder("src"), hard("src/h", "src/mine"), plain}, "which is not a file in the copy", true},
+	{"a hard link out", []entry{folder("src"), hard("src/h", "../victim"), file("src/h", "a file of its own"), plain}, "which is not a file in the copy", true},
+	{"an absolute hard link", []entry{folder("src"), hard("src/h", "/etc/passwd"), plain}, "which is not a file in the copy", true},
+	{"a hard link to a link", []entry{folder("src"), link("src/l", "mine"), hard("src/h", "src/l"), plain}, "which is not a file in the copy", true},
+	{"a hard link to itself", []entry{folder("src"), hard("src/h", "src/h"), plain}, "which is not a file in the copy", true},
 	// Names.
-	{"a name with ..", []entry{folder("src"), file("src/../../evil", "x"), plain}, "leads out", false},
-	{"a name with .. that stays", []entry{folder("src"), file("src/a/../b", "x"), plain}, "leads out", false},
-	{"only ..", []entry{folder("..")}, "leads out", false},
-	{"an absolute name", []entry{folder("src"), file("/evil", "x"), plain}, "leads out", false},
-	{"an absolute name first", []entry{file("/evil", "x")}, "leads out", false},
-	{"an empty name", []entry{folder("src"), {Typeflag: tar.TypeReg}}, "leads out", false},
+	{"a name with ..", []entry{folder("src"), file("src/../../evil", "x"), plain}, "leads outside", false},
+	{"a name with .. that stays", []entry{folder("src"), file("src/a/../b", "x"), plain}, "leads outside", false},
+	{"only ..", []entry{folder("..")}, "leads outside", false},
+	{"an absolute name", []entry{folder("src"), file("/evil", "x"), plain}, "leads outside", false},
+	{"an absolute name first", []entry{file("/evil", "x")}, "leads outside", false},
+	{"an empty name", []entry{folder("src"), {Typeflag: tar.TypeReg}}, "leads outside", false},
 	{"a long name of PAX", []entry{folder("src"), {Name: "src/" + strings.Repeat("x", 5000), Typeflag: tar.TypeDir, Format: tar.FormatPAX}}, "the name has 5004 bytes", false},
 	{"a long name of GNU", []entry{folder("src"), {Name: "src/" + strings.Repeat("x", 5000), Typeflag: tar.TypeDir, Format: tar.FormatGNU}}, "the name has 5004 bytes", false},
 	{"a tree 100,000 deep", []entry{folder("src"), file("src/"+strings.Repeat("a/", 100_000)+"x", "x")}, "the name has 200005 bytes", false},
-	{"a tree 256 deep", []entry{folder("src"), file("src/"+strings.Repeat("a/", 255)+"x", "x")}, "more than 255 parts", false},
+	{"a tree 256 deep", []entry{folder("src"), file("src/"+strings.Repeat("a/", 255)+"x", "x")}, "more than 255 elements", false},
 	{"a part that is too long", []entry{folder("src"), file("src/"+strings.Repeat("x", 300), "x")}, "name too long", false},
-	{"a name that acts on a terminal", []entry{folder("src"), {Name: "src/\x1b]0;x\a", Typeflag: tar.TypeFifo}, plain}, `"src/\x1b]0;x\a" (a pipe)`, true},
+	{"a name that acts on a terminal", []entry{folder("src"), {Name: "src/\x1b]0;x\a", Typeflag: tar.TypeFifo}, plain}, `"src/\x1b]0;x\a" (pipe)`, true},
 	// Kinds.
-	{"devices", []entry{folder("src"), {Name: "src/null", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 3}, {Name: "src/sda", Typeflag: tar.TypeBlock, Devmajor: 8}, plain}, `"src/null" (a device); "src/sda" (a device)`, true},
-	{"a pipe", []entry{folder("src"), {Name: "src/p", Typeflag: tar.TypeFifo}, plain}, `"src/p" (a pipe)`, true},
-	{"a topmost device", []entry{{Name: "src", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 3}}, "a device", false},
-	{"an unknown kind", []entry{folder("src"), {Name: "src/u", Typeflag: 'Z'}, plain}, "of unknown kind 'Z'", true},
+	{"devices", []entry{folder("src"), {Name: "src/null", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 3}, {Name: "src/sda", Typeflag: tar.TypeBlock, Devmajor: 8}, plain}, `"src/null" (device); "src/sda" (device)`, true},
+	{"a pipe", []entry{folder("src"), {Name: "src/p", Typeflag: tar.TypeFifo}, plain}, `"src/p" (pipe)`, true},
+	{"a topmost device", []entry{{Name: "src", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 3}}, "device", false},
+	{"an unknown kind", []entry{folder("src"), {Name: "src/u", Typeflag: 'Z'}, plain}, "unknown type 'Z'", true},
 	// Names that come again.
-	{"a file twice", []entry{folder("src"), file("src/a", "1"), file("src/a", "2"), plain}, `"src/a" (the archive has this name twice)`, true},
-	{"a file over a folder", []entry{folder("src"), folder("src/d"), file("src/d", "x")}, "a folder in the place of the file", false},
-	{"a folder over a file", []entry{folder("src"), file("src/d", "x"), folder("src/d")}, "a file in the place of the folder", false},
-	{"a file over a folder and back", []entry{folder("src"), file("src/d/x", "x"), file("src/d", "x"), link("src/d", "..")}, "a folder in the place of the file", false},
-	{"a file below a file", []entry{folder("src"), file("src/d", "x"), file("src/d/x", "x")}, "a file in the place of the folder", false},
-	{"another case of a link's name", []entry{folder("src"), link("src/L", "."), file("src/l/x", "x"), link("src/l/..", "."), plain}, "leads out", false},
+	{"a file twice", []entry{folder("src"), file("src/a", "1"), file("src/a", "2"), plain}, `"src/a" (duplicate name)`, true},
+	{"a file over a folder", []entry{folder("src"), folder("src/d"), file("src/d", "x")}, "a directory exists in place of the file", false},
+	{"a folder over a file", []entry{folder("src"), file("src/d", "x"), folder("src/d")}, "a file exists in place of the directory", false},
+	{"a file over a folder and back", []entry{folder("src"), file("src/d/x", "x"), file("src/d", "x"), link("src/d", "..")}, "a directory exists in place of the file", false},
+	{"a file below a file", []entry{folder("src"), file("src/d", "x"), file("src/d/x", "x")}, "a file exists in place of the directory", false},
+	{"another case of a link's name", []entry{folder("src"), link("src/L", "."), file("src/l/x", "x"), link("src/l/..", "."), plain}, "leads outside", false},
 }
 
 // TestHostileArchives: whatever an archive holds and wherever it goes, nothing outside of the new folder changes, and it is an
@@ -190,10 +190,10 @@ func TestLinksThatWereThereAreNotFollowed(t *testing.T) {
 		entries []entry
 		err     string
 	}{
-		{"a file through one that leads out", []entry{folder("src"), file("src/users/victim", "EVIL"), plain}, `"src/users/victim" ("users" is a link that was there before`},
-		{"a file through one that stays", []entry{folder("src"), file("src/inner/mine", "EVIL"), plain}, `"src/inner/mine" ("inner" is a link that was there before`},
-		{"a folder over one", []entry{folder("src"), folder("src/users"), plain}, `"src/users" ("users" is a link that was there before`},
-		{"a link through one", []entry{folder("src"), link("src/l", "users/victim"), plain}, "by way of a link that was there before"},
+		{"a file through one that leads out", []entry{folder("src"), file("src/users/victim", "EVIL"), plain}, `"src/users/victim" ("users" is an existing link`},
+		{"a file through one that stays", []entry{folder("src"), file("src/inner/mine", "EVIL"), plain}, `"src/inner/mine" ("inner" is an existing link`},
+		{"a folder over one", []entry{folder("src"), folder("src/users"), plain}, `"src/users" ("users" is an existing link`},
+		{"a link through one", []entry{folder("src"), link("src/l", "users/victim"), plain}, "through an existing link"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			outside, dir := yard(t)
@@ -212,7 +212,7 @@ func TestLinksThatWereThereAreNotFollowed(t *testing.T) {
 		outside, dir := yard(t)
 		before := state(t, outside, "-")
 		_, err := unpack.Tar(archive(t, folder("src"), file("src/victim", "EVIL")), "users", filepath.Join(dir, "there"), unpack.Options{})
-		if err == nil || !strings.Contains(err.Error(), "a link in the place of the folder") {
+		if err == nil || !strings.Contains(err.Error(), "it is a link, not a directory") {
 			t.Errorf("error = %v", err)
 		}
 		if diff := cmp.Diff(before, state(t, outside, "-")); diff != "" {
@@ -289,16 +289,16 @@ func TestHostileBytes(t *testing.T) {
 		data []byte
 		err  string
 	}{
-		{"nothing", nil, "it is cut short"},
+		{"nothing", nil, "it is truncated"},
 		{"only an end mark", zeros, "it is empty"},
-		{"no end mark", whole[:end], "its end mark is missing"},
-		{"half an end mark", whole[:end+512], "its end mark is missing"},
+		{"no end mark", whole[:end], "no end mark"},
+		{"half an end mark", whole[:end+512], "no end mark"},
 		{"cut in a header", whole[:100], "unexpected EOF"},
 		{"cut in a file", whole[:2000], "unexpected EOF"},
 		{"cut at a file's end", whole[:end-512], ""},
-		{"a forged end mark, and more", with(whole, archive(t, folder("src"), file("src/b", "EVIL")).Bytes()), "more follows its end mark"},
-		{"a byte long after the end mark", with(whole, make([]byte, 1<<20), []byte("x")), "more follows its end mark"},
-		{"an end mark first, and more", with(zeros, whole), "more follows its end mark"},
+		{"a forged end mark, and more", with(whole, archive(t, folder("src"), file("src/b", "EVIL")).Bytes()), "data follows its end mark"},
+		{"a byte long after the end mark", with(whole, make([]byte, 1<<20), []byte("x")), "data follows its end mark"},
+		{"an end mark first, and more", with(zeros, whole), "data follows its end mark"},
 		{"a size of a petabyte", with(raw("src/", "", '5'), raw("src/a", "\x80\x00\x00\x00\x00\x03\x8d\x7e\xa4\xc6\x80\x00", '0'), zeros), "unexpected EOF"},
 		{"a negative size", with(raw("src/", "", '5'), raw("src/a", "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", '0'), zeros), "invalid tar header"},
 		{"a size that is no number", with(raw("src/", "", '5'), raw("src/a", "zzzzzzzzzzz", '0'), zeros), "invalid tar header"},

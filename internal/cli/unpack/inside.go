@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// maxLinks is as many links as a kernel follows for one path.
+// maxLinks is the number of links that a kernel follows for one path.
 const maxLinks = 40
 
-// stayInside reports whether the link at p with that target never leads out of root, whatever other
-// links it goes through. A link that goes in circles or nowhere leads nowhere, so it stays.
+// stayInside reports whether the link at p never leads out of root, through whatever other
+// links. A cyclic or dangling link leads nowhere, so it stays inside.
 func stayInside(root *os.Root, p, target string) bool {
 	if path.IsAbs(target) || strings.HasPrefix(path.Join(path.Dir(p), target)+"/", "../") {
 		return false
@@ -32,7 +32,7 @@ func stayInside(root *os.Root, p, target string) bool {
 		next := path.Join(at, name)
 		onward, err := root.Readlink(next)
 		if err != nil {
-			// Not a link, or not there.
+			// Not a link, or missing.
 			at = next
 			continue
 		}

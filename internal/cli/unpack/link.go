@@ -7,31 +7,31 @@ import (
 	"strings"
 )
 
-// link is one that is yet to be made.
+// link is a link to create at the end.
 type link struct {
 	name   string
 	header *tar.Header
 }
 
-// keepLink judges a link by its words alone, and keeps it for the end.
+// keepLink checks the text of a link and keeps the link for the end.
 func (x *extractor) keepLink(h *tar.Header, name string) error {
 	h = x.homeward(h, name)
 	target := h.Linkname
-	x.seen[name] = aLink // also when it is refused: what is said to lie behind it does not
+	x.seen[name] = aLink // even if refused: entries below it must not be written
 	switch {
 	case len(target) > maxName || strings.Count(target, "/") > maxParts:
-		return refusef("a link to a name of more than %d bytes or %d parts", maxName, maxParts)
+		return refusef("link target of more than %d bytes or %d elements", maxName, maxParts)
 	case target == "" || strings.ContainsRune(target, 0):
-		return refusal("a link to nothing")
+		return refusal("link without target")
 	case path.IsAbs(target) || strings.HasPrefix(path.Join(path.Dir(name), target)+"/", "../"):
-		return refusef("a link to %s, outside of the target", quoted(target))
+		return refusef("link to %s, outside the copy", quoted(target))
 	}
 	x.links = append(x.links, link{name: name, header: h})
 	return nil
 }
 
-// homeward gives a link that leaves the folder and comes back by the folder's own name, as self -> ../src in src does, the target that
-// it has within the folder: what it leads to is part of the copy, whatever name that was given.
+// homeward rewrites a link that leaves the directory and returns by its name, as self -> ../src in src does, to a target within the
+// directory: the target is part of the copy, whatever the copy is called.
 func (x *extractor) homeward(h *tar.Header, name string) *tar.Header {
 	inner := ""
 	if dir := path.Dir(name); dir != "." {
@@ -48,12 +48,12 @@ func (x *extractor) homeward(h *tar.Header, name string) *tar.Header {
 	return &home
 }
 
-// makeLinks makes the links. All files are written, so nothing can go through one.
+// makeLinks creates the links. All files are written already, so none can be written through a link.
 func (x *extractor) makeLinks() error {
 	made := x.links[:0]
 	for _, l := range x.links {
 		if !x.steady(l.name, l.header.Linkname) {
-			x.refuse(l.header, fmt.Sprintf("a link to %s, which may lead out of the target by way of other links", quoted(l.header.Linkname)))
+			x.refuse(l.header, fmt.Sprintf("link to %s, which may lead outside the copy through other links", quoted(l.header.Linkname)))
 			continue
 		}
 		if err := x.clear(l.name); err != nil {
@@ -67,22 +67,22 @@ func (x *extractor) makeLinks() error {
 	if x.fresh {
 		return nil
 	}
-	// Links that were there before may lead anywhere.
+	// Links that existed before may lead anywhere.
 	for _, l := range made {
 		if stayInside(x.root, l.name, l.header.Linkname) {
 			continue
 		}
 		if err := x.root.Remove(l.name); err != nil {
-			return fmt.Errorf("take away link: %w", err)
+			return fmt.Errorf("cannot remove link: %w", err)
 		}
-		x.refuse(l.header, fmt.Sprintf("a link to %s, which leads out of the target by way of a link that was there before", quoted(l.header.Linkname)))
+		x.refuse(l.header, fmt.Sprintf("link to %s, which leads outside the copy through an existing link", quoted(l.header.Linkname)))
 	}
 	return nil
 }
 
-// steady reports whether a link's target steps back out of folders alone, never out of a link or of what is not there. No
-// copy ever replaces a folder by a link, so such a link stays inside whatever the links that it goes through are made to be later:
-// each of those is steady itself, and once one was passed there are steps down alone.
+// steady reports whether every ".." in a link's target leaves a directory, never a link or a missing name. A copy never replaces a
+// directory by a link. Therefore such a link stays inside, whatever the links on its path become later: each of them is steady too,
+// and after the first one the path only goes down.
 func (x *extractor) steady(name, target string) bool {
 	at, sure := path.Dir(name), true
 	for part := range strings.SplitSeq(target, "/") {

@@ -12,16 +12,16 @@ import (
 )
 
 const (
-	// maxName is PATH_MAX: no system call takes a longer name.
+	// maxName is PATH_MAX: no system call accepts a longer name.
 	maxName = 4096
-	// maxParts bounds how deep a tree gets: many tools cannot remove one that is much deeper.
+	// maxParts limits the depth of a tree: many tools cannot delete a much deeper one.
 	maxParts = 255
 )
 
-// maxQuoted is how many bytes of a name an error shows.
+// maxQuoted is the maximum number of bytes of a name in an error.
 const maxQuoted = 200
 
-// quoted shows a name of the archive's in an error.
+// quoted formats a name of the archive for an error.
 func quoted(name string) string {
 	if len(name) <= maxQuoted {
 		return strconv.Quote(name)
@@ -29,7 +29,7 @@ func quoted(name string) string {
 	return strconv.Quote(name[:maxQuoted]) + "..."
 }
 
-// kind is what a name of the archive stands for.
+// kind is the type of an archive entry.
 type kind byte
 
 const (
@@ -37,7 +37,7 @@ const (
 	aFile
 	aLink
 	aHardLink
-	aNote // says something of the archive, and makes no file
+	aNote // metadata without a file
 	unknown
 )
 
@@ -57,18 +57,18 @@ func kindOf(h *tar.Header) kind {
 	return unknown
 }
 
-// whatIs names a kind that is never made.
+// whatIs names a kind that is never created.
 func whatIs(h *tar.Header) string {
 	switch h.Typeflag {
 	case tar.TypeChar, tar.TypeBlock:
-		return "a device"
+		return "device"
 	case tar.TypeFifo:
-		return "a pipe"
+		return "pipe"
 	}
-	return fmt.Sprintf("of unknown kind %q", h.Typeflag)
+	return fmt.Sprintf("unknown type %q", h.Typeflag)
 }
 
-// Sparse reports whether the file's holes are left out of the archive: a few bytes can stand for any number.
+// Sparse reports whether the archive omits the holes of a file: a few bytes can then stand for any size.
 func Sparse(h *tar.Header) bool {
 	for key := range h.PAXRecords {
 		if strings.HasPrefix(key, "GNU.sparse.") {
@@ -81,7 +81,7 @@ func Sparse(h *tar.Header) bool {
 func nameOf(info fs.FileInfo) string {
 	switch {
 	case info.IsDir():
-		return "a folder"
+		return "a directory"
 	case info.Mode().IsRegular():
 		return "a file"
 	case info.Mode().Type() == fs.ModeSymlink:
@@ -90,38 +90,38 @@ func nameOf(info fs.FileInfo) string {
 	return "a device or pipe"
 }
 
-// checkName refuses a name that is longer or deeper than any file's, or that leads out. It looks at each byte once.
+// checkName refuses a name that is too long or too deep, or that leads outside. It reads each byte once.
 func checkName(name string) error {
 	switch {
 	case len(name) > maxName:
-		return fmt.Errorf("the name has %d bytes, and %d are the most", len(name), maxName)
+		return fmt.Errorf("the name has %d bytes, and the limit is %d", len(name), maxName)
 	case strings.Count(name, "/") >= maxParts+1: // one may be at the end
-		return fmt.Errorf("the name has more than %d parts", maxParts)
+		return fmt.Errorf("the name has more than %d elements", maxParts)
 	case path.IsAbs(name) || strings.ContainsRune(name, 0) || !filepath.IsLocal(name):
-		return errors.New("the name leads out of the target")
+		return errors.New("the name leads outside the copy")
 	}
 	for part := range strings.SplitSeq(name, "/") {
-		// Harmless ones exist, but nothing honest makes them.
+		// Some are harmless, but no honest archive has them.
 		if part == ".." {
-			return errors.New("the name leads out of the target")
+			return errors.New("the name leads outside the copy")
 		}
 	}
 	return nil
 }
 
-// topmost is the first entry's name, which stands before all others; "." when the source is a root folder.
+// topmost returns the name of the first entry, which all others start with; "." if the source is a root directory.
 func topmost(h *tar.Header) (string, error) {
 	if err := checkName(h.Name); err != nil {
 		return "", err
 	}
 	top := path.Clean(h.Name)
 	if strings.Contains(top, "/") {
-		return "", errors.New("the archive does not begin with the folder that it is of")
+		return "", errors.New("the archive does not start with its top directory")
 	}
 	return top, nil
 }
 
-// local is the path below the new folder that an archive's name stands for: "." for the folder itself.
+// local returns the path below the new directory for a name in the archive: "." for the directory itself.
 func (x *extractor) local(name string) (string, error) {
 	if err := checkName(name); err != nil {
 		return "", err
@@ -136,7 +136,7 @@ func (x *extractor) local(name string) (string, error) {
 	}
 	below, found := strings.CutPrefix(name, x.top+"/")
 	if !found {
-		return "", fmt.Errorf("the name is not in %s, which the archive is of", quoted(x.top))
+		return "", fmt.Errorf("the name is not below %s, the top directory of the archive", quoted(x.top))
 	}
 	return below, nil
 }

@@ -8,59 +8,59 @@ import (
 	"io"
 )
 
-// Stream reads an archive to its true end: up to its end mark, through the padding after it, and to the end of what it
-// comes from, which may tell there that it is not whole.
+// Stream reads an archive to its true end: to its end mark, through the padding, and to the end of the
+// source, which may report there that the copy is incomplete.
 type Stream struct {
 	from *endReader
 	tar  *tar.Reader
 }
 
-// NewStream makes a Stream of an archive that is not trusted.
+// NewStream returns a Stream of an untrusted archive.
 func NewStream(r io.Reader) *Stream {
 	from := &endReader{r: r}
 	return &Stream{from: from, tar: tar.NewReader(from)}
 }
 
-// Read reads the present entry's content.
+// Read reads the content of the current entry.
 func (s *Stream) Read(p []byte) (int, error) { return s.tar.Read(p) }
 
-// Next gives the next entry, io.EOF after the last one when all of the stream was read and was well.
+// Next returns the next entry, or io.EOF after the last one if the whole stream was valid.
 func (s *Stream) Next() (*tar.Header, error) {
 	h, err := s.tar.Next()
 	switch {
 	case errors.Is(err, io.EOF) && s.from.ended:
-		return nil, errors.New("read archive: it is cut short: its end mark is missing")
+		return nil, errors.New("cannot read the archive: it is truncated (no end mark)")
 	case errors.Is(err, io.EOF):
 		return nil, s.rest()
 	case err != nil:
-		return nil, fmt.Errorf("read archive: %w", err)
+		return nil, fmt.Errorf("cannot read the archive: %w", err)
 	}
 	return h, nil
 }
 
-// rest reads what follows the end mark, which is zeros; io.EOF says that all was well.
+// rest reads the padding after the end mark, which is zeros. It returns io.EOF if the padding is valid.
 func (s *Stream) rest() error {
 	for buf := make([]byte, 32<<10); ; {
 		n, err := s.from.Read(buf)
 		if len(bytes.TrimLeft(buf[:n], "\x00")) > 0 {
-			return errors.New("read archive: more follows its end mark, so something inside wrote into the copy")
+			return errors.New("cannot read the archive: data follows its end mark, so a process in the environment tampered with the copy")
 		}
 		if errors.Is(err, io.EOF) {
 			return io.EOF
 		}
 		if err != nil {
-			return fmt.Errorf("read archive: %w", err)
+			return fmt.Errorf("cannot read the archive: %w", err)
 		}
 	}
 }
 
-// endReader remembers whether the end was met.
+// endReader records whether the end was reached.
 type endReader struct {
 	r     io.Reader
 	ended bool
 }
 
-// Read gives io.EOF only by itself, so that ended is set when somebody wants more than there is.
+// Read returns io.EOF only without data, so that ended is set when a caller reads past the end.
 func (e *endReader) Read(p []byte) (int, error) {
 	n, err := e.r.Read(p)
 	if n > 0 && errors.Is(err, io.EOF) {

@@ -1,11 +1,11 @@
-// Package unpack writes a tar that came out of an environment to the local disk. The archive is not trusted:
+// Package unpack writes a tar from an environment to the local disk. The archive is untrusted:
 //
-//   - the wall is an os.Root on the copied folder itself, never on the folder that it is put into;
-//   - links are made last, when every file is written, so that nothing can be written through one;
-//   - no link is followed, neither one of the archive nor one that was there before;
-//   - an archive of one file is that file and nothing else, and a link alone is not made;
-//   - holes are never filled, and files that are stored with holes are bounded by what they claim to have;
-//   - names, their number and their depth are bounded before they are looked at.
+//   - all writes go through an os.Root on the copied directory itself, never on its parent;
+//   - links are created last, after every file, so that no file can be written through a link;
+//   - no link is followed, neither one of the archive nor an existing one;
+//   - an archive of one file contains nothing else, and a single link is not created;
+//   - holes are never filled, and the apparent size of sparse files is limited;
+//   - the length, number and depth of names are limited before they are used.
 package unpack
 
 import (
@@ -20,20 +20,19 @@ import (
 	"sync"
 )
 
-// Result tells what was written, also when there is an error.
+// Result describes what was written, even if there is an error.
 type Result struct {
-	// Target is the path that the source was written to; empty when nothing was.
+	// Target is the path of the copy; empty if nothing was written.
 	Target string
 	Files  int
 	Bytes  int64
-	// SetID are files whose set-user-ID and set-group-ID bits were left out, Attributes those whose extended attributes were: the first
-	// of them.
+	// SetID are files whose set-user-ID and set-group-ID bits were dropped, Attributes files whose extended attributes were dropped.
 	SetID, Attributes Names
-	// Refused are the entries that were left out, also when there is another error.
+	// Refused are the entries that were skipped, even if there is another error.
 	Refused Refused
 }
 
-// Names are the first names of some kind, and how many there are.
+// Names holds the first few names of a kind, and their total number.
 type Names struct {
 	First []string
 	Count int
@@ -55,36 +54,36 @@ func (n *Names) String() string {
 	return strings.Join(n.First, ", ")
 }
 
-// Options say how an archive is unpacked.
+// Options control how Tar unpacks an archive.
 type Options struct {
-	// Contents takes what is in the folder, not the folder.
+	// Contents unpacks the content of the directory, not the directory.
 	Contents bool
-	// Exclude reports whether an entry of the folder, by its name in it, is left out.
+	// Exclude reports whether to skip an entry of the directory, by its name in the directory.
 	Exclude func(name string) bool
-	// MostSparse gives how many bytes the files that are stored with holes may have in all, the holes included. It is asked once,
-	// for the first of them; MostSparse's error ends the copy. nil means DefaultMostSparse.
+	// MostSparse returns the limit for the total size of sparse files, holes included, in bytes. Tar calls it once, for the first
+	// sparse file. Its error ends the copy. nil means DefaultMostSparse.
 	MostSparse func() (int64, error)
 }
 
-// DefaultMostSparse is how many bytes files that are stored with holes may have in all when nothing else is said.
+// DefaultMostSparse is the default limit for the total size of sparse files, in bytes.
 const DefaultMostSparse = 2 << 30
 
-// Refused says that entries were left out; the rest was written.
+// Refused reports that entries were skipped and the rest was written.
 type Refused struct {
-	// Entries are the first of them, each with the reason.
+	// Entries are the first skipped entries, each with the reason.
 	Entries []string
-	// Count is how many there were.
+	// Count is the number of skipped entries.
 	Count int
 }
 
-// Add takes over what another copy left out.
+// Add adds the skipped entries of another copy.
 func (r *Refused) Add(other *Refused) {
 	r.Count += other.Count
 	r.Entries = append(r.Entries, other.Entries[:min(len(other.Entries), maxNamed-len(r.Entries))]...)
 }
 
-// Error is one sentence that names the entries.
-func (r *Refused) Error() string { return "left out, all else was copied: " + r.String() }
+// Error returns one sentence that names the entries.
+func (r *Refused) Error() string { return "skipped untrusted entries, copied the rest: " + r.String() }
 
 // String lists the entries.
 func (r *Refused) String() string {
@@ -94,22 +93,21 @@ func (r *Refused) String() string {
 	return strings.Join(r.Entries, "; ")
 }
 
-// maxNamed is how many refused entries are named.
+// maxNamed is the maximum number of names to keep.
 const maxNamed = 5
 
-// Tar unpacks an archive of one file or folder, base by name, to dest, as `cp -r` would:
+// Tar unpacks an archive of one file or directory called base to dest, like `cp -r`:
 //
-//   - a folder goes into dest when that is a folder (its contents only, with Contents), and becomes dest otherwise;
-//   - a file goes into dest when that is a folder, and becomes dest, replacing a file there, otherwise;
-//   - dest's parent must exist; with a slash at its end dest must be a folder, or become one.
+//   - a directory goes into dest if dest is a directory (only its content with Contents), otherwise it becomes dest;
+//   - a file goes into dest if dest is a directory, otherwise it becomes dest and replaces an existing file;
+//   - the parent of dest must exist; with a trailing slash dest must be a directory, or become one.
 //
-// It reads r to its end, so that an error which only the end tells is not missed; that error comes before a *Refused,
-// which says that all but some entries were written.
+// Tar reads r to its end to catch an error that only appears there. Such an error takes precedence over a *Refused.
 func Tar(r io.Reader, base, dest string, opts Options) (Result, error) {
 	in := NewStream(r)
 	first, err := in.Next()
 	if errors.Is(err, io.EOF) {
-		err = errors.New("read archive: it is empty")
+		err = errors.New("cannot read the archive: it is empty")
 	}
 	if err != nil {
 		return Result{}, err
@@ -129,8 +127,8 @@ func Tar(r io.Reader, base, dest string, opts Options) (Result, error) {
 	case aFile:
 		err = x.unpackFile(first, base, dest)
 	case aLink:
-		// It could lead anywhere, and the next copy to this place would go there.
-		err = fmt.Errorf("%s is a link to %s: copy what it leads to", quoted(first.Name), quoted(first.Linkname))
+		// The link could lead anywhere, and the next copy to this path would follow it.
+		err = fmt.Errorf("cannot copy %s: it is a link to %s, copy the target instead", quoted(first.Name), quoted(first.Linkname))
 	default:
 		err = entryError(first, errors.New(whatIs(first)))
 	}
@@ -141,9 +139,9 @@ func Tar(r io.Reader, base, dest string, opts Options) (Result, error) {
 	return x.result, err
 }
 
-// entryError names the entry at fault.
+// entryError adds the name of the entry to an error.
 func entryError(h *tar.Header, err error) error {
-	return fmt.Errorf("unpack %s: %w", quoted(h.Name), err)
+	return fmt.Errorf("cannot unpack %s: %w", quoted(h.Name), err)
 }
 
 // unpackFile writes an archive of one file.
@@ -152,11 +150,11 @@ func (x *extractor) unpackFile(h *tar.Header, base, dest string) error {
 	if err != nil {
 		return err
 	}
-	// The root is the folder that the file goes into: only this one name is used in it.
+	// The root is the parent directory of the file, and only this one name in it is used.
 	if x.root, err = os.OpenRoot(at.dir); err != nil {
-		return fmt.Errorf("open target: %w", err)
+		return fmt.Errorf("cannot open destination: %w", err)
 	}
-	defer func() { _ = x.root.Close() }() // the file in it was closed and checked
+	defer func() { _ = x.root.Close() }() // the file was closed with an error check
 	x.result.Target = filepath.Join(at.dir, at.as)
 	if err := x.claim(h); err != nil {
 		return entryError(h, err)
@@ -174,10 +172,10 @@ func (x *extractor) unpackFile(h *tar.Header, base, dest string) error {
 	if err != nil {
 		return err
 	}
-	return entryError(h, errors.New("the archive is of one file, and holds more"))
+	return entryError(h, errors.New("the archive contains more than the one file"))
 }
 
-// unpackFolder writes an archive of a folder.
+// unpackFolder writes an archive of a directory.
 func (x *extractor) unpackFolder(h *tar.Header, base, dest string, contents bool) error {
 	at, err := findPlace(base, dest, true, contents)
 	if err != nil {
@@ -186,7 +184,7 @@ func (x *extractor) unpackFolder(h *tar.Header, base, dest string, contents bool
 	if x.root, err = at.open(); err != nil {
 		return err
 	}
-	defer func() { _ = x.root.Close() }() // every file in it was closed and checked
+	defer func() { _ = x.root.Close() }() // every file was closed with an error check
 	x.result.Target = filepath.Join(at.dir, at.as)
 	if x.fresh = at.fresh; x.fresh {
 		x.folders = append(x.folders, folder{name: ".", mode: folderMode(h), time: h.ModTime})
@@ -205,45 +203,45 @@ func (x *extractor) unpackFolder(h *tar.Header, base, dest string, contents bool
 	}
 }
 
-// place is where an archive goes: dir exists, as is what the archive's topmost name becomes in it ("." for dir itself).
+// place is the destination of an archive: dir exists, as is the name of the copy in it ("." for dir itself).
 type place struct {
 	dir, as string
-	// fresh says that the folder was made for this copy.
+	// fresh reports that the directory was created for this copy.
 	fresh bool
 }
 
-// open makes the folder when it is not there, and opens it as the wall. A link in its place is not followed.
+// open creates the directory if necessary, and opens it as the root of all writes. It does not follow a link.
 func (p *place) open() (*os.Root, error) {
 	above, err := os.OpenRoot(p.dir)
 	if err != nil {
-		return nil, fmt.Errorf("open target: %w", err)
+		return nil, fmt.Errorf("cannot open destination: %w", err)
 	}
 	if p.as == "." {
 		return above, nil
 	}
-	defer func() { _ = above.Close() }() // opened to read
+	defer func() { _ = above.Close() }() // read only
 	err = above.Mkdir(p.as, 0o777)
 	p.fresh = err == nil
 	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("make target: %w", err)
+		return nil, fmt.Errorf("cannot create destination: %w", err)
 	}
 	before, err := above.Lstat(p.as)
 	if err != nil {
-		return nil, fmt.Errorf("look at target: %w", err)
+		return nil, fmt.Errorf("cannot read destination: %w", err)
 	}
 	if !before.IsDir() {
-		return nil, fmt.Errorf("write to %s: there is %s in the place of the folder", filepath.Join(p.dir, p.as), nameOf(before))
+		return nil, fmt.Errorf("cannot write to %s: it is %s, not a directory", filepath.Join(p.dir, p.as), nameOf(before))
 	}
 	root, err := above.OpenRoot(p.as)
 	if err != nil {
-		return nil, fmt.Errorf("open target: %w", err)
+		return nil, fmt.Errorf("cannot open destination: %w", err)
 	}
 	after, err := root.Stat(".")
 	if err == nil && !os.SameFile(before, after) {
-		err = errors.New("it was replaced meanwhile")
+		err = errors.New("it was replaced during the copy")
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open target: %w", err), root.Close())
+		return nil, errors.Join(fmt.Errorf("cannot open destination: %w", err), root.Close())
 	}
 	return root, nil
 }
@@ -256,32 +254,32 @@ func findPlace(base, dest string, folder, contents bool) (place, error) {
 		return place{dir: dest, as: "."}, nil
 	case err == nil && info.IsDir():
 		if !filepath.IsLocal(base) || base == "." {
-			return place{}, fmt.Errorf("write to %s: %q is no name for a file", dest, base)
+			return place{}, fmt.Errorf("cannot write to %s: %q is not a valid file name", dest, base)
 		}
 		return place{dir: dest, as: base}, nil
 	case err == nil && folder:
-		return place{}, fmt.Errorf("write to %s: it is a file, and the source is a folder", dest)
+		return place{}, fmt.Errorf("cannot write to %s: it is a file, and the source is a directory", dest)
 	case err == nil && slash:
-		return place{}, fmt.Errorf("write to %s: it is a file", dest)
+		return place{}, fmt.Errorf("cannot write to %s: it is a file", dest)
 	case err == nil && !info.Mode().IsRegular():
-		return place{}, fmt.Errorf("write to %s: it is a device or pipe; use - for the standard output", dest)
+		return place{}, fmt.Errorf("cannot write to %s: it is a device or pipe, use - for stdout", dest)
 	case err == nil:
-		// The user named a link: what it leads to is meant. None that leads out of a copy was ever made here.
+		// The user named a link, which means its target. bothy never creates a link that leads outside a copy.
 		real, err := filepath.EvalSymlinks(dest)
 		if err != nil {
-			return place{}, fmt.Errorf("follow %s: %w", dest, err)
+			return place{}, fmt.Errorf("cannot follow link %s: %w", dest, err)
 		}
 		return place{dir: filepath.Dir(real), as: filepath.Base(real)}, nil
 	case !errors.Is(err, fs.ErrNotExist):
-		return place{}, fmt.Errorf("look at target: %w", err)
+		return place{}, fmt.Errorf("cannot read destination: %w", err)
 	case !folder && slash:
-		return place{}, fmt.Errorf("write to %s: there is no such folder", dest)
+		return place{}, fmt.Errorf("cannot write to %s: no such directory", dest)
 	}
-	// A folder is made, a file is created: neither goes through a link of that name that leads nowhere.
-	// Not cleaned: a .. after a link is where the system says that it is.
+	// Creating a directory or file never follows a dangling link of that name.
+	// The path is not cleaned: the system resolves .. after a link.
 	dir, as := filepath.Split(strings.TrimRight(dest, "/"))
 	if as == "" || as == "." || as == ".." {
-		return place{}, fmt.Errorf("write to %s: there is no such folder", dest)
+		return place{}, fmt.Errorf("cannot write to %s: no such directory", dest)
 	}
 	if dir == "" {
 		dir = "."

@@ -125,16 +125,16 @@ func TestPlaces(t *testing.T) {
 		{"folder goes into a folder", one, "there", false, map[string]string{"there/got": "/", "there/got/a": "A", "there/got/sub": "/", "there/got/sub/b": "B"}, ""},
 		{"contents go into a folder", one, "there", true, map[string]string{"there/a": "A", "there/sub": "/", "there/sub/b": "B"}, ""},
 		{"contents become the name", one, "new", true, map[string]string{"new": "/", "new/a": "A", "new/sub": "/", "new/sub/b": "B"}, ""},
-		{"folder onto a file", one, "old", false, nil, "it is a file, and the source is a folder"},
+		{"folder onto a file", one, "old", false, nil, "it is a file, and the source is a directory"},
 		{"folder into nothing", one, "no/new", false, nil, "no such file or directory"},
 		{"file becomes the name", []entry{file("src", "A")}, "new", false, map[string]string{"new": "A"}, ""},
 		{"file replaces a file", []entry{file("src", "A")}, "old", false, map[string]string{"old": "A"}, ""},
 		{"file goes into a folder", []entry{file("src", "A")}, "there/", false, map[string]string{"there/got": "A"}, ""},
-		{"file with a slash", []entry{file("src", "A")}, "new/", false, nil, "there is no such folder"},
+		{"file with a slash", []entry{file("src", "A")}, "new/", false, nil, "no such directory"},
 		{"file onto a file with a slash", []entry{file("src", "A")}, "old/", false, nil, "not a directory"},
 		{"file into nothing", []entry{file("src", "A")}, "no/new", false, nil, "no such file or directory"},
 		{"file through a link that the user named", []entry{file("src", "A")}, "tofile", false, map[string]string{"old": "A"}, ""},
-		{"a folder over a link", one, "linked", false, nil, "a link in the place of the folder"},
+		{"a folder over a link", one, "linked", false, nil, "it is a link, not a directory"},
 		{"nothing", nil, "new", false, nil, "it is empty"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -194,7 +194,7 @@ func TestADeviceThatTheUserNamedIsLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := unpack.Tar(archive(t, file("src", "x")), "src", pipe, unpack.Options{})
-	if err == nil || !strings.Contains(err.Error(), "use - for the standard output") {
+	if err == nil || !strings.Contains(err.Error(), "use - for stdout") {
 		t.Errorf("error = %v", err)
 	}
 	if info, err := os.Lstat(pipe); err != nil || info.Mode().Type() != fs.ModeNamedPipe {

@@ -107,7 +107,7 @@ func (w *Sweeper) sweepHost(ctx context.Context, h *target.Host) error {
 }
 
 // keepMark keeps the mark at an engine in line with what was listed, once for each list.
-func (w *Sweeper) keepMark(ctx context.Context, h *target.Host, seen Census) error {
+func (w *Sweeper) keepMark(ctx context.Context, h *target.Host, seen Diff) error {
 	if seen.marked {
 		return nil
 	}

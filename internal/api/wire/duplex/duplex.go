@@ -1,6 +1,6 @@
 // Package duplex is a WebSocket of which both sides know that the other lives.
 //
-// It stands on coder/websocket, whose control frames get five seconds: a ping or a pong that waits for longer behind data that
+// It uses coder/websocket, whose control frames get five seconds: a ping or a pong that waits for longer behind data that
 // nobody takes closes the connection, and one whose reader is in a pager, or was stopped with Ctrl-Z, would be cut off though it
 // lives. Here nothing waits in the WebSocket itself: pipe queues what is written, data messages wait for room before they enter, and a
 // side is alive as long as any byte comes from it. As whole messages are written at once and buffers are kept while a stream flows, it

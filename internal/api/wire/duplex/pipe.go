@@ -21,7 +21,7 @@ const (
 // now is the clock that sockets' deadlines are set on.
 var now = time.Now //nolint:forbidigo // deadlines on sockets are set on the real clock
 
-// pipe stands between the WebSocket and its connection. Write never waits: one goroutine writes what is queued. So a frame
+// pipe connects the WebSocket and its connection. Write never waits: one goroutine writes what is queued. So a frame
 // that the other side does not take yet never holds the lock under which the WebSocket sends its control frames; it gives
 // those five seconds, and then closes the connection or ends the reading, though the other side may only be slow.
 // Each byte that is read is a sign of life.

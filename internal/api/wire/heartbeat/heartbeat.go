@@ -1,4 +1,4 @@
-// Package heartbeat says how a long answer is known to be alive, on both sides: a quiet one is not ended by what stands between,
+// Package heartbeat says how a long answer is known to be alive, on both sides: a quiet one is not ended by proxies in between,
 // and one whose other end has gone without a word ends.
 package heartbeat
 
