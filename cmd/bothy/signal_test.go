@@ -153,7 +153,7 @@ func TestInterruptingDownSaysThatItGoesOn(t *testing.T) {
 	if code := finish(t, cmd); code != 143 {
 		t.Errorf("exit code = %d, want 143", code)
 	}
-	if want := "They go all the same"; strings.Count(stderr.String(), want) != 1 {
+	if want := "Stopped waiting. The deletion continues."; strings.Count(stderr.String(), want) != 1 {
 		t.Errorf("stderr = %q, want %q in it once", &stderr, want)
 	}
 }

@@ -146,7 +146,7 @@ func TestASecretThatIsTypedIsNotShown(t *testing.T) {
 	cmd := bothy(t, server, "up", "--name", "web", "--source", "none", "--secret", "npmrc=-")
 	typed, shown, check := terminal(t, cmd)
 	start(t, cmd)
-	awaitText(t, shown, "secret npmrc")
+	awaitText(t, shown, "Secret npmrc")
 	typeLine(t, typed, "canary\r\x04")
 	if code := finish(t, cmd); code != 0 {
 		t.Errorf("exit code = %d", code)

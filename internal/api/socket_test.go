@@ -380,7 +380,7 @@ func TestAGroupThatCannotUseTheSocketIsToldAtTheStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Listen(); err == nil || !strings.Contains(err.Error(), "folder "+dir+" has mode 0700") || !strings.Contains(err.Error(), "listen.unix_group") {
+	if err := s.Listen(); err == nil || !strings.Contains(err.Error(), "directory "+dir+" has mode 0700") || !strings.Contains(err.Error(), "listen.unix_group") {
 		t.Errorf("below a folder that is closed to it: %v", err)
 	}
 	if _, err := os.Lstat(filepath.Join(dir, "run", "s")); !errors.Is(err, os.ErrNotExist) {
