@@ -366,7 +366,8 @@ func TestALateListProvesNothingSooner(t *testing.T) {
 	var once sync.Once
 	var b *bench
 	var labels map[string]string
-	b = setupOn(t, fake.Options{Like: fake.ClusterLike}, patient, slowSweeps, func(c *engine.Config) {
+	late := func(can *provisioner.Capabilities) { can.ListLag = time.Second } // more than a busy machine takes between two looks
+	b = setupOn(t, fake.Options{Like: fake.ClusterLike, Lack: late}, patient, slowSweeps, func(c *engine.Config) {
 		driver := c.Hosts[0].Driver
 		c.Hosts[0].Driver = afterDestroy{driver, func() {
 			once.Do(func() {

@@ -37,7 +37,7 @@ type Options struct {
 	Spare int
 	// Like is the sort of provider that it plays.
 	Like Personality
-	// Lack takes capabilities away from those of the personality; nil for none.
+	// Lack changes what the personality declares: takes capabilities away, or makes lists later. nil for nothing.
 	Lack func(can *provisioner.Capabilities)
 	// Now is the provider's clock; nil means time.Now, because a provider stamps what it makes.
 	Now func() time.Time
