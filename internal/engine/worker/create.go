@@ -31,7 +31,7 @@ func (m maker) create(ctx context.Context, env fleet.Environment) {
 	err := m.provision(tryCtx, &env, log)
 	if err != nil && env.SandboxID != "" {
 		// What it said before it ended is often the cause.
-		remover{m.Worker}.keepLogs(ctx, env)
+		remover(m).keepLogs(ctx, env)
 	}
 	log.close()
 
@@ -125,7 +125,7 @@ func (m maker) provision(ctx context.Context, env *fleet.Environment, log *progr
 		return err
 	}
 	log.step("prepare", "preparing blueprint %s", env.Blueprint)
-	if err := (preparer{m.Worker}).prepare(ctx, h, spec.Blueprint, env.Work.LastError == ""); err != nil {
+	if err := preparer(m).prepare(ctx, h, spec.Blueprint, env.Work.LastError == ""); err != nil {
 		return err
 	}
 	if spec.Sandbox.Image, err = h.Runtime.ResolveImage(ctx, env.Image); err != nil {
@@ -155,14 +155,14 @@ func (m maker) provision(ctx context.Context, env *fleet.Environment, log *progr
 // cleanEarlier takes away what an earlier try left.
 func (m maker) cleanEarlier(ctx context.Context, env fleet.Environment, log *progress) error {
 	log.step("rescue", "an earlier try was cut off or failed; what it left is taken away first")
-	gone, err := remover{m.Worker}.clean(ctx, env, log)
+	gone, err := remover(m).clean(ctx, env, log)
 	if err != nil {
 		return fmt.Errorf("clean up after an earlier try: %w", err)
 	}
 	if err := m.evidence.ClearBill(ctx, env, gone); err != nil {
 		return err
 	}
-	remover{m.Worker}.releaseNetwork(ctx, env)
+	remover(m).releaseNetwork(ctx, env)
 	// What they describe is gone, and the numbers of the next try's states begin anew.
 	if err := m.store.DropStates(ctx, env.ID); err != nil {
 		return fmt.Errorf("drop states of an earlier try: %w", err)
