@@ -56,6 +56,7 @@ func (e *Engine) handed(secrets map[string][]byte) []provisioner.File {
 
 // certified is which certificates a sandbox was given, and in which of its runs: a restart empties the folder.
 type certified struct {
+	host         string
 	certificates [sha256.Size]byte
 	run          time.Time
 }
@@ -64,7 +65,7 @@ type certified struct {
 func (e *Engine) noteHanded(env fleet.Environment, files []provisioner.File) {
 	for _, f := range files {
 		if f.Name == certificatesFile {
-			e.certified.Store(env.SandboxID, certified{sha256.Sum256(f.Data), env.StartedAt})
+			e.certified.Store(env.SandboxID, certified{env.Host, sha256.Sum256(f.Data), env.StartedAt})
 		}
 	}
 }
@@ -77,10 +78,11 @@ func (e *Engine) renewCertificates(ctx context.Context, h *Host, envs map[string
 	if !ok || files == nil {
 		return nil
 	}
-	sum := sha256.Sum256(files[0].Data)
+	sum, there := sha256.Sum256(files[0].Data), map[string]bool{}
 	var errs []error
 	for id, env := range envs {
-		want := certified{sum, env.StartedAt}
+		there[env.SandboxID] = true
+		want := certified{h.Name, sum, env.StartedAt}
 		if given, ok := e.certified.Load(env.SandboxID); ok && given == want || env.State != fleet.Leased || !ready(env) || env.Doubted || env.SandboxID == "" {
 			continue
 		}
@@ -94,13 +96,10 @@ func (e *Engine) renewCertificates(ctx context.Context, h *Host, envs map[string
 			errs = append(errs, fmt.Errorf("give certificates to environment %s: %w", id, err))
 		}
 	}
-	e.certified.Range(func(sandbox, _ any) bool {
-		for _, env := range envs {
-			if env.SandboxID == sandbox {
-				return true
-			}
+	e.certified.Range(func(sandbox, given any) bool {
+		if given.(certified).host == h.Name && !there[sandbox.(string)] {
+			e.certified.Delete(sandbox)
 		}
-		e.certified.Delete(sandbox)
 		return true
 	})
 	return errors.Join(errs...)
@@ -109,7 +108,7 @@ func (e *Engine) renewCertificates(ctx context.Context, h *Host, envs map[string
 func (e *Engine) deliverCertificates(ctx context.Context, stager provisioner.Stager, env fleet.Environment, files []provisioner.File) error {
 	ctx, cancel := context.WithTimeout(ctx, stageTimeout)
 	defer cancel()
-	way, err := stager.Stage(ctx, env.SandboxID, env.Users[0])
+	way, err := stager.Stage(ctx, env.SandboxID, firstUser(env))
 	if err != nil {
 		return err
 	}
