@@ -22,9 +22,12 @@ func TestStartOnAFullDisk(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			disk := newSmallDisk(t, "32m")
 			d, world := startBesideItsDisk(t, disk)
-			d.bothy("up", "--source", "none", "--name", "over", "--ttl", "3s").want(t, 0)
 			d.bothy("up", "--source", "none", "--name", "other").want(t, 0)
-			over := d.untilState("over", "leased")
+			d.bothy("up", "--source", "none", "--name", "over", "--ttl", "15s").want(t, 0)
+			over, err := d.get("over")
+			if err != nil {
+				t.Fatal(err)
+			}
 			if how == "stopped" {
 				d.terminate()
 			} else {

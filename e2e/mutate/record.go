@@ -233,4 +233,25 @@ var ofRecord = []mutation{
 		new:  " {",
 		pkg:  "./internal/engine", run: "^TestAnotherHandOverIsNoUnknownUse$",
 	},
+	{
+		name: "safe mode: it is turned on over what another daemon has decided",
+		file: "internal/store/doubt.go",
+		old:  " AND value = $3",
+		new:  " AND value <> $3 || 'x'",
+		pkg:  "./internal/engine", run: "^TestSafeModeIsTurnedOnOnce$",
+	},
+	{
+		name: "hosts: one that is held counts as lost",
+		file: "internal/fleet/host.go",
+		old:  `if h.Worker != "" && h.Until.After(from) {`,
+		new:  `if h.Worker == "-" && h.Until.After(from) {`,
+		pkg:  "./internal/fleet", run: "^TestLost$",
+	},
+	{
+		name: "full disk: what is kept back is not given up",
+		file: "cmd/bothyd/reserve.go",
+		old:  "case kept && free >= size/2:",
+		new:  "case kept && free >= 1:",
+		pkg:  "./cmd/bothyd", run: "^TestReserve$",
+	},
 }

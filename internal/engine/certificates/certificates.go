@@ -118,7 +118,11 @@ func (c *Certificates) Renew(ctx context.Context, h *target.Host, envs map[strin
 func deliver(ctx context.Context, stager provisioner.Stager, env fleet.Environment, files []provisioner.File) error {
 	ctx, cancel := context.WithTimeout(ctx, deliverTimeout)
 	defer cancel()
-	session, err := stager.Stage(ctx, env.SandboxID, env.Users[0])
+	user := "" // the image's own, where none is known
+	if len(env.Users) > 0 {
+		user = env.Users[0]
+	}
+	session, err := stager.Stage(ctx, env.SandboxID, user)
 	if err != nil {
 		return err
 	}
