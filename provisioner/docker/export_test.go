@@ -222,9 +222,6 @@ func KernelLimits(pid int) (broker.Limits, error) { return kernelLimits(pid) }
 // ReaderLabel says which process made a container that reads an image's users.
 func (r *Runtime) ReaderLabel() string { return r.readerLabel() }
 
-// Hollow is a tar stream of the file disk, of size bytes with a map of what is stored, and of the file next.
-var Hollow = hollow
-
 // HoldStill holds what runs in a container still, as makeRoom does.
 func HoldStill(group, id, most string) error { return standstill{group, id, most}.begin() }
 
