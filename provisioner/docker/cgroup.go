@@ -103,7 +103,7 @@ func (r *Runtime) weigh(ctx context.Context, name string) error {
 	case strings.HasSuffix(name, ".slice"):
 		cctx, cancel := r.call(ctx)
 		defer cancel()
-		_, err := r.net.tables.do(cctx, "", "systemctl", "set-property", "--runtime", name, "CPUWeight="+strconv.Itoa(parentWeight))
+		_, err := r.net.tables.Do(cctx, "", "systemctl", "set-property", "--runtime", name, "CPUWeight="+strconv.Itoa(parentWeight))
 		return err
 	case os.Geteuid() != 0:
 		return errors.New("bothyd is not root")

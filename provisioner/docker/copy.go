@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/bothy-env/bothy/provisioner"
+	"github.com/bothy-env/bothy/provisioner/docker/tarstream"
 )
 
 const (
@@ -42,14 +43,14 @@ const (
 // processes plant in dir meanwhile can lead it to no place that they could not write themselves, and never out of
 // the sandbox. The image needs tar. After a failure the tar stream may have one Read more to come.
 func (r *Runtime) CopyTo(ctx context.Context, id, dir, user string, tarStream io.Reader) error {
-	where, err := cleanPath(opCopyTo, dir)
+	where, err := cleanPath(tarstream.Op, dir)
 	if err != nil {
 		return err
 	}
 	pr, pw := io.Pipe()
 	checked := make(chan error, 1)
 	go func() {
-		err := cleanTarFor(ctx, tarStream, pw, func() bool { return r.knowsHoles(ctx, id, user) })
+		err := tarstream.Clean(ctx, tarStream, pw, func() bool { return r.knowsHoles(ctx, id, user) })
 		_ = pw.CloseWithError(asRefusal(err)) // never fails
 		if err == nil {
 			// What follows a tar's end is padding; its writer must not find the pipe closed.
@@ -68,7 +69,7 @@ func (r *Runtime) CopyTo(ctx context.Context, id, dir, user string, tarStream io
 		if refused, ok := errors.AsType[refusal](err); ok && ctx.Err() == nil {
 			return refused.why
 		}
-		return during(opCopyTo, err)
+		return during(tarstream.Op, err)
 	}
 	if code != 0 {
 		return unpackFailure(code, dir, user, words.String())
@@ -77,7 +78,7 @@ func (r *Runtime) CopyTo(ctx context.Context, id, dir, user string, tarStream io
 	case err := <-checked:
 		return err
 	case <-ctx.Done():
-		return r.fail(ctx, opCopyTo, ctx.Err())
+		return r.fail(ctx, tarstream.Op, ctx.Err())
 	}
 }
 
@@ -88,7 +89,7 @@ type refusal struct{ why *provisioner.Error }
 func (r refusal) Error() string { return r.why.Error() }
 func (r refusal) Unwrap() error { return r.why }
 
-// asRefusal marks an error of cleanTar that refuses an entry; those of reading the stream pass.
+// asRefusal marks an error of tarstream.Clean that refuses an entry; those of reading the stream pass.
 func asRefusal(err error) error {
 	if e, ok := errors.AsType[*provisioner.Error](err); ok {
 		return refusal{why: e}
@@ -100,12 +101,12 @@ func asRefusal(err error) error {
 func unpackFailure(code int, dir, user, said string) error {
 	switch code {
 	case exitNotThere:
-		return provisioner.Errorf(provisioner.NotFound, opCopyTo,
+		return provisioner.Errorf(provisioner.NotFound, tarstream.Op,
 			"the folder %q is not there in the sandbox, or user %q may not enter it", dir, user)
 	case 127:
-		return provisioner.Errorf(provisioner.Permanent, opCopyTo, "the sandbox's image has no tar, which bothy needs to copy files")
+		return provisioner.Errorf(provisioner.Permanent, tarstream.Op, "the sandbox's image has no tar, which bothy needs to copy files")
 	}
-	return provisioner.Errorf(classOfWords(said), opCopyTo, "unpacking in %q failed with code %d: %s", dir, code, said)
+	return provisioner.Errorf(classOfWords(said), tarstream.Op, "unpacking in %q failed with code %d: %s", dir, code, said)
 }
 
 // classOfWords reads what a tool said when it failed.
@@ -240,4 +241,14 @@ func firstLine(s string) string {
 		return "it said nothing"
 	}
 	return line
+}
+
+// knowsHoles reports whether the sandbox's tar makes holes of a sparse entry: GNU tar does. Others would take the entry for a file of
+// that odd name.
+func (r *Runtime) knowsHoles(ctx context.Context, id, user string) bool {
+	said := &said{}
+	code, err := r.Exec(ctx, id, provisioner.ExecRequest{Command: []string{"tar", "--version"}, User: user, Dir: "/", Env: append(untranslated[:1:1], noOptions)},
+		provisioner.Streams{Stdout: said, Stderr: io.Discard})
+	// One that cannot be asked gets the zeros, which it may not want either: unpacking tells.
+	return err == nil && code == 0 && strings.HasPrefix(said.String(), "tar (GNU tar)")
 }

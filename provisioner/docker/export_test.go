@@ -15,6 +15,7 @@ import (
 
 	"github.com/bothy-env/bothy/provisioner"
 	"github.com/bothy-env/bothy/provisioner/docker/broker"
+	"github.com/bothy-env/bothy/provisioner/docker/firewall"
 )
 
 // StartFailure tells what the engine's words on a start mean.
@@ -100,22 +101,15 @@ func (r *Runtime) Spares() int {
 // Firewall gives the names of the installation's chains and the text of its rules.
 func (r *Runtime) Firewall() (binary, forward, input, bridges string) {
 	t := r.net.tables
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.prefix, t.fw.forward, t.fw.input, t.fw.bridges
+	return t.Variant(), t.Names.Forward, t.Names.Input, t.Names.Bridges
 }
 
 // Inward gives the name of the chain for what comes to sandboxes.
-func (r *Runtime) Inward() string { return r.net.tables.fw.inward }
+func (r *Runtime) Inward() string { return r.net.tables.Names.Inward }
 
 // Impossible makes every firewall command fail as if there were no right to it.
 func (r *Runtime) Impossible() {
-	t := r.net.tables
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.root = false
-	t.look = func(string) (string, error) { return "", context.Canceled }
-	t.prefix = ""
+	r.net.tables.Use(false, func(string) (string, error) { return "", context.Canceled })
 }
 
 // JoinPrefix and SlotOf lead from a slot's name to what is reserved, and back.
@@ -131,11 +125,11 @@ const StageScript = stageScript
 func EncodeFiles(files []provisioner.File) ([]byte, error) { return encodeFiles("", files) }
 
 // Source gives the name of the chain that packets of sandboxes pass first.
-func (r *Runtime) Source() string { return r.net.tables.fw.source }
+func (r *Runtime) Source() string { return r.net.tables.Names.Source }
 
 // SetFlows sets how many connections a slot may have open, and how many it may make at once; before the rules are set.
 func (r *Runtime) SetFlows(open, burst int) {
-	r.net.tables.fw.flows, r.net.tables.fw.burst = open, burst
+	r.net.tables.Names.Flows, r.net.tables.Names.Burst = open, burst
 }
 
 // KeepFlows leaves the connections of slots that are given back in the kernel's table, and gives the way back.
@@ -152,7 +146,7 @@ func FlowsOf(of netip.Prefix) (int, error) {
 		return 0, err
 	}
 	defer closeQuietly(c)
-	found, err := flowsOf(c, of)
+	found, err := firewall.FlowsOf(c, of)
 	return len(found), err
 }
 
@@ -221,9 +215,6 @@ func KernelLimits(pid int) (broker.Limits, error) { return kernelLimits(pid) }
 
 // ReaderLabel says which process made a container that reads an image's users.
 func (r *Runtime) ReaderLabel() string { return r.readerLabel() }
-
-// Hollow is a tar stream of the file disk, of size bytes with a map of what is stored, and of the file next.
-var Hollow = hollow
 
 // HoldStill holds what runs in a container still, as makeRoom does.
 func HoldStill(group, id, most string) error { return standstill{group, id, most}.begin() }

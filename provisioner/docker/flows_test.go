@@ -14,6 +14,7 @@ import (
 
 	"github.com/bothy-env/bothy/provisioner"
 	"github.com/bothy-env/bothy/provisioner/docker"
+	"github.com/bothy-env/bothy/provisioner/docker/firewall"
 )
 
 // one is a pool of a single network.
@@ -113,9 +114,9 @@ func TestFlowsEndWithTheirOwner(t *testing.T) {
 func TestFlowsBounded(t *testing.T) {
 	const tried = 200
 	for name, c := range map[string]struct{ open, burst, least, most int }{
-		"open":  {20, docker.MaxFlows, 1, 25}, // a packet or two are let through while others are counted
-		"burst": {docker.MaxFlows, 20, 1, tried / 2},
-		"usual": {docker.MaxFlows, docker.MaxFlows, tried, tried + 10},
+		"open":  {20, firewall.MaxFlows, 1, 25}, // a packet or two are let through while others are counted
+		"burst": {firewall.MaxFlows, 20, 1, tried / 2},
+		"usual": {firewall.MaxFlows, firewall.MaxFlows, tried, tried + 10},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newEngine(t)

@@ -16,6 +16,7 @@ import (
 	"github.com/ti-mo/conntrack"
 
 	"github.com/bothy-env/bothy/provisioner"
+	"github.com/bothy-env/bothy/provisioner/docker/firewall"
 )
 
 // What the kernel counts per machine, or per user of it, one sandbox can take from all others; see README. This
@@ -78,31 +79,13 @@ func (r *Runtime) Shortages(ctx context.Context) ([]Shortage, error) {
 	if info.CgroupVersion == "1" && os.Geteuid() != 0 {
 		add("run bothyd as root, or use cgroup v2", "the memory that connections of sandboxes hold is not bounded")
 	}
-	if lacks := r.net.tables.lacking(); lacks != nil {
+	if lacks := r.net.tables.Lacking(); lacks != nil {
 		add("load the kernel modules xt_rpfilter, xt_connlimit and xt_hashlimit", "sources of packets are not looked up and connections are not counted: %v", lacks)
 	}
-	if err := r.net.tables.canFlush(); err != nil {
+	if err := r.net.tables.CanFlush(); err != nil {
 		add("run bothyd as root, or install conntrack", "a sandbox may hear answers to the one that had its address before: %v", err)
 	}
 	return append(found, r.hogs(ctx)...), nil
-}
-
-// lacking gives why some rules are left out, nil when none is.
-func (t *tables) lacking() error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.lacks
-}
-
-// canFlush gives why connections are not forgotten, nil when they are.
-func (t *tables) canFlush() error {
-	if t.root {
-		return nil
-	}
-	if _, err := t.look("conntrack"); err != nil {
-		return errFlowsStay
-	}
-	return nil
 }
 
 // hogs tells what the machine runs short of, and which environment has most of it.
@@ -236,7 +219,7 @@ func (h *holdings) count(k *keeper, slotsOf map[string]string) {
 		return
 	}
 	defer closeQuietly(c)
-	flows, err := flowsOf(c, k.cfg.Pool)
+	flows, err := firewall.FlowsOf(c, k.cfg.Pool)
 	if err != nil {
 		return
 	}
@@ -247,7 +230,7 @@ func (h *holdings) count(k *keeper, slotsOf map[string]string) {
 		}
 	}
 	for _, f := range flows {
-		if p, err := f.TupleOrig.IP.SourceAddress.Prefix(slotBits); err == nil && in[p] != "" {
+		if p, err := f.TupleOrig.IP.SourceAddress.Prefix(firewall.SlotBits); err == nil && in[p] != "" {
 			h.flows[in[p]]++
 		}
 	}

@@ -3,13 +3,15 @@ package docker_test
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
-	"github.com/bothy-env/bothy/provisioner/docker"
+	"github.com/bothy-env/bothy/internal/sparsetar"
 )
 
 // TestHolesInAndOut: a file with holes has them inside, comes back as it was, and is small on the way, where the sandbox's tar is GNU's.
@@ -21,8 +23,14 @@ func TestHolesInAndOut(t *testing.T) {
 	gnu := strings.HasPrefix(version, "tar (GNU tar)")
 	t.Logf("the sandbox's tar: %s", strings.TrimSpace(version))
 	const size, at = 64 << 20, 10 << 20
-	stream := docker.Hollow(size, fmt.Sprintf("%d,4,%d,0", at, size), "data")
-	if err := e.CopyTo(t.Context(), id, "/home/dev", "dev", bytes.NewReader(stream)); err != nil {
+	var stream bytes.Buffer
+	stream.Write(sparsetar.Header(&tar.Header{Name: "disk", Size: size, Mode: 0o640, ModTime: time.Unix(1_000_000_000, 0)}, []sparsetar.Part{{At: at, Length: 4}}))
+	stream.WriteString("data" + string(sparsetar.Padding(4)))
+	next := tar.NewWriter(&stream)
+	if err := errors.Join(next.WriteHeader(&tar.Header{Name: "next", Size: 4, Mode: 0o644}), func() error { _, err := next.Write([]byte("next")); return err }(), next.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.CopyTo(t.Context(), id, "/home/dev", "dev", &stream); err != nil {
 		t.Fatal(err)
 	}
 	out, _, _ := e.run(id, "cd /home/dev; stat -c '%s %b' disk; cat next; tr -d '\\000' <disk")

@@ -12,6 +12,7 @@ import (
 	"github.com/docker/docker/api/types/network"
 
 	"github.com/bothy-env/bothy/provisioner"
+	"github.com/bothy-env/bothy/provisioner/docker/firewall"
 )
 
 const (
@@ -32,8 +33,8 @@ type keeper struct {
 	r      *Runtime
 	cfg    NetworkConfig
 	local  bool
-	fw     firewall
-	tables *tables
+	fw     firewall.Names
+	tables *firewall.Tables
 	flush  func(context.Context, netip.Prefix) error // makes the kernel forget connections; tests replace it
 
 	bg     context.Context // of the work behind Reserve; ends with Close
@@ -262,7 +263,7 @@ func (r *Runtime) Close(ctx context.Context) error {
 	if k.cfg.Isolation == IsolationOff || !k.local {
 		return err
 	}
-	return errors.Join(err, k.tables.remove(ctx))
+	return errors.Join(err, k.tables.Remove(ctx))
 }
 
 // Isolation reports whether the rules that keep sandboxes from the host and its private networks are in
@@ -302,10 +303,10 @@ func (k *keeper) isolate(ctx context.Context, again bool) error {
 	var err error
 	if k.local {
 		cctx, cancel := k.r.call(ctx)
-		err = k.tables.assert(cctx)
+		err = k.tables.Assert(cctx)
 		cancel()
 	} else {
-		err = impossible("the Docker engine "+k.r.host+" is not on this host", adviceHere, nil)
+		err = firewall.Impossible("the Docker engine "+k.r.host+" is not on this host", firewall.AdviceHere, nil)
 	}
 	cutOff := err != nil && ctx.Err() != nil
 	k.mu.Lock()
@@ -314,7 +315,7 @@ func (k *keeper) isolate(ctx context.Context, again bool) error {
 	}
 	k.mu.Unlock()
 	if cutOff {
-		return k.r.fail(ctx, opIsolate, ctx.Err())
+		return k.r.fail(ctx, firewall.Op, ctx.Err())
 	}
 	return err
 }
@@ -327,7 +328,7 @@ func (k *keeper) loosen(ctx context.Context, now bool) error {
 	if done {
 		return nil
 	}
-	if err := k.tables.remove(ctx); err != nil {
+	if err := k.tables.Remove(ctx); err != nil {
 		return err
 	}
 	k.mu.Lock()

@@ -15,6 +15,7 @@ import (
 	"github.com/docker/docker/api/types/network"
 
 	"github.com/bothy-env/bothy/provisioner"
+	"github.com/bothy-env/bothy/provisioner/docker/firewall"
 )
 
 // Isolation modes.
@@ -52,8 +53,8 @@ func newKeeper(r *Runtime, cfg NetworkConfig, local bool) (*keeper, error) {
 	if !cfg.Pool.IsValid() {
 		cfg.Pool = netip.MustParsePrefix("172.30.0.0/16")
 	}
-	if !cfg.Pool.Addr().Is4() || cfg.Pool.Bits() > slotBits || cfg.Pool.Bits() < 12 {
-		return nil, provisioner.Errorf(provisioner.Permanent, op, "network pool %s: want an IPv4 range from /12 to /%d", cfg.Pool, slotBits)
+	if !cfg.Pool.Addr().Is4() || cfg.Pool.Bits() > firewall.SlotBits || cfg.Pool.Bits() < 12 {
+		return nil, provisioner.Errorf(provisioner.Permanent, op, "network pool %s: want an IPv4 range from /12 to /%d", cfg.Pool, firewall.SlotBits)
 	}
 	cfg.Pool = cfg.Pool.Masked()
 	switch {
@@ -75,12 +76,12 @@ func newKeeper(r *Runtime, cfg NetworkConfig, local bool) (*keeper, error) {
 			return nil, provisioner.Errorf(provisioner.Permanent, op, "allowed range %s: want an IPv4 range", p)
 		}
 	}
-	fw := newFirewall(r.instance)
+	fw := firewall.NamesOf(r.instance)
 	k := &keeper{
-		r: r, cfg: cfg, local: local, fw: fw, tables: newTables(fw, cfg.Pool, cfg.Allow),
+		r: r, cfg: cfg, local: local, fw: fw, tables: firewall.New(fw, cfg.Pool, cfg.Allow, engineResolvers),
 		held: map[string]int{}, making: map[int]bool{},
 	}
-	k.flush = k.tables.flush
+	k.flush = k.tables.Flush
 	k.bg, k.stop = context.WithCancel(context.Background())
 	return k, nil
 }
@@ -98,7 +99,7 @@ func (k *keeper) slotRequest(n, mtu int) network.CreateOptions {
 	labels := k.r.key.Labels(provisioner.Owner{Instance: k.r.instance})
 	labels[LabelSlot] = strconv.Itoa(n)
 	ipv6 := false
-	opts := map[string]string{"com.docker.network.bridge.name": k.fw.bridge(n)}
+	opts := map[string]string{"com.docker.network.bridge.name": k.fw.Bridge(n)}
 	if mtu > 0 {
 		opts["com.docker.network.driver.mtu"] = strconv.Itoa(mtu)
 	}
@@ -159,8 +160,8 @@ func (k *keeper) forget(ctx context.Context, of netip.Prefix) error {
 	if !k.local || k.cfg.Isolation == IsolationOff {
 		return nil
 	}
-	if err := k.flush(ctx, of); err != nil && !errors.Is(err, errFlowsStay) { // doctor tells
-		return broken("forget the connections of the network that was there before", err)
+	if err := k.flush(ctx, of); err != nil && !errors.Is(err, firewall.ErrFlowsStay) { // doctor tells
+		return firewall.Broken("forget the connections of the network that was there before", err)
 	}
 	return nil
 }
@@ -192,8 +193,8 @@ func (k *keeper) onThisHost(n int) error {
 	if k.cfg.Isolation == IsolationOff {
 		return nil
 	}
-	if _, err := net.InterfaceByName(k.fw.bridge(n)); err != nil {
-		return impossible("the engine's networks are not on this host (it is rootless, or in a virtual machine)", adviceHere, err)
+	if _, err := net.InterfaceByName(k.fw.Bridge(n)); err != nil {
+		return firewall.Impossible("the engine's networks are not on this host (it is rootless, or in a virtual machine)", firewall.AdviceHere, err)
 	}
 	return nil
 }

@@ -6,12 +6,13 @@ import (
 	"testing"
 
 	"github.com/bothy-env/bothy/provisioner"
+	"github.com/bothy-env/bothy/provisioner/docker/tarstream"
 )
 
 // TestRefusedCopyWhoseCommandGoesOn: why a tar stream was refused is told also when the command that unpacked it could not be
 // ended. It was once told as cancelled, on an engine under load.
 func TestRefusedCopyWhoseCommandGoesOn(t *testing.T) {
-	why := provisioner.Errorf(provisioner.Permanent, opCopyTo, "evil leads out")
+	why := provisioner.Errorf(provisioner.Permanent, tarstream.Op, "evil leads out")
 	broken := callerFault("input broke off", asRefusal(why))
 	goesOn := &provisioner.Error{
 		Class: provisioner.Cancelled, Op: opExec, Err: errors.Join(broken, provisioner.Errorf(provisioner.Transient, opExec, "it goes on")),

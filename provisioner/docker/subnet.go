@@ -9,21 +9,20 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/bothy-env/bothy/provisioner/docker/firewall"
 )
 
-// slotBits is the size of a slot's network: a /28 has room for 13 addresses beside the bridge's own.
-const slotBits = 28
-
 // slots counts the networks that a pool is cut into.
-func slots(pool netip.Prefix) int { return 1 << (slotBits - pool.Bits()) }
+func slots(pool netip.Prefix) int { return 1 << (firewall.SlotBits - pool.Bits()) }
 
 // subnet is the slot's part of the pool.
 func subnet(pool netip.Prefix, slot int) netip.Prefix {
 	base := pool.Masked().Addr().As4()
-	n := binary.BigEndian.Uint32(base[:]) + uint32(slot)<<(32-slotBits) // slot < slots(pool), so it fits
+	n := binary.BigEndian.Uint32(base[:]) + uint32(slot)<<(32-firewall.SlotBits) // slot < slots(pool), so it fits
 	var b [4]byte
 	binary.BigEndian.PutUint32(b[:], n)
-	return netip.PrefixFrom(netip.AddrFrom4(b), slotBits)
+	return netip.PrefixFrom(netip.AddrFrom4(b), firewall.SlotBits)
 }
 
 // pick gives the first slot from start on, round the pool, that overlaps nothing that is taken, or -1.

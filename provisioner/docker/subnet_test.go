@@ -71,7 +71,7 @@ tun0	0100000A	00000000	0001	0	0	0	FFFFFFFF	0	0	0
 `
 
 func TestHostRoutes(t *testing.T) {
-	want := prefixes("172.17.0.0/16", "192.0.2.0/24", "10.0.0.1/32")
+	want := []netip.Prefix{netip.MustParsePrefix("172.17.0.0/16"), netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("10.0.0.1/32")}
 	if diff := cmp.Diff(want, hostRoutes(routeTable), cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
 		t.Errorf("routes (-want +got):\n%s", diff)
 	}

@@ -1,8 +1,7 @@
-package docker
+package tarstream
 
 import (
 	"archive/tar"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/bothy-env/bothy/internal/sparsetar"
-	"github.com/bothy-env/bothy/provisioner"
 )
 
 // maxParts bounds the parts of one file with holes.
@@ -76,14 +74,4 @@ func unexpected(err error) error {
 		return io.ErrUnexpectedEOF
 	}
 	return err
-}
-
-// knowsHoles reports whether the sandbox's tar makes holes of a sparse entry: GNU tar does. Others would take the entry for a file of
-// that odd name.
-func (r *Runtime) knowsHoles(ctx context.Context, id, user string) bool {
-	said := &said{}
-	code, err := r.Exec(ctx, id, provisioner.ExecRequest{Command: []string{"tar", "--version"}, User: user, Dir: "/", Env: append(untranslated[:1:1], noOptions)},
-		provisioner.Streams{Stdout: said, Stderr: io.Discard})
-	// One that cannot be asked gets the zeros, which it may not want either: unpacking tells.
-	return err == nil && code == 0 && strings.HasPrefix(said.String(), "tar (GNU tar)")
 }

@@ -1,4 +1,4 @@
-package docker
+package tarstream
 
 import (
 	"archive/tar"

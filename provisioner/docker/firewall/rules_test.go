@@ -1,4 +1,4 @@
-package docker
+package firewall
 
 import (
 	"context"
@@ -54,13 +54,13 @@ COMMIT
 
 // TestRulesGolden: a metadata address that is also the resolver (as on some clouds) is open for names alone.
 func TestRulesGolden(t *testing.T) {
-	fw := newFirewall("x")
+	fw := NamesOf("x")
 	got := fw.restore([]netip.Addr{netip.MustParseAddr("169.254.169.254")}, prefixes("8.8.0.0/16")[0], prefixes("10.1.2.3/16"), false)
 	if diff := cmp.Diff(wantRules, got); diff != "" {
 		t.Errorf("rules (-want +got):\n%s", diff)
 	}
-	if got := fw.bridge(4095); len(got) > 15 || !strings.HasPrefix(got, strings.TrimSuffix(fw.bridges, "+")) {
-		t.Errorf("bridge %q does not fit the kernel or the rules' %q", got, fw.bridges)
+	if got := fw.Bridge(4095); len(got) > 15 || !strings.HasPrefix(got, strings.TrimSuffix(fw.Bridges, "+")) {
+		t.Errorf("bridge %q does not fit the kernel or the rules' %q", got, fw.Bridges)
 	}
 }
 
@@ -68,14 +68,14 @@ func TestRulesGolden(t *testing.T) {
 func TestWithoutDockersChains(t *testing.T) {
 	h := newHost("iptables")
 	delete(h.chains, "iptables filter DOCKER-USER")
-	if err := simulated(h, true).assert(t.Context()); err != nil {
+	if err := simulated(h, true).Assert(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestMoveToFront(t *testing.T) {
-	j := newFirewall("x").jumps()[0]
-	other := newFirewall("y").jumps()[0].rule
+	j := NamesOf("x").jumps()[0]
+	other := NamesOf("y").jumps()[0].rule
 	set := "-I FORWARD 1 " + j.rule + "\n"
 	drop := "-D FORWARD " + j.rule + "\n"
 	for name, c := range map[string]struct {
@@ -218,24 +218,24 @@ func TestAssertPlain(t *testing.T) {
 		h.lacks = match
 		tb := simulated(h, true)
 		for range 2 {
-			if err := tb.assert(t.Context()); err != nil {
+			if err := tb.Assert(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			if tb.lacks == nil || !strings.Contains(tb.lacks.Error(), match) {
 				t.Errorf("without %s: lacks %v", match, tb.lacks)
 			}
 		}
-		if diff := cmp.Diff([]string{"! -s 8.8.0.0/16 -j DROP"}, h.chains["iptables mangle "+tb.fw.source]); diff != "" {
+		if diff := cmp.Diff([]string{"! -s 8.8.0.0/16 -j DROP"}, h.chains["iptables mangle "+tb.Names.Source]); diff != "" {
 			t.Errorf("sources (-want +got):\n%s", diff)
 		}
-		if got := len(h.chains["iptables mangle "+tb.fw.forward]); got != strings.Count(wantRules, "-A BOTHY-2d711642 ")-3 {
+		if got := len(h.chains["iptables mangle "+tb.Names.Forward]); got != strings.Count(wantRules, "-A BOTHY-2d711642 ")-3 {
 			t.Errorf("%d rules", got)
 		}
 	}
 }
 
-func simulated(h *host, root bool) *tables {
-	return &tables{fw: newFirewall("x"), pool: prefixes("8.8.0.0/16")[0], dns: func() []netip.Addr { return nil }, run: h.run, look: h.look, legacy: func() bool { return h.legacy }, root: root}
+func simulated(h *host, root bool) *Tables {
+	return &Tables{Names: NamesOf("x"), pool: prefixes("8.8.0.0/16")[0], dns: func() []netip.Addr { return nil }, run: h.run, look: h.look, legacy: func() bool { return h.legacy }, root: root}
 }
 
 // TestAssert: in whatever variant Docker's chains are, rules end up whole and in front, and a second look changes nothing.
@@ -247,19 +247,19 @@ func TestAssert(t *testing.T) {
 			h.legacy = binary == "iptables-legacy"
 			h.chains["iptables mangle FORWARD"] = []string{"-j ACCEPT"}
 			tb := simulated(h, root)
-			if err := tb.assert(t.Context()); err != nil {
+			if err := tb.Assert(t.Context()); err != nil {
 				t.Fatalf("%s: %v", binary, err)
 			}
-			for _, j := range tb.fw.jumps() {
+			for _, j := range tb.Names.jumps() {
 				if got := h.chains[binary+" mangle "+j.chain]; !leads(got, j.rule) {
 					t.Errorf("%s: chain %s does not begin with our jumps: %v", binary, j.chain, got)
 				}
 			}
-			if got := len(h.chains[binary+" mangle "+tb.fw.forward]); got != strings.Count(wantRules, "-A BOTHY-2d711642 ")-3 {
+			if got := len(h.chains[binary+" mangle "+tb.Names.Forward]); got != strings.Count(wantRules, "-A BOTHY-2d711642 ")-3 {
 				t.Errorf("%s: %d rules", binary, got)
 			}
 			h.calls = nil
-			if err := tb.assert(t.Context()); err != nil {
+			if err := tb.Assert(t.Context()); err != nil {
 				t.Fatalf("%s: %v", binary, err)
 			}
 			if len(h.calls) != 1 { // each is a process, twice a minute for as long as the daemon runs
@@ -295,7 +295,7 @@ func TestAssertFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newHost("iptables")
 			c.spoil(h)
-			err := simulated(h, c.root).assert(t.Context())
+			err := simulated(h, c.root).Assert(t.Context())
 			if provisioner.ClassOf(err) != c.class || !strings.Contains(err.Error(), c.say) {
 				t.Errorf("got %q, %v; want %q that says %q", provisioner.ClassOf(err), err, c.class, c.say)
 			}
@@ -332,7 +332,7 @@ func TestLegacyTablesAreNotMade(t *testing.T) {
 	h := newHost("iptables")
 	h.binaries = append(h.binaries, "iptables-legacy", "iptables-nft")
 	delete(h.chains, "iptables filter DOCKER-USER")
-	if err := simulated(h, true).assert(t.Context()); err != nil {
+	if err := simulated(h, true).Assert(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range h.calls {
@@ -342,7 +342,7 @@ func TestLegacyTablesAreNotMade(t *testing.T) {
 	}
 	// Where it is the only one it is the host's firewall.
 	h = newHost("iptables-legacy")
-	if err := simulated(h, true).assert(t.Context()); err != nil {
+	if err := simulated(h, true).Assert(t.Context()); err != nil {
 		t.Errorf("with iptables-legacy alone: %v", err)
 	}
 }
@@ -359,5 +359,30 @@ func TestLegacyModules(t *testing.T) {
 	}
 	if !legacyModules(filepath.Join(t.TempDir(), "none")) {
 		t.Error("a kernel that does not tell may have tables")
+	}
+}
+
+// TestFlushBySudo: without root the command conntrack does it, all four sides; without the command either it is known that
+// nothing is forgotten.
+func TestFlushBySudo(t *testing.T) {
+	of := netip.MustParsePrefix("172.30.0.16/28")
+	h := newHost("iptables")
+	tb := simulated(h, false)
+	if err := tb.Flush(t.Context(), of); !errors.Is(err, ErrFlowsStay) || tb.CanFlush() == nil {
+		t.Errorf("got %v without the command, want ErrFlowsStay", err)
+	}
+	h.binaries = append(h.binaries, "conntrack")
+	h.none = true
+	if err := tb.Flush(t.Context(), of); err != nil || tb.CanFlush() != nil {
+		t.Errorf("got %v when there was nothing to forget", err)
+	}
+	for _, side := range []string{"--orig-src", "--orig-dst", "--reply-src", "--reply-dst"} {
+		if !slices.Contains(h.calls, "sudo -n conntrack -D "+side+" 172.30.0.16/28") {
+			t.Errorf("%s is not among %q", side, h.calls)
+		}
+	}
+	h.fail = "conntrack -D --reply-src"
+	if err := tb.Flush(t.Context(), of); err == nil {
+		t.Error("a command that failed was taken for success")
 	}
 }

@@ -1,4 +1,4 @@
-package docker
+package tarstream
 
 import (
 	"archive/tar"
@@ -42,12 +42,12 @@ func TestNamesThatAreTooLongAreRefusedUnseen(t *testing.T) {
 			if got := after.TotalAlloc - before.TotalAlloc; got > 64<<10 {
 				t.Errorf("%d bytes were allocated, want few", got)
 			}
-			if err := cleanTar(t.Context(), bytes.NewReader(pack(t, file("good"), h)), io.Discard); provisioner.ClassOf(err) != provisioner.Permanent {
+			if err := Clean(t.Context(), bytes.NewReader(pack(t, file("good"), h)), io.Discard, no); provisioner.ClassOf(err) != provisioner.Permanent {
 				t.Errorf("in a stream: %.300v", err)
 			}
 		})
 	}
-	if err := cleanTar(t.Context(), bytes.NewReader(pack(t, dir(strings.Repeat("a/", 255)), link("l", strings.Repeat("a/", 254)+"a"))), io.Discard); err != nil {
+	if err := Clean(t.Context(), bytes.NewReader(pack(t, dir(strings.Repeat("a/", 255)), link("l", strings.Repeat("a/", 254)+"a"))), io.Discard, no); err != nil {
 		t.Errorf("as deep as may be: %v", err)
 	}
 }
@@ -107,7 +107,7 @@ func TestTheCheckEndsWithItsRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	from := &endless{one: b.Bytes(), cancel: cancel}
-	if err := cleanTar(ctx, from, io.Discard); provisioner.ClassOf(err) != provisioner.Cancelled {
+	if err := Clean(ctx, from, io.Discard, no); provisioner.ClassOf(err) != provisioner.Cancelled {
 		t.Errorf("got %v, want class cancelled", err)
 	}
 	if from.after > 2 {

@@ -1,4 +1,6 @@
-package docker
+// Package firewall keeps sandboxes from the host, its private networks and each other: the rules of an installation, as a value and as
+// they stand in this machine's tables, and the connections that the kernel remembers. It knows addresses and bridges, no sandbox.
+package firewall
 
 import (
 	"bytes"
@@ -16,14 +18,16 @@ import (
 	"github.com/bothy-env/bothy/provisioner"
 )
 
-const opIsolate = "isolate sandboxes"
+// Op names what is done in errors.
+const Op = "isolate sandboxes"
 
 // runFunc runs a command of the host with an input and gives its output. Tests replace it.
 type runFunc func(ctx context.Context, stdin string, argv ...string) (string, error)
 
-// tables sets and checks the isolation rules on the host.
-type tables struct {
-	fw    firewall
+// Tables sets and checks the isolation rules on the host.
+type Tables struct {
+	// Names are those of the installation.
+	Names Names
 	pool  netip.Prefix
 	allow []netip.Prefix
 	dns   func() []netip.Addr
@@ -40,8 +44,9 @@ type tables struct {
 	lacks  error  // why some rules are left out: this host has no means for them
 }
 
-func newTables(fw firewall, pool netip.Prefix, allow []netip.Prefix) *tables {
-	return &tables{fw: fw, pool: pool, allow: allow, dns: engineResolvers, run: runHost, look: hostProgram, legacy: legacyTables, root: os.Geteuid() == 0}
+// New makes the rules of an installation for its pool of networks. dns gives the name servers that sandboxes ask.
+func New(fw Names, pool netip.Prefix, allow []netip.Prefix, dns func() []netip.Addr) *Tables {
+	return &Tables{Names: fw, pool: pool, allow: allow, dns: dns, run: runHost, look: hostProgram, legacy: legacyTables, root: os.Geteuid() == 0}
 }
 
 // hostPath is where programs of the host are looked for, and the PATH that they run with, whatever bothyd's own PATH is:
@@ -103,26 +108,26 @@ func runHost(ctx context.Context, stdin string, argv ...string) (string, error) 
 	return out.String(), nil
 }
 
-// assert makes the rules what they should be: chains, their content, and the jumps to them in front.
+// Assert makes the rules what they should be: chains, their content, and the jumps to them in front.
 // It changes nothing when all is well. Impossible gives class Permanent, a failure Transient.
-func (t *tables) assert(ctx context.Context) error {
+func (t *Tables) Assert(ctx context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	listing, err := t.choose(ctx)
 	if err != nil {
 		return err
 	}
-	want := t.fw.restore(t.dns(), t.pool, t.allow, false)
-	if want != t.wrote || t.fw.ours(listing) != t.read {
+	want := t.Names.restore(t.dns(), t.pool, t.allow, false)
+	if want != t.wrote || t.Names.ours(listing) != t.read {
 		if err := t.write(ctx, want); err != nil {
-			return broken("set the rules", err)
+			return Broken("set the rules", err)
 		}
 		if listing, err = t.list(ctx, t.prefix); err != nil {
-			return broken("read the rules back", err)
+			return Broken("read the rules back", err)
 		}
-		t.wrote, t.read = want, t.fw.ours(listing)
+		t.wrote, t.read = want, t.Names.ours(listing)
 	}
-	if err := t.lead(ctx, t.prefix, listing, t.fw.jumps()); err != nil {
+	if err := t.lead(ctx, t.prefix, listing, t.Names.jumps()); err != nil {
 		return err
 	}
 	six := t.six()
@@ -130,19 +135,19 @@ func (t *tables) assert(ctx context.Context) error {
 		return nil
 	}
 	if listing, err = t.list(ctx, six); err != nil {
-		return broken("read the rules for IPv6", err)
+		return Broken("read the rules for IPv6", err)
 	}
-	return t.lead(ctx, six, listing, t.fw.jumps6())
+	return t.lead(ctx, six, listing, t.Names.jumps6())
 }
 
 // write sets the chains' content; where the kernel lacks what some rules need, all the others.
-func (t *tables) write(ctx context.Context, rules string) error {
-	_, err := t.do(ctx, rules, t.prefix+"-restore", "-w", "5", "--noflush")
+func (t *Tables) write(ctx context.Context, rules string) error {
+	_, err := t.Do(ctx, rules, t.prefix+"-restore", "-w", "5", "--noflush")
 	t.lacks = nil
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	if _, again := t.do(ctx, t.fw.restore(t.dns(), t.pool, t.allow, true), t.prefix+"-restore", "-w", "5", "--noflush"); again != nil {
+	if _, again := t.Do(ctx, t.Names.restore(t.dns(), t.pool, t.allow, true), t.prefix+"-restore", "-w", "5", "--noflush"); again != nil {
 		return err
 	}
 	t.lacks = err
@@ -151,7 +156,7 @@ func (t *tables) write(ctx context.Context, rules string) error {
 
 // choose finds the variant of iptables to use: the one that Docker uses, else the first that works.
 // Rules of either variant hold; this one is where people look. It gives the variant's rules.
-func (t *tables) choose(ctx context.Context) (listing string, err error) {
+func (t *Tables) choose(ctx context.Context) (listing string, err error) {
 	if t.prefix != "" {
 		if listing, err = t.list(ctx, t.prefix); err == nil {
 			return listing, nil
@@ -160,10 +165,10 @@ func (t *tables) choose(ctx context.Context) (listing string, err error) {
 	}
 	if !t.root {
 		if _, err := t.look("sudo"); err != nil {
-			return "", impossible("bothyd is not root and there is no sudo", adviceRights, err)
+			return "", Impossible("bothyd is not root and there is no sudo", adviceRights, err)
 		}
-		if _, err := t.do(ctx, "", "true"); err != nil {
-			return "", impossible("bothyd is not root and sudo asks for a password", adviceRights, err)
+		if _, err := t.Do(ctx, "", "true"); err != nil {
+			return "", Impossible("bothyd is not root and sudo asks for a password", adviceRights, err)
 		}
 	}
 	var first string
@@ -184,7 +189,7 @@ func (t *tables) choose(ctx context.Context) (listing string, err error) {
 		if first == "" {
 			first, listing = name, its
 		}
-		if _, err := t.do(ctx, "", name, "-w", "5", "-t", "filter", "-S", "DOCKER-USER"); err == nil {
+		if _, err := t.Do(ctx, "", name, "-w", "5", "-t", "filter", "-S", "DOCKER-USER"); err == nil {
 			t.prefix = name
 			return its, nil
 		}
@@ -194,28 +199,28 @@ func (t *tables) choose(ctx context.Context) (listing string, err error) {
 		t.prefix = first
 		return listing, nil
 	case last == nil:
-		return "", impossible("iptables is not installed: it was looked for in "+hostPath, adviceInstall, nil)
+		return "", Impossible("iptables is not installed: it was looked for in "+hostPath, adviceInstall, nil)
 	case ctx.Err() != nil:
-		return "", broken("read the rules", last)
+		return "", Broken("read the rules", last)
 	}
-	return "", impossible("the firewall's rules cannot be read: "+last.Error(), adviceRights, last)
+	return "", Impossible("the firewall's rules cannot be read: "+last.Error(), adviceRights, last)
 }
 
 // list reads the whole table at once: a sweep looks at it, and each command is a process.
-func (t *tables) list(ctx context.Context, binary string) (string, error) {
-	return t.do(ctx, "", binary, "-w", "5", "-t", table, "-S")
+func (t *Tables) list(ctx context.Context, binary string) (string, error) {
+	return t.Do(ctx, "", binary, "-w", "5", "-t", table, "-S")
 }
 
 // lead puts jumps in front of their chains, before anything else may let a packet through, and takes other
 // copies of them away, each in one step: there is no moment without it, and no other rule is touched by number.
-func (t *tables) lead(ctx context.Context, binary, listing string, jumps []jump) error {
+func (t *Tables) lead(ctx context.Context, binary, listing string, jumps []jump) error {
 	for _, j := range jumps {
 		change := moveToFront(rulesOf(listing, j.chain), j)
 		if change == "" {
 			continue
 		}
-		if _, err := t.do(ctx, change, binary+"-restore", "-w", "5", "--noflush"); err != nil {
-			return broken("set a rule in chain "+j.chain, err)
+		if _, err := t.Do(ctx, change, binary+"-restore", "-w", "5", "--noflush"); err != nil {
+			return Broken("set a rule in chain "+j.chain, err)
 		}
 	}
 	return nil
@@ -223,7 +228,7 @@ func (t *tables) lead(ctx context.Context, binary, listing string, jumps []jump)
 
 // six is the IPv6 command of the variant in use, "" where the host has no IPv6 or no such command.
 // The networks have no IPv6 of their own; these rules are a second lock.
-func (t *tables) six() string {
+func (t *Tables) six() string {
 	if on, err := os.ReadFile("/proc/net/if_inet6"); err != nil || len(on) == 0 {
 		return ""
 	}
@@ -234,8 +239,8 @@ func (t *tables) six() string {
 	return six
 }
 
-// remove takes rules and chains away, as far as they are there, whoever set them.
-func (t *tables) remove(ctx context.Context) error {
+// Remove takes rules and chains away, as far as they are there, whoever set them.
+func (t *Tables) Remove(ctx context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	listing, err := t.choose(ctx)
@@ -243,36 +248,36 @@ func (t *tables) remove(ctx context.Context) error {
 		return nil // without the right or the means to set rules there are none of ours
 	}
 	t.wrote, t.read = "", ""
-	if t.fw.ours(listing) == "" {
+	if t.Names.ours(listing) == "" {
 		return nil // the chains are not there
 	}
-	errs := []error{t.unlead(ctx, t.prefix, listing, t.fw.jumps())}
+	errs := []error{t.unlead(ctx, t.prefix, listing, t.Names.jumps())}
 	if six := t.six(); six != "" {
 		listing, err := t.list(ctx, six)
-		errs = append(errs, err, t.unlead(ctx, six, listing, t.fw.jumps6()))
+		errs = append(errs, err, t.unlead(ctx, six, listing, t.Names.jumps6()))
 	}
-	for _, c := range t.fw.chains() {
+	for _, c := range t.Names.chains() {
 		if !strings.Contains(listing, "-N "+c+"\n") {
 			continue // an earlier version's rules have not all of them
 		}
 		for _, flag := range []string{"-F", "-X"} {
-			_, err := t.do(ctx, "", t.prefix, "-w", "5", "-t", table, flag, c)
+			_, err := t.Do(ctx, "", t.prefix, "-w", "5", "-t", table, flag, c)
 			errs = append(errs, err)
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
-		return broken("remove the rules", err)
+		return Broken("remove the rules", err)
 	}
 	return nil
 }
 
 // unlead removes the jumps to our chains.
-func (t *tables) unlead(ctx context.Context, binary, listing string, jumps []jump) error {
+func (t *Tables) unlead(ctx context.Context, binary, listing string, jumps []jump) error {
 	var errs []error
 	for _, j := range jumps {
 		for _, r := range rulesOf(listing, j.chain) {
 			if r == j.rule {
-				_, err := t.do(ctx, "", append([]string{binary, "-w", "5", "-t", table, "-D", j.chain}, strings.Fields(r)...)...)
+				_, err := t.Do(ctx, "", append([]string{binary, "-w", "5", "-t", table, "-D", j.chain}, strings.Fields(r)...)...)
 				errs = append(errs, err)
 			}
 		}
@@ -280,8 +285,8 @@ func (t *tables) unlead(ctx context.Context, binary, listing string, jumps []jum
 	return errors.Join(errs...)
 }
 
-// do runs a command of the host by its absolute path, through sudo when that is needed.
-func (t *tables) do(ctx context.Context, stdin string, argv ...string) (string, error) {
+// Do runs a command of the host by its absolute path, through sudo when that is needed.
+func (t *Tables) Do(ctx context.Context, stdin string, argv ...string) (string, error) {
 	program, err := t.look(argv[0])
 	if err != nil {
 		return "", err
@@ -301,16 +306,53 @@ func (t *tables) do(ctx context.Context, stdin string, argv ...string) (string, 
 const (
 	adviceRights  = "Let bothyd set firewall rules (run it as root, or allow it sudo without a password)"
 	adviceInstall = "Install iptables, also where Docker uses nftables itself (apt install iptables, dnf install iptables-nft)"
-	adviceHere    = "Run bothyd on the host of an engine that runs as root"
+	AdviceHere    = "Run bothyd on the host of an engine that runs as root"
 )
 
-// impossible is the refusal to go without isolation, with what to do.
-func impossible(why, advice string, err error) error {
-	return &provisioner.Error{Class: provisioner.Permanent, Op: opIsolate, Err: err,
+// Impossible is the refusal to go without isolation, with what to do.
+func Impossible(why, advice string, err error) error {
+	return &provisioner.Error{Class: provisioner.Permanent, Op: Op, Err: err,
 		Sentence: why + ": sandboxes would reach the host and its private networks. " + advice + ", or set network.isolation to off"}
 }
 
-// broken is a firewall command that failed.
-func broken(what string, err error) error {
-	return &provisioner.Error{Class: provisioner.Transient, Op: opIsolate, Sentence: what + ": " + err.Error(), Err: err}
+// Broken is a firewall command that failed.
+func Broken(what string, err error) error {
+	return &provisioner.Error{Class: provisioner.Transient, Op: Op, Sentence: what + ": " + err.Error(), Err: err}
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}
+
+// Lacking gives why some rules are left out, nil when none is.
+func (t *Tables) Lacking() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.lacks
+}
+
+// CanFlush gives why connections are not forgotten, nil when they are.
+func (t *Tables) CanFlush() error {
+	if t.root {
+		return nil
+	}
+	if _, err := t.look("conntrack"); err != nil {
+		return ErrFlowsStay
+	}
+	return nil
+}
+
+// Variant is the variant of iptables in use: "iptables", "iptables-legacy" or "iptables-nft"; "" before the first look.
+func (t *Tables) Variant() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.prefix
+}
+
+// Use has programs found by look, as root or not, and the variant chosen anew; for tests.
+func (t *Tables) Use(root bool, look func(binary string) (string, error)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.root, t.look, t.prefix = root, look, ""
 }

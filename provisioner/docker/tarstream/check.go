@@ -1,4 +1,6 @@
-package docker
+// Package tarstream judges the tar streams that are unpacked in sandboxes: what a stream says is a claim, so nothing of it may land
+// outside of its folder, and it costs no more than its length. It does not know where it goes.
+package tarstream
 
 import (
 	"archive/tar"
@@ -17,7 +19,8 @@ import (
 )
 
 const (
-	opCopyTo = "copy into sandbox"
+	// Op names a copy into a sandbox in errors.
+	Op = "copy into sandbox"
 	// maxEntries bounds what is remembered of one stream, the folders that names go through included (about 100 bytes each).
 	maxEntries = 1_000_000
 	maxNames   = 128 << 20
@@ -32,16 +35,10 @@ const (
 	maxClaimed = 2 << 30
 )
 
-// cleanTar copies a tar stream entry by entry and refuses, with class
-// Permanent and the entry's name, whatever could be written outside of the folder it is unpacked in.
-// Owners, set-id bits of files and extended attributes are dropped. It ends with ctx; its work is linear in the stream's bytes.
-func cleanTar(ctx context.Context, from io.Reader, to io.Writer) error {
-	return cleanTarFor(ctx, from, to, func() bool { return false })
-}
-
-// cleanTarFor is cleanTar for a tar of which holes tells, when it is first needed, whether it knows holes. One that does not gets
-// zeros.
-func cleanTarFor(ctx context.Context, from io.Reader, to io.Writer, holes func() bool) error {
+// Clean copies a tar stream entry by entry and refuses, with class Permanent and the entry's name, whatever could be written outside of
+// the folder it is unpacked in. Owners, set-id bits of files and extended attributes are dropped. holes tells, when it is first
+// needed, whether the tar that unpacks knows holes; one that does not gets zeros. It ends with ctx; its work is linear in the stream's bytes.
+func Clean(ctx context.Context, from io.Reader, to io.Writer, holes func() bool) error {
 	holes = sync.OnceValue(holes)
 	most, claimed := int64(maxClaimed), int64(0)
 	if limited, ok := from.(provisioner.Limited); ok {
@@ -52,11 +49,11 @@ func cleanTarFor(ctx context.Context, from io.Reader, to io.Writer, holes func()
 	c := newTarChecker()
 	for {
 		if ctx.Err() != nil {
-			return &provisioner.Error{Class: provisioner.Cancelled, Op: opCopyTo, Sentence: "the copy was cancelled", Err: context.Cause(ctx)}
+			return &provisioner.Error{Class: provisioner.Cancelled, Op: Op, Sentence: "the copy was cancelled", Err: context.Cause(ctx)}
 		}
 		hdr, err := in.Next()
 		if errors.Is(err, io.EOF) && end.zeros < tarEnd {
-			return provisioner.Errorf(provisioner.Permanent, opCopyTo, "the tar stream is cut short: it has no end mark")
+			return provisioner.Errorf(provisioner.Permanent, Op, "the tar stream is cut short: it has no end mark")
 		}
 		if errors.Is(err, io.EOF) {
 			break
@@ -73,14 +70,14 @@ func cleanTarFor(ctx context.Context, from io.Reader, to io.Writer, holes func()
 			continue
 		}
 		if len(c.nodes) > maxEntries || c.names > maxNames {
-			return provisioner.Errorf(provisioner.Permanent, opCopyTo, "the tar stream has more than %d entries, or more than %d MiB of names", maxEntries, maxNames>>20)
+			return provisioner.Errorf(provisioner.Permanent, Op, "the tar stream has more than %d entries, or more than %d MiB of names", maxEntries, maxNames>>20)
 		}
 		parts, total, err := c.holes(hdr)
 		if err != nil {
 			return err
 		}
 		if claimed += clean.Size; parts != nil && claimed > most {
-			return provisioner.Errorf(provisioner.Permanent, opCopyTo, "%s in the tar stream is refused: with its holes the files have more than %d MiB, the limit of one copy", shortQuoted(hdr.Name), most>>20)
+			return provisioner.Errorf(provisioner.Permanent, Op, "%s in the tar stream is refused: with its holes the files have more than %d MiB, the limit of one copy", shortQuoted(hdr.Name), most>>20)
 		}
 		if parts != nil && holes() {
 			err = sparseFile(out, to, clean, in, parts, total)
@@ -143,7 +140,7 @@ func writeFault(name string, err error) error {
 	if errors.Is(err, io.ErrClosedPipe) {
 		return &sinkError{err}
 	}
-	return provisioner.Errorf(provisioner.Permanent, opCopyTo, "%s in the tar stream cannot be copied: %w", shortQuoted(name), err)
+	return provisioner.Errorf(provisioner.Permanent, Op, "%s in the tar stream cannot be copied: %w", shortQuoted(name), err)
 }
 
 func copyFault(name string, err error) error {
@@ -157,18 +154,18 @@ func copyFault(name string, err error) error {
 func tarFault(err error) error {
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return provisioner.Errorf(provisioner.Permanent, opCopyTo, "the tar stream ends in the middle of an entry")
+		return provisioner.Errorf(provisioner.Permanent, Op, "the tar stream ends in the middle of an entry")
 	case errors.Is(err, tar.ErrHeader), errors.Is(err, tar.ErrFieldTooLong):
-		return provisioner.Errorf(provisioner.Permanent, opCopyTo, "this is not a tar stream: %w", err)
+		return provisioner.Errorf(provisioner.Permanent, Op, "this is not a tar stream: %w", err)
 	}
-	return &provisioner.Error{Class: provisioner.Cancelled, Op: opCopyTo,
+	return &provisioner.Error{Class: provisioner.Cancelled, Op: Op,
 		Sentence: "the tar stream broke off: " + err.Error(), Err: err}
 }
 
 // entry checks one header and gives the one to write, nil for one that is left out.
 func (c *tarChecker) entry(hdr *tar.Header) (*tar.Header, error) {
 	refuse := func(why string) (*tar.Header, error) {
-		return nil, provisioner.Errorf(provisioner.Permanent, opCopyTo, "%s in the tar stream is refused: %s", shortQuoted(hdr.Name), why)
+		return nil, provisioner.Errorf(provisioner.Permanent, Op, "%s in the tar stream is refused: %s", shortQuoted(hdr.Name), why)
 	}
 	if hdr.Typeflag == tar.TypeXGlobalHeader {
 		return nil, nil // git archive's note of the commit; it makes no file
@@ -242,7 +239,7 @@ func (c *tarChecker) holes(hdr *tar.Header) (parts []sparsetar.Part, total int64
 	}
 	parts, total, why := storedParts(hdr.PAXRecords[sparsetar.Map], hdr.Size)
 	if why != "" {
-		return nil, 0, provisioner.Errorf(provisioner.Permanent, opCopyTo, "%s in the tar stream is refused: %s", shortQuoted(hdr.Name), why)
+		return nil, 0, provisioner.Errorf(provisioner.Permanent, Op, "%s in the tar stream is refused: %s", shortQuoted(hdr.Name), why)
 	}
 	if parts == nil {
 		parts = []sparsetar.Part{}

@@ -1,4 +1,4 @@
-package docker
+package tarstream
 
 import (
 	"archive/tar"
@@ -105,7 +105,7 @@ func TestHostileTars(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			err := cleanTar(context.Background(), bytes.NewReader(pack(t, c.entries...)), &out)
+			err := Clean(context.Background(), bytes.NewReader(pack(t, c.entries...)), &out, no)
 			if provisioner.ClassOf(err) != provisioner.Permanent {
 				t.Fatalf("got %v, want class permanent", err)
 			}
@@ -139,7 +139,7 @@ func TestGoodTars(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			if err := cleanTar(context.Background(), bytes.NewReader(pack(t, c.entries...)), &out); err != nil {
+			if err := Clean(context.Background(), bytes.NewReader(pack(t, c.entries...)), &out, no); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(c.want, names(t, out.Bytes())); diff != "" {
@@ -154,7 +154,7 @@ func TestFolderModesPass(t *testing.T) {
 	d := dir("d")
 	d.Mode = 0o7775
 	var out bytes.Buffer
-	if err := cleanTar(context.Background(), bytes.NewReader(pack(t, d)), &out); err != nil {
+	if err := Clean(context.Background(), bytes.NewReader(pack(t, d)), &out, no); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := tar.NewReader(&out).Next(); err != nil || got.Mode != 0o3775 {
@@ -168,7 +168,7 @@ func TestTarHeaderCleaned(t *testing.T) {
 	h.Mode, h.Uid, h.Gid, h.Uname, h.Gname = 0o7755, 0, 0, "root", "root"
 	h.PAXRecords = map[string]string{"SCHILY.xattr.security.capability": "all"}
 	var out bytes.Buffer
-	if err := cleanTar(context.Background(), bytes.NewReader(pack(t, h)), &out); err != nil {
+	if err := Clean(context.Background(), bytes.NewReader(pack(t, h)), &out, no); err != nil {
 		t.Fatal(err)
 	}
 	got, err := tar.NewReader(&out).Next()
@@ -182,12 +182,12 @@ func TestTarHeaderCleaned(t *testing.T) {
 
 // TestBrokenTars: a stream that is none, or is cut anywhere, is an error and never a success.
 func TestBrokenTars(t *testing.T) {
-	if err := cleanTar(context.Background(), strings.NewReader(strings.Repeat("not a tar ", 200)), io.Discard); provisioner.ClassOf(err) != provisioner.Permanent {
+	if err := Clean(context.Background(), strings.NewReader(strings.Repeat("not a tar ", 200)), io.Discard, no); provisioner.ClassOf(err) != provisioner.Permanent {
 		t.Errorf("garbage: got %v, want class permanent", err)
 	}
 	whole := pack(t, file("a"), file("b"))
 	for cut := range len(whole) {
-		if err := cleanTar(context.Background(), bytes.NewReader(whole[:cut]), io.Discard); provisioner.ClassOf(err) != provisioner.Permanent {
+		if err := Clean(context.Background(), bytes.NewReader(whole[:cut]), io.Discard, no); provisioner.ClassOf(err) != provisioner.Permanent {
 			t.Fatalf("cut at %d of %d: got %v, want class permanent", cut, len(whole), err)
 		}
 	}
@@ -261,10 +261,10 @@ func FuzzCleanTar(f *testing.F) {
 	f.Add([]byte("no tar"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var once, twice bytes.Buffer
-		if cleanTar(context.Background(), bytes.NewReader(data), &once) != nil {
+		if Clean(context.Background(), bytes.NewReader(data), &once, no) != nil {
 			return
 		}
-		if err := cleanTar(context.Background(), bytes.NewReader(once.Bytes()), &twice); err != nil {
+		if err := Clean(context.Background(), bytes.NewReader(once.Bytes()), &twice, no); err != nil {
 			t.Fatalf("its own output is refused: %v", err)
 		}
 		if !bytes.Equal(once.Bytes(), twice.Bytes()) {

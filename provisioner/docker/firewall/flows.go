@@ -1,4 +1,4 @@
-package docker
+package firewall
 
 import (
 	"context"
@@ -14,14 +14,14 @@ import (
 // The kernel remembers connections by address, for up to days, and rules let what belongs to one pass. An
 // address that is given to the next sandbox must bring none with it: what the one before began, somebody else may answer.
 
-// errFlowsStay is why connections of an address cannot be forgotten.
-var errFlowsStay = errors.New("bothyd is not root and there is no command conntrack for sudo to run")
+// ErrFlowsStay is why connections of an address cannot be forgotten.
+var ErrFlowsStay = errors.New("bothyd is not root and there is no command conntrack for sudo to run")
 
 // flushTries bounds how often the table is read until nothing of a slot is in it.
 const flushTries = 5
 
-// flush makes the kernel forget all connections from or to an address of a range.
-func (t *tables) flush(ctx context.Context, of netip.Prefix) error {
+// Flush makes the kernel forget all connections from or to an address of a range.
+func (t *Tables) Flush(ctx context.Context, of netip.Prefix) error {
 	if !t.root {
 		return t.flushBySudo(ctx, of)
 	}
@@ -34,9 +34,9 @@ func flushFlows(of netip.Prefix) (err error) {
 	if err != nil {
 		return fmt.Errorf("open the table of connections: %w", err)
 	}
-	defer closeQuietly(c)
+	defer func() { _ = c.Close() }()
 	for range flushTries {
-		flows, err := flowsOf(c, of)
+		flows, err := FlowsOf(c, of)
 		if err != nil || len(flows) == 0 {
 			return err
 		}
@@ -49,8 +49,8 @@ func flushFlows(of netip.Prefix) (err error) {
 	return fmt.Errorf("connections of %s are still made", of)
 }
 
-// flowsOf lists the connections in which an address of a range takes part, on either side of a translation.
-func flowsOf(c *conntrack.Conn, of netip.Prefix) (found []conntrack.Flow, err error) {
+// FlowsOf lists the connections in which an address of a range takes part, on either side of a translation.
+func FlowsOf(c *conntrack.Conn, of netip.Prefix) (found []conntrack.Flow, err error) {
 	all, err := c.Dump(nil)
 	if err != nil {
 		return nil, fmt.Errorf("read the table of connections: %w", err)
@@ -67,12 +67,12 @@ func flowsOf(c *conntrack.Conn, of netip.Prefix) (found []conntrack.Flow, err er
 }
 
 // flushBySudo is for a bothyd that is not root.
-func (t *tables) flushBySudo(ctx context.Context, of netip.Prefix) error {
+func (t *Tables) flushBySudo(ctx context.Context, of netip.Prefix) error {
 	if _, err := t.look("conntrack"); err != nil {
-		return errFlowsStay
+		return ErrFlowsStay
 	}
 	for _, side := range []string{"--orig-src", "--orig-dst", "--reply-src", "--reply-dst"} {
-		_, err := t.do(ctx, "", "conntrack", "-D", side, of.String())
+		_, err := t.Do(ctx, "", "conntrack", "-D", side, of.String())
 		if err != nil && !strings.Contains(err.Error(), "0 flow entries have been deleted") { // it fails when there is none
 			return err
 		}

@@ -1,4 +1,4 @@
-package docker
+package firewall
 
 import (
 	"crypto/sha256"
@@ -25,20 +25,23 @@ func prefixes(list ...string) []netip.Prefix {
 	return out
 }
 
+// SlotBits is the size of a slot's network: a /28 has room for 13 addresses beside the bridge's own.
+const SlotBits = 28
+
 // table is where the rules are. Not filter, where Docker's DOCKER-USER is meant for this: whenever a network is made the
 // engine takes its chains out of FORWARD for a moment and puts them back in front, and a connection that slips
 // through then is an established one for good. Nothing of Docker's is in mangle, and packets pass it first.
 const table = "mangle"
 
-// firewall names what isolates the sandboxes of one installation. It is a value: no I/O.
-type firewall struct {
-	// bridges matches the names of all bridges of the installation ("by1a2b3c4d+").
-	bridges string
-	// source is the chain that all packets of sandboxes pass first, forward the one for what leaves the host, input
-	// the one for the host itself, inward the one for what comes to sandboxes through the host.
-	source, forward, input, inward string
-	// flows is how many connections of one slot may be open at once, burst how many it may make at once.
-	flows, burst int
+// Names are what isolates the sandboxes of one installation. It is a value: no I/O.
+type Names struct {
+	// Bridges matches the names of all bridges of the installation ("by1a2b3c4d+").
+	Bridges string
+	// Source is the chain that all packets of sandboxes pass first, Forward the one for what leaves the host, Input
+	// the one for the host itself, Inward the one for what comes to sandboxes through the host.
+	Source, Forward, Input, Inward string
+	// Flows is how many connections of one slot may be open at once, Burst how many it may make at once.
+	Flows, Burst int
 }
 
 // Bounds of what one slot may put into the kernel's table of connections, which is one for the whole machine.
@@ -50,26 +53,26 @@ const (
 	FlowRate = 50
 )
 
-// newFirewall derives the names from the instance id, whatever that looks like.
-func newFirewall(instance string) firewall {
+// NamesOf derives the names from the instance id, whatever that looks like.
+func NamesOf(instance string) Names {
 	sum := sha256.Sum256([]byte(instance))
 	id := hex.EncodeToString(sum[:])[:8]
-	return firewall{
-		bridges: "by" + id + "+", source: "BOTHY-" + id + "-PRE", forward: "BOTHY-" + id, input: "BOTHY-" + id + "-IN",
-		inward: "BOTHY-" + id + "-TO", flows: MaxFlows, burst: MaxFlows,
+	return Names{
+		Bridges: "by" + id + "+", Source: "BOTHY-" + id + "-PRE", Forward: "BOTHY-" + id, Input: "BOTHY-" + id + "-IN",
+		Inward: "BOTHY-" + id + "-TO", Flows: MaxFlows, Burst: MaxFlows,
 	}
 }
 
-// bridge is the name of a slot's bridge; at most 15 bytes, as the kernel demands.
-func (f firewall) bridge(slot int) string {
-	return strings.TrimSuffix(f.bridges, "+") + fmt.Sprintf("%x", slot)
+// Bridge is the name of a slot's bridge; at most 15 bytes, as the kernel demands.
+func (f Names) Bridge(slot int) string {
+	return strings.TrimSuffix(f.Bridges, "+") + fmt.Sprintf("%x", slot)
 }
 
 // chains are all of them.
-func (f firewall) chains() []string { return []string{f.source, f.forward, f.input, f.inward} }
+func (f Names) chains() []string { return []string{f.Source, f.Forward, f.Input, f.Inward} }
 
 // ours gives the lines of a listing that are of our chains, "" when there are none.
-func (f firewall) ours(listing string) string {
+func (f Names) ours(listing string) string {
 	var lines strings.Builder
 	for line := range strings.Lines(listing) {
 		if words := strings.Fields(line); len(words) > 1 && slices.Contains(f.chains(), words[1]) {
@@ -82,21 +85,21 @@ func (f firewall) ours(listing string) string {
 // jump is one rule that leads packets of sandboxes, or for them, to a chain of ours.
 type jump struct{ chain, rule string }
 
-func (f firewall) jumps() []jump {
+func (f Names) jumps() []jump {
 	return []jump{
-		{"FORWARD", "-i " + f.bridges + " -j " + f.forward},
-		{"FORWARD", "-o " + f.bridges + " -j " + f.inward},
-		{"INPUT", "-i " + f.bridges + " -j " + f.input},
-		{"PREROUTING", "-i " + f.bridges + " -j " + f.source},
+		{"FORWARD", "-i " + f.Bridges + " -j " + f.Forward},
+		{"FORWARD", "-o " + f.Bridges + " -j " + f.Inward},
+		{"INPUT", "-i " + f.Bridges + " -j " + f.Input},
+		{"PREROUTING", "-i " + f.Bridges + " -j " + f.Source},
 	}
 }
 
 // jumps6 drop all IPv6: the networks have none, so whatever comes is an attempt.
-func (f firewall) jumps6() []jump {
+func (f Names) jumps6() []jump {
 	return []jump{
-		{"FORWARD", "-i " + f.bridges + " -j DROP"},
-		{"FORWARD", "-o " + f.bridges + " -j DROP"},
-		{"INPUT", "-i " + f.bridges + " -j DROP"},
+		{"FORWARD", "-i " + f.Bridges + " -j DROP"},
+		{"FORWARD", "-o " + f.Bridges + " -j DROP"},
+		{"INPUT", "-i " + f.Bridges + " -j DROP"},
 	}
 }
 
@@ -109,7 +112,7 @@ func (f firewall) jumps6() []jump {
 // Before all that, a packet must come from an address of the very bridge that it came by: else a sandbox could send
 // answers in somebody else's name, and the rules for established connections would let them pass. With plain, what
 // needs modules that not every kernel has is left out: sources are held to the pool, connections are not counted.
-func (f firewall) restore(dns []netip.Addr, pool netip.Prefix, allow []netip.Prefix, plain bool) string {
+func (f Names) restore(dns []netip.Addr, pool netip.Prefix, allow []netip.Prefix, plain bool) string {
 	var b strings.Builder
 	add := func(chain, rule string) { fmt.Fprintf(&b, "-A %s %s\n", chain, rule) }
 	fmt.Fprintf(&b, "*%s\n", table)
@@ -117,36 +120,36 @@ func (f firewall) restore(dns []netip.Addr, pool netip.Prefix, allow []netip.Pre
 		fmt.Fprintf(&b, ":%s - [0:0]\n", chain)
 	}
 	if plain {
-		add(f.source, "! -s "+pool.String()+" -j DROP")
+		add(f.Source, "! -s "+pool.String()+" -j DROP")
 	} else {
-		add(f.source, "-m rpfilter --invert -j DROP")
+		add(f.Source, "-m rpfilter --invert -j DROP")
 		first := "-m conntrack --ctstate NEW ! --ctstatus CONFIRMED "
-		add(f.source, first+fmt.Sprintf("-m hashlimit --hashlimit-above %d/sec --hashlimit-burst %d --hashlimit-mode srcip --hashlimit-srcmask %d --hashlimit-name %s -j DROP",
-			FlowRate, f.burst, slotBits, strings.ToLower(f.forward)))
-		add(f.source, first+fmt.Sprintf("-m connlimit --connlimit-above %d --connlimit-mask %d --connlimit-saddr -j DROP", f.flows, slotBits))
+		add(f.Source, first+fmt.Sprintf("-m hashlimit --hashlimit-above %d/sec --hashlimit-burst %d --hashlimit-mode srcip --hashlimit-srcmask %d --hashlimit-name %s -j DROP",
+			FlowRate, f.Burst, SlotBits, strings.ToLower(f.Forward)))
+		add(f.Source, first+fmt.Sprintf("-m connlimit --connlimit-above %d --connlimit-mask %d --connlimit-saddr -j DROP", f.Flows, SlotBits))
 	}
-	add(f.forward, "-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN")
-	for _, chain := range []string{f.input, f.inward} { // answers only
+	add(f.Forward, "-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN")
+	for _, chain := range []string{f.Input, f.Inward} { // answers only
 		add(chain, "-m conntrack --ctstate RELATED,ESTABLISHED --ctdir REPLY -j RETURN")
 	}
-	for _, chain := range []string{f.forward, f.input} {
+	for _, chain := range []string{f.Forward, f.Input} {
 		for _, a := range dns {
 			add(chain, fmt.Sprintf("-d %s/32 -p udp -m udp --dport 53 -j RETURN", a))
 			add(chain, fmt.Sprintf("-d %s/32 -p tcp -m tcp --dport 53 -j RETURN", a))
 		}
 	}
 	for _, p := range never {
-		add(f.forward, "-d "+p.String()+" -j DROP")
+		add(f.Forward, "-d "+p.String()+" -j DROP")
 	}
-	add(f.forward, "-d "+pool.String()+" -j DROP")
+	add(f.Forward, "-d "+pool.String()+" -j DROP")
 	for _, p := range allow {
-		add(f.forward, "-d "+p.Masked().String()+" -j RETURN")
+		add(f.Forward, "-d "+p.Masked().String()+" -j RETURN")
 	}
 	for _, p := range private {
-		add(f.forward, "-d "+p.String()+" -j DROP")
+		add(f.Forward, "-d "+p.String()+" -j DROP")
 	}
-	add(f.input, "-j DROP")
-	add(f.inward, "-j DROP")
+	add(f.Input, "-j DROP")
+	add(f.Inward, "-j DROP")
 	b.WriteString("COMMIT\n")
 	return b.String()
 }

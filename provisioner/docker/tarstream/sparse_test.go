@@ -1,4 +1,4 @@
-package docker
+package tarstream
 
 import (
 	"archive/tar"
@@ -30,6 +30,7 @@ func hollow(size int64, sparse, content string) []byte {
 }
 
 func yes() bool { return true }
+func no() bool  { return false }
 
 // Holes reach a tar that knows them as holes, any other as zeros; what follows them arrives.
 func TestHolesPass(t *testing.T) {
@@ -40,7 +41,7 @@ func TestHolesPass(t *testing.T) {
 	copy(want[50<<20:], "AB")
 	for _, known := range []bool{true, false} {
 		var out bytes.Buffer
-		if err := cleanTarFor(t.Context(), bytes.NewReader(stream), &out, func() bool { return known }); err != nil {
+		if err := Clean(t.Context(), bytes.NewReader(stream), &out, func() bool { return known }); err != nil {
 			t.Fatal(err)
 		}
 		if small := out.Len() < 100_000; small != known {
@@ -127,7 +128,7 @@ func TestHostileHoles(t *testing.T) {
 				from = limited{from, c.most}
 			}
 			var out bytes.Buffer
-			err := cleanTarFor(context.Background(), from, &out, yes)
+			err := Clean(context.Background(), from, &out, yes)
 			if provisioner.ClassOf(err) != c.class || out.Len() > 0 {
 				t.Errorf("%v, class %v, %d bytes passed; want class %v and none", err, provisioner.ClassOf(err), out.Len(), c.class)
 			}
@@ -139,10 +140,10 @@ func TestHostileHoles(t *testing.T) {
 func TestHolesCountTogether(t *testing.T) {
 	one := hollow(1<<20, "0,4,1048576,0", "data")
 	two := append(append([]byte{}, one[:len(one)-tarEnd]...), bytes.Replace(one, []byte("disk"), []byte("disc"), 1)...)
-	if err := cleanTarFor(t.Context(), limited{bytes.NewReader(two), 2<<20 + 100}, io.Discard, yes); err != nil {
+	if err := Clean(t.Context(), limited{bytes.NewReader(two), 2<<20 + 100}, io.Discard, yes); err != nil {
 		t.Errorf("two that fit: %v", err)
 	}
-	if err := cleanTarFor(t.Context(), limited{bytes.NewReader(two), 2<<20 - 1}, io.Discard, yes); provisioner.ClassOf(err) != provisioner.Permanent {
+	if err := Clean(t.Context(), limited{bytes.NewReader(two), 2<<20 - 1}, io.Discard, yes); provisioner.ClassOf(err) != provisioner.Permanent {
 		t.Errorf("two that do not fit: %v", err)
 	}
 }
