@@ -113,6 +113,7 @@ func OfCopy(file string) (*DB, error) {
 	return &DB{Where: file, Read: read}, nil
 }
 
+// What tells by two columns whether there are the tables installation and settings.
 const (
 	sqliteTables = `SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'installation'),
 		EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'settings')`
