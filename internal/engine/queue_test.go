@@ -286,7 +286,7 @@ func TestQuote(t *testing.T) {
 }
 
 func TestWhy(t *testing.T) {
-	b := setup(t, brisk).run()
+	b := setup(t, patient).run()
 	why := func(id, cause string) {
 		t.Helper()
 		got, err := b.engine.Why(t.Context(), ann, id)
