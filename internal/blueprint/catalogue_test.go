@@ -230,11 +230,11 @@ func TestFoldersThatOthersMayChangeAreRefused(t *testing.T) {
 		from blueprint.Sources
 		want string
 	}{
-		"a folder of mode 777":         {in(func(_, dir string) { chmod(dir, 0o777) }), "folder web has mode 0777, so others may change it: chmod 755 it"},
+		"a folder of mode 777":         {in(func(_, dir string) { chmod(dir, 0o777) }), "folder web has mode 0777, so others may change it: chmod 755"},
 		"a folder that a group writes": {in(func(_, dir string) { chmod(dir, 0o775) }), "folder web has mode 0775"},
 		"a file of mode 666":           {in(func(_, dir string) { chmod(dir+"/main.tf", 0o666) }), "main.tf:1:1: got main.tf has mode 0666, so others may change it: chmod 644"},
 		"the manifest of mode 620":     {in(func(_, dir string) { chmod(dir+"/blueprint.yaml", 0o620) }), "blueprint.yaml:1:1: got blueprint.yaml has mode 0620"},
-		"the folder around it":         {in(func(top, _ string) { chmod(top, 0o777) }), "may change it: chmod 755 it; only root and bothyd's user may change what lies there"},
+		"the folder around it":         {in(func(top, _ string) { chmod(top, 0o777) }), "may change it: chmod 755; only root and bothyd's user may change what lies there"},
 		"a link to a folder": {in(func(top, dir string) {
 			must(t, os.Rename(dir, filepath.Join(top, ".elsewhere")))
 			must(t, os.Symlink(".elsewhere", dir))
