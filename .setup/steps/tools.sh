@@ -33,7 +33,8 @@ vulnerabilities_db() {
   chmod -R u+w "$made/repo"
   git -C "$made/repo" init -q
   git -C "$made/repo" -c core.autocrlf=false add -A
-  git -C "$made/repo" -c user.name=bothy -c user.email=bothy@localhost -c commit.gpgsign=false commit -qm data
+  # No maintenance behind its back, which would still write there when it is removed.
+  git -C "$made/repo" -c user.name=bothy -c user.email=bothy@localhost -c commit.gpgsign=false -c gc.auto=0 -c maintenance.auto=false commit -qm data
   "$made/gendb" -repo "$made/repo" -out "$made/db"
   rm -rf "$cache/vulnerabilities"
   mv "$made/db" "$cache/vulnerabilities"
