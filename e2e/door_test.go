@@ -39,7 +39,7 @@ func TestDaemonDiedAndLeftItsSocket(t *testing.T) {
 	if _, err := os.Lstat(filepath.Join(d.dir, "s", "bothyd.sock")); err != nil {
 		t.Fatalf("a killed daemon leaves its socket, so this test would show nothing: %v", err)
 	}
-	d.bothy("ls").want(t, 5, "nobody answers", "start bothyd")
+	d.bothy("ls").want(t, 5, "bothyd is not running", "start bothyd")
 	d.launch()
 	d.bothy("ls").want(t, 0)
 }
@@ -65,13 +65,13 @@ func TestSocketOfSomebodyElse(t *testing.T) {
 		}
 		return result{args: []string{"ls"}, code: cmd.ProcessState.ExitCode(), out: out.String(), err: errs.String()}
 	}
-	asNobody().want(t, 5, "may not be used by you", "user id 65534")
+	asNobody().want(t, 5, "may not use socket", "uid 65534")
 	for _, dir := range []string{d.dir, filepath.Join(d.dir, "s")} {
 		if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // so that only the socket's own rights are left
 			t.Fatal(err)
 		}
 	}
-	asNobody().want(t, 5, "may not be used by you", "user id 65534", "user id 0")
+	asNobody().want(t, 5, "may not use socket", "uid 65534", "(uid 0)")
 	d.bothy("ls").want(t, 0)
 	for _, path := range []string{d.state(), filepath.Join(d.state(), "bothy.db"), filepath.Join(d.state(), "key")} {
 		info, err := os.Stat(path)
@@ -149,7 +149,7 @@ func TestWrongConfiguration(t *testing.T) {
 	refused(t, d.command("--config", file), 1, file+":3", "terraform.binry", "did you mean terraform.binary?")
 	refused(t, d.command("--config", filepath.Join(dir, "none.yaml")), 1, "none.yaml")
 	refused(t, d.command("--stat-dir", dir), 1, "--stat-dir: unknown flag; did you mean --state-dir?")
-	refused(t, d.command("--xyzzyplugh"), 1, "--xyzzyplugh: unknown flag; there are --advertise, --blueprint-overrides, ")
+	refused(t, d.command("--xyzzyplugh"), 1, "--xyzzyplugh: unknown flag; known: --advertise, --blueprint-overrides, ")
 	refused(t, d.command("--listen-tcp", "0.0.0.0:8443"), 1, "listen.tcp", "listen.tls_cert")
 	refused(t, d.command("--driver", "fake", "--blueprints", filepath.Join(dir, "nowhere")), 1, "nowhere")
 	variable := d.command("--driver", "fake")

@@ -39,7 +39,7 @@ func TestStartOnAFullDisk(t *testing.T) {
 			if !strings.Contains(d.log.String(), "the disk is full") {
 				t.Errorf("the log does not tell:\n%s", d.log)
 			}
-			d.bothy("up", "--source", "none", "--name", "new").want(t, 1, "the disk of the state directory", "MiB free there")
+			d.bothy("up", "--source", "none", "--name", "new").want(t, 1, "the disk of the state directory", "MiB there")
 			if env := d.untilState(over.ID, "destroyed"); env.Failure != nil {
 				t.Errorf("the lease that was over: %+v", env.Failure)
 			}

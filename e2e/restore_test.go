@@ -298,7 +298,7 @@ func TestFakeBackupAndRestorePostgres(t *testing.T) {
 	d.args = append(slices.Clone(own), "--database", foreign)
 	out, err = d.bothyd("restore", file)
 	d.args = own
-	if err == nil || !strings.Contains(out, "the database that is there of theirs") {
+	if err == nil || !strings.Contains(out, "the existing database of theirs") {
 		t.Errorf("a restore over another installation's database: %v\n%s", err, out)
 	}
 	if _, err := os.Lstat(filepath.Join(d.state(), "restored")); !errors.Is(err, os.ErrNotExist) {

@@ -163,7 +163,7 @@ func TestClearAwayStartsADeadDaemonAgain(t *testing.T) {
 		t.Fatalf("clear away: %v\n%s", err, said(p))
 	}
 	p.gone(t)
-	if log := strings.Join(asked, ""); !strings.Contains(log, "started again") || !strings.Contains(log, "Deleted hello") {
+	if log := strings.Join(asked, ""); !strings.Contains(log, "started again") || !strings.Contains(log, "Deleted default/hello") {
 		t.Errorf("want the daemon started again, and the environment given back by it:\n%s", log)
 	}
 }
@@ -185,7 +185,7 @@ func TestCleanTakesOverFromADemoThatWasKilled(t *testing.T) {
 	case <-time.After(patience):
 		t.Error("the daemon goes on")
 	}
-	if !strings.Contains(out.String(), "Deleted hello") {
+	if !strings.Contains(out.String(), "Deleted default/hello") {
 		t.Errorf("want the environment given back by its daemon:\n%s", out)
 	}
 	if _, err := os.Stat(filepath.Join(busy.dir, recordName)); err != nil {

@@ -38,5 +38,5 @@ func (l lists) Hold(ctx context.Context, hosts ...string) (done func(), err erro
 
 func (l lists) Look(ctx context.Context, h *Host, envs map[string]fleet.Environment) (recovery.Listed, error) {
 	seen, err := l.e.sweeper.Look(ctx, h, envs)
-	return recovery.Listed{Marks: seen.Marks, Stands: seen.Stands}, err
+	return recovery.Listed{Marks: seen.Marks, Stands: seen.Stands, Marked: seen.Marked}, err
 }

@@ -380,6 +380,7 @@ func (u *unmarking) Unmark(ctx context.Context, name string) error {
 
 // TestAStaleMarkIsTakenAwayOnce: a sweep in safe mode brings the mark at the engine in line at its look, and not once more.
 func TestAStaleMarkIsTakenAwayOnce(t *testing.T) {
+	needs(t, "networks", func(can provisioner.Capabilities) bool { return can.Networks })
 	u := &unmarking{}
 	b := setup(t, func(c *engine.Config) {
 		u.Runtime = c.Hosts[0].Runtime.(*fake.Runtime)

@@ -48,6 +48,8 @@ type Listed struct {
 	// Marks lie at the engine; Stands says that something of an environment does as well.
 	Marks  []provisioner.Found
 	Stands bool
+	// Marked says that the mark at the engine was brought in line with this list already.
+	Marked bool
 }
 
 // NewEngineMarks makes them.
@@ -170,7 +172,7 @@ func (m *EngineMarks) leave(ctx context.Context) error {
 		h := m.cfg.Hosts.Find(name)
 		if err == nil && m.cfg.Hosts.Serves(name) {
 			var seen Listed
-			if seen, err = m.lists.Look(ctx, h, journal.On(h.Name, envs)); err == nil {
+			if seen, err = m.lists.Look(ctx, h, journal.On(h.Name, envs)); err == nil && !seen.Marked {
 				err = m.Keep(ctx, h, seen.Stands, seen.Marks)
 			}
 		}

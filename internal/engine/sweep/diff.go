@@ -33,8 +33,8 @@ type Diff struct {
 	// Marks lie at the engine; Stands says that something of an environment does as well.
 	Marks  []provisioner.Found
 	Stands bool
-	// marked says that the mark at the engine was brought in line with this list already.
-	marked bool
+	// Marked says that the mark at the engine was brought in line with this list already.
+	Marked bool
 	// idle are those of ours that were not running, by id, and the networks whose holders were not.
 	idle map[string]bool
 }
@@ -119,7 +119,7 @@ func (w *Sweeper) Look(ctx context.Context, h *target.Host, envs map[string]flee
 		if err := w.cfg.Marks.Keep(ctx, h, s.Stands, s.Marks); err != nil {
 			w.cfg.Logger.Warn(marksNotKept, "host", h.Name, "error", err)
 		} else {
-			s.marked = true
+			s.Marked = true
 		}
 	}
 	return s, w.tellOrphans(ctx, s.orphans)

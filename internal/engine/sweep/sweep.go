@@ -108,7 +108,7 @@ func (w *Sweeper) sweepHost(ctx context.Context, h *target.Host) error {
 
 // keepMark keeps the mark at an engine in line with what was listed, once for each list.
 func (w *Sweeper) keepMark(ctx context.Context, h *target.Host, seen Diff) error {
-	if seen.marked {
+	if seen.Marked {
 		return nil
 	}
 	return w.cfg.Marks.Keep(ctx, h, seen.Stands, seen.Marks)
@@ -167,7 +167,7 @@ func (w *Sweeper) findLost(ctx context.Context, h *target.Host, envs map[string]
 	}
 	again, err := target.Listed(ctx, h, w.cfg.Instance, "")
 	if err != nil {
-		return fmt.Errorf("list resources again: %w", err)
+		return err
 	}
 	listed := map[string]bool{}
 	for _, f := range again {
