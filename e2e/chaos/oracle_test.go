@@ -63,7 +63,8 @@ func (h *house) disorder(ctx context.Context) (string, error) {
 	}
 	ids, networks := map[string]bool{}, map[string]bool{}
 	for _, env := range live {
-		ids[env.ID], networks[env.Network] = true, true
+		// How a sandbox joins a network is its provider's own text; the fake's ends with the network's name.
+		ids[env.ID], networks[env.Network[strings.LastIndexByte(env.Network, ':')+1:]] = true, true
 		if env.State != fleet.Warm || env.Work.Action != fleet.None {
 			return describe(live), nil
 		}
