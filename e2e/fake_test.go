@@ -136,7 +136,7 @@ func TestFakeKill9DuringCreate(t *testing.T) {
 			}
 			if p.made {
 				// What stood before the crash was billed from its own first moment.
-				d.wantBilledSince(env, killed)
+				d.wantBilled(env, killed, begun)
 			}
 			d.bothy("exec", "crash", "--", "true").want(t, 0)
 			d.bothy("down", "crash").want(t, 0)
@@ -178,7 +178,7 @@ func TestFakeKill9BeforeTheReply(t *testing.T) {
 	d.launch()
 	env = d.untilState(env.ID, "leased")
 	d.wantConverged(begun)
-	d.wantBilledSince(env, landed.CreatedAt)
+	d.wantBilled(env, landed.CreatedAt, begun)
 	d.wantPresent(begun, "container "+env.ID, "container "+env.ID, "network")
 	all, err := d.world.All()
 	if err != nil {
@@ -201,17 +201,17 @@ func (d fakeDaemon) untilClockPasses(since time.Time) {
 	d.eventually("a second has passed", func() bool { return time.Since(since) > time.Second })
 }
 
-// wantBilledSince checks that an environment costs at least what it does from t on.
-func (d fakeDaemon) wantBilledSince(env wire.Environment, since time.Time) {
+// wantBilled checks that an environment costs at least what it does from one time to another. What a crash left exists until the next
+// daemon removes it, so the time until that daemon begins is billed; between that and the next try nothing exists, however long it takes.
+func (d fakeDaemon) wantBilled(env wire.Environment, since, until time.Time) {
 	d.t.Helper()
-	now := time.Now()
 	env, err := d.get(env.ID)
 	if err != nil {
 		d.t.Fatal(err)
 	}
 	// Rounding to whole micro-units, and the second that a transition may be off, are left out on purpose: all
 	// clocks here are one clock, so only the rounding remains.
-	least := int64(now.Sub(since).Seconds()*float64(env.Cost.RateMicrosPerHour)/3600) - 1
+	least := int64(until.Sub(since).Seconds()*float64(env.Cost.RateMicrosPerHour)/3600) - 1
 	if env.Cost.AccruedMicros < least {
 		d.t.Errorf("it has cost %d, want at least %d: the time before the crash is not counted", env.Cost.AccruedMicros, least)
 	}
@@ -376,7 +376,7 @@ func TestFakeCostSurvives(t *testing.T) {
 	d.kill()
 	d.untilClockPasses(down)
 	d.launch()
-	d.wantBilledSince(env, *env.ReadyAt) // it stood while nobody looked, and that costs
+	d.wantBilled(env, *env.ReadyAt, time.Now()) // it stood while nobody looked, and that costs
 	d.bothy("down", "dear").want(t, 0)
 	final := d.untilState(env.ID, "destroyed")
 	d.kill()
