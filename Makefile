@@ -33,8 +33,6 @@ test: setup ## all tests, real engine and Terraform included
 	@$(setup) postgres
 	@# Never from the cache: it does not know the engine.
 	@$(tool) gotestsum --format pkgname-and-test-fails -- -timeout 30m -count 1 ./...
-	@# Once more on the fake provider that is least like a Docker engine; tests of what it has not are skipped.
-	@BOTHY_TEST_PROVIDER=cluster $(tool) gotestsum --format pkgname-and-test-fails -- -timeout 30m -count 1 ./internal/engine
 
 .PHONY: test-short
 test-short: ## the tests that need neither engine nor Terraform

@@ -69,9 +69,9 @@ type File struct {
 
 const (
 	// MaxDelivery is the most bytes that all files of one Deliver may hold together: secrets, and certificates beside them.
-	MaxDelivery = 768 << 10
+	MaxDelivery = 512 << 10
 	// MaxDeliveryFiles is the most files of one Deliver.
-	MaxDeliveryFiles = 65
+	MaxDeliveryFiles = 64
 	// maxFileName is what file systems hold, in bytes.
 	maxFileName = 255
 )

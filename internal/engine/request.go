@@ -78,7 +78,7 @@ func (e *Engine) wish(req Request, rates []fleet.Rate, now time.Time) (*wish, er
 	if err != nil {
 		return nil, err
 	}
-	if err := checkRequest(req); err != nil {
+	if err := cmp.Or(checkRequest(req), besideCertificates(req.Secrets, e.certificates.Files())); err != nil {
 		return nil, err
 	}
 	lease, err := leaseOf(bp, req)

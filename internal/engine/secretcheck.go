@@ -70,3 +70,22 @@ func checkSecrets(secrets map[string][]byte) error {
 	}
 	return nil
 }
+
+// besideCertificates refuses secrets that cannot be delivered together with the certificates of this installation.
+func besideCertificates(secrets map[string][]byte, files []provisioner.File) error {
+	if len(files) == 0 {
+		return nil
+	}
+	room, bytes := provisioner.MaxDelivery, 0
+	for _, f := range files {
+		room -= len(f.Data)
+	}
+	for _, data := range secrets {
+		bytes += len(data)
+	}
+	if bytes > room || len(secrets)+len(files) > provisioner.MaxDeliveryFiles {
+		return fleet.Errorf(fleet.CodeTooLarge, "%d secrets take %d bytes", len(secrets), bytes).
+			WithHint("at most %d, of %d bytes together, beside the certificates of this installation (sandbox.ca_file)", provisioner.MaxDeliveryFiles-len(files), room)
+	}
+	return nil
+}

@@ -11,7 +11,7 @@ import (
 
 // MaxCertificates bounds a file of certificates, in bytes: each hand-over delivers it. The public authorities of a whole Linux
 // distribution take less.
-const MaxCertificates = 256 << 10
+const MaxCertificates = 224 << 10
 
 // OpenCertificates names a file of certificates of authorities; it is read at the first Get.
 func OpenCertificates(path string) *Fresh[[]byte] { return NewFresh(path, nil, ParseCertificates) }
