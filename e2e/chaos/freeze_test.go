@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -115,6 +117,7 @@ func (d *daemon) stopOutside(world *fake.World) error {
 		if err := d.signal(syscall.SIGSTOP); err != nil {
 			return err
 		}
+		d.untilStopped()
 		looked := make(chan error, 1)
 		go func() {
 			_, err := world.All()
@@ -130,4 +133,25 @@ func (d *daemon) stopOutside(world *fake.World) error {
 		}
 	}
 	return fmt.Errorf("bothyd %s held the provider's lock twenty times", d.name)
+}
+
+// untilStopped waits until every thread of a daemon that was sent SIGSTOP stands still. One that still runs for a moment could take the
+// provider's lock after the look that found it free.
+func (d *daemon) untilStopped() {
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", d.pid()))
+	if err != nil {
+		return
+	}
+	for _, task := range tasks {
+		for range 5000 {
+			stat, err := os.ReadFile(task)
+			if err != nil {
+				break // it has ended
+			}
+			if _, rest, _ := strings.Cut(string(stat), ") "); strings.HasPrefix(rest, "T") || strings.HasPrefix(rest, "Z") {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
 }
