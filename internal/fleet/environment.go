@@ -267,3 +267,11 @@ type LogLine struct {
 	Source string
 	Text   string
 }
+
+// FirstUser is whom an environment is handed over to inside; "" where none is known.
+func (e *Environment) FirstUser() string {
+	if len(e.Users) == 0 {
+		return ""
+	}
+	return e.Users[0]
+}

@@ -118,11 +118,7 @@ func (c *Certificates) Renew(ctx context.Context, h *target.Host, envs map[strin
 func deliver(ctx context.Context, stager provisioner.Stager, env fleet.Environment, files []provisioner.File) error {
 	ctx, cancel := context.WithTimeout(ctx, deliverTimeout)
 	defer cancel()
-	user := "" // the image's own, where none is known
-	if len(env.Users) > 0 {
-		user = env.Users[0]
-	}
-	session, err := stager.Stage(ctx, env.SandboxID, user)
+	session, err := stager.Stage(ctx, env.SandboxID, env.FirstUser())
 	if err != nil {
 		return err
 	}

@@ -214,18 +214,10 @@ func (w *Worker) spec(env fleet.Environment) (provisioner.Spec, error) {
 		Labels:    w.labels.Labels(owner),
 		Sandbox: provisioner.Sandbox{
 			Size: env.Size.Name, CPUs: env.Size.CPUs, MemoryMiB: env.Size.MemoryMiB, Pids: env.Size.Pids,
-			Network: provisioner.Attachment(env.Network), Root: slices.Contains(env.Users, "root"), User: firstUser(env),
+			Network: provisioner.Attachment(env.Network), Root: slices.Contains(env.Users, "root"), User: env.FirstUser(),
 		},
 		Inputs: env.Inputs,
 	}, nil
-}
-
-// firstUser is whom an environment is handed over to inside; "" where none is known.
-func firstUser(env fleet.Environment) string {
-	if len(env.Users) == 0 {
-		return ""
-	}
-	return env.Users[0]
 }
 
 // driverBlueprint is a blueprint as a driver sees it. One that is not offered any more is trusted no longer.
