@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bothy-env/bothy/internal/config"
+	"github.com/bothy-env/bothy/internal/engine/vault"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 )
@@ -92,7 +93,7 @@ func fits(ctx context.Context, cfg config.Config, dir *stateDir, m manifest, key
 		return nil, fleet.Errorf(fleet.CodeInvalid, "cannot restore: the backup has a %s database, and the configuration has %s", m.Database, kind)
 	case known != "" && known != m.Instance:
 		return nil, fleet.Errorf(fleet.CodeInvalid, "cannot restore: the backup is of installation %s, and the state directory of %s", m.Instance, known)
-	case mine != nil && key != nil && !bytes.Equal(bytes.TrimSpace(mine), bytes.TrimSpace(key)):
+	case mine != nil && key != nil && !sameKey(mine, key):
 		return nil, fleet.Errorf(fleet.CodeInvalid, "cannot restore: the key of the backup differs from %s", dir.join(keyFile)).
 			WithHint("if the key of the backup is the right one, move the other file away")
 	case mine == nil && key == nil:
@@ -112,6 +113,16 @@ func fits(ctx context.Context, cfg config.Config, dir *stateDir, m manifest, key
 		return mine, nil
 	}
 	return key, nil
+}
+
+// sameKey compares two key files by the keys in them. A key is random bytes, which may begin or end with what looks like a space.
+func sameKey(a, b []byte) bool {
+	one, err := vault.ParseSecret(a)
+	if err != nil {
+		return bytes.Equal(a, b)
+	}
+	other, err := vault.ParseSecret(b)
+	return err == nil && bytes.Equal(one, other)
 }
 
 // setAside keeps a SQLite database that is there, with the files beside it.

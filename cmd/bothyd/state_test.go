@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"testing"
@@ -35,5 +36,25 @@ func TestMarksAreKept(t *testing.T) {
 	info, err := os.Stat(filepath.Join(d.path, "marks"))
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the file is %v, %v", info.Mode(), err)
+	}
+}
+
+// TestSameKey: a key is random bytes. One that begins or ends with what looks like a space is no other key, and not the same as its like.
+func TestSameKey(t *testing.T) {
+	key := bytes.Repeat([]byte{7}, 30)
+	spaced := append(append([]byte{' '}, key...), '\n')
+	for name, c := range map[string]struct {
+		a, b []byte
+		same bool
+	}{
+		"the same":                     {spaced, spaced, true},
+		"an editor ended the line":     {spaced, append(bytes.Clone(spaced), '\n'), true},
+		"another space at its end":     {spaced, append(append([]byte{' '}, key...), ' '), false},
+		"another space at its start":   {spaced, append(append([]byte{'\t'}, key...), '\n'), false},
+		"too short, and the same text": {key[:9], key[:9], true},
+	} {
+		if got := sameKey(c.a, c.b); got != c.same {
+			t.Errorf("%s: got %v, want %v", name, got, c.same)
+		}
 	}
 }

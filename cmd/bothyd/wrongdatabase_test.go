@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"database/sql"
 	"fmt"
 	"os"
@@ -134,7 +133,7 @@ func refusesUnchanged(t *testing.T, o older) {
 	}
 	// Its own daemon opens it, and brings it up to date.
 	dir := &stateDir{path: t.TempDir()}
-	if err := os.WriteFile(dir.join(keyFile), bytes.TrimSpace(o.key), 0o600); err != nil {
+	if err := os.WriteFile(dir.join(keyFile), o.key, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	before := o.state(t)
