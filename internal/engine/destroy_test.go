@@ -234,10 +234,7 @@ func TestReceiptOutlivesACrash(t *testing.T) {
 	b.inject(fake.LoseReply(fake.OpCreate)) // so that no handle tells of it
 	env := b.acquire()
 	b.until(env.ID, "tried again", func(e fleet.Environment) bool { return e.Work.Attempts == 1 })
-	labels := b.left()[0].Labels
-	if _, err := b.world.Place(kindData, "data", labels); err != nil {
-		t.Fatal(err)
-	}
+	b.place(kindData, "data", b.left()[0].Labels) // and what was made before it is listed, too
 	if _, err := b.engine.Release(t.Context(), ann, env.ID); err != nil {
 		t.Fatal(err)
 	}

@@ -28,13 +28,25 @@ func ownLabels(t *testing.T, id string, generation int64) map[string]string {
 	})
 }
 
+// place makes a resource that existed long before the test: lists show it.
 func (b *bench) place(kind, name string, labels map[string]string) provisioner.Found {
 	b.t.Helper()
 	f, err := b.world.Place(kind, name, labels)
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	waitUntil(b.t, name+" is listed", func() bool { return b.listed(f.ID) })
 	return f
+}
+
+// listed reports whether the host's lists show a resource, which may be late.
+func (b *bench) listed(id string) bool {
+	b.t.Helper()
+	all, err := provisioner.ListAll(b.t.Context(), b.world.Runtime(), provisioner.Selector{Instance: instance})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return slices.ContainsFunc(all, func(f provisioner.Found) bool { return f.ID == id })
 }
 
 // there reports whether a resource exists.

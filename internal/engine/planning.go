@@ -28,6 +28,8 @@ func (p planRecovery) Safety(ctx context.Context) (string, error) {
 	return p.e.safeMode.Safety(ctx)
 }
 
+func (p planRecovery) AwaitFirstLooks(ctx context.Context) { p.e.engineMarks.AwaitFirstLooks(ctx) }
+
 func (p planRecovery) Learn(envs []fleet.Environment) { p.e.health.Relearn(envs) }
 
 // Brake tells whether the reap limiter is on, and why.

@@ -115,6 +115,7 @@ func TestALeaseEndedByMemoryIsOurs(t *testing.T) {
 	b.clock.advance(time.Hour)
 	waitUntil(t, "its sandbox is gone", func() bool { return !b.there(env.SandboxID) })
 	removed := b.clock.Now()
+	waitUntil(t, "no list shows it any more", func() bool { return !b.listed(env.SandboxID) })
 	b.clock.advance(time.Hour)
 	unlock()
 	gone := b.untilState(env.ID, fleet.Destroyed)

@@ -66,6 +66,10 @@ func (e *Evidence) NoteSeen(ctx context.Context, env fleet.Environment, found []
 	first := oldest(found)
 	now := e.clock.Now()
 	_, err = e.journal.Change(ctx, env.ID, store.Expect{Generation: env.Work.Generation}, func(row *fleet.Environment) (store.Writes, error) {
+		// A lease that this process ended by memory: what else is left of it, such as a volume, does not prolong its bill.
+		if at, byUs := e.ended.EndedAt(row.ID); byUs && row.BilledUntil.IsZero() && !slices.ContainsFunc(found, provisioner.Found.Runs) {
+			ledger.Gone(row, at)
+		}
 		if billed = endedBefore(*row, found); !billed {
 			ledger.Seen(row, Billable(first, *row, now), now)
 		}

@@ -118,6 +118,17 @@ func (hs *Hosts) All() []*target.Host {
 	return all
 }
 
+// Usable returns the hosts that answered the last probe and can do what bothy needs.
+func (hs *Hosts) Usable() []*target.Host {
+	var usable []*target.Host
+	for _, h := range hs.All() {
+		if why, known := hs.ready[h.Name].state(); known && why == "" {
+			usable = append(usable, h)
+		}
+	}
+	return usable
+}
+
 // A host is busy from busyFrom percent of pressure on. A quarter of its processors then make members of pools, one at least: they
 // compete with what people wait for, and are not ready sooner for being more.
 const (

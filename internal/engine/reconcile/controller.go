@@ -43,6 +43,8 @@ type Hosts interface {
 type Recovery interface {
 	// Safety is another text whenever that changes.
 	Safety(ctx context.Context) (string, error)
+	// AwaitFirstLooks waits, within a bound, until the hosts were compared with the database.
+	AwaitFirstLooks(ctx context.Context)
 	// Learn is given all live environments as they were read.
 	Learn(envs []fleet.Environment)
 }
@@ -104,6 +106,7 @@ func (c *Controller) CreateTimes() *CreateTimes { return &c.creates }
 // and at least every Tick.
 func (c *Controller) Run(ctx context.Context) {
 	c.rows.Forget() // after a panic nothing of it is believed
+	c.cfg.Recovery.AwaitFirstLooks(ctx)
 	m := memory{rows: c.rows}
 	var planned int64
 	bus.Loop(ctx, c.bus.On(bus.Plan), bus.Rested(ctx, func() time.Duration {

@@ -23,6 +23,8 @@ type Hosts interface {
 	Names() []string
 	// Find gives one of them; nil for another.
 	Find(name string) *target.Host
+	// Usable are those that work can be given, as far as is known.
+	Usable() []*target.Host
 	// Served are those that this daemon acts on at a time, and Serves reports whether it does so with one now.
 	Served(now time.Time) []string
 	Serves(name string) bool

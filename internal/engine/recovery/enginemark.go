@@ -33,6 +33,8 @@ type EngineMarks struct {
 	looked map[string]bool
 	// looking are those that are compared right now.
 	looking map[string]bool
+	// compared is closed, and replaced, whenever a host was compared.
+	compared chan struct{}
 }
 
 // Lists compares what hosts list with the database.
@@ -54,7 +56,10 @@ type Listed struct {
 
 // NewEngineMarks makes them.
 func NewEngineMarks(c Config, safe *SafeMode, lists Lists) *EngineMarks {
-	return &EngineMarks{cfg: c, safe: safe, lists: lists, last: map[string]highWater{}, looked: map[string]bool{}, looking: map[string]bool{}}
+	return &EngineMarks{
+		cfg: c, safe: safe, lists: lists, last: map[string]highWater{}, looked: map[string]bool{}, looking: map[string]bool{},
+		compared: make(chan struct{}),
+	}
 }
 
 // markPause is the least time between two marks of one host.
@@ -160,7 +165,7 @@ func (m *EngineMarks) Leave(ctx context.Context) {
 	}
 }
 
-// leave looks once more at each host.
+// leave looks once more at each host, also when this process had no time for its first look: each look compares before it marks.
 func (m *EngineMarks) leave(ctx context.Context) error {
 	done, err := m.lists.Hold(ctx, m.cfg.Hosts.Names()...)
 	if err != nil {
@@ -168,10 +173,15 @@ func (m *EngineMarks) leave(ctx context.Context) error {
 	}
 	defer done()
 	envs, err := m.cfg.Store.Live(ctx)
-	for _, name := range m.Looked(m.cfg.Hosts.Names()) {
+	for _, name := range m.cfg.Hosts.Names() {
 		h := m.cfg.Hosts.Find(name)
 		if err == nil && m.cfg.Hosts.Serves(name) {
 			var seen Listed
+			if len(m.Looked([]string{name})) == 0 {
+				if err = target.OutwaitLists(ctx, h); err != nil {
+					return err
+				}
+			}
 			if seen, err = m.lists.Look(ctx, h, journal.On(h.Name, envs)); err == nil && !seen.Marked {
 				err = m.Keep(ctx, h, seen.Stands, seen.Marks)
 			}
@@ -185,6 +195,37 @@ func (m *EngineMarks) Looked(hosts []string) []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(hosts), func(name string) bool { return !m.looked[name] })
+}
+
+// firstLooksFor bounds how long decisions wait for the first look at hosts whose engines answer.
+const firstLooksFor = 5 * time.Second
+
+// AwaitFirstLooks waits until every host that can be used was compared with the database, so that nothing is decided by a database
+// that was set back. A list that hangs delays decisions by 5 s and the lag of lists: other hosts are not to wait for it.
+func (m *EngineMarks) AwaitFirstLooks(ctx context.Context) {
+	var names []string
+	bound := firstLooksFor
+	for _, h := range m.cfg.Hosts.Usable() {
+		names, bound = append(names, h.Name), max(bound, firstLooksFor+h.Runtime.Capabilities().ListLag)
+	}
+	timer := time.NewTimer(bound)
+	defer timer.Stop()
+	for {
+		m.mu.Lock()
+		compared := m.compared
+		m.mu.Unlock()
+		if len(m.Looked(names)) == len(names) {
+			return
+		}
+		select {
+		case <-compared:
+		case <-timer.C:
+			m.cfg.Logger.Warn("planning begins though not every host could be compared with the database yet", "hosts", names)
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // LookFirst compares a host with the database before anything is done on it. It does not wait: an engine that hangs must not cost
@@ -261,6 +302,8 @@ func (m *EngineMarks) Believe(ctx context.Context, h *target.Host, ahead string,
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.looked[h.Name] = true
+	close(m.compared)
+	m.compared = make(chan struct{})
 	return safe.Reason, nil
 }
 

@@ -3,8 +3,10 @@ package sweep
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/bothy-env/bothy/internal/engine/doctor"
 	"github.com/bothy-env/bothy/internal/engine/target"
@@ -49,10 +51,12 @@ type orphanage struct {
 	deciding map[string]chan struct{}
 	// forged carry our labels, and we did not make them.
 	forged map[string][]provisioner.Found
+	// removed are the resources that were removed, by host and id, for as long as lists may still show them.
+	removed map[string]map[string]time.Time
 }
 
 func newOrphanage(hosts []string) *orphanage {
-	o := &orphanage{deciding: map[string]chan struct{}{}, forged: map[string][]provisioner.Found{}}
+	o := &orphanage{deciding: map[string]chan struct{}{}, forged: map[string][]provisioner.Found{}, removed: map[string]map[string]time.Time{}}
 	for _, name := range hosts {
 		o.deciding[name] = make(chan struct{}, 1)
 	}
@@ -85,12 +89,40 @@ func (o *orphanage) decide(ctx context.Context, hosts ...string) (done func(), e
 	return done, nil
 }
 
+// noteRemoved remembers that a resource of a host was removed.
+func (o *orphanage) noteRemoved(h *target.Host, id string) {
+	if h.Runtime.Capabilities().ListLag == 0 {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.removed[h.Name] == nil {
+		o.removed[h.Name] = map[string]time.Time{}
+	}
+	o.removed[h.Name][id] = time.Now()
+}
+
+// withoutRemoved drops from a list that began at a time what was removed and is only still listed because lists are late. What is
+// listed after that was not removed after all.
+func (o *orphanage) withoutRemoved(h *target.Host, all []provisioner.Found, began time.Time) []provisioner.Found {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	removed, lag := o.removed[h.Name], h.Runtime.Capabilities().ListLag
+	maps.DeleteFunc(removed, func(_ string, at time.Time) bool { return began.Sub(at) > lag })
+	if len(removed) == 0 {
+		return all
+	}
+	return slices.DeleteFunc(all, func(f provisioner.Found) bool { _, ok := removed[f.ID]; return ok })
+}
+
 // Look lists a host's resources and notes what is unknown. What is new is told.
 func (w *Sweeper) Look(ctx context.Context, h *target.Host, envs map[string]fleet.Environment) (Diff, error) {
+	began := time.Now()
 	all, err := target.Listed(ctx, h, w.cfg.Instance, "")
 	if err != nil {
 		return Diff{}, err
 	}
+	all = w.orphans.withoutRemoved(h, all, began)
 	w.cfg.Evidence.Listed(h.Name, envs, all)
 	s, forged, err := w.compare(ctx, h, envs, all)
 	if err != nil {

@@ -65,6 +65,7 @@ func (w *Sweeper) removeOrphan(ctx context.Context, h *target.Host, o fleet.Orph
 	if err := h.Runtime.Remove(ctx, ref, o.EnvironmentID); err != nil {
 		return fmt.Errorf("remove orphan %s %s: %w", o.Kind, o.Name, err)
 	}
+	w.orphans.noteRemoved(h, o.ID)
 	w.cfg.Logger.Warn("removed an orphan", "host", o.Host, "kind", o.Kind, "name", o.Name, "environment", o.EnvironmentID)
 	return w.cfg.Store.AppendEvents(ctx, w.orphanEvent(o, actor, eventOrphanRemoved,
 		"removed %s %s, which no environment accounted for since %s", o.Kind, o.Name, o.FirstSeen.Format(time.RFC3339)))

@@ -125,6 +125,7 @@ func (w *Sweeper) removeOutlived(ctx context.Context, h *target.Host, seen Diff)
 			errs = append(errs, fmt.Errorf("remove %s %s: %w", f.Kind, f.Name, err))
 			continue
 		}
+		w.orphans.noteRemoved(h, f.ID)
 		ev := w.cfg.Journal.Event(&env, journal.Self, eventOrphanRemoved, "removed %s %s, which outlived its environment", f.Kind, f.Name)
 		errs = append(errs, w.cfg.Store.AppendEvents(ctx, ev))
 	}
