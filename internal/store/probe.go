@@ -30,6 +30,7 @@ func (s *Store) Probe(ctx context.Context) error {
 				return err
 			}
 		}
+		tx.changed.name(0) // no row, so that nobody reads all again after each probe
 		return nil
 	})
 }

@@ -21,6 +21,29 @@ func Kept(t *testing.T, open Open) {
 	s := open(t)
 	listen(t, s)
 	keptHistories(t, s, s)
+	keptAtRest(t, s)
+}
+
+// keptAtRest: the probe of the database, the one write of a daemon at rest, has nobody read all rows again.
+func keptAtRest(t *testing.T, s *store.Store) {
+	t.Helper()
+	admitWork(t, s, 1, fleet.Create)
+	k := s.Keep()
+	read := func() (fulls int) {
+		t.Helper()
+		if _, err := k.Live(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		_, fulls = k.Counts()
+		return fulls
+	}
+	before := read()
+	if err := s.Probe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if fulls := read(); fulls != before {
+		t.Error("all rows were read again after a probe")
+	}
 }
 
 // sharedKept is Kept where another daemon writes.
