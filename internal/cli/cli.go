@@ -149,7 +149,7 @@ Environment variables:
 		}
 	}
 	add(environments,
-		env.NewCmdUp(f, nil), env.NewCmdLs(f, nil), env.NewCmdShow(f, nil), env.NewCmdExec(f, nil), env.NewCmdShell(f, nil),
+		env.NewCmdUp(f, nil), env.NewCmdRun(f, nil), env.NewCmdLs(f, nil), env.NewCmdShow(f, nil), env.NewCmdExec(f, nil), env.NewCmdShell(f, nil),
 		env.NewCmdCp(f, nil), env.NewCmdLogs(f, nil), env.NewCmdExtend(f, nil), env.NewCmdTouch(f, nil), env.NewCmdShare(f, nil), env.NewCmdDown(f, nil),
 		env.NewCmdWhy(f, nil), event.NewCmdEvents(f, nil), cost.NewCmdCost(f, nil), receipt.NewCmdReceipt(f, nil))
 	add(platform,

