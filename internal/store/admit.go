@@ -10,6 +10,8 @@ import (
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store/dialect"
+	"github.com/bothy-env/bothy/internal/store/record"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
 // Admission is a request that was granted: a new row, and what to record of it.
@@ -52,13 +54,13 @@ const admitTries = 2
 // live environment has the name, and what Decide and Take gave, as they gave it.
 //
 // Decide and Take run inside the transaction, which may be tried again: they must be quick and must not call the store.
-func (s *Store) Admit(ctx context.Context, a Admission) (Admitted, error) {
+func (e *Environments) Admit(ctx context.Context, a Admission) (Admitted, error) {
 	a, err := a.checked()
 	if err != nil {
 		return Admitted{}, err
 	}
 	for try := 1; ; try++ {
-		got, err := s.admit(ctx, a)
+		got, err := e.admit(ctx, a)
 		// Somebody on another connection may have been first with the key: what they wrote is then the answer.
 		if _, raced := dialect.UniqueViolation(err); raced && a.Env.IdempotencyKey != "" && try < admitTries {
 			continue
@@ -67,16 +69,16 @@ func (s *Store) Admit(ctx context.Context, a Admission) (Admitted, error) {
 	}
 }
 
-func (s *Store) admit(ctx context.Context, a Admission) (Admitted, error) {
+func (e *Environments) admit(ctx context.Context, a Admission) (Admitted, error) {
 	asking := &admitting{a: a}
-	err := s.together(ctx, &writing{admit: asking}, func() error {
-		return s.inTx(ctx, doingAdmit, func(tx *txn) error {
-			if err := s.judge(ctx, tx, asking); err != nil || asking.got.Existed {
+	err := e.together(ctx, &writing{admit: asking}, func() error {
+		return e.db.InTx(ctx, doingAdmit, func(tx *txn.Tx) error {
+			if err := judge(ctx, tx, nil, asking); err != nil || asking.got.Existed {
 				return err
 			}
 			var b batch
 			var err error
-			if asking.got, err = s.grant(ctx, tx, &b, asking.a); err != nil {
+			if asking.got, err = grant(ctx, tx, &b, asking.a); err != nil {
 				return err
 			}
 			return b.flush(ctx, tx)
@@ -96,27 +98,27 @@ type admitting struct {
 	got Admitted
 }
 
-// judge finds out whether a request was granted before, or may be now.
-func (s *Store) judge(ctx context.Context, tx *txn, one *admitting) error {
-	env, existed, err := s.asked(ctx, tx, one.a)
+// judge finds out whether a request was granted before, or may be now. known is nil for a request that has its transaction for itself.
+func judge(ctx context.Context, tx *txn.Tx, known *standing, one *admitting) error {
+	env, existed, err := asked(ctx, tx, one.a)
 	if one.got = (Admitted{Env: env, Existed: existed}); err != nil || existed {
 		return err
 	}
-	return decide(ctx, tx, &one.a.Env, one.a.Decide)
+	return decide(ctx, tx, known, &one.a.Env, one.a.Decide)
 }
 
 // grant gives a request a warm environment, or else a new row.
-func (s *Store) grant(ctx context.Context, tx *txn, b *batch, a Admission) (Admitted, error) {
+func grant(ctx context.Context, tx *txn.Tx, b *batch, a Admission) (Admitted, error) {
 	one := &admitting{a: a}
-	err := s.grantAll(ctx, tx, b, []*admitting{one}, nil)
+	err := grantAll(ctx, tx, b, []*admitting{one}, nil)
 	return one.got, err
 }
 
 // grantAll gives each of the requests that are not granted yet a warm environment, as far as there are some, or else a new row.
 // It writes the alterations of other rows with those of the ones that it gives.
-func (s *Store) grantAll(ctx context.Context, tx *txn, b *batch, all []*admitting, others []*alteration) error {
+func grantAll(ctx context.Context, tx *txn.Tx, b *batch, all []*admitting, others []*alteration) error {
 	all = slices.DeleteFunc(all, func(one *admitting) bool { return one.got.Existed })
-	if err := s.claim(ctx, tx, b, all, others); err != nil {
+	if err := claim(ctx, tx, b, all, others); err != nil {
 		return err
 	}
 	for _, one := range all {
@@ -150,18 +152,18 @@ func (a Admission) checked() (Admission, error) {
 }
 
 // insertRow writes a new row and gives it as it is kept.
-func insertRow(ctx context.Context, tx *txn, b *batch, env fleet.Environment, requestHash string) (fleet.Environment, error) {
+func insertRow(ctx context.Context, tx *txn.Tx, b *batch, env fleet.Environment, requestHash string) (fleet.Environment, error) {
 	env.Revision = 1
-	values, err := valuesOf(&env)
+	values, err := record.ValuesOf(&env)
 	if err != nil {
 		return env, err
 	}
-	unnamed := tx.changed.unnamed
-	if _, err := tx.ExecContext(ctx, insertEnv, append(values, requestHash)...); err != nil {
+	unnamed := tx.Unnamed()
+	if _, err := tx.ExecContext(ctx, record.InsertEnv, append(values, requestHash)...); err != nil {
 		return env, nameTaken(err, env.Name)
 	}
-	tx.changed.name(unnamed, env.ID)
-	if env, err = kept(values); err != nil {
+	tx.Name(unnamed, env.ID)
+	if env, err = record.Kept(values); err != nil {
 		return env, err
 	}
 	b.moved(nil, &env, money{})
@@ -169,7 +171,7 @@ func insertRow(ctx context.Context, tx *txn, b *batch, env fleet.Environment, re
 }
 
 // asked gives the environment that the owner got for the same key before.
-func (s *Store) asked(ctx context.Context, tx *txn, a Admission) (fleet.Environment, bool, error) {
+func asked(ctx context.Context, tx *txn.Tx, a Admission) (fleet.Environment, bool, error) {
 	if a.Env.IdempotencyKey == "" {
 		return fleet.Environment{}, false, nil
 	}
@@ -187,7 +189,7 @@ func (s *Store) asked(ctx context.Context, tx *txn, a Admission) (fleet.Environm
 			"the idempotency key %q was used before for another request", a.Env.IdempotencyKey).
 			WithHint("use a new key for a new request, or repeat the first one unchanged")
 	}
-	env, err := scanEnv(tx.QueryRowContext(ctx, selectEnvs+"WHERE id = $1", id))
+	env, err := record.ScanEnv(tx.QueryRowContext(ctx, record.SelectEnvs+"WHERE id = $1", id))
 	return env, err == nil, err
 }
 

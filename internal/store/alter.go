@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store/record"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
 // alteration is what becomes of a row, and what is recorded of it.
@@ -16,7 +18,7 @@ type alteration struct {
 
 // alter writes what changes made of rows, each of another, and notes their records in b. Whose they are, and whether
 // limits let them, was looked at before.
-func alter(ctx context.Context, tx *txn, b *batch, all ...*alteration) error {
+func alter(ctx context.Context, tx *txn.Tx, b *batch, all ...*alteration) error {
 	for _, a := range all {
 		if err := legal(&a.before, &a.after); err != nil {
 			return err
@@ -34,7 +36,7 @@ func alter(ctx context.Context, tx *txn, b *batch, all ...*alteration) error {
 }
 
 // record notes what an alteration adds to the records, and writes what is the row's alone.
-func (a *alteration) record(ctx context.Context, tx *txn, b *batch) (err error) {
+func (a *alteration) record(ctx context.Context, tx *txn.Tx, b *batch) (err error) {
 	before, after := &a.before, &a.after
 	var spent money
 	if settles(before, after) {
@@ -62,30 +64,30 @@ func (a *alteration) record(ctx context.Context, tx *txn, b *batch) (err error) 
 }
 
 // writeRows writes the next revision of rows.
-func writeRows(ctx context.Context, tx *txn, all []*alteration) error {
-	rows, ids, unnamed := make([][]any, len(all)), make([]string, len(all)), tx.changed.unnamed
+func writeRows(ctx context.Context, tx *txn.Tx, all []*alteration) error {
+	rows, ids, unnamed := make([][]any, len(all)), make([]string, len(all)), tx.Unnamed()
 	for i, a := range all {
 		ids[i] = a.after.ID
 		a.after.Revision = a.before.Revision + 1
-		values, err := valuesOf(&a.after)
+		values, err := record.ValuesOf(&a.after)
 		if err != nil {
 			return err
 		}
 		if rows[i] = values; len(all) == 1 {
-			if _, err := tx.ExecContext(ctx, updateEnv, values...); err != nil {
+			if _, err := tx.ExecContext(ctx, record.UpdateEnv, values...); err != nil {
 				return nameTaken(err, a.after.Name)
 			}
 		}
 	}
 	if len(all) > 1 {
-		if err := tx.ExecRows(ctx, rows, updateEnvs); err != nil {
+		if err := tx.ExecRows(ctx, rows, record.UpdateEnvs); err != nil {
 			return err
 		}
 	}
-	tx.changed.name(unnamed, ids...)
+	tx.Name(unnamed, ids...)
 	for i, a := range all {
 		var err error
-		if a.after, err = kept(rows[i]); err != nil {
+		if a.after, err = record.Kept(rows[i]); err != nil {
 			return err
 		}
 	}

@@ -11,7 +11,9 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
 	"github.com/bothy-env/bothy/internal/store/dialect"
+	"github.com/bothy-env/bothy/internal/store/record"
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
 // Expect is what a writer believes of a row. 0 means any.
@@ -47,12 +49,12 @@ func (w Writes) empty() bool {
 // state or a taken name, and whatever change gave, as it gave it.
 //
 // change runs inside the transaction: it must be quick and must not call the store.
-func (s *Store) Change(
+func (e *Environments) Change(
 	ctx context.Context, id string, expect Expect, change func(*fleet.Environment) (Writes, error),
 ) (fleet.Environment, error) {
 	c := &changing{id: id, expect: expect, change: change}
-	err := s.together(ctx, &writing{change: c}, func() error {
-		return s.inTx(ctx, doingChange, func(tx *txn) error { return s.changeOne(ctx, tx, c) })
+	err := e.together(ctx, &writing{change: c}, func() error {
+		return e.db.InTx(ctx, doingChange, func(tx *txn.Tx) error { return changeOne(ctx, tx, c) })
 	})
 	if err != nil {
 		return fleet.Environment{}, err
@@ -74,15 +76,15 @@ type changing struct {
 }
 
 // changeOne is a change that has its transaction for itself.
-func (s *Store) changeOne(ctx context.Context, tx *txn, c *changing) error {
-	before, err := s.expected(ctx, tx, c.id, c.expect)
+func changeOne(ctx context.Context, tx *txn.Tx, c *changing) error {
+	before, err := expected(ctx, tx, c.id, c.expect)
 	if err != nil {
 		return err
 	}
 	if err := c.consider(before); err != nil || c.idle {
 		return err
 	}
-	if err := decide(ctx, tx, &before, c.writes.Decide); err != nil {
+	if err := decide(ctx, tx, nil, &before, c.writes.Decide); err != nil {
 		return err
 	}
 	var b batch
@@ -95,7 +97,7 @@ func (s *Store) changeOne(ctx context.Context, tx *txn, c *changing) error {
 
 // consider lets the change do its part with the row as it is. It is idle when that changes nothing.
 func (c *changing) consider(before fleet.Environment) error {
-	old, err := valuesOf(&before)
+	old, err := record.ValuesOf(&before)
 	if err != nil {
 		return err
 	}
@@ -106,24 +108,24 @@ func (c *changing) consider(before fleet.Environment) error {
 		return dialect.Passed{Err: err}
 	}
 	env.Revision = before.Revision
-	values, err := valuesOf(&env)
+	values, err := record.ValuesOf(&env)
 	if err != nil {
 		return err
 	}
 	c.alteration = alteration{before: before, after: env, writes: writes}
-	if c.idle = sameValues(old, values) && writes.empty(); c.idle {
-		c.env, err = kept(old)
+	if c.idle = record.Same(old, values) && writes.empty(); c.idle {
+		c.env, err = record.Kept(old)
 		return err
 	}
 	return holderKept(&before, &env)
 }
 
 // expected reads a row for writing and checks that it is the one the writer knows.
-func (s *Store) expected(ctx context.Context, tx *txn, id string, expect Expect) (fleet.Environment, error) {
-	env, err := scanEnv(tx.QueryRowContext(ctx, selectEnvs+"WHERE id = $1"+s.db.ForUpdate, id))
+func expected(ctx context.Context, tx *txn.Tx, id string, expect Expect) (fleet.Environment, error) {
+	env, err := record.ScanEnv(tx.QueryRowContext(ctx, record.SelectEnvs+"WHERE id = $1"+tx.DB.ForUpdate, id))
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		err = notFound(id)
+		err = record.NotFound(id)
 	case err == nil:
 		err = expect.check(&env)
 	}
@@ -132,7 +134,7 @@ func (s *Store) expected(ctx context.Context, tx *txn, id string, expect Expect)
 
 // rowsToChange reads rows for writing, locked in the order of their ids. Those that another transaction has locked, and those
 // that are not there, are left out.
-func (s *Store) rowsToChange(ctx context.Context, tx *txn, ids map[string]bool) (map[string]fleet.Environment, error) {
+func rowsToChange(ctx context.Context, tx *txn.Tx, ids map[string]bool) (map[string]fleet.Environment, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
@@ -140,11 +142,11 @@ func (s *Store) rowsToChange(ctx context.Context, tx *txn, ids map[string]bool) 
 	for len(wanted)&(len(wanted)-1) != 0 {
 		wanted = append(wanted, wanted[0]) // to a power of two: there are few texts to prepare
 	}
-	rows, err := tx.QueryContext(ctx, selectEnvs+"WHERE id IN ("+sqlkit.Placeholders(1, len(wanted))+") ORDER BY id"+s.db.SkipLocked, list(wanted)...)
+	rows, err := tx.QueryContext(ctx, record.SelectEnvs+"WHERE id IN ("+sqlkit.Placeholders(1, len(wanted))+") ORDER BY id"+tx.DB.SkipLocked, sqlkit.List(wanted)...)
 	if err != nil {
 		return nil, err
 	}
-	envs, err := sqlkit.Collect(rows, envScanner())
+	envs, err := sqlkit.Collect(rows, record.EnvScanner())
 	found := map[string]fleet.Environment{}
 	for _, env := range envs {
 		found[env.ID] = env

@@ -7,18 +7,20 @@ import (
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store/dialect"
+	"github.com/bothy-env/bothy/internal/store/record"
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
 // findWarm passes over what stands on a host that is down: whoever got it would wait in vain. It reads whole rows, so that it locks what it gives: on PostgreSQL it passes over
 // rows that others are about to take, and looks again at those that were taken while it waited for nothing.
-var findWarm = selectEnvs + `WHERE state = 'warm' AND doubted = 0 AND match_key = $1 AND work_action = '' AND pool <> ''
+var findWarm = record.SelectEnvs + `WHERE state = 'warm' AND doubted = 0 AND match_key = $1 AND work_action = '' AND pool <> ''
 		AND NOT EXISTS (SELECT 1 FROM hosts WHERE hosts.name = environments.host AND hosts.down <> '')
 	ORDER BY pool, ready_at, id LIMIT $2`
 
 // claim gives requests the warm environments that nobody else takes, to as many as there are some for. It writes the
 // alterations of other rows in the same statement.
-func (s *Store) claim(ctx context.Context, tx *txn, b *batch, all []*admitting, others []*alteration) error {
+func claim(ctx context.Context, tx *txn.Tx, b *batch, all []*admitting, others []*alteration) error {
 	asking := map[string][]*admitting{}
 	for _, one := range all {
 		if one.a.Take != nil {
@@ -28,11 +30,11 @@ func (s *Store) claim(ctx context.Context, tx *txn, b *batch, all []*admitting, 
 	var claims []*alteration
 	var claimed []*admitting
 	for _, key := range slices.Sorted(maps.Keys(asking)) {
-		rows, err := tx.QueryContext(ctx, findWarm+s.db.SkipLocked, key, len(asking[key]))
+		rows, err := tx.QueryContext(ctx, findWarm+tx.DB.SkipLocked, key, len(asking[key]))
 		if err != nil {
 			return err
 		}
-		warm, err := sqlkit.Collect(rows, envScanner())
+		warm, err := sqlkit.Collect(rows, record.EnvScanner())
 		if err != nil {
 			return err
 		}
@@ -55,11 +57,11 @@ func (s *Store) claim(ctx context.Context, tx *txn, b *batch, all []*admitting, 
 			continue
 		}
 		const write = "UPDATE environments SET request_hash = $1 WHERE id = $2"
-		unnamed := tx.changed.unnamed
+		unnamed := tx.Unnamed()
 		if _, err := tx.ExecContext(ctx, write, one.a.RequestHash, one.got.Env.ID); err != nil {
 			return err
 		}
-		tx.changed.name(unnamed, one.got.Env.ID)
+		tx.Name(unnamed, one.got.Env.ID)
 	}
 	return nil
 }
@@ -86,7 +88,7 @@ func (a *Admission) take(warm fleet.Environment) (*alteration, error) {
 //
 // Errors: ErrFenced when the work on the bad row was taken over since generation, CodeConflict when
 // it is not being handed over any more, CodeNotFound, and what strip and Take gave.
-func (s *Store) Replace(
+func (e *Environments) Replace(
 	ctx context.Context, badID string, generation int64, strip func(*fleet.Environment) (Writes, error), a Admission,
 ) (Admitted, error) {
 	a, err := a.checked()
@@ -94,9 +96,9 @@ func (s *Store) Replace(
 		return Admitted{}, err
 	}
 	var got Admitted
-	err = s.inTx(ctx, "replace environment", func(tx *txn) error {
+	err = e.db.InTx(ctx, "replace environment", func(tx *txn.Tx) error {
 		a, b := a, &batch{}
-		bad, err := s.expected(ctx, tx, badID, Expect{Generation: generation})
+		bad, err := expected(ctx, tx, badID, Expect{Generation: generation})
 		if err != nil {
 			return err
 		}
@@ -110,7 +112,7 @@ func (s *Store) Replace(
 		if err := takeAway(ctx, tx, b, bad, strip); err != nil {
 			return err
 		}
-		if got, err = s.grant(ctx, tx, b, a); err != nil {
+		if got, err = grant(ctx, tx, b, a); err != nil {
 			return err
 		}
 		return b.flush(ctx, tx)
@@ -123,7 +125,7 @@ func (s *Store) Replace(
 
 // takeAway takes a claimed environment from its holder, for good.
 func takeAway(
-	ctx context.Context, tx *txn, b *batch, bad fleet.Environment, strip func(*fleet.Environment) (Writes, error),
+	ctx context.Context, tx *txn.Tx, b *batch, bad fleet.Environment, strip func(*fleet.Environment) (Writes, error),
 ) error {
 	if bad.State != fleet.Leased || bad.Work.Action != fleet.Personalise {
 		return fleet.Errorf(fleet.CodeConflict, "environment %s is %s and not being handed over", bad.Name, bad.State)

@@ -6,10 +6,11 @@ import (
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store/dialect"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
 // ErrSetBack says that the database ends before what this process has recorded in it, so it was restored meanwhile. It carries CodeUnavailable.
-var ErrSetBack = errors.New("the database was restored to an earlier time")
+var ErrSetBack = txn.ErrSetBack
 
 // ErrDamaged says that the database's file cannot be read any more. It carries CodeUnavailable.
 var ErrDamaged = dialect.ErrDamaged
@@ -23,15 +24,10 @@ var (
 	// ErrFenced: the work was taken over, so the writer's generation is an old one.
 	ErrFenced = errors.New("the work was taken over by another worker")
 	// ErrDeposed: another daemon has taken the lead, so what is written in the name of the former leader is refused.
-	ErrDeposed = errors.New("another daemon leads now")
+	ErrDeposed = txn.ErrDeposed
 )
 
 // late makes an ErrMoved or ErrFenced with its sentence.
 func late(cause error, format string, args ...any) error {
 	return &fleet.Error{Code: fleet.CodeConflict, Sentence: fmt.Sprintf(format, args...), Err: cause}
-}
-
-// notFound says that there is no environment of that name or id.
-func notFound(nameOrID string) error {
-	return fleet.Errorf(fleet.CodeNotFound, "there is no environment %q", nameOrID)
 }

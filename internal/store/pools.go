@@ -8,7 +8,9 @@ import (
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store/dialect"
+	"github.com/bothy-env/bothy/internal/store/record"
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
 const poolColumns = `name, blueprint, size, inputs, target, schedule, min, max, surge, pause, held, held_at, failures,
@@ -48,17 +50,17 @@ var writePool = "INSERT INTO pools (" + poolColumns + ") VALUES (" + sqlkit.Plac
 	RETURNING ` + poolColumns
 
 // SetPool writes a pool, new or not. It keeps Held, HeldAt and Failures of one that is there, and sets Revision.
-func (s *Store) SetPool(ctx context.Context, pool fleet.Pool, ev fleet.Event) (fleet.Pool, error) {
+func (t *PoolTable) SetPool(ctx context.Context, pool fleet.Pool, ev fleet.Event) (fleet.Pool, error) {
 	if pool.Name == "" {
 		return fleet.Pool{}, fleet.Errorf(fleet.CodeInternal, "set pool: it has no name")
 	}
 	pool.Revision = 1
 	var kept fleet.Pool
-	err := s.inTx(ctx, "set pool "+pool.Name, func(tx *txn) (err error) {
+	err := t.db.InTx(ctx, "set pool "+pool.Name, func(tx *txn.Tx) (err error) {
 		if kept, err = scanPool(tx.QueryRowContext(ctx, writePool, poolFields(&pool)...)); err != nil {
 			return err
 		}
-		return recordEvents(ctx, tx, []fleet.Event{ev})
+		return tx.AppendEvents(ctx, ev)
 	})
 	if err != nil {
 		return fleet.Pool{}, err
@@ -67,22 +69,22 @@ func (s *Store) SetPool(ctx context.Context, pool fleet.Pool, ev fleet.Event) (f
 }
 
 // Pools gives all, by name.
-func (s *Store) Pools(ctx context.Context) ([]fleet.Pool, error) {
-	rows, err := s.db.Read.QueryContext(ctx, "SELECT "+poolColumns+" FROM pools ORDER BY name")
+func (t *PoolTable) Pools(ctx context.Context) ([]fleet.Pool, error) {
+	rows, err := t.db.Read.QueryContext(ctx, "SELECT "+poolColumns+" FROM pools ORDER BY name")
 	if err != nil {
-		return nil, s.db.Fault(ctx, "read pools", err)
+		return nil, t.db.Fault(ctx, "read pools", err)
 	}
 	pools, err := sqlkit.Collect(rows, scanPool)
-	return pools, s.db.Fault(ctx, "read pools", err)
+	return pools, t.db.Fault(ctx, "read pools", err)
 }
 
 // Pool gives one, or CodeNotFound.
-func (s *Store) Pool(ctx context.Context, name string) (fleet.Pool, error) {
-	pool, err := scanPool(s.db.Read.QueryRowContext(ctx, "SELECT "+poolColumns+" FROM pools WHERE name = $1", name))
+func (t *PoolTable) Pool(ctx context.Context, name string) (fleet.Pool, error) {
+	pool, err := scanPool(t.db.Read.QueryRowContext(ctx, "SELECT "+poolColumns+" FROM pools WHERE name = $1", name))
 	if errors.Is(err, sql.ErrNoRows) {
 		return fleet.Pool{}, noPool(name)
 	}
-	return pool, s.db.Fault(ctx, "read pool", err)
+	return pool, t.db.Fault(ctx, "read pool", err)
 }
 
 func noPool(name string) error {
@@ -94,8 +96,8 @@ func poolMoved(name string, expected, at int64) error {
 }
 
 // poolForUpdate reads a pool for writing; revision 0 means any.
-func (s *Store) poolForUpdate(ctx context.Context, tx *txn, name string, revision int64) (fleet.Pool, error) {
-	query := "SELECT " + poolColumns + " FROM pools WHERE name = $1" + s.db.ForUpdate
+func (t *PoolTable) poolForUpdate(ctx context.Context, tx *txn.Tx, name string, revision int64) (fleet.Pool, error) {
+	query := "SELECT " + poolColumns + " FROM pools WHERE name = $1" + t.db.ForUpdate
 	pool, err := scanPool(tx.QueryRowContext(ctx, query, name))
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
@@ -112,12 +114,12 @@ func (s *Store) poolForUpdate(ctx context.Context, tx *txn, name string, revisio
 // Errors: ErrMoved, CodeNotFound, CodeInternal when the name was changed, and what change gave, as it gave it.
 //
 // change runs inside the transaction: it must be quick and must not call the store.
-func (s *Store) ChangePool(
+func (t *PoolTable) ChangePool(
 	ctx context.Context, name string, revision int64, change func(*fleet.Pool) ([]fleet.Event, error),
 ) (fleet.Pool, error) {
 	var pool fleet.Pool
-	err := s.inTx(ctx, "change pool "+name, func(tx *txn) error {
-		before, err := s.poolForUpdate(ctx, tx, name, revision)
+	err := t.db.InTx(ctx, "change pool "+name, func(tx *txn.Tx) error {
+		before, err := t.poolForUpdate(ctx, tx, name, revision)
 		if err != nil {
 			return err
 		}
@@ -135,7 +137,7 @@ func (s *Store) ChangePool(
 		if err != nil {
 			return err
 		}
-		if len(events) == 0 && sameValues(old, values) {
+		if len(events) == 0 && record.Same(old, values) {
 			return nil
 		}
 		if pool.Name != name {
@@ -145,7 +147,7 @@ func (s *Store) ChangePool(
 		if pool, err = scanPool(tx.QueryRowContext(ctx, updatePool, poolFields(&pool)...)); err != nil {
 			return err
 		}
-		return recordEvents(ctx, tx, events)
+		return tx.AppendEvents(ctx, events...)
 	})
 	if err != nil {
 		return fleet.Pool{}, err
@@ -158,15 +160,15 @@ var updatePool = "UPDATE pools SET (" + strings.TrimPrefix(poolColumns, "name, "
 	") WHERE name = $1 RETURNING " + poolColumns
 
 // RemovePool forgets a pool; its members stay (the planner sees that their pool is gone). CodeNotFound.
-func (s *Store) RemovePool(ctx context.Context, name string, ev fleet.Event) error {
-	return s.inTx(ctx, "remove pool "+name, func(tx *txn) error {
-		if _, err := s.poolForUpdate(ctx, tx, name, 0); err != nil {
+func (t *PoolTable) RemovePool(ctx context.Context, name string, ev fleet.Event) error {
+	return t.db.InTx(ctx, "remove pool "+name, func(tx *txn.Tx) error {
+		if _, err := t.poolForUpdate(ctx, tx, name, 0); err != nil {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, "DELETE FROM pools WHERE name = $1", name); err != nil {
 			return err
 		}
-		return recordEvents(ctx, tx, []fleet.Event{ev})
+		return tx.AppendEvents(ctx, ev)
 	})
 }
 
@@ -174,14 +176,14 @@ func (s *Store) RemovePool(ctx context.Context, name string, ev fleet.Event) err
 // many who saw the same gap one fills it. The members' Pool and MatchKey are set by the caller.
 //
 // Errors, after which nothing is written: ErrMoved, CodeNotFound, and CodeConflict for a name that is taken.
-func (s *Store) Refill(ctx context.Context, pool string, revision int64, members []fleet.Environment, events []fleet.Event) error {
+func (t *PoolTable) Refill(ctx context.Context, pool string, revision int64, members []fleet.Environment, events []fleet.Event) error {
 	for _, m := range members {
 		if m.ID == "" || m.Name == "" || m.State != fleet.Pending || m.Pool != pool || m.MatchKey == "" || m.Tenant+m.Owner != "" {
 			return fleet.Errorf(fleet.CodeInternal, "refill pool %s: member %q is not a new one of it", pool, m.Name)
 		}
 	}
-	return s.inTx(ctx, "refill pool "+pool, func(tx *txn) error {
-		if _, err := s.poolForUpdate(ctx, tx, pool, revision); err != nil {
+	return t.db.InTx(ctx, "refill pool "+pool, func(tx *txn.Tx) error {
+		if _, err := t.poolForUpdate(ctx, tx, pool, revision); err != nil {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, "UPDATE pools SET revision = revision + 1 WHERE name = $1", pool); err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/internal/store/storetest/pgtest"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
 // query runs a statement beside the store and gives the first column of its first row.
@@ -300,7 +301,7 @@ func TestPostgresDeadlock(t *testing.T) {
 	for _, order := range [][2]int{{1, 2}, {2, 1}} {
 		wg.Go(func() {
 			var once sync.Once
-			err := s.InTx(t.Context(), "lock two", func(tx *store.Txn) error {
+			err := s.InTx(t.Context(), "lock two", func(tx *txn.Tx) error {
 				for i, n := range order {
 					if _, err := tx.ExecContext(t.Context(), "UPDATE environments SET revision = revision + 1 WHERE id = $1", sample(n).ID); err != nil {
 						return err

@@ -3,7 +3,8 @@ package store
 import (
 	"context"
 
-	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store/inspect"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
 // Probe reports whether the database can be read and written: a read may be answered long after a write is not. It changes nothing, but
@@ -13,7 +14,7 @@ func (s *Store) Probe(ctx context.Context) error {
 		return err
 	}
 	full := s.db.WasFull()
-	return s.inTx(ctx, "probe store", func(tx *txn) error {
+	return s.db.InTx(ctx, "probe store", func(tx *txn.Tx) error {
 		if full {
 			// Other than what is there, or SQLite would not write it.
 			const flip = `INSERT INTO settings (name, value) VALUES ('store.probe', 'a')
@@ -39,20 +40,4 @@ func (s *Store) SawDamage() bool { return s.db.SawDamage() }
 
 // Check reads the whole database and reports whether it is sound; with PostgreSQL, which checks itself, it does nothing. It
 // takes a while, in which others read and write.
-func (s *Store) Check(ctx context.Context) error {
-	if s.db.Shared() {
-		return nil
-	}
-	if err := s.db.SameFile(); err != nil {
-		return err
-	}
-	var found string
-	if err := s.db.Read.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&found); err != nil {
-		return s.db.Fault(ctx, "check store", err)
-	}
-	if found != "ok" {
-		return fleet.Errorf(fleet.CodeUnavailable, "check store: %w: %s", ErrDamaged, found).
-			WithHint("%s is damaged: put a backup in its place: bothyd restore FILE", s.db.Where)
-	}
-	return nil
-}
+func (s *Store) Check(ctx context.Context) error { return inspect.Sound(ctx, s.db.DB) }

@@ -11,7 +11,9 @@ import (
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
+	"github.com/bothy-env/bothy/internal/store/record"
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
 // money is what is held of a scope's limits and what is settled: millionths of the currency, and microseconds.
@@ -36,9 +38,13 @@ type period struct {
 	of    string
 }
 
-func periodsOf(at time.Time) (day, month string) {
-	at = at.UTC()
-	return at.Format(time.DateOnly), at.Format("2006-01")
+// begins gives the first moment of a period.
+func (p period) begins() (time.Time, error) {
+	layout := time.DateOnly
+	if strings.Count(p.of, "-") == 1 {
+		layout = "2006-01"
+	}
+	return time.Parse(layout, p.of)
 }
 
 // spendIn adds to the periods of a row's scopes that its request counts in.
@@ -46,7 +52,7 @@ func (b *batch) spendIn(env *fleet.Environment, m money, sign int64) {
 	if env.HeldAt.IsZero() || m == (money{}) {
 		return
 	}
-	day, month := periodsOf(env.HeldAt)
+	day, month := record.PeriodsOf(env.HeldAt)
 	for _, scope := range env.Scopes() {
 		b.pay(period{scope, day}, m, sign)
 		b.pay(period{scope, month}, m, sign)
@@ -127,12 +133,12 @@ func (m money) add(e ledger.Entry) money {
 }
 
 // spentBy is what is settled of a row for those that it has, with the entries that are about to be written.
-func spentBy(ctx context.Context, tx *txn, env *fleet.Environment, coming []ledger.Entry) (money, error) {
-	rows, err := tx.QueryContext(ctx, "SELECT "+entryColumns+" FROM entries WHERE environment_id = $1", env.ID)
+func spentBy(ctx context.Context, tx *txn.Tx, env *fleet.Environment, coming []ledger.Entry) (money, error) {
+	rows, err := tx.QueryContext(ctx, "SELECT "+record.EntryColumns+" FROM entries WHERE environment_id = $1", env.ID)
 	if err != nil {
 		return money{}, err
 	}
-	entries, err := sqlkit.Collect(rows, scanEntry)
+	entries, err := sqlkit.Collect(rows, record.ScanEntry)
 	if err != nil {
 		return money{}, err
 	}
@@ -193,10 +199,10 @@ var checkSpend = `SELECT kind, tenant, name, '', period, -1, settled_micros, set
 // CheckSpend adds up what rows hold and entries settle anew and gives a sentence for each scope and
 // period that is kept otherwise: none, in every committed state. It is one statement, so it sees one state. Periods that began before
 // what is pruned are left out.
-func (s *Store) CheckSpend(ctx context.Context) ([]string, error) {
-	rows, err := s.db.Read.QueryContext(ctx, checkSpend)
+func (a *Audit) CheckSpend(ctx context.Context) ([]string, error) {
+	rows, err := a.db.Read.QueryContext(ctx, checkSpend)
 	if err != nil {
-		return nil, s.db.Fault(ctx, "check spend", err)
+		return nil, a.db.Fault(ctx, "check spend", err)
 	}
 	off := map[period]money{}
 	_, err = sqlkit.Collect(rows, func(row sqlkit.Scanner) (none struct{}, err error) {
@@ -221,11 +227,11 @@ func (s *Store) CheckSpend(ctx context.Context) ([]string, error) {
 		return none, nil
 	})
 	if err != nil {
-		return nil, s.db.Fault(ctx, "check spend", err)
+		return nil, a.db.Fault(ctx, "check spend", err)
 	}
-	pruned, err := s.prunedDays(ctx)
+	pruned, err := a.prunedDays(ctx)
 	if err != nil {
-		return nil, s.db.Fault(ctx, "check spend", err)
+		return nil, a.db.Fault(ctx, "check spend", err)
 	}
 	var wrong []string
 	for p, m := range off {
@@ -240,4 +246,12 @@ func (s *Store) CheckSpend(ctx context.Context) ([]string, error) {
 	}
 	slices.Sort(wrong)
 	return wrong, nil
+}
+
+// prunedDays gives the moment before which rows or entries of what was spent may be gone.
+func (a *Audit) prunedDays(ctx context.Context) (time.Time, error) {
+	const query = "SELECT MAX(value) FROM counters WHERE name IN ($1, $2)"
+	var days int64
+	err := a.db.Read.QueryRowContext(ctx, query, record.PrunedEntries, record.PrunedEnvironments).Scan(&days)
+	return time.UnixMicro(days * record.DayMicros).UTC(), err
 }

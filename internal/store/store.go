@@ -9,21 +9,40 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store/billing"
 	"github.com/bothy-env/bothy/internal/store/dialect"
-	"github.com/bothy-env/bothy/internal/store/sqlkit"
+	"github.com/bothy-env/bothy/internal/store/election"
+	"github.com/bothy-env/bothy/internal/store/feed"
+	"github.com/bothy-env/bothy/internal/store/inspect"
+	"github.com/bothy-env/bothy/internal/store/logs"
+	"github.com/bothy-env/bothy/internal/store/retention"
+	"github.com/bothy-env/bothy/internal/store/settings"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
-// Store is a database of environments. It is safe for concurrent use.
+// Store is a database of environments. It is safe for concurrent use. Its methods are those of its parts.
 type Store struct {
-	db *dialect.DB
-	// writes that come at the same time share a transaction.
-	writes sqlkit.GroupCommit[*writing]
-	// seen is how far this process knows the records to be.
-	seen highest
-	// changes tells whoever keeps rows which have changed.
-	changes changes
+	*Environments
+	*Queries
+	*WorkQueue
+	*Artifacts
+	*PoolTable
+	*HostTable
+	*QuotaTable
+	*OrphanTable
+	*EventLog
+	*ReceiptChain
+	*Audit
+	*logs.Lines
+	*settings.Settings
+	*election.Election
+	*billing.Ledger
+	*retention.Pruner
+	*feed.Feed
+	db *txn.DB
 }
 
 // Open opens the database that dsn names and brings its schema up to date. dsn is
@@ -38,9 +57,9 @@ func Open(ctx context.Context, dsn string, checks ...Check) (*Store, error) {
 	var err error
 	switch scheme, rest, ok := strings.Cut(dsn, "://"); {
 	case ok && scheme == "sqlite":
-		db, err = dialect.OpenSQLite(ctx, rest, asking(checks))
+		db, err = dialect.OpenSQLite(ctx, rest, inspect.Asking(checks))
 	case ok && (scheme == "postgres" || scheme == "postgresql"):
-		db, err = dialect.OpenPostgres(ctx, dsn, asking(checks))
+		db, err = dialect.OpenPostgres(ctx, dsn, inspect.Asking(checks))
 	default:
 		// The dsn itself is not shown: it may hold a password.
 		err = fleet.Errorf(fleet.CodeInvalid, "open store: the database address has no known scheme").
@@ -49,9 +68,7 @@ func Open(ctx context.Context, dsn string, checks ...Check) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{db: db}
-	s.writes.Run = s.writeTogether
-	return s, nil
+	return newStore(txn.New(db)), nil
 }
 
 // Close ends all use of the database. Do not call it while other methods run.
@@ -72,18 +89,30 @@ func (s *Store) Ping(ctx context.Context) error {
 	return s.db.Fault(ctx, "ping store", err)
 }
 
-// Instance gives the installation's id. The first caller's candidate is kept for good.
-func (s *Store) Instance(ctx context.Context, candidate string) (string, error) {
-	if candidate == "" {
-		return "", fleet.Errorf(fleet.CodeInternal, "name installation: the candidate id is empty")
+// Marks gives the highest numbers of the records: what a restored database would be behind of.
+func (s *Store) Marks(ctx context.Context) (events, receipts int64, err error) {
+	return s.db.Marks(ctx)
+}
+
+// Seen gives the highest numbers of the records that this process has committed; it asks nobody.
+func (s *Store) Seen() (events, receipts int64) { return s.db.Seen() }
+
+// ForgetSeen takes the database as it is now, once it is known that it was restored.
+func (s *Store) ForgetSeen() { s.db.ForgetSeen() }
+
+// OnCommit has fn called after each commit of this process. What other processes change is told by Wakes. fn must be quick and must
+// not call the store.
+func (s *Store) OnCommit(fn func(Commit)) { s.db.OnCommit(fn) }
+
+// Shared reports whether other daemons may use the same database.
+func (s *Store) Shared() bool { return s.db.Shared() }
+
+// Now gives the database's clock and true; on SQLite, which has none of its own, zero and false.
+func (s *Store) Now(ctx context.Context) (time.Time, bool, error) {
+	if !s.db.Shared() {
+		return time.Time{}, false, nil
 	}
-	var id string
-	err := s.inTx(ctx, "name installation", func(tx *txn) error {
-		const insert = "INSERT INTO installation (singleton, instance) VALUES (1, $1) ON CONFLICT (singleton) DO NOTHING"
-		if _, err := tx.ExecContext(ctx, insert, candidate); err != nil {
-			return err
-		}
-		return tx.QueryRowContext(ctx, "SELECT instance FROM installation").Scan(&id)
-	})
-	return id, err
+	var now time.Time
+	err := s.db.Read.QueryRowContext(ctx, "SELECT clock_timestamp()").Scan(&now)
+	return now.UTC(), err == nil, s.db.Fault(ctx, "read the database's clock", err)
 }

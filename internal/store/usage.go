@@ -10,6 +10,7 @@ import (
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
 // amounts are what environments count for in each of their scopes.
@@ -75,7 +76,7 @@ func (b *batch) usageRows() [][]any {
 }
 
 // lockUsage locks the rows of scopes, which are in the order of locks, and gives what they are at.
-func lockUsage(ctx context.Context, tx *txn, scopes []fleet.Scope) (map[fleet.Scope]amounts, error) {
+func lockUsage(ctx context.Context, tx *txn.Tx, scopes []fleet.Scope) (map[fleet.Scope]amounts, error) {
 	var args []any
 	for _, scope := range scopes {
 		args = append(args, scope.Kind, scope.Tenant, scope.Name)
@@ -107,7 +108,7 @@ func lockUsageSQL(scopes int) string {
 
 // CheckUsage counts every scope's environments anew and gives a sentence for each that is kept otherwise:
 // none, in every committed state. It is one statement, so it sees one state.
-func (s *Store) CheckUsage(ctx context.Context) ([]string, error) {
+func (a *Audit) CheckUsage(ctx context.Context) ([]string, error) {
 	count := func(kind, name string) string {
 		return " UNION ALL SELECT '" + kind + "', tenant, " + name + `, -1, -CAST(CEIL(cpus * 1000) AS BIGINT), -memory_mib
 			FROM environments WHERE state <> 'destroyed' AND tenant <> ''`
@@ -117,9 +118,9 @@ func (s *Store) CheckUsage(ctx context.Context) ([]string, error) {
 		count(fleet.ScopeTenant, "''") + count(fleet.ScopeTeam, "team") + count(fleet.ScopeUser, "owner") +
 		`) AS counted GROUP BY kind, tenant, name
 		HAVING SUM(environments) <> 0 OR SUM(milli_cpus) <> 0 OR SUM(memory_mib) <> 0 ORDER BY kind, tenant, name`
-	rows, err := s.db.Read.QueryContext(ctx, query)
+	rows, err := a.db.Read.QueryContext(ctx, query)
 	if err != nil {
-		return nil, s.db.Fault(ctx, "check usage", err)
+		return nil, a.db.Fault(ctx, "check usage", err)
 	}
 	wrong, err := sqlkit.Collect(rows, func(row sqlkit.Scanner) (string, error) {
 		var scope fleet.Scope
@@ -128,5 +129,5 @@ func (s *Store) CheckUsage(ctx context.Context) ([]string, error) {
 		return fmt.Sprintf("usage of %s is off by %d environments, %d thousandths of a core, %d MiB",
 			scope, off.environments, off.milliCPUs, off.memoryMiB), err
 	})
-	return wrong, s.db.Fault(ctx, "check usage", err)
+	return wrong, a.db.Fault(ctx, "check usage", err)
 }

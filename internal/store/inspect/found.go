@@ -1,4 +1,5 @@
-package store
+// Package inspect looks at a database before anything in it is changed, and reads one to its end.
+package inspect
 
 import (
 	"context"
@@ -34,17 +35,18 @@ func (f *Found) Setting(ctx context.Context, name string) (string, error) {
 	return value, f.dialect.Fault(ctx, "read setting "+name, err)
 }
 
-// asking has a database looked at by those who may refuse it. Its schema may be of any version, or none.
-func asking(checks []Check) dialect.Ask {
+// Asking has a database looked at by those who may refuse it. Its schema may be of any version, or none.
+func Asking(checks []Check) dialect.Ask {
 	if len(checks) == 0 {
 		return nil
 	}
 	return func(ctx context.Context, d *dialect.DB, db *sql.DB, tables string) error {
-		return lookAt(ctx, d, db, tables, checks)
+		return LookAt(ctx, d, db, tables, checks)
 	}
 }
 
-func lookAt(ctx context.Context, d *dialect.DB, db *sql.DB, tables string, checks []Check) error {
+// LookAt looks at a database that tables, a query of dialect, finds, and asks the checks. db is nil where there is none yet.
+func LookAt(ctx context.Context, d *dialect.DB, db *sql.DB, tables string, checks []Check) error {
 	f := &Found{dialect: d, db: db}
 	if db != nil {
 		var named bool

@@ -1,4 +1,4 @@
-package store
+package billing
 
 import (
 	"context"
@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/ledger"
+	"github.com/bothy-env/bothy/internal/store/record"
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
 // Entries are added up once, by the UTC days that their time falls into (table sums, migration 13), and in the order of their numbers:
@@ -14,7 +16,7 @@ import (
 // long ago, is in none until it is summed, and then in those of its days.
 
 // day is a UTC day in microseconds.
-const day = 24 * 60 * 60 * 1_000_000
+const day = record.DayMicros
 
 const (
 	// notLarge bounds the amount of an entry that the database adds up by itself: of larger ones a sum could be too large for it. They
@@ -28,20 +30,14 @@ const (
 	wholeEntry = ofTime + " AND from_at / 86400000000 = (until_at - 1) / 86400000000 AND " + notLarge
 )
 
-// The counters of what is summed and pruned, see migration 13.
+// The statements that add up entries.
 const (
-	summedCounter       = "entries.summed"
-	prunedEntries       = "entries.pruned"
-	prunedEnvironments  = "environments.pruned"
-	prunedReceipts      = "receipts.pruned"
-	readCounter         = "SELECT value FROM counters WHERE name = $1"
-	writeCounter        = "UPDATE counters SET value = $2 WHERE name = $1 AND value < $2"
 	addToSums           = "INSERT INTO sums (day, " + dimensions + ", amount_micros, time_micros) "
 	onSumsAlready       = ` ON CONFLICT (day, ` + dimensions + `) DO UPDATE SET amount_micros = ` + saturated + `, time_micros = sums.time_micros + excluded.time_micros`
 	saturated           = `CASE WHEN sums.amount_micros > 9223372036854775807 - excluded.amount_micros THEN 9223372036854775807 ELSE sums.amount_micros + excluded.amount_micros END`
 	sumOfEntries        = "CAST(SUM(amount_micros) AS BIGINT), CAST(SUM(until_at - from_at) AS BIGINT)"
 	selectSummedEntries = "SELECT from_at / 86400000000, " + dimensions + ", " + sumOfEntries + " FROM entries WHERE seq > $1 AND seq <= $2 AND " + wholeEntry + " GROUP BY from_at / 86400000000, " + dimensions
-	selectOtherEntries  = "SELECT " + entryColumns + " FROM entries WHERE seq > $1 AND seq <= $2 AND " + ofTime + " AND NOT (" + wholeEntry + ") ORDER BY seq"
+	selectOtherEntries  = "SELECT " + record.EntryColumns + " FROM entries WHERE seq > $1 AND seq <= $2 AND " + ofTime + " AND NOT (" + wholeEntry + ") ORDER BY seq"
 	lastSummable        = "SELECT COALESCE(MAX(seq), 0) FROM entries WHERE seq > $1 AND seq <= $2"
 	firstUnsummable     = "SELECT COALESCE(MIN(seq), 0) FROM entries WHERE seq > $1 AND seq <= $2 AND at >= $3"
 	insertSummedEntries = addToSums + selectSummedEntries + onSumsAlready
@@ -49,11 +45,11 @@ const (
 
 // SumEntries adds entries that were booked before a moment to the sums, in the order of their numbers and at most so many, and gives
 // how many; fewer than most when that is all for now.
-func (s *Store) SumEntries(ctx context.Context, before time.Time, most int) (summed int, err error) {
-	err = s.inTx(ctx, "sum entries", func(tx *txn) error {
+func (l *Ledger) SumEntries(ctx context.Context, before time.Time, most int) (summed int, err error) {
+	err = l.db.InTx(ctx, "sum entries", func(tx *txn.Tx) error {
 		summed = 0
 		var after, last, first int64
-		if err := tx.QueryRowContext(ctx, readCounter+s.db.ForUpdate, summedCounter).Scan(&after); err != nil {
+		if err := tx.QueryRowContext(ctx, record.ReadCounter+l.db.ForUpdate, record.SummedEntries).Scan(&after); err != nil {
 			return err
 		}
 		// Numbers rise in the order of commits: up to one that is seen there will be no more.
@@ -76,7 +72,7 @@ func (s *Store) SumEntries(ctx context.Context, before time.Time, most int) (sum
 		if err != nil {
 			return err
 		}
-		others, err := sqlkit.Collect(rows, scanEntry)
+		others, err := sqlkit.Collect(rows, record.ScanEntry)
 		if err != nil {
 			return err
 		}
@@ -86,7 +82,7 @@ func (s *Store) SumEntries(ctx context.Context, before time.Time, most int) (sum
 		if err != nil {
 			return err
 		}
-		statements = append(statements, sqlkit.Statement{Text: writeCounter, Args: []any{summedCounter, last}})
+		statements = append(statements, sqlkit.Statement{Text: record.RaiseCounter, Args: []any{record.SummedEntries, last}})
 		summed = int(last - after)
 		return tx.ExecAll(ctx, statements)
 	})

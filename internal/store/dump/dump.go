@@ -1,4 +1,5 @@
-package store
+// Package dump copies databases and puts copies in their place.
+package dump
 
 import (
 	"context"
@@ -16,19 +17,21 @@ import (
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store/dialect"
+	"github.com/bothy-env/bothy/internal/store/inspect"
 	"github.com/bothy-env/bothy/internal/store/migrations"
+	"github.com/bothy-env/bothy/internal/store/record"
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
-// Backup writes a copy of the database that dsn names, as it is at one moment, into a new file, and gives how far its records are in
+// Write writes a copy of the database that dsn names, as it is at one moment, into a new file, and gives how far its records are in
 // the copy. Daemons may use it meanwhile. With PostgreSQL the copy is what pg_dump writes, which must be there. Errors: CodeInvalid,
 // CodeUnavailable.
-func Backup(ctx context.Context, dsn, file string) (events, receipts int64, err error) {
+func Write(ctx context.Context, dsn, file string) (events, receipts int64, err error) {
 	if path, ok := strings.CutPrefix(dsn, "sqlite://"); ok {
 		if err := backupSQLite(ctx, path, file); err != nil {
 			return 0, 0, err
 		}
-		return MarksOf(ctx, file)
+		return Marks(ctx, file)
 	}
 	return backupPostgres(ctx, dsn, file)
 }
@@ -36,16 +39,16 @@ func Backup(ctx context.Context, dsn, file string) (events, receipts int64, err 
 // Restorable refuses a copy that cannot be put in the place of the database that dsn names, before anything is changed: it cannot be
 // read to its end, its program is not there, the server does not answer. With PostgreSQL the checks are asked about the database that is there,
 // and no daemon may be connected to it. Errors: CodeInvalid, CodeUnavailable, CodeConflict, those of the checks.
-func Restorable(ctx context.Context, dsn, file string, checks ...Check) error {
+func Restorable(ctx context.Context, dsn, file string, checks ...inspect.Check) error {
 	if strings.HasPrefix(dsn, "sqlite://") {
-		_, _, err := MarksOf(ctx, file)
+		_, _, err := Marks(ctx, file)
 		return err
 	}
 	if err := postgresTool(ctx, dsn, "pg_restore", "--file="+os.DevNull, file); err != nil {
 		return err
 	}
 	return withPostgres(ctx, dsn, func(d *dialect.DB, db *sql.DB) error {
-		if err := lookAt(ctx, d, db, dialect.PostgresTables, checks); err != nil {
+		if err := inspect.LookAt(ctx, d, db, dialect.PostgresTables, checks); err != nil {
 			return err
 		}
 		var daemons int
@@ -61,7 +64,7 @@ func Restorable(ctx context.Context, dsn, file string, checks ...Check) error {
 	})
 }
 
-// Restore puts a copy that Backup wrote in the place of the database that dsn names. With SQLite nobody may use it, and nothing may
+// Restore puts a copy that Write wrote in the place of the database that dsn names. With SQLite nobody may use it, and nothing may
 // be there; with PostgreSQL pg_restore replaces what is there in one transaction.
 func Restore(ctx context.Context, dsn, file string) error {
 	path, ok := strings.CutPrefix(dsn, "sqlite://")
@@ -91,18 +94,18 @@ func backupSQLite(ctx context.Context, path, file string) (err error) {
 	return os.Chmod(file, 0o600)
 }
 
-// MarksOf gives how far the records of a copy of a SQLite database are.
-func MarksOf(ctx context.Context, file string) (events, receipts int64, err error) {
+// Marks gives how far the records of a copy of a SQLite database are.
+func Marks(ctx context.Context, file string) (events, receipts int64, err error) {
 	db, err := dialect.OfCopy(file)
 	if err != nil {
 		return 0, 0, err
 	}
 	defer func() { err = errors.Join(err, db.Read.Close()) }()
-	s := &Store{db: db}
-	if err := s.Check(ctx); err != nil {
+	if err := inspect.Sound(ctx, db); err != nil {
 		return 0, 0, err
 	}
-	return s.Marks(ctx)
+	err = db.Read.QueryRowContext(ctx, record.ReadMarks).Scan(&events, &receipts)
+	return events, receipts, db.Fault(ctx, "read marks", err)
 }
 
 // backupPostgres has pg_dump copy what a transaction of its own sees, so that the marks are those of the copy.
@@ -117,7 +120,7 @@ func backupPostgres(ctx context.Context, dsn, file string) (events, receipts int
 		if err := tx.QueryRowContext(ctx, "SELECT pg_export_snapshot()").Scan(&snapshot); err != nil {
 			return d.Fault(ctx, "back up store", err)
 		}
-		if err := tx.QueryRowContext(ctx, readMarks).Scan(&events, &receipts); err != nil {
+		if err := tx.QueryRowContext(ctx, record.ReadMarks).Scan(&events, &receipts); err != nil {
 			return d.Fault(ctx, "back up store", err)
 		}
 		return postgresTool(ctx, dsn, "pg_dump", "--format=custom", "--no-owner", "--snapshot="+snapshot, "--file="+file)

@@ -1,15 +1,21 @@
-package store
+// Package retention removes what is kept for a time only, for the leader (engine/retention): the oldest first, at most so much in one
+// transaction. Nothing that belongs to a live environment is removed, and nothing that sums and chains still need.
+package retention
 
 import (
 	"context"
-	"strings"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/store/record"
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
-// What is kept for a time only is removed here, by the leader (engine/retention.go): the oldest first, at most so much in one
-// transaction. Nothing that belongs to a live environment is removed, and nothing that sums and chains still need.
+// Pruner prunes a database.
+type Pruner struct{ db *txn.DB }
+
+// New returns the pruner of a database.
+func New(db *txn.DB) *Pruner { return &Pruner{db} }
 
 // Pruned is what came of one step.
 type Pruned struct {
@@ -25,8 +31,8 @@ type Pruned struct {
 const ofGone = `NOT EXISTS (SELECT 1 FROM environments AS v WHERE v.id = r.environment_id AND (v.state <> 'destroyed' OR v.destroyed_at >= $1))`
 
 // PruneEvents removes events of before a moment, of those after a number. Those of an environment that lives, or has ended since, stay.
-func (s *Store) PruneEvents(ctx context.Context, before time.Time, after int64, most int) (p Pruned, err error) {
-	err = s.inTx(ctx, "prune events", func(tx *txn) error {
+func (r *Pruner) PruneEvents(ctx context.Context, before time.Time, after int64, most int) (p Pruned, err error) {
+	err = r.db.InTx(ctx, "prune events", func(tx *txn.Tx) error {
 		p = Pruned{After: after}
 		// Numbers and times rise together, but for a clock that was set back: what is behind such an event waits until it is due.
 		const page = `SELECT COALESCE(MAX(seq), 0), COUNT(*) FROM (SELECT seq FROM events WHERE seq > $1 ORDER BY seq LIMIT $2) AS page`
@@ -46,7 +52,7 @@ func (s *Store) PruneEvents(ctx context.Context, before time.Time, after int64, 
 		if last <= after {
 			return nil
 		}
-		n, err := tx.count(ctx, "DELETE FROM events WHERE seq IN (SELECT seq FROM events AS r WHERE seq > $2 AND seq <= $3 AND "+ofGone+")",
+		n, err := tx.Count(ctx, "DELETE FROM events WHERE seq IN (SELECT seq FROM events AS r WHERE seq > $2 AND seq <= $3 AND "+ofGone+")",
 			sqlkit.Micros(before), after, last)
 		p.Count, p.After = n, last
 		return err
@@ -54,20 +60,10 @@ func (s *Store) PruneEvents(ctx context.Context, before time.Time, after int64, 
 	return p, err
 }
 
-// count runs a statement and gives how many rows it changed.
-func (t *txn) count(ctx context.Context, query string, args ...any) (int, error) {
-	result, err := t.ExecContext(ctx, query, args...)
-	if err != nil {
-		return 0, err
-	}
-	n, err := result.RowsAffected()
-	return int(n), err
-}
-
 // PruneLogs removes the lines of the log of one environment that ended before a moment, of those that ended at another or later, in
 // microseconds.
-func (s *Store) PruneLogs(ctx context.Context, before time.Time, from int64, most int) (p Pruned, err error) {
-	err = s.inTx(ctx, "prune logs", func(tx *txn) error {
+func (r *Pruner) PruneLogs(ctx context.Context, before time.Time, from int64, most int) (p Pruned, err error) {
+	err = r.db.InTx(ctx, "prune logs", func(tx *txn.Tx) error {
 		p = Pruned{After: from}
 		const next = `SELECT v.id, v.destroyed_at FROM environments AS v WHERE v.state = 'destroyed' AND v.destroyed_at >= $1 AND v.destroyed_at < $2
 			AND EXISTS (SELECT 1 FROM log_lines AS l WHERE l.environment_id = v.id) ORDER BY v.destroyed_at, v.id LIMIT 1`
@@ -85,7 +81,7 @@ func (s *Store) PruneLogs(ctx context.Context, before time.Time, from int64, mos
 		p.More = true
 		const remove = `DELETE FROM log_lines WHERE environment_id = $1
 			AND seq < (SELECT MIN(seq) FROM log_lines WHERE environment_id = $1) + $2`
-		p.Count, err = tx.count(ctx, remove, found[0], int64(most))
+		p.Count, err = tx.Count(ctx, remove, found[0], int64(most))
 		return err
 	})
 	return p, err
@@ -96,8 +92,8 @@ var environmentParts = []string{"terraform_states", "secrets", "objects", "estim
 
 // PruneEnvironments removes the rows of environments that ended before a moment, with the idempotency keys that are theirs, once their
 // logs are pruned.
-func (s *Store) PruneEnvironments(ctx context.Context, before time.Time, most int) (p Pruned, err error) {
-	err = s.inTx(ctx, "prune environments", func(tx *txn) error {
+func (r *Pruner) PruneEnvironments(ctx context.Context, before time.Time, most int) (p Pruned, err error) {
+	err = r.db.InTx(ctx, "prune environments", func(tx *txn.Tx) error {
 		p = Pruned{}
 		const oldest = `SELECT v.id FROM environments AS v WHERE v.state = 'destroyed' AND v.destroyed_at < $1
 			AND NOT EXISTS (SELECT 1 FROM log_lines AS l WHERE l.environment_id = v.id) ORDER BY v.destroyed_at, v.id LIMIT $2`
@@ -115,16 +111,16 @@ func (s *Store) PruneEnvironments(ctx context.Context, before time.Time, most in
 		these := "(" + sqlkit.Placeholders(1, len(ids)) + ")"
 		var all []sqlkit.Statement
 		for _, table := range environmentParts {
-			all = append(all, sqlkit.Statement{Text: "DELETE FROM " + table + " WHERE environment_id IN " + these, Args: list(ids)})
+			all = append(all, sqlkit.Statement{Text: "DELETE FROM " + table + " WHERE environment_id IN " + these, Args: sqlkit.List(ids)})
 		}
-		unnamed := tx.changed.unnamed
+		unnamed := tx.Unnamed()
 		all = append(all,
-			sqlkit.Statement{Text: "DELETE FROM environments WHERE id IN " + these, Args: list(ids)},
-			sqlkit.Statement{Text: writeCounter, Args: []any{prunedEnvironments, (sqlkit.Micros(before) + day - 1) / day}})
+			sqlkit.Statement{Text: "DELETE FROM environments WHERE id IN " + these, Args: sqlkit.List(ids)},
+			sqlkit.Statement{Text: record.RaiseCounter, Args: []any{record.PrunedEnvironments, (sqlkit.Micros(before) + record.DayMicros - 1) / record.DayMicros}})
 		if err := tx.ExecAll(ctx, all); err != nil {
 			return err
 		}
-		tx.changed.name(unnamed, ids...)
+		tx.Name(unnamed, ids...)
 		p.Count, p.More = len(ids), len(ids) == most
 		return nil
 	})
@@ -133,20 +129,20 @@ func (s *Store) PruneEnvironments(ctx context.Context, before time.Time, most in
 
 // PruneEntries removes entries of time before the day of a moment once they are summed, and the spend of periods that ended before it.
 // Entries of environments that live, or have ended since, stay.
-func (s *Store) PruneEntries(ctx context.Context, before time.Time, most int) (p Pruned, err error) {
+func (r *Pruner) PruneEntries(ctx context.Context, before time.Time, most int) (p Pruned, err error) {
 	midnight := before.UTC().Truncate(24 * time.Hour)
-	err = s.inTx(ctx, "prune entries", func(tx *txn) error {
+	err = r.db.InTx(ctx, "prune entries", func(tx *txn.Tx) error {
 		p = Pruned{}
 		var summed int64
-		if err := tx.QueryRowContext(ctx, readCounter, summedCounter).Scan(&summed); err != nil {
+		if err := tx.QueryRowContext(ctx, record.ReadCounter, record.SummedEntries).Scan(&summed); err != nil {
 			return err
 		}
 		// From now on reports read the sums of those days, whatever is left of their entries.
-		if _, err := tx.ExecContext(ctx, writeCounter, prunedEntries, sqlkit.Micros(midnight)/day); err != nil {
+		if _, err := tx.ExecContext(ctx, record.RaiseCounter, record.PrunedEntries, sqlkit.Micros(midnight)/record.DayMicros); err != nil {
 			return err
 		}
-		n, err := tx.count(ctx, "DELETE FROM entries WHERE seq IN (SELECT seq FROM entries AS r WHERE "+entryMoment+" < $1 AND seq <= $2 AND "+ofGone+
-			" ORDER BY "+entryMoment+", seq LIMIT $3)", sqlkit.Micros(midnight), summed, most)
+		n, err := tx.Count(ctx, "DELETE FROM entries WHERE seq IN (SELECT seq FROM entries AS r WHERE "+record.EntryMoment+" < $1 AND seq <= $2 AND "+ofGone+
+			" ORDER BY "+record.EntryMoment+", seq LIMIT $3)", sqlkit.Micros(midnight), summed, most)
 		if err != nil {
 			return err
 		}
@@ -155,7 +151,7 @@ func (s *Store) PruneEntries(ctx context.Context, before time.Time, most int) (p
 			return nil
 		}
 		// Days and months sort as texts. What is held of one goes on.
-		date, month := periodsOf(midnight)
+		date, month := record.PeriodsOf(midnight)
 		const ended = `DELETE FROM spend WHERE held_micros = 0 AND held_time = 0
 			AND (LENGTH(period) = 10 AND period < $1 OR LENGTH(period) = 7 AND period < $2)`
 		_, err = tx.ExecContext(ctx, ended, date, month)
@@ -166,8 +162,8 @@ func (s *Store) PruneEntries(ctx context.Context, before time.Time, most int) (p
 
 // PruneReceipts removes the oldest receipts, those of before a moment, and never the newest, which the next one follows. What is left
 // is a chain, whose first receipt names the hash of the last one that was removed.
-func (s *Store) PruneReceipts(ctx context.Context, before time.Time, most int) (p Pruned, err error) {
-	err = s.inTx(ctx, "prune receipts", func(tx *txn) error {
+func (r *Pruner) PruneReceipts(ctx context.Context, before time.Time, most int) (p Pruned, err error) {
+	err = r.db.InTx(ctx, "prune receipts", func(tx *txn.Tx) error {
 		p = Pruned{}
 		const oldest = `SELECT seq, at FROM receipts WHERE seq < (SELECT value FROM counters WHERE name = 'receipts') ORDER BY seq LIMIT $1`
 		rows, err := tx.QueryContext(ctx, oldest, most)
@@ -194,24 +190,8 @@ func (s *Store) PruneReceipts(ctx context.Context, before time.Time, most int) (
 		}
 		p.More = p.Count == most
 		return tx.ExecAll(ctx, []sqlkit.Statement{
-			{Text: "DELETE FROM receipts WHERE seq <= $1", Args: []any{last}}, {Text: writeCounter, Args: []any{prunedReceipts, last}},
+			{Text: "DELETE FROM receipts WHERE seq <= $1", Args: []any{last}}, {Text: record.RaiseCounter, Args: []any{record.PrunedReceipts, last}},
 		})
 	})
 	return p, err
-}
-
-// prunedDays gives the moment before which rows or entries of what was spent may be gone.
-func (s *Store) prunedDays(ctx context.Context) (time.Time, error) {
-	var days int64
-	err := s.db.Read.QueryRowContext(ctx, "SELECT MAX(value) FROM counters WHERE name IN ($1, $2)", prunedEntries, prunedEnvironments).Scan(&days)
-	return time.UnixMicro(days * day).UTC(), err
-}
-
-// begins gives the first moment of a period of spend.
-func (p period) begins() (time.Time, error) {
-	layout := time.DateOnly
-	if strings.Count(p.of, "-") == 1 {
-		layout = "2006-01"
-	}
-	return time.Parse(layout, p.of)
 }

@@ -1,29 +1,39 @@
-package store
+// Package settings keeps the installation's small values and the prices of sizes.
+package settings
 
 import (
 	"context"
 	"database/sql"
 	"errors"
-	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
-// Shared reports whether other daemons may use the same database.
-func (s *Store) Shared() bool { return s.db.Shared() }
+// Settings are small values by name, and rates.
+type Settings struct{ db *txn.DB }
 
-// Now gives the database's clock and true; on SQLite, which has none of its own, zero and false.
-func (s *Store) Now(ctx context.Context) (time.Time, bool, error) {
-	if !s.db.Shared() {
-		return time.Time{}, false, nil
+// New returns the settings that a database keeps.
+func New(db *txn.DB) *Settings { return &Settings{db} }
+
+// Instance gives the installation's id. The first caller's candidate is kept for good.
+func (s *Settings) Instance(ctx context.Context, candidate string) (string, error) {
+	if candidate == "" {
+		return "", fleet.Errorf(fleet.CodeInternal, "name installation: the candidate id is empty")
 	}
-	var now time.Time
-	err := s.db.Read.QueryRowContext(ctx, "SELECT clock_timestamp()").Scan(&now)
-	return now.UTC(), err == nil, s.db.Fault(ctx, "read the database's clock", err)
+	var id string
+	err := s.db.InTx(ctx, "name installation", func(tx *txn.Tx) error {
+		const insert = "INSERT INTO installation (singleton, instance) VALUES (1, $1) ON CONFLICT (singleton) DO NOTHING"
+		if _, err := tx.ExecContext(ctx, insert, candidate); err != nil {
+			return err
+		}
+		return tx.QueryRowContext(ctx, "SELECT instance FROM installation").Scan(&id)
+	})
+	return id, err
 }
 
 // Setting gives a small value, "" when it was never set.
-func (s *Store) Setting(ctx context.Context, name string) (string, error) {
+func (s *Settings) Setting(ctx context.Context, name string) (string, error) {
 	var value string
 	err := s.db.Read.QueryRowContext(ctx, "SELECT value FROM settings WHERE name = $1", name).Scan(&value)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -33,11 +43,11 @@ func (s *Store) Setting(ctx context.Context, name string) (string, error) {
 }
 
 // SetSetting writes a small value. It wakes nobody.
-func (s *Store) SetSetting(ctx context.Context, name, value string) error {
+func (s *Settings) SetSetting(ctx context.Context, name, value string) error {
 	if name == "" {
 		return fleet.Errorf(fleet.CodeInternal, "write setting: it has no name")
 	}
-	return s.inTx(ctx, "write setting "+name, func(tx *txn) error {
+	return s.db.InTx(ctx, "write setting "+name, func(tx *txn.Tx) error {
 		_, err := tx.ExecContext(ctx, writeSetting, name, value)
 		return err
 	})
@@ -48,11 +58,11 @@ const writeSetting = `INSERT INTO settings (name, value) VALUES ($1, $2)
 
 // SettingOnce gives the value that was kept first for a name, which is the caller's when there was none. Of many who ask at the
 // same time one is first, and all are given the same.
-func (s *Store) SettingOnce(ctx context.Context, name, candidate string) (kept string, err error) {
+func (s *Settings) SettingOnce(ctx context.Context, name, candidate string) (kept string, err error) {
 	if name == "" || candidate == "" {
 		return "", fleet.Errorf(fleet.CodeInternal, "keep setting %q: it has no name or no value", name)
 	}
-	err = s.inTx(ctx, "keep setting "+name, func(tx *txn) error {
+	err = s.db.InTx(ctx, "keep setting "+name, func(tx *txn.Tx) error {
 		// An empty one was taken away again.
 		const insert = `INSERT INTO settings (name, value) VALUES ($1, $2)
 			ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE settings.value = ''`

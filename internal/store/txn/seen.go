@@ -1,4 +1,4 @@
-package store
+package txn
 
 import (
 	"sync/atomic"
@@ -20,12 +20,12 @@ func raise(n *atomic.Int64, to int64) {
 }
 
 // Seen gives the highest numbers of the records that this process has committed; it asks nobody.
-func (s *Store) Seen() (events, receipts int64) { return s.seen.events.Load(), s.seen.receipts.Load() }
+func (d *DB) Seen() (events, receipts int64) { return d.seen.events.Load(), d.seen.receipts.Load() }
 
 // ForgetSeen takes the database as it is now, once it is known that it was restored.
-func (s *Store) ForgetSeen() {
-	s.seen.events.Store(0)
-	s.seen.receipts.Store(0)
+func (d *DB) ForgetSeen() {
+	d.seen.events.Store(0)
+	d.seen.receipts.Store(0)
 }
 
 // setBack gives the error of a transaction that was given numbers which this process had seen committed before it began.

@@ -1,4 +1,5 @@
-package store
+// Package election elects the daemon that leads: a row that its holder renews. Package txn has the fence that goes with it.
+package election
 
 import (
 	"context"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
 const selectLeader = "SELECT worker, address, worker_until, generation, since, planned_at FROM leader WHERE singleton = 1"
@@ -16,6 +18,12 @@ func scanLeader(row sqlkit.Scanner) (l fleet.Leader, err error) {
 	err = row.Scan(&l.Worker, sqlkit.Text(&l.Address), sqlkit.Time(&l.Until), &l.Generation, sqlkit.Time(&l.Since), sqlkit.Time(&l.PlannedAt))
 	return l, err
 }
+
+// Election is the election of the leader.
+type Election struct{ db *txn.DB }
+
+// New returns the election that a database holds.
+func New(db *txn.DB) *Election { return &Election{db} }
 
 // Bid is what a worker offers for the lead.
 type Bid struct {
@@ -31,29 +39,29 @@ type Bid struct {
 // Lead renews a worker's lead, or takes it when nobody leads: nobody ever did, whoever did resigned or has ended, or the lead was
 // not renewed in time. Taking it raises the generation, which fences whatever is written AsLeader of an earlier one. It gives
 // who leads now, and for how long unless that is renewed. Time is the database's where daemons share one, else now.
-func (s *Store) Lead(ctx context.Context, bid Bid, now time.Time) (leader fleet.Leader, left time.Duration, err error) {
+func (e *Election) Lead(ctx context.Context, bid Bid, now time.Time) (leader fleet.Leader, left time.Duration, err error) {
 	if bid.Worker == "" || bid.For <= 0 {
 		return leader, 0, fleet.Errorf(fleet.CodeInternal, "lead: the worker or the time is missing")
 	}
 	// Those that ask again and again write nothing.
-	leader, at, err := s.leaderAt(ctx, s.db.Read, now, "")
-	if err == nil && !s.mayLead(leader, bid, at) {
+	leader, at, err := e.leaderAt(ctx, e.db.Read, now, "")
+	if err == nil && !e.mayLead(leader, bid, at) {
 		return leader, leader.Until.Sub(at), nil
 	}
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return leader, 0, s.db.Fault(ctx, "lead", err)
+		return leader, 0, e.db.Fault(ctx, "lead", err)
 	}
-	err = s.inTx(ctx, "lead", func(tx *txn) error {
+	err = e.db.InTx(ctx, "lead", func(tx *txn.Tx) error {
 		const first = `INSERT INTO leader (singleton, worker, address, worker_until, generation, since, planned_at)
 			VALUES (1, '', '', 0, 0, 0, 0) ON CONFLICT (singleton) DO NOTHING`
 		if _, err := tx.ExecContext(ctx, first); err != nil {
 			return err
 		}
 		var at time.Time
-		if leader, at, err = s.leaderAt(ctx, tx, now, s.db.ForUpdate); err != nil {
+		if leader, at, err = e.leaderAt(ctx, tx, now, e.db.ForUpdate); err != nil {
 			return err
 		}
-		if s.mayLead(leader, bid, at) {
+		if e.mayLead(leader, bid, at) {
 			leader = led(leader, bid, at)
 			const write = `UPDATE leader SET worker = $1, address = $2, worker_until = $3, generation = $4, since = $5, planned_at = $6
 				WHERE singleton = 1`
@@ -69,8 +77,8 @@ func (s *Store) Lead(ctx context.Context, bid Bid, now time.Time) (leader fleet.
 }
 
 // mayLead tells whether a worker may renew its lead, or take it.
-func (s *Store) mayLead(l fleet.Leader, bid Bid, now time.Time) bool {
-	return l.Worker == bid.Worker || !l.Leads(now) || s.ended(l.Worker, bid.Worker, bid.Ended)
+func (e *Election) mayLead(l fleet.Leader, bid Bid, now time.Time) bool {
+	return l.Worker == bid.Worker || !l.Leads(now) || e.db.HasEnded(l.Worker, bid.Worker, bid.Ended)
 }
 
 // led is the lead in a worker's hands.
@@ -86,14 +94,9 @@ func led(l fleet.Leader, bid Bid, now time.Time) fleet.Leader {
 	return l
 }
 
-// rowReader is a pool or a transaction.
-type rowReader interface {
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
-
 // leaderAt reads who leads, and the time by which that is to be judged.
-func (s *Store) leaderAt(ctx context.Context, from rowReader, now time.Time, lock string) (l fleet.Leader, at time.Time, err error) {
-	if l, err = scanLeader(from.QueryRowContext(ctx, selectLeader+lock)); err != nil || !s.db.Shared() {
+func (e *Election) leaderAt(ctx context.Context, from sqlkit.Querier, now time.Time, lock string) (l fleet.Leader, at time.Time, err error) {
+	if l, err = scanLeader(from.QueryRowContext(ctx, selectLeader+lock)); err != nil || !e.db.Shared() {
 		return l, now, err
 	}
 	// After the lock: whoever waited for it is judged by the time at which it has it.
@@ -103,50 +106,18 @@ func (s *Store) leaderAt(ctx context.Context, from rowReader, now time.Time, loc
 
 // Leader gives who leads, or did last, and the time by which that is to be judged: the database's where daemons share one,
 // else now. It is zero when nobody ever led.
-func (s *Store) Leader(ctx context.Context, now time.Time) (fleet.Leader, time.Time, error) {
-	l, at, err := s.leaderAt(ctx, s.db.Read, now, "")
+func (e *Election) Leader(ctx context.Context, now time.Time) (fleet.Leader, time.Time, error) {
+	l, at, err := e.leaderAt(ctx, e.db.Read, now, "")
 	if errors.Is(err, sql.ErrNoRows) {
 		return fleet.Leader{}, now, nil
 	}
-	return l, at, s.db.Fault(ctx, "read who leads", err)
+	return l, at, e.db.Fault(ctx, "read who leads", err)
 }
 
 // Resign gives up a worker's lead, so that another may lead at once.
-func (s *Store) Resign(ctx context.Context, worker string) error {
-	return s.inTx(ctx, "resign", func(tx *txn) error {
+func (e *Election) Resign(ctx context.Context, worker string) error {
+	return e.db.InTx(ctx, "resign", func(tx *txn.Tx) error {
 		_, err := tx.ExecContext(ctx, "UPDATE leader SET worker = '', worker_until = 0 WHERE worker = $1", worker)
 		return err
 	})
-}
-
-type leaderKey struct{}
-
-// AsLeader gives a context for what is written in the name of who leads at a generation: every write with it, of any method, is
-// refused with ErrDeposed when another has taken the lead, in the transaction that would make it.
-func AsLeader(ctx context.Context, generation int64) context.Context {
-	return context.WithValue(ctx, leaderKey{}, generation)
-}
-
-// leading gives the generation of AsLeader; false: nobody's in particular.
-func leading(ctx context.Context) (generation int64, ok bool) {
-	generation, ok = ctx.Value(leaderKey{}).(int64)
-	return generation, ok
-}
-
-// stillLeads refuses what is written in the name of one who does not lead any more. It is asked last, right before the commit:
-// until that is done nobody can take the lead, and a transaction that waits for rows does not keep its own leader from renewing.
-func (s *Store) stillLeads(ctx context.Context, tx *txn) error {
-	generation, ok := leading(ctx)
-	if !ok {
-		return nil
-	}
-	var at int64
-	err := tx.QueryRowContext(ctx, "SELECT generation FROM leader WHERE singleton = 1"+s.db.ForShare).Scan(&at)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return err
-	}
-	if at != generation {
-		return late(ErrDeposed, "another daemon leads: generation %d was expected, it is at %d", generation, at)
-	}
-	return nil
 }

@@ -1,12 +1,17 @@
-package store
+// Package logs keeps the newest lines of environments' logs.
+package logs
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"time"
 	"unicode/utf8"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store/record"
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
 // Bounds of an environment's log.
@@ -15,17 +20,29 @@ const (
 	KeptLogLines = 20_000
 	// MaxLogLine is how many bytes are kept of a line.
 	MaxLogLine = 16 << 10
+	// usualLines is how many lines Log gives when no limit is asked for.
+	usualLines = 1000
 )
+
+// Lines are the lines of all logs.
+type Lines struct{ db *txn.DB }
+
+// New returns the lines that a database keeps.
+func New(db *txn.DB) *Lines { return &Lines{db} }
 
 // AppendLog adds lines to an environment's log and numbers them from where it
 // stands (LogLine.Seq counts within the environment). CodeNotFound: no such
 // environment. Each call waits for the disk: hand over lines in batches.
-func (s *Store) AppendLog(ctx context.Context, environmentID string, lines []fleet.LogLine) error {
+func (l *Lines) AppendLog(ctx context.Context, environmentID string, lines []fleet.LogLine) error {
 	if len(lines) == 0 {
 		return nil
 	}
-	return s.inTx(ctx, "append log", func(tx *txn) error {
-		if _, err := s.expected(ctx, tx, environmentID, Expect{}); err != nil {
+	return l.db.InTx(ctx, "append log", func(tx *txn.Tx) error {
+		var id string
+		err := tx.QueryRowContext(ctx, "SELECT id FROM environments WHERE id = $1"+l.db.ForUpdate, environmentID).Scan(&id)
+		if errors.Is(err, sql.ErrNoRows) {
+			return record.NotFound(environmentID)
+		} else if err != nil {
 			return err
 		}
 		var seq int64
@@ -37,17 +54,17 @@ func (s *Store) AppendLog(ctx context.Context, environmentID string, lines []fle
 		if err := insertLines(ctx, tx, environmentID, seq, last-KeptLogLines, lines); err != nil {
 			return err
 		}
-		if err := s.tellLogged(ctx, tx, environmentID); err != nil {
+		if err := tx.TellLogged(ctx, environmentID); err != nil {
 			return err
 		}
 		const trim = "DELETE FROM log_lines WHERE environment_id = $1 AND seq <= $2"
-		_, err := tx.ExecContext(ctx, trim, environmentID, last-KeptLogLines)
+		_, err = tx.ExecContext(ctx, trim, environmentID, last-KeptLogLines)
 		return err
 	})
 }
 
 // insertLines numbers lines after seq and writes those above floor.
-func insertLines(ctx context.Context, tx *txn, id string, seq, floor int64, lines []fleet.LogLine) error {
+func insertLines(ctx context.Context, tx *txn.Tx, id string, seq, floor int64, lines []fleet.LogLine) error {
 	rows := make([][]any, 0, len(lines))
 	for _, line := range lines {
 		if seq++; seq > floor {
@@ -70,19 +87,19 @@ func cut(s string) string {
 }
 
 // Log gives up to limit lines, in order, with a number above after and not
-// older than since (zero: any). limit 0 means MaxLimit; at most KeptLogLines.
-func (s *Store) Log(
+// older than since (zero: any). limit 0 means 1000; at most KeptLogLines.
+func (l *Lines) Log(
 	ctx context.Context, environmentID string, after int64, since time.Time, limit int,
 ) ([]fleet.LogLine, error) {
 	const query = `SELECT seq, at, source, line FROM log_lines
 		WHERE environment_id = $1 AND seq > $2 AND at >= $3 ORDER BY seq LIMIT $4`
-	rows, err := s.db.Read.QueryContext(ctx, query, environmentID, after, sqlkit.Micros(since), bounded(limit, MaxLimit, KeptLogLines))
+	rows, err := l.db.Read.QueryContext(ctx, query, environmentID, after, sqlkit.Micros(since), sqlkit.PageSize(limit, usualLines, KeptLogLines))
 	if err != nil {
-		return nil, s.db.Fault(ctx, "read log", err)
+		return nil, l.db.Fault(ctx, "read log", err)
 	}
 	lines, err := sqlkit.Collect(rows, func(row sqlkit.Scanner) (l fleet.LogLine, err error) {
 		err = row.Scan(&l.Seq, sqlkit.Time(&l.At), &l.Source, &l.Text)
 		return l, err
 	})
-	return lines, s.db.Fault(ctx, "read log", err)
+	return lines, l.db.Fault(ctx, "read log", err)
 }

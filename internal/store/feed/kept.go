@@ -1,11 +1,9 @@
-package store
+package feed
 
 import (
 	"context"
 	"maps"
 	"slices"
-	"strings"
-	"sync"
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
@@ -25,7 +23,7 @@ const (
 // doubt (nobody listens, the connection was made anew, the records were set back or written by another, too much changed, it was many
 // reads ago) means that all are read. One goroutine at a time may use it.
 type Kept struct {
-	s    *Store
+	feed *Feed
 	rows []fleet.Environment
 	at   map[string]int
 	// worked are those that somebody works on.
@@ -41,8 +39,8 @@ type Kept struct {
 }
 
 // Keep gives rows that are kept in memory; the first read reads all.
-func (s *Store) Keep() *Kept {
-	return &Kept{s: s, news: s.changes.subscribe()}
+func (f *Feed) Keep() *Kept {
+	return &Kept{feed: f, news: f.changes.subscribe()}
 }
 
 // Counts gives how often rows were asked for, and how often all had to be read.
@@ -73,7 +71,7 @@ func (k *Kept) Live(ctx context.Context) ([]fleet.Environment, error) {
 
 // sure reports whether everything that was committed before is among the news.
 func (k *Kept) sure(ctx context.Context) (bool, error) {
-	events, _, err := k.s.Marks(ctx)
+	events, _, err := k.feed.db.Marks(ctx)
 	if err != nil {
 		k.valid = false
 		return false, err
@@ -83,17 +81,17 @@ func (k *Kept) sure(ctx context.Context) (bool, error) {
 	if events < before {
 		return false, nil // the database is another one, or an older one
 	}
-	if k.s.db.Shared() {
-		return k.s.changes.barrier(ctx, k.s.notify), nil
+	if k.feed.db.Shared() {
+		return k.feed.changes.barrier(ctx, k.feed.notify), nil
 	}
-	seen, _ := k.s.Seen()
+	seen, _ := k.feed.db.Seen()
 	return events <= max(seen, before), nil // whatever wrote the others was not this process
 }
 
 func (k *Kept) readAll(ctx context.Context) ([]fleet.Environment, error) {
 	k.fulls++
 	k.valid = false
-	rows, err := k.s.Live(ctx)
+	rows, err := k.feed.db.Environments(ctx, "read live environments", "WHERE state <> 'destroyed' ORDER BY id")
 	if err != nil {
 		return nil, err
 	}
@@ -108,11 +106,11 @@ func (k *Kept) readAll(ctx context.Context) ([]fleet.Environment, error) {
 // readThese reads rows and puts each where it belongs. One that is not there, or has ended, is none of the live ones.
 func (k *Kept) readThese(ctx context.Context, ids []string) error {
 	for page := range slices.Chunk(ids, keptPage) {
-		args := list(page)
+		args := sqlkit.List(page)
 		for len(args)&(len(args)-1) != 0 {
 			args = append(args, args[0]) // to a power of two: there are few texts to prepare
 		}
-		found, err := k.s.environments(ctx, "read changed environments", "WHERE state <> 'destroyed' AND id IN ("+sqlkit.Placeholders(1, len(args))+")", args...)
+		found, err := k.feed.db.Environments(ctx, "read changed environments", "WHERE state <> 'destroyed' AND id IN ("+sqlkit.Placeholders(1, len(args))+")", args...)
 		if err != nil {
 			return err
 		}
@@ -160,92 +158,4 @@ func (k *Kept) drop(id string) {
 	k.rows = k.rows[:last]
 	delete(k.at, id)
 	delete(k.worked, id)
-}
-
-// news are the ids of rows that may have changed since they were taken.
-type news struct {
-	mu  sync.Mutex
-	ids map[string]bool
-	all bool
-}
-
-func (n *news) take() (ids map[string]bool, all bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	ids, all = n.ids, n.all
-	n.ids, n.all = map[string]bool{}, false
-	return ids, all
-}
-
-func (n *news) note(ids []string, all bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.all = n.all || all || len(n.ids)+len(ids) > mostChanged; n.all {
-		clear(n.ids)
-		return
-	}
-	for _, id := range ids {
-		n.ids[id] = true
-	}
-}
-
-// changes tells whoever keeps rows what has changed.
-type changes struct {
-	mu  sync.Mutex
-	all []*news
-	// committed are told of this process's own commits.
-	committed []func(Commit)
-	// listens says that the database tells of all changes; awaited are barriers that are on their way.
-	listens bool
-	last    int64
-	awaited map[string]chan struct{}
-}
-
-func (c *changes) subscribe() *news {
-	n := &news{ids: map[string]bool{}, all: true}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.all = append(c.all, n)
-	return n
-}
-
-// note tells that rows have changed; all says that nobody knows which.
-func (c *changes) note(ids []string, all bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, n := range c.all {
-		n.note(ids, all)
-	}
-}
-
-// listening notes whether the database tells of changes from now on. What was told before may not be all.
-func (c *changes) listening(is bool) {
-	c.mu.Lock()
-	c.listens = is
-	for _, done := range c.awaited {
-		close(done)
-	}
-	c.awaited = nil
-	c.mu.Unlock()
-	c.note(nil, true)
-}
-
-// txChanges are the rows that a transaction has written.
-type txChanges struct {
-	ids []string
-	// unnamed counts the writes to environments of which nobody has said which rows they wrote.
-	unnamed int
-}
-
-// wrote notes a statement that may write rows of environments.
-func (t *txChanges) wrote(query string) {
-	if strings.HasPrefix(query, "UPDATE environments") || strings.HasPrefix(query, "INSERT INTO environments") || strings.HasPrefix(query, "DELETE FROM environments") {
-		t.unnamed++
-	}
-}
-
-// name says which rows were written since unnamed was before.
-func (t *txChanges) name(before int, ids ...string) {
-	t.unnamed = before
-	t.ids = append(t.ids, ids...)
 }

@@ -1,4 +1,4 @@
-package store
+package billing
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
+	"github.com/bothy-env/bothy/internal/store/record"
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
@@ -36,21 +37,21 @@ type Charges struct {
 
 // Charges gives what time has cost: the sums of its days, and the entries that are not summed or only partly in it. Of days whose
 // entries are pruned, environments are not told apart.
-func (s *Store) Charges(ctx context.Context, f ChargeFilter) (c Charges, err error) {
+func (l *Ledger) Charges(ctx context.Context, f ChargeFilter) (c Charges, err error) {
 	// All is read as it is at one moment: between two, an entry may be booked, summed or pruned.
-	tx, err := s.db.Read.BeginTx(ctx, s.snapshotOptions())
+	tx, err := l.db.Read.BeginTx(ctx, l.snapshotOptions())
 	if err != nil {
-		return c, s.db.Fault(ctx, "read charges", err)
+		return c, l.db.Fault(ctx, "read charges", err)
 	}
 	defer func() { _ = tx.Rollback() }() // it has only read
 	r := chargeReader{ctx: ctx, tx: tx, f: f}
 	c, err = r.read()
-	return c, s.db.Fault(ctx, "read charges", err)
+	return c, l.db.Fault(ctx, "read charges", err)
 }
 
 // snapshotOptions are of a transaction that reads all as it is at one moment. SQLite's do by themselves.
-func (s *Store) snapshotOptions() *sql.TxOptions {
-	if !s.db.Shared() {
+func (l *Ledger) snapshotOptions() *sql.TxOptions {
+	if !l.db.Shared() {
 		return &sql.TxOptions{ReadOnly: true}
 	}
 	return &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead}
@@ -68,10 +69,10 @@ type chargeReader struct {
 }
 
 func (r *chargeReader) read() (c Charges, err error) {
-	if err := r.tx.QueryRowContext(r.ctx, readCounter, summedCounter).Scan(&r.summed); err != nil {
+	if err := r.tx.QueryRowContext(r.ctx, record.ReadCounter, record.SummedEntries).Scan(&r.summed); err != nil {
 		return c, err
 	}
-	if err := r.tx.QueryRowContext(r.ctx, readCounter, prunedEntries).Scan(&r.pruned); err != nil {
+	if err := r.tx.QueryRowContext(r.ctx, record.ReadCounter, record.PrunedEntries).Scan(&r.pruned); err != nil {
 		return c, err
 	}
 	r.pruned *= day
@@ -106,7 +107,7 @@ func (r *chargeReader) window() (since, until time.Time) {
 }
 
 func (r *chargeReader) live() ([]fleet.Environment, error) {
-	query, args := selectEnvs+"WHERE state <> 'destroyed'", []any(nil)
+	query, args := record.SelectEnvs+"WHERE state <> 'destroyed'", []any(nil)
 	if r.f.Tenant != "" {
 		query, args = query+" AND tenant = $1", []any{r.f.Tenant}
 	}
@@ -114,7 +115,7 @@ func (r *chargeReader) live() ([]fleet.Environment, error) {
 	if err != nil {
 		return nil, err
 	}
-	return sqlkit.Collect(rows, envScanner())
+	return sqlkit.Collect(rows, record.EnvScanner())
 }
 
 // toldApart are the columns of sums that a group is made of.
@@ -141,20 +142,20 @@ func (r *chargeReader) totals() ([]ledger.Total, error) {
 		// Before there are sums alone; the entries of the day after are all there.
 		end = min(end, max(first, r.pruned/day))
 	}
-	var where conditions
-	where.add("day >= ? AND day < ?", first, end)
+	var where sqlkit.Where
+	where.Add("day >= ? AND day < ?", first, end)
 	if r.f.Tenant != "" {
-		where.add("tenant = ?", r.f.Tenant)
+		where.Add("tenant = ?", r.f.Tenant)
 	}
 	all, err := r.add(columns, "sums", "CAST(SUM("+largestApart+") AS BIGINT), CAST(SUM(time_micros) AS BIGINT), MAX(amount_micros)", &where)
 	if err != nil || r.f.By != "environment" {
 		return all, err
 	}
-	where = conditions{}
-	where.add("seq <= ? AND from_at >= ? AND until_at <= ?", r.summed, max(r.since, r.pruned), r.until)
-	where.add(ofTime + " AND " + notLarge)
+	where = sqlkit.Where{}
+	where.Add("seq <= ? AND from_at >= ? AND until_at <= ?", r.summed, max(r.since, r.pruned), r.until)
+	where.Add(ofTime + " AND " + notLarge)
 	if r.f.Tenant != "" {
-		where.add("tenant = ?", r.f.Tenant)
+		where.Add("tenant = ?", r.f.Tenant)
 	}
 	more, err := r.add([]string{"environment_id"}, "entries", sumOfEntries+", 0", &where)
 	return append(all, more...), err
@@ -164,10 +165,10 @@ func (r *chargeReader) totals() ([]ledger.Total, error) {
 const largestApart = "CASE WHEN amount_micros > 4611686018427387903 THEN 0 ELSE amount_micros END"
 
 // add adds up rows by some columns, the account and the currency.
-func (r *chargeReader) add(columns []string, from, sums string, where *conditions) ([]ledger.Total, error) {
+func (r *chargeReader) add(columns []string, from, sums string, where *sqlkit.Where) ([]ledger.Total, error) {
 	columns = slices.Concat(columns, []string{"debit", "currency"})
 	list := strings.Join(columns, ", ")
-	rows, err := r.tx.QueryContext(r.ctx, "SELECT "+list+", "+sums+" FROM "+from+" "+where.text()+" GROUP BY "+list+" ORDER BY "+list, where.args...)
+	rows, err := r.tx.QueryContext(r.ctx, "SELECT "+list+", "+sums+" FROM "+from+" "+where.Text()+" GROUP BY "+list+" ORDER BY "+list, where.Args...)
 	if err != nil {
 		return nil, err
 	}
@@ -229,7 +230,7 @@ func (r *chargeReader) edges(first, end int64) (parts [][2]int64) {
 func (r *chargeReader) within(from, until int64) ([]ledger.Entry, error) {
 	midnight := from - from%day + day
 	// Those that end within the day are found by their end, the others are few.
-	ending, err := r.selected("seq <= ? AND "+entryMoment+" > ? AND "+entryMoment+" <= ? AND from_at < ? AND "+ofTime, r.summed, from, midnight, until)
+	ending, err := r.selected("seq <= ? AND "+record.EntryMoment+" > ? AND "+record.EntryMoment+" <= ? AND from_at < ? AND "+ofTime, r.summed, from, midnight, until)
 	if err != nil {
 		return nil, err
 	}
@@ -253,7 +254,7 @@ func (r *chargeReader) cutByEnvironment(all []ledger.Entry) ([]ledger.Entry, err
 			continue
 		}
 		midnight := at - at%day + day
-		ending, err := r.selected("seq <= ? AND "+entryMoment+" > ? AND "+entryMoment+" <= ? AND from_at < ? AND "+ofTime, r.summed, at, midnight, at)
+		ending, err := r.selected("seq <= ? AND "+record.EntryMoment+" > ? AND "+record.EntryMoment+" <= ? AND from_at < ? AND "+ofTime, r.summed, at, midnight, at)
 		if err != nil {
 			return nil, err
 		}
@@ -294,14 +295,14 @@ func clipped(entries []ledger.Entry, from, until int64) (parts []ledger.Entry) {
 
 // selected gives the entries of the tenant that a condition selects.
 func (r *chargeReader) selected(condition string, args ...any) ([]ledger.Entry, error) {
-	var where conditions
-	where.add(condition, args...)
+	var where sqlkit.Where
+	where.Add(condition, args...)
 	if r.f.Tenant != "" {
-		where.add("tenant = ?", r.f.Tenant)
+		where.Add("tenant = ?", r.f.Tenant)
 	}
-	rows, err := r.tx.QueryContext(r.ctx, "SELECT "+entryColumns+" FROM entries "+where.text()+" ORDER BY seq", where.args...)
+	rows, err := r.tx.QueryContext(r.ctx, "SELECT "+record.EntryColumns+" FROM entries "+where.Text()+" ORDER BY seq", where.Args...)
 	if err != nil {
 		return nil, fmt.Errorf("read entries: %w", err)
 	}
-	return sqlkit.Collect(rows, scanEntry)
+	return sqlkit.Collect(rows, record.ScanEntry)
 }
