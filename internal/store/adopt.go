@@ -7,8 +7,8 @@ import (
 	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
-// Adopt inserts a row for an environment that exists at the provider and is unknown here, in whatever
-// state it is given. CodeConflict: its id is known after all, or a live environment has the name.
+// Adopt inserts a row, in any state, for an environment that exists at the provider and has no row. CodeConflict: its id has a row after
+// all, or a live environment has the name.
 func (e *Environments) Adopt(ctx context.Context, env fleet.Environment, ev fleet.Event) (fleet.Environment, error) {
 	if env.ID == "" || env.Name == "" || !env.State.Valid() {
 		return fleet.Environment{}, fleet.Errorf(fleet.CodeInternal,

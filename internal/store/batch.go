@@ -8,25 +8,25 @@ import (
 	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
-// batch collects what one transaction adds to the records that all transactions share. flush writes it
-// last and always in the same order: their locks are held briefly, and nobody waits in a circle.
+// batch collects what one transaction adds to the records that all transactions share. flush writes it last and in a fixed order, so the
+// locks are held briefly and cannot deadlock.
 type batch struct {
 	usage   map[fleet.Scope]amounts
 	spend   map[period]money
 	entries []ledger.Entry
 	events  []fleet.Event
-	// receipts to be signed, in order.
+	// receipts are to be signed in this order.
 	receipts []toSign
 }
 
-// toSign is the receipt of an environment that is gone.
+// toSign is the receipt of a destroyed environment.
 type toSign struct {
 	of   string
 	sign func(fleet.Receipt) (fleet.Receipt, error)
 }
 
-// moved notes what a row's change does to the usage and the spend of its scopes. before is nil for
-// a new row. spent is what the row has cost those that it had before, when that is settled.
+// moved adds a row's change to the usage and spend of its scopes. before is nil for a new row. spent is what the row has cost its holder,
+// when that is settled.
 func (b *batch) moved(before, after *fleet.Environment, spent money) {
 	if before != nil {
 		b.use(before, -1)

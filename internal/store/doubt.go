@@ -9,10 +9,10 @@ import (
 	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
-// Doubt marks every environment that was created until a time as doubted, unless it is on its way out. Members of pools are
-// claimed no more: their key is taken away for good. It is for a database that was restored, and so does not know who has taken
-// or extended what since. In the same transaction it keeps why, under name, and records ev. Where that setting is not what it was any
-// more, somebody else has decided meanwhile: done is false, and nothing is written.
+// Doubt marks every environment created up to a time as doubted, unless it is being destroyed. Doubted members of pools lose their match
+// key, so nobody can claim them. It is for a restored database, which does not know who has claimed or extended what since the backup. In
+// the same transaction it sets the setting name to why and records ev. If that setting is no longer was, another daemon has decided
+// meanwhile: done is false and nothing is written.
 func (e *Environments) Doubt(ctx context.Context, until time.Time, name, was, why string, ev fleet.Event) (done bool, err error) {
 	const (
 		there  = "INSERT INTO settings (name, value) VALUES ($1, '') ON CONFLICT (name) DO NOTHING"

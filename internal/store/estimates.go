@@ -10,7 +10,7 @@ import (
 	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
-// keptEstimates is how many of the newest estimates are looked at.
+// keptEstimates is how many of the newest estimates count.
 const keptEstimates = 200
 
 func keepEstimate(ctx context.Context, tx *txn.Tx, env *fleet.Environment, off time.Duration) error {
@@ -20,7 +20,7 @@ func keepEstimate(ctx context.Context, tx *txn.Tx, env *fleet.Environment, off t
 	return err
 }
 
-// Estimates tells how good the estimates of the last 200 requests that waited were.
+// Estimates returns the accuracy of the estimates of the last 200 requests that waited.
 func (q *Queries) Estimates(ctx context.Context) (fleet.Estimate, error) {
 	const query = "SELECT off_nanos FROM estimates ORDER BY at DESC, environment_id LIMIT $1"
 	rows, err := q.db.Read.QueryContext(ctx, query, keptEstimates)
@@ -35,7 +35,7 @@ func (q *Queries) Estimates(ctx context.Context) (fleet.Estimate, error) {
 		return fleet.Estimate{}, q.db.Fault(ctx, "read estimates", err)
 	}
 	slices.Sort(offs)
-	// The nearest that the share does not exceed: of one value it is that value.
+	// Nearest rank: with one value, every percentile is that value.
 	at := func(percent int) time.Duration { return offs[(len(offs)*percent+99)/100-1] }
 	return fleet.Estimate{Count: len(offs), Median: at(50), P90: at(90)}, nil
 }

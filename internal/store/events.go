@@ -13,15 +13,15 @@ import (
 // EventFilter selects events. Empty fields select all.
 type EventFilter struct {
 	EnvironmentID, Pool, Host, Tenant string
-	// After leaves out events up to this number.
+	// After excludes events up to this number.
 	After int64
 	// Limit 0 means DefaultLimit, at most MaxLimit.
 	Limit int
-	// Newest says that, of more than Limit, the newest are wanted; they come oldest first all the same.
+	// Newest selects the newest events when there are more than Limit; they are returned oldest first all the same.
 	Newest bool
 }
 
-// Matches reports whether an event is among those that a filter selects, its limit left out.
+// Matches reports whether the filter selects an event, regardless of the limit.
 func (f EventFilter) Matches(e fleet.Event) bool {
 	if e.Seq <= f.After {
 		return false
@@ -36,14 +36,13 @@ func (f EventFilter) Matches(e fleet.Event) bool {
 	return true
 }
 
-// Events gives up to limit events after a sequence number, in order, of one
-// environment or of all ("").  limit 0 means DefaultLimit, at most MaxLimit.
+// Events returns up to limit events of one environment, or of all (""), after a sequence number, in order. Limit 0 means DefaultLimit, at
+// most MaxLimit.
 func (l *EventLog) Events(ctx context.Context, environmentID string, after int64, limit int) ([]fleet.Event, error) {
 	return l.EventsBy(ctx, EventFilter{EnvironmentID: environmentID, After: after, Limit: limit})
 }
 
-// EventsBy gives events after a number, in order. Numbers rise in the order of
-// commits: an event that shows up later has a higher one.
+// EventsBy returns events after a number, in order. Numbers rise in the order of commits: an event that appears later has a higher one.
 func (l *EventLog) EventsBy(ctx context.Context, f EventFilter) ([]fleet.Event, error) {
 	var where sqlkit.Where
 	where.Add("seq > ?", f.After)
@@ -51,7 +50,7 @@ func (l *EventLog) EventsBy(ctx context.Context, f EventFilter) ([]fleet.Event, 
 		{"environment_id", f.EnvironmentID}, {"pool", f.Pool}, {"host", f.Host}, {"tenant", f.Tenant},
 	} {
 		if c.value != "" {
-			// That it is not empty is what the indexes of pools and hosts want to be told.
+			// The redundant condition lets the database use the partial indexes of pools and hosts.
 			where.Add(c.column+" = ? AND "+c.column+" <> ''", c.value)
 		}
 	}
@@ -71,7 +70,7 @@ func (l *EventLog) EventsBy(ctx context.Context, f EventFilter) ([]fleet.Event, 
 	return events, l.db.Fault(ctx, "read events", err)
 }
 
-// AppendEvents records decisions that change no row of an environment.
+// AppendEvents records events that come without a change of an environment.
 func (l *EventLog) AppendEvents(ctx context.Context, events ...fleet.Event) error {
 	if len(events) == 0 {
 		return nil

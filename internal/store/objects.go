@@ -8,8 +8,8 @@ import (
 	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
-// IntendObject records what is about to be made for an environment. ErrFenced: the work was taken over since the object's
-// generation, so nothing may be made.
+// IntendObject records an object before it is created for an environment. ErrFenced: the work was taken over since the object's
+// generation, so nothing may be created.
 func (a *Artifacts) IntendObject(ctx context.Context, environment string, o fleet.Object) error {
 	if o.Generation <= 0 {
 		return fleet.Errorf(fleet.CodeInternal, "record what is made for environment %s: need a generation", environment)
@@ -25,8 +25,8 @@ func (a *Artifacts) IntendObject(ctx context.Context, environment string, o flee
 	})
 }
 
-// AnswerObject records the provider's answer to what was intended: with an id it was made, without one it was not. It is a fact
-// whoever holds the work by now, so nothing fences it.
+// AnswerObject records the provider's answer to a create: with an id the object was created, without one it was not. This is a fact
+// whoever holds the work now, so it is not fenced.
 func (a *Artifacts) AnswerObject(ctx context.Context, environment string, o fleet.Object) error {
 	return a.db.InTx(ctx, "record what was made", func(tx *txn.Tx) error {
 		const update = `UPDATE objects SET id = $5, answered = 1 WHERE environment_id = $1 AND generation = $2 AND kind = $3 AND name = $4`
@@ -35,7 +35,7 @@ func (a *Artifacts) AnswerObject(ctx context.Context, environment string, o flee
 	})
 }
 
-// Objects gives what is recorded of an environment that is not gone, oldest first.
+// Objects returns the recorded objects of an environment that is not destroyed, oldest first.
 func (a *Artifacts) Objects(ctx context.Context, environment string) ([]fleet.Object, error) {
 	const query = "SELECT generation, kind, name, id, answered, at FROM objects WHERE environment_id = $1 ORDER BY generation, at, kind, name"
 	rows, err := a.db.Read.QueryContext(ctx, query, environment)
@@ -51,7 +51,7 @@ func (a *Artifacts) Objects(ctx context.Context, environment string) ([]fleet.Ob
 	return all, a.db.Fault(ctx, "read what was made", err)
 }
 
-// dropObjects forgets what was made for an environment that is proven gone: its receipt tells it.
+// dropObjects forgets the objects of an environment that is proven gone: its receipt lists them.
 func dropObjects(ctx context.Context, tx *txn.Tx, environment string) error {
 	_, err := tx.ExecContext(ctx, "DELETE FROM objects WHERE environment_id = $1", environment)
 	return err

@@ -26,9 +26,8 @@ func scanOrphan(row sqlkit.Scanner) (o fleet.Orphan, err error) {
 	return o, err
 }
 
-// SeeOrphans notes what one complete sweep of a host found: new ones are added, known ones seen
-// again (Sightings, LastSeen), and those of the host that were not found are forgotten. It gives all of
-// the host, by kind and id.
+// SeeOrphans records what one complete sweep of a host found: it adds new orphans, updates known ones (Sightings, LastSeen), and forgets
+// those of the host that were not found. It returns all orphans of the host by kind and id.
 func (t *OrphanTable) SeeOrphans(ctx context.Context, host string, found []fleet.Orphan, now time.Time) ([]fleet.Orphan, error) {
 	var all []fleet.Orphan
 	err := t.db.InTx(ctx, "note orphans of "+host, func(tx *txn.Tx) error {
@@ -56,9 +55,9 @@ func (t *OrphanTable) SeeOrphans(ctx context.Context, host string, found []fleet
 	return all, nil
 }
 
-// seen is what is known of a host's orphans after one more sweep.
+// seen merges a host's known orphans with those of one more sweep.
 func seen(host string, known, found []fleet.Orphan, now time.Time) []fleet.Orphan {
-	now = sqlkit.FromMicros(sqlkit.Micros(now)) // as it is read back
+	now = sqlkit.FromMicros(sqlkit.Micros(now)) // as stored
 	before := map[[2]string]fleet.Orphan{}
 	for _, o := range known {
 		before[[2]string{o.Kind, o.ID}] = o
@@ -78,7 +77,7 @@ func seen(host string, known, found []fleet.Orphan, now time.Time) []fleet.Orpha
 	})
 }
 
-// Orphans gives all, by host, kind and name.
+// Orphans returns all orphans by host, kind and name.
 func (t *OrphanTable) Orphans(ctx context.Context) ([]fleet.Orphan, error) {
 	rows, err := t.db.Read.QueryContext(ctx, "SELECT "+orphanColumns+" FROM orphans ORDER BY host, kind, name, id")
 	if err != nil {

@@ -14,11 +14,11 @@ import (
 	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
-// Environments are the rows of environments, which change together with their events, entries, charges and receipts: every method
-// that writes is one transaction.
+// Environments are the rows of environments, which change together with their events, entries, charges and receipts: every method that
+// writes is one transaction.
 type Environments struct {
 	db *txn.DB
-	// writes that come at the same time share a transaction.
+	// writes that arrive at the same time share a transaction.
 	writes sqlkit.GroupCommit[*writing]
 }
 
@@ -28,29 +28,29 @@ type Queries struct{ db *txn.DB }
 // WorkQueue hands recorded actions to workers. The rows of environments are the queue.
 type WorkQueue struct{ db *txn.DB }
 
-// Artifacts are what work on an environment needs and leaves: sealed secrets, Terraform states, the objects that it made. Writes are
+// Artifacts are what work on an environment uses and produces: sealed secrets, Terraform states, objects at the provider. Writes are
 // fenced by the generation of the work.
 type Artifacts struct{ db *txn.DB }
 
 // PoolTable are the pools.
 type PoolTable struct{ db *txn.DB }
 
-// HostTable are the hosts and which worker holds each.
+// HostTable are the hosts, and which worker holds each.
 type HostTable struct{ db *txn.DB }
 
 // QuotaTable are the limits of scopes and what counts in them.
 type QuotaTable struct{ db *txn.DB }
 
-// OrphanTable are the resources at hosts that are unknown here.
+// OrphanTable are the orphans.
 type OrphanTable struct{ db *txn.DB }
 
 // EventLog are the events.
 type EventLog struct{ db *txn.DB }
 
-// ReceiptChain are the signed receipts, each with the hash of the one before.
+// ReceiptChain are the signed receipts; each has the hash of the one before.
 type ReceiptChain struct{ db *txn.DB }
 
-// Audit counts anew what is kept as sums.
+// Audit recomputes stored sums.
 type Audit struct{ db *txn.DB }
 
 func newStore(db *txn.DB) *Store {
@@ -78,7 +78,7 @@ func newStore(db *txn.DB) *Store {
 	}
 }
 
-// Callers import this package alone: the types of its parts have names here.
+// Callers import only this package, which names the types of its parts.
 type (
 	Found        = inspect.Found
 	Check        = inspect.Check
@@ -97,8 +97,8 @@ const (
 	MaxLogLine   = logs.MaxLogLine
 )
 
-// AsLeader gives a context for what is written in the name of who leads at a generation: every write with it, of any method, is
-// refused with ErrDeposed when another has taken the lead, in the transaction that would make it.
+// AsLeader returns a context for writes in the name of the leader of a generation. Every write with it, of any method, is refused with
+// ErrDeposed, in its own transaction, once another daemon has taken the lead.
 func AsLeader(ctx context.Context, generation int64) context.Context {
 	return txn.AsLeader(ctx, generation)
 }

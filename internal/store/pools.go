@@ -29,7 +29,7 @@ func scanPool(row sqlkit.Scanner) (p fleet.Pool, err error) {
 	return p, err
 }
 
-// poolValues gives a pool as it is kept.
+// poolValues returns a pool's columns as stored.
 func poolValues(p *fleet.Pool) ([]any, error) {
 	fields := poolFields(p)
 	for i, at := range fields {
@@ -42,14 +42,14 @@ func poolValues(p *fleet.Pool) ([]any, error) {
 	return fields, nil
 }
 
-// writePool takes poolFields. A pool that is there keeps why it is held, and counts the write.
+// writePool takes poolFields. An existing pool keeps its hold, and its revision rises.
 var writePool = "INSERT INTO pools (" + poolColumns + ") VALUES (" + sqlkit.Placeholders(1, 17) + `) ON CONFLICT (name) DO UPDATE SET
 	blueprint = excluded.blueprint, size = excluded.size, inputs = excluded.inputs, target = excluded.target,
 	schedule = excluded.schedule, min = excluded.min, max = excluded.max, surge = excluded.surge, pause = excluded.pause,
 	from_file = excluded.from_file, revision = pools.revision + 1, updated_at = excluded.updated_at, updated_by = excluded.updated_by
 	RETURNING ` + poolColumns
 
-// SetPool writes a pool, new or not. It keeps Held, HeldAt and Failures of one that is there, and sets Revision.
+// SetPool creates or updates a pool. An existing one keeps Held, HeldAt and Failures. It sets Revision.
 func (t *PoolTable) SetPool(ctx context.Context, pool fleet.Pool, ev fleet.Event) (fleet.Pool, error) {
 	if pool.Name == "" {
 		return fleet.Pool{}, fleet.Errorf(fleet.CodeInternal, "set pool: it has no name")
@@ -68,7 +68,7 @@ func (t *PoolTable) SetPool(ctx context.Context, pool fleet.Pool, ev fleet.Event
 	return kept, nil
 }
 
-// Pools gives all, by name.
+// Pools returns all pools by name.
 func (t *PoolTable) Pools(ctx context.Context) ([]fleet.Pool, error) {
 	rows, err := t.db.Read.QueryContext(ctx, "SELECT "+poolColumns+" FROM pools ORDER BY name")
 	if err != nil {
@@ -78,7 +78,7 @@ func (t *PoolTable) Pools(ctx context.Context) ([]fleet.Pool, error) {
 	return pools, t.db.Fault(ctx, "read pools", err)
 }
 
-// Pool gives one, or CodeNotFound.
+// Pool returns one pool, or CodeNotFound.
 func (t *PoolTable) Pool(ctx context.Context, name string) (fleet.Pool, error) {
 	pool, err := scanPool(t.db.Read.QueryRowContext(ctx, "SELECT "+poolColumns+" FROM pools WHERE name = $1", name))
 	if errors.Is(err, sql.ErrNoRows) {
@@ -88,7 +88,7 @@ func (t *PoolTable) Pool(ctx context.Context, name string) (fleet.Pool, error) {
 }
 
 func noPool(name string) error {
-	return fleet.Errorf(fleet.CodeNotFound, "there is no pool %q", name).WithHint("see those there are: bothy pool ls")
+	return fleet.Errorf(fleet.CodeNotFound, "there is no pool %q", name).WithHint("list pools: bothy pool ls")
 }
 
 func poolMoved(name string, expected, at int64) error {
@@ -108,10 +108,10 @@ func (t *PoolTable) poolForUpdate(ctx context.Context, tx *txn.Tx, name string, 
 	return pool, err
 }
 
-// ChangePool alters a pool in one transaction under an expected revision (0: any), and sets the next.
-// When change leaves all as it was and gives no events, nothing is written.
+// ChangePool changes a pool in one transaction under an expected revision (0: any), and raises the revision. When change alters nothing
+// and returns no events, nothing is written.
 //
-// Errors: ErrMoved, CodeNotFound, CodeInternal when the name was changed, and what change gave, as it gave it.
+// Errors: ErrMoved, CodeNotFound, CodeInternal when the name was changed, and the error of change, unchanged.
 //
 // change runs inside the transaction: it must be quick and must not call the store.
 func (t *PoolTable) ChangePool(
@@ -159,7 +159,7 @@ func (t *PoolTable) ChangePool(
 var updatePool = "UPDATE pools SET (" + strings.TrimPrefix(poolColumns, "name, ") + ") = (" + sqlkit.Placeholders(2, 16) +
 	") WHERE name = $1 RETURNING " + poolColumns
 
-// RemovePool forgets a pool; its members stay (the planner sees that their pool is gone). CodeNotFound.
+// RemovePool removes a pool; its members stay, and the planner sees that their pool is gone. CodeNotFound.
 func (t *PoolTable) RemovePool(ctx context.Context, name string, ev fleet.Event) error {
 	return t.db.InTx(ctx, "remove pool "+name, func(tx *txn.Tx) error {
 		if _, err := t.poolForUpdate(ctx, tx, name, 0); err != nil {
@@ -172,10 +172,10 @@ func (t *PoolTable) RemovePool(ctx context.Context, name string, ev fleet.Event)
 	})
 }
 
-// Refill inserts new pending members of a pool if its revision is still the expected one, and raises it, so of
-// many who saw the same gap one fills it. The members' Pool and MatchKey are set by the caller.
+// Refill inserts pending members of a pool if the pool still has the expected revision, and raises the revision, so that only one of
+// several daemons that saw the same gap fills it. The caller sets the members' Pool and MatchKey.
 //
-// Errors, after which nothing is written: ErrMoved, CodeNotFound, and CodeConflict for a name that is taken.
+// Errors, with nothing written: ErrMoved, CodeNotFound, and CodeConflict for a taken name.
 func (t *PoolTable) Refill(ctx context.Context, pool string, revision int64, members []fleet.Environment, events []fleet.Event) error {
 	for _, m := range members {
 		if m.ID == "" || m.Name == "" || m.State != fleet.Pending || m.Pool != pool || m.MatchKey == "" || m.Tenant+m.Owner != "" {

@@ -79,7 +79,7 @@ func TestPostgresCommitReplyLost(t *testing.T) {
 	}
 
 	proxy.DropNextCommit()
-	wantFault(t, try(s, got.Env.ID, store.Expect{})(t.Context()), fleet.CodeUnavailable, "look first")
+	wantFault(t, try(s, got.Env.ID, store.Expect{})(t.Context()), fleet.CodeUnavailable, "check first")
 	env, err := s.Get(t.Context(), got.Env.ID)
 	if err != nil || env.Work.Attempts != 1 || env.Revision != 2 {
 		t.Fatalf("%d attempts at revision %d, error %v; want the one that was kept", env.Work.Attempts, env.Revision, err)

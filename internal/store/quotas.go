@@ -14,8 +14,8 @@ import (
 	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
-// SetQuota writes the limits of a scope; limits that do not limit remove its quota. record is given those that it had, and gives
-// the event of it; it runs inside the transaction, which may be tried again.
+// SetQuota sets the limits of a scope; without any limit the quota is removed. record is called with the former limits and returns the
+// event. It runs inside the transaction, which may be retried.
 func (t *QuotaTable) SetQuota(ctx context.Context, q fleet.Quota, record func(was fleet.Limits) fleet.Event) error {
 	limits, err := sqlkit.WriteJSON(q.Limits)
 	if err != nil {
@@ -47,7 +47,7 @@ func (t *QuotaTable) SetQuota(ctx context.Context, q fleet.Quota, record func(wa
 	})
 }
 
-// Quotas gives all, by tenant, kind and name, of one tenant or of all ("").
+// Quotas returns the quotas of one tenant or of all (""), by tenant, kind and name.
 func (t *QuotaTable) Quotas(ctx context.Context, tenant string) ([]fleet.Quota, error) {
 	const query = `SELECT kind, tenant, name, limits, updated_at, updated_by FROM quotas
 		WHERE $1 = '' OR tenant = $1 ORDER BY tenant, kind, name`
@@ -62,13 +62,13 @@ func (t *QuotaTable) Quotas(ctx context.Context, tenant string) ([]fleet.Quota, 
 	return quotas, t.db.Fault(ctx, "read quotas", err)
 }
 
-// jsonColumn reads a JSON object into what it points at, which is empty.
+// jsonColumn reads a JSON object into an empty target.
 type jsonColumn struct{ into any }
 
 // Scan reads JSON.
 func (c jsonColumn) Scan(src any) error { return sqlkit.ReadJSON(src, c.into) }
 
-// UsageOf gives scopes with limits and usage at now.
+// UsageOf returns scopes with their limits and their usage at now.
 func (t *QuotaTable) UsageOf(ctx context.Context, scopes []fleet.Scope, now time.Time) ([]fleet.ScopeUsage, error) {
 	limits, err := limitsOf(ctx, t.db.Read, scopes)
 	if err != nil {
@@ -90,7 +90,7 @@ func (t *QuotaTable) UsageOf(ctx context.Context, scopes []fleet.Scope, now time
 	return all, nil
 }
 
-// Holders gives the live environments of a scope, the oldest first.
+// Holders returns the live environments of a scope, the oldest first.
 func (t *QuotaTable) Holders(ctx context.Context, scope fleet.Scope, limit int) ([]fleet.Environment, error) {
 	where := inScope(scope, "")
 	where.Add("state <> 'destroyed'")
@@ -98,8 +98,8 @@ func (t *QuotaTable) Holders(ctx context.Context, scope fleet.Scope, limit int) 
 	return t.db.Environments(ctx, "read holders", query, append(where.Args, sqlkit.PageSize(limit, DefaultLimit, MaxLimit))...)
 }
 
-// decide asks whether a request may have what it asks for. Usage is locked until the transaction ends where
-// limits look at it, so whoever asks next sees what this one got. known is nil when nothing was locked before.
+// decide calls ask with the limits and usage that a request counts in. Usage with limits stays locked until the transaction ends, so the
+// next request sees what this one got. known is nil when nothing has been locked before.
 func decide(ctx context.Context, tx *txn.Tx, known *standing, env *fleet.Environment, ask func([]fleet.ScopeUsage) error) error {
 	if ask == nil {
 		return nil
@@ -129,16 +129,16 @@ func decide(ctx context.Context, tx *txn.Tx, known *standing, env *fleet.Environ
 	return nil
 }
 
-// standing is what is known of scopes in a transaction that has locked their usage.
+// standing is what a transaction that has locked the usage of scopes knows of them.
 type standing struct {
 	limits map[fleet.Scope]fleet.Limits
 	usage  map[fleet.Scope]amounts
-	// promised is what requests were admitted to before in this transaction, and is not written yet.
+	// promised is what earlier requests of this transaction were admitted to and is not written yet.
 	promised batch
 }
 
-// standingOf reads the limits of scopes. Where there are some it locks the usage of all the scopes, those without as
-// well: whoever locks more than one of them does it in the one order.
+// standingOf reads the limits of scopes. If there are any, it locks the usage of all the scopes, those without limits as well: every
+// transaction that locks more than one does so in the same order.
 func standingOf(ctx context.Context, tx *txn.Tx, scopes []fleet.Scope) (*standing, error) {
 	scopes = slices.Clone(scopes)
 	slices.SortFunc(scopes, locked)
@@ -151,7 +151,7 @@ func standingOf(ctx context.Context, tx *txn.Tx, scopes []fleet.Scope) (*standin
 	return &standing{limits: limits, usage: usage}, err
 }
 
-// limitsOf gives the limits of those of the scopes that have some.
+// limitsOf returns the limits of those scopes that have any.
 func limitsOf(ctx context.Context, q sqlkit.Querier, scopes []fleet.Scope) (map[fleet.Scope]fleet.Limits, error) {
 	limits := map[fleet.Scope]fleet.Limits{}
 	if len(scopes) == 0 {
@@ -175,7 +175,7 @@ func limitsOf(ctx context.Context, q sqlkit.Querier, scopes []fleet.Scope) (map[
 	return limits, err
 }
 
-// usageOf gives what a scope is at: its amounts, what it spends in the day and month of at, and what of both is not written yet.
+// usageOf returns a scope's usage: its amounts, its spend in the day and month of at, and what of both is not written yet.
 func usageOf(
 	ctx context.Context, q sqlkit.Querier, unwritten *batch, scope fleet.Scope, limits fleet.Limits, a amounts, at time.Time,
 ) (fleet.ScopeUsage, error) {

@@ -8,7 +8,7 @@ import (
 	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
-// Secrets gives what is kept sealed for delivery; nil when there is nothing.
+// Secrets returns the sealed secrets that await delivery, nil for none.
 func (a *Artifacts) Secrets(ctx context.Context, environmentID string) ([]byte, error) {
 	var sealed []byte
 	const query = "SELECT sealed FROM secrets WHERE environment_id = $1"
@@ -19,7 +19,7 @@ func (a *Artifacts) Secrets(ctx context.Context, environmentID string) ([]byte, 
 	return sealed, a.db.Fault(ctx, "read secrets", err)
 }
 
-// keepSecrets replaces what is kept for an environment; nil leaves it, an empty one drops it.
+// keepSecrets replaces the sealed secrets of an environment; nil keeps them, an empty one removes them.
 func keepSecrets(ctx context.Context, tx *txn.Tx, id string, sealed []byte) error {
 	if sealed == nil {
 		return nil

@@ -9,9 +9,8 @@ import (
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
-// Spenders gives what counts in a scope's limits of money, or else of leased time, for requests admitted from a moment
-// until before another: the live environments that hold the most, and the users whose gone ones are settled with the most.
-// At most so many of each.
+// Spenders returns what counts in a scope's limit of money, or of leased time, for requests admitted within a period: the live
+// environments that hold the most, and the users whose destroyed environments settled the most, up to most of each.
 func (t *QuotaTable) Spenders(
 	ctx context.Context, scope fleet.Scope, from, until time.Time, ofMoney bool, most int,
 ) (live []fleet.Environment, gone []fleet.Spent, err error) {
@@ -30,7 +29,7 @@ func (t *QuotaTable) Spenders(
 
 	where = inScope(scope, "v.")
 	where.Add("v.held_at >= ? AND v.held_at < ?", sqlkit.Micros(from), sqlkit.Micros(until))
-	// An entry is of a time after its request, so none before the period is read.
+	// An entry's time follows its request, so entries before the period cannot count.
 	where.Add(record.EntryMoment+" >= ?", sqlkit.Micros(from))
 	query = "SELECT owner, CAST(SUM(" + settledMicros + ") AS BIGINT), CAST(SUM(" + settledTime + ") AS BIGINT) FROM (" +
 		goneCosts + where.And() + " GROUP BY v.id) AS gone WHERE " + settled + " > 0 GROUP BY owner ORDER BY SUM(" + settled + `) DESC, owner

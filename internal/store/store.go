@@ -1,8 +1,8 @@
-// Package store keeps environments and their records in a database. Its
-// methods say what is meant, not how it is kept; every write is one transaction.
+// Package store keeps environments and their records in a database. Its methods express intents and hide the tables; every write is one
+// transaction.
 //
-// Every error of the database carries a fleet code. Times are kept in
-// microseconds and given in UTC; empty maps and slices come back as nil.
+// Every error of the database carries a fleet code. Times are stored in microseconds and returned in UTC; empty maps and slices are
+// returned as nil.
 package store
 
 import (
@@ -45,13 +45,13 @@ type Store struct {
 	db *txn.DB
 }
 
-// Open opens the database that dsn names and brings its schema up to date. dsn is
-// "sqlite://" and an absolute path, which is made when it is not there in a folder
-// that is; or "postgres://user:password@host:port/database", which must be there, and be
-// reached without a pooler that shares connections between transactions. Errors: CodeInvalid for a
-// bad dsn, CodeUnavailable with a hint when the database cannot be used (away, rights,
-// disk, corrupt, from a newer version). Before anything is written, a migration included, the checks are asked whether the
-// database is the right one; their errors are passed.
+// Open opens the database at dsn and migrates its schema. dsn is "sqlite://" and an absolute path in an existing directory, where the
+// file is created if it is missing; or "postgres://user:password@host:port/database", an existing database, reached without a pooler that
+// shares connections between transactions.
+//
+// Before anything is written, migrations included, the checks decide whether it is the right database; their errors are returned
+// unchanged. Other errors: CodeInvalid for a bad dsn, CodeUnavailable with a hint when the database cannot be used (unreachable,
+// permissions, disk, corrupt, from a newer version).
 func Open(ctx context.Context, dsn string, checks ...Check) (*Store, error) {
 	var db *dialect.DB
 	var err error
@@ -61,8 +61,8 @@ func Open(ctx context.Context, dsn string, checks ...Check) (*Store, error) {
 	case ok && (scheme == "postgres" || scheme == "postgresql"):
 		db, err = dialect.OpenPostgres(ctx, dsn, inspect.Asking(checks))
 	default:
-		// The dsn itself is not shown: it may hold a password.
-		err = fleet.Errorf(fleet.CodeInvalid, "open store: the database address has no known scheme").
+		// The dsn is not shown: it may contain a password.
+		err = fleet.Errorf(fleet.CodeInvalid, "open store: the database address has an unknown scheme").
 			WithHint("write it as sqlite:///absolute/path/bothy.db or %s", dialect.PostgresForm)
 	}
 	if err != nil {
@@ -71,7 +71,7 @@ func Open(ctx context.Context, dsn string, checks ...Check) (*Store, error) {
 	return newStore(txn.New(db)), nil
 }
 
-// Close ends all use of the database. Do not call it while other methods run.
+// Close closes the database. Do not call it while other methods run.
 func (s *Store) Close() error {
 	if err := s.db.Close(); err != nil {
 		return fmt.Errorf("close store: %w", err)
@@ -89,25 +89,25 @@ func (s *Store) Ping(ctx context.Context) error {
 	return s.db.Fault(ctx, "ping store", err)
 }
 
-// Marks gives the highest numbers of the records: what a restored database would be behind of.
+// Marks returns the highest numbers of events and receipts. A restored database has lower ones.
 func (s *Store) Marks(ctx context.Context) (events, receipts int64, err error) {
 	return s.db.Marks(ctx)
 }
 
-// Seen gives the highest numbers of the records that this process has committed; it asks nobody.
+// Seen returns the highest numbers of events and receipts that this process has committed, without asking the database.
 func (s *Store) Seen() (events, receipts int64) { return s.db.Seen() }
 
-// ForgetSeen takes the database as it is now, once it is known that it was restored.
+// ForgetSeen accepts the database as it is now, once it is known to be restored.
 func (s *Store) ForgetSeen() { s.db.ForgetSeen() }
 
-// OnCommit has fn called after each commit of this process. What other processes change is told by Wakes. fn must be quick and must
-// not call the store.
+// OnCommit calls fn after each commit of this process. For the commits of other processes see Wakes. fn must be quick and must not call
+// the store.
 func (s *Store) OnCommit(fn func(Commit)) { s.db.OnCommit(fn) }
 
 // Shared reports whether other daemons may use the same database.
 func (s *Store) Shared() bool { return s.db.Shared() }
 
-// Now gives the database's clock and true; on SQLite, which has none of its own, zero and false.
+// Now returns the database's clock and true; on SQLite, which has none of its own, zero and false.
 func (s *Store) Now(ctx context.Context) (time.Time, bool, error) {
 	if !s.db.Shared() {
 		return time.Time{}, false, nil

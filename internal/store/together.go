@@ -18,7 +18,7 @@ type writing struct {
 	change *changing
 }
 
-// doing names it.
+// doing names the write in errors.
 func (w *writing) doing() string {
 	if w.admit != nil {
 		return doingAdmit
@@ -26,15 +26,16 @@ func (w *writing) doing() string {
 	return doingChange
 }
 
-// together does a write with those that are asked for at the same time, or by alone.
+// together shares a transaction with writes that arrive at the same time, or calls alone.
 func (e *Environments) together(ctx context.Context, write *writing, alone func() error) error {
 	if _, ok := txn.Leading(ctx); ok {
-		return alone() // it is fenced by its own transaction
+		return alone() // its own transaction fences it
 	}
 	return e.writes.Do(ctx, write, alone)
 }
 
-// writeTogether does writes in one transaction and tells what came of each. When one cannot be done, all are to be done alone.
+// writeTogether makes writes in one transaction and returns the result of each. If one fails for a reason not its own, all are to be done
+// alone.
 func (e *Environments) writeTogether(ctx context.Context, all []*writing) []error {
 	if e.db.Shared() {
 		limited, cancel := context.WithTimeout(ctx, txn.Limit)
@@ -89,8 +90,8 @@ func (e *Environments) writeTogether(ctx context.Context, all []*writing) []erro
 	return errs
 }
 
-// lockFor reads and locks what writes look at: the rows of the changes, then what limits look at (known). It leaves out rows that another
-// transaction has locked, so that nobody beside them is held up, and those that one of the requests may take.
+// lockFor reads and locks what the writes need: the rows to change, then what limits look at (known). It leaves out rows that another
+// transaction has locked, so that they delay no other write, and rows that one of the requests may claim.
 func lockFor(ctx context.Context, tx *txn.Tx, all []*writing) (rows map[string]fleet.Environment, known *standing, err error) {
 	ids := map[string]bool{}
 	var scopes []fleet.Scope
@@ -115,9 +116,9 @@ func lockFor(ctx context.Context, tx *txn.Tx, all []*writing) (rows map[string]f
 	return rows, known, err
 }
 
-// promise decides a request that shares its transaction: those after it count with what it was given.
+// promise decides a request that shares its transaction: later requests count what this one was given.
 func promise(ctx context.Context, tx *txn.Tx, known *standing, one *admitting) error {
-	// Of two under one key neither is written yet; writing both fails, and each is then asked alone.
+	// Of two with one key neither is written yet; writing both fails, and each is then done alone.
 	if err := judge(ctx, tx, known, one); err != nil || one.got.Existed {
 		return err
 	}
@@ -126,11 +127,11 @@ func promise(ctx context.Context, tx *txn.Tx, known *standing, one *admitting) e
 	return nil
 }
 
-// among considers a change with its row out of those that were locked, and takes the row out when it is to be written.
+// among considers a change with its row from the locked ones, and removes the row if it is to be written.
 func (c *changing) among(rows map[string]fleet.Environment) error {
 	before, ok := rows[c.id]
 	if !ok {
-		return sqlkit.ErrAlone // others are before it, and what they make of the row is not written yet
+		return sqlkit.ErrAlone // an earlier write changes the row and is not written yet
 	}
 	if err := c.expect.check(&before); err != nil {
 		return err
@@ -139,7 +140,7 @@ func (c *changing) among(rows map[string]fleet.Environment) error {
 		return err
 	}
 	if c.writes.Decide != nil {
-		return sqlkit.ErrAlone // it is to be decided with what those beside it were given
+		return sqlkit.ErrAlone // its decision must count what the others were given
 	}
 	delete(rows, c.id)
 	return nil
@@ -167,10 +168,10 @@ func writeAll(ctx context.Context, tx *txn.Tx, b *batch, all []*writing) error {
 	return nil
 }
 
-// errNothing ends a transaction in which nothing was done.
-var errNothing = errors.New("nothing was done")
+// errNothing ends a transaction without writes.
+var errNothing = errors.New("nothing to write")
 
-// ownFault reports whether an error says something of one write, and nothing of the database.
+// ownFault reports whether an error concerns one write, and not the database.
 func ownFault(err error) bool {
 	if _, ok := errors.AsType[dialect.Passed](err); ok || errors.Is(err, sqlkit.ErrAlone) {
 		return true
@@ -179,7 +180,7 @@ func ownFault(err error) bool {
 	return ok
 }
 
-// guarded keeps one caller's panic from others: done alone, it panics again where it belongs.
+// guarded keeps one caller's panic from the others: done alone, the write panics again in its own caller.
 func guarded(fn func() error) (err error) {
 	defer func() {
 		if recover() != nil {

@@ -551,7 +551,7 @@ func TestCommitReplyLostTogether(t *testing.T) {
 	}
 	c.let()
 	for n, id := range ids {
-		wantFault(t, errs[n], fleet.CodeUnavailable, "look first")
+		wantFault(t, errs[n], fleet.CodeUnavailable, "check first")
 		if row, err := s.Get(t.Context(), id); err != nil || row.Work.Attempts != 1 {
 			t.Errorf("row %d was changed %d times, %v; want once", n, row.Work.Attempts, err)
 		}

@@ -12,8 +12,8 @@ import (
 	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
-// takeWork is TakeWork for a number of hosts, and of actions that are left. It orders by action backwards, which is the
-// order of the alphabet turned round: personalise, destroy, create.
+// takeWork is the statement of TakeWork for a number of hosts and of excluded actions. Descending alphabetical order of actions is their
+// priority: personalise, destroy, create.
 func (w *WorkQueue) takeWork(hosts, actions int) string {
 	except := ""
 	if actions > 0 {
@@ -29,11 +29,10 @@ func (w *WorkQueue) takeWork(hosts, actions int) string {
 		) RETURNING ` + record.Columns
 }
 
-// TakeWork gives a recorded action on one of the named hosts that is due at now, and that nobody does
-// or whose worker's time is over, to worker until the time until. What personalises comes
-// before destroys, as somebody waits for it, destroys before creates, as what goes frees capacity;
-// then the oldest environment. It raises the generation, which
-// fences whoever had it before. The actions of except are left. False: there is nothing to do.
+// TakeWork assigns to worker, until a time, one recorded action on the named hosts that is due at now and has no worker, or whose
+// worker's time has expired. Personalise comes first, because somebody waits for it, then destroy, which frees capacity, then create;
+// within an action, the oldest environment. It raises the generation, which fences the former worker. Actions of except are skipped.
+// False: there is nothing to do.
 func (w *WorkQueue) TakeWork(
 	ctx context.Context, worker string, hosts []string, now, until time.Time, except ...fleet.ActionKind,
 ) (fleet.Environment, bool, error) {
@@ -54,15 +53,15 @@ func (w *WorkQueue) TakeWork(
 		tx.Name(unnamed, env.ID)
 		return err
 	})
-	// The cause tells an empty queue, under whatever code it came out.
+	// The cause identifies an empty queue, whatever its code.
 	if errors.Is(err, sql.ErrNoRows) {
 		return fleet.Environment{}, false, nil
 	}
 	return env, err == nil, err
 }
 
-// Heartbeat moves the end of a worker's hold on the work that it took at this
-// generation. It does not touch Revision. ErrFenced: the work is no longer its own.
+// Heartbeat extends a worker's hold on the work that it took at this generation. It does not change Revision. ErrFenced: another worker
+// has the work.
 func (w *WorkQueue) Heartbeat(ctx context.Context, id string, generation int64, until time.Time) error {
 	const update = "UPDATE environments SET work_until = $1 WHERE id = $2 AND work_generation = $3 AND work_worker <> ''"
 	return w.db.InTx(ctx, "renew work", func(tx *txn.Tx) error {
@@ -78,6 +77,6 @@ func (w *WorkQueue) Heartbeat(ctx context.Context, id string, generation int64, 
 		if _, err := expected(ctx, tx, id, Expect{Generation: generation}); err != nil {
 			return err
 		}
-		return late(ErrFenced, "the work on environment %s is no longer held", id)
+		return late(ErrFenced, "the work on environment %s is no longer this worker's", id)
 	})
 }

@@ -11,23 +11,23 @@ import (
 	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
-// Ledger is the record of cost. Its entries are written with the changes that cause them (package store).
+// Ledger reads the ledger. Its entries are written with the changes that cause them (package store).
 type Ledger struct{ db *txn.DB }
 
-// New returns the ledger that a database keeps.
+// New returns the ledger of a database.
 func New(db *txn.DB) *Ledger { return &Ledger{db} }
 
 // EntryFilter selects cost entries. Empty fields select all.
 type EntryFilter struct {
 	EnvironmentID, Tenant string
-	// Since (included) and Until (not included) bound Entry.Until of charged time, and At of what was held and given back.
+	// Since (inclusive) and Until (exclusive) bound Entry.Until of charged time, and At of amounts held and released.
 	Since, Until time.Time
-	// After leaves out entries up to this number; Limit 0 means no limit.
+	// After excludes entries up to this number; Limit 0 means no limit.
 	After int64
 	Limit int
 }
 
-// Entries gives all cost entries of an environment, in order.
+// Entries returns all entries of an environment, in order.
 func (l *Ledger) Entries(ctx context.Context, environmentID string) ([]ledger.Entry, error) {
 	if environmentID == "" {
 		return nil, nil
@@ -35,7 +35,7 @@ func (l *Ledger) Entries(ctx context.Context, environmentID string) ([]ledger.En
 	return l.EntriesBy(ctx, EntryFilter{EnvironmentID: environmentID})
 }
 
-// EntriesBy gives entries, in order.
+// EntriesBy returns entries, in order.
 func (l *Ledger) EntriesBy(ctx context.Context, f EntryFilter) ([]ledger.Entry, error) {
 	var where sqlkit.Where
 	where.Add("seq > ?", f.After)

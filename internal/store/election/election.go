@@ -1,4 +1,4 @@
-// Package election elects the daemon that leads: a row that its holder renews. Package txn has the fence that goes with it.
+// Package election elects the daemon that leads. The lead is a row that its holder renews; package txn fences writes of former leaders.
 package election
 
 import (
@@ -22,28 +22,28 @@ func scanLeader(row sqlkit.Scanner) (l fleet.Leader, err error) {
 // Election is the election of the leader.
 type Election struct{ db *txn.DB }
 
-// New returns the election that a database holds.
+// New returns the election of a database.
 func New(db *txn.DB) *Election { return &Election{db} }
 
-// Bid is what a worker offers for the lead.
+// Bid is a worker's bid for the lead.
 type Bid struct {
 	Worker, Address string
-	// For is how long the lead is asked for.
+	// For is the duration that the bid asks for.
 	For time.Duration
-	// PlannedAt is when the worker last had a plan made; zero for never.
+	// PlannedAt is when the worker last made a plan; zero for never.
 	PlannedAt time.Time
-	// Ended are workers that are known to have ended: whoever waits for their time to be over waits in vain.
+	// Ended are workers known to have ended, whose lead need not expire first.
 	Ended []string
 }
 
-// Lead renews a worker's lead, or takes it when nobody leads: nobody ever did, whoever did resigned or has ended, or the lead was
-// not renewed in time. Taking it raises the generation, which fences whatever is written AsLeader of an earlier one. It gives
-// who leads now, and for how long unless that is renewed. Time is the database's where daemons share one, else now.
+// Lead renews a worker's lead, or takes the lead when nobody has it: nobody ever led, the former leader resigned or has ended, or its
+// lead expired. Taking the lead raises the generation, which fences writes made AsLeader of an earlier one. It returns the current leader
+// and how long its lead lasts unless renewed. Time is the database's when daemons share one, otherwise now.
 func (e *Election) Lead(ctx context.Context, bid Bid, now time.Time) (leader fleet.Leader, left time.Duration, err error) {
 	if bid.Worker == "" || bid.For <= 0 {
 		return leader, 0, fleet.Errorf(fleet.CodeInternal, "lead: the worker or the time is missing")
 	}
-	// Those that ask again and again write nothing.
+	// A worker that only asks writes nothing.
 	leader, at, err := e.leaderAt(ctx, e.db.Read, now, "")
 	if err == nil && !e.mayLead(leader, bid, at) {
 		return leader, leader.Until.Sub(at), nil
@@ -76,12 +76,12 @@ func (e *Election) Lead(ctx context.Context, bid Bid, now time.Time) (leader fle
 	return leader, left, err
 }
 
-// mayLead tells whether a worker may renew its lead, or take it.
+// mayLead reports whether a worker may renew its lead, or take it.
 func (e *Election) mayLead(l fleet.Leader, bid Bid, now time.Time) bool {
 	return l.Worker == bid.Worker || !l.Leads(now) || e.db.HasEnded(l.Worker, bid.Worker, bid.Ended)
 }
 
-// led is the lead in a worker's hands.
+// led is the lead once the worker has it.
 func led(l fleet.Leader, bid Bid, now time.Time) fleet.Leader {
 	if l.Worker != bid.Worker {
 		l.Generation++
@@ -94,18 +94,18 @@ func led(l fleet.Leader, bid Bid, now time.Time) fleet.Leader {
 	return l
 }
 
-// leaderAt reads who leads, and the time by which that is to be judged.
+// leaderAt reads the leader, and the time by which to judge its lead.
 func (e *Election) leaderAt(ctx context.Context, from sqlkit.Querier, now time.Time, lock string) (l fleet.Leader, at time.Time, err error) {
 	if l, err = scanLeader(from.QueryRowContext(ctx, selectLeader+lock)); err != nil || !e.db.Shared() {
 		return l, now, err
 	}
-	// After the lock: whoever waited for it is judged by the time at which it has it.
+	// Read after the lock: a worker that waited for the lock is judged by the time at which it has it.
 	err = from.QueryRowContext(ctx, "SELECT clock_timestamp()").Scan(&at)
 	return l, at.UTC(), err
 }
 
-// Leader gives who leads, or did last, and the time by which that is to be judged: the database's where daemons share one,
-// else now. It is zero when nobody ever led.
+// Leader returns the current or last leader, and the time by which to judge its lead: the database's when daemons share one, otherwise
+// now. It is zero when nobody ever led.
 func (e *Election) Leader(ctx context.Context, now time.Time) (fleet.Leader, time.Time, error) {
 	l, at, err := e.leaderAt(ctx, e.db.Read, now, "")
 	if errors.Is(err, sql.ErrNoRows) {
@@ -114,7 +114,7 @@ func (e *Election) Leader(ctx context.Context, now time.Time) (fleet.Leader, tim
 	return l, at, e.db.Fault(ctx, "read who leads", err)
 }
 
-// Resign gives up a worker's lead, so that another may lead at once.
+// Resign gives up a worker's lead, so that another worker may lead at once.
 func (e *Election) Resign(ctx context.Context, worker string) error {
 	return e.db.InTx(ctx, "resign", func(tx *txn.Tx) error {
 		_, err := tx.ExecContext(ctx, "UPDATE leader SET worker = '', worker_until = 0 WHERE worker = $1", worker)

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// news are the ids of rows that may have changed since they were taken.
+// news are the ids of rows that may have changed since they were last taken.
 type news struct {
 	mu  sync.Mutex
 	ids map[string]bool
@@ -34,11 +34,11 @@ func (n *news) note(ids []string, all bool) {
 	}
 }
 
-// changes tells whoever keeps rows what has changed.
+// changes distributes the news of changed rows.
 type changes struct {
 	mu  sync.Mutex
 	all []*news
-	// listens says that the database tells of all changes; awaited are barriers that are on their way.
+	// listens: the database reports all changes; awaited are barriers in flight.
 	listens bool
 	last    int64
 	awaited map[string]chan struct{}
@@ -52,7 +52,7 @@ func (c *changes) subscribe() *news {
 	return n
 }
 
-// note tells that rows have changed; all says that nobody knows which.
+// note reports changed rows; all means that any row may have changed.
 func (c *changes) note(ids []string, all bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -61,7 +61,7 @@ func (c *changes) note(ids []string, all bool) {
 	}
 }
 
-// listening notes whether the database tells of changes from now on. What was told before may not be all.
+// listening sets whether the database reports changes from now on. Earlier reports may be incomplete.
 func (c *changes) listening(is bool) {
 	c.mu.Lock()
 	c.listens = is
@@ -73,11 +73,11 @@ func (c *changes) listening(is bool) {
 	c.note(nil, true)
 }
 
-// barrierFor is how long a barrier is waited for.
+// barrierFor is how long to wait for a barrier.
 const barrierFor = 500 * time.Millisecond
 
-// barrier reports whether everything that was committed before it was called has been told. The database tells in the order of
-// commits, so what this process tells itself comes after all of it.
+// barrier reports whether everything committed before the call has been reported. The database reports in the order of commits, so this
+// process's own notification comes after all of it.
 func (c *changes) barrier(ctx context.Context, tell func(ctx context.Context, text string) error) bool {
 	c.mu.Lock()
 	if !c.listens {

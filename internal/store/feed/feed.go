@@ -1,4 +1,5 @@
-// Package feed tells a process what has changed in the database: other processes' commits, and the live environments kept in memory.
+// Package feed keeps a process informed of changes in the database: commits of other processes, and the live environments, kept in
+// memory.
 package feed
 
 import (
@@ -12,13 +13,13 @@ import (
 	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
-// A daemon that cannot listen tries again after a pause that doubles from the first to the last.
+// A daemon that cannot listen retries after a pause that doubles from the first to the last.
 const (
 	firstListen = 100 * time.Millisecond
 	lastListen  = 5 * time.Second
 )
 
-// A listener to which nobody speaks asks that often whether its connection still lives, and gives it that long to answer.
+// A silent listener checks its connection every listenCheck, with listenAnswer to answer.
 const (
 	listenCheck  = 15 * time.Second
 	listenAnswer = 5 * time.Second
@@ -27,14 +28,14 @@ const (
 // Feed is what one process hears of a database.
 type Feed struct {
 	db *txn.DB
-	// changes tells whoever keeps rows which have changed.
+	// changes distributes the news of changed rows.
 	changes changes
 }
 
 // New returns the feed of a database.
 func New(db *txn.DB) *Feed {
 	f := &Feed{db: db}
-	if !db.Shared() { // this process alone writes; else the database tells
+	if !db.Shared() { // only this process writes; otherwise the database reports
 		db.OnCommit(func(c txn.Commit) {
 			if c.All || len(c.Rows) > 0 {
 				f.changes.note(c.Rows, c.All)
@@ -44,10 +45,10 @@ func New(db *txn.DB) *Feed {
 	return f
 }
 
-// Wakes calls wake with the id of an environment ("" for anything else) whenever another process has
-// committed a change of it or an event about it, until ctx ends. It connects again by itself when the
-// database was away, and then calls wake with "", as it may have missed some. On SQLite it only waits for ctx: there is
-// no other process. logged is called with the id of an environment whose log has new lines. Both must be quick and must not call the store. The error is always nil.
+// Wakes calls wake with the id of an environment ("" for anything else) whenever another process has committed a change of it or an event
+// about it, until ctx ends, and logged with the id of an environment whose log has new lines. It reconnects by itself, and then calls
+// wake with "", because it may have missed changes. On SQLite there is no other process, and it only waits for ctx. Both functions must
+// be quick and must not call the store. The error is always nil.
 func (f *Feed) Wakes(ctx context.Context, wake, logged func(environmentID string)) error {
 	if !f.db.Shared() {
 		<-ctx.Done()
@@ -67,8 +68,8 @@ func (f *Feed) Wakes(ctx context.Context, wake, logged func(environmentID string
 	return nil
 }
 
-// listen passes on what one connection hears until it breaks, and reports whether there was one.
-// Why it broke is seen by everybody else who uses the database.
+// listen forwards what one connection hears until it breaks, and reports whether it connected. Other users of the database report why it
+// broke.
 func (f *Feed) listen(ctx context.Context, wake, logged func(string)) (connected bool) {
 	conn, err := f.db.Listen(ctx)
 	if err != nil {
@@ -119,7 +120,7 @@ func (f *Feed) listen(ctx context.Context, wake, logged func(string)) (connected
 	}
 }
 
-// hear waits for a notification; nil: there was none for listenCheck.
+// hear waits for a notification; nil means that none came for listenCheck.
 func hear(ctx context.Context, conn *pgx.Conn) (*pgconn.Notification, error) {
 	once, cancel := context.WithTimeout(ctx, listenCheck)
 	defer cancel()
@@ -130,7 +131,7 @@ func hear(ctx context.Context, conn *pgx.Conn) (*pgconn.Notification, error) {
 	return n, err
 }
 
-// ask gives the server listenAnswer to answer: one that is cut off says nothing, for as long as it is.
+// ask gives the server listenAnswer to answer: a connection that is cut off stays silent.
 func ask(ctx context.Context, conn *pgx.Conn, statement string) error {
 	once, cancel := context.WithTimeout(ctx, listenAnswer)
 	defer cancel()
@@ -138,7 +139,7 @@ func ask(ctx context.Context, conn *pgx.Conn, statement string) error {
 	return err
 }
 
-// notify has the database tell this process of something, after all that was committed before.
+// notify makes the database notify this process, after everything that was committed before.
 func (f *Feed) notify(ctx context.Context, text string) error {
 	_, err := f.db.Read.ExecContext(ctx, "SELECT pg_notify($1, $2)", f.db.Process(), text)
 	return err

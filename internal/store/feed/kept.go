@@ -10,46 +10,46 @@ import (
 )
 
 const (
-	// keptReads is how many reads may follow one of all rows before all are read again, whatever was told.
+	// keptReads is how many reads may follow a full read before the next full read, whatever was reported.
 	keptReads = 1000
-	// mostChanged is how many changed rows are read one by one; of more, all are read.
+	// mostChanged is how many changed rows are read one by one; beyond that, all are read.
 	mostChanged = 1000
 	// keptPage is how many rows one statement reads.
 	keptPage = 100
 )
 
-// Kept are the live rows as they were read last. A read of them asks for what has changed since, so that it costs nothing at
-// rest. On SQLite this process alone writes, and notes which rows; on PostgreSQL the database tells, as long as Wakes listens. Any
-// doubt (nobody listens, the connection was made anew, the records were set back or written by another, too much changed, it was many
-// reads ago) means that all are read. One goroutine at a time may use it.
+// Kept are the live rows as of the last read. A read fetches only what has changed since, so that it costs nothing when idle. On SQLite
+// only this process writes, and notes which rows; on PostgreSQL the database reports changes as long as Wakes listens. Any doubt means a
+// full read: nobody listens, the connection was reopened, the database was restored or written by another process, too much changed, or
+// the last full read is many reads ago. Only one goroutine at a time may use it.
 type Kept struct {
 	feed *Feed
 	rows []fleet.Environment
 	at   map[string]int
-	// worked are those that somebody works on.
+	// worked are the rows that a worker has.
 	worked map[string]bool
 	news   *news
 	valid  bool
-	// full is the read that was of all rows last.
+	// full is the number of the last full read.
 	full int
-	// events is the newest of the record at the last read.
+	// events is the newest event at the last read.
 	events int64
-	// reads and fulls count the reads, and those of all rows.
+	// reads counts all reads, fulls the full ones.
 	reads, fulls int
 }
 
-// Keep gives rows that are kept in memory; the first read reads all.
+// Keep returns rows that are kept in memory; the first read is a full one.
 func (f *Feed) Keep() *Kept {
 	return &Kept{feed: f, news: f.changes.subscribe()}
 }
 
-// Counts gives how often rows were asked for, and how often all had to be read.
+// Counts returns how often rows were read, and how often all of them.
 func (k *Kept) Counts() (reads, fulls int) { return k.reads, k.fulls }
 
-// Forget has the next read read all.
+// Forget makes the next read a full one.
 func (k *Kept) Forget() { k.valid = false }
 
-// Live gives what Store.Live gives, in any order. The slice and its rows are only to be read, and only until the next call.
+// Live returns what Store.Live returns, in any order. The slice and its rows are read-only and valid until the next call.
 func (k *Kept) Live(ctx context.Context) ([]fleet.Environment, error) {
 	k.reads++
 	sure, err := k.sure(ctx)
@@ -60,7 +60,7 @@ func (k *Kept) Live(ctx context.Context) ([]fleet.Environment, error) {
 	if !sure || all || !k.valid || len(ids) > mostChanged || k.reads-k.full > keptReads {
 		return k.readAll(ctx)
 	}
-	// A heartbeat moves the end of a hold and tells nobody.
+	// A heartbeat extends a hold and is not reported.
 	maps.Copy(ids, k.worked)
 	if err := k.readThese(ctx, slices.Collect(maps.Keys(ids))); err != nil {
 		k.valid = false
@@ -69,7 +69,7 @@ func (k *Kept) Live(ctx context.Context) ([]fleet.Environment, error) {
 	return k.rows, nil
 }
 
-// sure reports whether everything that was committed before is among the news.
+// sure reports whether the news include everything committed before.
 func (k *Kept) sure(ctx context.Context) (bool, error) {
 	events, _, err := k.feed.db.Marks(ctx)
 	if err != nil {
@@ -85,7 +85,7 @@ func (k *Kept) sure(ctx context.Context) (bool, error) {
 		return k.feed.changes.barrier(ctx, k.feed.notify), nil
 	}
 	seen, _ := k.feed.db.Seen()
-	return events <= max(seen, before), nil // whatever wrote the others was not this process
+	return events <= max(seen, before), nil // another process wrote the other events
 }
 
 func (k *Kept) readAll(ctx context.Context) ([]fleet.Environment, error) {
@@ -103,12 +103,12 @@ func (k *Kept) readAll(ctx context.Context) ([]fleet.Environment, error) {
 	return k.rows, nil
 }
 
-// readThese reads rows and puts each where it belongs. One that is not there, or has ended, is none of the live ones.
+// readThese reads rows and updates them. A row that is missing or destroyed is dropped.
 func (k *Kept) readThese(ctx context.Context, ids []string) error {
 	for page := range slices.Chunk(ids, keptPage) {
 		args := sqlkit.List(page)
 		for len(args)&(len(args)-1) != 0 {
-			args = append(args, args[0]) // to a power of two: there are few texts to prepare
+			args = append(args, args[0]) // to a power of two, so that there are few statements to prepare
 		}
 		found, err := k.feed.db.Environments(ctx, "read changed environments", "WHERE state <> 'destroyed' AND id IN ("+sqlkit.Placeholders(1, len(args))+")", args...)
 		if err != nil {
@@ -154,7 +154,7 @@ func (k *Kept) drop(id string) {
 	last := len(k.rows) - 1
 	k.rows[i] = k.rows[last]
 	k.at[k.rows[i].ID] = i
-	k.rows[last] = fleet.Environment{} // not to be held by the slice
+	k.rows[last] = fleet.Environment{} // so that the slice does not keep it alive
 	k.rows = k.rows[:last]
 	delete(k.at, id)
 	delete(k.worked, id)

@@ -7,8 +7,8 @@ import (
 	"github.com/bothy-env/bothy/internal/store/dialect"
 )
 
-// Sound reads the whole database and reports whether it is sound; with PostgreSQL, which checks itself, it does nothing. It
-// takes a while, in which others read and write.
+// Sound reads the whole database and reports whether it is sound. With PostgreSQL, which checks itself, it does nothing. It takes a while
+// and blocks nobody.
 func Sound(ctx context.Context, d *dialect.DB) error {
 	if d.Shared() {
 		return nil
@@ -22,7 +22,7 @@ func Sound(ctx context.Context, d *dialect.DB) error {
 	}
 	if found != "ok" {
 		return fleet.Errorf(fleet.CodeUnavailable, "check store: %w: %s", dialect.ErrDamaged, found).
-			WithHint("%s is damaged: put a backup in its place: bothyd restore FILE", d.Where)
+			WithHint("%s is damaged: restore a backup: bothyd restore FILE", d.Where)
 	}
 	return nil
 }

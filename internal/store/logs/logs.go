@@ -16,23 +16,22 @@ import (
 
 // Bounds of an environment's log.
 const (
-	// KeptLogLines is how many lines are kept of each environment: the newest.
+	// KeptLogLines is how many lines are kept per environment: the newest.
 	KeptLogLines = 20_000
-	// MaxLogLine is how many bytes are kept of a line.
+	// MaxLogLine is how many bytes are kept per line.
 	MaxLogLine = 16 << 10
-	// usualLines is how many lines Log gives when no limit is asked for.
+	// usualLines is the default limit of Log.
 	usualLines = 1000
 )
 
 // Lines are the lines of all logs.
 type Lines struct{ db *txn.DB }
 
-// New returns the lines that a database keeps.
+// New returns the logs of a database.
 func New(db *txn.DB) *Lines { return &Lines{db} }
 
-// AppendLog adds lines to an environment's log and numbers them from where it
-// stands (LogLine.Seq counts within the environment). CodeNotFound: no such
-// environment. Each call waits for the disk: hand over lines in batches.
+// AppendLog appends lines to an environment's log and numbers them consecutively (LogLine.Seq counts within the environment).
+// CodeNotFound: no such environment. Each call waits for the disk, so append in batches.
 func (l *Lines) AppendLog(ctx context.Context, environmentID string, lines []fleet.LogLine) error {
 	if len(lines) == 0 {
 		return nil
@@ -63,7 +62,7 @@ func (l *Lines) AppendLog(ctx context.Context, environmentID string, lines []fle
 	})
 }
 
-// insertLines numbers lines after seq and writes those above floor.
+// insertLines numbers lines after seq and inserts those above floor.
 func insertLines(ctx context.Context, tx *txn.Tx, id string, seq, floor int64, lines []fleet.LogLine) error {
 	rows := make([][]any, 0, len(lines))
 	for _, line := range lines {
@@ -74,7 +73,7 @@ func insertLines(ctx context.Context, tx *txn.Tx, id string, seq, floor int64, l
 	return tx.InsertAll(ctx, "INSERT INTO log_lines (environment_id, seq, at, source, line)", rows)
 }
 
-// cut shortens a line to MaxLogLine bytes, not inside a character.
+// cut shortens a line to MaxLogLine bytes without splitting a character.
 func cut(s string) string {
 	if len(s) <= MaxLogLine {
 		return s
@@ -86,8 +85,8 @@ func cut(s string) string {
 	return s[:end] + "…"
 }
 
-// Log gives up to limit lines, in order, with a number above after and not
-// older than since (zero: any). limit 0 means 1000; at most KeptLogLines.
+// Log returns up to limit lines, in order, with a number above after and not older than since (zero: any). Limit 0 means 1000, at most
+// KeptLogLines.
 func (l *Lines) Log(
 	ctx context.Context, environmentID string, after int64, since time.Time, limit int,
 ) ([]fleet.LogLine, error) {

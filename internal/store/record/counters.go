@@ -31,12 +31,12 @@ const (
 // DayMicros is a UTC day in microseconds.
 const DayMicros = 24 * 60 * 60 * 1_000_000
 
-// TakeNumbers adds to counters, given as rows of name and number. It is written as an insert, which locks in the order of its rows.
+// TakeNumbers adds to counters, given as rows of name and number. It is an insert, because that locks in the order of its rows.
 func TakeNumbers(source string) string {
 	return "INSERT INTO counters (name, value) " + source + " ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value"
 }
 
-// Made once: every transaction uses them.
+// Built once, because every transaction uses them.
 var (
 	insertEntries = numbered("entries", EntryColumns, EntriesCounter)
 	insertEvents  = numbered("events", EventColumns, EventsCounter)
@@ -48,8 +48,8 @@ func InsertEntries(source string) string { return insertEntries(source) }
 // InsertEvents inserts EventRows.
 func InsertEvents(source string) string { return insertEvents(source) }
 
-// numbered inserts rows into a table whose first column is their number: the numbers were taken before, and
-// each row has its place among them, see placeFromLast.
+// numbered inserts rows into a table whose first column is their number. The numbers were taken before; each row has its offset from the
+// last of them, see placeFromLast.
 func numbered(table, columns, counter string) func(source string) string {
 	names := make([]string, strings.Count(columns, ",")+1)
 	for i := range names {
@@ -62,5 +62,5 @@ func numbered(table, columns, counter string) func(source string) string {
 	}
 }
 
-// placeFromLast is what is added to the last of n numbers to have the number of i.
+// placeFromLast is the offset of number i of n from the last.
 func placeFromLast(i, n int) int64 { return int64(i + 1 - n) }

@@ -5,7 +5,7 @@ import (
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
-// EntryColumns are bound to their places in an Entry by entryFields.
+// EntryColumns are bound to the fields of an Entry by entryFields.
 const EntryColumns = `seq, at, environment_id, tenant, team, owner, project, pull_request, pool, blueprint, size, host,
 	debit, credit, from_at, until_at, rate_micros, amount_micros, currency`
 
@@ -26,7 +26,7 @@ func ScanEntry(row sqlkit.Scanner) (e ledger.Entry, err error) {
 	return e, err
 }
 
-// EntryRows returns entries as rows of InsertEntries, each with its place for its number.
+// EntryRows returns entries as rows of InsertEntries, each with its offset as its number.
 func EntryRows(entries []ledger.Entry) [][]any {
 	rows := make([][]any, len(entries))
 	for i, e := range entries {

@@ -1,5 +1,5 @@
-// Package record binds the columns of the tables environments, entries and events to their places in the domain's types, and has the
-// statements that number them. It reads and writes nothing by itself.
+// Package record binds the columns of the tables environments, entries and events to the fields of the domain's types, and has the
+// statements that number records. It reads and writes nothing itself.
 package record
 
 import (
@@ -11,8 +11,7 @@ import (
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
-// columns binds each column of environments to its place in an Environment,
-// for reading and writing alike.
+// columns binds each column of environments to a field of Environment, for reading and writing.
 var columns = []struct {
 	name string
 	at   func(*fleet.Environment) any
@@ -117,8 +116,7 @@ func columnNames() []string {
 // ScanEnv reads one environment.
 func ScanEnv(row sqlkit.Scanner) (fleet.Environment, error) { return EnvScanner()(row) }
 
-// EnvScanner gives a function that reads one environment after another into the
-// same place, which is most of the price of a row saved.
+// EnvScanner returns a function that scans one environment after another into the same fields, which saves most of the cost of a row.
 func EnvScanner() func(sqlkit.Scanner) (fleet.Environment, error) {
 	var env fleet.Environment
 	dest := make([]any, len(columns))
@@ -133,7 +131,7 @@ func EnvScanner() func(sqlkit.Scanner) (fleet.Environment, error) {
 	}
 }
 
-// ValuesOf gives an environment's columns as they are kept.
+// ValuesOf returns an environment's columns as stored.
 func ValuesOf(env *fleet.Environment) ([]any, error) {
 	values := make([]any, len(columns))
 	for i, c := range columns {
@@ -146,12 +144,12 @@ func ValuesOf(env *fleet.Environment) ([]any, error) {
 	return values, nil
 }
 
-// Kept gives the environment as it will be read back: its times to the microsecond, in UTC.
+// Kept returns the environment as it will be read back: its times in microseconds, in UTC.
 func Kept(values []any) (fleet.Environment, error) {
 	return ScanEnv(keptRow(values))
 }
 
-// keptRow reads values where a database's row is expected.
+// keptRow scans values like a row of a database.
 type keptRow []any
 
 // Scan copies the values.
@@ -173,7 +171,7 @@ func (r keptRow) Scan(dest ...any) error {
 	return nil
 }
 
-// Same reports whether two rows are the same as kept.
+// Same reports whether two rows are equal as stored.
 func Same(a, b []any) bool { return slices.Equal(a, b) }
 
 // NotFound is the error for an environment that does not exist.

@@ -5,7 +5,7 @@ import (
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
-// EventColumns are bound to their places in an Event by eventFields.
+// EventColumns are bound to the fields of an Event by eventFields.
 const EventColumns = "seq, at, environment_id, pool, host, tenant, team, owner, kind, message, data, actor"
 
 func eventFields(e *fleet.Event) []any {
@@ -21,7 +21,7 @@ func ScanEvent(row sqlkit.Scanner) (e fleet.Event, err error) {
 	return e, err
 }
 
-// EventRows returns events as rows of InsertEvents, each with its place for its number.
+// EventRows returns events as rows of InsertEvents, each with its offset as its number.
 func EventRows(events []fleet.Event) ([][]any, error) {
 	rows := make([][]any, len(events))
 	for i, e := range events {

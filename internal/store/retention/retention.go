@@ -1,5 +1,5 @@
-// Package retention removes what is kept for a time only, for the leader (engine/retention): the oldest first, at most so much in one
-// transaction. Nothing that belongs to a live environment is removed, and nothing that sums and chains still need.
+// Package retention removes records that are kept for a limited time. The leader calls it (engine/retention); each transaction removes a
+// limited number, the oldest first. It never removes records of a live environment, or records that sums and chains still need.
 package retention
 
 import (
@@ -17,24 +17,25 @@ type Pruner struct{ db *txn.DB }
 // New returns the pruner of a database.
 func New(db *txn.DB) *Pruner { return &Pruner{db} }
 
-// Pruned is what came of one step.
+// Pruned is the result of one step.
 type Pruned struct {
-	// Count is how many were removed.
+	// Count is how many records were removed.
 	Count int
-	// After is where the next step goes on.
+	// After is where the next step continues.
 	After int64
-	// More says that there may be more to remove now.
+	// More: there may be more to remove now.
 	More bool
 }
 
-// ofGone selects records of environments that are not there, or ended before a moment; the record's table is r, the moment $1.
+// ofGone selects records of environments that do not exist or were destroyed before a moment. The record's table is r, the moment $1.
 const ofGone = `NOT EXISTS (SELECT 1 FROM environments AS v WHERE v.id = r.environment_id AND (v.state <> 'destroyed' OR v.destroyed_at >= $1))`
 
-// PruneEvents removes events of before a moment, of those after a number. Those of an environment that lives, or has ended since, stay.
+// PruneEvents removes events from before a moment, starting after a number. Events of environments that are live or were destroyed later
+// stay.
 func (r *Pruner) PruneEvents(ctx context.Context, before time.Time, after int64, most int) (p Pruned, err error) {
 	err = r.db.InTx(ctx, "prune events", func(tx *txn.Tx) error {
 		p = Pruned{After: after}
-		// Numbers and times rise together, but for a clock that was set back: what is behind such an event waits until it is due.
+		// Numbers and times rise together, unless a clock was set back: events behind one that is not due wait for it.
 		const page = `SELECT COALESCE(MAX(seq), 0), COUNT(*) FROM (SELECT seq FROM events WHERE seq > $1 ORDER BY seq LIMIT $2) AS page`
 		const due = "SELECT COALESCE(MIN(seq), 0) FROM events WHERE seq > $1 AND seq <= $2 AND at >= $3"
 		var last, first int64
@@ -60,7 +61,7 @@ func (r *Pruner) PruneEvents(ctx context.Context, before time.Time, after int64,
 	return p, err
 }
 
-// PruneLogs removes the lines of the log of one environment that ended before a moment, of those that ended at another or later, in
+// PruneLogs removes log lines of one environment that was destroyed before a moment, starting with those destroyed at from, in
 // microseconds.
 func (r *Pruner) PruneLogs(ctx context.Context, before time.Time, from int64, most int) (p Pruned, err error) {
 	err = r.db.InTx(ctx, "prune logs", func(tx *txn.Tx) error {
@@ -90,8 +91,8 @@ func (r *Pruner) PruneLogs(ctx context.Context, before time.Time, from int64, mo
 // environmentParts are the tables with parts of an environment's row.
 var environmentParts = []string{"terraform_states", "secrets", "objects", "estimates"}
 
-// PruneEnvironments removes the rows of environments that ended before a moment, with the idempotency keys that are theirs, once their
-// logs are pruned.
+// PruneEnvironments removes the rows, and with them the idempotency keys, of environments destroyed before a moment, once their logs are
+// pruned.
 func (r *Pruner) PruneEnvironments(ctx context.Context, before time.Time, most int) (p Pruned, err error) {
 	err = r.db.InTx(ctx, "prune environments", func(tx *txn.Tx) error {
 		p = Pruned{}
@@ -127,8 +128,8 @@ func (r *Pruner) PruneEnvironments(ctx context.Context, before time.Time, most i
 	return p, err
 }
 
-// PruneEntries removes entries of time before the day of a moment once they are summed, and the spend of periods that ended before it.
-// Entries of environments that live, or have ended since, stay.
+// PruneEntries removes summed entries from before the day of a moment, and the spend of periods that ended before it. Entries of
+// environments that are live or were destroyed later stay.
 func (r *Pruner) PruneEntries(ctx context.Context, before time.Time, most int) (p Pruned, err error) {
 	midnight := before.UTC().Truncate(24 * time.Hour)
 	err = r.db.InTx(ctx, "prune entries", func(tx *txn.Tx) error {
@@ -137,7 +138,7 @@ func (r *Pruner) PruneEntries(ctx context.Context, before time.Time, most int) (
 		if err := tx.QueryRowContext(ctx, record.ReadCounter, record.SummedEntries).Scan(&summed); err != nil {
 			return err
 		}
-		// From now on reports read the sums of those days, whatever is left of their entries.
+		// From now on reports read the sums of those days, whatever remains of their entries.
 		if _, err := tx.ExecContext(ctx, record.RaiseCounter, record.PrunedEntries, sqlkit.Micros(midnight)/record.DayMicros); err != nil {
 			return err
 		}
@@ -150,7 +151,7 @@ func (r *Pruner) PruneEntries(ctx context.Context, before time.Time, most int) (
 		if p.More {
 			return nil
 		}
-		// Days and months sort as texts. What is held of one goes on.
+		// Days and months sort as text. Amounts still held of a period stay.
 		date, month := record.PeriodsOf(midnight)
 		const ended = `DELETE FROM spend WHERE held_micros = 0 AND held_time = 0
 			AND (LENGTH(period) = 10 AND period < $1 OR LENGTH(period) = 7 AND period < $2)`
@@ -160,8 +161,8 @@ func (r *Pruner) PruneEntries(ctx context.Context, before time.Time, most int) (
 	return p, err
 }
 
-// PruneReceipts removes the oldest receipts, those of before a moment, and never the newest, which the next one follows. What is left
-// is a chain, whose first receipt names the hash of the last one that was removed.
+// PruneReceipts removes the oldest receipts, from before a moment, but never the newest, which the next one follows. The rest is still a
+// chain, whose first receipt has the hash of the last removed one.
 func (r *Pruner) PruneReceipts(ctx context.Context, before time.Time, most int) (p Pruned, err error) {
 	err = r.db.InTx(ctx, "prune receipts", func(tx *txn.Tx) error {
 		p = Pruned{}
@@ -180,7 +181,7 @@ func (r *Pruner) PruneReceipts(ctx context.Context, before time.Time, most int) 
 		var last int64
 		for _, r := range all {
 			if r[1] >= sqlkit.Micros(before) {
-				break // one that is not due keeps all after it
+				break // one that is not due keeps all later ones
 			}
 			last = r[0]
 			p.Count++

@@ -8,8 +8,8 @@ import (
 	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
-// SetRate adds a rate; one of the same blueprint, size and moment is replaced. record is given all that there were, and gives the
-// event of it; it runs inside the transaction, which may be tried again.
+// SetRate adds a rate and replaces one of the same blueprint, size and moment. record is called with all former rates and returns the
+// event. It runs inside the transaction, which may be retried.
 func (s *Settings) SetRate(ctx context.Context, r fleet.Rate, record func(were []fleet.Rate) fleet.Event) error {
 	const write = `INSERT INTO rates (blueprint, size, from_at, micros, currency, set_by) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (blueprint, size, from_at) DO UPDATE SET
@@ -26,7 +26,7 @@ func (s *Settings) SetRate(ctx context.Context, r fleet.Rate, record func(were [
 	})
 }
 
-// Rates gives all, by blueprint, size and time.
+// Rates returns all rates by blueprint, size and time.
 func (s *Settings) Rates(ctx context.Context) ([]fleet.Rate, error) {
 	rates, err := ratesOf(ctx, s.db.Read)
 	return rates, s.db.Fault(ctx, "read rates", err)

@@ -1,4 +1,4 @@
-// Package settings keeps the installation's small values and the prices of sizes.
+// Package settings stores the installation's settings and rates.
 package settings
 
 import (
@@ -10,13 +10,13 @@ import (
 	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
-// Settings are small values by name, and rates.
+// Settings are short values by name, and rates.
 type Settings struct{ db *txn.DB }
 
-// New returns the settings that a database keeps.
+// New returns the settings of a database.
 func New(db *txn.DB) *Settings { return &Settings{db} }
 
-// Instance gives the installation's id. The first caller's candidate is kept for good.
+// Instance returns the installation's id: the candidate of the first call, permanently.
 func (s *Settings) Instance(ctx context.Context, candidate string) (string, error) {
 	if candidate == "" {
 		return "", fleet.Errorf(fleet.CodeInternal, "name installation: the candidate id is empty")
@@ -32,7 +32,7 @@ func (s *Settings) Instance(ctx context.Context, candidate string) (string, erro
 	return id, err
 }
 
-// Setting gives a small value, "" when it was never set.
+// Setting returns a value, "" if it was never set.
 func (s *Settings) Setting(ctx context.Context, name string) (string, error) {
 	var value string
 	err := s.db.Read.QueryRowContext(ctx, "SELECT value FROM settings WHERE name = $1", name).Scan(&value)
@@ -42,7 +42,7 @@ func (s *Settings) Setting(ctx context.Context, name string) (string, error) {
 	return value, s.db.Fault(ctx, "read setting "+name, err)
 }
 
-// SetSetting writes a small value. It wakes nobody.
+// SetSetting sets a value. It wakes nobody.
 func (s *Settings) SetSetting(ctx context.Context, name, value string) error {
 	if name == "" {
 		return fleet.Errorf(fleet.CodeInternal, "write setting: it has no name")
@@ -56,14 +56,14 @@ func (s *Settings) SetSetting(ctx context.Context, name, value string) error {
 const writeSetting = `INSERT INTO settings (name, value) VALUES ($1, $2)
 	ON CONFLICT (name) DO UPDATE SET value = excluded.value`
 
-// SettingOnce gives the value that was kept first for a name, which is the caller's when there was none. Of many who ask at the
-// same time one is first, and all are given the same.
+// SettingOnce returns the first value that was set under a name, which is the candidate if there was none. Concurrent callers all get the
+// same value.
 func (s *Settings) SettingOnce(ctx context.Context, name, candidate string) (kept string, err error) {
 	if name == "" || candidate == "" {
 		return "", fleet.Errorf(fleet.CodeInternal, "keep setting %q: it has no name or no value", name)
 	}
 	err = s.db.InTx(ctx, "keep setting "+name, func(tx *txn.Tx) error {
-		// An empty one was taken away again.
+		// An empty value counts as none.
 		const insert = `INSERT INTO settings (name, value) VALUES ($1, $2)
 			ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE settings.value = ''`
 		if _, err := tx.ExecContext(ctx, insert, name, candidate); err != nil {

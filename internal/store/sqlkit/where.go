@@ -40,7 +40,7 @@ func (w *Where) Text() string {
 	return "WHERE " + strings.Join(w.conditions, " AND ")
 }
 
-// And returns the conditions as a continuation of a clause that has some already.
+// And returns the conditions as the continuation of an existing clause.
 func (w *Where) And() string { return " AND " + strings.Join(w.conditions, " AND ") }
 
 // Any returns the clause that requires one of the conditions.

@@ -9,14 +9,14 @@ import (
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
-// Part is a statement that is made of rows, see sqlkit.Tx.ForRows.
+// Part is a statement made from rows, see sqlkit.Tx.ForRows.
 type Part struct {
 	Rows [][]any
 	Text func(source string) string
 }
 
-// Append runs statements and adds entries and events to the records, in one go. Call it last: it locks the records that all transactions
-// share, always in the same order, so the locks are held briefly and nobody waits in a circle.
+// Append runs statements and appends entries and events to the records, in one round trip. Call it last: it locks the records that all
+// transactions share, in a fixed order, so the locks are held briefly and cannot deadlock.
 func (t *Tx) Append(ctx context.Context, first []Part, entries []ledger.Entry, events []fleet.Event) error {
 	eventRows, err := record.EventRows(events)
 	if err != nil {
@@ -42,12 +42,12 @@ func (t *Tx) Append(ctx context.Context, first []Part, entries []ledger.Entry, e
 	return t.ExecAll(ctx, all)
 }
 
-// AppendEvents adds events that come with no change of a row of environments.
+// AppendEvents appends events that come without a change of an environment.
 func (t *Tx) AppendEvents(ctx context.Context, events ...fleet.Event) error {
 	return t.Append(ctx, nil, nil, events)
 }
 
-// counterRows say how many numbers are needed, in the order in which counters are locked.
+// counterRows are the numbers needed, in the order in which counters are locked.
 func counterRows(entries, events int) (rows [][]any) {
 	if entries > 0 {
 		rows = append(rows, []any{record.EntriesCounter, int64(entries)})
@@ -58,16 +58,16 @@ func counterRows(entries, events int) (rows [][]any) {
 	return rows
 }
 
-// NextReceipt takes the number of the next receipt. Until the transaction ends, no other can.
+// NextReceipt takes the number of the next receipt. Other transactions wait for this one to end.
 func (t *Tx) NextReceipt(ctx context.Context) (int64, error) {
 	err := t.QueryRowContext(ctx, record.TakeNumber, record.ReceiptsCounter).Scan(&t.receipts)
 	return t.receipts, err
 }
 
-// LogAdded ends what is told of new lines of an environment's log, which change nothing that is decided by.
+// LogAdded is the suffix of notifications of new log lines, which affect no decision.
 const LogAdded = "\nlog"
 
-// TellLogged tells followers, of other processes as well, of new lines of an environment's log when the transaction commits.
+// TellLogged notifies followers, also those of other processes, of new lines in an environment's log when the transaction commits.
 func (t *Tx) TellLogged(ctx context.Context, id string) error {
 	t.logged = append(t.logged, id)
 	if !t.DB.Shared() {

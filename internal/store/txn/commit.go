@@ -8,21 +8,21 @@ import (
 
 // Commit is what a transaction of this process has changed, by ids of environments.
 type Commit struct {
-	// Rows are the rows that were written.
+	// Rows are the written rows.
 	Rows []string
-	// Changed have another row or more events, "" among them for an event of none. Logged have more lines of log.
+	// Changed have a changed row or new events, "" for an event of no environment. Logged have new log lines.
 	Changed, Logged []string
-	// All says that others may have changed, too.
+	// All: any other environment may have changed, too.
 	All bool
 }
 
-// commits has those who are told of this process's own commits.
+// commits has the functions to call after commits.
 type commits struct {
 	mu  sync.Mutex
 	fns []func(Commit)
 }
 
-// OnCommit has fn called after each commit of this process. What other processes change is told by Wakes. fn must be quick and must
+// OnCommit calls fn after each commit of this process. For the commits of other processes see feed.Feed.Wakes. fn must be quick and must
 // not call the store.
 func (d *DB) OnCommit(fn func(Commit)) {
 	d.told.mu.Lock()
@@ -30,7 +30,7 @@ func (d *DB) OnCommit(fn func(Commit)) {
 	d.told.fns = append(d.told.fns, fn)
 }
 
-// tellCommitted tells of a commit. One that failed may have been kept all the same.
+// tellCommitted reports a commit. A failed one may have been applied all the same.
 func (d *DB) tellCommitted(tx *Tx, err error) {
 	d.told.mu.Lock()
 	fns := d.told.fns
@@ -51,21 +51,21 @@ func (d *DB) tellCommitted(tx *Tx, err error) {
 // changes are the rows that a transaction has written.
 type changes struct {
 	ids []string
-	// unnamed counts the writes to environments of which nobody has said which rows they wrote.
+	// unnamed counts the writes to environments whose rows have not been named.
 	unnamed int
 }
 
-// wrote notes a statement that may write rows of environments.
+// wrote counts a statement that may write rows of environments.
 func (c *changes) wrote(query string) {
 	if strings.HasPrefix(query, "UPDATE environments") || strings.HasPrefix(query, "INSERT INTO environments") || strings.HasPrefix(query, "DELETE FROM environments") {
 		c.unnamed++
 	}
 }
 
-// Unnamed returns how many writes to environments have not said yet which rows they wrote.
+// Unnamed returns how many writes to environments have no named rows yet.
 func (t *Tx) Unnamed() int { return t.changed.unnamed }
 
-// Name says which rows were written since Unnamed was before.
+// Name names the rows written since Unnamed returned before.
 func (t *Tx) Name(before int, ids ...string) {
 	t.changed.unnamed = before
 	t.changed.ids = append(t.changed.ids, ids...)

@@ -11,20 +11,20 @@ import (
 
 type leaderKey struct{}
 
-// AsLeader gives a context for what is written in the name of who leads at a generation: every write with it, of any method, is
-// refused with ErrDeposed when another has taken the lead, in the transaction that would make it.
+// AsLeader returns a context for writes in the name of the leader of a generation. Every write with it, of any method, is refused with
+// ErrDeposed, in its own transaction, once another daemon has taken the lead.
 func AsLeader(ctx context.Context, generation int64) context.Context {
 	return context.WithValue(ctx, leaderKey{}, generation)
 }
 
-// Leading gives the generation of AsLeader; false: nobody's in particular.
+// Leading returns the generation of AsLeader; false without one.
 func Leading(ctx context.Context) (generation int64, ok bool) {
 	generation, ok = ctx.Value(leaderKey{}).(int64)
 	return generation, ok
 }
 
-// stillLeads refuses what is written in the name of one who does not lead any more. It is asked last, right before the commit:
-// until that is done nobody can take the lead, and a transaction that waits for rows does not keep its own leader from renewing.
+// stillLeads refuses writes in the name of a former leader. It runs last, right before the commit: until then nobody can take the lead,
+// and a transaction that waits for rows does not keep its own leader from renewing.
 func (t *Tx) stillLeads(ctx context.Context) error {
 	generation, ok := Leading(ctx)
 	if !ok {

@@ -6,7 +6,7 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
-// highest is how far this process knows the records to be, from what it wrote itself.
+// highest are the highest numbers of records that this process has written.
 type highest struct{ events, receipts atomic.Int64 }
 
 func (h *highest) advance(events, receipts int64) {
@@ -19,17 +19,17 @@ func raise(n *atomic.Int64, to int64) {
 	}
 }
 
-// Seen gives the highest numbers of the records that this process has committed; it asks nobody.
+// Seen returns the highest numbers of events and receipts that this process has committed, without asking the database.
 func (d *DB) Seen() (events, receipts int64) { return d.seen.events.Load(), d.seen.receipts.Load() }
 
-// ForgetSeen takes the database as it is now, once it is known that it was restored.
+// ForgetSeen accepts the database as it is now, once it is known to be restored.
 func (d *DB) ForgetSeen() {
 	d.seen.events.Store(0)
 	d.seen.receipts.Store(0)
 }
 
-// setBack gives the error of a transaction that was given numbers which this process had seen committed before it began.
+// setBack is the error of a transaction that got numbers which this process had already seen committed.
 func setBack(doing string) error {
 	return fleet.Errorf(fleet.CodeUnavailable, "%s: %w", doing, ErrSetBack).
-		WithHint("nothing was written; the daemon looks at what there is by itself. See: bothy doctor")
+		WithHint("nothing was written; the daemon compares the database with its environments by itself. See: bothy doctor")
 }

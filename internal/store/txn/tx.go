@@ -10,16 +10,15 @@ import (
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
-// txAttempts is how often a transaction is tried that lost against another, or whose connection broke before the commit.
+// txAttempts is how often to try a transaction that loses a conflict, or whose connection breaks before the commit.
 const txAttempts = 6
 
-// Limit is how long a transaction may take, all tries included, on a database that is
-// reached over a network. A server that has stopped without a word would hold its caller for good.
+// Limit bounds a transaction, all tries included, on a database that is reached over a network. A server that stops silently would block
+// its caller forever.
 const Limit = 45 * time.Second
 
-// InTx runs fn in one write transaction and commits it when fn gives no error.
-// Errors that carry a fleet code pass unchanged, the database's own get one.
-// fn may be run more than once: it must have no effect but in tx and in what it assigns anew.
+// InTx runs fn in one write transaction and commits it if fn returns nil. Errors with a fleet code pass unchanged; the database's own
+// errors get one. fn may run more than once: it must have no effects other than in tx and in variables that it sets anew.
 func (d *DB) InTx(ctx context.Context, doing string, fn func(*Tx) error) error {
 	if !d.Shared() {
 		_, err := d.Try(ctx, doing, fn)
@@ -40,7 +39,7 @@ func (d *DB) InTx(ctx context.Context, doing string, fn func(*Tx) error) error {
 	}
 }
 
-// Next is what there is to do after a try that failed.
+// Next is what to do after a failed try.
 type Next int
 
 const (
@@ -48,11 +47,11 @@ const (
 	GiveUp Next = iota
 	// TryAgain: another may do better.
 	TryAgain
-	// MaybeKept: it may have been committed, so another could do it twice.
+	// MaybeKept: it may have been committed, so another try could do it twice.
 	MaybeKept
 )
 
-// Try is one try, and what to do when it fails.
+// Try makes one try, and returns what to do when it fails.
 func (d *DB) Try(ctx context.Context, doing string, fn func(*Tx) error) (then Next, err error) {
 	events, receipts := d.Seen()
 	tx, err := d.begin(ctx)
@@ -79,9 +78,9 @@ func (d *DB) Try(ctx context.Context, doing string, fn func(*Tx) error) (then Ne
 		return GiveUp, nil
 	}
 	if d.DB.MaybeKept(err) {
-		// It may have been kept. A second try would not know that and do it twice.
+		// The commit may have been applied. A second try would not know that and do it twice.
 		return MaybeKept, fleet.Errorf(fleet.CodeUnavailable, "%s: the database's answer to the commit was lost: %w", doing, err).
-			WithHint("it may have been kept: look first, or ask again with the same idempotency key")
+			WithHint("the change may have been committed: check first, or retry with the same idempotency key")
 	}
 	return d.onFailure(ctx, err), d.Fault(ctx, doing, err)
 }
@@ -89,17 +88,17 @@ func (d *DB) Try(ctx context.Context, doing string, fn func(*Tx) error) (then Ne
 // Tx is a write transaction.
 type Tx struct {
 	*sqlkit.Tx
-	// DB is the database that it writes.
+	// DB is the database that the transaction writes.
 	DB *DB
-	// changed are the rows of environments that it writes, told the environments that it adds events of ("" for one of none), and
-	// logged those that it adds lines of log of.
+	// changed are the rows of environments that it writes, told the environments that it adds events of ("" for none), and logged those
+	// that it adds log lines of.
 	changed      changes
 	told, logged []string
 	// events and receipts are the numbers of the last ones that it adds, 0 for none.
 	events, receipts int64
 }
 
-// begin begins a write transaction, which must be ended.
+// begin begins a write transaction. The caller must end it.
 func (d *DB) begin(ctx context.Context) (*Tx, error) {
 	tx, err := d.DB.Begin(ctx)
 	if err != nil {
@@ -110,7 +109,7 @@ func (d *DB) begin(ctx context.Context) (*Tx, error) {
 	return t, nil
 }
 
-// onFailure says whether a transaction failed, before its commit or by it, for a reason that passes.
+// onFailure returns whether to retry a transaction that failed before or at its commit.
 func (d *DB) onFailure(ctx context.Context, err error) Next {
 	if d.MayTryAgain(ctx, err) {
 		return TryAgain
@@ -124,7 +123,7 @@ func (d *DB) unansweredIn(ctx, limited context.Context, doing string, err error)
 		return err
 	}
 	return fleet.Errorf(fleet.CodeUnavailable, "%s: the database did not answer within %s: %w", doing, Limit, err).
-		WithHint("look whether PostgreSQL at %s works and is not overloaded", d.Where)
+		WithHint("check whether PostgreSQL at %s runs and is not overloaded", d.Where)
 }
 
 // Count runs a statement and returns how many rows it changed.
