@@ -1,6 +1,6 @@
 package main
 
-// ofRecord are the safeguards of what bothy records and does in time: rows, leases, quotas, money, marks, receipts.
+// ofRecord are the safeguards of records and time: rows, leases, quotas, money, marks, receipts.
 var ofRecord = []mutation{
 	{
 		name: "the fence: a late worker's generation is not looked at",
@@ -38,14 +38,14 @@ var ofRecord = []mutation{
 		pkg:  "./internal/engine", run: "^TestAThousandFollowersAreWoken$",
 	},
 	{
-		name: "the bill goes on after its container is gone",
+		name: "the bill continues after its container is gone",
 		file: "internal/ledger/bill.go",
 		old:  "		since = latest(since, env.BilledUntil)\n",
 		new:  "		since = env.BilledUntil\n",
 		pkg:  "./internal/engine", run: "^TestNothingIsChargedBetweenTries$",
 	},
 	{
-		name: "local files: what is gone on with elsewhere stays here in clear",
+		name: "local files: plaintext stays here after work moved elsewhere",
 		file: "internal/engine/sweep/local.go",
 		old:  "ok && host == s.host && !s.mounted && !elsewhere[s.host] {",
 		new:  "ok && host == s.host && !s.mounted && len(elsewhere) >= 0 {",
@@ -199,7 +199,7 @@ var ofRecord = []mutation{
 		pkg:  "./internal/store", run: "^TestDatabaseSetBack$",
 	},
 	{
-		name: "trust: work goes on though no heartbeat gets through",
+		name: "trust: work continues though no heartbeat gets through",
 		file: "internal/engine/clock/trust.go",
 		old:  "return SinceBoot() < t.until",
 		new:  "return true",
@@ -248,7 +248,7 @@ var ofRecord = []mutation{
 		pkg:  "./internal/fleet", run: "^TestLost$",
 	},
 	{
-		name: "full disk: what is kept back is not given up",
+		name: "full disk: the reserve is not released",
 		file: "cmd/bothyd/reserve.go",
 		old:  "case kept && free >= size/2:",
 		new:  "case kept && free >= 1:",
