@@ -16,7 +16,7 @@ import (
 
 	"github.com/bothy-env/bothy/internal/config"
 	"github.com/bothy-env/bothy/internal/fleet"
-	"github.com/bothy-env/bothy/internal/store"
+	"github.com/bothy-env/bothy/internal/store/dump"
 )
 
 // manifest says what a backup is of. It is the first file of the archive.
@@ -107,7 +107,7 @@ func backup(ctx context.Context, cfg config.Config, to string, withKey bool) (m 
 			return m, fmt.Errorf("cannot back up the installation's key: %w", err)
 		}
 	}
-	if m.Events, m.Receipts, err = store.Backup(ctx, cfg.Database, filepath.Join(work, databaseFile)); err != nil {
+	if m.Events, m.Receipts, err = dump.Write(ctx, cfg.Database, filepath.Join(work, databaseFile)); err != nil {
 		return m, err
 	}
 	return m, pack(work, to, m)

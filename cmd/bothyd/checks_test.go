@@ -189,7 +189,7 @@ func TestFoldersCheck(t *testing.T) {
 		status, text string
 	}{
 		"none":              {check(nil), engine.OK, "every configured blueprint is valid"},
-		"a built-in's name": {check(nil, "mine"), engine.Warning, "the name build is a built-in blueprint's"},
+		"a built-in's name": {check(nil, "mine"), engine.Warning, "a built-in blueprint has the name build"},
 		"on purpose":        {check([]string{"build"}, "mine"), engine.OK, "blueprint_overrides replaces build by " + filepath.Join(top, "mine")},
 		"a wrong one":       {check([]string{"build"}, "wrong"), engine.Warning, "x.tf:1:1: got a module block"},
 		"several":           {check(nil, "wrong", "mine"), engine.Warning, "(and 1 more directories)"},

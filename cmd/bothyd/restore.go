@@ -19,6 +19,7 @@ import (
 	"github.com/bothy-env/bothy/internal/engine/vault"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
+	"github.com/bothy-env/bothy/internal/store/dump"
 )
 
 func newRestoreCommand(file *string) *cobra.Command {
@@ -68,7 +69,7 @@ func restore(ctx context.Context, cfg config.Config, from string) (m manifest, e
 			return m, err
 		}
 	}
-	if err := store.Restore(ctx, cfg.Database, filepath.Join(work, databaseFile)); err != nil {
+	if err := dump.Restore(ctx, cfg.Database, filepath.Join(work, databaseFile)); err != nil {
 		return m, err
 	}
 	if err := dir.replace(keyFile, "the installation's key", key); err != nil {
@@ -100,7 +101,7 @@ func fits(ctx context.Context, cfg config.Config, dir *stateDir, m manifest, key
 		return nil, fleet.Errorf(fleet.CodeInvalid, "cannot restore: neither the backup nor the state directory has the key").WithHint("copy the key to %s first", dir.join(keyFile))
 	}
 	// What is there may be damaged; that it is somebody else's is known all the same, or not to be known.
-	err = store.Restorable(ctx, cfg.Database, database, func(_ context.Context, found *store.Found) error {
+	err = dump.Restorable(ctx, cfg.Database, database, func(_ context.Context, found *store.Found) error {
 		if found.Instance != "" && found.Instance != m.Instance {
 			return fleet.Errorf(fleet.CodeInvalid, "cannot restore: the backup is of installation %s, and the existing database of %s", m.Instance, found.Instance)
 		}

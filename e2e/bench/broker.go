@@ -18,11 +18,11 @@ import (
 	dockerruntime "github.com/bothy-env/bothy/provisioner/docker"
 )
 
-// manyDoors are open at once while their memory is measured.
+// manyDoors is how many doors are open while their memory is measured.
 const manyDoors = 50
 
-// broker measures what the door between Terraform and the engine adds: the calls that a create makes and that change nothing, through
-// a door and straight to the engine, and what a door itself takes.
+// broker measures the overhead of the door between Terraform and the engine: the read-only calls of a create, through a door and straight
+// to the engine, and the cost of a door itself.
 func (b *bench) broker(ctx context.Context) error {
 	b.say("the broker")
 	engine := "unix:///var/run/docker.sock"
@@ -31,7 +31,7 @@ func (b *bench) broker(ctx context.Context) error {
 	}
 	path, local := strings.CutPrefix(engine, "unix://")
 	if !local {
-		return fmt.Errorf("the broker is measured on a local engine, %s is none", engine)
+		return fmt.Errorf("the broker is measured on a local engine; %s is not one", engine)
 	}
 	instance, key := strings.ToLower(rand.Text()[:8]), provisioner.Key(rand.Text())
 	r, err := dockerruntime.New(dockerruntime.Config{
@@ -76,7 +76,7 @@ func (b *bench) broker(ctx context.Context) error {
 	for i := range added {
 		added[i] = took[0][i] - took[1][i] + took[2][i]
 	}
-	b.row(result{name: "broker", unit: "ms", ours: added, goal: atMost(2), how: "a door opened and closed, and what it adds to the calls of a create that change nothing"})
+	b.row(result{name: "broker", unit: "ms", ours: added, goal: atMost(2), how: "opening and closing a door, plus its overhead for the read-only calls of a create"})
 	b.row(result{name: "broker/calls", unit: "ms", ours: took[0], hand: took[1], how: "these calls through the door; hand: to the engine"})
 	kib, err := memoryOf(ctx, r.Broker(), grant)
 	if err != nil {
@@ -86,7 +86,7 @@ func (b *bench) broker(ctx context.Context) error {
 	return r.Close(ctx)
 }
 
-// callsTo makes calls to a socket, on one connection, as a provider does.
+// callsTo makes calls to a socket, on one connection, like a provider.
 func callsTo(ctx context.Context, path string, calls []string) func() error {
 	c := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
@@ -106,14 +106,14 @@ func callsTo(ctx context.Context, path string, calls []string) func() error {
 			_, err = io.Copy(io.Discard, resp.Body)
 			err = errors.Join(err, resp.Body.Close())
 			if err != nil || resp.StatusCode != http.StatusOK {
-				return fmt.Errorf("%s gave %s: %w", call, resp.Status, err)
+				return fmt.Errorf("%s returned %s: %w", call, resp.Status, err)
 			}
 		}
 		return nil
 	}
 }
 
-// memoryOf is what one of many open doors takes, in KiB.
+// memoryOf is the memory of one of many open doors, in KiB.
 func memoryOf(ctx context.Context, broker provisioner.Broker, grant provisioner.Grant) (float64, error) {
 	var before, after runtime.MemStats
 	runtime.GC()

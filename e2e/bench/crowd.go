@@ -9,7 +9,7 @@ import (
 	"github.com/bothy-env/bothy/internal/plan"
 )
 
-// What a crowd is spread over, as in the planner's own benchmark.
+// The dimensions of a crowd, as in the planner's own benchmark.
 const (
 	crowdHosts       = 10
 	crowdPools       = 50
@@ -17,11 +17,10 @@ const (
 	crowdConcurrency = 40
 )
 
-// crowd makes of leased environments what a busy installation has to plan: on hosts that are all but full, of many teams, of
-// each twenty one that waits for capacity and one that is warm in a pool, and of each five hundred one in the making.
-// They are changed, and are in no order.
+// crowd turns leased environments into the load of a busy installation: almost full hosts and many teams; one in twenty environments
+// waits for capacity, one in twenty is warm in a pool, and one in five hundred is being created. It changes them, in no particular order.
 func crowd(envs []fleet.Environment, now time.Time) plan.Snapshot {
-	rng := rand.New(rand.NewPCG(1, 1)) //nolint:gosec // every round is to plan the same
+	rng := rand.New(rand.NewPCG(1, 1)) //nolint:gosec // every round plans the same
 	s := plan.Snapshot{Environments: envs, Concurrency: crowdConcurrency}
 	long := now.Add(1000 * time.Hour)
 	for i := range crowdHosts {
@@ -35,7 +34,7 @@ func crowd(envs []fleet.Environment, now time.Time) plan.Snapshot {
 		s.Pools = append(s.Pools, plan.Pool{
 			Pool: fleet.Pool{
 				Name: poolOf(i), Target: 10, Max: 20, Surge: 2,
-				// The same at all times: the figure is not to hang on the hour.
+				// A fixed time, so that the figure does not depend on the hour.
 				Schedule: []fleet.ScheduledTarget{{From: 8 * 60, Until: 20 * 60, Target: 10}, {From: 20 * 60, Until: 8 * 60, Target: 10}},
 			},
 			Digest: keyOf(i), MatchKey: keyOf(i), Size: size,

@@ -19,21 +19,21 @@ import (
 )
 
 const (
-	// patience bounds every wait: what takes longer does not work.
+	// patience bounds every wait: anything slower counts as broken.
 	patience = 5 * time.Minute
-	// stopWithin is more than the 90 s that the daemon gives running Terraform.
+	// stopWithin is more than the 90 s that the daemon allows running Terraform.
 	stopWithin = 100 * time.Second
 	pollEvery  = 20 * time.Millisecond
-	// fakeDriver is the flag of a daemon whose environments are not real.
+	// fakeDriver is the flag of a daemon with simulated environments.
 	fakeDriver = "--driver=fake"
 )
 
-// daemon is one bothyd of the benchmark's own: state directory, socket, instance and a client.
+// daemon is a bothyd of the benchmark: state directory, socket, instance and a client.
 type daemon struct {
 	name, dir, bin string
 	instance       string
 	args           []string
-	// real: it makes environments at Docker.
+	// real: it creates environments at Docker.
 	real   bool
 	cmd    *exec.Cmd
 	exited chan struct{}
@@ -41,8 +41,7 @@ type daemon struct {
 	client *client.Client
 }
 
-// startDaemon runs bothyd with extra flags and waits until it is ready. A daemon that it gives is to
-// be stopped also when there is an error.
+// startDaemon runs bothyd with extra flags and waits until it is ready. Stop the returned daemon even if there is an error.
 func startDaemon(ctx context.Context, b *bench, name string, real bool, flags ...string) (*daemon, error) {
 	d := &daemon{name: name, dir: filepath.Join(b.dir, name), bin: b.bin, real: real}
 	if err := os.Mkdir(d.dir, 0o700); err != nil {
@@ -66,11 +65,11 @@ func startDaemon(ctx context.Context, b *bench, name string, real bool, flags ..
 
 // start runs the process.
 func (d *daemon) start(log *os.File) error {
-	// Not bound to a context: after Ctrl-C it is still needed, to take the environments away.
+	// Not bound to a context: it is still needed after Ctrl-C, to delete the environments.
 	d.cmd = exec.Command(filepath.Join(d.bin, "bothyd"), d.args...)
 	d.cmd.Env = append(rig.CleanEnv(), "BOTHY_CONFIG="+os.DevNull)
 	d.cmd.Stdout, d.cmd.Stderr = log, log
-	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C in the terminal is not for it
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // keeps Ctrl-C in the terminal from it
 	if err := d.cmd.Start(); err != nil {
 		return fmt.Errorf("start bothyd (run make build first, or set BOTHY_BIN): %w", err)
 	}
@@ -82,7 +81,7 @@ func (d *daemon) start(log *os.File) error {
 	return nil
 }
 
-// kill ends the process as a power cut would.
+// kill ends the process like a power failure.
 func (d *daemon) kill() error {
 	if err := d.cmd.Process.Kill(); err != nil {
 		return fmt.Errorf("kill bothyd (%s): %w", d.name, err)
@@ -91,7 +90,7 @@ func (d *daemon) kill() error {
 	return nil
 }
 
-// startAgain runs the process once more, and waits until it is ready.
+// startAgain restarts the process and waits until it is ready.
 func (d *daemon) startAgain(ctx context.Context) error {
 	log, err := os.OpenFile(d.logFile(), os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
@@ -131,7 +130,7 @@ func (d *daemon) awaitReady(ctx context.Context) error {
 	}
 }
 
-// lastLog gives the end of the daemon's log.
+// lastLog returns the end of the daemon's log.
 func (d *daemon) lastLog() string {
 	data, err := os.ReadFile(d.logFile())
 	if err != nil {
@@ -140,7 +139,7 @@ func (d *daemon) lastLog() string {
 	return string(data[max(0, len(data)-4000):])
 }
 
-// create asks for one environment and returns when it can be used.
+// create requests an environment and returns when it is ready.
 func (d *daemon) create(ctx context.Context) (wire.Environment, error) {
 	env, _, err := d.client.Create(ctx, wire.CreateRequest{Blueprint: "build", Size: "small"}, "")
 	if err != nil {
@@ -149,7 +148,7 @@ func (d *daemon) create(ctx context.Context) (wire.Environment, error) {
 	return d.await(ctx, env, "leased")
 }
 
-// remove gives an environment back and returns when nothing of it is left.
+// remove deletes an environment and returns when nothing of it is left.
 func (d *daemon) remove(ctx context.Context, id string) error {
 	env, err := d.client.Release(ctx, id)
 	if err != nil {
@@ -161,7 +160,7 @@ func (d *daemon) remove(ctx context.Context, id string) error {
 
 var errReached = errors.New("the state was reached")
 
-// await watches an environment until it is in a state.
+// await watches an environment until it reaches a state.
 func (d *daemon) await(ctx context.Context, env wire.Environment, state string) (wire.Environment, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -191,13 +190,13 @@ func (d *daemon) sandboxes(ctx context.Context, id string) (string, error) {
 	return docker(ctx, "ps", "-aq", "--filter", "label=bothy.instance="+d.instance, "--filter", "label=bothy.environment="+id)
 }
 
-// sandboxed names the environment of each container at Docker. Those that keep networks have none.
+// sandboxed returns the environment of each container at Docker. Containers that keep networks have none.
 func (d *daemon) sandboxed(ctx context.Context) ([]string, error) {
 	found, err := docker(ctx, "ps", "-a", "--filter", "label=bothy.instance="+d.instance, "--format", `{{.Label "bothy.environment"}}`)
 	return strings.Fields(found), err
 }
 
-// empty takes every pool and environment away.
+// empty deletes every pool and environment.
 func (d *daemon) empty(ctx context.Context) error {
 	pools, err := d.client.Pools(ctx)
 	if err != nil {
@@ -214,7 +213,7 @@ func (d *daemon) empty(ctx context.Context) error {
 	}
 	for _, env := range envs {
 		if env.Pool != "" && !env.Claimed {
-			continue // the pool's own: it goes with the pool
+			continue // a member of the pool: removed with it
 		}
 		if _, err := d.client.Release(ctx, env.ID); err != nil {
 			return fmt.Errorf("release: %w", err)
@@ -223,7 +222,7 @@ func (d *daemon) empty(ctx context.Context) error {
 	return d.awaitEmpty(ctx)
 }
 
-// awaitEmpty returns when nothing is left of any environment.
+// awaitEmpty returns when no environment is left.
 func (d *daemon) awaitEmpty(ctx context.Context) error {
 	return await(ctx, "nothing is left", func() (bool, error) {
 		left, err := d.client.List(ctx, client.ListOptions{})
@@ -231,8 +230,7 @@ func (d *daemon) awaitEmpty(ctx context.Context) error {
 	})
 }
 
-// stop ends the daemon. What a real one has made is taken away before; what its instance left at Docker
-// even so is reported, and removed.
+// stop ends the daemon. A real daemon's environments are deleted first; anything of its instance still at Docker is reported and removed.
 func (d *daemon) stop(ctx context.Context) error {
 	var errs []error
 	if d.real && d.instance != "" {
@@ -244,7 +242,7 @@ func (d *daemon) stop(ctx context.Context) error {
 	select {
 	case <-d.exited:
 	case <-time.After(stopWithin):
-		errs = append(errs, fmt.Errorf("bothyd (%s) went on after SIGTERM and was killed", d.name), d.cmd.Process.Kill())
+		errs = append(errs, fmt.Errorf("bothyd (%s) ignored SIGTERM and was killed", d.name), d.cmd.Process.Kill())
 		<-d.exited
 	}
 	if d.err != nil {
@@ -272,7 +270,7 @@ func await(ctx context.Context, what string, is func() (bool, error)) error {
 	}
 }
 
-// atOnce calls fn for 0 to n-1 at the same time and tells how long all of them took.
+// atOnce calls fn for 0 to n-1 at the same time and returns how long all of them took.
 func atOnce(n int, fn func(int) error) (time.Duration, error) {
 	var wg sync.WaitGroup
 	errs := make([]error, n)
@@ -284,7 +282,7 @@ func atOnce(n int, fn func(int) error) (time.Duration, error) {
 	return time.Since(began), errors.Join(errs...)
 }
 
-// runCommand runs a program to its end; its output is shown when it fails. It is interrupted when ctx ends.
+// runCommand runs a program to its end and shows its output if it fails. It is interrupted when ctx ends.
 func runCommand(ctx context.Context, dir string, env []string, name string, args ...string) error {
 	_, err := commandOutput(ctx, dir, env, name, args...)
 	return err
@@ -296,7 +294,7 @@ func commandOutput(ctx context.Context, dir string, env []string, name string, a
 	var out strings.Builder
 	var errs strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, io.Writer(&errs)
-	// One interrupt lets Terraform end well, so Ctrl-C in the terminal must not reach it a second time.
+	// One interrupt lets Terraform stop cleanly, so Ctrl-C in the terminal must not reach it a second time.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
 	cmd.WaitDelay = 30 * time.Second

@@ -16,12 +16,12 @@ import (
 	"github.com/bothy-env/bothy/provisioner/terraform"
 )
 
-// byHand does what bothy does, the way a person would: a fresh folder, `terraform init && terraform apply`,
-// later `terraform destroy`. It is generous to the hand: one network, made before anything is
-// measured, serves all, the image's id is known, and Terraform does not look for a newer version of itself.
+// byHand does what bothy does, the way a person would: a new directory, `terraform init && terraform apply`, later `terraform destroy`.
+// It favours the person: one network, created before anything is measured, serves all, the image's id is known, and Terraform does not
+// look for a newer version of itself.
 type byHand struct {
 	dir, terraform, network, image, engine string
-	// label marks whatever is made, for the sweep at the end.
+	// label marks everything that is created, for the sweep at the end.
 	label string
 	made  atomic.Int64
 }
@@ -34,7 +34,7 @@ func newByHand(ctx context.Context, b *bench) (*byHand, error) {
 		h.engine = host
 	}
 	if err := os.Mkdir(h.dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make a folder: %w", err)
+		return nil, fmt.Errorf("make a directory: %w", err)
 	}
 	var err error
 	if h.terraform, err = findTerraform(); err != nil {
@@ -46,7 +46,7 @@ func newByHand(ctx context.Context, b *bench) (*byHand, error) {
 	if _, err = docker(ctx, "network", "create", "--label", h.label, h.network); err != nil {
 		return nil, err
 	}
-	// The same mirror that bothyd takes its providers from.
+	// The mirror that bothyd's providers come from.
 	config, mirror := "", filepath.Join(rig.CacheDir(), "mirror")
 	if _, err := os.Stat(mirror); err == nil {
 		config = fmt.Sprintf("provider_installation {\n  filesystem_mirror {\n    path = %q\n  }\n}\n", mirror)
@@ -59,20 +59,20 @@ func newByHand(ctx context.Context, b *bench) (*byHand, error) {
 
 func (h *byHand) config() string { return filepath.Join(h.dir, "terraform.rc") }
 
-// findTerraform gives the one that bothyd takes.
+// findTerraform returns the Terraform that bothyd uses.
 func findTerraform() (string, error) {
 	for _, path := range terraform.Candidates("", filepath.Join(rig.CacheDir(), "bin")) {
 		return path, nil
 	}
-	return "", errors.New("neither terraform nor tofu is there; run: make setup")
+	return "", errors.New("neither terraform nor tofu is installed; run: make setup")
 }
 
-// project makes a fresh folder with the module and the values of one small environment.
+// project makes a new directory with the module and the values of one small environment.
 func (h *byHand) project() (string, error) {
 	name := fmt.Sprintf("%s-%d", h.network, h.made.Add(1))
 	dir := filepath.Join(h.dir, name)
 	if err := os.Mkdir(dir, 0o700); err != nil {
-		return "", fmt.Errorf("make a folder: %w", err)
+		return "", fmt.Errorf("make a directory: %w", err)
 	}
 	files, err := fs.Glob(modules.Builtin, "build/*.tf")
 	if err != nil {
@@ -127,7 +127,7 @@ func (h *byHand) destroy(ctx context.Context, dir string) error {
 		return err
 	}
 	if err := os.RemoveAll(dir); err != nil {
-		return fmt.Errorf("remove a folder: %w", err)
+		return fmt.Errorf("remove a directory: %w", err)
 	}
 	return nil
 }
@@ -136,7 +136,7 @@ func docker(ctx context.Context, args ...string) (string, error) {
 	return commandOutput(ctx, "", os.Environ(), "docker", args...)
 }
 
-// sweep removes what carries a label at Docker. With mustBeGone it is an error that there was something.
+// sweep removes everything with a label from Docker. With mustBeGone, finding anything is an error.
 func sweep(ctx context.Context, label string, mustBeGone bool) error {
 	var errs []error
 	for _, kind := range []struct{ list, remove []string }{

@@ -14,12 +14,12 @@ import (
 // bareDatabase is a database without bothy.
 type bareDatabase struct {
 	driver, dsn string
-	// writers is how many write at once, and skip how a query passes over rows that others have locked.
+	// writers is how many write at once; skip makes a query skip rows that others have locked.
 	writers int
 	skip    string
 }
 
-// bareSQLite is a file that waits for the disk as bothy's does.
+// bareSQLite is a file that syncs to disk like bothy's.
 func bareSQLite(path string) bareDatabase {
 	options := url.Values{"_pragma": {"journal_mode(WAL)", "synchronous(FULL)"}, "_txlock": {"immediate"}}
 	name := url.URL{Scheme: "file", Path: path, OmitHost: true, RawQuery: options.Encode()}
@@ -30,8 +30,8 @@ func barePostgres(dsn string) bareDatabase {
 	return bareDatabase{driver: "pgx", dsn: dsn, writers: clients, skip: " FOR UPDATE SKIP LOCKED"}
 }
 
-// handRate is the least that a script of one's own does for the same: a table of warm ones and a record of what was done, one
-// transaction to take one, another when it is handed over. No quotas, no money, no API, nobody else told.
+// handRate is the least that a script would do for the same result: a table of warm environments and a log, one transaction to claim one,
+// another for the handover. No quotas, no cost, no API, no notifications.
 func (b *bench) handRate(ctx context.Context, bare bareDatabase) (r rated, err error) {
 	db, err := sql.Open(bare.driver, bare.dsn)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/bothy-env/bothy/internal/store"
 )
 
-// growth measures what hangs on the number of environments, among so many. At the largest it also measures what has a goal there.
+// growth measures what depends on the number of environments, among so many. At the largest number it also measures the rows with goals.
 func (b *bench) growth(ctx context.Context, size int, largest bool) error {
 	name := fmt.Sprintf("growth-%d", size)
 	warm := b.execs + warmUps
@@ -57,7 +57,7 @@ func (b *bench) growth(ctx context.Context, size int, largest bool) error {
 	return b.tick(ctx, "sqlite://"+file, size, largest)
 }
 
-// grown measures one request after the other. The host is full with the pool, so nothing is made meanwhile.
+// grown measures one request after the other. The pool fills the host, so nothing is created meanwhile.
 func (b *bench) grown(ctx context.Context, d *daemon, size int, largest bool) error {
 	b.say("claims and admissions among %d", size)
 	took, err := interleave(
@@ -88,14 +88,13 @@ func (b *bench) grown(ctx context.Context, d *daemon, size int, largest bool) er
 	b.row(result{name: rows[0], unit: "ms", ours: took[0], how: "client: a claim, fake driver, among so many rows written directly"})
 	b.row(result{name: rows[1], unit: "ms", ours: took[1], how: "client: a request that is admitted and waits for capacity, among them"})
 	if largest {
-		b.row(result{name: b.listOf(), unit: "ms", ours: took[2], goal: atMost(10), how: "client: the newest 50 of so many"})
+		b.row(result{name: b.listOf(), unit: "ms", ours: took[2], goal: atMost(10), how: "client: the newest 50 of them"})
 	}
 	return nil
 }
 
-// tick measures what the controller does when something has changed: read what that is, and plan. What is planned is as many
-// as live, made a crowd of in between, with the hosts, pools and requests that wait that a busy installation has. At rest it
-// only looks whether anything has changed.
+// tick measures the controller's work after a change: read the changed rows, and plan. The plan covers all live environments, turned into
+// a crowd, with the hosts, pools and waiting requests of a busy installation. At rest it only checks whether anything has changed.
 func (b *bench) tick(ctx context.Context, database string, size int, largest bool) (err error) {
 	s, err := store.Open(ctx, database)
 	if err != nil {
@@ -131,7 +130,7 @@ func (b *bench) tick(ctx context.Context, database string, size int, largest boo
 		p := plan.Compute(busy, began)
 		planned := time.Since(planning)
 		if len(p.Actions)+len(p.Waiting) == 0 {
-			return errors.New("nothing is to be done: what was planned is no crowd")
+			return errors.New("the plan is empty: the environments are not a crowd")
 		}
 		if round >= warmUps {
 			rest, read, computed = append(rest, milliseconds(rested)), append(read, milliseconds(got+planned)), append(computed, milliseconds(planned))
@@ -152,7 +151,7 @@ func (b *bench) tick(ctx context.Context, database string, size int, largest boo
 	return nil
 }
 
-// lateness measures how long after its end each lease is seen to be ended, by somebody who follows the record.
+// lateness measures how long after its end each lease is seen to end, by a client that follows the events.
 func (b *bench) lateness(ctx context.Context, d *daemon, size int, ends map[string]time.Time) error {
 	b.say("waiting for %d leases to end among %d", len(ends), size)
 	ctx, cancel := context.WithTimeout(ctx, patience)

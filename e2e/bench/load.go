@@ -16,15 +16,15 @@ import (
 )
 
 const (
-	// spinning keeps a core busy, as a build does.
+	// spinning keeps a core busy, like a build.
 	spinning = "while :; do :; done"
-	// leastBusy is the part of the machine's processor time that must be taken, in percent, for a figure to count.
+	// leastBusy is the percentage of processor time that must be used for a figure to count.
 	leastBusy = 95
-	// shortLease is how long a lease is that is waited for.
+	// shortLease is the lease whose end is awaited.
 	shortLease = 5 * time.Second
 )
 
-// load measures what people wait for while sandboxes keep every core busy and the pool is filled again.
+// load measures waiting times while sandboxes keep every core busy and the pool refills.
 func (b *bench) load(ctx context.Context) (err error) {
 	d, err := b.warm(ctx)
 	if err != nil {
@@ -39,7 +39,7 @@ func (b *bench) load(ctx context.Context) (err error) {
 	exec := func() error {
 		code, err := d.client.Exec(ctx, env.ID, wire.ExecStart{Command: []string{"true"}}, client.ExecStreams{})
 		if err == nil && code != 0 {
-			err = fmt.Errorf("true ended with %d", code)
+			err = fmt.Errorf("true exited with %d", code)
 		}
 		return err
 	}
@@ -71,7 +71,7 @@ func (b *bench) load(ctx context.Context) (err error) {
 	return d.empty(ctx)
 }
 
-// spin takes every core with sandboxes, twice over, and sees that it did.
+// spin saturates every core with sandboxes, twice over, and verifies it.
 func (b *bench) spin(ctx context.Context, d *daemon) error {
 	n := 2 * runtime.NumCPU()
 	b.say("keeping every core busy with %d sandboxes", n)
@@ -103,7 +103,7 @@ func (b *bench) spin(ctx context.Context, d *daemon) error {
 	})
 }
 
-// claimsUnderLoad takes one after the other, while the pool is filled again behind it.
+// claimsUnderLoad claims one environment after the other, while the pool refills.
 func (b *bench) claimsUnderLoad(ctx context.Context, d *daemon) error {
 	b.say("claims while every core is busy")
 	var took []float64
@@ -125,7 +125,7 @@ func (b *bench) claimsUnderLoad(ctx context.Context, d *daemon) error {
 		if err != nil {
 			return err
 		}
-		if _, err := d.client.Release(ctx, env.ID); err != nil { // it goes while the next is taken
+		if _, err := d.client.Release(ctx, env.ID); err != nil { // it is deleted while the next is claimed
 			return err
 		}
 	}
@@ -169,7 +169,7 @@ func (b *bench) leasesUnderLoad(ctx context.Context, d *daemon) error {
 	return nil
 }
 
-// cpuTime is what a machine's cores did since it was started, in the kernel's ticks.
+// cpuTime is the work of a machine's cores since boot, in the kernel's ticks.
 type cpuTime struct{ all, idle uint64 }
 
 // processorTime reads the first line of /proc/stat: "cpu USER NICE SYSTEM IDLE IOWAIT ...".
@@ -192,7 +192,7 @@ func readProcessorTime(line string) (t cpuTime, err error) {
 		if err != nil {
 			return t, fmt.Errorf("read /proc/stat: %w", err)
 		}
-		if i >= 8 { // guests are in the first two already
+		if i >= 8 { // the first two include guests
 			break
 		}
 		t.all += n
@@ -203,7 +203,7 @@ func readProcessorTime(line string) (t cpuTime, err error) {
 	return t, nil
 }
 
-// busyPercent is the part of the time since before in which cores worked.
+// busyPercent is the percentage of time since before in which cores worked.
 func (t cpuTime) busyPercent(before cpuTime) float64 {
 	all := t.all - before.all
 	if all == 0 {

@@ -1,6 +1,5 @@
-// Command bench measures bothy against doing the same by hand, in the same run
-// and interleaved: real binaries, real Terraform, real Docker engine. It prints a table and
-// writes bench.json. Being slow is no failure, not working is: then it exits with 1.
+// Command bench compares bothy with doing the same by hand, in the same run and interleaved: real binaries, real Terraform, real Docker
+// engine. It prints a table and writes bench.json. It exits with 1 if something does not work, not if it is slow.
 package main
 
 import (
@@ -27,11 +26,11 @@ type bench struct {
 	trace                      bool
 	only                       names
 
-	// id marks what is made by hand, dir holds everything, bin the binaries.
+	// id marks everything made by hand, dir has all files, bin the binaries.
 	id, dir, bin string
 	daemons      map[string]*daemon
 	hand         *byHand
-	// handMany is what making many by hand at once took, once that was measured.
+	// handMany is how long making many by hand at once took, once that was measured.
 	handMany []float64
 	filled   bool
 	rows     []result
@@ -39,7 +38,7 @@ type bench struct {
 	began    time.Time
 }
 
-// brief are the flags of a run that only shows that every row works.
+// brief are the flags of a run that only checks that every row works.
 var brief = map[string]string{
 	"n": "1", "ten": "1", "many": "2", "exec": "3", "claims": "2", "fleet": "100", "rate": "300", "large": "1000",
 	"idle": "2s", "settle": "200ms",
@@ -50,18 +49,18 @@ func main() {
 	flag.IntVar(&b.n, "n", 7, "rounds of cold-create and delete")
 	flag.IntVar(&b.ten, "ten", 3, "rounds of many at once, and of recovery")
 	flag.IntVar(&b.many, "many", 10, "how many are made at once, and how many a pool is filled with")
-	flag.IntVar(&b.execs, "exec", 20, "repetitions of exec, ls and what is measured among so many")
+	flag.IntVar(&b.execs, "exec", 20, "repetitions of exec, ls and the rows among many environments")
 	flag.IntVar(&b.claims, "claims", 30, "claims of a warm environment, running and paused")
 	flag.IntVar(&b.fleet, "fleet", 1000, "environments of the fake driver")
 	flag.IntVar(&b.rate, "rate", 1000, "claims of each row of claims a second")
 	flag.IntVar(&b.large, "large", 10_000, "environments of the largest installation; a tenth and a hundredth are measured too")
 	flag.IntVar(&b.concurrency, "concurrency", 0, "bothyd's concurrency; 0 for its default")
-	flag.DurationVar(&b.idleFor, "idle", time.Minute, "how long to look at an idle daemon")
-	flag.DurationVar(&b.settle, "settle", 1500*time.Millisecond, "how long nothing must change at the engine before what is measured next")
+	flag.DurationVar(&b.idleFor, "idle", time.Minute, "how long to watch an idle daemon")
+	flag.DurationVar(&b.settle, "settle", 1500*time.Millisecond, "how long the engine must be idle before the next measurement")
 	flag.StringVar(&b.out, "out", "bench.json", "file to write")
-	flag.BoolVar(&b.trace, "trace", false, "tell where the time of a create goes")
-	flag.Var(&b.only, "only", "rows to measure, comma-separated; a name stands for those below it too (warm-claim for warm-claim/paused)")
-	short := flag.Bool("short", false, "few repetitions of little, to see that every row works; other flags still hold")
+	flag.BoolVar(&b.trace, "trace", false, "show where the time of a create goes")
+	flag.Var(&b.only, "only", "rows to measure, comma-separated; a name includes the rows below it (warm-claim includes warm-claim/paused)")
+	short := flag.Bool("short", false, "few repetitions, to check that every row works; other flags still apply")
 	flag.Parse()
 	if b.bin == "" {
 		b.bin = "bin"
@@ -97,7 +96,7 @@ func shorten(short bool) error {
 	return nil
 }
 
-// check says what is wrong with the flags.
+// check validates the flags.
 func (b *bench) check() error {
 	if min(b.n, b.ten, b.many, b.execs, b.fleet, b.claims, b.rate) < 1 || b.large < 100 || b.idleFor <= 0 || b.settle < 0 || flag.NArg() > 0 {
 		return errors.New("all counts and -idle must be above 0, -large at least 100, and there are no arguments")
@@ -105,14 +104,14 @@ func (b *bench) check() error {
 	return b.only.known(b.sections())
 }
 
-// run measures everything and cleans up, then tells what was found, also when a part of it did not work.
+// run measures everything, cleans up, and reports the results, even if a part of it failed.
 func (b *bench) run(ctx context.Context) error {
 	err := b.measure(ctx)
 	if len(b.rows) > 0 {
 		fmt.Println()
 		err = errors.Join(err, printTable(os.Stdout, b.rows), writeJSON(b.out, b.rows))
 		fmt.Printf("\nOURS is a median unless HOW says otherwise; a ratio is of medians. /plain: providers started by each Terraform (terraform.warm off).\n"+
-			"By hand all begin at once; bothyd begins as many as its concurrency lets through.\n%.0f s in all; written to %s\n",
+			"By hand all begin at once; bothyd begins as many as its concurrency allows.\n%.0f s in all; written to %s\n",
 			time.Since(b.began).Seconds(), b.out)
 	}
 	if b.trace {
@@ -123,7 +122,7 @@ func (b *bench) run(ctx context.Context) error {
 	return err
 }
 
-// measure makes room, measures what was asked for, and takes everything away again, whatever happened.
+// measure frees capacity, measures the requested rows, and deletes everything again, whatever happened.
 func (b *bench) measure(ctx context.Context) (err error) {
 	if b.bin, err = filepath.Abs(b.bin); err != nil {
 		return fmt.Errorf("find the binaries: %w", err)
@@ -131,7 +130,7 @@ func (b *bench) measure(ctx context.Context) (err error) {
 	b.id = "bothy-bench-" + strings.ToLower(rand.Text()[:8])
 	// A unix socket's path has a short limit.
 	if b.dir, err = os.MkdirTemp("", "bothy-bench-"); err != nil {
-		return fmt.Errorf("make a folder: %w", err)
+		return fmt.Errorf("make a directory: %w", err)
 	}
 	defer func() {
 		b.say("cleaning up")
@@ -148,7 +147,7 @@ func (b *bench) measure(ctx context.Context) (err error) {
 			continue
 		}
 		if err := s.run(ctx); err != nil && ctx.Err() != nil {
-			return errors.New("interrupted") // not what everything that was under way had to say
+			return errors.New("interrupted") // not the errors of everything that was running
 		} else if err != nil {
 			return err
 		}
@@ -156,14 +155,14 @@ func (b *bench) measure(ctx context.Context) (err error) {
 	return nil
 }
 
-// row keeps a row that was asked for.
+// row adds a row if it was requested.
 func (b *bench) row(r result) {
 	if b.only.has(r.name) {
 		b.rows = append(b.rows, r)
 	}
 }
 
-// say tells on stderr what goes on.
+// say reports progress on stderr.
 func (b *bench) say(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "%6.1f s  %s\n", time.Since(b.began).Seconds(), fmt.Sprintf(format, args...))
 }

@@ -18,9 +18,9 @@ import (
 )
 
 const (
-	// clients ask at the same time where many do.
+	// clients is how many clients work at the same time.
 	clients = 16
-	// warmUpShare is the part of the claims that comes first and is not counted: one in so many.
+	// warmUpShare is the first part of the claims, which does not count: one in so many.
 	warmUpShare = 10
 )
 
@@ -36,7 +36,7 @@ func (b *bench) claimsPostgres(ctx context.Context) (err error) {
 		return fmt.Errorf("start PostgreSQL: %w", err)
 	}
 	defer func() {
-		// The daemon first: it cannot end well without its database.
+		// The daemon first: it cannot stop cleanly without its database.
 		err = errors.Join(err, b.stop(ctx, "postgres"), server.Stop())
 	}()
 	for _, name := range []string{"rate", "store", "hand"} {
@@ -47,7 +47,7 @@ func (b *bench) claimsPostgres(ctx context.Context) (err error) {
 	return b.claimsOn(ctx, "postgres", atLeast(1000), server.DSN("rate"), server.DSN("store"), barePostgres(server.DSN("hand")))
 }
 
-// claimsOn measures claims a second on one kind of database: through the daemon, of the store alone, and by hand.
+// claimsOn measures claims per second on one kind of database: through the daemon, of the store alone, and by hand.
 func (b *bench) claimsOn(ctx context.Context, kind string, goal goal, database, storeDatabase string, bare bareDatabase) error {
 	all, err := b.claimRate(ctx, kind, database)
 	if err != nil {
@@ -68,12 +68,12 @@ func (b *bench) claimsOn(ctx context.Context, kind string, goal goal, database, 
 	}
 	b.row(result{
 		name: "claims/store-" + kind, unit: "/s", ours: []float64{alone.rate},
-		how: fmt.Sprintf("the same in the store alone: no API, no hand-over; one took %s", alone.latency()),
+		how: fmt.Sprintf("the same in the store alone: no API, no handover; one took %s", alone.latency()),
 	})
 	return nil
 }
 
-// rated is how many claims a second there were, what each took in ms, and how many ms of processor one took of the daemon.
+// rated is the number of claims per second, the ms that each took, and the daemon's processor ms per claim.
 type rated struct {
 	rate float64
 	took []float64
@@ -84,7 +84,7 @@ func (r rated) latency() string {
 	return fmt.Sprintf("%s ms, p99 %s ms", number(percentile(r.took, 50)), number(percentile(r.took, 99)))
 }
 
-// claimRate fills a pool and empties it by claims. The host is full with the pool, so nothing is made meanwhile.
+// claimRate fills a pool and empties it by claims. The pool fills the host, so nothing is created meanwhile.
 func (b *bench) claimRate(ctx context.Context, name, database string) (rated, error) {
 	flags, err := b.fakeHost(name, b.rate)
 	if err != nil {
@@ -141,7 +141,7 @@ func (b *bench) claimRate(ctx context.Context, name, database string) (rated, er
 	return r, errors.Join(err, b.stop(ctx, name))
 }
 
-// storeRate is the same without a daemon: rows that are warm, and the transactions that give them away.
+// storeRate is the same without a daemon: warm rows, and the transactions that claim them.
 func (b *bench) storeRate(ctx context.Context, database string) (r rated, err error) {
 	s, err := store.Open(ctx, database)
 	if err != nil {
@@ -171,7 +171,7 @@ func (b *bench) storeRate(ctx context.Context, database string) (r rated, err er
 	return b.warmedUp(claim)
 }
 
-// warmedUp claims as often as is asked for by all clients. The first of them are not counted.
+// warmedUp claims n times with all clients. The first claims do not count.
 func (b *bench) warmedUp(claim func(i, who int) error) (rated, error) {
 	first := b.rate / warmUpShare
 	if _, err := inParallel(first, claim); err != nil {
@@ -180,7 +180,7 @@ func (b *bench) warmedUp(claim func(i, who int) error) (rated, error) {
 	return inParallel(b.rate-first, func(i, who int) error { return claim(first+i, who) })
 }
 
-// inParallel calls fn for 0 to n-1 by all clients, and tells each which client it is. It stops at an error.
+// inParallel calls fn for 0 to n-1 with all clients, and passes the client's number. It stops at an error.
 func inParallel(n int, fn func(i, who int) error) (rated, error) {
 	var (
 		next   atomic.Int64
@@ -201,7 +201,7 @@ func inParallel(n int, fn func(i, who int) error) (rated, error) {
 	return rated{rate: float64(n) / all.Seconds(), took: took}, err
 }
 
-// fakeHost gives the flags of a daemon whose only host is not real and holds no more than so many.
+// fakeHost returns the flags of a daemon with one simulated host of limited capacity.
 func (b *bench) fakeHost(name string, capacity int) ([]string, error) {
 	hosts := filepath.Join(b.dir, name+".yaml")
 	text := fmt.Sprintf("hosts:\n  - name: %s\n    endpoint: fake://%s\n    environments: %d\n",

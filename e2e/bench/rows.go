@@ -10,16 +10,15 @@ import (
 )
 
 const (
-	// settleTries is how often it is waited at most until nothing changes at the engine any more: networks are
-	// made anew, providers started ahead.
+	// settleTries bounds how often to wait until the engine is idle: networks are recreated, providers are started ahead.
 	settleTries = 30
-	// attempts at what is measured in milliseconds that are not counted.
+	// attempts is the number of warm-up attempts for rows in milliseconds.
 	warmUps = 3
 )
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// way is one way of having environments: count of them at once, then gone again. It tells how long each half took.
+// way is one way of creating environments: count of them at once, then deleting them. It returns how long each half took.
 type way func(ctx context.Context, count int) (create, remove time.Duration, err error)
 
 func (b *bench) oursWay(d *daemon, t *traces) way {
@@ -62,8 +61,8 @@ func (b *bench) handWay(h *byHand) way {
 	}
 }
 
-// rounds measures all ways in turn, n times, after a round that is not counted. Each round begins with
-// another way, so that none always follows the same one.
+// rounds measures all ways in turn, n times, after a warm-up round. Each round begins with another way, so that none always follows the
+// same one.
 func (b *bench) rounds(ctx context.Context, count, n int, ways []way) (create, remove [][]float64, err error) {
 	create, remove = make([][]float64, len(ways)), make([][]float64, len(ways))
 	for round := range n + 1 {
@@ -83,8 +82,7 @@ func (b *bench) rounds(ctx context.Context, count, n int, ways []way) (create, r
 	return create, remove, nil
 }
 
-// pause waits until nothing is made or removed in the background any more: whoever is measured next
-// must not share the machine with what the one before has left to do.
+// pause waits until no background work creates or removes anything, so that it does not disturb the next measurement.
 func (b *bench) pause(ctx context.Context) {
 	last := ""
 	for range settleTries {
@@ -95,7 +93,7 @@ func (b *bench) pause(ctx context.Context) {
 		}
 		containers, err := docker(ctx, "ps", "--all", "--quiet", "--no-trunc")
 		if err != nil {
-			return // what is measured next fails of the same cause, and says so
+			return // the next measurement fails for the same reason, and reports it
 		}
 		networks, err := docker(ctx, "network", "ls", "--quiet")
 		if now := containers + " " + networks; err != nil || now == last {
@@ -145,7 +143,7 @@ func (b *bench) lifecycle(ctx context.Context) error {
 	return b.stop(ctx, "plain")
 }
 
-// interleave measures functions in turn, n times, after a few turns that are not counted. In ms.
+// interleave measures functions in turn, n times, after a few warm-up turns. In ms.
 func interleave(n int, fns ...func() error) ([][]float64, error) {
 	out := make([][]float64, len(fns))
 	for round := range n + warmUps {
@@ -162,7 +160,7 @@ func interleave(n int, fns ...func() error) ([][]float64, error) {
 	return out, nil
 }
 
-// exec measures running `true` in one environment, by the command lines and by the client alone.
+// exec measures running `true` in one environment, with both command lines and with the client alone.
 func (b *bench) exec(ctx context.Context) error {
 	d, err := b.warm(ctx)
 	if err != nil {
@@ -195,18 +193,18 @@ func (b *bench) exec(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("exec: %w", err)
 	}
-	b.row(result{name: "exec", unit: "ms", ours: took[0], hand: took[1], goal: times(1.5), how: "bothy exec; hand: docker exec, same user and folder"})
+	b.row(result{name: "exec", unit: "ms", ours: took[0], hand: took[1], goal: times(1.5), how: "bothy exec; hand: docker exec, same user and directory"})
 	b.row(result{name: "exec/client", unit: "ms", ours: took[2], hand: took[1], how: "the Go client, no process; hand: docker exec"})
 	return d.remove(ctx, env.ID)
 }
 
-// fleetOf gives the daemon with the environments that the fake driver made.
+// fleetOf returns the daemon with the environments of the fake driver.
 func (b *bench) fleetOf(ctx context.Context) (*daemon, error) {
 	d, err := b.daemon(ctx, "fake", fakeDriver, "--concurrency=64")
 	if err != nil || b.filled {
 		return d, err
 	}
-	b.say("making %d environments with the fake driver", b.fleet)
+	b.say("creating %d environments with the fake driver", b.fleet)
 	slots := make(chan struct{}, clients)
 	took, err := atOnce(b.fleet, func(int) error {
 		slots <- struct{}{}
@@ -215,11 +213,11 @@ func (b *bench) fleetOf(ctx context.Context) (*daemon, error) {
 		return err
 	})
 	b.filled = err == nil
-	b.say("made in %.1f s", took.Seconds())
+	b.say("created in %.1f s", took.Seconds())
 	return d, err
 }
 
-// list measures `bothy ls` of the environments that the fake driver made.
+// list measures `bothy ls` of the environments of the fake driver.
 func (b *bench) list(ctx context.Context) error {
 	d, err := b.fleetOf(ctx)
 	if err != nil {
@@ -243,14 +241,14 @@ func (b *bench) list(ctx context.Context) error {
 	}
 	b.row(result{name: fmt.Sprintf("ls-%d", b.fleet), unit: "ms", ours: ms[0], goal: atMost(50), how: "bothy ls, fake driver"})
 	b.row(result{name: fmt.Sprintf("ls-%d/client", b.fleet), unit: "ms", ours: ms[2], how: "the Go client, no process"})
-	b.row(result{name: "version", unit: "ms", ours: ms[1], how: "bothy version: the least that a command takes"})
+	b.row(result{name: "version", unit: "ms", ours: ms[1], how: "bothy version: the minimum for any command"})
 	return nil
 }
 
-// idleAfter is how long daemons rest before they are called idle: longer than the time between two sweeps.
+// idleAfter is how long daemons rest before they count as idle: longer than the time between two sweeps.
 const idleAfter = 35 * time.Second
 
-// idle measures what daemons take while nobody asks them for anything.
+// idle measures what daemons use while they get no requests.
 func (b *bench) idle(ctx context.Context) error {
 	real, err := b.warm(ctx)
 	if err != nil {
@@ -260,7 +258,7 @@ func (b *bench) idle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// What was made just now is swept once and read whole once, which is not idle.
+	// New environments are swept once and read in full once, which is not idle.
 	rest := min(b.idleFor, idleAfter)
 	b.say("resting for %s, then idle for %s", rest, b.idleFor)
 	select {
@@ -297,7 +295,7 @@ func (b *bench) idle(ctx context.Context) error {
 	span := fmt.Sprintf("over %s", b.idleFor)
 	b.row(result{name: "idle-memory", unit: "MiB", ours: []float64{after.residentMiB}, goal: atMost(60), how: "bothyd resident, after the work above"})
 	b.row(result{name: "idle-cpu", unit: "%", ours: share(before, after), goal: atMost(0.1), how: "of a core, bothyd " + span})
-	b.row(result{name: "idle-providers", unit: "MiB", ours: []float64{after.childrenMiB}, how: "resident, provider processes not yet let go"})
+	b.row(result{name: "idle-providers", unit: "MiB", ours: []float64{after.childrenMiB}, how: "resident, with provider processes still running"})
 	b.row(result{name: "idle-memory/fleet", unit: "MiB", ours: []float64{afterFake.residentMiB}, how: fmt.Sprintf("bothyd with %d environments, fake driver", b.fleet)})
 	b.row(result{name: "idle-cpu/fleet", unit: "%", ours: share(beforeFake, afterFake), how: fmt.Sprintf("with %d environments, %s", b.fleet, span)})
 	return b.stop(ctx, "fake")

@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// section measures some rows that belong together.
+// section measures rows that belong together.
 type section struct {
 	rows []string
 	run  func(context.Context) error
 }
 
-// sections are all there is to measure, in the order of the table.
+// sections are all sections, in the order of the table.
 func (b *bench) sections() []section {
 	lifecycle := []string{"cold-create", "cold-create/plain", b.manyOf("cold-create"), b.manyOf("cold-create") + "/plain",
 		"delete", "delete/plain", b.manyOf("delete"), b.manyOf("delete") + "/plain"}
@@ -44,7 +44,7 @@ func (b *bench) manyOf(name string) string { return name + "-" + strconv.Itoa(b.
 
 func (b *bench) listOf() string { return fmt.Sprintf("ls-50-of-%d", b.large) }
 
-// growthRows are the rows of an installation of so many environments.
+// growthRows are the rows of an installation of a given size.
 func growthRows(size int) []string {
 	return []string{
 		fmt.Sprintf("growth/claim-%d", size), fmt.Sprintf("growth/admit-%d", size),
@@ -53,29 +53,29 @@ func growthRows(size int) []string {
 	}
 }
 
-// names are those of rows; none means all.
+// names are names of rows; none means all.
 type names []string
 
-// String gives the text of the flag.
+// String returns the text of the flag.
 func (n *names) String() string { return strings.Join(*n, ",") }
 
-// Set reads the text of the flag.
+// Set parses the text of the flag.
 func (n *names) Set(text string) error {
 	*n = append(*n, strings.Split(text, ",")...)
 	return nil
 }
 
-// has reports whether a row was asked for.
+// has reports whether a row was requested.
 func (n names) has(row string) bool {
 	return len(n) == 0 || slices.ContainsFunc(n, func(name string) bool { return covers(name, row) })
 }
 
 func (n names) any(rows []string) bool { return slices.ContainsFunc(rows, n.has) }
 
-// covers reports whether a name stands for a row.
+// covers reports whether a name includes a row.
 func covers(name, row string) bool { return row == name || strings.HasPrefix(row, name+"/") }
 
-// known says which names stand for no row.
+// known returns the names that include no row.
 func (n names) known(all []section) error {
 	var rows []string
 	for _, s := range all {
@@ -83,13 +83,13 @@ func (n names) known(all []section) error {
 	}
 	for _, name := range n {
 		if !slices.ContainsFunc(rows, func(row string) bool { return covers(name, row) }) {
-			return fmt.Errorf("-only: there is no row %q; there are %s", name, strings.Join(rows, ", "))
+			return fmt.Errorf("-only: unknown row %q; the rows are %s", name, strings.Join(rows, ", "))
 		}
 	}
 	return nil
 }
 
-// daemon gives the daemon of a name, which it starts when it does not run yet.
+// daemon returns the daemon of a name, and starts it first if it is not running.
 func (b *bench) daemon(ctx context.Context, name string, flags ...string) (*daemon, error) {
 	if d := b.daemons[name]; d != nil {
 		return d, nil
@@ -101,15 +101,15 @@ func (b *bench) daemon(ctx context.Context, name string, flags ...string) (*daem
 	}
 	d, err := startDaemon(ctx, b, name, real, flags...)
 	if d != nil {
-		b.daemons[name] = d // also one that is not ready: it is to be stopped
+		b.daemons[name] = d // even one that is not ready, so that it is stopped
 	}
 	return d, err
 }
 
-// warm gives the daemon that the goals are for.
+// warm returns the daemon that the goals apply to.
 func (b *bench) warm(ctx context.Context) (*daemon, error) { return b.daemon(ctx, "warm") }
 
-// stop ends a daemon, if it runs, also after Ctrl-C.
+// stop ends a daemon if it runs, also after Ctrl-C.
 func (b *bench) stop(ctx context.Context, name string) error {
 	d := b.daemons[name]
 	if d == nil {
@@ -119,7 +119,7 @@ func (b *bench) stop(ctx context.Context, name string) error {
 	return d.stop(context.WithoutCancel(ctx))
 }
 
-// byHand gives what does it by hand, set up once.
+// byHand returns the manual way, set up once.
 func (b *bench) byHand(ctx context.Context) (*byHand, error) {
 	if b.hand != nil {
 		return b.hand, nil

@@ -13,19 +13,19 @@ import (
 )
 
 const (
-	// seedHost is where the rows that are written directly say that they are.
+	// seedHost is the host of the rows that are written directly.
 	seedHost = "fake"
-	// seedKey is what warm rows match.
+	// seedKey is the match key of warm rows.
 	seedKey = "bench"
 
-	// overdue leases end while the reaper is watched, one each overdueApart. The first ends overdueLead after all are
-	// written: by then the daemon has started and rests.
+	// overdue leases end while the reaper is watched, one every overdueApart. The first ends overdueLead after all are written: by then
+	// the daemon has started and is idle.
 	overdue      = 500
 	overdueApart = 20 * time.Millisecond
 	overdueLead  = 20 * time.Second
 )
 
-// seedRow is what all rows that are written directly have in common.
+// seedRow has the common fields of all rows that are written directly.
 func seedRow(n int, now time.Time) fleet.Environment {
 	return fleet.Environment{
 		ID: fmt.Sprintf("seed%06d", n), Name: fmt.Sprintf("seed-%d", n), Host: seedHost,
@@ -37,7 +37,7 @@ func seedRow(n int, now time.Time) fleet.Environment {
 	}
 }
 
-// leasedRow has a lease that ends at a time. Its holder was warned: what is measured is the end, not the warning.
+// leasedRow has a lease that ends at a time. Its holder was warned already: the end is measured, not the warning.
 func leasedRow(n int, now, end time.Time) fleet.Environment {
 	env := seedRow(n, now)
 	env.Tenant, env.Team, env.Owner, env.State, env.ReadyAt = "default", "default", "bench", fleet.Leased, now
@@ -51,7 +51,7 @@ func warmRow(n int, now time.Time) fleet.Environment {
 	return env
 }
 
-// admissionOf is a request for a warm row, as the engine makes it of one with a secret.
+// admissionOf is a request for a warm row, as the engine makes it for a request with a secret.
 func admissionOf(n int, now time.Time) store.Admission {
 	env := leasedRow(n, now, now.Add(time.Hour))
 	env.ID, env.Name, env.State, env.MatchKey = fmt.Sprintf("asked%06d", n), fmt.Sprintf("asked-%d", n), fleet.Pending, seedKey
@@ -67,12 +67,12 @@ func admissionOf(n int, now time.Time) store.Admission {
 	}
 }
 
-// seed makes a SQLite file of size leases that last, and of more that end one after the other, and tells when
-// those do. It is written in memory first where there is such a folder: the disk's time for each row is not what is measured.
+// seed makes a SQLite file of size lasting leases, and of more that end one after the other, and returns when those end. It is written in
+// memory first if possible: the disk time per row is not measured.
 func seed(ctx context.Context, file string, size, ending int) (ends map[string]time.Time, err error) {
 	dir, err := os.MkdirTemp(memoryDir(), "bothy-bench-")
 	if err != nil {
-		return nil, fmt.Errorf("make a folder: %w", err)
+		return nil, fmt.Errorf("make a directory: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	made := filepath.Join(dir, "seed.db")
@@ -82,7 +82,7 @@ func seed(ctx context.Context, file string, size, ending int) (ends map[string]t
 	return ends, copyFile(file, made)
 }
 
-// memoryDir is Linux's folder in memory; "", which stands for the usual temporary one, where there is none.
+// memoryDir is Linux's directory in memory; "", which means the usual temporary directory, if there is none.
 func memoryDir() string {
 	const dir = "/dev/shm"
 	if info, err := os.Stat(dir); err == nil && info.IsDir() {

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// percentile gives the p-th percentile (0 < p <= 100) of a sample by nearest
-// rank: always one of the values that were measured. NaN for an empty sample.
+// percentile returns the p-th percentile (0 < p <= 100) of a sample by nearest rank: always one of the measured values. NaN for an empty
+// sample.
 func percentile(sample []float64, p float64) float64 {
 	if len(sample) == 0 {
 		return math.NaN()
@@ -21,21 +21,23 @@ type goal struct {
 	bound float64
 	// p99, when not 0, is the most that the 99th percentile may be.
 	p99 float64
-	// ratio: the bound is on ours / by hand, else on ours in the row's unit.
+	// ratio: the bound applies to ours
+	//
+	// by hand, otherwise to ours in the row's unit.
 	ratio bool
-	// least: the figure is to be no smaller than the bound, else no greater.
+	// least: the bound is a minimum, otherwise a maximum.
 	least bool
 }
 
-// times is the goal of at most so many times what it takes by hand.
+// times is the goal of at most so many times the manual figure.
 func times(ratio float64) goal { return goal{bound: ratio, ratio: true} }
 
-// atMost is a goal in the row's unit, as is atLeast.
+// atMost is a goal in the row's unit, like atLeast.
 func atMost(most float64) goal { return goal{bound: most} }
 
 func atLeast(least float64) goal { return goal{bound: least, least: true} }
 
-// reached reports whether the goal is.
+// reached reports whether the goal is reached.
 func (g goal) reached(f figures) bool {
 	figure := f.ours
 	if g.ratio {
@@ -47,21 +49,21 @@ func (g goal) reached(f figures) bool {
 	return figure <= g.bound && (g.p99 == 0 || f.p99 <= g.p99)
 }
 
-// result is one row: a figure of ours, and what doing it by hand took in the same run.
+// result is one row: our figure, and the manual one of the same run.
 type result struct {
 	name, unit string
 	ours, hand []float64
-	// worst: the figure is the greatest of ours, not the median.
+	// worst: the figure is our greatest, not the median.
 	worst bool
 	goal  goal
-	// how says how both were measured.
+	// how describes how both were measured.
 	how string
 }
 
-// figures are what is printed and written for a row.
+// figures are the printed and written figures of a row.
 type figures struct {
 	ours, p50, p99 float64
-	// hand and ratio are NaN when nothing was done by hand.
+	// hand and ratio are NaN without a manual figure.
 	hand, ratio float64
 }
 
@@ -75,7 +77,7 @@ func (r result) figures() figures {
 	return f
 }
 
-// verdict is one word on whether the goal was reached; "-" without a goal.
+// verdict says in one word whether the goal was reached; "-" without a goal.
 func (r result) verdict() string {
 	f := r.figures()
 	figure := f.ours

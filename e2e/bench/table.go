@@ -25,7 +25,7 @@ func printTable(w io.Writer, rows []result) error {
 	return nil
 }
 
-// number prints three significant digits, and "-" for what is not known.
+// number prints three significant digits, and "-" for unknown values.
 func number(v float64) string {
 	switch {
 	case math.IsNaN(v) || math.IsInf(v, 0):
@@ -57,7 +57,7 @@ func (r result) goalText() string {
 	return text
 }
 
-// record is a row in bench.json. What is not known is null.
+// record is a row in bench.json. Unknown values are null.
 type record struct {
 	Name   string   `json:"name"`
 	Unit   string   `json:"unit"`
@@ -86,7 +86,7 @@ func writeJSON(path string, rows []result) error {
 	}
 	data, err := json.MarshalIndent(list, "", "  ")
 	if err == nil {
-		err = os.WriteFile(path, append(data, '\n'), 0o644) //nolint:gosec // figures are no secret
+		err = os.WriteFile(path, append(data, '\n'), 0o644) //nolint:gosec // figures are not secret
 	}
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
@@ -94,7 +94,7 @@ func writeJSON(path string, rows []result) error {
 	return nil
 }
 
-// known rounds to six significant digits; nil for what JSON cannot hold.
+// known rounds to six significant digits; nil for values that JSON cannot represent.
 func known(v float64) *float64 {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return nil

@@ -14,26 +14,25 @@ import (
 	"github.com/bothy-env/bothy/internal/api/wire"
 )
 
-// traces collects when each step of one daemon's creates and deletes happened.
+// traces collects the times of each step of one daemon's creates and deletes.
 type traces struct {
 	name string
 	by   map[phase]*trace
 }
 
-// phase is what was asked for, and of how many environments at once.
+// phase is the operation, and the number of environments at once.
 type phase struct {
 	name  string
 	count int
 }
 
-// trace holds the times of each step, in ms since the request.
+// trace has the times of each step, in ms since the request.
 type trace struct {
 	steps map[string][]float64
 	n     int
 }
 
-// add takes the records of environments that were asked for, or given back, at once. The first of each phase is
-// warming up and not counted.
+// add adds the events of environments that were created or deleted at once. The first of each phase is a warm-up and does not count.
 func (t *traces) add(ctx context.Context, d *daemon, p phase, envs []wire.Environment, asked, done time.Time) error {
 	if t.by == nil {
 		t.by = map[phase]*trace{}
@@ -50,7 +49,7 @@ func (t *traces) add(ctx context.Context, d *daemon, p phase, envs []wire.Enviro
 	return nil
 }
 
-// print writes what was collected.
+// print prints the traces.
 func (t *traces) print(w io.Writer) error {
 	order := func(a, b phase) int { return cmp.Or(cmp.Compare(a.count, b.count), cmp.Compare(a.name, b.name)) }
 	for _, p := range slices.SortedFunc(maps.Keys(t.by), order) {
@@ -75,9 +74,9 @@ func (t *trace) add(ctx context.Context, d *daemon, env wire.Environment, asked,
 	seen := map[string]bool{}
 	for _, e := range events {
 		if e.At.Before(asked.Add(-time.Millisecond)) {
-			continue // of the phase before; the daemon's times are of microseconds
+			continue // of the previous phase; the daemon's times are in microseconds
 		}
-		// Ids and durations differ from one create to the next.
+		// Ids and durations differ between creates.
 		text, _, _ := strings.Cut(e.Message, " [")
 		text, _, _ = strings.Cut(text, " after ")
 		step := e.Kind + ": " + text
@@ -94,7 +93,7 @@ func (t *trace) add(ctx context.Context, d *daemon, env wire.Environment, asked,
 	return nil
 }
 
-// print writes the median time of each step that every create had.
+// print prints the median time of each step that every create had.
 func (t *trace) print(w io.Writer, title string) error {
 	type line struct {
 		step string

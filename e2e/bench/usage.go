@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// usage is what a process has taken so far.
+// usage is what a process has used so far.
 type usage struct {
 	cpu time.Duration
 	// residentMiB is the process's own memory, childrenMiB that of its children.
@@ -40,7 +40,7 @@ func usageOf(pid int) (usage, error) {
 		child := filepath.Base(dir)
 		fields, err := statFields(child)
 		if err != nil || fields[1] != strconv.Itoa(pid) {
-			continue // another's, or gone since
+			continue // another user's, or gone since
 		}
 		mib, err := residentMiB(child)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -51,11 +51,11 @@ func usageOf(pid int) (usage, error) {
 	return u, nil
 }
 
-// processorClock is the clock of the processor time that a process has taken, as clock_getcpuclockid(3) names it. It is
-// exact; /proc tells the same in hundredths of a second, of which an idle daemon takes few.
+// processorClock is a process's CPU-time clock, see clock_getcpuclockid(3). It is exact; /proc has only hundredths of a second, of which
+// an idle daemon uses few.
 func processorClock(pid int) int32 { return int32(^pid<<3 | 2) }
 
-// statFields gives the fields of /proc/PID/stat from the third on; the second, a name, may hold anything.
+// statFields returns the fields of /proc/PID/stat from the third on; the second, a name, may contain anything.
 func statFields(pid string) ([]string, error) {
 	data, err := os.ReadFile(filepath.Join("/proc", pid, "stat"))
 	if err != nil {

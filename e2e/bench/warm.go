@@ -12,13 +12,13 @@ import (
 	"github.com/bothy-env/bothy/provisioner"
 )
 
-// poolName is the only pool of a daemon that is measured; poolKept how many it keeps for claims one after the other.
+// poolName is the only pool of a measured daemon; poolKept its size for consecutive claims.
 const (
 	poolName = "bench"
 	poolKept = 5
 )
 
-// keepWarm sets the pool and returns when so many are ready.
+// keepWarm sets the pool and returns when that many members are ready.
 func (d *daemon) keepWarm(ctx context.Context, count int, pause bool) error {
 	most := int64(count)
 	req := wire.PoolRequest{Blueprint: "build", Size: "small", Target: most, Max: &most, Pause: pause}
@@ -28,7 +28,7 @@ func (d *daemon) keepWarm(ctx context.Context, count int, pause bool) error {
 	return d.awaitWarm(ctx, count)
 }
 
-// awaitWarm returns when the pool has so many ready and nothing else.
+// awaitWarm returns when the pool has that many ready members and nothing else.
 func (d *daemon) awaitWarm(ctx context.Context, count int) error {
 	what := fmt.Sprintf("%d are warm", count)
 	return await(ctx, what, func() (bool, error) {
@@ -40,7 +40,7 @@ func (d *daemon) awaitWarm(ctx context.Context, count int) error {
 	})
 }
 
-// awaitFrozen returns when all that are warm are frozen.
+// awaitFrozen returns when all warm members are frozen.
 func (d *daemon) awaitFrozen(ctx context.Context) error {
 	return await(ctx, "the warm ones are frozen", func() (bool, error) {
 		warm, err := d.client.List(ctx, client.ListOptions{AllTenants: true, States: []string{"warm"}})
@@ -53,7 +53,7 @@ func (d *daemon) awaitFrozen(ctx context.Context) error {
 	})
 }
 
-// claim measures taking a warm environment, a secret included, and the first command in it.
+// claim measures claiming a warm environment with a secret, and the first command in it.
 func (b *bench) claim(ctx context.Context, paused bool) error {
 	d, err := b.warm(ctx)
 	if err != nil {
@@ -86,10 +86,10 @@ func (b *bench) claim(ctx context.Context, paused bool) error {
 	return d.empty(ctx)
 }
 
-// claimed is what one claim took, the first command in it, and a command by hand. In ms.
+// claimed is the duration of one claim, of its first command, and of a command by hand. In ms.
 type claimed struct{ claim, first, hand float64 }
 
-// claimOne takes one from a pool that is full and rests, and gives it back.
+// claimOne claims one from a full, idle pool, and deletes it.
 func (b *bench) claimOne(ctx context.Context, d *daemon, paused bool) (c claimed, err error) {
 	if err := d.awaitWarm(ctx, poolKept); err != nil {
 		return c, err
@@ -99,7 +99,7 @@ func (b *bench) claimOne(ctx context.Context, d *daemon, paused bool) (c claimed
 			return c, err
 		}
 	}
-	b.pause(ctx) // what refills the pool must not share the machine
+	b.pause(ctx) // the refill must not disturb the measurement
 	secret := rand.Text()
 	req := wire.CreateRequest{Blueprint: "build", Size: "small", Secrets: map[string][]byte{"token": []byte(secret)}}
 	began := time.Now()
@@ -132,7 +132,7 @@ func (b *bench) claimOne(ctx context.Context, d *daemon, paused bool) (c claimed
 	return c, nil
 }
 
-// refill measures filling an empty pool, against making as many by hand at once.
+// refill measures filling an empty pool, compared with creating as many by hand at once.
 func (b *bench) refill(ctx context.Context) error {
 	d, err := b.warm(ctx)
 	if err != nil {
@@ -171,8 +171,7 @@ func (b *bench) refill(ctx context.Context) error {
 	return nil
 }
 
-// recovery measures how long after a kill everything is in order again, when the daemon was killed while Terraform
-// made an environment.
+// recovery measures how long recovery takes after the daemon was killed while Terraform created an environment.
 func (b *bench) recovery(ctx context.Context) error {
 	d, err := b.daemon(ctx, "recovery")
 	if err != nil {
@@ -180,7 +179,7 @@ func (b *bench) recovery(ctx context.Context) error {
 	}
 	var took []float64
 	for len(took) < b.ten {
-		b.say("killed while Terraform makes one, round %d of %d", len(took)+1, b.ten)
+		b.say("killed during a create, round %d of %d", len(took)+1, b.ten)
 		b.pause(ctx)
 		if err := ctx.Err(); err != nil {
 			return err
@@ -200,13 +199,13 @@ func (b *bench) recovery(ctx context.Context) error {
 	return b.stop(ctx, "recovery")
 }
 
-// recoverOne kills the daemon when the container stands, and starts it again. inTime is false when Terraform was done before.
+// recoverOne kills the daemon when the container exists, and starts it again. inTime is false if Terraform had finished before.
 func (d *daemon) recoverOne(ctx context.Context) (seconds float64, inTime bool, err error) {
 	env, _, err := d.client.Create(ctx, wire.CreateRequest{Blueprint: "build", Size: "small"}, "")
 	if err != nil {
 		return 0, false, fmt.Errorf("create: %w", err)
 	}
-	err = await(ctx, "it is being made", func() (bool, error) {
+	err = await(ctx, "it is being created", func() (bool, error) {
 		found, err := d.sandboxes(ctx, env.ID)
 		return found != "", err
 	})
@@ -223,7 +222,7 @@ func (d *daemon) recoverOne(ctx context.Context) (seconds float64, inTime bool, 
 	if env, err = d.await(ctx, env, "leased"); err != nil {
 		return 0, false, err
 	}
-	// The first try's container is of the same environment.
+	// The first try's container belongs to the same environment.
 	err = await(ctx, "one container is left", func() (bool, error) {
 		found, err := d.sandboxed(ctx)
 		return len(found) == 1 && found[0] == env.ID, err

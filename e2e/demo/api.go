@@ -12,15 +12,14 @@ import (
 	"github.com/bothy-env/bothy/internal/api/wire"
 )
 
-// api asks the daemon what no command of bothy prints: whether it is ready, and
-// what becomes of an environment from moment to moment.
+// api asks the daemon for what no command of bothy prints: whether it is ready, and every change of an environment.
 type api struct{ client *http.Client }
 
 func newAPI(socket string) api {
 	return api{client: &http.Client{Transport: unixTransport(socket)}}
 }
 
-// open asks for a path; the body is the caller's to close.
+// open requests a path; the caller must close the body.
 func (a api) open(ctx context.Context, path string) (io.ReadCloser, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://bothyd"+path, nil)
 	if err != nil {
@@ -68,7 +67,7 @@ func (a api) environment(ctx context.Context, name string) (env wire.Environment
 	return env, err
 }
 
-// follow calls seen with every change of an environment until it is destroyed, and gives its last form.
+// follow calls seen with every change of an environment until it is destroyed, and returns its last state.
 func (a api) follow(ctx context.Context, id string, seen func(wire.Environment)) (wire.Environment, error) {
 	body, err := a.open(ctx, "/v1/environments/"+url.PathEscape(id)+"/watch")
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// cleanAll removes what earlier demos left, and their logs. Demos at work are left alone and named.
+// cleanAll removes what earlier demos left, and their logs. It leaves running demos alone and names them.
 func cleanAll(ctx context.Context, n *narrator) error {
 	home, err := home()
 	if err != nil {
@@ -32,7 +32,7 @@ func cleanAll(ctx context.Context, n *narrator) error {
 		return complain(n, failed)
 	}
 	if err := os.Remove(home); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return complain(n, fmt.Errorf("remove the demos' folder: %w", err))
+		return complain(n, fmt.Errorf("remove the demos' directory: %w", err))
 	}
 	if len(dirs) == 0 {
 		n.Say("no demo left anything")
@@ -53,11 +53,11 @@ func cleanRun(ctx context.Context, n *narrator, dir string) error {
 		n.Say("an earlier demo did not clean up: %s", r.Temp)
 		bin, err := findBinaries()
 		if err != nil {
-			n.Say("%v; what is left is removed by its label alone", err)
+			n.Say("%v; removing leftovers by their label alone", err)
 		}
 		s, err := newStage(n, r, bin)
 		if err == nil {
-			// Not cut off half-way by Ctrl-C: that stops between two demos.
+			// Ctrl-C does not interrupt one demo's cleanup, only the sequence.
 			err = s.clearAway(context.WithoutCancel(ctx))
 		}
 		if err != nil {
@@ -72,7 +72,7 @@ func cleanRun(ctx context.Context, n *narrator, dir string) error {
 	return nil
 }
 
-// complain prints an error, one line a cause, and gives it back.
+// complain prints an error, one line per cause, and returns it.
 func complain(n *narrator, err error) error {
 	for line := range strings.Lines(err.Error()) {
 		n.Bad("demo: " + strings.TrimSpace(line))

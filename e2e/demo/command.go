@@ -18,19 +18,19 @@ import (
 // command is one command of the story.
 type command struct {
 	argv []string
-	// silent ones are neither echoed nor shown: questions of the demo's own.
+	// silent commands are neither echoed nor shown: the demo's own questions.
 	silent bool
-	// brief ones take long and say much: of their output only lines that match are shown, and signs of life.
+	// brief commands are long and verbose: only matching lines of their output are shown, and signs of life.
 	brief *regexp.Regexp
 }
 
 const (
-	// liveBeat and plainBeat are how often a long command shows that it lives: in place, and as a line of its own.
+	// liveBeat and plainBeat are how often a long command shows a sign of life: in place, or as a line of its own.
 	liveBeat  = 200 * time.Millisecond
 	plainBeat = 10 * time.Second
-	// killAfter is how long a command has to end after SIGINT.
+	// killAfter is how long a command has to stop after SIGINT.
 	killAfter = 5 * time.Second
-	// tailLines is how much of a brief command's output is shown when it fails.
+	// tailLines is how much output of a failed brief command is shown.
 	tailLines = 15
 )
 
@@ -39,8 +39,7 @@ func (s *stage) bothy(ctx context.Context, args ...string) (string, error) {
 	return s.do(ctx, command{argv: append([]string{"bothy"}, args...)})
 }
 
-// do runs a command to its end, tells what it does, and gives its output. Cancelling
-// ctx interrupts it; the error then is the cause.
+// do runs a command to its end, reports its progress, and returns its output. Cancelling ctx interrupts it; the error then is the cause.
 func (s *stage) do(ctx context.Context, c command) (string, error) {
 	if err := context.Cause(ctx); err != nil {
 		return "", err
@@ -48,7 +47,7 @@ func (s *stage) do(ctx context.Context, c command) (string, error) {
 	shown := commandLine(c.argv)
 	cmd := exec.CommandContext(ctx, s.path(c.argv[0]), c.argv[1:]...) //nolint:gosec // the story's own commands
 	cmd.Dir, cmd.Env = s.dir, s.env
-	// A group of its own: Ctrl-C in the terminal is ours to pass on.
+	// A process group of its own: the demo itself forwards Ctrl-C.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
 	cmd.WaitDelay = killAfter
@@ -91,7 +90,7 @@ func (s *stage) do(ctx context.Context, c command) (string, error) {
 	return out.text.String(), nil
 }
 
-// beat shows that a brief command lives, until the function it gives is called.
+// beat shows signs of life of a brief command, until the returned function is called.
 func (s *stage) beat(c command, out *output) (stop func()) {
 	if c.brief == nil {
 		return func() {}
@@ -122,7 +121,7 @@ func (s *stage) beat(c command, out *output) (stop func()) {
 	return func() { ticker.Stop(); close(quit); <-done }
 }
 
-// path finds a program: bothy and bothyd in the folder of the binaries, others on PATH.
+// path finds a program: bothy and bothyd in the directory of the binaries, others on PATH.
 func (s *stage) path(name string) string {
 	if name == "bothy" || name == "bothyd" {
 		return filepath.Join(s.bin, name)
@@ -130,7 +129,7 @@ func (s *stage) path(name string) string {
 	return name
 }
 
-// output gathers what a command writes, line by line.
+// output collects a command's output, line by line.
 type output struct {
 	each func(line string)
 
@@ -156,7 +155,7 @@ func (o *output) last() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(o.lines) == 0 {
-		return "nothing said yet"
+		return "no output yet"
 	}
 	return strings.TrimSpace(o.lines[len(o.lines)-1])
 }
@@ -167,7 +166,7 @@ func (o *output) tail() []string {
 	return append([]string(nil), o.lines...)
 }
 
-// lines cuts a stream into lines. A line that never ends is cut at maxLine bytes.
+// lines splits a stream into lines. A line that never ends is cut at maxLine bytes.
 type lines struct {
 	to   *output
 	keep bool
@@ -176,7 +175,7 @@ type lines struct {
 
 const maxLine = 64 << 10
 
-// Write takes a part of the stream.
+// Write adds a part of the stream.
 func (l *lines) Write(p []byte) (int, error) {
 	l.rest = append(l.rest, p...)
 	for {
@@ -194,7 +193,7 @@ func (l *lines) Write(p []byte) (int, error) {
 	}
 }
 
-// end gives a last line that has no newline.
+// end handles a last line without a newline.
 func (l *lines) end() {
 	if len(l.rest) > 0 {
 		l.to.add(string(l.rest), l.keep)
@@ -202,7 +201,7 @@ func (l *lines) end() {
 	}
 }
 
-// findBinaries looks where make puts them; the folder is given also when they are not there.
+// findBinaries looks where make puts them; it returns the directory even if they are missing.
 func findBinaries() (string, error) {
 	dir := os.Getenv("BOTHY_BIN")
 	if dir == "" {

@@ -15,17 +15,17 @@ import (
 	"github.com/bothy-env/bothy/internal/api/wire"
 )
 
-// daemon is a running bothyd: our child, or one that an earlier demo left.
+// daemon is a running bothyd: a child, or one that an earlier demo left.
 type daemon struct {
 	pid int
-	// done is closed when it has ended; err is then how. For one that is not our child: when its lock is free.
+	// done is closed when it has ended; err is then its result. For one that is not a child: when its lock is free.
 	done chan struct{}
 	err  error
 }
 
 const (
 	readyWithin = 30 * time.Second
-	// stopWithin is more than the 90 s that the daemon gives running Terraform.
+	// stopWithin is more than the 90 s that the daemon allows running Terraform.
 	stopWithin = 100 * time.Second
 	poll       = 100 * time.Millisecond
 )
@@ -35,7 +35,7 @@ func (r *run) arguments() []string {
 	return append([]string{"bothyd", "--state-dir", r.state(), "--listen-unix", r.socket(), "--log-format", "text"}, r.Flags...)
 }
 
-// startDaemon starts bothyd and waits until it is ready. Its log goes to the run's folder.
+// startDaemon starts bothyd and waits until it is ready. Its log goes to the run's directory.
 func (s *stage) startDaemon(ctx context.Context) (err error) {
 	log, err := os.OpenFile(s.run.daemonLog(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
@@ -44,11 +44,11 @@ func (s *stage) startDaemon(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, log.Close()) }() // the daemon has its own copy
 	argv := s.run.arguments()
 	s.say.Command(commandLine(argv) + " &")
-	// Not bound to ctx: after Ctrl-C it is still needed, to take the environments away.
+	// Not bound to ctx: it is still needed after Ctrl-C, to delete the environments.
 	cmd := exec.Command(s.path(argv[0]), argv[1:]...) //nolint:gosec // our own daemon
 	cmd.Dir, cmd.Env = s.run.Temp, daemonEnv(os.Environ(), s.run)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C in the terminal is not for it
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // keeps Ctrl-C in the terminal from it
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start bothyd: %w", err)
 	}
@@ -61,7 +61,7 @@ func (s *stage) startDaemon(ctx context.Context) (err error) {
 	return s.awaitReady(ctx)
 }
 
-// awaitReady waits until the daemon says that it is ready, and notes its instance id.
+// awaitReady waits until the daemon reports that it is ready, and records its instance id.
 func (s *stage) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, readyWithin, fmt.Errorf("bothyd was not ready within %s", readyWithin))
 	defer cancel()
@@ -89,7 +89,7 @@ func (s *stage) awaitReady(ctx context.Context) error {
 	return s.run.save()
 }
 
-// complaints is what the daemon itself finds wrong; nil when it finds nothing.
+// complaints are the daemon's own failed checks; nil without any.
 func (s *stage) complaints(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -102,7 +102,7 @@ func (s *stage) complaints(ctx context.Context) error {
 	return err
 }
 
-// ended is the error for a daemon that ended when nobody asked it to.
+// ended is the error of a daemon that ended unexpectedly.
 func (d *daemon) ended() error {
 	if d.err == nil {
 		return errors.New("bothyd ended by itself")
@@ -119,7 +119,7 @@ func (d *daemon) alive() bool {
 	}
 }
 
-// stop sends SIGTERM and waits; after stopWithin it kills. An end that is not clean is an error.
+// stop sends SIGTERM and waits; after stopWithin it kills. An unclean exit is an error.
 func (d *daemon) stop(ctx context.Context) error {
 	if !d.alive() {
 		return nil
@@ -133,13 +133,13 @@ func (d *daemon) stop(ctx context.Context) error {
 	case <-d.done:
 		return stopped(d.err)
 	case <-ctx.Done():
-		err := fmt.Errorf("stop bothyd: it was killed, having gone on after SIGTERM: %w", ctx.Err())
+		err := fmt.Errorf("stop bothyd: it ignored SIGTERM and was killed: %w", ctx.Err())
 		return errors.Join(err, syscall.Kill(d.pid, syscall.SIGKILL))
 	}
 }
 
-// stopped judges how a daemon ended after SIGTERM. One that was told so early that it had not yet
-// begun to listen for signals ends by it, which is just as well.
+// stopped judges how a daemon ended after SIGTERM. A signal that arrives before the daemon handles signals ends it directly, which is
+// fine.
 func stopped(err error) error {
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
@@ -153,8 +153,8 @@ func stopped(err error) error {
 	return nil
 }
 
-// adopt finds the daemon that an earlier run left behind; nil when it has ended. Whoever holds
-// the lock on the run's state directory is that daemon, and wrote its process id there.
+// adopt finds the daemon that an earlier run left behind; nil if it has ended. The process that holds the lock on the run's state
+// directory is that daemon; the lock has its process id.
 func adopt(state string) (*daemon, error) {
 	f, err := os.OpenFile(filepath.Join(state, "bothyd.lock"), os.O_RDWR, 0)
 	if errors.Is(err, os.ErrNotExist) {
@@ -179,7 +179,7 @@ func adopt(state string) (*daemon, error) {
 		defer close(d.done)
 		defer f.Close() //nolint:errcheck // only looked at
 		for !free(f) {
-			time.Sleep(poll) // nothing tells when another process' lock goes
+			time.Sleep(poll) // no event reports the release of another process's lock
 		}
 	}()
 	return d, nil
@@ -192,8 +192,8 @@ func free(f *os.File) bool {
 	return syscall.Flock(int(f.Fd()), syscall.LOCK_UN) == nil
 }
 
-// daemonEnv is the daemon's environment: settings of this machine (engine, Terraform, network) stay, those of
-// another daemon go, and no configuration file but an empty one: /etc may hold another daemon's database.
+// daemonEnv is the daemon's environment: the settings of this machine (engine, Terraform, network) stay, those of another daemon are
+// dropped, and the configuration file is empty: /etc may have another daemon's database.
 func daemonEnv(environ []string, r *run) []string {
 	kept := []string{"BOTHY_CONFIG=" + os.DevNull}
 	for _, v := range environ {
@@ -204,7 +204,7 @@ func daemonEnv(environ []string, r *run) []string {
 	return append(kept, "BOTHY_ENGINE_HOST="+r.Engine)
 }
 
-// commandEnv is the environment of bothy's commands: this daemon's, whatever the user's own settings are.
+// commandEnv is the environment of bothy's commands: for this daemon, whatever the user's own settings.
 func commandEnv(environ []string, r *run) []string {
 	var kept []string
 	for _, v := range environ {

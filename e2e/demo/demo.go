@@ -13,7 +13,7 @@ import (
 
 var errPromise = errors.New("a promise did not hold: see the table")
 
-// runDemo plays the demo and clears it away, also after a failure or an interrupt.
+// runDemo plays the demo and cleans up, also after a failure or an interrupt.
 func runDemo(ctx context.Context, n *narrator) error {
 	bin, err := findBinaries()
 	if err != nil {
@@ -39,7 +39,7 @@ func runDemo(ctx context.Context, n *narrator) error {
 	}
 	n.logTo(log)
 	n.Say("bothy's main job on real input: a Debian package from source to .deb, in an environment")
-	n.Say("that Terraform makes on Docker, on a lease, priced to the second, and gone without a trace.")
+	n.Say("that Terraform creates on Docker, on a lease, priced to the second, and gone without a trace.")
 
 	s, err := newStage(n, r, bin)
 	if err != nil {
@@ -47,27 +47,27 @@ func runDemo(ctx context.Context, n *narrator) error {
 	}
 	f, err := s.tell(ctx)
 	if cause := context.Cause(ctx); cause != nil {
-		err = cause // whatever came of it
+		err = cause // whatever the result
 	}
 	if err != nil {
-		// Told before it is cleaned up, which takes a while. The signal's own line is out already.
+		// Report before the cleanup, which takes a while. The signal's own line is printed already.
 		if !errors.As(err, new(interrupted)) {
 			_ = complain(n, err)
 		}
 		n.Chapter("Cleaning up")
 	}
-	// Whoever interrupts the cleaning up is heard by untilInterrupted.
+	// untilInterrupted handles interrupts of the cleanup.
 	if e := s.clearAway(context.WithoutCancel(ctx)); e != nil {
 		err = errors.Join(err, complain(n, e))
 		if _, e := os.Stat(filepath.Join(r.dir, recordName)); e == nil {
-			n.Say("what may be left is removed by: make demo-clean")
+			n.Say("remove possible leftovers with: make demo-clean")
 		}
 	}
 	if err == nil {
 		err = conclude(ctx, n, f)
 	}
 	if err != nil {
-		n.Say("what went on:  %s", r.outputLog())
+		n.Say("demo's log:    %s", r.outputLog())
 		n.Say("bothyd's log:  %s", r.daemonLog())
 	}
 	n.logTo(io.Discard)
@@ -77,7 +77,7 @@ func runDemo(ctx context.Context, n *narrator) error {
 	return err
 }
 
-// conclude prints the table, and gives the verdict.
+// conclude prints the table, and returns the verdict.
 func conclude(ctx context.Context, n *narrator, f found) error {
 	rows := f.report()
 	n.Chapter("The figures, " + elapsed(n.Elapsed()) + " in all")
@@ -96,7 +96,7 @@ func conclude(ctx context.Context, n *narrator, f found) error {
 	return err
 }
 
-// dropOldLogs removes the logs of runs that have cleaned up; a run that has not is only named.
+// dropOldLogs removes the logs of runs that have cleaned up, and names runs that have not.
 func dropOldLogs(home string, n *narrator) error {
 	dirs, err := earlier(home)
 	if err != nil {
@@ -106,7 +106,7 @@ func dropOldLogs(home string, n *narrator) error {
 		r, err := openRun(dir)
 		switch {
 		case r == nil && errors.Is(err, errAtWork):
-			continue // another terminal's
+			continue // in another terminal
 		case r == nil:
 			return err
 		case errors.Is(err, fs.ErrNotExist):
@@ -115,7 +115,7 @@ func dropOldLogs(home string, n *narrator) error {
 			n.Say("an earlier demo could not clean up; make demo-clean does it: %s", r.Temp)
 		}
 		if err = errors.Join(err, r.lock.Close()); err != nil {
-			return fmt.Errorf("tidy the demos' folder: %w", err)
+			return fmt.Errorf("tidy the demos' directory: %w", err)
 		}
 	}
 	return nil

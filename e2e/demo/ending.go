@@ -11,15 +11,14 @@ import (
 // ending is how an environment ended.
 type ending struct {
 	env  wire.Environment
-	left []string // what Docker still had of it
+	left []string // its leftovers at Docker
 	err  error
 }
 
-// endWithin bounds the wait for the end of a short lease. It is more than is allowed, so that
-// a late one is measured, and not only missed.
+// endWithin bounds the wait for the end of a short lease. It is more than is allowed, so that a late end is measured rather than missed.
 const endWithin = shortLease + 2*time.Minute
 
-// watchEnd follows an environment in the background to its end, tells of it, and counts what is left at Docker.
+// watchEnd follows an environment in the background to its end, reports it, and counts its leftovers at Docker.
 func (s *stage) watchEnd(ctx context.Context, name string) (<-chan ending, error) {
 	env, err := s.api.environment(ctx, name)
 	if err != nil {
@@ -27,7 +26,7 @@ func (s *stage) watchEnd(ctx context.Context, name string) (<-chan ending, error
 	}
 	ended := make(chan ending, 1)
 	go func() {
-		ctx, cancel := context.WithTimeoutCause(ctx, endWithin, fmt.Errorf("%s was not gone %s after its hand-over", name, endWithin))
+		ctx, cancel := context.WithTimeoutCause(ctx, endWithin, fmt.Errorf("%s was not gone %s after its handover", name, endWithin))
 		defer cancel()
 		ended <- s.follow(ctx, env)
 	}()
@@ -38,7 +37,7 @@ func (s *stage) follow(ctx context.Context, env wire.Environment) ending {
 	state := env.State
 	last, err := s.api.follow(ctx, env.ID, func(now wire.Environment) {
 		if now.State != state && now.State == "destroying" {
-			s.say.Good(fmt.Sprintf("meanwhile: the lease of %s is over, bothyd takes it back", now.Name))
+			s.say.Good(fmt.Sprintf("meanwhile: the lease of %s has expired, bothyd deletes it", now.Name))
 		}
 		state = now.State
 	})
@@ -58,7 +57,7 @@ func (s *stage) follow(ctx context.Context, env wire.Environment) ending {
 	return e
 }
 
-// await waits for an end that is watched.
+// await waits for a watched end.
 func await(ctx context.Context, ended <-chan ending) (ending, error) {
 	select {
 	case e := <-ended:

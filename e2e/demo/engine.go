@@ -16,15 +16,14 @@ import (
 	"strings"
 )
 
-// engine is the Docker engine, asked behind the daemon's back: whether nothing is left
-// is not for the daemon alone to say.
+// engine is the Docker engine, asked directly: the daemon alone must not decide that nothing is left.
 type engine interface {
-	// List gives the ids of the things of a kind that carry the label "key=value".
+	// List returns the ids of objects of a kind with the label "key=value".
 	List(ctx context.Context, kind, label string) ([]string, error)
 	Remove(ctx context.Context, kind, id string) error
 }
 
-// kinds are what a bothy can leave behind, in the order in which they can be removed.
+// kinds are the kinds of possible leftovers, in the order in which they can be removed.
 var kinds = []string{"container", "network", "volume"}
 
 const (
@@ -42,7 +41,7 @@ func engineHost() string {
 	return "unix:///var/run/docker.sock"
 }
 
-// newEngine takes the docker command where there is one, else the engine's API.
+// newEngine uses the docker command if it is installed, otherwise the engine's API.
 func newEngine(host string) (engine, error) {
 	if path, err := exec.LookPath("docker"); err == nil {
 		return dockerCommand{path: path, host: host}, nil
@@ -50,13 +49,13 @@ func newEngine(host string) (engine, error) {
 	return newDockerAPI(host)
 }
 
-// ids are what bothy makes as instance and environment ids; an empty one would match others' things.
+// ids matches bothy's instance and environment ids; an empty one would match others' objects.
 var ids = regexp.MustCompile(`^[a-z0-9]{6,40}$`)
 
-// left lists what carries a label with one of bothy's ids, as "kind id".
+// left lists objects with a label and one of bothy's ids, as "kind id".
 func left(ctx context.Context, e engine, key, id string) ([]string, error) {
 	if !ids.MatchString(id) {
-		return nil, fmt.Errorf("look for leftovers: %q is no id of bothy's", id)
+		return nil, fmt.Errorf("look for leftovers: %q is not an id of bothy", id)
 	}
 	var found []string
 	for _, kind := range kinds {
@@ -71,7 +70,7 @@ func left(ctx context.Context, e engine, key, id string) ([]string, error) {
 	return found, nil
 }
 
-// sweep removes what carries the instance's label, and says what it was.
+// sweep removes objects with the instance's label, and returns them.
 func sweep(ctx context.Context, e engine, instance string) ([]string, error) {
 	found, err := left(ctx, e, labelInstance, instance)
 	for _, thing := range found {
@@ -140,7 +139,7 @@ func unixTransport(path string) *http.Transport {
 	}}
 }
 
-// List asks for the things of a kind with a label.
+// List lists objects of a kind with a label.
 func (d dockerAPI) List(ctx context.Context, kind, label string) ([]string, error) {
 	filters, err := json.Marshal(map[string][]string{"label": {label}})
 	if err != nil {
@@ -181,7 +180,7 @@ func (d dockerAPI) list(ctx context.Context, path string, into any) ([]string, e
 	return found, nil
 }
 
-// Remove deletes one thing.
+// Remove deletes one object.
 func (d dockerAPI) Remove(ctx context.Context, kind, id string) error {
 	path := "/" + kind + "s/" + url.PathEscape(id)
 	if kind == "container" {

@@ -10,12 +10,12 @@ import (
 	"github.com/bothy-env/bothy/internal/api/wire"
 )
 
-// testLine matches what the package's own test suite (Automake's) says, and the end of the build.
+// testLine matches the summary lines of the package's own test suite (Automake's), and the end of the build.
 var testLine = regexp.MustCompile(`^(PASS|FAIL|XFAIL|XPASS|SKIP|ERROR): |^# (TOTAL|PASS|FAIL|ERROR): |^dpkg-deb: building package`)
 
 var testCount = regexp.MustCompile(`(?m)^# (TOTAL|PASS|FAIL|ERROR): +(\d+)$`)
 
-// tests counts the package's own tests in a build's output. It is an error when there were none, or not all passed.
+// tests counts the package's own tests in a build's output. It is an error if there were none, or if any failed.
 func tests(output string) (int, error) {
 	count := map[string]int{}
 	for _, m := range testCount.FindAllStringSubmatch(output, -1) {
@@ -34,16 +34,16 @@ func tests(output string) (int, error) {
 	return count["TOTAL"], nil
 }
 
-// debFile matches the binary package's file and its parts: version, architecture.
+// debFile matches the binary package's file name and its parts: version, architecture.
 var debFile = regexp.MustCompile(`(?m)^hello_([0-9][^_\s]*)_([a-z0-9-]+)\.deb$`)
 
 // sourceFile matches the source package's description and its version.
 var sourceFile = regexp.MustCompile(`(?m)^hello_([0-9][^_\s]*)\.dsc$`)
 
-// built is a binary package in a folder listing.
+// built is a binary package in a directory listing.
 type built struct{ file, version, architecture string }
 
-// findDeb finds the package that was built, and checks that it is of the very version that was fetched.
+// findDeb finds the built package, and checks that its version is the one that was fetched.
 func findDeb(listing string) (built, error) {
 	deb, source := debFile.FindStringSubmatch(listing), sourceFile.FindStringSubmatch(listing)
 	switch {
@@ -59,7 +59,7 @@ func findDeb(listing string) (built, error) {
 
 var controlField = regexp.MustCompile(`(?m)^ ([A-Z][A-Za-z-]*): (.*)$`)
 
-// checkControl compares the control data, as `dpkg-deb -I` prints it, with what the file says it is.
+// checkControl compares the control data, as printed by `dpkg-deb -I`, with the file name.
 func checkControl(info string, deb built) error {
 	fields := map[string]string{}
 	for _, m := range controlField.FindAllStringSubmatch(info, -1) {
@@ -78,7 +78,7 @@ func checkControl(info string, deb built) error {
 	return nil
 }
 
-// allowedLate is what bothy promises: no environment outlives its lease by more.
+// allowedLate is bothy's promise: no environment outlives its lease by more.
 const allowedLate = 15 * time.Second
 
 // lateness is how long after the end of its lease an environment was gone.

@@ -129,11 +129,11 @@ func TestReportFailsWhenAPromiseDoesNotHold(t *testing.T) {
 		}
 	}
 	want := strings.TrimPrefix(`
-ok    time to ready               3.2s  bothy up: made by Terraform, source in place; 3.6s after the demo's start
-ok    build                    1m27.4s  hello_2.10-3_amd64.deb, its 5 tests passed; 22.9s before that for build dependencies and source
-ok    20 s lease taken back  0.9s late  gone that long after its end; at most 15s is promised
-ok    cost                   $0.001310  hello $0.001252, brief $0.000058
-ok    left at Docker                 0  containers, networks, volumes with this daemon's label`, "\n")
+ok    time to ready            3.2s  bothy up: created by Terraform, source in place; 3.6s after the demo's start
+ok    build                 1m27.4s  hello_2.10-3_amd64.deb, its 5 tests passed; 22.9s before that for build dependencies and source
+ok    20 s lease expired  0.9s late  gone that long after its end; at most 15s is promised
+ok    cost                $0.001310  hello $0.001252, brief $0.000058
+ok    left at Docker              0  containers, networks, volumes with this daemon's label`, "\n")
 	if diff := cmp.Diff(want, strings.Join(table(good().report()), "\n")); diff != "" {
 		t.Errorf("report (-want +got):\n%s", diff)
 	}

@@ -57,9 +57,9 @@ func exitCode(err error) int {
 	}
 }
 
-// untilInterrupted gives a context that the first signal ends, so that everything is cleaned up. The
-// second one is answered only, since people press Ctrl-C twice; the third gives up.
-// SIGPIPE is among them: a reader that went away (`demo | head`) must not leave an environment behind.
+// untilInterrupted returns a context that the first signal ends, so that everything is cleaned up. The second is only acknowledged,
+// because people press Ctrl-C twice; the third gives up. SIGPIPE is among them: a reader that exits (`demo | head`) must not leave an
+// environment behind.
 func untilInterrupted(n *narrator) context.Context {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 4)
@@ -67,7 +67,7 @@ func untilInterrupted(n *narrator) context.Context {
 	go func() {
 		for count := 0; ; {
 			s, ok := (<-signals).(syscall.Signal)
-			if !ok || s == syscall.SIGPIPE && count > 0 { // every further line that nobody reads brings one
+			if !ok || s == syscall.SIGPIPE && count > 0 { // every further unread line causes one
 				continue
 			}
 			count++
@@ -76,7 +76,7 @@ func untilInterrupted(n *narrator) context.Context {
 				n.Say("%s: cleaning up", interrupted{s}.Error())
 				cancel(interrupted{s})
 			case 2:
-				n.Say("still cleaning up; once more leaves the rest to make demo-clean")
+				n.Say("still cleaning up; press Ctrl-C again to leave the rest to make demo-clean")
 			default:
 				n.Status("")
 				os.Exit(128 + int(s))

@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// narrator tells what happens, each line with the time since the start. All of its
-// methods may be called from several goroutines.
+// narrator prints what happens, each line with the time since the start. Its methods are safe for concurrent use.
 type narrator struct {
 	mu     sync.Mutex
 	out    io.Writer
@@ -62,29 +61,29 @@ func (n *narrator) Chapter(text string) {
 	n.print(bold, text)
 }
 
-// Say tells one line.
+// Say prints one line.
 func (n *narrator) Say(format string, args ...any) { n.line("", fmt.Sprintf(format, args...)) }
 
 // Command shows a command as one would type it.
 func (n *narrator) Command(text string) { n.line(bold, "$ "+text) }
 
-// Output shows a line that a command wrote.
+// Output shows a line of a command's output.
 func (n *narrator) Output(text string) { n.line(dim, "  "+printable(text)) }
 
-// Good and Bad tell a result.
+// Good reports a success.
 func (n *narrator) Good(text string) { n.line(green, text) }
 
-// Bad tells a failure.
+// Bad reports a failure.
 func (n *narrator) Bad(text string) { n.line(red, text) }
 
-// Log writes a line to the log alone.
+// Log writes a line only to the log.
 func (n *narrator) Log(text string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	fmt.Fprintf(n.log, "%8s    %s\n", elapsed(n.Elapsed()), text)
 }
 
-// Status shows text in place of the last status, when that is possible here; "" takes it away.
+// Status replaces the last status, where the terminal allows it; "" removes it.
 func (n *narrator) Status(text string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -93,7 +92,7 @@ func (n *narrator) Status(text string) {
 	}
 	n.clear()
 	if text != "" {
-		// Without line wrap: the terminal cuts what does not fit, however wide it is.
+		// Without line wrap: the terminal cuts what does not fit, whatever its width.
 		fmt.Fprintf(n.out, "\x1b[?7l%8s  %s%s%s\x1b[?7h", elapsed(n.Elapsed()), dim, printable(text), plain)
 		n.status = true
 	}
@@ -106,7 +105,7 @@ func (n *narrator) line(style, text string) {
 	n.print(style, text)
 }
 
-// print and clear need the lock.
+// print and clear require the lock.
 func (n *narrator) print(style, text string) {
 	at := elapsed(n.Elapsed())
 	fmt.Fprintf(n.log, "%8s  %s\n", at, text)

@@ -12,17 +12,17 @@ import (
 	"time"
 )
 
-// stage is what a demo plays on, and how it is cleared away.
+// stage is what a demo runs on, and how it is cleaned up.
 type stage struct {
 	say    *narrator
 	run    *run
-	bin    string   // folder of bothy and bothyd
+	bin    string   // directory of bothy and bothyd
 	dir    string   // that commands run in
 	env    []string // of commands
 	api    api
 	engine engine
 	daemon *daemon // nil before the start, and after the end
-	// empty says that the daemon ended in order, after every environment was gone.
+	// empty: the daemon stopped cleanly, after every environment was gone.
 	empty bool
 }
 
@@ -42,9 +42,8 @@ const (
 	sweepWithin = time.Minute
 )
 
-// clearAway takes away all that the run made, whatever state it is in: environments by the daemon, which is
-// started again if it has died; then the daemon; then what still has its label at Docker; then its folder.
-// When something may be left all the same, the record stays for --clean.
+// clearAway removes everything that the run created, in any state: environments by the daemon, which is restarted if it has died; then
+// the daemon; then leftovers with its label at Docker; then its directory. If anything may still be left, the record stays for --clean.
 func (s *stage) clearAway(ctx context.Context) error {
 	err := s.takeDown(ctx)
 	if e := s.stopDaemon(ctx); e != nil {
@@ -58,19 +57,19 @@ func (s *stage) clearAway(ctx context.Context) error {
 			return errors.Join(err, e)
 		}
 		if len(found) > 0 {
-			s.say.Bad("removed at Docker, where bothyd had left it: " + strings.Join(found, ", "))
+			s.say.Bad("removed leftovers of bothyd at Docker: " + strings.Join(found, ", "))
 		}
 	}
 	if _, e := os.Stat(s.run.Temp); e == nil {
 		if e := removeTree(s.run.Temp); e != nil {
-			return errors.Join(err, fmt.Errorf("remove the temporary folder: %w", e))
+			return errors.Join(err, fmt.Errorf("remove the temporary directory: %w", e))
 		}
 		s.say.Say("removed %s", s.run.Temp)
 	}
 	return errors.Join(err, s.run.forget())
 }
 
-// takeDown gives all environments back. There is nothing to do when no daemon ever ran.
+// takeDown deletes all environments. There is nothing to do if no daemon ever ran.
 func (s *stage) takeDown(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, downWithin, fmt.Errorf("the environments were not gone within %s", downWithin))
 	defer cancel()
@@ -79,7 +78,7 @@ func (s *stage) takeDown(ctx context.Context) error {
 	}
 	if s.daemon == nil || !s.daemon.alive() {
 		if _, err := os.Stat(filepath.Join(s.run.state(), "bothy.db")); err != nil {
-			return nil //nolint:nilerr // no database: nothing was ever made
+			return nil //nolint:nilerr // no database: nothing was ever created
 		}
 		d, err := adopt(s.run.state())
 		if err != nil {
@@ -88,16 +87,16 @@ func (s *stage) takeDown(ctx context.Context) error {
 		if s.daemon = d; d != nil {
 			s.say.Say("bothyd of that demo still runs: process %d", d.pid)
 		} else {
-			s.say.Say("bothyd is started again, to take away what it made")
+			s.say.Say("restarting bothyd, to delete what it created")
 			if err := s.startDaemon(ctx); err != nil {
 				return err
 			}
 		}
 	}
 	if s.run.Instance == "" {
-		return nil // it never got ready, so nothing was asked of it
+		return nil // it was never ready, so it got no requests
 	}
-	s.dir = s.run.Temp // a project may not be there yet
+	s.dir = s.run.Temp // a project may not exist yet
 	names, err := s.do(ctx, command{argv: []string{"bothy", "ls", "--all-tenants", "--quiet"}, silent: true})
 	if err != nil || strings.TrimSpace(names) == "" {
 		return err
@@ -106,20 +105,20 @@ func (s *stage) takeDown(ctx context.Context) error {
 	return err
 }
 
-// stopDaemon ends the daemon, if there is one.
+// stopDaemon stops the daemon, if there is one.
 func (s *stage) stopDaemon(ctx context.Context) error {
 	if s.daemon == nil || !s.daemon.alive() {
 		s.daemon = nil
 		return nil
 	}
 	s.say.Command(fmt.Sprintf("kill %d    # bothyd", s.daemon.pid))
-	err := s.daemon.stop(context.WithoutCancel(ctx)) // whatever happens, it gets its time
+	err := s.daemon.stop(context.WithoutCancel(ctx)) // it gets its time in any case
 	s.daemon = nil
 	return err
 }
 
-// mayGuard makes sure that bothyd may set firewall rules around sandboxes, which takes root. Where that cannot be had
-// the demo goes on without them, and says so.
+// mayGuard checks that bothyd may set firewall rules around sandboxes, which requires root. Otherwise the demo continues without them,
+// and says so.
 func (s *stage) mayGuard(ctx context.Context) error {
 	if os.Geteuid() == 0 || exec.CommandContext(ctx, "sudo", "-n", "true").Run() == nil {
 		return nil
@@ -141,8 +140,7 @@ func (s *stage) mayGuard(ctx context.Context) error {
 	return s.run.save()
 }
 
-// removeTree is os.RemoveAll for a tree that holds folders which may not be written to, as Terraform's templates
-// are: only root may empty those as they stand.
+// removeTree is os.RemoveAll for a tree with read-only directories, such as Terraform's templates, which only root may empty as they are.
 func removeTree(dir string) error {
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && entry.IsDir() {

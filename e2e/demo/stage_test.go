@@ -163,8 +163,8 @@ func TestClearAwayStartsADeadDaemonAgain(t *testing.T) {
 		t.Fatalf("clear away: %v\n%s", err, said(p))
 	}
 	p.gone(t)
-	if log := strings.Join(asked, ""); !strings.Contains(log, "started again") || !strings.Contains(log, "Deleted default/hello") {
-		t.Errorf("want the daemon started again, and the environment given back by it:\n%s", log)
+	if log := strings.Join(asked, ""); !strings.Contains(log, "restarting bothyd") || !strings.Contains(log, "Deleted default/hello") {
+		t.Errorf("want the daemon restarted, and the environment deleted by it:\n%s", log)
 	}
 }
 

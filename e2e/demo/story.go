@@ -15,7 +15,7 @@ import (
 )
 
 // project is the demo's bothy.yaml.
-const project = `# What "bothy up" makes in this folder.
+const project = `# What "bothy up" creates in this directory.
 version: 1
 name: hello
 blueprint: build
@@ -23,13 +23,13 @@ size: medium
 ttl: 1h
 `
 
-// shortLease is the lease of the environment that nobody gives back.
+// shortLease is the lease of the environment that nobody deletes.
 const shortLease = 20 * time.Second
 
-// found is what the demo has to show in the end.
+// found are the demo's results.
 type found struct {
 	ready      time.Duration // of `bothy up`, source included
-	sinceStart time.Duration // when that was, since the demo began
+	sinceStart time.Duration // time since the demo began
 	prepare    time.Duration // package lists, build dependencies, source
 	build      time.Duration
 	tests      int
@@ -39,7 +39,7 @@ type found struct {
 	left       []string
 }
 
-// tell plays the demo. What it gives is as far as it got.
+// tell plays the demo. It returns the results so far.
 func (s *stage) tell(ctx context.Context) (f found, err error) {
 	s.say.Chapter("1. The daemon, with a state directory and a socket of its own")
 	if err := s.mayGuard(ctx); err != nil {
@@ -66,7 +66,7 @@ func (s *stage) tell(ctx context.Context) (f found, err error) {
 	return f, nil
 }
 
-// withDaemon runs do, and ends it when the daemon dies.
+// withDaemon runs do, and ends it if the daemon dies.
 func (s *stage) withDaemon(ctx context.Context, do func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -81,12 +81,12 @@ func (s *stage) withDaemon(ctx context.Context, do func(context.Context) error) 
 	return do(ctx)
 }
 
-// work is all that needs the daemon.
+// work is everything that requires the daemon.
 func (s *stage) work(ctx context.Context, f *found) error {
 	if err := s.first(ctx, f); err != nil {
 		return err
 	}
-	s.say.Chapter("3. A second one for " + shortLease.String() + ", that nobody will give back")
+	s.say.Chapter("3. A second one for " + shortLease.String() + ", which nobody will delete")
 	if _, err := s.bothy(ctx, "up", "--name", "brief", "--size", "small", "--ttl", shortLease.String(), "--source", "none"); err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (s *stage) work(ctx context.Context, f *found) error {
 		return err
 	}
 
-	s.say.Chapter("6. What it costs, and giving it back")
+	s.say.Chapter("6. Its cost, and deleting it")
 	if _, err := s.bothy(ctx, "show", "hello"); err != nil {
 		return err
 	}
@@ -125,9 +125,9 @@ func (s *stage) work(ctx context.Context, f *found) error {
 	return err
 }
 
-// first gets the environment that the work is done in.
+// first creates the environment for the main job.
 func (s *stage) first(ctx context.Context, f *found) error {
-	s.say.Chapter("2. An environment for a project that has a bothy.yaml")
+	s.say.Chapter("2. An environment for a project with a bothy.yaml")
 	s.dir = filepath.Join(s.run.Temp, "hello")
 	if err := os.Mkdir(s.dir, 0o700); err != nil {
 		return fmt.Errorf("make the project: %w", err)
@@ -148,7 +148,7 @@ func (s *stage) first(ctx context.Context, f *found) error {
 	return nil
 }
 
-// build does the main job: a source package that nobody here wrote, with its own test suite.
+// build does the main job: a third party's source package, with its own test suite.
 func (s *stage) build(ctx context.Context, f *found) error {
 	s.say.Chapter("4. The main job: GNU hello from Debian's source, built and tested inside")
 	began := time.Now()
@@ -179,7 +179,7 @@ func (s *stage) build(ctx context.Context, f *found) error {
 	return nil
 }
 
-// timed runs a long command and says how long it took.
+// timed runs a long command and reports how long it took.
 func (s *stage) timed(ctx context.Context, c command) error {
 	began := time.Now()
 	if _, err := s.do(ctx, c); err != nil {
@@ -189,7 +189,7 @@ func (s *stage) timed(ctx context.Context, c command) error {
 	return nil
 }
 
-// takeOut copies the package out and shows that it is what it should be.
+// takeOut copies the package out and checks it.
 func (s *stage) takeOut(ctx context.Context, f *found) error {
 	s.say.Chapter("5. The package comes out")
 	listing, err := s.bothy(ctx, "exec", "hello", "--", "sh", "-c", "ls -1 hello_*")
@@ -216,10 +216,10 @@ func (s *stage) takeOut(ctx context.Context, f *found) error {
 	return checkControl(info, f.deb)
 }
 
-// report lays out what was found, and whether each promise held.
+// report lists the results, and whether each promise was kept.
 func (f found) report() []row {
 	late, err := lateness(f.brief.env)
-	lateRow := row{what: "20 s lease taken back", figure: elapsed(late) + " late", note: fmt.Sprintf("gone that long after its end; at most %s is promised", allowedLate)}
+	lateRow := row{what: "20 s lease expired", figure: elapsed(late) + " late", note: fmt.Sprintf("gone that long after its end; at most %s is promised", allowedLate)}
 	if err != nil {
 		lateRow.figure, lateRow.note = "", err.Error()
 	}
@@ -235,7 +235,7 @@ func (f found) report() []row {
 		leftRow.note = strings.Join(f.left, ", ")
 	}
 	return []row{
-		{what: "time to ready", figure: elapsed(f.ready), note: fmt.Sprintf("bothy up: made by Terraform, source in place; %s after the demo's start", elapsed(f.sinceStart))},
+		{what: "time to ready", figure: elapsed(f.ready), note: fmt.Sprintf("bothy up: created by Terraform, source in place; %s after the demo's start", elapsed(f.sinceStart))},
 		{what: "build", figure: elapsed(f.build), note: fmt.Sprintf("%s, its %s passed; %s before that for build dependencies and source", f.deb.file, plural(f.tests, "test"), elapsed(f.prepare))},
 		lateRow,
 		{

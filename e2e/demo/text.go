@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// elapsed prints a time to the tenth of a second, cut and not rounded: "4.2s", "2m05.0s", "1h02m03s".
+// elapsed prints a duration to the tenth of a second, cut and not rounded: "4.2s", "2m05.0s", "1h02m03s".
 func elapsed(d time.Duration) string {
 	if d < 0 {
 		return "-" + elapsed(-d)
@@ -46,11 +46,11 @@ func plural(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// longestLine is the most of one line of output that is shown, in bytes; the log has it whole.
+// longestLine bounds a shown line of output, in bytes; the log has it in full.
 const longestLine = 300
 
-// printable makes a line of somebody's output safe to show: no control characters, so no escape
-// sequence reaches the terminal from inside a sandbox, and not too long.
+// printable makes a line of output safe to show: without control characters, so that no escape sequence from a sandbox reaches the
+// terminal, and not too long.
 func printable(line string) string {
 	line = strings.Map(func(r rune) rune {
 		switch {
@@ -93,11 +93,11 @@ func quote(arg string) string {
 // row is one line of the closing table.
 type row struct {
 	what, figure, note string
-	// failed says that a promise did not hold.
+	// failed: a promise was broken.
 	failed bool
 }
 
-// table lays rows out in columns, figures to the right; the lines have no newline.
+// table lays out rows in columns, figures to the right; the lines have no newline.
 func table(rows []row) []string {
 	var what, figure int
 	for _, r := range rows {

@@ -21,7 +21,7 @@ func hierarchies() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close() //nolint:errcheck // only read from
+	defer f.Close() //nolint:errcheck // read only
 	var points []string
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
@@ -34,7 +34,7 @@ func hierarchies() ([]string, error) {
 	return points, lines.Err()
 }
 
-// makeGroups makes a control group of a name in each hierarchy, and gives their folders.
+// makeGroups makes a control group in each hierarchy, and returns their directories.
 func makeGroups(name string) (made []string, err error) {
 	points, err := hierarchies()
 	if err != nil {
@@ -69,10 +69,10 @@ func inherit(from, to, file string) error {
 	return os.WriteFile(filepath.Join(to, file), text, 0)
 }
 
-// groupsGone is how long processes that were killed may take to leave their control groups.
+// groupsGone is how long killed processes may take to leave their control groups.
 const groupsGone = 2 * time.Minute
 
-// removeGroups removes a name's control groups with all below them; processes in them are on their way out.
+// removeGroups removes control groups and everything below them; processes in them are ending.
 func removeGroups(name string) error {
 	points, err := hierarchies()
 	if err != nil {
@@ -94,7 +94,7 @@ func removeGroups(name string) error {
 	return errors.Join(errs...)
 }
 
-// removeTree removes a control group and those below it. Files in it are the kernel's and go with it.
+// removeTree removes a control group and those below it. The kernel removes its files.
 func removeTree(dir string) error {
 	var dirs []string
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {

@@ -20,7 +20,7 @@ import (
 //go:embed machine.sh
 var machineScript []byte
 
-// try runs the suites on a machine of their own with one engine, and takes the machine away, whatever happened.
+// try runs the suites on a separate machine with one engine, and removes the machine, whatever happened.
 func (p *place) try(ctx context.Context, c cell, args ...string) (o outcome) {
 	began := time.Now()
 	o.cell = c
@@ -69,7 +69,7 @@ func (p *place) machine(ctx context.Context, c cell, dir string, args []string) 
 	machine := exec.Command("bash", args...) //nolint:gosec // our own script
 	machine.Env = append(os.Environ(), "GROUPS_OF="+strings.Join(groups, " "), "ROOT="+root, "WORK="+dir, "CONFIG="+c.config(), "IMAGES="+p.images())
 	machine.Stdout, machine.Stderr = os.Stdout, os.Stderr
-	// Killed, process 1 takes with it all that ever ran on its machine.
+	// Killing process 1 ends everything that ever ran on its machine.
 	machine.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL,
 	}
@@ -90,7 +90,7 @@ func (p *place) machine(ctx context.Context, c cell, dir string, args []string) 
 	return errors.Join(err, network.Process.Kill(), ended(network.Wait()))
 }
 
-// ended leaves out that a process ended by our own signal.
+// ended ignores that a process was ended by our own signal.
 func ended(err error) error {
 	if _, exited := errors.AsType[*exec.ExitError](err); exited {
 		return nil
@@ -98,8 +98,8 @@ func ended(err error) error {
 	return err
 }
 
-// userNetwork gives a machine a network: slirp4netns passes its connections on as this process's own would be. It is run from
-// the release's root by that root's own loader, so that this machine needs no more packages.
+// userNetwork gives a machine a network: slirp4netns forwards its connections as this process's own. It runs from the release's root with
+// that root's loader, so that this machine needs no more packages.
 func userNetwork(root string, pid int) (*exec.Cmd, error) {
 	loaders, err := filepath.Glob(filepath.Join(root, "usr", "lib*", "ld-linux-*.so.*"))
 	if err != nil {
@@ -115,9 +115,9 @@ func userNetwork(root string, pid int) (*exec.Cmd, error) {
 	}
 	loaders = append(more, loaders...)
 	if len(loaders) == 0 {
-		return nil, fmt.Errorf("there is no program loader in %s", root)
+		return nil, fmt.Errorf("no program loader in %s", root)
 	}
-	network := exec.Command(loaders[0], "--library-path", strings.Join(libraries, ":"), filepath.Join(root, "usr", "bin", "slirp4netns"), //nolint:gosec // of a root that setup made
+	network := exec.Command(loaders[0], "--library-path", strings.Join(libraries, ":"), filepath.Join(root, "usr", "bin", "slirp4netns"), //nolint:gosec // in a root that setup made
 		"--configure", "--mtu=1500", "--disable-host-loopback", "--netns-type=path", "/proc/"+strconv.Itoa(pid)+"/ns/net", "tap0")
 	network.Stderr = os.Stderr
 	network.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}

@@ -28,10 +28,10 @@ import (
 	"github.com/bothy-env/bothy/e2e/rig"
 )
 
-// What a machine dies with is the thread that started it: the main goroutine keeps its own.
+// A machine ends with the thread that started it, so the main goroutine keeps its thread.
 func init() { runtime.LockOSThread() }
 
-// cell is one engine in one set-up.
+// cell is one engine in one configuration.
 type cell struct{ release, store, firewall string }
 
 func (c cell) String() string { return c.release + "-" + c.store + "-" + c.firewall }
@@ -41,7 +41,7 @@ func (c cell) config() string {
 	driver := map[string]string{"overlay2": "overlay2", "containerd": "overlayfs"}[c.store]
 	said := map[string]any{"features": map[string]bool{"containerd-snapshotter": c.store == "containerd"}, "storage-driver": driver}
 	if c.firewall != "iptables" {
-		said["firewall-backend"] = c.firewall // an option of Docker 29 and newer: older ones do not start with it
+		said["firewall-backend"] = c.firewall // an option of Docker 29 and newer: older versions do not start with it
 	}
 	text, err := json.Marshal(said)
 	if err != nil {
@@ -51,13 +51,13 @@ func (c cell) config() string {
 }
 
 func main() {
-	releases := flag.String("releases", "", "the releases to try, by comma; \"\" is all that setup made")
-	stores := flag.String("stores", "overlay2,containerd", "the image stores to try with each, by comma")
-	firewalls := flag.String("firewalls", "iptables", "the engine's firewall backends, by comma: iptables, and nftables from Docker 29 on")
-	suites := flag.String("suites", strings.Join(suiteNames(), ","), "the suites to run, by comma")
-	run := flag.String("run", "", "of the suites in Go, only tests that match")
-	results := flag.String("results", "", "for the machine itself: where to write what it found")
-	logs := flag.String("logs", "", "for the machine itself: how the names of logs begin")
+	releases := flag.String("releases", "", "the releases to try, comma-separated; \"\" means all that setup made")
+	stores := flag.String("stores", "overlay2,containerd", "the image stores to try with each, comma-separated")
+	firewalls := flag.String("firewalls", "iptables", "the engine's firewall backends, comma-separated: iptables, and nftables from Docker 29 on")
+	suites := flag.String("suites", strings.Join(suiteNames(), ","), "the suites to run, comma-separated")
+	run := flag.String("run", "", "only run matching tests of the suites in Go")
+	results := flag.String("results", "", "for the machine itself: where to write its results")
+	logs := flag.String("logs", "", "for the machine itself: prefix of the names of logs")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
@@ -83,7 +83,7 @@ func main() {
 	err = errors.Join(p.close(), context.Cause(ctx))
 	report(os.Stdout, found)
 	if slices.ContainsFunc(found, outcome.failed) {
-		err = errors.Join(err, errors.New("an engine does not pass; the logs are in "+p.logs()))
+		err = errors.Join(err, errors.New("an engine failed; the logs are in "+p.logs()))
 	}
 	exit(err)
 }
@@ -101,7 +101,7 @@ func words(list string) []string {
 	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
-// place is where all lies that several engines share.
+// place is the directory that several engines share.
 type place struct {
 	cache, dir string
 	releases   []string
@@ -110,10 +110,10 @@ type place struct {
 
 func (p *place) logs() string { return filepath.Join(p.cache, "logs") }
 
-// prepare looks for what is needed, and takes away what a run that was killed left.
+// prepare checks the requirements, and removes leftovers of a killed run.
 func prepare(ctx context.Context, releases []string) (*place, error) {
 	if os.Geteuid() != 0 {
-		return nil, errors.New("this needs root, for namespaces, mounts and control groups: run it as root")
+		return nil, errors.New("this requires root, for namespaces, mounts and control groups: run it as root")
 	}
 	p := &place{cache: rig.CacheDir(), releases: releases}
 	at := filepath.Join(p.cache, "engines")
@@ -130,11 +130,11 @@ func prepare(ctx context.Context, releases []string) (*place, error) {
 	}
 	for _, release := range p.releases {
 		if !slices.Contains(have, release) {
-			return nil, fmt.Errorf("there is no root of the release %q in %s: run .setup/setup.sh roots", release, at)
+			return nil, fmt.Errorf("no root of the release %q in %s: run .setup/setup.sh roots", release, at)
 		}
 	}
 	if len(p.releases) == 0 {
-		return nil, fmt.Errorf("there are no roots in %s: run .setup/setup.sh roots", at)
+		return nil, fmt.Errorf("no roots in %s: run .setup/setup.sh roots", at)
 	}
 	if err := p.begin(at); err != nil {
 		return nil, err
@@ -147,9 +147,9 @@ func prepare(ctx context.Context, releases []string) (*place, error) {
 	return p, nil
 }
 
-// begin makes the run's folder, locked as long as this process lives, and takes away those of runs that were killed.
+// begin makes the run's directory, locked while this process is alive, and removes those of killed runs.
 func (p *place) begin(at string) (err error) {
-	all, err := locked(filepath.Join(at, ".lock"), syscall.LOCK_EX) // one at a time looks and makes
+	all, err := locked(filepath.Join(at, ".lock"), syscall.LOCK_EX) // one process at a time checks and creates
 	if err != nil {
 		return err
 	}
@@ -161,7 +161,7 @@ func (p *place) begin(at string) (err error) {
 	for _, dir := range left {
 		lock, err := locked(filepath.Join(dir, "lock"), syscall.LOCK_EX|syscall.LOCK_NB)
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			continue // it is at work
+			continue // it is running
 		}
 		if err != nil {
 			return err
@@ -193,5 +193,5 @@ func (p *place) images() string { return filepath.Join(p.dir, "images.tar") }
 
 func (p *place) close() error { return errors.Join(os.RemoveAll(p.dir), p.lock.Close()) }
 
-// groupName is the name of the control groups of a run, by its folder.
+// groupName is the name of a run's control groups, derived from its directory.
 func groupName(dir string) string { return "bothy-engines-" + filepath.Base(dir) }

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// outcome is what became of one cell.
+// outcome is the result of one cell.
 type outcome struct {
 	cell
 	found found
@@ -37,7 +37,7 @@ func report(w io.Writer, outcomes []outcome) {
 			fmt.Fprintf(table, "%s\tnone\t\t\t\t\n", head)
 		}
 	}
-	_ = table.Flush() // a terminal that is gone is told nothing
+	_ = table.Flush() // the terminal may be gone
 	for _, o := range outcomes {
 		if o.err != nil {
 			fmt.Fprintf(w, "failed   %s: %v\n", o.cell, o.err)

@@ -18,12 +18,12 @@ import (
 	"time"
 )
 
-// suite is something that must hold with every engine.
+// suite is a suite that every engine must pass.
 type suite struct {
 	name string
 	// argv runs it, in the repository's root.
 	argv []string
-	// tests says that it prints what `go test -json` does.
+	// tests: it prints the output of `go test -json`.
 	tests bool
 }
 
@@ -45,14 +45,14 @@ func suiteNames() (names []string) {
 	return names
 }
 
-// facts are what an engine says of itself.
+// facts are what an engine reports about itself.
 type facts struct{ Version, API, Groups, Store, Firewall string }
 
-// tried is what became of one suite.
+// tried is the result of one suite.
 type tried struct {
 	Suite          string
 	Passed, Failed int
-	Broken         []string // the tests that failed, those above them left out
+	Broken         []string // the failed tests, without their parents
 	Skipped        []skipped
 	Err            string
 	Took           time.Duration
@@ -60,7 +60,7 @@ type tried struct {
 
 type skipped struct{ Test, Why string }
 
-// found is what a machine writes for whoever started it.
+// found is what a machine writes for its starter.
 type found struct {
 	Engine facts
 	Tried  []tried
@@ -77,7 +77,7 @@ func inside(ctx context.Context, names []string, only, logs, results string) err
 	for _, name := range names {
 		i := slices.IndexFunc(suites, func(s suite) bool { return s.name == name })
 		if i < 0 {
-			return fmt.Errorf("there is no suite %q; there are %s", name, strings.Join(suiteNames(), ", "))
+			return fmt.Errorf("unknown suite %q; the suites are %s", name, strings.Join(suiteNames(), ", "))
 		}
 		t := suites[i].run(ctx, only, logs+"-"+name+".log")
 		fmt.Printf("%-10s %4d passed %3d skipped %3d failed  %s\n", name, t.Passed, len(t.Skipped), t.Failed, t.Took.Round(time.Second))
@@ -93,7 +93,7 @@ func inside(ctx context.Context, names []string, only, logs, results string) err
 	return nil
 }
 
-// ask asks the engine what it is, by the docker command and without bothy's code.
+// ask asks the engine for its facts, with the docker command and without bothy's code.
 func ask(ctx context.Context) (f facts, err error) {
 	var said struct {
 		ServerVersion, CgroupVersion, CgroupDriver, Driver string
@@ -157,12 +157,12 @@ func (s suite) run(ctx context.Context, only, log string) (t tried) {
 // event is a line of `go test -json`.
 type event struct{ Action, Test, Output string }
 
-// remark is what a test says, with its place in front.
+// remark is a test's message, with its place in front.
 var remark = regexp.MustCompile(`^\s+\S+\.go:\d+: (.+)\n$`)
 
-// count reads what `go test -json` printed.
+// count parses the output of `go test -json`.
 func (t *tried) count(said []byte) {
-	why := map[string]string{} // test -> the last thing that it said
+	why := map[string]string{} // test -> its last message
 	var broken []string
 	for line := range bytes.Lines(said) {
 		var e event

@@ -1,6 +1,6 @@
 package main
 
-// ofContracts are mutations of what every provider promises, and of the engine's use of it.
+// ofContracts are mutations of the promises of every provider, and of the engine's use of them.
 var ofContracts = []mutation{
 	{
 		name: "inventory: the selector's environment is ignored (fake)",

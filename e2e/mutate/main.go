@@ -1,5 +1,5 @@
-// Command mutate removes bothy's safeguards one at a time, on a copy of the tree, and runs the tests that are
-// there for each. A safeguard whose removal no test notices is not proven: then it exits with 1.
+// Command mutate removes bothy's safeguards one at a time, on a copy of the tree, and runs the tests of each. If no test notices the
+// removal of a safeguard, that safeguard is not proven, and mutate exits with 1.
 package main
 
 import (
@@ -31,10 +31,10 @@ func main() {
 	}
 }
 
-// verdict is what came of one mutation.
+// verdict is the result of one mutation.
 type verdict struct {
 	mutation
-	// killedBy is the first test that failed; empty when all passed.
+	// killedBy is the first test that failed; empty if all passed.
 	killedBy string
 	took     time.Duration
 	err      error
@@ -63,14 +63,14 @@ func run(ctx context.Context, only string) (err error) {
 		}
 		verdicts = append(verdicts, v)
 		result, by := v.result()
-		fmt.Fprintf(os.Stderr, "  %s: %s\n", result, by) // should the rest never be reached
+		fmt.Fprintf(os.Stderr, "  %s: %s\n", result, by) // in case the rest is never reached
 	}
 	return report(verdicts)
 }
 
 const killed = "killed"
 
-// result says what came of it, and by what.
+// result returns the result, and the test that decided it.
 func (v verdict) result() (result, by string) {
 	switch {
 	case v.err != nil:
@@ -81,7 +81,7 @@ func (v verdict) result() (result, by string) {
 	return killed, v.killedBy
 }
 
-// report prints the table, and is an error unless every mutation was killed.
+// report prints the table, and returns an error unless every mutation was killed.
 func report(verdicts []verdict) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "REMOVED\tRESULT\tBY\tSECONDS")
@@ -102,12 +102,12 @@ func report(verdicts []verdict) error {
 		}
 	}
 	if survived > 0 {
-		return fmt.Errorf("%d of %d safeguards can be removed and no test says so", survived, len(verdicts))
+		return fmt.Errorf("%d of %d safeguards can be removed without a failing test", survived, len(verdicts))
 	}
 	return nil
 }
 
-// copyTree copies what git knows or would add, so that changes that are not committed yet are tried as well.
+// copyTree copies what git tracks or would add, so that uncommitted changes are included.
 func copyTree(ctx context.Context) (dir string, err error) {
 	root, err := exec.CommandContext(ctx, "git", "rev-parse", "--show-toplevel").Output()
 	if err != nil {
@@ -121,7 +121,7 @@ func copyTree(ctx context.Context) (dir string, err error) {
 		return "", fmt.Errorf("list the tree: %w", err)
 	}
 	if dir, err = os.MkdirTemp("", "bothy-mutate-"); err != nil {
-		return "", fmt.Errorf("make a folder: %w", err)
+		return "", fmt.Errorf("make a directory: %w", err)
 	}
 	for name := range strings.SplitSeq(strings.TrimRight(string(names), "\x00"), "\x00") {
 		if err := copyFile(filepath.Join(from, name), filepath.Join(dir, name)); err != nil {
@@ -134,14 +134,14 @@ func copyTree(ctx context.Context) (dir string, err error) {
 func copyFile(from, to string) error {
 	info, err := os.Stat(from)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil // git knows it, and it was removed
+		return nil // tracked by git, but removed
 	}
 	if err != nil || info.IsDir() {
 		return err
 	}
 	data, err := os.ReadFile(from)
 	if err == nil {
-		err = os.MkdirAll(filepath.Dir(to), 0o755) //nolint:gosec // a copy of what everybody may read
+		err = os.MkdirAll(filepath.Dir(to), 0o755) //nolint:gosec // a copy of world-readable files
 	}
 	if err != nil {
 		return err
@@ -149,13 +149,13 @@ func copyFile(from, to string) error {
 	return os.WriteFile(to, data, info.Mode().Perm())
 }
 
-// try removes one safeguard, runs its tests, and puts it back.
+// try removes one safeguard, runs its tests, and restores it.
 func (m mutation) try(ctx context.Context, tree string) (v verdict) {
 	v.mutation = m
 	began := time.Now()
 	defer func() { v.took = time.Since(began) }()
 	if _, out, err := m.test(ctx, tree); err != nil {
-		v.err = fmt.Errorf("its tests fail while it is there: %w\n%s", err, out)
+		v.err = fmt.Errorf("its tests fail without the mutation: %w\n%s", err, out)
 		return v
 	}
 	path := filepath.Join(tree, m.file)
@@ -174,7 +174,7 @@ func (m mutation) try(ctx context.Context, tree string) (v verdict) {
 	}
 	defer func() { v.err = errors.Join(v.err, os.WriteFile(path, whole, 0o600)) }()
 	if out, err := m.compiles(ctx, tree); err != nil {
-		v.err = fmt.Errorf("it does not compile without: %w\n%s", err, out)
+		v.err = fmt.Errorf("the mutation does not compile: %w\n%s", err, out)
 		return v
 	}
 	failed, out, err := m.test(ctx, tree)
@@ -185,10 +185,10 @@ func (m mutation) try(ctx context.Context, tree string) (v verdict) {
 	return v
 }
 
-// apply removes the safeguard from the text of its file, where it is found exactly once.
+// apply removes the safeguard from its file, which must contain it exactly once.
 func (m mutation) apply(text []byte) ([]byte, error) {
 	if n := bytes.Count(text, []byte(m.old)); n != 1 {
-		return nil, fmt.Errorf("%s: %q is there %d times, want once: bring the table of mutations up to date", m.file, m.old, n)
+		return nil, fmt.Errorf("%s: found %q %d times, want once: update the table of mutations", m.file, m.old, n)
 	}
 	return bytes.Replace(text, []byte(m.old), []byte(m.new), 1), nil
 }
@@ -197,14 +197,14 @@ func (m mutation) compiles(ctx context.Context, tree string) (string, error) {
 	return goTool(ctx, tree, "test", "-run", "^$", m.pkg)
 }
 
-// test runs the mutation's tests and names the first that failed.
+// test runs the mutation's tests and returns the name of the first that failed.
 func (m mutation) test(ctx context.Context, tree string) (failed, out string, err error) {
 	out, err = goTool(ctx, tree, "test", "-count=1", "-failfast", "-timeout", "10m", "-run", m.run, m.pkg)
 	if err == nil && strings.Contains(out, "no tests to run") {
-		return "", out, errors.New("there are no such tests")
+		return "", out, errors.New("no such tests")
 	}
 	if found := failedTest.FindAllStringSubmatch(out, -1); err != nil && len(found) > 0 {
-		// The innermost one: parents are told first.
+		// The innermost one: parents fail, too.
 		failed = found[len(found)-1][1]
 	}
 	return failed, out, err

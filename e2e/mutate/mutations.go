@@ -2,9 +2,9 @@ package main
 
 import "slices"
 
-// mutation is one safeguard that is removed, and the tests that must notice.
+// mutation is one removed safeguard, and the tests that must notice.
 type mutation struct {
-	// name says what is removed.
+	// name describes what is removed.
 	name string
 	// old, found exactly once in file, becomes new.
 	file, old, new string

@@ -1,6 +1,6 @@
 package main
 
-// ofPorts are mutations of what reaches the ports of sandboxes.
+// ofPorts are mutations of the code that reaches the ports of sandboxes.
 var ofPorts = []mutation{
 	{
 		name: "ports: a thread stays in the sandbox's network namespace",

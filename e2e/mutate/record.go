@@ -1,6 +1,6 @@
 package main
 
-// ofRecord are the safeguards of what bothy records and does in time: rows, leases, quotas, money, marks, receipts.
+// ofRecord are the safeguards of records and time: rows, leases, quotas, money, marks, receipts.
 var ofRecord = []mutation{
 	{
 		name: "the fence: a late worker's generation is not looked at",
@@ -18,16 +18,16 @@ var ofRecord = []mutation{
 	},
 	{
 		name: "sums of cost: an entry that is summed is counted once more",
-		file: "internal/store/charges.go",
+		file: "internal/store/billing/charges.go",
 		old:  `r.selected("seq > ?", r.summed)`,
 		new:  `r.selected("seq >= ?", r.summed)`,
 		pkg:  "./internal/store", run: "^TestSQLite$/^Sums$",
 	},
 	{
 		name: "retention: what is not summed is pruned",
-		file: "internal/store/prune.go",
-		old:  `entryMoment+" < $1 AND seq <= $2 AND "+ofGone`,
-		new:  `entryMoment+" < $1 AND $2 = $2 AND "+ofGone`,
+		file: "internal/store/retention/retention.go",
+		old:  `record.EntryMoment+" < $1 AND seq <= $2 AND "+ofGone`,
+		new:  `record.EntryMoment+" < $1 AND $2 = $2 AND "+ofGone`,
 		pkg:  "./internal/store", run: "^TestSQLite$/^Sums$",
 	},
 	{
@@ -38,14 +38,14 @@ var ofRecord = []mutation{
 		pkg:  "./internal/engine", run: "^TestAThousandFollowersAreWoken$",
 	},
 	{
-		name: "the bill goes on after its container is gone",
+		name: "the bill continues after its container is gone",
 		file: "internal/ledger/bill.go",
 		old:  "		since = latest(since, env.BilledUntil)\n",
 		new:  "		since = env.BilledUntil\n",
 		pkg:  "./internal/engine", run: "^TestNothingIsChargedBetweenTries$",
 	},
 	{
-		name: "local files: what is gone on with elsewhere stays here in clear",
+		name: "local files: plaintext stays here after work moved elsewhere",
 		file: "internal/engine/sweep/local.go",
 		old:  "ok && host == s.host && !s.mounted && !elsewhere[s.host] {",
 		new:  "ok && host == s.host && !s.mounted && len(elsewhere) >= 0 {",
@@ -74,22 +74,22 @@ var ofRecord = []mutation{
 	},
 	{
 		name: "leader never replaced: a lead that was not renewed is not taken",
-		file: "internal/store/lead.go",
+		file: "internal/store/election/election.go",
 		old:  "l.Worker == bid.Worker || !l.Leads(now) ||",
 		new:  "l.Worker == bid.Worker || l.Worker == \"\" ||",
 		pkg:  "./internal/engine", run: "^TestPromiseEveryDutyPassesToTheNextLeader$/^a_lease_ends$",
 	},
 	{
 		name: "the leader's fence: who was replaced still writes",
-		file: "internal/store/lead.go",
+		file: "internal/store/txn/fence.go",
 		old:  "if at != generation {",
 		new:  "if at < generation {",
 		pkg:  "./internal/store", run: "^TestSQLite$/^Lead$",
 	},
 	{
 		name: "a second process of one identity let in",
-		file: "internal/store/hosts.go",
-		old:  "!s.db.Shared() && worker != by && fleet.DaemonOf(worker)",
+		file: "internal/store/txn/txn.go",
+		old:  "!d.Shared() && worker != by && fleet.DaemonOf(worker)",
 		new:  "worker != by && fleet.DaemonOf(worker)",
 		pkg:  "./internal/store", run: "^TestPostgres$/^(Hosts|Lead)$",
 	},
@@ -117,7 +117,7 @@ var ofRecord = []mutation{
 	{
 		name: "the claim's lock: two may find the same warm row",
 		file: "internal/store/claim.go",
-		old:  "findWarm+s.db.SkipLocked",
+		old:  "findWarm+tx.DB.SkipLocked",
 		new:  "findWarm",
 		pkg:  "./internal/store", run: "^TestPostgresDaemons$/claimant",
 	},
@@ -131,7 +131,7 @@ var ofRecord = []mutation{
 	{
 		name: "the quota in a shared transaction: what others were just admitted to is not counted",
 		file: "internal/store/together.go",
-		old:  "	tx.standing.promised.use(&one.a.Env, 1)\n",
+		old:  "	known.promised.use(&one.a.Env, 1)\n",
 		new:  "",
 		pkg:  "./internal/store", run: "^TestAdmissionsTogether$",
 	},
@@ -159,8 +159,8 @@ var ofRecord = []mutation{
 	{
 		name: "a refill's revision: two controllers make the same member",
 		file: "internal/store/pools.go",
-		old:  "s.poolForUpdate(ctx, tx, pool, revision); err != nil",
-		new:  "s.poolForUpdate(ctx, tx, pool, 0); err != nil",
+		old:  "t.poolForUpdate(ctx, tx, pool, revision); err != nil",
+		new:  "t.poolForUpdate(ctx, tx, pool, 0); err != nil",
 		pkg:  "./internal/store", run: "^TestSQLite$/^Pools$",
 	},
 	{
@@ -193,13 +193,13 @@ var ofRecord = []mutation{
 	},
 	{
 		name: "a restored database: what was committed before is not missed",
-		file: "internal/store/tx.go",
+		file: "internal/store/txn/tx.go",
 		old:  "if tx.events > 0 && tx.events <= events || tx.receipts > 0 && tx.receipts <= receipts {",
 		new:  "if events < 0 || receipts < 0 {",
 		pkg:  "./internal/store", run: "^TestDatabaseSetBack$",
 	},
 	{
-		name: "trust: work goes on though no heartbeat gets through",
+		name: "trust: work continues though no heartbeat gets through",
 		file: "internal/engine/clock/trust.go",
 		old:  "return SinceBoot() < t.until",
 		new:  "return true",
@@ -248,7 +248,7 @@ var ofRecord = []mutation{
 		pkg:  "./internal/fleet", run: "^TestLost$",
 	},
 	{
-		name: "full disk: what is kept back is not given up",
+		name: "full disk: the reserve is not released",
 		file: "cmd/bothyd/reserve.go",
 		old:  "case kept && free >= size/2:",
 		new:  "case kept && free >= 1:",

@@ -1,6 +1,6 @@
 package main
 
-// ofWalls are the safeguards against others: confinement, broker, labels, unpack, access, bounds of what comes in.
+// ofWalls are the safeguards against others: confinement, broker, labels, unpack, access, limits of input.
 var ofWalls = []mutation{
 	{
 		name: "confinement: the box of Terraform holds the whole machine",
@@ -87,7 +87,7 @@ var ofWalls = []mutation{
 		pkg:  "./internal/cli/unpack", run: "^TestLinksThatWereThereAreNotFollowed$",
 	},
 	{
-		name: "unpack's wall is the folder above the new one",
+		name: "unpack's wall is the directory above the new one",
 		file: "internal/cli/unpack/unpack.go",
 		old:  "root, err := above.OpenRoot(p.as)",
 		new:  `root, err := above.OpenRoot(".")`,
@@ -164,7 +164,7 @@ var ofWalls = []mutation{
 		pkg:  "./internal/api", run: "^TestTheUseOfThePlatformRoleIsOnRecord$",
 	},
 	{
-		name: "revocation: what is not shared any more goes on",
+		name: "revocation: access continues after sharing ends",
 		file: "internal/api/recheck.go",
 		old:  "if err == nil && c.uses != nil {",
 		new:  "if err != nil && c.uses != nil {",

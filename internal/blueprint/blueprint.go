@@ -1,9 +1,7 @@
-// Package blueprint loads golden paths: it reads and checks blueprint.yaml and
-// the Terraform files beside it, digests them, and keeps every digest in a
-// content-addressed folder, so that an environment is destroyed by exactly what made it.
+// Package blueprint loads golden paths: it reads and checks blueprint.yaml and the Terraform files beside it, digests them, and keeps
+// every digest in a content-addressed directory, so that an environment is destroyed by exactly the files that created it.
 //
-// What Terraform itself thinks of the files is the driver's business (Prepare);
-// here is refused what bothy does not want Terraform to see at all.
+// Whether Terraform accepts the files is the driver's business (Prepare); this package refuses files that Terraform must not see at all.
 package blueprint
 
 import (
@@ -18,24 +16,24 @@ import (
 // ManifestName is the file that describes a blueprint.
 const ManifestName = "blueprint.yaml"
 
-// Errors are wrong places of a blueprint's files: file, line, column, what was found, what is allowed.
+// Errors are problems in a blueprint's files: file, line, column, what was found, what is allowed.
 type (
 	Errors = strictyaml.Errors
-	// Error is one of them.
+	// Error is one of Errors.
 	Error = strictyaml.Error
 )
 
-// Refusal is what is wrong with a blueprint's files.
+// Refusal lists the problems in a blueprint's files.
 type Refusal struct {
-	// Errors are the first wrong places, at least one.
+	// Errors are the first problems, at least one.
 	Errors Errors
 	// More counts the others.
 	More int
-	// Digest is what the files are: the platform may trust it all the same.
+	// Digest identifies the files: the platform team may trust them all the same.
 	Digest string
 }
 
-// Error gives a line for each place.
+// Error returns a line for each problem.
 func (r *Refusal) Error() string {
 	if r.More == 0 {
 		return r.Errors.Error()
@@ -43,15 +41,14 @@ func (r *Refusal) Error() string {
 	return fmt.Sprintf("%s\nand %d more", r.Errors.Error(), r.More)
 }
 
-// Unwrap gives the Errors.
+// Unwrap returns the Errors.
 func (r *Refusal) Unwrap() error { return r.Errors }
 
-// Load reads, checks and digests the blueprint in folder dir, and copies its
-// files to a folder of cacheDir named by the digest. The blueprint's Dir is that
-// copy, which is read-only and never changes. Wrong files give a Refusal with CodeInvalid.
+// Load reads, checks and digests the blueprint in the directory dir, and copies its files to a directory of cacheDir named by the digest.
+// The blueprint's Dir is that copy, which is read-only and never changes. Invalid files cause a Refusal with CodeInvalid.
 func Load(dir, cacheDir string) (fleet.Blueprint, error) { return load(dir, cacheDir, offered) }
 
-// Check is Load without a copy: the blueprint has no Dir. Whose the files are does not matter.
+// Check is Load without a copy: the blueprint has no Dir. It accepts files of any owner.
 func Check(dir string) (fleet.Blueprint, error) {
 	_, bp, err := inspect(dir, offered)
 	return bp, err
@@ -83,13 +80,13 @@ func inspect(dir string, on terms) (fileSet, fleet.Blueprint, error) {
 	return files, bp, nil
 }
 
-// check gives the blueprint that the files describe, or a Refusal. Of a trusted one the manifest alone is judged.
+// check returns the blueprint that the files describe, or a Refusal. For a trusted one, only the manifest is checked.
 func check(files fileSet, trusted bool) (fleet.Blueprint, *Refusal) {
 	bp, errs := parseManifest(files[ManifestName])
 	if bp.Trusted = trusted; trusted && len(errs) == 0 {
 		return bp, nil
 	}
-	// The Terraform files are looked at either way: a person wants to see everything at once.
+	// The Terraform files are checked either way, so that a person sees all problems at once.
 	wrong, more := checkTerraform(files, bp, errs == nil)
 	if errs = append(errs, wrong...); len(errs) == 0 {
 		return bp, nil
@@ -98,7 +95,7 @@ func check(files fileSet, trusted bool) (fleet.Blueprint, *Refusal) {
 	return fleet.Blueprint{}, &Refusal{Errors: errs[:told:told], More: more + len(errs) - told}
 }
 
-// isBlueprint reports whether a folder holds a manifest.
+// isBlueprint reports whether a directory has a manifest.
 func isBlueprint(dir string) bool {
 	_, err := os.Lstat(dir + "/" + ManifestName)
 	return err == nil

@@ -234,8 +234,8 @@ func TestLoadRefusesFilesThatAreNotPlain(t *testing.T) {
 		"the manifest a link": {func(d string) error {
 			return errors.Join(os.Rename(d+"/blueprint.yaml", d+"/b"), os.Symlink("b", d+"/blueprint.yaml"))
 		}, "blueprint.yaml:1:1: got a link"},
-		"a folder":      {func(d string) error { return os.Mkdir(d+"/x.tf", 0o755) }, "x.tf:1:1: got a link, folder or device"},
-		"a pipe":        {func(d string) error { return syscall.Mkfifo(d+"/x.tf", 0o644) }, "x.tf:1:1: got a link, folder or device"},
+		"a folder":      {func(d string) error { return os.Mkdir(d+"/x.tf", 0o755) }, "x.tf:1:1: got a link, directory or device"},
+		"a pipe":        {func(d string) error { return syscall.Mkfifo(d+"/x.tf", 0o644) }, "x.tf:1:1: got a link, directory or device"},
 		"JSON":          {func(d string) error { return os.WriteFile(d+"/x.tf.json", nil, 0o644) }, "x.tf.json:1:1: got this file, want Terraform in *.tf files"},
 		"OpenTofu only": {func(d string) error { return os.WriteFile(d+"/x.tofu", nil, 0o644) }, "x.tofu:1:1: got this file, want Terraform in *.tf files"},
 		"values":        {func(d string) error { return os.WriteFile(d+"/a.auto.tfvars", nil, 0o644) }, "a.auto.tfvars:1:1: got this file, want none: values come from bothy alone"},
@@ -257,8 +257,8 @@ func TestLoadRefusesFilesThatAreNotPlain(t *testing.T) {
 				errs = append(errs, os.WriteFile(fmt.Sprintf("%s/%d.txt", d, i), nil, 0o644))
 			}
 			return errors.Join(errs...)
-		}, "more than 1000 entries in the folder"},
-		"no manifest": {func(d string) error { return os.Remove(d + "/blueprint.yaml") }, "there is no blueprint.yaml"},
+		}, "more than 1000 entries in the directory"},
+		"no manifest": {func(d string) error { return os.Remove(d + "/blueprint.yaml") }, "it has no blueprint.yaml"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -16,10 +16,10 @@ import (
 
 var digestRE = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
-// unfinished is how the names of folders begin that are still being written.
+// unfinished is the prefix of directories that are still being written.
 const unfinished = ".new-"
 
-// keep writes the files to cacheDir/<digest>, all or nothing, and gives that folder's absolute path.
+// keep writes the files to cacheDir/<digest>, all or nothing, and returns that directory's absolute path.
 func keep(files fileSet, cacheDir string) (string, error) {
 	digest := files.digest()
 	dir, err := kept(digest, cacheDir)
@@ -55,7 +55,7 @@ func write(files fileSet, part, dir string) error {
 	}
 	err := os.Rename(part, dir)
 	if errors.Is(err, fs.ErrExist) {
-		// Someone else was quicker with the same content.
+		// Another process was quicker with the same content.
 		return discard(part)
 	}
 	if err != nil {
@@ -64,10 +64,10 @@ func write(files fileSet, part, dir string) error {
 	return nil
 }
 
-var errAltered = errors.New("its content is no longer what its name says")
+var errAltered = errors.New("its content no longer matches its name")
 
-// kept gives the folder of a digest after comparing its content with its
-// name: CodeNotFound when there is none, errAltered (and the folder) when it does not match.
+// kept returns the directory of a digest after comparing its content with its name: CodeNotFound when there is none, errAltered (and the
+// directory) when it does not match.
 func kept(digest, cacheDir string) (string, error) {
 	if !digestRE.MatchString(digest) {
 		return "", fleet.Errorf(fleet.CodeInvalid, "blueprint digest %.80q is not sha256: and 64 hex digits", digest)
@@ -77,7 +77,7 @@ func kept(digest, cacheDir string) (string, error) {
 		return "", fmt.Errorf("find blueprint %s: %w", digest, err)
 	}
 	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
-		return dir, fleet.Errorf(fleet.CodeNotFound, "no blueprint with digest %s was ever loaded here", digest)
+		return dir, fleet.Errorf(fleet.CodeNotFound, "unknown blueprint digest %s", digest)
 	}
 	files, err := read(dir, stored)
 	if err == nil && files.digest() == digest {
@@ -86,9 +86,9 @@ func kept(digest, cacheDir string) (string, error) {
 	return dir, fmt.Errorf("find blueprint %s in %s: %w", digest, dir, errors.Join(errAltered, err))
 }
 
-// discard removes a folder of the cache, read-only as it may be.
+// discard removes a directory of the cache, even if it is read-only.
 func discard(dir string) error {
-	// If this fails, so does RemoveAll, which tells.
+	// If this fails, so does RemoveAll, which reports it.
 	_ = os.Chmod(dir, 0o700)
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("clear blueprint cache: %w", err)
@@ -96,11 +96,11 @@ func discard(dir string) error {
 	return nil
 }
 
-// Tidy removes from the cache what is neither on offer nor known by its digest to be needed still.
+// Tidy removes from the cache blueprints that are neither on offer nor needed by their digest.
 func (c *Catalogue) Tidy(_ context.Context, known func(digest string) bool) error {
 	entries, err := os.ReadDir(c.cacheDir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // somebody tidied the machine; Dir writes it again
+		return nil // the cache was removed; Dir writes it again
 	}
 	if err != nil {
 		return fmt.Errorf("list blueprint cache: %w", err)
@@ -108,7 +108,7 @@ func (c *Catalogue) Tidy(_ context.Context, known func(digest string) bool) erro
 	var errs []error
 	for _, e := range entries {
 		digest := digestPrefix + e.Name()
-		// Anything else is being written, or not ours.
+		// Anything else is being written, or belongs to others.
 		if !digestRE.MatchString(digest) || known(digest) || c.offers(digest) {
 			continue
 		}
@@ -121,7 +121,7 @@ func (c *Catalogue) offers(digest string) bool {
 	return slices.ContainsFunc(c.blueprints, func(bp fleet.Blueprint) bool { return bp.Ref.Digest == digest })
 }
 
-// sweep removes what an interrupted Load left behind.
+// sweep removes the leftovers of an interrupted Load.
 func sweep(cacheDir string) error {
 	left, err := filepath.Glob(filepath.Join(cacheDir, unfinished+"*"))
 	if err != nil {

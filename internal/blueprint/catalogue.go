@@ -16,64 +16,64 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
-// Catalogue holds the blueprints on offer. It does not change once opened and is safe for concurrent use.
+// Catalogue has the blueprints on offer. It does not change once opened and is safe for concurrent use.
 type Catalogue struct {
 	blueprints []fleet.Blueprint // by name, newest version first
 	refused    []Refused
 	overridden []Overridden
 	cacheDir   string
 
-	// files are what is offered, by digest, so that a cache that somebody removes is written again. mu is held while it is.
+	// files are the offered files by digest, so that a removed cache can be written again. mu is held meanwhile.
 	mu    sync.Mutex
 	files map[string]fileSet
 }
 
-// Sources say where blueprints are. Each folder is a blueprint itself or holds blueprints in folders of its own.
+// Sources are where blueprints come from. Each directory is a blueprint or contains directories that are.
 type Sources struct {
-	// Builtin are folders that this process wrote itself.
+	// Builtin are directories that this process wrote itself.
 	Builtin []string
-	// Folders are the platform team's: only root and this process's user may be able to write there.
+	// Folders are the platform team's: only root and this process's user may have write access.
 	Folders []string
 	// Overrides are the names of built-in blueprints that one of Folders may replace.
 	Overrides []string
-	// Trusted are the digests of those in Folders that may go beyond the bounds of a sandbox.
+	// Trusted are the digests in Folders that may exceed the limits of a sandbox.
 	Trusted []string
 }
 
-// Refused is a folder that is not offered, and why.
+// Refused is a directory that is not offered, and why.
 type Refused struct {
 	Folder string
 	Err    error
 }
 
-// Overridden is a built-in blueprint that a folder replaces.
+// Overridden is a built-in blueprint that a directory replaces.
 type Overridden struct {
 	Name, Folder string
 }
 
-// Bounds of loading all folders.
+// Limits of loading all directories.
 const (
-	// maxFolders is how many blueprints one folder may hold.
+	// maxFolders is how many blueprints one directory may contain.
 	maxFolders = 200
-	// together is how many are loaded at once: each takes up to 30 MB meanwhile.
+	// together is how many are loaded at once: each uses up to 30 MB meanwhile.
 	together = 4
-	// loadTime is the longest that one may take, on a disk that does not answer.
+	// loadTime bounds loading one, in case of a disk that does not answer.
 	loadTime = 10 * time.Second
 )
 
-// Open loads the blueprints of folders, side by side. When some are wrong, the catalogue holds the others and Refused
-// tells of them; without a usable folder or cache the catalogue is nil. Only one process may use a cacheDir.
+// Open loads the blueprints of the directories in parallel. If some are invalid, the catalogue has the others, and Refused lists them;
+// without a usable directory or cache the catalogue is nil. Only one process may use a cacheDir.
 func Open(from Sources, cacheDir string) (*Catalogue, error) {
 	return open(from, cacheDir, loading{load, loadTime})
 }
 
-// loading is how a folder is loaded, and the longest that it may take; tests have their own.
+// loading is how a directory is loaded, and for how long at most; tests replace it.
 type loading struct {
 	load func(dir, cacheDir string, on terms) (fleet.Blueprint, error)
 	most time.Duration
 }
 
-// candidate is a folder with what became of it.
+// candidate is a directory and the result of loading it.
 type candidate struct {
 	folder string
 	on     terms
@@ -113,7 +113,7 @@ func open(from Sources, cacheDir string, by loading) (*Catalogue, error) {
 	return c, nil
 }
 
-// loadAll loads folders side by side. One that takes too long is left to itself, and keeps nobody waiting.
+// loadAll loads directories in parallel. One that takes too long is abandoned and delays no other.
 func loadAll(all []*candidate, cacheDir string, by loading) {
 	slots := make(chan struct{}, together)
 	var wg sync.WaitGroup
@@ -146,11 +146,11 @@ func (by loading) inTime(folder, cacheDir string, on terms) (fleet.Blueprint, er
 	case r := <-done:
 		return r.bp, r.err
 	case <-late.C:
-		return fleet.Blueprint{}, fleet.Errorf(fleet.CodeInvalid, "load blueprint %s: its files were not read and checked within %s", folder, by.most)
+		return fleet.Blueprint{}, fleet.Errorf(fleet.CodeInvalid, "load blueprint %s: reading and checking its files took longer than %s", folder, by.most)
 	}
 }
 
-// offer takes what was loaded into the catalogue: built-in blueprints first, whose names are taken.
+// offer adds loaded blueprints to the catalogue: the built-in ones first, whose names are then taken.
 func (c *Catalogue) offer(all []*candidate, overrides []string) {
 	builtin := map[string]bool{}
 	for _, one := range all {
@@ -162,7 +162,7 @@ func (c *Catalogue) offer(all []*candidate, overrides []string) {
 	for _, one := range all {
 		if name := one.bp.Ref.Name; one.err == nil && one.on.guard != nil && builtin[name] {
 			if !slices.Contains(overrides, name) {
-				one.err = fleet.Errorf(fleet.CodeInvalid, "load blueprint %s: the name %s is a built-in blueprint's: give it another, or set blueprint_overrides to [%s]", one.folder, name, name)
+				one.err = fleet.Errorf(fleet.CodeInvalid, "load blueprint %s: a built-in blueprint has the name %s: rename it, or set blueprint_overrides to [%s]", one.folder, name, name)
 				continue
 			}
 			replaced[name] = true
@@ -179,51 +179,51 @@ func (c *Catalogue) offer(all []*candidate, overrides []string) {
 	}
 	for _, name := range overrides {
 		if !builtin[name] {
-			c.refused = append(c.refused, Refused{Folder: "blueprint_overrides", Err: fleet.Errorf(fleet.CodeInvalid, "no built-in blueprint is called %q", name)})
+			c.refused = append(c.refused, Refused{Folder: "blueprint_overrides", Err: fleet.Errorf(fleet.CodeInvalid, "no built-in blueprint is named %q", name)})
 		}
 	}
 }
 
-// remember keeps what is offered beside the cache.
+// remember keeps the offered files in memory, besides the cache.
 func (c *Catalogue) remember() {
 	c.files = map[string]fileSet{}
 	for _, bp := range c.blueprints {
-		// What cannot be read, or is altered by now, is found out by Dir.
+		// Dir reports files that cannot be read or were altered.
 		if files, err := read(bp.Dir, stored); err == nil && files.digest() == bp.Ref.Digest {
 			c.files[bp.Ref.Digest] = files
 		}
 	}
 }
 
-// Refused tells which folders are not offered, in order.
+// Refused returns the directories that are not offered, in order.
 func (c *Catalogue) Refused() []Refused { return slices.Clone(c.refused) }
 
-// Overridden tells which built-in blueprints folders replace.
+// Overridden returns the built-in blueprints that directories replace.
 func (c *Catalogue) Overridden() []Overridden { return slices.Clone(c.overridden) }
 
-// expand gives the blueprint folders that dir stands for; those that are wrong already with their error.
+// expand returns the blueprint directories of dir; those that are already invalid with their error.
 func expand(dir string, on terms) ([]*candidate, error) {
 	if isBlueprint(dir) {
 		return []*candidate{{folder: dir, on: on}}, nil
 	}
 	folder, err := os.Open(dir)
 	if err != nil {
-		return nil, fmt.Errorf("open blueprint folder: %w", err)
+		return nil, fmt.Errorf("open blueprint directory: %w", err)
 	}
 	entries, err := folder.ReadDir(maxEntries + 1)
 	if err = errors.Join(err, folder.Close()); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("open blueprint folder: %w", err)
+		return nil, fmt.Errorf("open blueprint directory: %w", err)
 	}
 	slices.SortFunc(entries, func(a, b os.DirEntry) int { return cmp.Compare(a.Name(), b.Name()) })
-	// Whoever may write into the folder around them may put others in their place.
+	// Whoever can write to the parent directory can replace its directories.
 	var foreign error
 	if on.guard != nil {
 		info, err := os.Lstat(dir)
 		switch {
 		case err != nil:
-			return nil, fmt.Errorf("open blueprint folder: %w", err)
+			return nil, fmt.Errorf("open blueprint directory: %w", err)
 		case !info.IsDir():
-			foreign = fleet.Errorf(fleet.CodeInvalid, "%s is a link; name the folder itself", dir)
+			foreign = fleet.Errorf(fleet.CodeInvalid, "%s is a link; use the directory itself", dir)
 		default:
 			foreign = on.guard(info)
 		}
@@ -236,34 +236,33 @@ func expand(dir string, on terms) ([]*candidate, error) {
 		}
 		one := &candidate{folder: path, on: on}
 		if foreign != nil {
-			one.err = fleet.Errorf(fleet.CodeInvalid, "load blueprint %s: folder %w; only root and bothyd's user may change what lies there", path, foreign)
+			one.err = fleet.Errorf(fleet.CodeInvalid, "load blueprint %s: directory %w; only root and bothyd's user may have write access", path, foreign)
 		} else if len(found) >= maxFolders || len(entries) > maxEntries {
 			one.err = fleet.Errorf(fleet.CodeInvalid, "load blueprint %s: more than %d blueprints, or %d entries, in %s", path, maxFolders, maxEntries, dir)
 		}
 		found = append(found, one)
 	}
 	if len(found) == 0 {
-		return nil, fleet.Errorf(fleet.CodeInvalid, "open blueprint folder %s: there is no %s in it or in a folder of it", dir, ManifestName)
+		return nil, fleet.Errorf(fleet.CodeInvalid, "open blueprint directory %s: neither it nor one of its directories has a %s", dir, ManifestName)
 	}
 	return found, nil
 }
 
-// add refuses two contents under one name and version: a blueprint never changes under its version.
+// add refuses two contents under one name and version: a version of a blueprint never changes.
 func (c *Catalogue) add(bp fleet.Blueprint, folder string) error {
 	for _, other := range c.blueprints {
 		if other.Ref == bp.Ref {
 			return nil
 		}
 		if other.Ref.String() == bp.Ref.String() {
-			return fleet.Errorf(fleet.CodeInvalid, "load blueprint %s: %s is already there with other content; raise its version", folder, bp.Ref)
+			return fleet.Errorf(fleet.CodeInvalid, "load blueprint %s: %s exists with other content; raise its version", folder, bp.Ref)
 		}
 	}
 	c.blueprints = append(c.blueprints, bp)
 	return nil
 }
 
-// Get gives a blueprint by name (its newest version) or name@version.
-// The error has CodeNotFound, and the nearest name as its hint.
+// Get returns a blueprint by name (its newest version) or name@version. The error has CodeNotFound, and the nearest name as its hint.
 func (c *Catalogue) Get(name string) (fleet.Blueprint, error) {
 	var names, versions []string
 	base, _, exact := strings.Cut(name, "@")
@@ -285,16 +284,16 @@ func (c *Catalogue) Get(name string) (fleet.Blueprint, error) {
 	case near != "":
 		return fleet.Blueprint{}, err.WithHint("Did you mean %s?", near)
 	case len(names) > 0:
-		return fleet.Blueprint{}, err.WithHint("There are: %s.", strings.Join(names, ", "))
+		return fleet.Blueprint{}, err.WithHint("Available blueprints: %s.", strings.Join(names, ", "))
 	}
-	return fleet.Blueprint{}, err.WithHint("bothyd has none loaded; its setting blueprints names the folders.")
+	return fleet.Blueprint{}, err.WithHint("bothyd has loaded none; its setting blueprints lists their directories.")
 }
 
-// List gives every blueprint, by name, newest version first.
+// List returns every blueprint, by name, newest version first.
 func (c *Catalogue) List() []fleet.Blueprint { return slices.Clone(c.blueprints) }
 
-// Dir gives the folder of a digest, also of one that is no longer on offer. One on offer that was removed is written again.
-// CodeNotFound when it was never loaded here; an error when its content was altered.
+// Dir returns the directory of a digest, also of one that is no longer on offer. The directory of an offered one is written again if it
+// was removed. CodeNotFound if it was never loaded here; an error if its content was altered.
 func (c *Catalogue) Dir(digest string) (string, error) {
 	dir, err := kept(digest, c.cacheDir)
 	if files, offered := c.files[digest]; offered && fleet.CodeOf(err) == fleet.CodeNotFound {
@@ -326,7 +325,7 @@ func compareVersions(a, b string) int {
 	return slices.CompareFunc(strings.Split(preA, "."), strings.Split(preB, "."), compareNumbers)
 }
 
-// compareNumbers compares two parts as numbers where both are, as text else; a number comes before text.
+// compareNumbers compares two parts as numbers if both are, otherwise as text; a number comes before text.
 func compareNumbers(a, b string) int {
 	x, errX := strconv.ParseUint(a, 10, 64)
 	y, errY := strconv.ParseUint(b, 10, 64)

@@ -69,7 +69,7 @@ func TestAFolderThatNeverLoadsKeepsNobodyWaiting(t *testing.T) {
 	if err != nil || len(c.List()) != 2 {
 		t.Fatalf("%v; offered: %v", err, c.List())
 	}
-	if r := c.Refused(); len(r) != 1 || filepath.Base(r[0].Folder) != "b00" || !strings.Contains(r[0].Err.Error(), "were not read and checked within 2s") {
+	if r := c.Refused(); len(r) != 1 || filepath.Base(r[0].Folder) != "b00" || !strings.Contains(r[0].Err.Error(), "took longer than 2s") {
 		t.Errorf("refused: %v", r)
 	}
 }

@@ -49,7 +49,7 @@ func TestGetTakesTheNewestOrTheExactVersion(t *testing.T) {
 	}
 	for name, hint := range map[string]string{
 		"wbe": "Did you mean web?", "biuld@0.1.0": "Did you mean build?", "web@3.0.0": "Versions of web: 1.10.0, 1.10.0-rc.1, 1.9.0, 1.2.0.",
-		"something": "There are: build, web.", "": "There are: build, web.",
+		"something": "Available blueprints: build, web.", "": "Available blueprints: build, web.",
 	} {
 		_, err := c.Get(name)
 		e, ok := errors.AsType[*fleet.Error](err)
@@ -85,7 +85,7 @@ func TestOneVersionHasOneContent(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(changed, "more.tf"), []byte("locals {}\n"), 0o644))
 	c, err := blueprint.Open(folders(named(t, "web", "1.0.0"), changed), cache(t))
 	must(t, err)
-	if r := c.Refused(); len(r) != 1 || !strings.Contains(r[0].Err.Error(), "web@1.0.0 is already there with other content; raise its version") || len(c.List()) != 1 {
+	if r := c.Refused(); len(r) != 1 || !strings.Contains(r[0].Err.Error(), "web@1.0.0 exists with other content; raise its version") || len(c.List()) != 1 {
 		t.Errorf("got %v", r)
 	}
 }
@@ -137,7 +137,7 @@ func TestTheCacheIsReadOnlyAndHealsItself(t *testing.T) {
 	must(t, os.MkdirAll(filepath.Join(store, ".new-left"), 0o755))
 	c, err := blueprint.Open(blueprint.Sources{}, store)
 	must(t, err)
-	if _, err := c.Dir(bp.Ref.Digest); err == nil || !strings.Contains(err.Error(), "no longer what its name says") {
+	if _, err := c.Dir(bp.Ref.Digest); err == nil || !strings.Contains(err.Error(), "no longer matches its name") {
 		t.Errorf("altered content gives %v", err)
 	}
 	again, err := blueprint.Load(dir, store)
@@ -190,7 +190,7 @@ func TestABuiltInNameIsTakenOnlyOnPurpose(t *testing.T) {
 		t.Errorf("build is %s, %v", bp.Ref, err)
 	}
 	r := c.Refused()
-	if len(r) != 1 || r[0].Folder != other || !strings.Contains(r[0].Err.Error(), "the name build is a built-in blueprint's: give it another, or set blueprint_overrides to [build]") {
+	if len(r) != 1 || r[0].Folder != other || !strings.Contains(r[0].Err.Error(), "a built-in blueprint has the name build: rename it, or set blueprint_overrides to [build]") {
 		t.Errorf("refused: %v", r)
 	}
 	// On purpose it replaces all that is built in of that name, an older version of its own as well.
@@ -211,7 +211,7 @@ func TestABuiltInNameIsTakenOnlyOnPurpose(t *testing.T) {
 	if bp, err := c.Get("build"); err != nil || bp.Ref.Version != "1.0.0" {
 		t.Errorf("build is %s, %v", bp.Ref, err)
 	}
-	if r := c.Refused(); len(r) != 2 || !strings.Contains(r[1].Err.Error(), `no built-in blueprint is called "bulid"`) {
+	if r := c.Refused(); len(r) != 2 || !strings.Contains(r[1].Err.Error(), `no built-in blueprint is named "bulid"`) {
 		t.Errorf("refused: %v", r)
 	}
 }
@@ -230,20 +230,20 @@ func TestFoldersThatOthersMayChangeAreRefused(t *testing.T) {
 		from blueprint.Sources
 		want string
 	}{
-		"a folder of mode 777":         {in(func(_, dir string) { chmod(dir, 0o777) }), "folder web has mode 0777, so others may change it: chmod 755"},
-		"a folder that a group writes": {in(func(_, dir string) { chmod(dir, 0o775) }), "folder web has mode 0775"},
+		"a folder of mode 777":         {in(func(_, dir string) { chmod(dir, 0o777) }), "directory web has mode 0777, so others may change it: chmod 755"},
+		"a folder that a group writes": {in(func(_, dir string) { chmod(dir, 0o775) }), "directory web has mode 0775"},
 		"a file of mode 666":           {in(func(_, dir string) { chmod(dir+"/main.tf", 0o666) }), "main.tf:1:1: got main.tf has mode 0666, so others may change it: chmod 644"},
 		"the manifest of mode 620":     {in(func(_, dir string) { chmod(dir+"/blueprint.yaml", 0o620) }), "blueprint.yaml:1:1: got blueprint.yaml has mode 0620"},
-		"the folder around it":         {in(func(top, _ string) { chmod(top, 0o777) }), "may change it: chmod 755; only root and bothyd's user may change what lies there"},
+		"the folder around it":         {in(func(top, _ string) { chmod(top, 0o777) }), "may change it: chmod 755; only root and bothyd's user may have write access"},
 		"a link to a folder": {in(func(top, dir string) {
 			must(t, os.Rename(dir, filepath.Join(top, ".elsewhere")))
 			must(t, os.Symlink(".elsewhere", dir))
-		}), "it is a link or a file; a blueprint is a folder"},
+		}), "it is a link or a file; a blueprint is a directory"},
 		"a link as the setting": {in(func(top, dir string) {
 			must(t, os.Rename(dir, filepath.Join(top, ".elsewhere")))
 			must(t, os.Symlink(".elsewhere", dir))
 		}), "it is a link or a file"},
-		"a link as the setting, to folders": {in(func(top, dir string) { must(t, os.Symlink(".", filepath.Join(top, "all"))) }), "is a link; name the folder itself"},
+		"a link as the setting, to folders": {in(func(top, dir string) { must(t, os.Symlink(".", filepath.Join(top, "all"))) }), "is a link; use the directory itself"},
 		"somebody else's": {in(func(_, dir string) {
 			if os.Geteuid() == 0 {
 				must(t, os.Chown(dir, 12345, -1))
@@ -251,7 +251,7 @@ func TestFoldersThatOthersMayChangeAreRefused(t *testing.T) {
 				chmod(dir, 0o777)
 				t.Log("owners cannot be changed here, so only modes are tried: this is not root")
 			}
-		}), map[bool]string{true: "folder web belongs to uid 12345", false: "folder web has mode"}[os.Geteuid() == 0]},
+		}), map[bool]string{true: "directory web belongs to uid 12345", false: "directory web has mode"}[os.Geteuid() == 0]},
 		"somebody else's file": {in(func(_, dir string) {
 			if os.Geteuid() == 0 {
 				must(t, os.Chown(dir+"/main.tf", 12345, -1))

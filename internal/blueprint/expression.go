@@ -13,9 +13,9 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
-// functions are those that an expression may call: what they give follows from their arguments alone, and costs no more
-// than is paid for the arguments and the result. None reads a file, the clock or a random number, and none makes much of
-// little: bcrypt, range, setproduct, pow, formatlist, yamldecode and indent are not here.
+// functions are the functions that an expression may call: their results depend on their arguments alone, and their cost is limited by
+// arguments and result. None reads a file, the clock or a random number, and none produces much from little: bcrypt, range, setproduct,
+// pow, formatlist, yamldecode and indent are excluded.
 var functions = strings.Fields(`abs alltrue anytrue base64encode ceil chomp coalesce coalescelist compact concat contains
 	distinct element endswith flatten floor format index join jsonencode keys length lookup lower max merge min one parseint
 	replace reverse signum slice sort split startswith strcontains strrev substr sum title tobool tolist tomap tonumber toset
@@ -24,16 +24,16 @@ var functions = strings.Fields(`abs alltrue anytrue base64encode ceil chomp coal
 // typeFunctions are those of a type, and optional, of a variable.
 var typeFunctions = []string{"list", "map", "object", "optional", "set", "tuple"}
 
-// scope holds the names that an expression may use besides those of the module.
+// scope has the names that an expression may use besides those of the module.
 type scope []string
 
-// roots are the names that mean something in a module; none may be given to something else.
+// roots are the names with a meaning in a module; nothing else may have them.
 var roots = []string{
 	"var", "local", "each", "count", "self", "path", "terraform", "data", "module", "ephemeral",
 	"docker_container", "docker_volume", "terraform_data",
 }
 
-// expression refuses what an expression may not hold, wherever in it that lies.
+// expression refuses what an expression may not contain, at any depth.
 func (c *checker) expression(e hclsyntax.Expression, in scope) {
 	switch e := e.(type) {
 	case *hclsyntax.LiteralValueExpr:
@@ -90,7 +90,7 @@ func (c *checker) all(list []hclsyntax.Expression, in scope) {
 	}
 }
 
-// modest reports whether a number is written in few digits: 1e999999999 would be a thousand million once it is a text.
+// modest reports whether a number has few digits: 1e999999999 would have a thousand million as text.
 func modest(v cty.Value, length int) bool {
 	exponent := v.AsBigFloat().MantExp(nil)
 	return !v.AsBigFloat().IsInf() && length <= 20 && exponent > -64 && exponent < 64
@@ -100,7 +100,7 @@ func (c *checker) loop(e *hclsyntax.ForExpr, in scope) {
 	inner := slices.Clone(in)
 	for _, name := range []string{e.KeyVar, e.ValVar} {
 		if slices.Contains(roots, name) {
-			c.fail(e.SrcRange, "a loop over the name "+name, "another name: this one has a meaning")
+			c.fail(e.SrcRange, "a loop over the name "+name, "another name: this one is reserved")
 		}
 		inner = append(inner, name)
 	}
@@ -117,7 +117,7 @@ var wide = regexp.MustCompile(`%[^%a-zA-Z]*([0-9]{4}|\*)`)
 
 func (c *checker) call(e *hclsyntax.FunctionCallExpr) {
 	if !slices.Contains(functions, e.Name) {
-		want := "a function that is cheap whatever it is given, such as join, lookup or merge"
+		want := "a function that is cheap for any arguments, such as join, lookup or merge"
 		if strings.HasPrefix(e.Name, "file") || slices.Contains([]string{"templatefile", "templatestring", "pathexpand", "abspath", "dirname", "basename"}, e.Name) {
 			want = "none that reads files"
 		} else if near := fleet.Nearest(e.Name, functions); near != "" {
@@ -129,7 +129,7 @@ func (c *checker) call(e *hclsyntax.FunctionCallExpr) {
 	if e.Name == "format" {
 		format, ok := literal(firstOf(e.Args))
 		if !ok || wide.MatchString(format) {
-			c.fail(e.NameRange, c.text(e), "the function format with a format that is written out, and widths under 1000")
+			c.fail(e.NameRange, c.text(e), "the function format with a literal format, and widths under 1000")
 		}
 	}
 }
@@ -141,8 +141,8 @@ func firstOf(args []hclsyntax.Expression) hclsyntax.Expression {
 	return args[0]
 }
 
-// reference refuses names that are neither the module's nor in scope, and parts of var.bothy and of resources by which
-// the owner labels, and the MAC in them, would get out.
+// reference refuses names that are neither the module's nor in scope, and parts of var.bothy and of resources that would leak the owner
+// labels and their MAC.
 func (c *checker) reference(e *hclsyntax.ScopeTraversalExpr, in scope) {
 	names := steps(e.Traversal)
 	switch root := names[0]; {
@@ -166,10 +166,10 @@ func (c *checker) reference(e *hclsyntax.ScopeTraversalExpr, in scope) {
 	}
 }
 
-// reservedParts of var.bothy have one place each.
+// reservedParts of var.bothy are allowed in one place each.
 var reservedParts = []string{"labels", "engine"}
 
-// steps gives the names of a reference; "" for an index.
+// steps returns the names of a reference; "" for an index.
 func steps(t hcl.Traversal) []string {
 	names := make([]string, len(t))
 	for i, step := range t {
@@ -189,7 +189,7 @@ func isReference(e hclsyntax.Expression, want string) bool {
 	return ok && strings.Join(steps(t.Traversal), ".") == want
 }
 
-// literal gives the text of an expression that is exactly a text in quotes, with nothing computed in it.
+// literal returns the text of an expression that is exactly a quoted text without computed parts.
 func literal(e hclsyntax.Expression) (string, bool) {
 	t, ok := e.(*hclsyntax.TemplateExpr)
 	if !ok || len(t.Parts) > 1 {
@@ -201,7 +201,7 @@ func literal(e hclsyntax.Expression) (string, bool) {
 	return piece(t.Parts[0])
 }
 
-// piece gives a part of a template that is written out.
+// piece returns a literal part of a template.
 func piece(part hclsyntax.Expression) (string, bool) {
 	v, ok := part.(*hclsyntax.LiteralValueExpr)
 	if !ok || v.Val.Type() != cty.String || v.Val.IsNull() {
@@ -210,7 +210,7 @@ func piece(part hclsyntax.Expression) (string, bool) {
 	return v.Val.AsString(), true
 }
 
-// number gives an expression that is exactly a whole number.
+// number returns an expression that is exactly a whole number.
 func number(e hclsyntax.Expression) (int64, bool) {
 	sign := int64(1)
 	if u, ok := e.(*hclsyntax.UnaryOpExpr); ok && u.Op == hclsyntax.OpNegate {
@@ -224,7 +224,7 @@ func number(e hclsyntax.Expression) (int64, bool) {
 	return sign * n, true
 }
 
-// boolean gives an expression that is exactly true or false.
+// boolean returns an expression that is exactly true or false.
 func boolean(e hclsyntax.Expression) (value, ok bool) {
 	v, ok := e.(*hclsyntax.LiteralValueExpr)
 	if !ok || v.Val.Type() != cty.Bool || v.Val.IsNull() {
@@ -233,7 +233,7 @@ func boolean(e hclsyntax.Expression) (value, ok bool) {
 	return v.Val.True(), true
 }
 
-// text gives an expression as it is written, on one line.
+// text returns an expression's source, on one line.
 func (c *checker) text(e hclsyntax.Expression) string {
 	if text := c.written(e); text != "" {
 		return oneLine(text, 60)
@@ -241,7 +241,7 @@ func (c *checker) text(e hclsyntax.Expression) string {
 	return "an expression"
 }
 
-// written gives an expression as it is written; "" for one without a place.
+// written returns an expression's source; "" for one without a place.
 func (c *checker) written(e hclsyntax.Expression) string {
 	r := e.Range()
 	src := c.files[r.Filename]
@@ -251,7 +251,7 @@ func (c *checker) written(e hclsyntax.Expression) string {
 	return string(src[r.Start.Byte:r.End.Byte])
 }
 
-// assigned gives an attribute as it is written: name = value.
+// assigned returns an attribute's source: name = value.
 func (c *checker) assigned(a *hclsyntax.Attribute) string {
 	return fmt.Sprintf("%s = %s", a.Name, c.text(a.Expr))
 }

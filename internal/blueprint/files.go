@@ -17,25 +17,25 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
-// Limits of a blueprint's folder. Everything that is done with the files is linear in them.
+// Limits of a blueprint's directory. Everything done with the files takes linear time.
 const (
 	maxEntries   = 1000
 	maxFiles     = 100
 	maxFileBytes = 256 << 10
-	// maxManifest bounds blueprint.yaml; reading YAML takes several hundred times as many bytes.
+	// maxManifest bounds blueprint.yaml; parsing YAML uses several hundred times as many bytes.
 	maxManifest = 64 << 10
 	maxBytes    = 1 << 20
 )
 
-// terms are those on which a folder is read.
+// terms are the conditions for reading a directory.
 type terms struct {
-	// guard, when not nil, is asked of the folder and of each file, after they were opened.
+	// guard, when not nil, checks the directory and each file after they were opened.
 	guard func(os.FileInfo) error
-	// fileBytes bounds a file, bytes all together.
+	// fileBytes bounds a file, bytes all of them together.
 	fileBytes, bytes int
-	// trusted are the digests whose Terraform is not judged.
+	// trusted are the digests whose Terraform is not checked.
 	trusted []string
-	// kept is for what an earlier version may have accepted: environments made from it must still be destroyed.
+	// kept: accept what an earlier version may have accepted, because its environments must still be destroyed.
 	kept bool
 }
 
@@ -48,25 +48,24 @@ var (
 // lockName is Terraform's record of provider versions and hashes.
 const lockName = ".terraform.lock.hcl"
 
-// fileSet holds the files that make a blueprint, by name. They are read once:
-// what was checked is what is digested and kept.
+// fileSet has the files of a blueprint, by name. They are read once: what was checked is what is digested and kept.
 type fileSet map[string][]byte
 
 var plainName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$`)
 
-// read takes blueprint.yaml, the *.tf files and the lock file of a folder. Other files (README, example) are no part
-// of a blueprint. The folder is never left, not by links either.
+// read reads blueprint.yaml, the *.tf files and the lock file of a directory. Other files (README, example) are not part of a blueprint.
+// It never leaves the directory, not even by links.
 func read(dir string, on terms) (files fileSet, err error) {
 	before, err := os.Lstat(dir)
 	if err != nil {
-		return nil, fmt.Errorf("open folder: %w", err)
+		return nil, fmt.Errorf("open directory: %w", err)
 	}
 	if !before.IsDir() {
-		return nil, fleet.Errorf(fleet.CodeInvalid, "it is a link or a file; a blueprint is a folder")
+		return nil, fleet.Errorf(fleet.CodeInvalid, "it is a link or a file; a blueprint is a directory")
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, fmt.Errorf("open folder: %w", err)
+		return nil, fmt.Errorf("open directory: %w", err)
 	}
 	defer func() { err = errors.Join(err, root.Close()) }()
 	names, err := list(root, before, on)
@@ -82,33 +81,33 @@ func read(dir string, on terms) (files fileSet, err error) {
 		left -= len(files[name])
 	}
 	if files[ManifestName] == nil {
-		return nil, fleet.Errorf(fleet.CodeInvalid, "there is no %s", ManifestName)
+		return nil, fleet.Errorf(fleet.CodeInvalid, "it has no %s", ManifestName)
 	}
 	return files, nil
 }
 
-// list gives the names of the files that make a blueprint, in order. before is the folder as it was found.
+// list returns the names of the files of a blueprint, in order. before is the directory as it was found.
 func list(root *os.Root, before os.FileInfo, on terms) (names []string, err error) {
 	folder, err := root.Open(".")
 	if err != nil {
-		return nil, fmt.Errorf("open folder: %w", err)
+		return nil, fmt.Errorf("open directory: %w", err)
 	}
 	defer func() { err = errors.Join(err, folder.Close()) }()
 	now, err := folder.Stat()
 	if err != nil || !os.SameFile(before, now) {
-		return nil, errors.Join(fleet.Errorf(fleet.CodeInvalid, "the folder was replaced while it was opened"), err)
+		return nil, errors.Join(fleet.Errorf(fleet.CodeInvalid, "the directory was replaced while it was opened"), err)
 	}
 	if on.guard != nil {
 		if err := on.guard(called{now, before.Name()}); err != nil {
-			return nil, fleet.Errorf(fleet.CodeInvalid, "folder %w; only root and bothyd's user may change a blueprint", err)
+			return nil, fleet.Errorf(fleet.CodeInvalid, "directory %w; only root and bothyd's user may change a blueprint", err)
 		}
 	}
 	entries, err := folder.ReadDir(maxEntries + 1)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("list folder: %w", err)
+		return nil, fmt.Errorf("list directory: %w", err)
 	}
 	if len(entries) > maxEntries {
-		return nil, fleet.Errorf(fleet.CodeInvalid, "more than %d entries in the folder", maxEntries)
+		return nil, fleet.Errorf(fleet.CodeInvalid, "more than %d entries in the directory", maxEntries)
 	}
 	for _, e := range entries {
 		take, why := concerns(e.Name())
@@ -119,7 +118,7 @@ func list(root *os.Root, before os.FileInfo, on terms) (names []string, err erro
 			continue
 		}
 		if !e.Type().IsRegular() {
-			return nil, wrong(e.Name(), "a link, folder or device", "a plain file")
+			return nil, wrong(e.Name(), "a link, directory or device", "a plain file")
 		}
 		names = append(names, e.Name())
 	}
@@ -130,12 +129,12 @@ func list(root *os.Root, before os.FileInfo, on terms) (names []string, err erro
 	return names, nil
 }
 
-// wrong is a file that may not be there as it is.
+// wrong is a file that is not allowed as it is.
 func wrong(name, found, want string) error {
 	return fleet.Errorf(fleet.CodeInvalid, "%w", &Refusal{Errors: Errors{{File: name, Line: 1, Col: 1, Found: found, Want: want}}})
 }
 
-// concerns reports whether a file is part of a blueprint, or why it may not be there at all.
+// concerns reports whether a file is part of a blueprint, or why it is not allowed at all.
 func concerns(name string) (take bool, why string) {
 	switch {
 	case name == ManifestName || name == lockName:
@@ -145,7 +144,7 @@ func concerns(name string) (take bool, why string) {
 	case strings.HasSuffix(name, ".tfvars"), strings.HasSuffix(name, ".tfvars.json"):
 		return false, "none: values come from bothy alone; defaults belong into " + ManifestName
 	case name == "override.tf", strings.HasSuffix(name, "_override.tf"):
-		return true, "none: Terraform merges an override file over the others; write what it says into them"
+		return true, "none: Terraform merges an override file over the others; move its contents into them"
 	case strings.HasSuffix(name, ".tf"):
 		if !plainName.MatchString(name) {
 			return false, `a name made of letters, digits, "_", "." and "-"`
@@ -155,7 +154,7 @@ func concerns(name string) (take bool, why string) {
 	return false, ""
 }
 
-// called is what is known of a file under another name: an open folder's is ".".
+// called is a file's info under another name: an open directory's is ".".
 type called struct {
 	os.FileInfo
 	name string
@@ -165,7 +164,7 @@ func (c called) Name() string { return c.name }
 
 // readFile reads a file of up to left bytes.
 func readFile(root *os.Root, name string, left int, on terms) (data []byte, err error) {
-	// Without waiting, should it have become a pipe since the listing, and not through a link.
+	// Without blocking, in case it has become a pipe since the listing, and without following a link.
 	f, err := root.OpenFile(name, os.O_RDONLY|asItIs, 0)
 	if err != nil {
 		return nil, fmt.Errorf("read file: %w", err)
@@ -173,7 +172,7 @@ func readFile(root *os.Root, name string, left int, on terms) (data []byte, err 
 	defer func() { err = errors.Join(err, f.Close()) }()
 	info, err := f.Stat()
 	if err != nil || !info.Mode().IsRegular() {
-		return nil, errors.Join(wrong(name, "a link, folder or device", "a plain file"), err)
+		return nil, errors.Join(wrong(name, "a link, directory or device", "a plain file"), err)
 	}
 	if on.guard != nil {
 		if err := on.guard(info); err != nil {
@@ -197,11 +196,10 @@ func readFile(root *os.Root, name string, left int, on terms) (data []byte, err 
 	return data, nil
 }
 
-// guarded refuses what others than its owner may write, and what is neither root's nor this process's user's.
+// guarded refuses files that others than their owner may write, and files owned by neither root nor this process's user.
 func guarded(info os.FileInfo) error { return files.Guarded(info, files.NoWriting) }
 
-// digest identifies names and contents: each with its length, so that no two
-// sets share one. Modes and times do not count.
+// digest identifies names and contents, each with its length, so that no two sets have the same digest. Modes and times do not count.
 func (f fileSet) digest() string {
 	h := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(f)) {

@@ -6,18 +6,18 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// maxValue bounds what a value of a blueprint may become, in bytes of its text. Templates make much of little, too: a
-// local that holds the one before it twice is a thousand million times as long after thirty of them.
+// maxValue bounds the size of a blueprint's value, in bytes of its text. Templates can produce much from little: if each local repeats
+// the one before it twice, the thirtieth is a thousand million times as long.
 const maxValue = 1 << 20
 
 // maxValues bounds all of them together.
 const maxValues = 16 << 20
 
-// What a value from outside may come to, in bytes.
+// The assumed sizes of values from outside, in bytes.
 const outside = 4096
 
-// size gives the most bytes that an expression's value may become, and with it what computing it costs. in holds the
-// sizes of loops' names. It never gives too little; how much too much does not matter to what people write.
+// size returns the most bytes that an expression's value may have, and with it the cost of computing it. in has the sizes of the names of
+// loops. It never returns too little; too much is harmless for ordinary blueprints.
 func (c *checker) size(e hclsyntax.Expression, in map[string]float64) float64 {
 	sum := func(list ...hclsyntax.Expression) (n float64) {
 		for _, one := range list {
@@ -52,7 +52,7 @@ func (c *checker) size(e hclsyntax.Expression, in map[string]float64) float64 {
 	case *hclsyntax.ConditionalExpr:
 		return sum(e.Condition) + max(sum(e.TrueResult), sum(e.FalseResult))
 	case *hclsyntax.BinaryOpExpr:
-		const digits = 200 // of a division, which is computed to 512 bits
+		const digits = 200 // for a division, which is computed to 512 bits
 		return digits + sum(e.LHS, e.RHS)
 	case *hclsyntax.UnaryOpExpr:
 		return 1 + sum(e.Val)
@@ -82,14 +82,14 @@ func (c *checker) localSize(name string) float64 {
 	if n, known := c.sizes[name]; known {
 		return n
 	}
-	c.sizes[name] = 0 // one that is made of itself is Terraform's to refuse
+	c.sizes[name] = 0 // Terraform refuses a local that refers to itself
 	if e := c.locals[name]; e != nil {
 		c.sizes[name] = c.size(e, nil)
 	}
 	return c.sizes[name]
 }
 
-// loopSize: each element of the list makes one of the result, and may be as long as all of the list.
+// loopSize: each element of the list produces one of the result, which may be as long as the whole list.
 func (c *checker) loopSize(e *hclsyntax.ForExpr, in map[string]float64) float64 {
 	list := c.size(e.CollExpr, in)
 	rounds := list
@@ -114,8 +114,8 @@ func (c *checker) loopSize(e *hclsyntax.ForExpr, in map[string]float64) float64 
 	return list + rounds*each
 }
 
-// callSize: join and replace put one argument between or in place of the pieces of another; the others make of each
-// byte of their arguments a few at most.
+// callSize: join and replace insert one argument between or in place of the pieces of another; the other functions produce a few bytes at
+// most for each byte of their arguments.
 func (c *checker) callSize(e *hclsyntax.FunctionCallExpr, in map[string]float64) float64 {
 	product, n := 1.0, 0.0
 	for _, arg := range e.Args {
@@ -127,7 +127,7 @@ func (c *checker) callSize(e *hclsyntax.FunctionCallExpr, in map[string]float64)
 	case "join", "replace":
 		return n + product
 	case "format":
-		// A verb may name any argument, and be as wide as is allowed.
+		// A verb may refer to any argument, and be as wide as allowed.
 		format, _ := literal(firstOf(e.Args))
 		return n + float64(strings.Count(format, "%"))*(1000+n)
 	case "jsonencode":

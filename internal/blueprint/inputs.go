@@ -14,7 +14,7 @@ var inputTypes = []string{"string", "integer", "number", "boolean"}
 
 const maxInputs = 50
 
-// reserved cannot be an input: bothy's own variable, and names that Terraform takes for itself in modules.
+// reserved names cannot be inputs: bothy's own variable, and names that Terraform reserves in modules.
 var reserved = []string{"bothy", "source", "version", "providers", "count", "for_each", "lifecycle", "depends_on", "locals"}
 
 func (m *manifest) inputs(n *strictyaml.Node) {
@@ -55,7 +55,7 @@ func readInput(field strictyaml.Field) fleet.Input {
 	if in.Type == "" {
 		return in
 	}
-	// Without enum and default yet, so that each is checked against the limits alone.
+	// Without enum and default at first, so that each is checked against the limits alone.
 	if e := f["enum"]; e != nil {
 		var allowed []any
 		for _, item := range e.Items() {
@@ -74,7 +74,7 @@ func readInput(field strictyaml.Field) fleet.Input {
 	return in
 }
 
-// limits reads pattern, min and max, each only where the type has a use for it.
+// limits reads pattern, min and max, each only if it applies to the type.
 func limits(in *fleet.Input, f map[string]*strictyaml.Node) {
 	if p := f["pattern"]; p != nil {
 		const want = "a regular expression (RE2) that the whole text must match"
@@ -106,8 +106,8 @@ func limits(in *fleet.Input, f map[string]*strictyaml.Node) {
 	}
 }
 
-// typed gives a value of the manifest in the input's type. What is written must be of that type already:
-// text is converted for people's convenience on a command line only.
+// typed returns a value of the manifest in the input's type. Its YAML type must match already: text is converted only on a command line,
+// for convenience.
 func typed(in fleet.Input, n *strictyaml.Node) (any, bool) {
 	v, ok := n.Scalar(in.Allowed())
 	if !ok {

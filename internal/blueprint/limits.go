@@ -11,15 +11,15 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
-// What an engine and the kernel take at least: memory in MiB, and a quota in microseconds of each period.
+// The least that an engine and the kernel accept: memory in MiB, and a quota in microseconds per period.
 const (
 	leastMemoryMiB = 6
 	leastQuota     = 1000
-	// period is the time that a CPU quota is for, in microseconds.
+	// period is the period of a CPU quota, in microseconds.
 	period = 100_000
 )
 
-// needs are the attributes and blocks of a container without which the broker refuses it, and how each is written.
+// needs are the attributes and blocks without which the broker refuses a container, and the form of each.
 var needs = map[string]string{
 	"name":          "name = var.bothy.name",
 	"image":         "image = var.bothy.image",
@@ -38,10 +38,10 @@ var needs = map[string]string{
 	"ulimit":        `dynamic "ulimit" with for_each = var.bothy.ulimits`,
 }
 
-// secretsOptions is how the folder for secrets is written.
+// secretsOptions are the options of the directory for secrets.
 const secretsOptions = `tmpfs = { "/run/bothy" = "rw,nosuid,nodev,noexec,size=1m,mode=0700,uid=1000,gid=1000" }`
 
-// missing refuses a block that lacks what it needs.
+// missing refuses a block that lacks a required attribute or block.
 func (c *checker) missing(b *hclsyntax.Block, s *shape) {
 	what := strings.Join(append([]string{b.Type}, b.Labels...), " ")
 	if b.Type == "resource" {
@@ -57,7 +57,7 @@ func (c *checker) missing(b *hclsyntax.Block, s *shape) {
 	}
 }
 
-// container judges what containers have together, and what belongs together in one.
+// container checks limits over all containers, and attributes that depend on each other.
 func (c *checker) container(b *hclsyntax.Block, copies int64) {
 	at := b.Body.Attributes
 	if b == c.sandbox && (at["tmpfs"] == nil || !holdsFolder(at["tmpfs"].Expr, guardedFolders[0])) {
@@ -89,7 +89,7 @@ func (c *checker) container(b *hclsyntax.Block, copies int64) {
 	}
 	for _, s := range c.bp.Sizes {
 		if !ok {
-			break // it is told already
+			break // reported already
 		}
 		mib := float64(s.MemoryMiB) * memory
 		if mib < leastMemoryMiB {
@@ -105,7 +105,7 @@ func (c *checker) container(b *hclsyntax.Block, copies int64) {
 	}
 }
 
-// most gives the most that a written number or a whole input may be.
+// most returns the highest value of a literal number or an integer input.
 func (c *checker) most(e hclsyntax.Expression) (float64, bool) {
 	if n, ok := number(e); ok {
 		return float64(n), true
@@ -118,7 +118,7 @@ func (c *checker) most(e hclsyntax.Expression) (float64, bool) {
 	return 0, false
 }
 
-// anInput takes var.NAME of a whole number that the manifest bounds.
+// anInput accepts var.NAME of an integer input with bounds in the manifest.
 func anInput(c *checker, e hclsyntax.Expression) (string, bool) {
 	const want = "var.INPUT, of an integer input with min and max"
 	t, ok := e.(*hclsyntax.ScopeTraversalExpr)
@@ -126,7 +126,7 @@ func anInput(c *checker, e hclsyntax.Expression) (string, bool) {
 		return want, false
 	}
 	if !c.complete {
-		return want, true // the manifest is wrong, which is told
+		return want, true // the manifest is wrong, which is reported
 	}
 	i := slices.IndexFunc(c.bp.Inputs, func(in fleet.Input) bool { return isReference(e, "var."+in.Name) })
 	if i < 0 {
@@ -136,7 +136,7 @@ func anInput(c *checker, e hclsyntax.Expression) (string, bool) {
 	return want, in.Type == "integer" && in.Min != nil && *in.Min >= 1 && in.Max != nil
 }
 
-// share takes var.bothy.memory_mib, or a part of it.
+// share accepts var.bothy.memory_mib, or a part of it.
 func share(_ *checker, e hclsyntax.Expression) (string, bool) {
 	_, ok := memoryShare(e)
 	return "var.bothy.memory_mib, or floor(var.bothy.memory_mib / 2) with a number from 1 to 16, written out", ok
@@ -155,7 +155,7 @@ func memoryShare(e hclsyntax.Expression) (part float64, ok bool) {
 	return 1 / float64(max(n, 1)), ok && n >= 1 && n <= maxResources
 }
 
-// quota takes floor(var.bothy.cpus * N): the size's cores, or a part of them, in microseconds of each period.
+// quota accepts floor(var.bothy.cpus * N): the size's cores, or a part of them, in microseconds per period.
 func quota(_ *checker, e hclsyntax.Expression) (string, bool) {
 	_, ok := quotaShare(e)
 	return "floor(var.bothy.cpus * 100000), or with a smaller whole number, written out", ok
@@ -177,7 +177,7 @@ func quotaShare(e hclsyntax.Expression) (int64, bool) {
 	return n, ok && n >= 1 && n <= period
 }
 
-// floored gives the operation in floor(...).
+// floored returns the operation in floor(...).
 func floored(e hclsyntax.Expression) (*hclsyntax.BinaryOpExpr, bool) {
 	call, ok := e.(*hclsyntax.FunctionCallExpr)
 	if !ok || call.Name != "floor" || len(call.Args) != 1 || call.ExpandFinal {
@@ -195,19 +195,19 @@ func floored(e hclsyntax.Expression) (*hclsyntax.BinaryOpExpr, bool) {
 	return op, ok
 }
 
-// holdsFolder reports whether a written map has a key.
+// holdsFolder reports whether a literal map has a key.
 func holdsFolder(e hclsyntax.Expression, folder string) bool {
 	object, ok := e.(*hclsyntax.ObjectConsExpr)
 	return ok && slices.ContainsFunc(object.Items, func(item hclsyntax.ObjectConsItem) bool { return writtenKey(item.KeyExpr) == folder })
 }
 
-// Bounds of a command and of an environment, as the broker has them.
+// Limits of a command and of the variables, equal to the broker's.
 const (
 	maxWords     = 256
 	maxWordBytes = 64 << 10
 )
 
-// words takes what is no longer than a command may be, as far as it is written out.
+// words accepts lists within the limits of a command, as far as they are literal.
 func words(_ *checker, e hclsyntax.Expression) (string, bool) {
 	list, ok := e.(*hclsyntax.TupleConsExpr)
 	if !ok {
@@ -221,7 +221,7 @@ func words(_ *checker, e hclsyntax.Expression) (string, bool) {
 	return "at most 256 values of 64 KiB together", len(list.Exprs) <= maxWords && bytes <= maxWordBytes
 }
 
-// where judges each value that is written out, and takes what is computed.
+// where checks each literal value and accepts computed ones.
 func where(fits func(string) bool, want string) rule {
 	var ok func(e hclsyntax.Expression) bool
 	ok = func(e hclsyntax.Expression) bool {
@@ -237,7 +237,7 @@ func where(fits func(string) bool, want string) rule {
 	return func(_ *checker, e hclsyntax.Expression) (string, bool) { return want, ok(e) }
 }
 
-// unique refuses a second thing of the same name, as far as names are written out: one of them would be another's.
+// unique refuses a second object of the same name, as far as names are literal.
 func (c *checker) unique(b *hclsyntax.Block, name *hclsyntax.Attribute, copies int64) {
 	text := c.written(name.Expr)
 	if text == `"${var.bothy.name}"` {

@@ -24,13 +24,13 @@ var (
 
 const wantName = `a name of up to 63 of a-z, 0-9 and "-", beginning with a letter or digit`
 
-// manifest reads blueprint.yaml into bp. Wrong places are collected by the document.
+// manifest reads blueprint.yaml into bp. The document collects its problems.
 type manifest struct {
 	bp       fleet.Blueprint
 	currency string
 }
 
-// parseManifest gives what a blueprint.yaml says, as far as it is right, and everything wrong with it.
+// parseManifest returns the valid part of a blueprint.yaml, and all its problems.
 func parseManifest(data []byte) (fleet.Blueprint, Errors) {
 	doc, err := strictyaml.Parse(ManifestName, data)
 	if err == nil {
@@ -40,7 +40,7 @@ func parseManifest(data []byte) (fleet.Blueprint, Errors) {
 			return m.bp, nil
 		}
 	}
-	// Both give this type, by their contract.
+	// Both functions return this type, by their contract.
 	errs, _ := errors.AsType[Errors](err)
 	return fleet.Blueprint{}, errs
 }
@@ -80,7 +80,7 @@ func (m *manifest) read(root *strictyaml.Node) {
 	has("image", func(n *strictyaml.Node) { bp.Image = text(n, imageRE, "an image's reference, such as bothy/build") })
 	has("users", m.users)
 	has("workspace", func(n *strictyaml.Node) {
-		const want = "an absolute folder other than /, such as /workspace"
+		const want = "an absolute directory other than /, such as /workspace"
 		if v, ok := n.Str(want); ok && (!path.IsAbs(v) || path.Clean(v) != v || v == "/" || strings.ContainsAny(v, "\x00\n:,")) {
 			n.Want("%s", want)
 		} else {
@@ -96,7 +96,7 @@ func (m *manifest) read(root *strictyaml.Node) {
 	has("inputs", m.inputs)
 }
 
-// text gives a text as it is written, and reports one that the pattern does not fit.
+// text returns a text, and reports one that does not match the pattern.
 func text(n *strictyaml.Node, re *regexp.Regexp, want string) string {
 	v, _ := n.Match(re, want)
 	return v

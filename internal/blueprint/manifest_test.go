@@ -60,7 +60,7 @@ inputs:
 		`blueprint.yaml:5:8: image: got "--privileged", want an image's reference, such as bothy/build`,
 		`blueprint.yaml:6:14: users[1]: got "dev", want each user once`,
 		`blueprint.yaml:6:19: users[2]: got "a b", want the name of a user in the image`,
-		`blueprint.yaml:7:12: workspace: got "workspace", want an absolute folder other than /, such as /workspace`,
+		`blueprint.yaml:7:12: workspace: got "workspace", want an absolute directory other than /, such as /workspace`,
 		`blueprint.yaml:8:16: ttl.default: got "3h", want at most ttl.max, 2h0m0s`,
 		`blueprint.yaml:8:29: ttl.min: got an unknown key, want one of default, max`,
 		`blueprint.yaml:9:11: currency: got "euro", want a currency's code of three capital letters, such as USD`,

@@ -2,5 +2,5 @@
 
 package blueprint
 
-// asItIs is nothing here: what was opened is looked at.
+// asItIs is unused here: the file is checked after opening.
 const asItIs = 0

@@ -4,5 +4,5 @@ package blueprint
 
 import "syscall"
 
-// asItIs opens a name without waiting for a pipe's other end, and not through a link.
+// asItIs opens a name without waiting for the other end of a pipe, and without following a link.
 const asItIs = syscall.O_NONBLOCK | syscall.O_NOFOLLOW

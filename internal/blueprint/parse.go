@@ -11,19 +11,19 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// Limits of a blueprint's Terraform. They are checked before the parser is given anything: it takes a hundred bytes and
-// more for each token, and calls itself for whatever lies in something else.
+// Limits of a blueprint's Terraform. They are checked before parsing: the parser uses a hundred bytes or more per token, and recurses
+// with the nesting.
 const (
 	maxTokens = 30_000
 	maxDepth  = 30
-	// maxRun is how many tokens may follow each other in one expression without a comma, an end of line or a text
-	// between them: operators nest without brackets.
+	// maxRun is how many tokens of one expression may follow each other without a comma, a newline or a text between them: operators nest
+	// without brackets.
 	maxRun = 250
-	// maxErrors is how many wrong places are told.
+	// maxErrors is how many problems are reported.
 	maxErrors = 20
 )
 
-// parseHCL reads one file, when it is within the bounds. budget is how many tokens the folder has left.
+// parseHCL parses one file, if it is within the limits. budget is how many tokens the directory has left.
 func (c *checker) parseHCL(name string, budget *int) *hclsyntax.Body {
 	src := c.files[name]
 	if at, what := oddCharacter(src); what != "" {
@@ -31,7 +31,7 @@ func (c *checker) parseHCL(name string, budget *int) *hclsyntax.Body {
 		return nil
 	}
 	if *budget < 0 {
-		return nil // it is told
+		return nil // it is reported
 	}
 	if *budget -= atMostTokens(src); *budget < 0 {
 		c.failAt(name, hcl.InitialPos, fmt.Sprintf("more than %d words and signs in the blueprint's Terraform", maxTokens), "less of it")
@@ -60,7 +60,7 @@ func (c *checker) parseHCL(name string, budget *int) *hclsyntax.Body {
 	return nil
 }
 
-// oddCharacter finds what Terraform would drop, or a person would not see, in a text.
+// oddCharacter finds characters that Terraform would drop, or that are invisible in a text.
 func oddCharacter(src []byte) (at int, what string) {
 	for at < len(src) {
 		r, size := utf8.DecodeRune(src[at:])
@@ -76,15 +76,15 @@ func oddCharacter(src []byte) (at int, what string) {
 	return 0, ""
 }
 
-// position gives the line and the column, in characters, of a byte.
+// position returns the line and the column, in characters, of a byte.
 func position(src []byte, at int) hcl.Pos {
 	before := src[:at]
 	begin := bytes.LastIndexByte(before, '\n') + 1
 	return hcl.Pos{Line: 1 + bytes.Count(before, []byte("\n")), Column: 1 + utf8.RuneCount(before[begin:]), Byte: at}
 }
 
-// atMostTokens counts the tokens of a text without making any: never too few, and too many only for words in texts and
-// comments. A word counts one, and so does each sign.
+// atMostTokens counts the tokens of a text without parsing it: never too few, and too many only for words in texts and comments. Each
+// word counts one, and so does each sign.
 func atMostTokens(src []byte) int {
 	const other, digit, letter = 0, 1, 2
 	n, last := 0, other
@@ -108,11 +108,11 @@ func atMostTokens(src []byte) int {
 	return n
 }
 
-// tooDeep finds where brackets, texts or operators lie too deep in each other.
+// tooDeep finds brackets, texts or operators that nest too deeply.
 func tooDeep(tokens hclsyntax.Tokens) (hcl.Pos, string) {
 	type frame struct {
 		run, directives int
-		// lines says that a line's end ends an expression: not in lists, brackets, texts and "for".
+		// lines: a newline ends an expression, except in lists, brackets, texts and "for".
 		lines, begun bool
 	}
 	frames := []frame{{lines: true, begun: true}}

@@ -13,31 +13,31 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// shape is what a block may hold.
+// shape is what a block may contain.
 type shape struct {
 	// attributes by name; "" for any other name.
 	attributes map[string]rule
 	blocks     map[string]*shape
-	// dynamic are the blocks that may also be made from var.bothy's value of this name.
+	// dynamic are the blocks that may also be generated from var.bothy's value of this name.
 	dynamic map[string]string
-	// required are blocks that must be there.
+	// required are blocks that a block must contain.
 	required []string
-	// needs are attributes and blocks that must be there, and how each is written.
+	// needs are required attributes and blocks, and the form of each.
 	needs map[string]string
-	// names are attributes that name things instead of computing a value.
+	// names are attributes that refer to objects instead of computing a value.
 	names []string
 }
 
-// nanoseconds and less are no intervals for a program that the engine starts again and again.
+// A few nanoseconds are no interval for a program that the engine starts again and again.
 const leastInterval, mostInterval = time.Second, time.Hour
 
-// mostGrace is how long the end of a container may be waited for, in seconds.
+// mostGrace bounds the wait for the end of a container, in seconds.
 const mostGrace = 10
 
 var userForm = regexp.MustCompile(`^[A-Za-z0-9_.:-]{0,65}$`)
 
-// The broker judges what Terraform asks of the engine once more, and is the wall; what it refuses is refused here already,
-// where its author sees the place. TestTheLoaderAgreesWithTheBroker compares them.
+// The broker checks Terraform's requests to the engine again, and is the wall. What it refuses is refused here first, where the
+// blueprint's author sees the place. TestTheLoaderAgreesWithTheBroker compares both.
 var (
 	lifecycleShape = &shape{attributes: map[string]rule{"ignore_changes": changes}, names: []string{"ignore_changes"}}
 
@@ -68,11 +68,11 @@ var (
 			}},
 			"volumes": {
 				attributes: map[string]rule{"volume_name": ownVolume, "container_path": insideFolder, "read_only": either},
-				needs:      map[string]string{"volume_name": "volume_name = docker_volume.NAME.name", "container_path": `container_path = "/folder"`},
+				needs:      map[string]string{"volume_name": "volume_name = docker_volume.NAME.name", "container_path": `container_path = "/data"`},
 			},
 			"mounts": {
 				attributes: map[string]rule{"type": exactly(`"volume"`), "source": ownVolume, "target": insideFolder, "read_only": either},
-				needs:      map[string]string{"type": `type = "volume"`, "source": "source = docker_volume.NAME.name", "target": `target = "/folder"`},
+				needs:      map[string]string{"type": `type = "volume"`, "source": "source = docker_volume.NAME.name", "target": `target = "/data"`},
 			},
 		},
 		dynamic:  map[string]string{"labels": "labels", "ulimit": "ulimits"},
@@ -93,7 +93,7 @@ var (
 	shapes = map[string]*shape{"docker_container": containerShape, "docker_volume": volumeShape, "terraform_data": dataShape}
 )
 
-// never gives the reason for some of what is not on the lists.
+// never are the reasons for refusing some attributes and blocks.
 var never = map[string]string{
 	"provisioner":           "what runs programs has no place in a blueprint",
 	"connection":            "what runs programs has no place in a blueprint",
@@ -101,14 +101,14 @@ var never = map[string]string{
 	"devices":               "a sandbox has no devices of the machine",
 	"gpus":                  "a sandbox has no devices of the machine",
 	"device_cgroup_rules":   "a sandbox has no devices of the machine",
-	"host_path":             "a sandbox sees no folder of the machine",
-	"bind_options":          "a sandbox sees no folder of the machine",
+	"host_path":             "a sandbox sees no directory of the machine",
+	"bind_options":          "a sandbox sees no directory of the machine",
 	"driver":                "a volume's driver can name anything of the machine",
-	"driver_opts":           "a volume's options can name a folder of the machine",
-	"volume_options":        "a volume's options can name a folder of the machine",
+	"driver_opts":           "a volume's options can name a directory of the machine",
+	"volume_options":        "a volume's options can name a directory of the machine",
 	"labels":                "a sandbox has those of var.bothy.labels alone, by dynamic",
 	"ulimit":                "a sandbox has those of var.bothy.ulimits alone, by dynamic",
-	"tmpfs_options":         "folders in memory are written in tmpfs",
+	"tmpfs_options":         "directories in memory are written in tmpfs",
 	"start_interval":        "older engines do not know it",
 	"upload":                "files come by bothy, not from the disk of the machine",
 	"from_container":        "a sandbox shares no volumes",
@@ -146,7 +146,7 @@ func (c *checker) resource(b *hclsyntax.Block) {
 		return
 	}
 	kind := b.Labels[0]
-	// Without a source of its own, Terraform would take a provider of that name from its own namespace.
+	// Without an explicit source, Terraform would use a provider of that name from its own namespace.
 	if local, _, _ := strings.Cut(kind, "_"); local != "terraform" && !c.provided {
 		c.fail(b.TypeRange, "a resource of provider "+local, "that provider in required_providers, with its source")
 	}
@@ -164,7 +164,7 @@ func (c *checker) resource(b *hclsyntax.Block) {
 
 var plainKey = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,40}$`)
 
-// copies judges count and for_each, and gives how many resources they make.
+// copies checks count and for_each, and returns how many resources they create.
 func (c *checker) copies(b *hclsyntax.Block) int64 {
 	if a := b.Body.Attributes["count"]; a != nil {
 		if n, ok := copyCount(a.Expr); ok {
@@ -195,7 +195,7 @@ func copyCount(e hclsyntax.Expression) (int64, bool) {
 	return n, ok && n >= 0 && n <= maxResources
 }
 
-// body judges a block by its shape; meta are attributes that a resource may have whatever it is.
+// body checks a block by its shape; meta are attributes that any resource may have.
 func (c *checker) body(b *hclsyntax.Block, s *shape, meta []string) {
 	for _, a := range attributes(b.Body) {
 		r := s.attributes[a.Name]
@@ -247,7 +247,7 @@ func (c *checker) body(b *hclsyntax.Block, s *shape, meta []string) {
 	}
 }
 
-// attribute judges a value: by its rule, and by what no expression may hold.
+// attribute checks a value by its rule, and by the limits of every expression.
 func (c *checker) attribute(a *hclsyntax.Attribute, r rule, in scope) {
 	before := len(c.errs) + c.more
 	if want, ok := r(c, a.Expr); !ok {
@@ -263,7 +263,7 @@ func (c *checker) attribute(a *hclsyntax.Attribute, r rule, in scope) {
 	switch {
 	case size > maxValue:
 		c.fail(a.NameRange, fmt.Sprintf("%s, whose value may grow beyond %d bytes", a.Name, maxValue), "a smaller one")
-	case c.total > maxValues && c.total-size <= maxValues: // told once
+	case c.total > maxValues && c.total-size <= maxValues: // reported once
 		c.fail(a.NameRange, fmt.Sprintf("%s, by which all values together may grow beyond %d bytes", a.Name, maxValues), "smaller ones")
 	}
 }
@@ -278,7 +278,7 @@ func (c *checker) unlisted(at hcl.Range, name string, s *shape) {
 	c.fail(at, name, "one of "+strings.Join(allowed, ", "))
 }
 
-// meta judges what Terraform itself reads in a resource; count and for_each are judged by copies.
+// meta checks what Terraform itself reads in a resource; copies checks count and for_each.
 func (c *checker) meta(a *hclsyntax.Attribute) {
 	switch a.Name {
 	case "provider":
@@ -297,7 +297,7 @@ func (c *checker) meta(a *hclsyntax.Attribute) {
 	}
 }
 
-// dynamic judges a block that Terraform makes blocks from: they come from var.bothy alone.
+// dynamic checks a block that generates blocks: they come from var.bothy alone.
 func (c *checker) dynamic(b *hclsyntax.Block, name, from string) {
 	want := map[string][]string{
 		"labels": {"label = labels.key", "value = labels.value"},

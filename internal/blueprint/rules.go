@@ -12,13 +12,13 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// rule judges the value of an attribute: want says what is allowed when it is not that.
+// rule checks the value of an attribute; want describes the allowed values.
 type rule func(c *checker, e hclsyntax.Expression) (want string, ok bool)
 
-// anything is for what only the sandbox itself sees. What no expression may hold is refused everywhere.
+// anything is for attributes that only the sandbox itself sees. The limits of every expression still apply.
 func anything(*checker, hclsyntax.Expression) (string, bool) { return "", true }
 
-// exactly takes references (var.bothy.x) and texts ("x"), written out.
+// exactly accepts references (var.bothy.x) and texts ("x"), as literals.
 func exactly(allowed ...string) rule {
 	return func(_ *checker, e hclsyntax.Expression) (string, bool) {
 		value, written := literal(e)
@@ -29,7 +29,7 @@ func exactly(allowed ...string) rule {
 	}
 }
 
-// always takes one of true and false.
+// always accepts either true or false.
 func always(want bool) rule {
 	return func(_ *checker, e hclsyntax.Expression) (string, bool) {
 		v, ok := boolean(e)
@@ -42,7 +42,7 @@ func either(_ *checker, e hclsyntax.Expression) (string, bool) {
 	return "true or false, written out", ok
 }
 
-// between takes a whole number that is written out.
+// between accepts a literal whole number.
 func between(low, high int64) rule {
 	return func(_ *checker, e hclsyntax.Expression) (string, bool) {
 		n, ok := number(e)
@@ -50,7 +50,7 @@ func between(low, high int64) rule {
 	}
 }
 
-// firstRule takes what one of some rules does.
+// firstRule accepts what any of its rules accepts.
 func firstRule(rules ...rule) rule {
 	return func(c *checker, e hclsyntax.Expression) (string, bool) {
 		wants := make([]string, len(rules))
@@ -65,7 +65,7 @@ func firstRule(rules ...rule) rule {
 	}
 }
 
-// matching takes a text that is written out.
+// matching accepts a literal text.
 func matching(pattern, want string) rule {
 	re := regexp.MustCompile(`^(?:` + pattern + `)$`)
 	return func(_ *checker, e hclsyntax.Expression) (string, bool) {
@@ -74,7 +74,7 @@ func matching(pattern, want string) rule {
 	}
 }
 
-// within takes a time that is written out.
+// within accepts a literal duration.
 func within(low, high time.Duration) rule {
 	return func(_ *checker, e hclsyntax.Expression) (string, bool) {
 		v, ok := literal(e)
@@ -83,7 +83,7 @@ func within(low, high time.Duration) rule {
 	}
 }
 
-// orNone takes 0s, too: the engine's own default.
+// orNone also accepts 0s: the engine's own default.
 func orNone(r rule) rule {
 	return func(c *checker, e hclsyntax.Expression) (string, bool) {
 		want, ok := r(c, e)
@@ -95,7 +95,8 @@ func orNone(r rule) rule {
 
 var namePiece = regexp.MustCompile(`^[a-zA-Z0-9_.-]*$`)
 
-// ownName takes var.bothy.name and what is made of it with a hyphen: names are the host's, and everything else on it has one too.
+// ownName accepts var.bothy.name, alone or with a suffix after a hyphen: names are unique per host, and everything else on the host has
+// one too.
 func ownName(c *checker, e hclsyntax.Expression) (string, bool) {
 	if w, ok := e.(*hclsyntax.TemplateWrapExpr); ok {
 		e = w.Wrapped
@@ -107,10 +108,10 @@ func ownName(c *checker, e hclsyntax.Expression) (string, bool) {
 	return "var.bothy.name, or " + want, ok
 }
 
-// maxNamePart is the longest that follows var.bothy.name, as far as it is written out.
+// maxNamePart is the longest suffix of var.bothy.name, as far as it is literal.
 const maxNamePart = 32
 
-// partName takes the name of what belongs to the sandbox.
+// partName accepts the name of an object that belongs to the sandbox.
 func partName(_ *checker, e hclsyntax.Expression) (string, bool) {
 	const want = `"${var.bothy.name}-..." with up to 32 letters, digits, count.index or each.key: names are the host's, and an input is not to reach them`
 	t, ok := e.(*hclsyntax.TemplateExpr)
@@ -131,7 +132,7 @@ func partName(_ *checker, e hclsyntax.Expression) (string, bool) {
 	return want, true
 }
 
-// ownVolume takes docker_volume.NAME.name of a volume of the blueprint.
+// ownVolume accepts docker_volume.NAME.name of a volume of the blueprint.
 func ownVolume(c *checker, e hclsyntax.Expression) (string, bool) {
 	const want = "docker_volume.NAME.name, of a volume of this blueprint"
 	if r, ok := e.(*hclsyntax.RelativeTraversalExpr); ok { // one of several
@@ -153,13 +154,13 @@ func ownVolume(c *checker, e hclsyntax.Expression) (string, bool) {
 	return want, len(names) == 3 && names[0] == "docker_volume" && names[2] == "name" && c.resources["docker_volume."+names[1]] != nil
 }
 
-// guardedFolders are those of a sandbox that bothy, the engine or the kernel fills.
+// guardedFolders are the sandbox's directories that bothy, the engine or the kernel fills.
 var guardedFolders = []string{"/run/bothy", "/var/run", "/proc", "/sys", "/dev", "/etc"}
 
-// insideFolder takes a folder of the sandbox that a volume may cover.
+// insideFolder accepts a directory of the sandbox that a volume may cover.
 func insideFolder(_ *checker, e hclsyntax.Expression) (string, bool) {
 	v, ok := literal(e)
-	return "an absolute folder, written out, that neither holds nor lies in " + strings.Join(guardedFolders, ", "), ok && mountable(v)
+	return "an absolute directory, written out, that is neither above nor below " + strings.Join(guardedFolders, ", "), ok && mountable(v)
 }
 
 func mountable(at string) bool {
@@ -170,7 +171,7 @@ func mountable(at string) bool {
 	return ok
 }
 
-// writtenKey gives the key of an object's item that is a plain word or a text in quotes; "" for a computed one.
+// writtenKey returns the key of an object's item that is a plain word or a quoted text; "" for a computed one.
 func writtenKey(e hclsyntax.Expression) string {
 	if key := bareKey(e); key != "" {
 		return key
@@ -184,14 +185,14 @@ func writtenKey(e hclsyntax.Expression) string {
 
 var (
 	tmpfsOption = regexp.MustCompile(`^(rw|ro|nosuid|nodev|noexec|exec|noatime|size=[0-9]{1,5}[kmg]?|mode=[0-7]{3,4}|uid=[0-9]{1,5}|gid=[0-9]{1,5})$`)
-	// folderOptions and privateOptions are those that a folder in memory must have, and the folder for secrets.
+	// folderOptions and privateOptions are the required options of a directory in memory, and of the directory for secrets.
 	folderOptions  = []string{"nosuid", "nodev"}
 	privateOptions = []string{"nosuid", "nodev", "noexec", "mode=0700"}
 )
 
-// tmpfsFolders takes { "/folder" = "options" }.
+// tmpfsFolders accepts { "/directory" = "options" }.
 func tmpfsFolders(_ *checker, e hclsyntax.Expression) (string, bool) {
-	want := `{ "/folder" = "nosuid,nodev" }, written out, up to 16, with rw, ro, noexec, exec, noatime, size, mode, uid and gid, each once; in no other of ` +
+	want := `{ "/scratch" = "nosuid,nodev" }, written out, up to 16, with rw, ro, noexec, exec, noatime, size, mode, uid and gid, each once; in no other of ` +
 		strings.Join(guardedFolders, ", ") + ` than "/run/bothy" = "nosuid,nodev,noexec,mode=0700,..."`
 	object, ok := e.(*hclsyntax.ObjectConsExpr)
 	if !ok || len(object.Items) > maxResources {
@@ -215,7 +216,7 @@ func tmpfsFolders(_ *checker, e hclsyntax.Expression) (string, bool) {
 	return want, true
 }
 
-// tmpfsOptions reports whether a text has options of a tmpfs, each once, and those that must be there.
+// tmpfsOptions reports whether a text has options of a tmpfs, each once, including the required ones.
 func tmpfsOptions(text string, must []string) bool {
 	options, seen := strings.Split(text, ","), map[string]bool{}
 	for _, o := range options {
@@ -234,13 +235,13 @@ func tmpfsOptions(text string, must []string) bool {
 	return !slices.ContainsFunc(must, func(o string) bool { return !slices.Contains(options, o) })
 }
 
-// Limits of a container's log: together what the log of the built-in blueprint may take.
+// Limits of a container's log: together those of the built-in blueprint's log.
 const (
 	maxLogMiB   = 10
 	maxLogFiles = 3
 )
 
-// logOptions takes max-size and max-file within bounds.
+// logOptions accepts max-size and max-file within limits.
 func logOptions(_ *checker, e hclsyntax.Expression) (string, bool) {
 	want := fmt.Sprintf(`{ max-size = "1m" to "%dm", max-file = "1" to "%d" }, both, written out`, maxLogMiB, maxLogFiles)
 	object, ok := e.(*hclsyntax.ObjectConsExpr)
@@ -268,7 +269,7 @@ func logOptions(_ *checker, e hclsyntax.Expression) (string, bool) {
 	return want, len(seen) == 2
 }
 
-// listOf takes a list of texts out of some, written out.
+// listOf accepts a literal list of some texts.
 func listOf(allowed ...string) rule {
 	want := `a list out of "` + strings.Join(allowed, `", "`) + `", written out`
 	return func(_ *checker, e hclsyntax.Expression) (string, bool) {
@@ -285,10 +286,10 @@ func listOf(allowed ...string) rule {
 	}
 }
 
-// rootCapabilities are what apt and dpkg cannot do without.
+// rootCapabilities are those that apt and dpkg need.
 var rootCapabilities = []string{"CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"}
 
-// addedCapabilities takes a list of them, also by var.bothy.root ? LIST : [] and in a local.
+// addedCapabilities accepts a list of them, also by var.bothy.root ? LIST : [] and in a local.
 func addedCapabilities(c *checker, e hclsyntax.Expression) (string, bool) {
 	want, _ := listOf(rootCapabilities...)(c, e)
 	want += ", or var.bothy.root ? that : []"
@@ -304,10 +305,10 @@ func addedCapabilities(c *checker, e hclsyntax.Expression) (string, bool) {
 	return want + ": none without root among the users of " + ManifestName, ok && (n == 0 || c.grantsRoot())
 }
 
-// capabilities counts those of a written list, which may be in a local.
+// capabilities counts those of a literal list, which may be in a local.
 func (c *checker) capabilities(e hclsyntax.Expression) (int, bool) {
 	if t, ok := e.(*hclsyntax.ScopeTraversalExpr); ok {
-		// Not a local of a local: that could be itself.
+		// Not a local of a local, which could refer to itself.
 		if names := steps(t.Traversal); len(names) == 2 && names[0] == "local" && c.locals[names[1]] != nil {
 			e = c.locals[names[1]]
 		}
@@ -320,10 +321,10 @@ func (c *checker) capabilities(e hclsyntax.Expression) (int, bool) {
 	return len(list.Exprs), true
 }
 
-// grantsRoot reports whether root is among the users; a manifest that could not be read has its own errors.
+// grantsRoot reports whether root is among the users; an unreadable manifest has its own errors.
 func (c *checker) grantsRoot() bool { return !c.complete || c.bp.Root() }
 
-// changes takes names of attributes, or all.
+// changes accepts names of attributes, or all.
 func changes(_ *checker, e hclsyntax.Expression) (string, bool) {
 	list, ok := e.(*hclsyntax.TupleConsExpr)
 	if ok {
@@ -332,7 +333,7 @@ func changes(_ *checker, e hclsyntax.Expression) (string, bool) {
 	return "a list of attributes' names, or all", ok || hcl.ExprAsKeyword(e) == "all"
 }
 
-// droppedCapabilities takes ["ALL"].
+// droppedCapabilities accepts ["ALL"].
 func droppedCapabilities(c *checker, e hclsyntax.Expression) (string, bool) {
 	_, ok := listOf("ALL")(c, e)
 	list, _ := e.(*hclsyntax.TupleConsExpr)

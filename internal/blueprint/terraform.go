@@ -14,24 +14,24 @@ import (
 	"github.com/bothy-env/bothy/internal/strictyaml"
 )
 
-// What a blueprint's Terraform may hold is a list, and all else is refused: with its name and place, before anybody
-// waits for Terraform. It is not the wall. That is what Terraform and its provider can reach, which is this environment's
-// things and nothing else, whatever the files say.
+// A blueprint's Terraform may contain what is on a list; everything else is refused, with its name and place, before anybody waits for
+// Terraform. This check is not the wall. The wall is that Terraform and its provider can reach only this environment's objects, whatever
+// the files say.
 var (
 	allowedSource    = "kreuzwerker/docker"
 	allowedBlocks    = []string{"terraform", "provider", "variable", "output", "locals", "resource"}
 	allowedResources = []string{"docker_container", "docker_volume", "terraform_data"}
 )
 
-// maxResources is how many resources a blueprint may make, copies counted.
+// maxResources is how many resources a blueprint may create, including copies.
 const maxResources = 16
 
-// checker looks at the Terraform files of one blueprint.
+// checker checks the Terraform files of one blueprint.
 type checker struct {
 	files  fileSet
 	bodies map[string]*hclsyntax.Body // by file
 	errs   Errors
-	// more counts the wrong places beyond maxErrors.
+	// more counts the problems beyond maxErrors.
 	more int
 
 	variables, outputs []string
@@ -43,7 +43,7 @@ type checker struct {
 	sizes              map[string]float64          // of locals, as far as they are known
 	total              float64                     // sizes of all values
 
-	// bp is what the manifest says, complete whether it could be read.
+	// bp is the manifest; complete: all of it could be read.
 	bp       fleet.Blueprint
 	complete bool
 	// sandbox is the container that the output names.
@@ -54,8 +54,8 @@ type checker struct {
 	named       map[string]bool // names of containers and volumes, as they are written
 }
 
-// checkTerraform gives everything that is not allowed, and how much more than is told. It is compared with the manifest only
-// when complete: one that could not be read says nothing.
+// checkTerraform returns every problem, and how many more there are than it lists. The files are compared with the manifest only if it is
+// complete: an unreadable one says nothing.
 func checkTerraform(files fileSet, bp fleet.Blueprint, complete bool) (Errors, int) {
 	c := &checker{
 		bp: bp, complete: complete, named: map[string]bool{},
@@ -106,7 +106,7 @@ func (c *checker) failAt(file string, at hcl.Pos, found, want string) {
 	c.errs = append(c.errs, strictyaml.Error{File: file, Line: at.Line, Col: at.Column, Found: found, Want: want})
 }
 
-// attributes gives a body's attributes in the order of the file.
+// attributes returns a body's attributes in the order of the file.
 func attributes(body *hclsyntax.Body) []*hclsyntax.Attribute {
 	return slices.SortedFunc(maps.Values(body.Attributes), func(a, b *hclsyntax.Attribute) int {
 		return cmp.Compare(a.SrcRange.Start.Byte, b.SrcRange.Start.Byte)
@@ -116,7 +116,7 @@ func attributes(body *hclsyntax.Body) []*hclsyntax.Attribute {
 // labelled reports whether a block has n labels.
 func labelled(b *hclsyntax.Block, n int) bool { return len(b.Labels) == n }
 
-// declarations notes what a file declares, before anything is judged: order means nothing in Terraform.
+// declarations collects what a file declares, before anything is checked: Terraform ignores the order.
 func (c *checker) declarations(body *hclsyntax.Body) {
 	for _, b := range body.Blocks {
 		switch {
@@ -145,9 +145,9 @@ func (c *checker) declarations(body *hclsyntax.Body) {
 	}
 }
 
-// requiredProviders takes one form: docker = { source = "kreuzwerker/docker", version = "..." }.
+// requiredProviders accepts one form: docker = { source = "kreuzwerker/docker", version = "..." }.
 func (c *checker) requiredProviders(b *hclsyntax.Block) {
-	const want = `docker = { source = "kreuzwerker/docker", version = "..." } and nothing else, written out`
+	const want = `docker = { source = "kreuzwerker/docker", version = "..." } with no other key, written out`
 	if c.provided {
 		c.fail(b.TypeRange, "required_providers a second time", "it once")
 	}
@@ -168,7 +168,7 @@ func (c *checker) requiredProviders(b *hclsyntax.Block) {
 	}
 }
 
-// source reports whether an object names the allowed source, and nothing but it and a version.
+// source reports whether an object names the allowed source, with at most a version besides.
 func (c *checker) source(object *hclsyntax.ObjectConsExpr, want string) bool {
 	seen := map[string]string{}
 	right := true
@@ -189,7 +189,7 @@ func (c *checker) source(object *hclsyntax.ObjectConsExpr, want string) bool {
 	return right
 }
 
-// bareKey gives the key of an object's item that is a plain word; "" for one in quotes or brackets, which could be anything.
+// bareKey returns the key of an object's item that is a plain word; "" for one in quotes or brackets, which could be anything.
 func bareKey(e hclsyntax.Expression) string {
 	key, ok := e.(*hclsyntax.ObjectConsKeyExpr)
 	if !ok || key.ForceNonLiteral {
@@ -258,8 +258,8 @@ func (c *checker) provider(b *hclsyntax.Block) {
 	}
 }
 
-// variable: what bothy passes and what a person may set. Values are checked against the manifest, so that no
-// message is made of them here.
+// variable checks the variables: bothy's own, and those that a person may set. The manifest checks their values, so validation messages
+// are refused.
 func (c *checker) variable(b *hclsyntax.Block) {
 	const want = "type, description, default and nullable: limits of an input belong into " + ManifestName
 	for _, a := range attributes(b.Body) {
@@ -277,7 +277,7 @@ func (c *checker) variable(b *hclsyntax.Block) {
 	}
 }
 
-// typeOf refuses what a type has no use for.
+// typeOf refuses what a type may not contain.
 func (c *checker) typeOf(e hclsyntax.Expression) {
 	switch e := e.(type) {
 	case *hclsyntax.FunctionCallExpr:
@@ -308,7 +308,7 @@ func (c *checker) typeOf(e hclsyntax.Expression) {
 	}
 }
 
-// output: the one that bothy reads, which names a container of the blueprint.
+// output checks the output that bothy reads, which names a container of the blueprint.
 func (c *checker) output(b *hclsyntax.Block) {
 	const want = "{ id = docker_container.NAME.id } of a container of the blueprint, without count and for_each"
 	if !labelled(b, 1) || b.Labels[0] != "bothy" {
@@ -331,7 +331,7 @@ func (c *checker) identified(e hclsyntax.Expression) bool {
 	return b != nil && b.Body.Attributes["count"] == nil && b.Body.Attributes["for_each"] == nil
 }
 
-// containerOf gives NAME of { id = docker_container.NAME.id }; "" for anything else.
+// containerOf returns NAME of { id = docker_container.NAME.id }; "" for anything else.
 func containerOf(e hclsyntax.Expression) string {
 	object, ok := e.(*hclsyntax.ObjectConsExpr)
 	if !ok || len(object.Items) != 1 || bareKey(object.Items[0].KeyExpr) != "id" {
@@ -348,7 +348,7 @@ func containerOf(e hclsyntax.Expression) string {
 	return names[1]
 }
 
-// lock: the file of provider versions and hashes names the one provider.
+// lock checks the file of provider versions and hashes, which names the one provider.
 func (c *checker) lock(body *hclsyntax.Body) {
 	const want = "provider blocks of " + "kreuzwerker/docker with version, constraints and hashes, written out"
 	for _, a := range attributes(body) {
@@ -372,7 +372,7 @@ func (c *checker) lock(body *hclsyntax.Body) {
 
 var lockedProviders = []string{"registry.terraform.io/" + allowedSource, "registry.opentofu.org/" + allowedSource}
 
-// allWritten reports whether an expression is a text, or a list of texts, written out.
+// allWritten reports whether an expression is a literal text, or a list of literal texts.
 func allWritten(e hclsyntax.Expression) bool {
 	if list, ok := e.(*hclsyntax.TupleConsExpr); ok {
 		return !slices.ContainsFunc(list.Exprs, func(one hclsyntax.Expression) bool { _, ok := literal(one); return !ok })
@@ -381,7 +381,7 @@ func allWritten(e hclsyntax.Expression) bool {
 	return ok
 }
 
-// contract compares what the module takes and gives with what bothy passes and reads.
+// contract compares the module's variables and outputs with what bothy passes and reads.
 func (c *checker) contract() {
 	fail := func(found, want string) { c.failAt(ManifestName, hcl.InitialPos, found, want) }
 	if !c.configured {

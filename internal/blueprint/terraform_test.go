@@ -15,7 +15,7 @@ var refusedTerraform = []struct{ name, add, in, instead, want string }{
   required_providers {
     aws = { source = "hashicorp/aws" }
   }
-}`, want: `got provider aws, want docker = { source = "kreuzwerker/docker", version = "..." } and nothing else, written out`},
+}`, want: `got provider aws, want docker = { source = "kreuzwerker/docker", version = "..." } with no other key, written out`},
 	{name: "the provider's name for another", add: `terraform {
   required_providers { docker = { version = "1", source : "evil/docker" } }
 }`, want: `x.tf:2:50: got source of the provider: source = "evil/docker", want docker = { source = "kreuzwerker/docker"`},
@@ -68,7 +68,7 @@ var refusedTerraform = []struct{ name, add, in, instead, want string }{
 	{name: "a host name", in: `hostname = "x"`, want: `got hostname, want none of it: a sandbox has the host name of its network`},
 	{name: "the host's processes", in: `pid_mode = "host"`, want: `got pid_mode, want none of it: a sandbox sees no processes but its own`},
 	{name: "shared memory", in: `ipc_mode = "host"`, want: `got ipc_mode = "host", want "private", written out`},
-	{name: "the socket", in: `volumes { host_path = "/var/run/docker.sock" }`, want: `got host_path, want none of it: a sandbox sees no folder of the machine`},
+	{name: "the socket", in: `volumes { host_path = "/var/run/docker.sock" }`, want: `got host_path, want none of it: a sandbox sees no directory of the machine`},
 	{name: "a bind mount", in: `mounts { type = "bind" }`, want: `got type = "bind", want "volume", written out`},
 	{name: "a bind mount made up", in: `mounts { type = "${"bind"}" }`, want: `got type = "${"bind"}", want "volume", written out`},
 	{name: "a dynamic bind mount", in: "dynamic \"mounts\" {\n for_each = [1]\n content { type = \"bind\" }\n }", want: `got dynamic mounts, want mounts written out: dynamic is for labels and ulimit alone`},

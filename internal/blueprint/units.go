@@ -10,14 +10,13 @@ import (
 
 var rateRE = regexp.MustCompile(`^(0|[1-9][0-9]{0,8})(?:\.([0-9]{1,6}))?$`)
 
-// mebibytes reads "512MiB" or "2GiB": 64 MiB to 4 TiB.
+// mebibytes parses "512MiB" or "2GiB": 64 MiB to 4 TiB.
 func mebibytes(text string) (int64, bool) {
 	n, ok := strictyaml.Mebibytes(text)
 	return n, ok && n >= 64 && n <= 4096*1024
 }
 
-// micros reads a decimal price exactly, in millionths: "0.025" is 25000. No
-// floating point is involved, so no price is ever off by one.
+// micros parses a decimal price exactly, in millionths: "0.025" is 25000. It uses no floating point, so no price is ever off by one.
 func micros(text string) (int64, bool) {
 	m := rateRE.FindStringSubmatch(text)
 	if m == nil {

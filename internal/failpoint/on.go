@@ -11,12 +11,12 @@ import (
 	"syscall"
 )
 
-// variable says what is to happen at which point.
+// variable is the environment variable that selects points.
 const variable = "CHAOS_KILLPOINTS"
 
 var active = parse(os.Getenv(variable))
 
-// orders is what the variable asks for.
+// orders is the parsed variable.
 type orders struct {
 	mu     sync.Mutex
 	record *os.File
@@ -80,7 +80,7 @@ func (o *orders) reach(name string) {
 	if o.left--; o.left > 0 {
 		return
 	}
-	// The lock is kept: nobody passes another point while the kernel ends the process.
+	// The lock stays held: no other goroutine passes a point while the kernel ends the process.
 	if err := syscall.Kill(os.Getpid(), syscall.SIGKILL); err != nil {
 		refuse("kill", err)
 	}

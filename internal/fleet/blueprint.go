@@ -5,26 +5,26 @@ import (
 	"time"
 )
 
-// Blueprint is a versioned, immutable golden path, as it was loaded and checked.
+// Blueprint is a versioned, immutable golden path, loaded and checked.
 type Blueprint struct {
 	Ref         BlueprintRef
 	Description string
-	// Dir is a content-addressed folder with its *.tf files; it never changes.
+	// Dir is a content-addressed directory with its *.tf files; it never changes.
 	Dir string
-	// Image is the reference of the sandbox image.
+	// Image is the sandbox image.
 	Image string
-	// Users are those that exec may take; the first is the default.
+	// Users are the users that exec may run as; the first is the default.
 	Users []string
-	// Workspace is the folder that source goes to.
+	// Workspace is the directory that source is copied to.
 	Workspace string
-	// DefaultTTL is the lease when none is asked for, MaxTTL the longest lifetime.
+	// DefaultTTL is the default lease, MaxTTL the longest lifetime.
 	DefaultTTL, MaxTTL time.Duration
-	// Sizes in the blueprint's order; DefaultSize names one of them.
+	// Sizes are in the blueprint's order; DefaultSize names one of them.
 	Sizes       []Size
 	DefaultSize string
-	// Inputs in the blueprint's order.
+	// Inputs are in the blueprint's order.
 	Inputs []Input
-	// Trusted says that the platform lets this digest go beyond the bounds of a sandbox.
+	// Trusted: the platform team lets this digest exceed the limits of a sandbox.
 	Trusted bool
 }
 
@@ -40,17 +40,17 @@ type Input struct {
 	Enum []any
 	// Pattern is a regular expression (RE2) that a string must match whole.
 	Pattern string
-	// Min and Max bound a number, or a string's length in bytes.
+	// Min and Max bound a number, or the length of a string in bytes.
 	Min, Max *float64
 }
 
 // Required reports whether the input has no default.
 func (i Input) Required() bool { return i.Default == nil }
 
-// Root reports whether root may be used inside.
+// Root reports whether commands may run as root.
 func (b Blueprint) Root() bool { return slices.Contains(b.Users, "root") }
 
-// SizeNamed gives a size by name, the default one for "".
+// SizeNamed returns a size by name, the default size for "".
 func (b Blueprint) SizeNamed(name string) (Size, bool) {
 	if name == "" {
 		name = b.DefaultSize

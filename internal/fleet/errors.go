@@ -6,82 +6,81 @@ import (
 	"strings"
 )
 
-// Code is an error's word for machines. internal/api maps each to one HTTP
-// status, internal/cli to one exit code.
+// Code is an error's machine-readable code. internal/api maps each to one HTTP status, internal/cli to one exit code.
 type Code string
 
 // The codes.
 const (
-	// CodeInvalid: the request is wrong; nothing was done.
+	// CodeInvalid: the request is wrong; nothing was changed.
 	CodeInvalid Code = "invalid"
-	// CodeNotFound: no such thing, or not yours.
+	// CodeNotFound: it does not exist, or is not the caller's.
 	CodeNotFound Code = "not_found"
-	// CodeConflict: the state or the row has moved, or a name is taken.
+	// CodeConflict: the state or the row has changed, or a name is taken.
 	CodeConflict Code = "conflict"
-	// CodeNotReady: a conflict that passes by itself, as the environment is on its way; try again soon.
+	// CodeNotReady: a conflict that resolves itself, because the environment is on its way; retry soon.
 	CodeNotReady Code = "not_ready"
-	// CodeQuota: refused by a limit.
+	// CodeQuota: a limit refuses it.
 	CodeQuota Code = "quota"
-	// CodePolicy: refused by a rule of the blueprint or platform team.
+	// CodePolicy: a rule of the blueprint or the platform team refuses it.
 	CodePolicy Code = "policy"
-	// CodeUnauthenticated: who asks is not known.
+	// CodeUnauthenticated: the caller is unknown.
 	CodeUnauthenticated Code = "unauthenticated"
 	// CodeTooLarge: more bytes than allowed.
 	CodeTooLarge Code = "too_large"
-	// CodeUnavailable: the engine, Terraform or the store is away; try later.
+	// CodeUnavailable: the engine, Terraform or the store is unreachable; retry later.
 	CodeUnavailable Code = "unavailable"
-	// CodeDenied: the rights inside an environment do not allow it.
+	// CodeDenied: permissions inside an environment do not allow it.
 	CodeDenied Code = "denied"
-	// CodeProvision: making the environment failed.
+	// CodeProvision: creating the environment failed.
 	CodeProvision Code = "provision_failed"
-	// CodeInternal: a fault of bothy's own; details are only in its log.
+	// CodeInternal: a fault of bothy itself; only its log has the details.
 	CodeInternal Code = "internal"
 )
 
-// Error carries a code for machines, a sentence and a hint for people.
+// Error has a code for machines, and a sentence and a hint for people.
 type Error struct {
 	Code Code
-	// Sentence says what is wrong; Hint the next thing to do, may be empty.
+	// Sentence says what is wrong; Hint is what to do next, and may be empty.
 	Sentence, Hint string
-	// Fields are the values of a request that Sentence is about, in its order; its text is their messages, joined by "; ". Empty
-	// when it is about none, or about what the request does not hold.
+	// Fields are the values of a request that Sentence is about, in order; Sentence joins their messages with "; ". Empty when Sentence
+	// is about no value, or about a missing one.
 	Fields []Field
 	Err    error
 }
 
 // Field is a value of a request that an error is about.
 type Field struct {
-	// Path names the value: "size", "ttl", "inputs.shm_mib"; empty for a remark that is about several.
+	// Path names the value: "size", "ttl", "inputs.shm_mib"; empty for a remark about several values.
 	Path string
-	// Message is what the sentence says of it.
+	// Message is the part of the sentence about this value.
 	Message string
 }
 
-// Error gives the sentence.
+// Error returns the sentence.
 func (e *Error) Error() string { return e.Sentence }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Errorf makes an Error; %w keeps a cause.
+// Errorf returns an Error; %w wraps a cause.
 func Errorf(code Code, format string, args ...any) *Error {
 	err := fmt.Errorf(format, args...)
 	return &Error{Code: code, Sentence: err.Error(), Err: errors.Unwrap(err)}
 }
 
-// WithHint adds the next thing to do and returns e.
+// WithHint sets the hint and returns e.
 func (e *Error) WithHint(format string, args ...any) *Error {
 	e.Hint = fmt.Sprintf(format, args...)
 	return e
 }
 
-// About says which value of a request all of the sentence is about, and returns e.
+// About sets the one value that the whole sentence is about, and returns e.
 func (e *Error) About(path string) *Error {
 	e.Fields = []Field{{Path: path, Message: e.Sentence}}
 	return e
 }
 
-// CodeOf gives the code of err: CodeInternal when it carries none, "" for nil.
+// CodeOf returns the code of err: CodeInternal when it has none, "" for nil.
 func CodeOf(err error) Code {
 	if err == nil {
 		return ""
@@ -92,10 +91,10 @@ func CodeOf(err error) Code {
 	return CodeInternal
 }
 
-// shownBytes bounds what an error repeats of a wrong word.
+// shownBytes bounds how much of a wrong word an error repeats.
 const shownBytes = 64
 
-// Short cuts a word that an error repeats.
+// Short cuts a word for an error.
 func Short(word string) string {
 	if len(word) <= shownBytes {
 		return word

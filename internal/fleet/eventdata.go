@@ -8,39 +8,39 @@ import (
 	"unicode/utf8"
 )
 
-// EventData is what an event tells code, beside the sentence that it tells people: a JSON object, with its version as "v" and the
-// fields of one of the types below. It is empty where code needs nothing. Code reads it, and never a sentence.
+// EventData is the machine-readable part of an event: a JSON object with its version as "v" and the fields of one of the types below. It
+// is empty when code needs nothing. Code reads the data, never the message.
 type EventData string
 
-// MaxEventData is the most bytes that the data of one event may have.
+// MaxEventData is the most bytes of one event's data.
 const MaxEventData = 8 << 10
 
-// eventData are the types that an event's data can be, each of one kind of event. The set is closed: a type that is not listed here
-// cannot be written or read.
+// eventData are the types of event data, each for one kind of event. The set is closed: a type that is not listed here cannot be written
+// or read.
 type eventData interface {
 	ResourceSeen
-	// event names the kind of event, and the version that this program writes and reads. A change that an older program
-	// would misunderstand takes the next version.
+	// event returns the kind of event, and the version that this program writes and reads. A change that an older program would misread
+	// requires the next version.
 	event() (kind string, version int)
 }
 
-// EventResourceSeen is the kind of event that tells of one resource of an environment. Its data is a ResourceSeen, and receipts
-// are made from it: whatever crashes in between, what was seen once is in the receipt.
+// EventResourceSeen is the kind of event that records one resource of an environment. Its data is a ResourceSeen. Receipts are made from
+// these events, so that a resource that was seen once is in the receipt, whatever crashes in between.
 const EventResourceSeen = "resource.seen"
 
-// ResourceSeen is a resource that an environment was made of, as its provider told of it.
+// ResourceSeen is a resource of an environment, as its provider reported it.
 type ResourceSeen struct {
 	// Kind is the provider's word: "pod", "volume", ...
 	Kind string `json:"kind"`
 	ID   string `json:"id,omitempty"`
 	Name string `json:"name,omitempty"`
-	// CreatedAt is the provider's time; nil when it told none.
+	// CreatedAt is the provider's time; nil if unknown.
 	CreatedAt *time.Time `json:"created_at,omitempty"`
 }
 
 func (ResourceSeen) event() (string, int) { return EventResourceSeen, 1 }
 
-// Text is the resource as the event's sentence tells it.
+// Text describes the resource in the event's message.
 func (r ResourceSeen) Text() string {
 	text := fmt.Sprintf("%s %s, id %s", r.Kind, r.Name, r.ID)
 	if r.CreatedAt != nil {
@@ -49,7 +49,7 @@ func (r ResourceSeen) Text() string {
 	return text
 }
 
-// WriteEventData gives v as an event carries it. CodeInternal: it has more than MaxEventData bytes.
+// WriteEventData encodes v as an event's data. CodeInternal: it has more than MaxEventData bytes.
 func WriteEventData[T eventData](v T) (EventData, error) {
 	kind, version := v.event()
 	text, err := json.Marshal(v)
@@ -64,8 +64,8 @@ func WriteEventData[T eventData](v T) (EventData, error) {
 	return d, d.Check()
 }
 
-// ReadEventData gives an event's data. CodeInternal, with the reason: it is of another kind of event, has none, cannot be read, or is
-// of a version that this program does not know. What is not known is refused, and never read as if it were.
+// ReadEventData returns an event's data. CodeInternal, with the reason: the event is of another kind, has no data, its data cannot be
+// read, or has a version that this program does not know. Unknown data is refused, never guessed.
 func ReadEventData[T eventData](e Event) (v T, err error) {
 	kind, version := v.event()
 	fail := func(format string, args ...any) (T, error) {
@@ -100,7 +100,7 @@ func ReadEventData[T eventData](e Event) (v T, err error) {
 	return v, nil
 }
 
-// Fields gives the object's fields as they were written, "v" included; nil when there is no data.
+// Fields returns the object's fields as written, "v" included; nil when there is no data.
 func (d EventData) Fields() (fields map[string]json.RawMessage, err error) {
 	if d == "" {
 		return nil, nil
@@ -111,7 +111,7 @@ func (d EventData) Fields() (fields map[string]json.RawMessage, err error) {
 	return fields, nil
 }
 
-// Check gives an error of CodeInternal unless the data is empty, or a JSON object with a version, of at most MaxEventData bytes.
+// Check returns an error with CodeInternal unless the data is empty or a JSON object with a version, of at most MaxEventData bytes.
 func (d EventData) Check() error {
 	if len(d) > MaxEventData {
 		return Errorf(CodeInternal, "an event has %d bytes of data, above the limit of %d", len(d), MaxEventData)

@@ -1,13 +1,13 @@
 package fleet
 
-// EndCause says why a command inside ended that did not end by itself.
+// EndCause is why a command inside was ended from outside.
 type EndCause string
 
 // The causes.
 const (
-	// EndedOutOfMemory: the kernel ended processes of the sandbox for want of memory while it ran.
+	// EndedOutOfMemory: the kernel killed processes of the sandbox for lack of memory while it ran.
 	EndedOutOfMemory EndCause = "out_of_memory"
-	// EndedProcesses: the sandbox had as many processes as it may while it ran, and was refused another.
+	// EndedProcesses: the sandbox reached its limit of processes while it ran.
 	EndedProcesses EndCause = "process_limit"
 	// EndedExpired: the lease ended.
 	EndedExpired EndCause = "lease_ended"
@@ -15,7 +15,7 @@ const (
 	EndedReleased EndCause = "released"
 	// EndedStopped: the sandbox stopped or was removed.
 	EndedStopped EndCause = "stopped"
-	// EndedKilled: something inside sent it the signal KILL.
+	// EndedKilled: a process inside sent it the signal KILL.
 	EndedKilled EndCause = "killed"
 )
 
@@ -28,18 +28,18 @@ func EndCauses() []EndCause {
 type ExecEnd struct {
 	// Code is its exit code, 128+n when signal n ended it.
 	Code int
-	// Cause is empty when it ended by itself.
+	// Cause is empty when the command ended by itself.
 	Cause EndCause
-	// By is who released the environment.
+	// By is the user who released the environment.
 	By string
-	// Killed is how many processes were ended for want of memory.
+	// Killed is how many processes were killed for lack of memory.
 	Killed int64
 	// Size is the environment's size, Larger the name of the next one with more memory; "" when there is none.
 	Size   Size
 	Larger string
 }
 
-// LargerThan gives the size with the least memory above that of s; false when there is none.
+// LargerThan returns the smallest size with more memory than s; false when there is none.
 func (b Blueprint) LargerThan(s Size) (larger Size, ok bool) {
 	for _, other := range b.Sizes {
 		if other.MemoryMiB > s.MemoryMiB && (!ok || other.MemoryMiB < larger.MemoryMiB) {

@@ -2,43 +2,42 @@ package fleet
 
 import "time"
 
-// Host is a place that sandboxes run on, as its provider has it. One daemon at a time serves it;
-// others that declare it too stand by.
+// Host is a place where sandboxes run. One daemon at a time serves it; other daemons that declare it stand by.
 type Host struct {
 	Name string
-	// Endpoint is the engine's address as the daemon declared it.
+	// Endpoint is the engine's address as its daemon declared it.
 	Endpoint string
 	Labels   map[string]string
 	Capacity Capacity
 
-	// Drained hosts keep what they have and get nothing new.
+	// A drained host keeps its environments and gets no new ones.
 	Drained bool
-	// Down says why it cannot be used now, in one sentence; empty when it can.
+	// Down is why it cannot be used now, in one sentence; empty when it can.
 	Down string
-	// Worker serves it until Until, renewed by heartbeat. Generation rises with each change of hands.
+	// Worker serves it until Until, renewed by heartbeat. Generation rises each time another worker takes it.
 	Worker     string
 	Until      time.Time
 	Generation int64
-	// Address is where people reach the API of the daemon that serves it, or did last; empty when that daemon did not say.
+	// Address is the API address of the daemon that serves it, or did last; empty if that daemon gave none.
 	Address string
-	// Missed says that the record tells of its being lost.
+	// Missed: an event reports the host as lost.
 	Missed bool
 	// SeenAt is when its daemon last reported.
 	SeenAt time.Time
 }
 
-// Capacity is what a host can hold. Zero fields are not bounded.
+// Capacity is how much a host can run. Zero means unlimited.
 type Capacity struct {
 	Environments int64 `json:"environments"`
 	MilliCPUs    int64 `json:"milli_cpus"`
 	MemoryMiB    int64 `json:"memory_mib"`
 }
 
-// LostAfter is how long a host's daemon may be silent before the host counts as lost. One that holds it for longer than that is not
-// silent before its time is over.
+// LostAfter is how long a host's daemon may be silent before the host counts as lost. A daemon that holds the host for longer is not
+// silent before its hold expires.
 const LostAfter = 60 * time.Second
 
-// LostFrom is the time after which the host is lost, unless its daemon reports.
+// LostFrom is when the host becomes lost unless its daemon reports.
 func (h Host) LostFrom() time.Time {
 	from := h.SeenAt.Add(LostAfter)
 	if h.Worker != "" && h.Until.After(from) {
@@ -50,7 +49,7 @@ func (h Host) LostFrom() time.Time {
 // Lost reports whether nobody has served the host for too long.
 func (h Host) Lost(now time.Time) bool { return now.After(h.LostFrom()) }
 
-// Served reports whether a daemon serves it at now. One that is not may be so for a moment only; see Lost.
+// Served reports whether a daemon serves it at now. An unserved host may be so only for a moment; see Lost.
 func (h Host) Served(now time.Time) bool { return h.Worker != "" && now.Before(h.Until) }
 
 // Usable reports whether new environments may be placed on it at now.

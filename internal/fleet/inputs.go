@@ -11,16 +11,15 @@ import (
 	"strings"
 )
 
-// maxInputLength is the most bytes of a string input, unless the blueprint says less.
+// maxInputLength is the most bytes of a string input, unless the blueprint sets a lower limit.
 const maxInputLength = 16 << 10
 
-// maxProblems is how many wrong inputs an error names.
+// maxProblems is how many wrong inputs an error lists.
 const maxProblems = 20
 
-// CheckInputs checks what was given for a blueprint's inputs, converts it to
-// string, int64, float64 or bool as the blueprint has it, and fills in defaults.
-// Numbers may come as JSON or YAML gives them, or as text from a command line.
-// The error has CodeInvalid and names every input that is wrong.
+// CheckInputs checks the given inputs of a blueprint, converts each to string, int64, float64 or bool as the blueprint declares it, and
+// fills in defaults. Numbers may be JSON or YAML numbers, or text from a command line. The error has CodeInvalid and names every wrong
+// input.
 func CheckInputs(bp Blueprint, given map[string]any) (map[string]any, error) {
 	checked := make(map[string]any, len(bp.Inputs))
 	var wrong []Field
@@ -58,7 +57,7 @@ func CheckInputs(bp Blueprint, given map[string]any) (map[string]any, error) {
 	return checked, nil
 }
 
-// sentenceOf is what an error says that is about fields.
+// sentenceOf is the sentence of an error about fields.
 func sentenceOf(fields []Field) string {
 	messages := make([]string, len(fields))
 	for i, f := range fields {
@@ -74,7 +73,7 @@ func unknownInput(bp Blueprint, name string, names []string) string {
 	}
 	want := "one of " + strings.Join(names, ", ")
 	if near := Nearest(name, names); near != "" {
-		want = "perhaps " + near + "; there are " + strings.Join(names, ", ")
+		want = "perhaps " + near + "; known inputs: " + strings.Join(names, ", ")
 	}
 	return fmt.Sprintf("input %s: got an unknown name, want %s", shown, want)
 }
@@ -94,7 +93,7 @@ func (i Input) Check(value any) (any, error) {
 	return v, nil
 }
 
-// Allowed tells what the input may be: "an integer from 16 to 1024".
+// Allowed describes the allowed values: "an integer from 16 to 1024".
 func (i Input) Allowed() string {
 	if len(i.Enum) > 0 {
 		shown := make([]string, len(i.Enum))
@@ -129,8 +128,8 @@ func (i Input) Allowed() string {
 	return what
 }
 
-// convert gives the value in the input's type. Text becomes a number or a bool, but never the other way
-// round: 1.10 as a version would have become 1.1.
+// convert returns the value in the input's type. Text becomes a number or a bool, but never the reverse: the version 1.10 would become
+// 1.1.
 func (i Input) convert(value any) (any, bool) {
 	if n, ok := value.(json.Number); ok {
 		value = string(n)
@@ -163,7 +162,7 @@ func integer(value any) (any, bool) {
 	case int64:
 		return v, true
 	case float64:
-		// Above 2^53 a JSON number may have lost digits on its way.
+		// Above 2^53 a JSON number may have lost digits.
 		return int64(v), v == math.Trunc(v) && math.Abs(v) <= 1<<53
 	case string:
 		n, err := strconv.ParseInt(v, 10, 64)
@@ -187,7 +186,7 @@ func number(value any) (any, bool) {
 	return nil, false
 }
 
-// within checks a converted value against enum, pattern and bounds. The error is about the blueprint.
+// within checks a converted value against enum, pattern and bounds. An error means that the blueprint is wrong.
 func (i Input) within(value any) (bool, error) {
 	if len(i.Enum) > 0 && !slices.Contains(i.Enum, value) {
 		return false, nil

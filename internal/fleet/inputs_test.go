@@ -80,7 +80,7 @@ func TestCheckInputsRefuses(t *testing.T) {
 		{"tag", "abcdefghi", `input tag: got "abcdefghi", want text that matches [a-z]*|v[0-9.]+ of at most 8 bytes`},
 		{"tag", "abc1", `input tag: got "abc1", want text that matches [a-z]*|v[0-9.]+ of at most 8 bytes`},
 		{"tag", "v1\nx", `input tag: got "v1\nx", want text that matches [a-z]*|v[0-9.]+ of at most 8 bytes`},
-		{"smh_mib", 64, `input "smh_mib": got an unknown name, want perhaps shm_mib; there are shm_mib, ratio, debug, channel, tag`},
+		{"smh_mib", 64, `input "smh_mib": got an unknown name, want perhaps shm_mib; known inputs: shm_mib, ratio, debug, channel, tag`},
 		{"colour", 1, `input "colour": got an unknown name, want one of shm_mib, ratio, debug, channel, tag`},
 	}
 	for _, c := range cases {

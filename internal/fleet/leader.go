@@ -7,13 +7,12 @@ import (
 
 // Leader is the daemon that plans for all daemons of a database.
 type Leader struct {
-	// Worker leads until Until, renewed by heartbeat; "" when nobody does. Address is where people reach its API, "" when it
-	// did not say.
+	// Worker leads until Until, renewed by heartbeat; "" when nobody leads. Address is its API address, "" if it gave none.
 	Worker, Address string
 	Until           time.Time
-	// Generation rises with each change of hands.
+	// Generation rises each time another worker takes the lead.
 	Generation int64
-	// Since is when it took the lead, PlannedAt when it last had a plan made, as far as it has reported.
+	// Since is when it took the lead, PlannedAt when it last made a plan, as reported.
 	Since, PlannedAt time.Time
 }
 

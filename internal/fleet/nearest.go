@@ -1,7 +1,6 @@
 package fleet
 
-// Nearest gives the candidate that a mistyped word most likely means: at most
-// a third of its letters wrong. "" when none is near.
+// Nearest returns the candidate that a mistyped word most likely means, with at most a third of its letters wrong; "" when none is near.
 func Nearest(word string, candidates []string) string {
 	if len(word) > 100 {
 		return ""
@@ -15,8 +14,7 @@ func Nearest(word string, candidates []string) string {
 	return best
 }
 
-// distance counts the letters to insert, delete, replace or swap with the next
-// one to get from a to b.
+// distance counts the insertions, deletions, replacements and swaps of adjacent letters between a and b.
 func distance(a, b string) int {
 	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range last {

@@ -2,16 +2,16 @@ package fleet
 
 import "time"
 
-// Object is one thing that an environment's blueprint made, or means to make, as it was recorded before the provider was asked.
+// Object is a resource that an environment's blueprint created, or is about to create: it is recorded before the provider is asked.
 type Object struct {
-	// Generation is the try that it belongs to.
+	// Generation is the generation of the work that creates it.
 	Generation int64
 	// Kind is the provider's word.
 	Kind, Name string
-	// ID is the provider's own; "" while the provider has not answered, and when it made nothing.
+	// ID is the provider's id; "" while the provider has not answered, and when it created nothing.
 	ID string
-	// Answered says that the provider has answered.
+	// Answered: the provider has answered.
 	Answered bool
-	// At is when it was intended.
+	// At is when it was recorded.
 	At time.Time
 }

@@ -9,46 +9,46 @@ import (
 	"time"
 )
 
-// Pool says how many warm environments of one blueprint, size and set of inputs to keep.
+// Pool is how many warm environments of one blueprint, size and set of inputs to keep.
 type Pool struct {
-	// Name is what the platform team calls it.
+	// Name is chosen by the platform team.
 	Name string
 	// Blueprint is a name, which follows the newest digest, or name@version.
 	Blueprint string
-	// Size is one of the blueprint's, its default when empty; Inputs are fixed for all members.
+	// Size is one of the blueprint's sizes, its default when empty; Inputs are the same for all members.
 	Size   string
 	Inputs map[string]any
 
-	// Target is how many to keep warm when no entry of Schedule holds; within Min and Max.
+	// Target is how many to keep warm when no entry of Schedule applies; within Min and Max.
 	Target int
-	// Schedule gives other targets at set times; the first entry that holds wins.
+	// Schedule sets other targets at given times; the first entry that applies wins.
 	Schedule []ScheduledTarget
-	// Min is how many are never gone below while a new digest is rolled out, Max how many may
-	// exist at once, of all digests, not counting those that were claimed; see DefaultMax.
+	// Min is the least number of ready members during the rollout of a new digest. Max is the most members that may exist at once, of all
+	// digests, without claimed ones; see DefaultMax.
 	Min, Max int
-	// Surge is how many above the target may exist while a new digest is rolled out, within Max.
+	// Surge is how many more than the target may exist during the rollout of a new digest, within Max.
 	Surge int
-	// Pause freezes idle members, so that they cost no CPU.
+	// Pause freezes idle members, so that they use no CPU.
 	Pause bool
 
-	// Held says why nothing is made for it any more; empty when it works. `bothy pool resume` clears it.
+	// Held is why the pool gets no new members; empty when it does. `bothy pool resume` clears it.
 	Held   string
 	HeldAt time.Time
-	// Failures counts creates that failed in a row.
+	// Failures counts consecutive failed creates.
 	Failures int
-	// FromFile says that the pool is kept by the platform team's file.
+	// FromFile: the platform team's file defines the pool.
 	FromFile bool
-	// Revision counts writes; a refill against an older one is refused, so that no two controllers make the same member.
+	// Revision counts writes; a refill against an older revision is refused, so that no two controllers create the same member.
 	Revision  int64
 	UpdatedAt time.Time
 	UpdatedBy string
 }
 
-// MaxPoolCount bounds target, minimum, maximum and surge of a pool.
+// MaxPoolCount bounds a pool's target, minimum, maximum and surge.
 const MaxPoolCount = 1000
 
-// DefaultMax is the maximum of a pool for which none was given: what its greatest target and its surge need, and one
-// more where it could never be renewed otherwise. It is no more than MaxPoolCount, but for a target that is.
+// DefaultMax is the default maximum of a pool: its highest target plus its surge, and one more if the pool could never be renewed
+// otherwise. It exceeds MaxPoolCount only if a target does.
 func (p Pool) DefaultMax() int {
 	greatest, more := p.Target, max(p.Surge, 0)
 	for _, s := range p.Schedule {
@@ -63,8 +63,8 @@ func (p Pool) DefaultMax() int {
 	return greatest + min(more, MaxPoolCount-greatest)
 }
 
-// NeverRenewed reports whether a new digest could never be rolled out: no member may go before there is another,
-// and no other may be made beside it.
+// NeverRenewed reports whether a new digest could never be rolled out: no member may be deleted before its successor exists, and no
+// successor may be created beside it.
 func (p Pool) NeverRenewed() bool { return p.Min > 0 && p.Min >= p.Max }
 
 // Zone is the time zone of a pool's schedule; "" for UTC.
@@ -75,18 +75,18 @@ func (p Pool) Zone() string {
 	return p.Schedule[0].Zone
 }
 
-// SetZone gives a pool's schedule its time zone.
+// SetZone sets the time zone of a pool's schedule.
 func (p *Pool) SetZone(zone string) {
 	for i := range p.Schedule {
 		p.Schedule[i].Zone = zone
 	}
 }
 
-// zones are the locations that were asked for: each is read once.
+// zones caches locations: each is loaded once.
 var zones sync.Map
 
-// CheckZone says what is wrong with the name of a time zone, as the IANA has them. "" is UTC; the machine's own is none, as two
-// machines may differ.
+// CheckZone checks the name of a time zone, as in the IANA database. "" is UTC. The machine's local zone is refused, because two machines
+// may differ.
 func CheckZone(name string) error {
 	if name == "" {
 		return nil
@@ -96,13 +96,13 @@ func CheckZone(name string) error {
 	}
 	at, err := time.LoadLocation(name)
 	if err != nil || name == "Local" {
-		return Errorf(CodeInvalid, "there is no time zone %q", name).WithHint("give one as the IANA names them, such as Europe/Berlin or UTC")
+		return Errorf(CodeInvalid, "unknown time zone %q", name).WithHint("use a name of the IANA database, such as Europe/Berlin or UTC")
 	}
 	zones.Store(name, at)
 	return nil
 }
 
-// Location is the entry's time zone; UTC for one that is not known.
+// Location is the entry's time zone; UTC for an unknown one.
 func (s ScheduledTarget) Location() *time.Location {
 	if s.Zone != "" && CheckZone(s.Zone) == nil {
 		known, _ := zones.Load(s.Zone)
@@ -117,17 +117,17 @@ func (s ScheduledTarget) Location() *time.Location {
 type ScheduledTarget struct {
 	// Zone is the time zone, the same for all entries of a pool; UTC when empty.
 	Zone string `json:"zone,omitempty"`
-	// Days it holds on; all when empty.
+	// Days on which it applies; every day when empty.
 	Days []time.Weekday `json:"days,omitempty"`
 	// From and Until are minutes since midnight; an entry whose Until is not after From runs past midnight.
 	From  int `json:"from"`
 	Until int `json:"until"`
-	// Target while it holds.
+	// Target while it applies.
 	Target int `json:"target"`
 }
 
-// MatchKey stands for what a warm environment can be given for: the same digest, size and inputs
-// (defaults filled in). Go encodes maps with sorted keys, so equal wishes have equal keys.
+// MatchKey identifies the warm environments that a request may claim: the same digest, size and inputs, with defaults filled in. Go
+// encodes maps with sorted keys, so equal requests have equal keys.
 func MatchKey(digest, size string, inputs map[string]any) (string, error) {
 	if inputs == nil {
 		inputs = map[string]any{}

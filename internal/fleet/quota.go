@@ -2,7 +2,7 @@ package fleet
 
 import "time"
 
-// Scope is whom a limit binds: a tenant, one of its teams, or one of its users.
+// Scope is what a limit applies to: a tenant, one of its teams, or one of its users.
 type Scope struct {
 	// Kind is "tenant", "team" or "user".
 	Kind   string
@@ -18,7 +18,7 @@ const (
 	ScopeUser   = "user"
 )
 
-// String gives the scope as people write it: tenant, tenant/team/x or tenant/user/x.
+// String returns the scope as people write it: tenant, tenant/team/x or tenant/user/x.
 func (s Scope) String() string {
 	if s.Kind == ScopeTenant {
 		return s.Tenant
@@ -26,7 +26,7 @@ func (s Scope) String() string {
 	return s.Tenant + "/" + s.Kind + "/" + s.Name
 }
 
-// Scopes are those that an environment counts in, the widest first; none when it is nobody's.
+// Scopes are the scopes in which an environment counts, the widest first; none without a tenant.
 func (e *Environment) Scopes() []Scope {
 	if e.Tenant == "" {
 		return nil
@@ -38,7 +38,7 @@ func (e *Environment) Scopes() []Scope {
 	}
 }
 
-// Limits of a scope. A nil pointer or an empty list does not limit.
+// Limits of a scope. A nil pointer or an empty list means no limit.
 type Limits struct {
 	// Environments, MilliCPUs and MemoryMiB bound what exists at once, until it is proven gone.
 	Environments *int64 `json:"environments,omitempty"`
@@ -51,7 +51,7 @@ type Limits struct {
 	MicrosPerMonth *int64 `json:"micros_per_month,omitempty"`
 	// MaxTTL bounds a lease, extensions included.
 	MaxTTL *time.Duration `json:"max_ttl,omitempty"`
-	// Blueprints (by name) and Sizes that may be asked for.
+	// Blueprints (by name) and Sizes are the allowed ones.
 	Blueprints []string `json:"blueprints,omitempty"`
 	Sizes      []string `json:"sizes,omitempty"`
 }
@@ -64,7 +64,7 @@ type Quota struct {
 	UpdatedBy string
 }
 
-// Spent is what a user's environments that are gone count for in a scope's limits of a period.
+// Spent is what a user's destroyed environments count for in a scope's limits of a period.
 type Spent struct {
 	Owner string
 	// Micros is money in millionths, Time the leased time.
@@ -72,8 +72,8 @@ type Spent struct {
 	Time   time.Duration
 }
 
-// Usage is what a scope has now: everything that is not proven gone counts. Time and money are of
-// the UTC day and month, what is held for running leases included.
+// Usage is the current usage of a scope: everything that is not proven gone counts. Time and money are those of the UTC day and month,
+// including the amounts held for running leases.
 type Usage struct {
 	Environments, MilliCPUs, MemoryMiB int64
 	SecondsToday                       int64

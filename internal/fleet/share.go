@@ -2,29 +2,29 @@ package fleet
 
 import "slices"
 
-// Share is who may use and delete an environment beside its owner.
+// Share is who may use and delete an environment besides its owner.
 type Share string
 
-// What an environment can be shared with. Team is the team that it was asked for.
+// The values of Share. Team is the team of the request.
 const (
 	ShareNobody Share = "nobody"
 	ShareTeam   Share = "team"
 	ShareTenant Share = "tenant"
 )
 
-// Shares gives all of them, the narrowest first.
+// Shares returns all values, the narrowest first.
 func Shares() []Share { return []Share{ShareNobody, ShareTeam, ShareTenant} }
 
 // Valid reports whether s is one of Shares.
 func (s Share) Valid() bool { return slices.Contains(Shares(), s) }
 
-// Owns reports whether an environment is theirs. What a pool keeps is nobody's.
+// Owns reports whether the caller owns an environment. An unclaimed member of a pool has no owner.
 func (i Identity) Owns(env *Environment) bool {
 	return i.Tenant != "" && i.Tenant == env.Tenant && i.User != "" && i.User == env.Owner
 }
 
-// Uses reports whether they may use and delete an environment: as its owner, or because it is shared with them. The platform
-// role alone gives no use; see Overrides.
+// Uses reports whether the caller may use and delete an environment: as its owner, or because it is shared. The platform role alone does
+// not suffice; see Overrides.
 func (i Identity) Uses(env *Environment) bool {
 	if i.Tenant == "" || i.Tenant != env.Tenant || i.User == "" {
 		return false
@@ -38,5 +38,5 @@ func (i Identity) Uses(env *Environment) bool {
 	return i.User == env.Owner
 }
 
-// Overrides reports whether they may use what is not theirs: they have the platform role, and said why.
+// Overrides reports whether the caller may use other people's environments: by the platform role, with a reason.
 func (i Identity) Overrides() bool { return i.Platform() && i.Because != "" }

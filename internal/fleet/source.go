@@ -2,17 +2,17 @@ package fleet
 
 import "time"
 
-// SourceState says whether anything was copied to an environment's workspace.
+// SourceState is whether files were copied to an environment's workspace.
 type SourceState string
 
-// The states. SourceUnknown is that of an environment that nobody has yet, too.
+// The states. SourceUnknown also applies to an environment without a holder.
 const (
 	SourceUnknown SourceState = ""
 	SourceNone    SourceState = "none"
 	SourceCopied  SourceState = "copied"
 )
 
-// Source is what was first copied to an environment's workspace. By and At are set when it was.
+// Source is what was first copied to an environment's workspace. By and At are set once it was.
 type Source struct {
 	State SourceState
 	By    string

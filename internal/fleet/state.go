@@ -2,11 +2,11 @@ package fleet
 
 import "slices"
 
-// State is where an environment is in its life.
+// State is an environment's state.
 type State string
 
-// The states. Failed is not an end: it passes through Destroying, because a
-// failed create may have left resources. Only a re-read that finds nothing reaches Destroyed.
+// The states. Failed is not final: it leads to Destroying, because a failed create may have left resources. Only a re-read that finds
+// nothing leads to Destroyed.
 const (
 	Pending      State = "pending"
 	Provisioning State = "provisioning"
@@ -17,8 +17,7 @@ const (
 	Destroyed    State = "destroyed"
 )
 
-// transitions is the one table of legal moves; nothing else moves a state.
-// Pending goes straight to Destroyed when nothing was ever begun for it.
+// transitions is the only table of legal transitions. Pending leads straight to Destroyed if nothing was ever begun.
 var transitions = map[State][]State{
 	Pending:      {Provisioning, Destroying, Destroyed},
 	Provisioning: {Leased, Warm, Failed, Destroying},
@@ -34,10 +33,10 @@ func States() []State {
 	return []State{Pending, Provisioning, Warm, Leased, Failed, Destroying, Destroyed}
 }
 
-// CanBecome reports whether a move from s to next is legal. Staying is not a move.
+// CanBecome reports whether a transition from s to next is legal. Staying in a state is not a transition.
 func (s State) CanBecome(next State) bool { return slices.Contains(transitions[s], next) }
 
-// Live reports whether the environment still holds a name, quota and perhaps resources.
+// Live reports whether the environment still has a name, quota and possibly resources.
 func (s State) Live() bool { return s != Destroyed }
 
 // Valid reports whether s is one of the states.

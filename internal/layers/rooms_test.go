@@ -38,23 +38,7 @@ func TestRoomsAreSmall(t *testing.T) {
 		if !f.IsDir() {
 			continue
 		}
-		files, err := filepath.Glob(filepath.Join(root, f.Name(), "*.go"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		all := size{methods: map[string]int{}, needs: map[string]int{}}
-		for _, name := range files {
-			if strings.HasSuffix(name, "_test.go") {
-				continue
-			}
-			text, err := os.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := all.add(text); err != nil {
-				t.Fatalf("%s: %v", name, err)
-			}
-		}
+		all := sizeOf(t, filepath.Join(root, f.Name()))
 		measured++
 		for _, over := range all.over() {
 			t.Errorf("the room %s: %s", f.Name(), over)
@@ -63,6 +47,29 @@ func TestRoomsAreSmall(t *testing.T) {
 	if measured < len(leaves) {
 		t.Errorf("measured %d rooms, want at least the %d leaves", measured, len(leaves))
 	}
+}
+
+// sizeOf measures the package in a directory without its tests.
+func sizeOf(t *testing.T, dir string) size {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := size{methods: map[string]int{}, needs: map[string]int{}}
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := all.add(text); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	return all
 }
 
 // add measures a file.

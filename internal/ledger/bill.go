@@ -6,12 +6,12 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
-// The bill of an environment is open while something of it is known to exist. It has periods: each try to create one may
-// leave something, which is removed before the next try begins. BilledFrom and BilledUntil bound the present period,
-// BilledUntil being zero while it is open, and BilledBefore is the time of the periods before.
+// The bill of an environment is open while any of its resources is known to exist. It has periods: each try to create the environment may
+// leave resources, which are removed before the next try begins. BilledFrom and BilledUntil bound the current period (BilledUntil is zero
+// while it is open), and BilledBefore is the length of the earlier periods.
 
-// Begin opens the bill of an environment that has had something at the provider since a moment. An open one stays as it is,
-// and a new period never overlaps the one before.
+// Begin opens the bill of an environment that has had resources since a moment. An open bill stays as it is, and a new period never
+// overlaps the one before.
 func Begin(env *fleet.Environment, since time.Time) {
 	switch {
 	case env.BilledFrom.IsZero():
@@ -24,8 +24,8 @@ func Begin(env *fleet.Environment, since time.Time) {
 	env.BilledFrom, env.BilledUntil = since, time.Time{}
 }
 
-// Seen notes that what is about to be removed exists at a moment, the oldest part of it since another. From then on time is
-// charged only as far as something is seen again, so that nobody pays for what went unseen while a daemon was down.
+// Seen records that resources about to be removed exist at a moment, the oldest since another. From then on time is charged only as far
+// as a resource is seen again, so that nobody pays for unseen time while a daemon was down.
 func Seen(env *fleet.Environment, since, at time.Time) {
 	if env.BilledFrom.IsZero() || !env.BilledUntil.IsZero() && since.After(env.BilledUntil) {
 		Begin(env, since)
@@ -33,14 +33,14 @@ func Seen(env *fleet.Environment, since, at time.Time) {
 	Gone(env, at)
 }
 
-// Gone closes the bill at a moment, and never within time that is charged already.
+// Gone closes the bill at a moment, but never within time that is already charged.
 func Gone(env *fleet.Environment, at time.Time) {
 	if !env.BilledFrom.IsZero() {
 		env.BilledUntil = latest(at, env.BilledFrom, env.BilledUntil, env.BookedUntil)
 	}
 }
 
-// origin is when the bill would have begun had there been no gap between its periods.
+// origin is when the bill would have begun without gaps between its periods.
 func origin(env fleet.Environment) time.Time {
 	if env.BilledFrom.IsZero() {
 		return env.BilledFrom

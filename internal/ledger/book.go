@@ -6,8 +6,8 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
-// AccountOf is the account that an environment's time is charged to in its present state; empty
-// for one that is gone. Before anything was created there is nothing to charge.
+// AccountOf is the account that an environment's time is charged to in its current state; empty for a destroyed one. Before anything is
+// created there is nothing to charge.
 func AccountOf(env fleet.Environment) string {
 	switch env.State {
 	case fleet.Pending, fleet.Provisioning:
@@ -24,19 +24,18 @@ func AccountOf(env fleet.Environment) string {
 	return ""
 }
 
-// Book closes what is open of an environment's time when a change of its row makes what follows another
-// one's to pay: another account, payer, rate or host, another period of its bill, or the end. It gives the entries, and until
-// when the time is booked from now on. It is to be called at every change, with the row before and after.
+// Book closes an environment's open time when a change of its row changes who pays for the time that follows: another account, payer,
+// rate or host, another period of its bill, or the end. It returns the entries, and the new BookedUntil. Call it at every change, with
+// the row before and after.
 //
-// Entries of one environment never overlap, and follow each other without gap from each BilledFrom to its
-// BilledUntil. A BilledFrom that is learned late (what was created is found by its label) charges
-// the time since to what the row was before the change. A lease that is ended late is charged to AccountLeased until its end
-// only: the time over it is the removal's, so that no lease costs more than was held for it.
+// Entries of one environment never overlap, and follow each other without gaps from each BilledFrom to its BilledUntil. A BilledFrom that
+// is learned late (a resource is found by its label) charges the time since to the row as it was before the change. A lease that ends
+// late is charged to AccountLeased only until its end: the time after it belongs to the removal, so that no lease costs more than was
+// held for it.
 //
-// Amounts do not drift: an entry is the difference of two charges from the bill's origin on, so the
-// entries of one rate add up to what Charge gives for their time as a whole, gaps left out. A change of the rate
-// needs nothing to be kept: both rates are charged from the origin, and each one's difference over
-// its own time is less than one micro-unit from exact.
+// Amounts do not drift: an entry is the difference of two charges from the bill's origin on, so the entries of one rate add up to Charge
+// of their time as a whole, without the gaps. A change of the rate needs no state: both rates are charged from the origin, and the
+// difference of each over its own time is less than one micro-unit from exact.
 func Book(before, after fleet.Environment, at time.Time) (entries []Entry, booked time.Time) {
 	spent := before
 	post := func() {
@@ -47,7 +46,7 @@ func Book(before, after fleet.Environment, at time.Time) (entries []Entry, booke
 	if !before.BilledFrom.IsZero() && !before.BilledFrom.Equal(after.BilledFrom) {
 		post()
 	}
-	// Time is charged to what it was spent on, from when it is known to have begun.
+	// Time is charged to its purpose, from when it is known to have begun.
 	spent.BilledFrom, spent.BilledUntil, spent.BilledBefore = after.BilledFrom, after.BilledUntil, after.BilledBefore
 	if payer(before) != payer(after) || !after.State.Live() {
 		post()
@@ -55,7 +54,7 @@ func Book(before, after fleet.Environment, at time.Time) (entries []Entry, booke
 	return entries, spent.BookedUntil
 }
 
-// paidUntil is until when a row's time is what its state says.
+// paidUntil is how long a row's time belongs to its state.
 func paidUntil(env fleet.Environment, at time.Time) time.Time {
 	if env.State == fleet.Leased && env.Lease.Held() && env.Lease.End.Before(at) {
 		return env.Lease.End
@@ -63,8 +62,7 @@ func paidUntil(env fleet.Environment, at time.Time) time.Time {
 	return at
 }
 
-// Open is what of an environment's time is not booked yet at now, as the entry that would book it;
-// false when there is nothing.
+// Open returns the entry that would book an environment's unbooked time at now; false when there is none.
 func Open(env fleet.Environment, now time.Time) (Entry, bool) { return openUntil(env, now, now) }
 
 func openUntil(env fleet.Environment, now, until time.Time) (Entry, bool) {
@@ -80,7 +78,7 @@ func openUntil(env fleet.Environment, now, until time.Time) (Entry, bool) {
 	return e, true
 }
 
-// payer is an entry with all that decides whom and what time is charged to, and no time.
+// payer is an entry with everything that decides who pays for time and to which account, and no time.
 func payer(env fleet.Environment) Entry {
 	return Entry{
 		EnvironmentID: env.ID,
@@ -92,13 +90,13 @@ func payer(env fleet.Environment) Entry {
 	}
 }
 
-// between is the charge for a part of an environment's time, such that parts add up to the whole.
+// between is the charge for a part of an environment's time; the parts add up to the whole.
 func between(env fleet.Environment, from, until time.Time) int64 {
 	return Charge(env.Size.RateMicros, origin(env), until) - Charge(env.Size.RateMicros, origin(env), from)
 }
 
-// RateAt is the rate of a blueprint's size (both by name) that is in force at a moment: the newest
-// that holds from then or before. False when none was set.
+// RateAt is the rate of a blueprint's size (both by name) in force at a moment: the newest one set for then or before. False when none
+// was set.
 func RateAt(rates []fleet.Rate, blueprint, size string, at time.Time) (fleet.Rate, bool) {
 	var found fleet.Rate
 	ok := false

@@ -5,15 +5,15 @@ import (
 	"slices"
 )
 
-// Sum is what an account has been debited and credited, in millionths of Currency.
+// Sum is an account's total debits and credits, in millionths of Currency.
 type Sum struct {
 	Account, Currency string
 	Debit, Credit     int64
 }
 
-// Replay adds up entries by account, in order of account and currency. The order of the entries
-// does not matter, and neither does how they are cut into parts. Debits and credits are equal over
-// all accounts, and what AccountCapacity was credited is what the five accounts of time were debited.
+// Replay adds up entries by account, sorted by account and currency. Neither the order of the entries nor how they are cut into parts
+// matters. Debits and credits are equal over all accounts, and the credit of AccountCapacity equals the debits of the five accounts of
+// time.
 func Replay(entries []Entry) []Sum {
 	sums := map[[2]string]Sum{}
 	post := func(account, currency string, debit, credit int64) {

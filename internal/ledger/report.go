@@ -12,16 +12,16 @@ import (
 
 // Row is the cost of one group, in one currency. Amounts are in millionths of it.
 type Row struct {
-	// Key is what the group has in common; empty for what belongs to nobody (of a user: pools' idle time).
+	// Key is the group's common value; empty for cost without one (grouped by user: the idle time of pools).
 	Key      string
 	Currency string
-	// Leased, Pool, Provisioning, Failed and Destroying are what the time was spent on; Total is their sum.
+	// Leased, Pool, Provisioning, Failed and Destroying are the cost by purpose; Total is their sum.
 	Leased, Pool, Provisioning, Failed, Destroying, Total int64
-	// Seconds of all of them, rounded down.
+	// Seconds are the total time, rounded down.
 	Seconds int64
 }
 
-// keys are the ways to group by, except by day.
+// keys are the ways to group, except by day.
 var keys = map[string]func(Entry) string{
 	"":             func(Entry) string { return "" },
 	"tenant":       func(e Entry) string { return e.Tenant },
@@ -35,7 +35,7 @@ var keys = map[string]func(Entry) string{
 	"environment":  func(e Entry) string { return e.EnvironmentID },
 }
 
-// within names somebody of a tenant; the tenant of everybody goes without saying.
+// within names a user or team of a tenant; the default tenant is left out.
 func within(tenant, name string) string {
 	if tenant == "" || tenant == fleet.DefaultTenant {
 		return name
@@ -52,11 +52,11 @@ func pullRequest(e Entry) string {
 	return e.Project + "#" + e.PullRequest
 }
 
-// tenantsOwn are groups whose names tenants choose without regard to each other.
+// tenantsOwn are groups whose names tenants choose independently.
 var tenantsOwn = map[string]bool{"project": true, "pull-request": true}
 
-// apart gives keys that keep equal names of different tenants apart, where entries are of more than one: TENANT/NAME then,
-// also for the tenant of everybody, as a project's own name may have slashes. What belongs to none stays one group.
+// apart returns keys that keep equal names of different tenants apart when the entries are of more than one tenant: TENANT/NAME, also for
+// the default tenant, because a project's name may have slashes. Cost without a key stays one group.
 func apart(key func(Entry) string, entries []Entry, totals []Total) func(Entry) string {
 	tenants := map[string]bool{}
 	for _, e := range entries {
@@ -81,26 +81,26 @@ func apart(key func(Entry) string, entries []Entry, totals []Total) func(Entry) 
 	}
 }
 
-// Group adds up what time has cost, by "user", "team", "tenant", "blueprint", "project", "pool",
-// "day" (UTC), "host", "pull-request" or "environment"; "" gives the total. Only time from since to
-// until counts, zero for no bound. Each group has a row for each currency; the dearest is first, days
-// are in order. Projects and pull requests of more than one tenant are TENANT/NAME. What is held and given back does not
-// count. CodeInvalid when by is none of them.
+// Group adds up the cost of time by "user", "team", "tenant", "blueprint", "project", "pool", "day" (UTC), "host", "pull-request" or
+// "environment"; "" returns the total. Only time from since to until counts, zero for no bound. Each group has one row per currency; the
+// highest cost is first, days are in order. Projects and pull requests of more than one tenant are TENANT/NAME. Amounts held and released
+// do not count. CodeInvalid: by is none of these.
 func Group(entries []Entry, by string, since, until time.Time) ([]Row, error) {
 	return GroupWith(nil, entries, by, since, until)
 }
 
-// Total is what entries of one UTC day, or of another part of the time that is looked at, add up to.
+// Total is the sum of entries of one UTC day, or of another part of the period.
 type Total struct {
-	// Day is its first moment; zero where days are not told apart.
+	// Day is the first moment of the day; zero when days are not kept apart.
 	Day time.Time
-	// Entry has what the entries have in common, as far as it is told apart, and the sum of their amounts. It has no time of its own.
+	// Entry has the common values of the entries, as far as these are kept apart, and the sum of their amounts. It has no time of its
+	// own.
 	Entry
 	// TimeMicros is their time, in microseconds.
 	TimeMicros int64
 }
 
-// GroupWith is Group with totals that are wholly in the time that is looked at, beside entries that are not in them.
+// GroupWith is Group for totals that fall wholly into the period, plus entries that are not in them.
 func GroupWith(totals []Total, entries []Entry, by string, since, until time.Time) ([]Row, error) {
 	key, known := keys[by]
 	if by != "day" && !known {
@@ -119,7 +119,7 @@ func GroupWith(totals []Total, entries []Entry, by string, since, until time.Tim
 	sums := map[[2]string]*sum{}
 	if by == "day" {
 		for _, e := range entries {
-			// Cut as a whole: parts of what was cut before would be rounded anew.
+			// Cut as a whole: parts of parts would be rounded again.
 			eachDay(e, since, until, func(day string, part Entry) { add(sums, day, part, timeOf(part)) })
 		}
 	} else {
@@ -137,13 +137,13 @@ func GroupWith(totals []Total, entries []Entry, by string, since, until time.Tim
 	return sorted(sums, by == "day"), nil
 }
 
-// sum is a row in the making; what is less than a second is added up too.
+// sum is a row in progress; fractions of a second are added up, too.
 type sum struct {
 	Row
 	rest int64 // microseconds
 }
 
-// timeOf is an entry's time in microseconds, which is how exact it is kept.
+// timeOf is an entry's time in microseconds, its stored precision.
 func timeOf(e Entry) int64 { return e.Until.Sub(e.From).Microseconds() }
 
 const microsPerSecond = int64(time.Second / time.Microsecond)
@@ -185,8 +185,8 @@ func sorted(sums map[[2]string]*sum, byKey bool) []Row {
 	return rows
 }
 
-// Clip is the part of a time entry from since to until, zero for no bound; false when there is
-// none, or the entry is not of time. Parts that follow each other add up to the entry.
+// Clip is the part of a time entry from since to until, zero for no bound; false when there is none, or the entry has no time.
+// Consecutive parts add up to the entry.
 func Clip(e Entry, since, until time.Time) (Entry, bool) {
 	from, to := e.From, e.Until
 	if since.After(from) {
@@ -203,16 +203,16 @@ func Clip(e Entry, since, until time.Time) (Entry, bool) {
 	return e, true
 }
 
-// share is what of an entry's amount falls before a moment in it.
+// share is the part of an entry's amount before a moment in it.
 func (e Entry) share(at time.Time) int64 {
 	if !at.Before(e.Until) {
 		return e.AmountMicros
 	}
-	// The amount may be a micro-unit less or more than the charge from From on, which is rounded down.
+	// The amount may differ by a micro-unit from the charge from From on, which is rounded down.
 	return min(Charge(e.RateMicros, e.From, at), e.AmountMicros)
 }
 
-// EachDay cuts an entry of time at midnights, UTC, and calls do with each part; together they are the entry.
+// EachDay cuts a time entry at midnights, UTC, and calls do with each part; together they are the entry.
 func EachDay(e Entry, do func(part Entry)) {
 	eachDay(e, time.Time{}, time.Time{}, func(_ string, part Entry) { do(part) })
 }

@@ -6,21 +6,21 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
-// reservation is the room that is kept for the first request that waits for leases to end.
+// reservation is the capacity reserved for the first request that waits for leases to end.
 type reservation struct {
 	host *host
-	// in is when enough leases will have ended, counted from now; never when that cannot be told.
+	// in is the time from now until enough leases have ended; never if unknown.
 	in time.Duration
-	// used is what will stand on the host then, the request and all that was let in beside it included.
+	// used is the usage of the host at that time, the request and everything admitted beside it included.
 	used fleet.Capacity
 }
 
-// admit starts people's requests in the queue's order. One that does not fit waits, and what comes
-// after it may pass only where it does not delay it:
+// admit starts people's requests in the queue's order. A request that does not fit waits, and a later one may pass only if it does not
+// delay it:
 //
-//   - when room that is about to be free is enough, that room is promised to it;
-//   - else warm members of pools that nobody waits for give way, if that is enough;
-//   - else the first such request gets a reservation for when enough leases have ended, and others
+//   - if capacity that is about to be free suffices, it is promised to the request;
+//   - otherwise warm members of pools that no request waits for are evicted, if that suffices;
+//   - otherwise the first such request gets a reservation for when enough leases have ended, and others
 //     may start on that host if they fit beside it or end before.
 func (p *planner) admit() {
 	if len(p.asked) == 0 {
@@ -43,7 +43,7 @@ func (p *planner) admit() {
 	p.estimate(waiting)
 }
 
-// serve starts a request, or says why it waits.
+// serve starts a request, or records why it waits.
 func (p *planner) serve(env *fleet.Environment) []Cause {
 	if p.making >= p.s.Concurrency {
 		return []Cause{{Kind: CauseBusy}}
@@ -74,7 +74,7 @@ func (p *planner) serve(env *fleet.Environment) []Cause {
 	return causes
 }
 
-// start places an environment; it is made from now on.
+// start places an environment and starts its create.
 func (p *planner) start(env *fleet.Environment, h *host) {
 	need, stays := needOf(env.Size), p.staysFor(env)
 	h.used = sum(h.used, need)
@@ -84,20 +84,20 @@ func (p *planner) start(env *fleet.Environment, h *host) {
 	p.plan.Actions = append(p.plan.Actions, Action{Kind: Start, EnvironmentID: env.ID, Revision: env.Revision, Host: h.Name})
 }
 
-// delays reports whether one that stays for so long would be in the way of the reservation.
+// delays reports whether an environment that stays for so long would delay the reservation.
 func (p *planner) delays(h *host, need fleet.Capacity, stays time.Duration) bool {
 	r := p.reserved
 	return r != nil && r.host == h && stays > r.in && !fits(h.Capacity, sum(r.used, need))
 }
 
-// let notes that one was let in beside the reservation.
+// let counts an environment that was admitted beside the reservation.
 func (p *planner) let(h *host, need fleet.Capacity, stays time.Duration) {
 	if r := p.reserved; r != nil && r.host == h && stays > r.in {
 		r.used = sum(r.used, need)
 	}
 }
 
-// reserve keeps the host for a request on which it can start first.
+// reserve reserves the host on which a request can start first.
 func (p *planner) reserve(need fleet.Capacity) {
 	for _, h := range p.hosts {
 		if !h.open() || !h.large(need) {
@@ -110,7 +110,7 @@ func (p *planner) reserve(need fleet.Capacity) {
 	}
 }
 
-// staysFor is how long a request that starts now will be there, extensions aside. A pool's member does not end.
+// staysFor is how long a request that starts now will run, without extensions. A member of a pool has no end.
 func (p *planner) staysFor(env *fleet.Environment) time.Duration {
 	if env.Pool != "" {
 		return never

@@ -13,7 +13,7 @@ import (
 
 const (
 	isFull = ": all hosts are full"
-	isKept = ": the room that is left is kept for a larger request that comes before"
+	isKept = ": the remaining capacity is reserved for a larger request ahead in the queue"
 )
 
 // TestSmallMayPassBig: a small request passes a big one that waits only where it does not delay it.
@@ -144,7 +144,7 @@ func TestPeopleBeforePools(t *testing.T) {
 func TestEvictionNamesForWhom(t *testing.T) {
 	s := snap(env("w", fleet.Warm, member("builders", "k")), env("ask", fleet.Pending))
 	s.Hosts, s.Pools = []fleet.Host{host("h", 1, 0)}, []plan.Pool{pool("builders", "k", 1)}
-	if got := plan.Compute(s, now).Actions[0].Reason; got != "room is made for ask" {
+	if got := plan.Compute(s, now).Actions[0].Reason; got != "making room for ask" {
 		t.Errorf("the reason is %q", got)
 	}
 }

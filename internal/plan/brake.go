@@ -8,15 +8,15 @@ import (
 )
 
 const (
-	// maxJump is how far the clock may jump before the brake holds back what came due by it.
+	// maxJump is the largest clock jump that does not engage the brake.
 	maxJump = 60 * time.Second
-	// trickleEvery is how often the brake lets some go.
+	// trickleEvery is how often the engaged brake releases some environments.
 	trickleEvery = 60 * time.Second
-	// fewest is what the brake never holds back.
+	// fewest is the number of environments that the brake always releases.
 	fewest = 5
 )
 
-// brake gives how many of those due may be reaped now.
+// brake returns how many of those due may be reaped now.
 func (p *planner) brake(due int) int {
 	switch {
 	case p.s.Brake.On():
@@ -31,19 +31,19 @@ func (p *planner) brake(due int) int {
 	p.plan.Brake = fleet.Brake{
 		Since: p.now, Live: p.live, Reaped: let, Last: p.now,
 		Reason: fmt.Sprintf("time jumped by %s and %d of %d environments came due at once: "+
-			"a quarter is reaped now, the rest slowly", p.s.Jumped.Truncate(time.Second), due, p.live),
+			"reaping a quarter now and the rest slowly", p.s.Jumped.Truncate(time.Second), due, p.live),
 	}
 	p.holdBack(due - let)
 	return let
 }
 
-// trickle lets a twentieth go each minute, until nothing is due.
+// trickle releases a twentieth each minute, until nothing is due.
 func (p *planner) trickle(due int) int {
 	b := &p.plan.Brake
 	let := 0
 	switch {
 	case p.now.Before(b.Last):
-		// The clock was set back: the minute is counted anew, or the rest would wait for the old time.
+		// The clock was set back: restart the minute, or the rest would wait for the old time.
 		b.Last = p.now
 	case p.now.Sub(b.Last) >= trickleEvery:
 		let = min(due, max(1, b.Live/20))

@@ -5,34 +5,34 @@ import (
 	"strings"
 )
 
-// CauseKind is a stable word for machines: why something cannot be started now.
+// CauseKind is a stable, machine-readable word for why something cannot be started now.
 type CauseKind string
 
 // The kinds of cause.
 const (
-	// CauseBusy: as many environments as allowed are being made.
+	// CauseBusy: as many environments as allowed are being created.
 	CauseBusy CauseKind = "busy"
-	// CauseFull: no host has room. CauseRestFull: none of those that can be used has; what keeps the others comes beside it.
+	// CauseFull: no host has capacity. CauseRestFull: no usable host has; other causes say what keeps the others from being used.
 	CauseFull     CauseKind = "full"
 	CauseRestFull CauseKind = "rest-full"
-	// CauseKept: the room that is left is kept for a larger request that comes before.
+	// CauseKept: the remaining capacity is reserved for a larger request ahead in the queue.
 	CauseKept CauseKind = "kept"
-	// CauseDrained, CauseDown and CauseUnserved: Host cannot be used. Detail of CauseDown says what its daemon found.
+	// CauseDrained, CauseDown and CauseUnserved: Host cannot be used. For CauseDown, Detail is its daemon's reason.
 	CauseDrained  CauseKind = "host-drained"
 	CauseDown     CauseKind = "host-down"
 	CauseUnserved CauseKind = "host-unserved"
-	// CauseUnavailable: nothing can be made on a host now; Detail says why.
+	// CauseUnavailable: nothing can be created on a host now; Detail says why.
 	CauseUnavailable CauseKind = "unavailable"
-	// CauseNoHost: none is declared. CauseNoneServed: none of them is served. CauseTooLarge: none is large enough.
+	// CauseNoHost: no host is declared. CauseNoneServed: no host is served. CauseTooLarge: no host is large enough.
 	CauseNoHost     CauseKind = "no-host"
 	CauseNoneServed CauseKind = "none-served"
 	CauseTooLarge   CauseKind = "too-large"
 )
 
-// Cause is one reason why something cannot be started now. The zero value stands for none. Code compares Kind; Text is for people.
+// Cause is one reason why something cannot be started now; the zero value is none. Code compares Kind; Text is for people.
 type Cause struct {
 	Kind CauseKind
-	// Host is whose it is, Detail what somebody else said of it; which kinds have them is said there.
+	// Host is the host concerned, Detail another component's reason; the kinds document which is set.
 	Host, Detail string
 }
 
@@ -40,13 +40,13 @@ type Cause struct {
 func (c Cause) Text() string {
 	switch c.Kind {
 	case CauseBusy:
-		return "as many environments as allowed are being made"
+		return "as many environments as allowed are being created"
 	case CauseFull:
 		return "all hosts are full"
 	case CauseRestFull:
 		return "all hosts that can be used are full"
 	case CauseKept:
-		return "the room that is left is kept for a larger request that comes before"
+		return "the remaining capacity is reserved for a larger request ahead in the queue"
 	case CauseDrained:
 		return fmt.Sprintf("host %s is drained", c.Host)
 	case CauseDown:
@@ -65,7 +65,7 @@ func (c Cause) Text() string {
 	return string(c.Kind)
 }
 
-// Text is causes in words, in their order.
+// Text joins causes in words, in their order.
 func Text(causes []Cause) string {
 	texts := make([]string, len(causes))
 	for i, c := range causes {

@@ -22,8 +22,8 @@ func insert(ends []end, e end) []end {
 	return slices.Insert(ends, i, e)
 }
 
-// endsIn notes when an environment will be gone; on no host it takes no room. Warm members and what
-// failed do not end by themselves, and what is about to go is counted apart.
+// endsIn adds when an environment will be gone; an unplaced one uses no capacity. Warm and failed environments do not end by themselves,
+// and those about to be destroyed are counted separately.
 func (h *host) endsIn(env *fleet.Environment, in time.Duration) {
 	if h != nil {
 		h.ends = append(h.ends, end{in: in, need: needOf(env.Size)})
@@ -36,33 +36,33 @@ func (p *planner) sortEnds() {
 	}
 }
 
-// never is when something without an end ends.
+// never is the end of something without an end.
 const never = time.Duration(math.MaxInt64)
 
-// later adds times that are not negative, and never overflows.
+// later adds non-negative times and never overflows.
 func later(a, b time.Duration) time.Duration { return a + min(b, never-a) }
 
-// timeline is what is to come on a host. Its times are counted from now.
+// timeline is the expected future of a host. Its times are counted from now.
 type timeline struct {
 	host *host
 	at   time.Duration
-	// used is what stands on it at that time; ends are those after it.
+	// used is the usage at that time; ends are the later ends.
 	used fleet.Capacity
 	ends []end
-	// stays is what has no end.
+	// stays is the usage without an end.
 	stays fleet.Capacity
-	// known are answers of earliest that hold until something is placed.
+	// known caches answers of earliest until something is placed.
 	known map[fleet.Capacity]gap
 }
 
-// gap is when something fits, what is used then without it, and how many ends that is away.
+// gap is a time at which something fits, the usage then without it, and how many ends precede it.
 type gap struct {
 	at     time.Duration
 	used   fleet.Capacity
 	passed int
 }
 
-// timeline begins now, with what is used once all that is about to go is gone.
+// timeline begins now, with the usage once everything about to be destroyed is gone.
 func (h *host) timeline(used fleet.Capacity) *timeline {
 	t := &timeline{host: h, used: used, ends: slices.Clone(h.ends), stays: used, known: map[fleet.Capacity]gap{}}
 	for _, e := range t.ends {
@@ -71,7 +71,7 @@ func (h *host) timeline(used fleet.Capacity) *timeline {
 	return t
 }
 
-// earliest is the first gap that something fits into; never where what stays leaves too little room.
+// earliest is the first gap that something fits into; never if what stays leaves too little capacity.
 func (t *timeline) earliest(need fleet.Capacity) gap {
 	g, ok := t.known[need]
 	if !ok {
@@ -96,16 +96,15 @@ func (t *timeline) find(need fleet.Capacity) gap {
 	return g
 }
 
-// place fills a gap; what is placed later cannot start before it.
+// place fills a gap; later placements cannot start before it.
 func (t *timeline) place(g gap, e end) {
 	t.at, t.used = g.at, sum(g.used, e.need)
 	t.ends = insert(t.ends[g.passed:], e)
 	clear(t.known)
 }
 
-// estimate tells each waiting request when it is expected to be ready: it plays the queue forward
-// in its order, as leases end and creates make way for each other. Leases may be extended or given
-// back early, so it is only a guess, and zero where nothing that is known makes room.
+// estimate sets for each waiting request when it is expected to be ready: it simulates the queue in order, as leases end and creates
+// finish. Leases may be extended or released early, so it is only a guess, and zero when no known end makes room.
 func (p *planner) estimate(waiting []*fleet.Environment) {
 	if len(waiting) == 0 || p.s.Concurrency <= 0 {
 		return
@@ -133,7 +132,7 @@ func (p *planner) estimate(waiting []*fleet.Environment) {
 	}
 }
 
-// timelines of the open hosts, by name. Those who were promised room are played with the rest of the queue.
+// timelines returns the timelines of the open hosts by name. Requests with promised capacity are simulated with the rest of the queue.
 func (p *planner) timelines() []*timeline {
 	var lines []*timeline
 	for _, h := range p.hosts {
@@ -144,7 +143,7 @@ func (p *planner) timelines() []*timeline {
 	return lines
 }
 
-// slots are when one more may be made, in order: now, or when one that is being made is done.
+// slots are the times at which one more create may start, in order: now, or when a running one finishes.
 func (p *planner) slots(waiting int) []time.Duration {
 	n := min(p.s.Concurrency, p.making+waiting)
 	slots := make([]time.Duration, n)

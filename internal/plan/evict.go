@@ -6,8 +6,8 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
-// evict makes warm members that no request waits for give way to a request, on the host where the
-// fewest must go, but only where that is enough.
+// evict destroys warm members that no request waits for to make room for a request, on the host where the fewest suffice, and only if
+// they suffice.
 func (p *planner) evict(env *fleet.Environment) *host {
 	need := needOf(env.Size)
 	var best *host
@@ -22,7 +22,7 @@ func (p *planner) evict(env *fleet.Environment) *host {
 		}
 	}
 	for _, m := range bestOut {
-		p.destroy(m, "surplus", "room is made for "+env.Name)
+		p.destroy(m, "surplus", "making room for "+env.Name)
 	}
 	if best != nil {
 		best.spare = slices.DeleteFunc(best.spare, func(m *fleet.Environment) bool { return slices.Contains(bestOut, m) })
@@ -30,7 +30,7 @@ func (p *planner) evict(env *fleet.Environment) *host {
 	return best
 }
 
-// makeRoom gives the spare members that must go for something to fit, the least needed first.
+// makeRoom returns the spare members to destroy so that something fits, the least needed first.
 func (h *host) makeRoom(need fleet.Capacity) (out []*fleet.Environment, enough bool) {
 	use := sum(less(h.used, h.soon), h.promised, need)
 	for _, m := range h.spare {
@@ -43,7 +43,7 @@ func (h *host) makeRoom(need fleet.Capacity) (out []*fleet.Environment, enough b
 	if !fits(h.Capacity, use) {
 		return nil, false
 	}
-	// A larger one that came last may make some of those before it needless.
+	// A larger member chosen last may make some of the earlier ones unnecessary.
 	out = slices.DeleteFunc(out, func(m *fleet.Environment) bool {
 		with := sum(use, needOf(m.Size))
 		if fits(h.Capacity, with) {
@@ -55,8 +55,8 @@ func (h *host) makeRoom(need fleet.Capacity) (out []*fleet.Environment, enough b
 	return out, true
 }
 
-// findSpare notes on each host the warm members that no request waits for, the least needed first:
-// old ones, then those above their pool's minimum, then the rest; within each, by age.
+// findSpare lists on each host the warm members that no request waits for, the least needed first: old ones, then those above their
+// pool's minimum, then the rest; each by age.
 func (p *planner) findSpare() {
 	wanted := map[string]bool{}
 	for _, env := range p.asked {

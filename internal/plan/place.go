@@ -8,20 +8,20 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
-// host is an engine host and what is planned on it.
+// host is a host and what is planned on it.
 type host struct {
 	*fleet.Host
 	lost bool
-	// closed says why nothing can be placed on it now; the zero value when something can.
+	// closed is why nothing can be placed on it now; the zero value when something can.
 	closed Cause
-	// used is what stands on it, with what this plan starts. soon is the part of it that is about
-	// to go, promised what of the room is kept for people who wait for just that.
+	// used is its usage, including what this plan starts. soon is the part about to be free; promised is the part of the capacity
+	// reserved for people who wait for that.
 	used, soon, promised fleet.Capacity
-	// filling is how many members of pools are in the making on it.
+	// filling is how many members of pools are being created on it.
 	filling int
-	// ends are when its leases end, in order once somebody asks.
+	// ends are the ends of its leases, sorted on first use.
 	ends []end
-	// spare are the warm members on it that may give way to people, the least needed first.
+	// spare are the warm members on it that may be evicted for people, the least needed first.
 	spare []*fleet.Environment
 }
 
@@ -42,7 +42,7 @@ func (p *planner) openHosts() {
 	slices.SortFunc(p.hosts, func(a, b *host) int { return cmp.Compare(a.Name, b.Name) })
 }
 
-// open reports whether something can be placed on the host now, as far as there is room.
+// open reports whether environments can be placed on the host now, as far as it has capacity.
 func (h *host) open() bool { return h.closed == Cause{} }
 
 func (h *host) whyClosed(unavailable string, now time.Time) Cause {
@@ -54,25 +54,25 @@ func (h *host) whyClosed(unavailable string, now time.Time) Cause {
 	case !h.Usable(now):
 		return Cause{Kind: CauseUnserved, Host: h.Name}
 	case unavailable != "":
-		return Cause{Kind: CauseUnavailable, Detail: unavailable} // told once, also of several hosts
+		return Cause{Kind: CauseUnavailable, Detail: unavailable} // reported once, even for several hosts
 	}
 	return Cause{}
 }
 
-// take counts an environment that stands on the host.
+// take counts an environment that runs on the host.
 func (h *host) take(env *fleet.Environment) {
 	need := needOf(env.Size)
 	h.used = sum(h.used, need)
-	// A destroy that failed before may fail again: its room is not counted on.
+	// A destroy that has failed may fail again: do not count on its capacity.
 	if env.State == fleet.Destroying && env.Work.Attempts == 0 {
 		h.soon = sum(h.soon, need)
 	}
 }
 
-// large reports whether the host could hold it if it were empty.
+// large reports whether the host could run it if it were empty.
 func (h *host) large(need fleet.Capacity) bool { return fits(h.Capacity, need) }
 
-// roomSoon reports whether it fits once all that is about to go is gone, beside what is promised.
+// roomSoon reports whether it fits, beside what is promised, once everything about to be destroyed is gone.
 func (h *host) roomSoon(need fleet.Capacity) bool {
 	return fits(h.Capacity, sum(less(h.used, h.soon), h.promised, need))
 }
@@ -82,13 +82,13 @@ func (h *host) room(need fleet.Capacity) bool {
 	return fits(h.Capacity, sum(h.used, need)) && h.roomSoon(need)
 }
 
-// calm reports whether one more member of a pool may be made on it now: on a busy host, people's commands come first.
+// calm reports whether one more member of a pool may be created on it now: on a busy host, people's commands come first.
 func (p *planner) calm(h *host) bool {
 	most, busy := p.s.Busy[h.Name]
 	return !busy || h.filling < most
 }
 
-// freeAfter is the share of the scarcest thing that is left after placing; 1 when nothing is bounded.
+// freeAfter is the free share of the scarcest resource after placing; 1 when nothing is limited.
 func (h *host) freeAfter(need fleet.Capacity) float64 {
 	free := 1.0
 	after := parts(sum(h.used, need))
@@ -100,8 +100,8 @@ func (h *host) freeAfter(need fleet.Capacity) float64 {
 	return free
 }
 
-// choose gives the allowed open host with the most room left after placing, nil when there is none.
-// Where nothing is bounded, the one with the fewest environments, then the first by name.
+// choose returns the allowed open host with the most free capacity after placing, nil when there is none. Without limits, it is the host
+// with the fewest environments, then the first by name.
 func (p *planner) choose(need fleet.Capacity, allowed func(*host) bool) *host {
 	var best *host
 	for _, h := range p.hosts {
@@ -116,12 +116,12 @@ func (p *planner) choose(need fleet.Capacity, allowed func(*host) bool) *host {
 	return best
 }
 
-// possible reports whether an open host is large enough at all.
+// possible reports whether any open host is large enough.
 func (p *planner) possible(need fleet.Capacity) bool {
 	return p.choose(need, func(h *host) bool { return h.large(need) }) != nil
 }
 
-// whyNowhere says why no host can take it, however long it waits, as things are.
+// whyNowhere returns why currently no host can take it, however long it waits.
 func (p *planner) whyNowhere(need fleet.Capacity) []Cause {
 	if len(p.hosts) == 0 {
 		return []Cause{{Kind: CauseNoHost}}
@@ -136,7 +136,7 @@ func (p *planner) whyNowhere(need fleet.Capacity) []Cause {
 	return causes
 }
 
-// whyFull says that it waits for room, and what keeps hosts that could hold it from being used.
+// whyFull returns that it waits for capacity, and what keeps hosts that could run it from being used.
 func (p *planner) whyFull(need fleet.Capacity) []Cause {
 	causes := p.closedTo(need)
 	if len(causes) == 0 {
@@ -145,7 +145,7 @@ func (p *planner) whyFull(need fleet.Capacity) []Cause {
 	return append([]Cause{{Kind: CauseRestFull}}, causes...)
 }
 
-// closedTo says what keeps each host that could hold it, if it were empty, from being used.
+// closedTo returns what keeps each host that could run it, if it were empty, from being used.
 func (p *planner) closedTo(need fleet.Capacity) []Cause {
 	var causes []Cause
 	for _, h := range p.hosts {
@@ -156,7 +156,7 @@ func (p *planner) closedTo(need fleet.Capacity) []Cause {
 	return causes
 }
 
-// needOf is what an environment of a size takes of a host.
+// needOf is how much of a host an environment of a size uses.
 func needOf(size fleet.Size) fleet.Capacity {
 	return fleet.Capacity{Environments: 1, MilliCPUs: size.MilliCPUs(), MemoryMiB: size.MemoryMiB}
 }

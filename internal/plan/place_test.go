@@ -104,7 +104,7 @@ func TestPlacement(t *testing.T) {
 		},
 		"concurrency": {
 			plan.Snapshot{Environments: envs(ask, env("x", fleet.Provisioning)), Hosts: []fleet.Host{host("h", 9, 0)}, Concurrency: 1},
-			"1. a: as many environments as allowed are being made",
+			"1. a: as many environments as allowed are being created",
 		},
 	}
 	for name, tc := range tests {

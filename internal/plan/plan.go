@@ -1,16 +1,14 @@
-// Package plan decides what happens next to every environment. It is one pure
-// function over sorted values: no clock, no ids, no input or output, no map iteration.
-// What it returns is recorded by the engine's controller and done by its runner.
+// Package plan decides what happens next to every environment. It is one pure function over sorted values: no clock, no ids, no I/O, no
+// map iteration. The engine's controller records the actions that it returns, and workers execute them.
 //
-// The brake keeps a wrong clock from ending leases in mass. While time passes as it should, leases
-// that end together are reaped together, however many they are. When more than a minute has passed
-// since the last plan (the clock jumped, the machine slept, the daemon was down), at most a quarter
-// of what lives, or five, is reaped at once; what else is due follows slowly, and the plan says so,
-// until nothing is due or a person lets go. A clock that jumps back makes nothing due.
+// The brake keeps a wrong clock from causing mass expiry. While time passes normally, leases that end together are reaped together,
+// however many they are. When more than a minute has passed since the last plan (the clock jumped, the machine slept, the daemon was
+// down), at most a quarter of the live environments, or five, are reaped at once; the rest follow slowly, and the plan reports it, until
+// nothing is due or a person releases the brake. A clock that jumps back makes nothing due.
 //
-// An environment on a lost host is left as it is until the host is back: it counts, it is reported,
-// and nothing is recorded for it. Only a create on it is given up at its deadline, as everywhere. What is
-// older than a database that was restored is left as it is, whatever its row says, until a person has decided.
+// An environment on a lost host is left alone until the host is back: it counts and is reported, but no action is recorded for it. Only a
+// create on it is given up at its deadline, as everywhere. Environments older than a restored database are left alone, whatever their
+// rows say, until a person has decided.
 package plan
 
 import (
@@ -21,10 +19,9 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
-// Compute decides, in this order: reap what has expired as far as the brake lets it, destroy what
-// has failed, give up what is overdue, refuse who has waited long enough, warn of leases that end
-// soon, shrink and renew pools, admit people, fair across teams, then refill pools with what
-// capacity is left.
+// Compute decides, in this order: reap expired environments as far as the brake allows, destroy failed ones, give up overdue creates,
+// refuse requests that have waited too long, warn of leases that end soon, shrink and renew pools, admit people, fairly across teams,
+// then refill pools with the remaining capacity.
 //
 // It cannot over-create: it counts rows in flight, and a row is written before anything is created.
 func Compute(s Snapshot, now time.Time) Plan {
@@ -41,7 +38,7 @@ func Compute(s Snapshot, now time.Time) Plan {
 	return p.plan
 }
 
-// planner is a plan in the making.
+// planner is a plan in progress.
 type planner struct {
 	s    *Snapshot
 	now  time.Time
@@ -52,16 +49,16 @@ type planner struct {
 	pools  []*pool // by name
 	byPool map[string]*pool
 
-	// What classify found, each by age; due by when the lease ended.
+	// The findings of classify, each by age; due by the end of the lease.
 	live, making                 int
 	due                          []ended
 	failed, overdue, low, strays []*fleet.Environment
 	asked                        []*fleet.Environment
-	// reserved is the room that is kept for the first who waits for leases to end; nil when nobody does.
+	// reserved is the reservation of the first request that waits for leases to end; nil without one.
 	reserved *reservation
-	// promises counts those who wait for room that is about to be free.
+	// promises counts the requests that wait for capacity about to be free.
 	promises int
-	// waiting is whether a person waits for what could be given; pools stand back then.
+	// waiting: a person waits for available capacity, so pools stand back.
 	waiting bool
 }
 
@@ -98,7 +95,7 @@ func (p *planner) classify() {
 	}
 }
 
-// file puts an environment on the lists of what is to be looked at.
+// file adds an environment to the lists that concern it.
 func (p *planner) file(env *fleet.Environment, h *host) {
 	lost := h != nil && h.lost
 	switch env.State {
@@ -107,7 +104,7 @@ func (p *planner) file(env *fleet.Environment, h *host) {
 			p.asked = append(p.asked, env)
 		}
 	case fleet.Provisioning:
-		if h == nil || h.Down == "" { // what hangs on one host keeps no place from the others
+		if h == nil || h.Down == "" { // a create that hangs on one host takes no slot from the others
 			p.making++
 		}
 		if env.Pool == "" {
@@ -145,7 +142,7 @@ func (p *planner) fileLeased(env *fleet.Environment, h *host) {
 	}
 }
 
-// consider notes a moment at which time alone makes another plan.
+// consider notes a moment at which time alone changes the plan.
 func (p *planner) consider(at time.Time) {
 	if at.After(p.now) && (p.plan.Next.IsZero() || at.Before(p.plan.Next)) {
 		p.plan.Next = at
@@ -158,7 +155,7 @@ func (p *planner) act(kind Kind, env *fleet.Environment, cause, reason string) {
 	})
 }
 
-// destroy plans the end of an environment; the room that it takes is about to be free.
+// destroy plans the destruction of an environment; its capacity is about to be free.
 func (p *planner) destroy(env *fleet.Environment, cause, reason string) {
 	if h := p.byHost[env.Host]; h != nil && env.State != fleet.Pending {
 		h.soon = sum(h.soon, needOf(env.Size))

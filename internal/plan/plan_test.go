@@ -72,7 +72,7 @@ func TestCompute(t *testing.T) {
 		},
 		"one that waits is looked at again when its time is over": {
 			in:   plan.Snapshot{Environments: envs(env("a", fleet.Pending, until(time.Minute))), Hosts: snap().Hosts},
-			want: []string{"1. a: as many environments as allowed are being made"}, next: time.Minute,
+			want: []string{"1. a: as many environments as allowed are being created"}, next: time.Minute,
 		},
 		"under 10 % left is told once": {
 			in:   snap(env("a", fleet.Leased, unwarned, leaseEnds(3*time.Minute)), env("b", fleet.Leased, leaseEnds(3*time.Minute))),

@@ -8,21 +8,21 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
-// maxFailures is how many creates in a row may fail before a pool is held.
+// maxFailures is how many consecutive creates may fail before a pool is held.
 const maxFailures = 3
 
-// pool is a pool and its members: those that were made for it and not claimed.
+// pool is a pool and its members: those that were created for it and not claimed.
 type pool struct {
 	*Pool
 	target int
-	// pending, making and warm are what it is to have; unripe are not ready and from an older digest,
-	// old are warm and are to be replaced: from an older digest, or on a drained host.
+	// pending, making and warm are current members; unripe are not ready and of an older digest; old are warm and to be replaced: of an
+	// older digest, or on a drained host.
 	pending, making, warm, unripe, old []*fleet.Environment
-	// all counts those that exist in whatever state, leaving those that go.
+	// all counts the existing members in any state; leaving those being destroyed.
 	all, leaving int
-	// stuck says that a pending member found no room, tidied that members are taken away by this plan.
+	// stuck: a pending member found no capacity; tidied: this plan destroys members.
 	stuck, tidied bool
-	// failure is the newest of a member.
+	// failure is the newest failure of a member.
 	failure *fleet.Failure
 }
 
@@ -38,16 +38,16 @@ func (p *planner) openPools() {
 	slices.SortFunc(p.pools, func(a, b *pool) int { return cmp.Compare(a.Name, b.Name) })
 }
 
-// stopped reports whether nothing new is made for it.
+// stopped reports whether the pool gets no new members.
 func (pl *pool) stopped() bool { return pl.Held != "" || pl.Broken != "" || pl.Failures >= maxFailures }
 
-// ready is how many can be claimed, old ones included.
+// ready is how many members can be claimed, old ones included.
 func (pl *pool) ready() int { return len(pl.warm) + len(pl.old) }
 
-// coming is how many of the right digest are ready or will be.
+// coming is how many members of the current digest are ready or will be.
 func (pl *pool) coming() int { return len(pl.warm) + len(pl.making) + len(pl.pending) }
 
-// member files an environment with its pool.
+// member adds an environment to its pool.
 func (p *planner) member(env *fleet.Environment, h *host) {
 	pl, lost := p.byPool[env.Pool], h != nil && h.lost
 	if pl == nil {
@@ -62,7 +62,7 @@ func (p *planner) member(env *fleet.Environment, h *host) {
 	if env.State == fleet.Provisioning && h != nil {
 		h.filling++
 	}
-	// With no blueprint there is nothing newer to replace it with.
+	// Without a blueprint there is nothing newer to replace it with.
 	stale := env.MatchKey != pl.MatchKey && pl.Broken == ""
 	switch {
 	case lost:
@@ -90,7 +90,7 @@ func (pl *pool) learn(f *fleet.Failure) {
 	}
 }
 
-// tidyPools takes away what no pool is to have, and holds those that keep failing.
+// tidyPools destroys unwanted members of pools, and holds pools that keep failing.
 func (p *planner) tidyPools() {
 	for _, env := range p.strays {
 		p.destroy(env, "pool-removed", fmt.Sprintf("its pool %s was removed", env.Pool))
@@ -118,11 +118,11 @@ func (p *planner) hold(pl *pool) {
 	})
 }
 
-// shrink takes away what is above the target: what is not ready first, the youngest of it, then warm
-// ones, old digests and the oldest first. So old ones go only as fresh ones turn warm.
+// shrink destroys members above the target: first those that are not ready, the youngest first, then warm ones, old digests and the
+// oldest first. So old members are replaced only as fast as new ones become warm.
 func (p *planner) shrink(pl *pool) {
 	for _, env := range pl.unripe {
-		p.destroy(env, "stale", fmt.Sprintf("it is made from an older digest than pool %s now has", pl.Name))
+		p.destroy(env, "stale", fmt.Sprintf("its digest is older than that of pool %s", pl.Name))
 	}
 	reason := fmt.Sprintf("pool %s has more than its target of %d", pl.Name, pl.target)
 	for pl.coming() > pl.target && len(pl.pending) > 0 {
@@ -140,7 +140,7 @@ func (p *planner) shrink(pl *pool) {
 	}
 }
 
-// replaceOldest destroys a pool's oldest warm member that is to be replaced.
+// replaceOldest destroys the oldest warm member that is to be replaced.
 func (p *planner) replaceOldest(pl *pool) {
 	p.replace(pl, pl.old[0])
 	pl.old = pl.old[1:]
@@ -154,7 +154,7 @@ func (p *planner) replace(pl *pool, env *fleet.Environment) {
 	p.destroy(env, "stale", fmt.Sprintf("pool %s has a newer digest", pl.Name))
 }
 
-// pop takes the youngest.
+// pop removes the youngest.
 func pop(list *[]*fleet.Environment) *fleet.Environment {
 	last := len(*list) - 1
 	env := (*list)[last]

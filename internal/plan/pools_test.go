@@ -232,7 +232,7 @@ func TestStuckRolloverSaysWhy(t *testing.T) {
 	s.Environments, s.Hosts[0].Drained = members("w", "k", fleet.Warm, 2), true
 	pl.Min = 0
 	check("nowhere else to go", plan.Stuck{
-		Pool: "builders", Full: true, Reason: "no host has room for a new member, and none would have it if an old one went",
+		Pool: "builders", Full: true, Reason: "no host has room for a new member, and destroying an old one would not make enough",
 	})
 }
 

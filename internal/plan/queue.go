@@ -8,22 +8,22 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
-// starvedAfter is how long a team may ask and be given nothing before it comes first.
+// starvedAfter is how long a team may wait without being served before it comes first.
 const starvedAfter = 10 * time.Minute
 
-// team is one that asks, with what it has.
+// team is a team with requests, and what it has.
 type team struct {
 	weight float64
-	// use is what its environments take; those that are ordered before count as well.
+	// use is the usage of its environments, and of requests ordered before.
 	use fleet.Capacity
-	// served is when it was last given something that it still has; moves says that this is whenever the plan is made.
+	// served is when it last got an environment that it still has; moves: that time moves with the plan.
 	served time.Time
 	moves  bool
-	// asked are its requests that are not in order yet, by age.
+	// asked are its requests that are not ordered yet, by age.
 	asked []*fleet.Environment
 }
 
-// starved is since when the team's first request waits while the team is given nothing.
+// starved is since when the team's first request waits without the team being served.
 func (t *team) starved() time.Time {
 	if since := t.asked[0].CreatedAt; since.After(t.served) {
 		return since
@@ -35,8 +35,7 @@ type teamName struct{ tenant, team string }
 
 func nameOf(env *fleet.Environment) teamName { return teamName{env.Tenant, env.Team} }
 
-// queue puts the requests in the order in which they are to be served. Those that no open host
-// could hold come last: they cannot be helped, and nobody waits for them.
+// queue orders the requests. Those that no open host could run come last: they cannot be served, and nobody waits for them.
 func (p *planner) queue() (possible, hopeless []*fleet.Environment) {
 	for _, env := range p.asked {
 		if p.possible(needOf(env.Size)) {
@@ -50,7 +49,7 @@ func (p *planner) queue() (possible, hopeless []*fleet.Environment) {
 	return p.order(possible, teams, norm), p.order(hopeless, teams, norm)
 }
 
-// teams gives those that ask, with what they have.
+// teams returns the teams with requests, and what they have.
 func (p *planner) teams() map[teamName]*team {
 	teams := map[teamName]*team{}
 	for _, env := range p.asked {
@@ -77,7 +76,7 @@ func (p *planner) teams() map[teamName]*team {
 	return teams
 }
 
-// servedAt is when a team was given an environment, as far as the row tells.
+// servedAt is when a team got an environment, as far as the row tells.
 func (p *planner) servedAt(env *fleet.Environment) time.Time {
 	if env.State == fleet.Provisioning {
 		return p.now
@@ -92,8 +91,8 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// norm is what use is a share of: what the open hosts can hold, and where that is not bounded, what
-// all that ask have and want.
+// norm is what usage is measured against: the capacity of the open hosts or, where that is unlimited, everything that the requesting
+// teams have and ask for.
 func (p *planner) norm(teams map[teamName]*team) [3]float64 {
 	var capacity, wanted fleet.Capacity
 	bounded := [3]bool{true, true, true}
@@ -122,13 +121,12 @@ func (p *planner) norm(teams map[teamName]*team) [3]float64 {
 	return norm
 }
 
-// order serves the team that has least for its weight first, then the next as if that one had been
-// served, and so on; within a team, the oldest request.
+// order serves the team with the lowest usage for its weight first, then the next as if the first had been served, and so on; within a
+// team, the oldest request.
 //
-// A team that was given nothing for too long while it asked comes before all that, and once its
-// request is first, it stays first: else those that others gave back would count for nobody, their
-// owners would seem to have been given nothing, and would take the room that was kept. So every team
-// moves on, however much the others ask, and as the order within a team is fixed, every request does.
+// A team that has not been served for too long while it asked comes before all others, and once its request is first, it stays first.
+// Otherwise capacity that others release would count for nobody: their owners would seem unserved and take the reserved capacity. So
+// every team advances, however much the others ask for, and because the order within a team is fixed, every request does.
 func (p *planner) order(asked []*fleet.Environment, teams map[teamName]*team, norm [3]float64) []*fleet.Environment {
 	var waiting []*team
 	for _, env := range asked {
@@ -182,7 +180,7 @@ func (t *team) stays() int {
 	return 0
 }
 
-// share is the team's part of what is scarcest for it, by its weight.
+// share is the team's share of its scarcest resource, by its weight.
 func (t *team) share(norm [3]float64) float64 {
 	share := 0.0
 	for i, use := range parts(t.use) {

@@ -15,7 +15,7 @@ type ended struct {
 	ago time.Duration
 }
 
-// reap destroys those whose lease has ended, the longest ago first, as far as the brake lets it.
+// reap destroys environments whose lease has ended, the longest ago first, as far as the brake allows.
 func (p *planner) reap() {
 	slices.SortFunc(p.due, func(a, b ended) int {
 		if a.ago != b.ago {
@@ -26,7 +26,7 @@ func (p *planner) reap() {
 	let := p.brake(len(p.due))
 	for _, env := range p.due[:let] {
 		if env.Lease.Ends().Before(env.Lease.End) {
-			p.destroy(env.Environment, "idle", fmt.Sprintf("it was not used for %s", env.Lease.Idle))
+			p.destroy(env.Environment, "idle", fmt.Sprintf("it was idle for %s", env.Lease.Idle))
 		} else {
 			p.destroy(env.Environment, "expired", "its lease ended")
 		}
@@ -36,15 +36,14 @@ func (p *planner) reap() {
 	}
 }
 
-// destroyFailed takes away what failed: it may have left something.
+// destroyFailed destroys failed environments, which may have left resources.
 func (p *planner) destroyFailed() {
 	for _, env := range p.failed {
-		p.destroy(env, "failed", "it failed; what it left is removed")
+		p.destroy(env, "failed", "it failed; its leftovers are being removed")
 	}
 }
 
-// giveUp fails creates past their deadline that nobody works on. One that is
-// being worked on ends by its own timeout, and then comes here.
+// giveUp fails creates past their deadline that no worker has. A running one ends by its own timeout first.
 func (p *planner) giveUp() {
 	for _, env := range p.overdue {
 		p.act(GiveUp, env, "deadline", "it was not ready by its deadline")
@@ -56,7 +55,7 @@ func late(env *fleet.Environment, now time.Time) bool {
 	return env.State == fleet.Provisioning && !at.IsZero() && !at.After(now)
 }
 
-// deadline is when a create may be given up: at its deadline, but not while somebody works on it. Zero for never.
+// deadline is when a create may be given up: at its deadline, but not while a worker has it. Zero for never.
 func deadline(env *fleet.Environment, now time.Time) time.Time {
 	at := env.Work.Deadline
 	if at.IsZero() || env.Work.Worker == "" || !now.Before(env.Work.Until) || at.After(env.Work.Until) {
@@ -65,7 +64,7 @@ func deadline(env *fleet.Environment, now time.Time) time.Time {
 	return env.Work.Until
 }
 
-// refuse ends the requests that have waited as long as they were willing to.
+// refuse ends the requests whose time to wait is over.
 func (p *planner) refuse() {
 	waiting := p.asked[:0]
 	for _, env := range p.asked {
@@ -75,12 +74,12 @@ func (p *planner) refuse() {
 			waiting = append(waiting, env)
 			continue
 		}
-		p.act(Refuse, env, "queue-timeout", fmt.Sprintf("it waited for %s, as long as was asked", until.Sub(env.CreatedAt)))
+		p.act(Refuse, env, "queue-timeout", fmt.Sprintf("it waited for %s, its limit", until.Sub(env.CreatedAt)))
 	}
 	p.asked = waiting
 }
 
-// warn tells the holders of leases that end soon, once.
+// warn warns the holders of leases that end soon, once.
 func (p *planner) warn() {
 	for _, env := range p.low {
 		p.act(Warn, env, "lease-low", "under 10 % of its lease is left")

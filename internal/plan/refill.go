@@ -7,15 +7,15 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
-// refill starts the members that are written down, and writes new ones where there is room for
-// them. While a person waits for what could be given, pools stand back.
+// refill starts pending members, and writes new ones where there is capacity. While a person waits for available capacity, pools stand
+// back.
 func (p *planner) refill() {
 	if p.waiting {
 		return
 	}
 	p.startMembers()
 	wanted := make([]int, len(p.pools))
-	// One for each in turn, so that the first by name does not take all the room.
+	// One for each in turn, so that the first by name does not take all the capacity.
 	for again := true; again; {
 		again = false
 		for i, pl := range p.pools {
@@ -29,15 +29,15 @@ func (p *planner) refill() {
 		if wanted[i] > 0 {
 			p.plan.Actions = append(p.plan.Actions, Action{
 				Kind: Refill, Pool: pl.Name, Revision: pl.Revision, Count: wanted[i], Cause: "refill",
-				Reason: fmt.Sprintf("%d of %d are ready or being made", pl.coming(), pl.target),
+				Reason: fmt.Sprintf("%d of %d are ready or being created", pl.coming(), pl.target),
 			})
 		}
 		p.unblock(pl, wanted[i])
 	}
 }
 
-// wants reports whether one more than so many new members may be written for the pool. Max bounds all
-// that exist, what goes included.
+// wants reports whether one more than the given number of new members may be written for the pool. Max bounds all existing members,
+// including those being destroyed.
 func (pl *pool) wants(written int) bool {
 	return !pl.stopped() &&
 		pl.coming()+written < pl.target &&
@@ -45,8 +45,8 @@ func (pl *pool) wants(written int) bool {
 		pl.all+written < pl.Max
 }
 
-// most is how many may be ready or in the making. A pool that may neither grow nor go below its
-// minimum could never be renewed: it gets one more. Max bounds either.
+// most is how many members may be ready or being created. A pool that may neither grow nor fall below its minimum could never be renewed:
+// it gets one more. Max bounds both.
 func (pl *pool) most() int {
 	if pl.Surge == 0 && pl.Min >= pl.target {
 		return pl.target + 1
@@ -54,7 +54,7 @@ func (pl *pool) most() int {
 	return pl.target + pl.Surge
 }
 
-// keepRoom takes room for a member that will be written.
+// keepRoom reserves capacity for a member that will be written.
 func (p *planner) keepRoom(need fleet.Capacity) bool {
 	h := p.choose(need, func(h *host) bool { return h.room(need) })
 	if h == nil {
@@ -64,8 +64,8 @@ func (p *planner) keepRoom(need fleet.Capacity) bool {
 	return true
 }
 
-// startMembers starts pending members, the oldest first, as far as hosts and concurrency go, and a few at a time where a
-// host is busy. What does not fit stays; those of a pool that is stopped are not tried.
+// startMembers starts pending members, the oldest first, as far as capacity and concurrency allow, and only a few at a time on a busy
+// host. Members that do not fit stay pending; those of a stopped pool are not tried.
 func (p *planner) startMembers() {
 	var pending []*fleet.Environment
 	for _, pl := range p.pools {
@@ -93,9 +93,8 @@ func (p *planner) startMembers() {
 	}
 }
 
-// unblock lets old members go before their successors are ready, where these cannot be made beside
-// them: no more than a quarter of the target at a time, and never below the minimum. Where none may
-// go either, it tells that the pool is stuck.
+// unblock destroys old members before their successors are ready, if these cannot be created beside them: at most a quarter of the target
+// at a time, and never below the minimum. If none may be destroyed, it reports the pool as stuck.
 func (p *planner) unblock(pl *pool, written int) {
 	if pl.stopped() || written > 0 || pl.leaving > 0 || len(pl.making) > 0 || len(pl.old) == 0 {
 		return
@@ -111,7 +110,7 @@ func (p *planner) unblock(pl *pool, written int) {
 		if gone >= n {
 			break
 		}
-		// Where there is no room, only what makes room helps.
+		// Without capacity, only freeing capacity helps.
 		if h := p.byHost[env.Host]; full && (h == nil || !h.open() || !h.large(need)) {
 			continue
 		}
@@ -123,13 +122,13 @@ func (p *planner) unblock(pl *pool, written int) {
 	}
 }
 
-// stuck says why a pool with old members, of which none may go, gets no new ones either.
+// stuck returns why a pool with old members, none of which may be destroyed, gets no new ones either.
 func stuck(pl *pool) Stuck {
 	spare := pl.ready() > pl.Min
 	s := Stuck{Pool: pl.Name, Full: spare || pl.stuck || pl.all < pl.Max}
 	switch {
 	case spare:
-		s.Reason = "no host has room for a new member, and none would have it if an old one went"
+		s.Reason = "no host has room for a new member, and destroying an old one would not make enough"
 	case s.Full:
 		s.Reason = fmt.Sprintf("its minimum of %d lets no old member go first, and no host has room for a new one beside them", pl.Min)
 	default:

@@ -7,11 +7,11 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
-// horizon is how many days ahead a schedule is looked through: a week, and what a change of the clocks may add.
+// horizon is how many days ahead to search a schedule: a week, plus what a clock change may add.
 const horizon = 9
 
-// TargetNow is how many members a pool is to keep warm at now: what the first entry of its schedule
-// that holds says, else its target, within its minimum and maximum (the maximum wins).
+// TargetNow is how many warm members a pool has to keep at now: the target of the first schedule entry that applies, otherwise its
+// default target, within its minimum and maximum (the maximum wins).
 func TargetNow(p fleet.Pool, now time.Time) int {
 	target := p.Target
 	for _, entry := range p.Schedule {
@@ -23,8 +23,8 @@ func TargetNow(p fleet.Pool, now time.Time) int {
 	return max(min(max(target, p.Min), p.Max), 0)
 }
 
-// holds reports whether an entry holds at a time, by the clock on the wall of its zone. One that runs past midnight belongs to
-// the day it begins on.
+// holds reports whether an entry applies at a time, by the wall clock of its zone. An entry that runs past midnight belongs to the day on
+// which it begins.
 func holds(entry fleet.ScheduledTarget, now time.Time) bool {
 	local := now.In(entry.Location())
 	day, at := local.Weekday(), local.Hour()*60+local.Minute()
@@ -54,9 +54,9 @@ func nextTarget(p fleet.Pool, now time.Time) time.Time {
 	return time.Time{}
 }
 
-// changes gives all times after now at which an entry may begin or end to hold, within the horizon. Where clocks are changed
-// a time on the wall comes twice or not at all: each is looked at by the offset before the change and the one after,
-// and the change itself may begin or end an entry.
+// changes returns all times after now at which an entry may start or stop applying, within the horizon. Around a clock change a
+// wall-clock time occurs twice or not at all: each is computed with the offsets before and after the change, and the change itself may
+// start or stop an entry.
 func changes(entry fleet.ScheduledTarget, now time.Time) (ahead []time.Time) {
 	local := now.In(entry.Location())
 	last := local.AddDate(0, 0, horizon)

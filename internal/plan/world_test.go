@@ -155,7 +155,7 @@ func (w *world) checkMinimum(pl plan.Pool, p plan.Plan) {
 		if a.Kind != plan.Destroy || e.State != fleet.Warm || e.Pool != pl.Name {
 			continue
 		}
-		if strings.HasPrefix(a.Reason, "room is made for ") {
+		if strings.HasPrefix(a.Reason, "making room for ") {
 			w.evicted = true
 			continue
 		}

@@ -1,7 +1,6 @@
-// Package receipt proves that everything an environment created is gone. A receipt is a JSON text that
-// says what there was and what was looked for and not found, bound by a hash to the receipt before it
-// and signed by the installation. Who holds the installation's public key can verify it
-// offline: nothing here reads a file, a clock or a network.
+// Package receipt proves that everything an environment created is gone. A receipt is a JSON text with the environment's resources and
+// the checks that found none left, bound by a hash to the receipt before it and signed by the installation. Anybody with the
+// installation's public key can verify it offline: nothing here reads a file, a clock or a network.
 package receipt
 
 import (
@@ -14,10 +13,10 @@ import (
 	"time"
 )
 
-// Version is that of the bodies that are written now.
+// Version is the version of new bodies.
 const Version = 1
 
-// hashLen is the length of a hash as it is written, in hex digits.
+// hashLen is the length of a hash in hex digits.
 const hashLen = 2 * sha256.Size
 
 // Receipt is a body with its place in the chain. Its fields are those of the wire form.
@@ -27,29 +26,29 @@ type Receipt struct {
 	// Environment is the environment's id, At when the receipt was made.
 	Environment string    `json:"environment_id"`
 	At          time.Time `json:"at"`
-	// Body is the JSON text of a Body, byte for byte as it was signed.
+	// Body is the JSON text of a Body, byte for byte as signed.
 	Body []byte `json:"body"`
-	// PrevHash is the hash of the receipt before; 64 zeros before the first.
+	// PrevHash is the hash of the receipt before; 64 zeros for the first.
 	PrevHash string `json:"prev_hash"`
-	// Hash is the SHA-256 of PrevHash, as it is written, and Body, in hex.
+	// Hash is the SHA-256 of PrevHash, in its written form, and Body, in hex.
 	Hash string `json:"hash"`
-	// Signature is Ed25519 over the 32 bytes that Hash stands for, in base64.
+	// Signature is Ed25519 over the 32 bytes of Hash, in base64.
 	Signature string `json:"signature"`
 }
 
-// Body is what a receipt says. Times are UTC.
+// Body is the content of a receipt. Times are UTC.
 type Body struct {
 	Version  int    `json:"version"`
 	Instance string `json:"instance"`
-	// Environment is what is gone.
+	// Environment is the destroyed environment.
 	Environment Environment `json:"environment"`
 	CreatedAt   time.Time   `json:"created_at"`
 	DestroyedAt time.Time   `json:"destroyed_at"`
-	// Resources are all that were ever seen of it; none when nothing was begun.
+	// Resources are all resources that were ever seen; none when nothing was begun.
 	Resources []Resource `json:"resources"`
-	// Checks are the last looks for what might be left.
+	// Checks are the last checks for leftovers.
 	Checks []Check `json:"checks"`
-	// CostMicros is what its whole life cost, in millionths of Currency.
+	// CostMicros is the total cost of its life, in millionths of Currency.
 	CostMicros int64  `json:"cost_micros"`
 	Currency   string `json:"currency"`
 	// Seq and PrevHash are the receipt's own.
@@ -57,7 +56,7 @@ type Body struct {
 	PrevHash string `json:"prev_hash"`
 }
 
-// Environment says what is gone, and whose it was.
+// Environment identifies a destroyed environment and its owner.
 type Environment struct {
 	ID        string `json:"id"`
 	Name      string `json:"name"`
@@ -70,22 +69,22 @@ type Environment struct {
 	Host      string `json:"host"`
 }
 
-// Resource is one thing that there was.
+// Resource is a resource that existed.
 type Resource struct {
-	// Kind is the provider's word: "container", "network", "volume", ...; "unknown" where Note has all that is on record.
+	// Kind is the provider's word: "container", "network", "volume", ...; "unknown" when Note has everything on record.
 	Kind string `json:"kind"`
 	ID   string `json:"id,omitempty"`
 	Name string `json:"name,omitempty"`
-	// CreatedAt is the provider's time; nil when it was not told.
+	// CreatedAt is the provider's time; nil if unknown.
 	CreatedAt *time.Time `json:"created_at,omitempty"`
-	// Note says what is special about it; empty as a rule.
+	// Note is a remark; usually empty.
 	Note string `json:"note,omitempty"`
 }
 
-// Check is one look for what might be left.
+// Check is one check for leftovers.
 type Check struct {
 	At time.Time `json:"at"`
-	// What was looked at, in words; Found is how much of the environment was there.
+	// What was checked, in words; Found is how many of the environment's resources were found.
 	What  string `json:"what"`
 	Found int    `json:"found"`
 }
@@ -93,7 +92,7 @@ type Check struct {
 // First is the PrevHash of the first receipt.
 func First() string { return fmt.Sprintf("%0*d", hashLen, 0) }
 
-// Sign makes the receipt of a body, which takes its place in the chain from Seq and PrevHash.
+// Sign makes the receipt of a body, whose Seq and PrevHash are its place in the chain.
 func Sign(b Body, key ed25519.PrivateKey) (Receipt, error) {
 	if len(key) != ed25519.PrivateKeySize {
 		return Receipt{}, fmt.Errorf("sign receipt: the key has %d bytes, want %d", len(key), ed25519.PrivateKeySize)

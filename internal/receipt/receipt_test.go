@@ -113,7 +113,7 @@ func TestWhatProvesNothingIsRefused(t *testing.T) {
 		change func(*receipt.Body)
 		want   string
 	}{
-		"nobody looked":          {func(b *receipt.Body) { b.Checks = nil }, "nobody looked"},
+		"nobody looked":          {func(b *receipt.Body) { b.Checks = nil }, "no checks"},
 		"something was left":     {func(b *receipt.Body) { b.Checks[1].Found = 2 }, "found 2"},
 		"a version to come":      {func(b *receipt.Body) { b.Version = 2 }, "version 2"},
 		"of no environment":      {func(b *receipt.Body) { b.Environment.ID = "" }, "environment"},

@@ -1,8 +1,8 @@
-// Package sparsetar writes the headers of files with holes, in GNU tar's PAX format 0.1: its map of what is stored lies in
-// the header, so whoever receives it can check it before any content comes. archive/tar reads that format and writes none.
+// Package sparsetar writes the headers of files with holes, in GNU tar's PAX format 0.1. The map of the stored parts is in the header, so
+// a receiver can check it before any content arrives. archive/tar reads that format but does not write it.
 //
-// Both ends of a copy write it, the command line what it sends and the Docker runtime what it passes on. It imports the
-// standard library only, so that both may import it.
+// Both ends of a copy write it: the command line for files that it sends, and the Docker runtime for files that it forwards. It imports
+// only the standard library, so that both may import it.
 package sparsetar
 
 import (
@@ -14,19 +14,19 @@ import (
 )
 
 const (
-	// Map is the PAX record of what is stored: offset,length,offset,length,...
+	// Map is the PAX record of the stored parts: offset,length,offset,length,...
 	Map = "GNU.sparse.map"
-	// Block is what an archive consists of, in bytes.
+	// Block is the block size of an archive, in bytes.
 	Block = 512
 	// octal11 is the largest number that fits into eleven octal digits: a size in bytes, a time in seconds.
 	octal11 = 1<<33 - 1
 )
 
-// Part is a part of a file that is no hole, in bytes.
+// Part is a stored part of a file, in bytes.
 type Part struct{ At, Length int64 }
 
-// Header gives the header of a file with holes, with its PAX records before it. The file's name, size, mode and time are h's;
-// the contents of its parts follow the header, then Padding.
+// Header returns the header of a file with holes, with its PAX records before it. The file's name, size, mode and time are h's; the
+// contents of its parts follow the header, then Padding.
 func Header(h *tar.Header, parts []Part) []byte {
 	var text strings.Builder
 	stored := int64(0)
@@ -34,7 +34,7 @@ func Header(h *tar.Header, parts []Part) []byte {
 		stored += p.Length
 		fmt.Fprintf(&text, "%d,%d,", p.At, p.Length)
 	}
-	// The end of the file: what makes it as long as it is.
+	// The end of the file gives it its full length.
 	fmt.Fprintf(&text, "%d,0", h.Size)
 	records := Record("mtime", paxTime(h.ModTime)) + Record("GNU.sparse.name", h.Name) + Record("GNU.sparse.size", strconv.FormatInt(h.Size, 10)) +
 		Record("GNU.sparse.numblocks", strconv.Itoa(len(parts)+1)) + Record(Map, text.String())
@@ -46,10 +46,10 @@ func Header(h *tar.Header, parts []Part) []byte {
 	return append(all, Ustar(tar.TypeReg, "GNUSparseFile.0/sparse", h.Mode, stored, h.ModTime.Unix())...)
 }
 
-// Padding gives the zeros that fill the last block of n bytes.
+// Padding returns the zeros that fill the last block of n bytes.
 func Padding(n int64) []byte { return make([]byte, (Block-n%Block)%Block) }
 
-// paxTime is a time to the nanosecond. One before 1970 is 1970.
+// paxTime formats a time to the nanosecond. A time before 1970 becomes 1970.
 func paxTime(t time.Time) string {
 	if t.Unix() < 0 {
 		return "0"
@@ -57,7 +57,7 @@ func paxTime(t time.Time) string {
 	return fmt.Sprintf("%d.%09d", t.Unix(), t.Nanosecond())
 }
 
-// Record gives a PAX record, "length key=value\n", with its own length.
+// Record returns a PAX record, "length key=value\n", with its own length.
 func Record(key, value string) string {
 	rest := " " + key + "=" + value + "\n"
 	n := len(rest)
@@ -67,7 +67,7 @@ func Record(key, value string) string {
 	return strconv.Itoa(n) + rest
 }
 
-// Ustar gives the block that heads an entry. A size or a time too large for it is in the PAX records before it.
+// Ustar returns the header block of an entry. A size or a time too large for it is in the PAX records before it.
 func Ustar(typ byte, name string, mode, size, mtime int64) []byte {
 	b := make([]byte, Block)
 	copy(b, name)

@@ -10,56 +10,57 @@ import (
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store/dialect"
+	"github.com/bothy-env/bothy/internal/store/record"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
-// Admission is a request that was granted: a new row, and what to record of it.
+// Admission is a request to admit: the row to insert and what to record with it.
 type Admission struct {
 	// Env is pending; its Revision is set to 1.
 	Env fleet.Environment
-	// RequestHash stands for what was asked, so that an idempotency key is not
-	// taken for another request.
+	// RequestHash identifies the request, so that the same idempotency key with another request is a conflict.
 	RequestHash string
 	Event       fleet.Event
-	// Decide is asked inside the transaction with the locked limits and usage of those of the environment's
-	// scopes that have limits, the widest first, as they are without it. An error refuses the request. Nil admits it.
+	// Decide is called inside the transaction with the limits and usage, locked and without this request, of those scopes of the
+	// environment that have limits, the widest first. An error refuses the request; nil admits every request.
 	Decide func([]fleet.ScopeUsage) error
-	// HeldMicros and HeldFor are held of the scopes' budgets of the day and month of Env.CreatedAt.
+	// HeldMicros and HeldFor are reserved from the scopes' budgets for the day and month of Env.CreatedAt.
 	HeldMicros int64
 	HeldFor    time.Duration
-	// Take, when not nil, is given the warm environment of Env.MatchKey that nobody else takes, if there is one, and
-	// makes it the request's; the new row is then not written. First pool by name, then the oldest.
+	// Take, when not nil, turns an available warm environment with Env.MatchKey into the request's; the new row is then not inserted.
+	// Pools are tried by name, then the oldest member first.
 	Take func(warm *fleet.Environment) (Writes, error)
-	// Secrets are kept sealed until they are delivered.
+	// Secrets are stored sealed until they are delivered.
 	Secrets []byte
 }
 
-// Admitted is what came of a request.
+// Admitted is the result of an admission.
 type Admitted struct {
 	Env fleet.Environment
-	// Existed: the key was used before; this is its environment as it is now.
+	// Existed: the key was used before; Env is its environment as it is now.
 	Existed bool
-	// Claimed: a warm environment was taken.
+	// Claimed: Env was a warm environment.
 	Claimed bool
 }
 
-// admitTries is how often an admission is tried when another with the same key was first: the second time it is seen.
+// admitTries is how often an admission is tried: the second time sees a request with the same key that was committed meanwhile.
 const admitTries = 2
 
-// Admit grants a request: it takes a warm environment, or writes a new one. When the owner has used the
-// idempotency key before, it gives that environment as it is now, whatever its state, and Existed.
+// Admit grants a request: it claims a warm environment or inserts a new row. If the owner has used the idempotency key before, it returns
+// that environment in its current state, with Existed.
 //
-// Errors, after which nothing is written: CodeConflict when the key was used for another request, ErrNameTaken when a
-// live environment has the name, and what Decide and Take gave, as they gave it.
+// Errors, with nothing written: CodeConflict when the key was used for another request, ErrNameTaken when a live environment has the
+// name, and the errors of Decide and Take, unchanged.
 //
-// Decide and Take run inside the transaction, which may be tried again: they must be quick and must not call the store.
-func (s *Store) Admit(ctx context.Context, a Admission) (Admitted, error) {
+// Decide and Take run inside the transaction, which may be retried: they must be quick and must not call the store.
+func (e *Environments) Admit(ctx context.Context, a Admission) (Admitted, error) {
 	a, err := a.checked()
 	if err != nil {
 		return Admitted{}, err
 	}
 	for try := 1; ; try++ {
-		got, err := s.admit(ctx, a)
-		// Somebody on another connection may have been first with the key: what they wrote is then the answer.
+		got, err := e.admit(ctx, a)
+		// A request with the same key may have been committed on another connection: the next try returns its environment.
 		if _, raced := dialect.UniqueViolation(err); raced && a.Env.IdempotencyKey != "" && try < admitTries {
 			continue
 		}
@@ -67,16 +68,16 @@ func (s *Store) Admit(ctx context.Context, a Admission) (Admitted, error) {
 	}
 }
 
-func (s *Store) admit(ctx context.Context, a Admission) (Admitted, error) {
+func (e *Environments) admit(ctx context.Context, a Admission) (Admitted, error) {
 	asking := &admitting{a: a}
-	err := s.together(ctx, &writing{admit: asking}, func() error {
-		return s.inTx(ctx, doingAdmit, func(tx *txn) error {
-			if err := s.judge(ctx, tx, asking); err != nil || asking.got.Existed {
+	err := e.together(ctx, &writing{admit: asking}, func() error {
+		return e.db.InTx(ctx, doingAdmit, func(tx *txn.Tx) error {
+			if err := judge(ctx, tx, nil, asking); err != nil || asking.got.Existed {
 				return err
 			}
 			var b batch
 			var err error
-			if asking.got, err = s.grant(ctx, tx, &b, asking.a); err != nil {
+			if asking.got, err = grant(ctx, tx, &b, asking.a); err != nil {
 				return err
 			}
 			return b.flush(ctx, tx)
@@ -90,33 +91,34 @@ func (s *Store) admit(ctx context.Context, a Admission) (Admitted, error) {
 
 const doingAdmit = "admit environment"
 
-// admitting is a request that is being decided. got is what came of it.
+// admitting is a request while it is decided. got is the result.
 type admitting struct {
 	a   Admission
 	got Admitted
 }
 
-// judge finds out whether a request was granted before, or may be now.
-func (s *Store) judge(ctx context.Context, tx *txn, one *admitting) error {
-	env, existed, err := s.asked(ctx, tx, one.a)
+// judge finds out whether a request was granted before, or may be granted now. known is nil for a request that has a transaction of its
+// own.
+func judge(ctx context.Context, tx *txn.Tx, known *standing, one *admitting) error {
+	env, existed, err := asked(ctx, tx, one.a)
 	if one.got = (Admitted{Env: env, Existed: existed}); err != nil || existed {
 		return err
 	}
-	return decide(ctx, tx, &one.a.Env, one.a.Decide)
+	return decide(ctx, tx, known, &one.a.Env, one.a.Decide)
 }
 
-// grant gives a request a warm environment, or else a new row.
-func (s *Store) grant(ctx context.Context, tx *txn, b *batch, a Admission) (Admitted, error) {
+// grant gives a request a warm environment or a new row.
+func grant(ctx context.Context, tx *txn.Tx, b *batch, a Admission) (Admitted, error) {
 	one := &admitting{a: a}
-	err := s.grantAll(ctx, tx, b, []*admitting{one}, nil)
+	err := grantAll(ctx, tx, b, []*admitting{one}, nil)
 	return one.got, err
 }
 
-// grantAll gives each of the requests that are not granted yet a warm environment, as far as there are some, or else a new row.
-// It writes the alterations of other rows with those of the ones that it gives.
-func (s *Store) grantAll(ctx context.Context, tx *txn, b *batch, all []*admitting, others []*alteration) error {
+// grantAll gives each request that is not granted yet a warm environment, as far as there are any, or a new row. It writes the
+// alterations of other rows in the same statement as those of the claimed rows.
+func grantAll(ctx context.Context, tx *txn.Tx, b *batch, all []*admitting, others []*alteration) error {
 	all = slices.DeleteFunc(all, func(one *admitting) bool { return one.got.Existed })
-	if err := s.claim(ctx, tx, b, all, others); err != nil {
+	if err := claim(ctx, tx, b, all, others); err != nil {
 		return err
 	}
 	for _, one := range all {
@@ -136,7 +138,7 @@ func (s *Store) grantAll(ctx context.Context, tx *txn, b *batch, all []*admittin
 	return nil
 }
 
-// checked gives an admission with what the store sets, or says what is wrong with it.
+// checked returns an admission with the fields that the store sets, or an error for an invalid one.
 func (a Admission) checked() (Admission, error) {
 	if a.Env.ID == "" || a.Env.Name == "" || a.Env.State != fleet.Pending {
 		return a, fleet.Errorf(fleet.CodeInternal,
@@ -149,27 +151,27 @@ func (a Admission) checked() (Admission, error) {
 	return a, holdable(&a.Env)
 }
 
-// insertRow writes a new row and gives it as it is kept.
-func insertRow(ctx context.Context, tx *txn, b *batch, env fleet.Environment, requestHash string) (fleet.Environment, error) {
+// insertRow inserts a new row and returns it as stored.
+func insertRow(ctx context.Context, tx *txn.Tx, b *batch, env fleet.Environment, requestHash string) (fleet.Environment, error) {
 	env.Revision = 1
-	values, err := valuesOf(&env)
+	values, err := record.ValuesOf(&env)
 	if err != nil {
 		return env, err
 	}
-	unnamed := tx.changed.unnamed
-	if _, err := tx.ExecContext(ctx, insertEnv, append(values, requestHash)...); err != nil {
+	unnamed := tx.Unnamed()
+	if _, err := tx.ExecContext(ctx, record.InsertEnv, append(values, requestHash)...); err != nil {
 		return env, nameTaken(err, env.Name)
 	}
-	tx.changed.name(unnamed, env.ID)
-	if env, err = kept(values); err != nil {
+	tx.Name(unnamed, env.ID)
+	if env, err = record.Kept(values); err != nil {
 		return env, err
 	}
 	b.moved(nil, &env, money{})
 	return env, nil
 }
 
-// asked gives the environment that the owner got for the same key before.
-func (s *Store) asked(ctx context.Context, tx *txn, a Admission) (fleet.Environment, bool, error) {
+// asked returns the environment that the owner got for the same key before.
+func asked(ctx context.Context, tx *txn.Tx, a Admission) (fleet.Environment, bool, error) {
 	if a.Env.IdempotencyKey == "" {
 		return fleet.Environment{}, false, nil
 	}
@@ -187,11 +189,11 @@ func (s *Store) asked(ctx context.Context, tx *txn, a Admission) (fleet.Environm
 			"the idempotency key %q was used before for another request", a.Env.IdempotencyKey).
 			WithHint("use a new key for a new request, or repeat the first one unchanged")
 	}
-	env, err := scanEnv(tx.QueryRowContext(ctx, selectEnvs+"WHERE id = $1", id))
+	env, err := record.ScanEnv(tx.QueryRowContext(ctx, record.SelectEnvs+"WHERE id = $1", id))
 	return env, err == nil, err
 }
 
-// nameTaken puts into words that a live environment of the tenant has the name already; other errors pass.
+// nameTaken translates the violation of the unique index of live names; other errors pass.
 func nameTaken(err error, name string) error {
 	if index, ok := dialect.UniqueViolation(err); !ok || index != "environments_live_name" {
 		return err

@@ -4,19 +4,21 @@ import (
 	"context"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store/record"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
-// alteration is what becomes of a row, and what is recorded of it.
+// alteration is a row before and after a change, and what to record of it.
 type alteration struct {
 	before fleet.Environment
-	// after is, once it is written, as it is kept.
+	// after is replaced by the row as stored once it is written.
 	after  fleet.Environment
 	writes Writes
 }
 
-// alter writes what changes made of rows, each of another, and notes their records in b. Whose they are, and whether
-// limits let them, was looked at before.
-func alter(ctx context.Context, tx *txn, b *batch, all ...*alteration) error {
+// alter writes changed rows, at most one change of each, and adds their records to b. The caller has checked who holds the rows and
+// whether the limits allow the change.
+func alter(ctx context.Context, tx *txn.Tx, b *batch, all ...*alteration) error {
 	for _, a := range all {
 		if err := legal(&a.before, &a.after); err != nil {
 			return err
@@ -33,8 +35,8 @@ func alter(ctx context.Context, tx *txn, b *batch, all ...*alteration) error {
 	return nil
 }
 
-// record notes what an alteration adds to the records, and writes what is the row's alone.
-func (a *alteration) record(ctx context.Context, tx *txn, b *batch) (err error) {
+// record adds the alteration's records to b and writes what belongs to the row alone.
+func (a *alteration) record(ctx context.Context, tx *txn.Tx, b *batch) (err error) {
 	before, after := &a.before, &a.after
 	var spent money
 	if settles(before, after) {
@@ -56,43 +58,43 @@ func (a *alteration) record(ctx context.Context, tx *txn, b *batch) (err error) 
 		}
 	}
 	if before.State.Live() && !after.State.Live() {
-		a.writes.Secrets = []byte{} // there is nothing left to deliver them to
+		a.writes.Secrets = []byte{} // no sandbox is left to deliver them to
 	}
 	return keepSecrets(ctx, tx, before.ID, a.writes.Secrets)
 }
 
 // writeRows writes the next revision of rows.
-func writeRows(ctx context.Context, tx *txn, all []*alteration) error {
-	rows, ids, unnamed := make([][]any, len(all)), make([]string, len(all)), tx.changed.unnamed
+func writeRows(ctx context.Context, tx *txn.Tx, all []*alteration) error {
+	rows, ids, unnamed := make([][]any, len(all)), make([]string, len(all)), tx.Unnamed()
 	for i, a := range all {
 		ids[i] = a.after.ID
 		a.after.Revision = a.before.Revision + 1
-		values, err := valuesOf(&a.after)
+		values, err := record.ValuesOf(&a.after)
 		if err != nil {
 			return err
 		}
 		if rows[i] = values; len(all) == 1 {
-			if _, err := tx.ExecContext(ctx, updateEnv, values...); err != nil {
+			if _, err := tx.ExecContext(ctx, record.UpdateEnv, values...); err != nil {
 				return nameTaken(err, a.after.Name)
 			}
 		}
 	}
 	if len(all) > 1 {
-		if err := tx.ExecRows(ctx, rows, updateEnvs); err != nil {
+		if err := tx.ExecRows(ctx, rows, record.UpdateEnvs); err != nil {
 			return err
 		}
 	}
-	tx.changed.name(unnamed, ids...)
+	tx.Name(unnamed, ids...)
 	for i, a := range all {
 		var err error
-		if a.after, err = kept(rows[i]); err != nil {
+		if a.after, err = record.Kept(rows[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// legal checks what a change did to a row.
+// legal checks a change of a row.
 func legal(before, after *fleet.Environment) error {
 	if after.State != before.State && !before.State.CanBecome(after.State) {
 		return fleet.Errorf(fleet.CodeConflict, "environment %s is %s and cannot become %s", before.Name, before.State, after.State)
@@ -102,13 +104,13 @@ func legal(before, after *fleet.Environment) error {
 			"change environment %s: id and creation time are fixed, and a generation never goes back", before.ID)
 	}
 	if !after.State.Live() && (before.HeldMicros != after.HeldMicros || before.HeldFor != after.HeldFor) {
-		return fleet.Errorf(fleet.CodeInternal, "change environment %s: what it held when it went is fixed", before.ID)
+		return fleet.Errorf(fleet.CodeInternal, "change environment %s: the amounts held by a destroyed environment are fixed", before.ID)
 	}
 	return holdable(after)
 }
 
-// holderKept checks that a change leaves a row to those that have it. Only a claim gives a row to
-// somebody: a pool's warm one, once, as it can never be warm again; or a doubted one that somebody has whom nobody knows.
+// holderKept checks that a change keeps a row's holder. Only a claim sets a holder: of a pool's warm environment, once, since it can
+// never be warm again; or of a doubted one whose holder is unknown.
 func holderKept(before, after *fleet.Environment) error {
 	same := before.Tenant == after.Tenant && before.Team == after.Team && before.Owner == after.Owner &&
 		before.IdempotencyKey == after.IdempotencyKey && before.HeldAt.Equal(after.HeldAt)
@@ -116,7 +118,7 @@ func holderKept(before, after *fleet.Environment) error {
 	claimed := before.Pool != "" && (before.State == fleet.Warm || unknown) && after.State == fleet.Leased
 	switch {
 	case claimed && before.Tenant+before.Team+before.Owner+before.IdempotencyKey != "":
-		return fleet.Errorf(fleet.CodeInternal, "claim environment %s: it is somebody's already", before.ID)
+		return fleet.Errorf(fleet.CodeInternal, "claim environment %s: it already has a holder", before.ID)
 	case claimed && (after.Tenant == "" || after.Owner == "" || after.HeldAt.IsZero()):
 		return fleet.Errorf(fleet.CodeInternal, "claim environment %s: need a tenant and an owner", before.ID)
 	case !claimed && !same:
@@ -126,17 +128,17 @@ func holderKept(before, after *fleet.Environment) error {
 	return nil
 }
 
-// mostHeld bounds what one environment holds, in millionths: sums of thousands still fit.
+// mostHeld bounds what one environment holds, in millionths, so that sums of thousands still fit.
 const mostHeld = 1 << 50
 
-// holdable checks what a row holds of its scopes' limits.
+// holdable checks the amounts that a row holds from its scopes' limits.
 func holdable(env *fleet.Environment) error {
 	if env.HeldMicros < 0 || env.HeldFor < 0 {
-		return fleet.Errorf(fleet.CodeInternal, "environment %s would hold less than nothing", env.ID)
+		return fleet.Errorf(fleet.CodeInternal, "environment %s would hold a negative amount", env.ID)
 	}
 	if env.HeldMicros > mostHeld {
-		return fleet.Errorf(fleet.CodeInvalid, "the price of the whole lease of environment %s is more than can be kept", env.Name).
-			WithHint("see the price of its size: bothy rate ls")
+		return fleet.Errorf(fleet.CodeInvalid, "the price of the whole lease of environment %s is too large", env.Name).
+			WithHint("check the rate of its size: bothy rate ls")
 	}
 	return nil
 }

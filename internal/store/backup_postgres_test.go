@@ -8,6 +8,7 @@ import (
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
+	"github.com/bothy-env/bothy/internal/store/dump"
 	"github.com/bothy-env/bothy/internal/store/migrations"
 	"github.com/bothy-env/bothy/internal/store/storetest/pgtest"
 )
@@ -40,7 +41,7 @@ func TestPostgresBackupOfAnEarlierSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "copy")
-	if events, receipts, err := store.Backup(t.Context(), dsn, file); err != nil || events != 1 || receipts != 0 {
+	if events, receipts, err := dump.Write(t.Context(), dsn, file); err != nil || events != 1 || receipts != 0 {
 		t.Fatalf("its marks are %d and %d, %v", events, receipts, err)
 	}
 	if err := s.Close(); err != nil {
@@ -61,10 +62,10 @@ func TestPostgresBackupOfAnEarlierSchema(t *testing.T) {
 		}
 		return nil
 	}
-	if err := store.Restorable(t.Context(), dsn, file, check); err != nil || asked != 1 {
+	if err := dump.Restorable(t.Context(), dsn, file, check); err != nil || asked != 1 {
 		t.Fatalf("asked %d times, %v", asked, err)
 	}
-	if err := store.Restore(t.Context(), dsn, file); err != nil {
+	if err := dump.Restore(t.Context(), dsn, file); err != nil {
 		t.Fatal(err)
 	}
 	events, err := openAt(t, dsn).Events(t.Context(), "", 0, 0)
@@ -78,7 +79,7 @@ func TestPostgresNoBackup(t *testing.T) {
 	server := postgresPrograms(t)
 	dsn := server.Database(t)
 	file := filepath.Join(t.TempDir(), "copy")
-	if _, _, err := store.Backup(t.Context(), dsn, file); err != nil {
+	if _, _, err := dump.Write(t.Context(), dsn, file); err != nil {
 		t.Fatal(err)
 	}
 	content, err := os.ReadFile(file)
@@ -90,14 +91,14 @@ func TestPostgresNoBackup(t *testing.T) {
 		if err := os.WriteFile(damaged, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := store.Restorable(t.Context(), dsn, damaged); fleet.CodeOf(err) != fleet.CodeUnavailable {
+		if err := dump.Restorable(t.Context(), dsn, damaged); fleet.CodeOf(err) != fleet.CodeUnavailable {
 			t.Errorf("%s: got %v", what, err)
 		}
 	}
-	if err := store.Restorable(t.Context(), server.DSN("none"), file); fleet.CodeOf(err) != fleet.CodeUnavailable {
+	if err := dump.Restorable(t.Context(), server.DSN("none"), file); fleet.CodeOf(err) != fleet.CodeUnavailable {
 		t.Errorf("a database that is not there: %v", err)
 	}
 	t.Setenv("PATH", t.TempDir())
-	_, _, err = store.Backup(t.Context(), dsn, filepath.Join(t.TempDir(), "copy"))
+	_, _, err = dump.Write(t.Context(), dsn, filepath.Join(t.TempDir(), "copy"))
 	wantFault(t, err, fleet.CodeUnavailable, "install PostgreSQL's client programs")
 }

@@ -7,18 +7,20 @@ import (
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store/dialect"
+	"github.com/bothy-env/bothy/internal/store/record"
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
-// findWarm passes over what stands on a host that is down: whoever got it would wait in vain. It reads whole rows, so that it locks what it gives: on PostgreSQL it passes over
-// rows that others are about to take, and looks again at those that were taken while it waited for nothing.
-var findWarm = selectEnvs + `WHERE state = 'warm' AND doubted = 0 AND match_key = $1 AND work_action = '' AND pool <> ''
+// findWarm skips environments on hosts that are down, which could not be delivered. It selects whole rows, so that it locks them: on
+// PostgreSQL it skips rows that others are about to claim, and checks a row again after a wait.
+var findWarm = record.SelectEnvs + `WHERE state = 'warm' AND doubted = 0 AND match_key = $1 AND work_action = '' AND pool <> ''
 		AND NOT EXISTS (SELECT 1 FROM hosts WHERE hosts.name = environments.host AND hosts.down <> '')
 	ORDER BY pool, ready_at, id LIMIT $2`
 
-// claim gives requests the warm environments that nobody else takes, to as many as there are some for. It writes the
-// alterations of other rows in the same statement.
-func (s *Store) claim(ctx context.Context, tx *txn, b *batch, all []*admitting, others []*alteration) error {
+// claim gives requests the warm environments that nobody else claims, as far as there are any. It writes the alterations of other rows in
+// the same statement.
+func claim(ctx context.Context, tx *txn.Tx, b *batch, all []*admitting, others []*alteration) error {
 	asking := map[string][]*admitting{}
 	for _, one := range all {
 		if one.a.Take != nil {
@@ -28,11 +30,11 @@ func (s *Store) claim(ctx context.Context, tx *txn, b *batch, all []*admitting, 
 	var claims []*alteration
 	var claimed []*admitting
 	for _, key := range slices.Sorted(maps.Keys(asking)) {
-		rows, err := tx.QueryContext(ctx, findWarm+s.db.SkipLocked, key, len(asking[key]))
+		rows, err := tx.QueryContext(ctx, findWarm+tx.DB.SkipLocked, key, len(asking[key]))
 		if err != nil {
 			return err
 		}
-		warm, err := sqlkit.Collect(rows, envScanner())
+		warm, err := sqlkit.Collect(rows, record.EnvScanner())
 		if err != nil {
 			return err
 		}
@@ -55,16 +57,16 @@ func (s *Store) claim(ctx context.Context, tx *txn, b *batch, all []*admitting, 
 			continue
 		}
 		const write = "UPDATE environments SET request_hash = $1 WHERE id = $2"
-		unnamed := tx.changed.unnamed
+		unnamed := tx.Unnamed()
 		if _, err := tx.ExecContext(ctx, write, one.a.RequestHash, one.got.Env.ID); err != nil {
 			return err
 		}
-		tx.changed.name(unnamed, one.got.Env.ID)
+		tx.Name(unnamed, one.got.Env.ID)
 	}
 	return nil
 }
 
-// take makes a warm environment a request's.
+// take turns a warm environment into the request's.
 func (a *Admission) take(warm fleet.Environment) (*alteration, error) {
 	env := warm
 	writes, err := a.Take(&env)
@@ -78,15 +80,16 @@ func (a *Admission) take(warm fleet.Environment) (*alteration, error) {
 	return &alteration{before: warm, after: env, writes: writes}, holderKept(&warm, &env)
 }
 
-// Replace takes a claimed environment that turned out bad away from its request and gives the request
-// another: in one transaction strip is called on the bad row (it must end Destroying, or Leased and doubted when it
-// turned out to be somebody's; with no tenant, team, owner, key; its name becomes its id), which then counts for nobody, and the rest is as Admit
-// does without Decide: another warm one, else a new pending row. It counts in the periods that the request was
-// admitted in, and of what the bad one has cost nothing counts. Without a RequestHash the bad one's is kept.
+// Replace withdraws a faulty claimed environment from its request and gives the request another one. In one transaction it calls strip on
+// the faulty row and then does what Admit does without Decide: it claims another warm environment or inserts a pending row.
 //
-// Errors: ErrFenced when the work on the bad row was taken over since generation, CodeConflict when
-// it is not being handed over any more, CodeNotFound, and what strip and Take gave.
-func (s *Store) Replace(
+// strip must leave the row Destroying, or Leased and doubted if it turned out to be in use by someone unknown; without tenant, team,
+// owner and key; and named by its id. The row then counts for no scope. The replacement counts in the periods in which the request was
+// admitted, and the cost of the faulty environment counts in none. Without a RequestHash the faulty row's is used.
+//
+// Errors: ErrFenced when the work on the faulty row was taken over since generation, CodeConflict when it is no longer being handed over,
+// CodeNotFound, and the errors of strip and Take.
+func (e *Environments) Replace(
 	ctx context.Context, badID string, generation int64, strip func(*fleet.Environment) (Writes, error), a Admission,
 ) (Admitted, error) {
 	a, err := a.checked()
@@ -94,9 +97,9 @@ func (s *Store) Replace(
 		return Admitted{}, err
 	}
 	var got Admitted
-	err = s.inTx(ctx, "replace environment", func(tx *txn) error {
+	err = e.db.InTx(ctx, "replace environment", func(tx *txn.Tx) error {
 		a, b := a, &batch{}
-		bad, err := s.expected(ctx, tx, badID, Expect{Generation: generation})
+		bad, err := expected(ctx, tx, badID, Expect{Generation: generation})
 		if err != nil {
 			return err
 		}
@@ -110,7 +113,7 @@ func (s *Store) Replace(
 		if err := takeAway(ctx, tx, b, bad, strip); err != nil {
 			return err
 		}
-		if got, err = s.grant(ctx, tx, b, a); err != nil {
+		if got, err = grant(ctx, tx, b, a); err != nil {
 			return err
 		}
 		return b.flush(ctx, tx)
@@ -121,9 +124,9 @@ func (s *Store) Replace(
 	return got, nil
 }
 
-// takeAway takes a claimed environment from its holder, for good.
+// takeAway withdraws a claimed environment from its holder permanently.
 func takeAway(
-	ctx context.Context, tx *txn, b *batch, bad fleet.Environment, strip func(*fleet.Environment) (Writes, error),
+	ctx context.Context, tx *txn.Tx, b *batch, bad fleet.Environment, strip func(*fleet.Environment) (Writes, error),
 ) error {
 	if bad.State != fleet.Leased || bad.Work.Action != fleet.Personalise {
 		return fleet.Errorf(fleet.CodeConflict, "environment %s is %s and not being handed over", bad.Name, bad.State)
@@ -133,9 +136,9 @@ func takeAway(
 	if err != nil {
 		return dialect.Passed{Err: err}
 	}
-	withdrawn := env.State == fleet.Leased && env.Doubted && env.Work.Action == fleet.None // whoever has it is not known
+	withdrawn := env.State == fleet.Leased && env.Doubted && env.Work.Action == fleet.None // its user is unknown
 	if env.State != fleet.Destroying && !withdrawn || env.Name != bad.ID || env.Tenant+env.Team+env.Owner+env.IdempotencyKey != "" {
-		return fleet.Errorf(fleet.CodeInternal, "replace environment %s: it must end destroying or doubted, nobody's, and named by its id", bad.ID)
+		return fleet.Errorf(fleet.CodeInternal, "replace environment %s: it must end destroying or doubted, without a holder, and named by its id", bad.ID)
 	}
 	writes.Secrets = []byte{}
 	return alter(ctx, tx, b, &alteration{before: bad, after: env, writes: writes})

@@ -6,13 +6,14 @@ import (
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
-// Doubt marks every environment that was created until a time as doubted, unless it is on its way out. Members of pools are
-// claimed no more: their key is taken away for good. It is for a database that was restored, and so does not know who has taken
-// or extended what since. In the same transaction it keeps why, under name, and records ev. Where that setting is not what it was any
-// more, somebody else has decided meanwhile: done is false, and nothing is written.
-func (s *Store) Doubt(ctx context.Context, until time.Time, name, was, why string, ev fleet.Event) (done bool, err error) {
+// Doubt marks every environment created up to a time as doubted, unless it is being destroyed. Doubted members of pools lose their match
+// key, so nobody can claim them. It is for a restored database, which does not know who has claimed or extended what since the backup. In
+// the same transaction it sets the setting name to why and records ev. If that setting is no longer was, another daemon has decided
+// meanwhile: done is false and nothing is written.
+func (e *Environments) Doubt(ctx context.Context, until time.Time, name, was, why string, ev fleet.Event) (done bool, err error) {
 	const (
 		there  = "INSERT INTO settings (name, value) VALUES ($1, '') ON CONFLICT (name) DO NOTHING"
 		decide = "UPDATE settings SET value = $1 WHERE name = $2 AND value = $3"
@@ -22,7 +23,7 @@ func (s *Store) Doubt(ctx context.Context, until time.Time, name, was, why strin
 		unmatch = `UPDATE environments SET match_key = '', revision = revision + 1
 			WHERE doubted <> 0 AND pool <> '' AND state <> 'leased' AND match_key <> ''`
 	)
-	err = s.inTx(ctx, "doubt environments", func(tx *txn) error {
+	err = e.db.InTx(ctx, "doubt environments", func(tx *txn.Tx) error {
 		if _, err := tx.ExecContext(ctx, there, name); err != nil {
 			return err
 		}
@@ -40,18 +41,7 @@ func (s *Store) Doubt(ctx context.Context, until time.Time, name, was, why strin
 		if _, err := tx.ExecContext(ctx, unmatch); err != nil {
 			return err
 		}
-		return recordEvents(ctx, tx, []fleet.Event{ev})
+		return tx.AppendEvents(ctx, ev)
 	})
 	return done && err == nil, err
-}
-
-// Doubted gives the environments that are doubted and not on their way out, by id.
-func (s *Store) Doubted(ctx context.Context) ([]fleet.Environment, error) {
-	rows, err := s.db.Read.QueryContext(ctx, selectEnvs+
-		"WHERE doubted <> 0 AND state IN ('pending', 'provisioning', 'warm', 'leased') ORDER BY id")
-	if err != nil {
-		return nil, s.db.Fault(ctx, "read doubted environments", err)
-	}
-	envs, err := sqlkit.Collect(rows, envScanner())
-	return envs, s.db.Fault(ctx, "read doubted environments", err)
 }

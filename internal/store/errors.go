@@ -6,32 +6,28 @@ import (
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store/dialect"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
-// ErrSetBack says that the database ends before what this process has recorded in it, so it was restored meanwhile. It carries CodeUnavailable.
-var ErrSetBack = errors.New("the database was restored to an earlier time")
+// ErrSetBack: the database is older than what this process has written to it, so it was restored meanwhile. It carries CodeUnavailable.
+var ErrSetBack = txn.ErrSetBack
 
-// ErrDamaged says that the database's file cannot be read any more. It carries CodeUnavailable.
+// ErrDamaged: the database file is corrupt. It carries CodeUnavailable.
 var ErrDamaged = dialect.ErrDamaged
 
-// The ways in which a write comes too late; all carry CodeConflict.
+// Errors of writes that come too late; all carry CodeConflict.
 var (
 	// ErrNameTaken: a live environment of the tenant has the name.
 	ErrNameTaken = errors.New("the name is taken")
 	// ErrMoved: the row's revision is no longer the expected one.
 	ErrMoved = errors.New("the environment has moved on")
-	// ErrFenced: the work was taken over, so the writer's generation is an old one.
+	// ErrFenced: the work was taken over, so the writer's generation is outdated.
 	ErrFenced = errors.New("the work was taken over by another worker")
-	// ErrDeposed: another daemon has taken the lead, so what is written in the name of the former leader is refused.
-	ErrDeposed = errors.New("another daemon leads now")
+	// ErrDeposed: another daemon has taken the lead, so writes in the name of the former leader are refused.
+	ErrDeposed = txn.ErrDeposed
 )
 
-// late makes an ErrMoved or ErrFenced with its sentence.
+// late returns an ErrMoved or ErrFenced with a sentence.
 func late(cause error, format string, args ...any) error {
 	return &fleet.Error{Code: fleet.CodeConflict, Sentence: fmt.Sprintf(format, args...), Err: cause}
-}
-
-// notFound says that there is no environment of that name or id.
-func notFound(nameOrID string) error {
-	return fleet.Errorf(fleet.CodeNotFound, "there is no environment %q", nameOrID)
 }

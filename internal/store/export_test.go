@@ -5,6 +5,7 @@ import (
 	"database/sql"
 
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
 // WriteDB and ReadDB let tests of this package's SQLite side look behind the methods.
@@ -25,21 +26,18 @@ func (s *Store) Fault(ctx context.Context, doing string, err error) error {
 }
 
 // InTx is what every write goes through.
-func (s *Store) InTx(ctx context.Context, doing string, fn func(*txn) error) error {
-	return s.inTx(ctx, doing, fn)
+func (s *Store) InTx(ctx context.Context, doing string, fn func(*txn.Tx) error) error {
+	return s.db.InTx(ctx, doing, fn)
 }
-
-// Txn is what fn of InTx is given.
-type Txn = txn
 
 // Queued is how many writes wait for the one that is under way.
 func (s *Store) Queued() int { return s.writes.Queued() }
 
 // ExecTexts is how statements are run of which none needs what another gave.
-func (t *txn) ExecTexts(ctx context.Context, texts ...string) error {
+func ExecTexts(ctx context.Context, tx *txn.Tx, texts ...string) error {
 	var all []sqlkit.Statement
 	for _, text := range texts {
 		all = append(all, sqlkit.Statement{Text: text})
 	}
-	return t.Tx.ExecAll(ctx, all)
+	return tx.ExecAll(ctx, all)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
 const (
@@ -24,9 +25,9 @@ func scanHost(row sqlkit.Scanner) (h fleet.Host, err error) {
 	return h, err
 }
 
-// DeclareHost writes what a daemon says of a host: endpoint, labels, capacity. The rest of one
-// that is there stays; a new one was last seen at h.SeenAt.
-func (s *Store) DeclareHost(ctx context.Context, h fleet.Host) error {
+// DeclareHost writes a host's endpoint, labels and capacity as declared by a daemon. Other fields of an existing host stay; a new one was
+// last seen at h.SeenAt.
+func (t *HostTable) DeclareHost(ctx context.Context, h fleet.Host) error {
 	if h.Name == "" {
 		return fleet.Errorf(fleet.CodeInternal, "declare host: it has no name")
 	}
@@ -37,45 +38,45 @@ func (s *Store) DeclareHost(ctx context.Context, h fleet.Host) error {
 	const write = "INSERT INTO hosts (" + hostColumns + `) VALUES ($1, $2, $3, $4, $5, $6, 0, '', '', 0, 0, $7, '', 0)
 		ON CONFLICT (name) DO UPDATE SET endpoint = excluded.endpoint, labels = excluded.labels,
 			environments = excluded.environments, milli_cpus = excluded.milli_cpus, memory_mib = excluded.memory_mib`
-	return s.inTx(ctx, "declare host "+h.Name, func(tx *txn) error {
+	return t.db.InTx(ctx, "declare host "+h.Name, func(tx *txn.Tx) error {
 		_, err := tx.ExecContext(ctx, write, h.Name, sqlkit.Prose(h.Endpoint), labels, h.Capacity.Environments,
 			h.Capacity.MilliCPUs, h.Capacity.MemoryMiB, sqlkit.Micros(h.SeenAt))
 		return err
 	})
 }
 
-// Hold is what a worker wants to hold.
+// Hold is a worker's request to hold hosts.
 type Hold struct {
-	// Worker is "<daemon>.<process>"; people reach its API at Address.
+	// Worker is "<daemon>.<process>"; its API is reached at Address.
 	Worker, Address string
 	Names           []string
-	// Ended are workers that are known to have ended: whoever waits for their time to be over waits in vain.
+	// Ended are workers known to have ended, whose holds need not expire first.
 	Ended []string
 }
 
-// Held is what came of it.
+// Held is the result of HoldHosts.
 type Held struct {
-	// Hosts are held now, Others are declared and held by another worker; both by name.
+	// Hosts are held now; Others are declared and held by another worker. Both are sorted by name.
 	Hosts, Others []fleet.Host
-	// Freed is how many environments were worked on by somebody whose time is over.
+	// Freed is the number of environments whose work was freed from a worker that had ended or whose time had expired.
 	Freed int
 }
 
-// HoldHosts renews a worker's hold on those of the named hosts that it has, and takes those that nobody has, whose holder's
-// time is over, or whose holder has ended. Taking one raises its generation. What others were doing on its environments is
-// freed when their time is over or they have ended, and a late write of theirs is then fenced; whoever still renews its work
-// finishes it. Every host held was seen at now, and is served at the worker's address. Names that were not declared are passed over.
-func (s *Store) HoldHosts(ctx context.Context, want Hold, now, until time.Time) (got Held, err error) {
+// HoldHosts renews a worker's hold on those of the named hosts that it holds, and takes those that nobody holds, whose hold has expired,
+// or whose holder has ended. Taking a host raises its generation. It also frees the work on the host's environments of workers that have
+// ended or whose time has expired, which fences their late writes; a worker that still renews its work finishes it. Every host held was
+// seen at now and is served at the worker's address. Undeclared names are skipped.
+func (t *HostTable) HoldHosts(ctx context.Context, want Hold, now, until time.Time) (got Held, err error) {
 	if want.Worker == "" {
 		return Held{}, fleet.Errorf(fleet.CodeInternal, "hold hosts: the worker has no name")
 	}
 	if len(want.Names) == 0 {
 		return Held{}, nil
 	}
-	err = s.inTx(ctx, "hold hosts", func(tx *txn) error {
+	err = t.db.InTx(ctx, "hold hosts", func(tx *txn.Tx) error {
 		got = Held{}
-		// Always in the same order, so that two daemons do not wait for each other.
-		rows, err := tx.QueryContext(ctx, selectHosts+"WHERE name IN ("+sqlkit.Placeholders(1, len(want.Names))+") ORDER BY name"+s.db.ForUpdate, list(want.Names)...)
+		// In a fixed order, so that two daemons cannot deadlock.
+		rows, err := tx.QueryContext(ctx, selectHosts+"WHERE name IN ("+sqlkit.Placeholders(1, len(want.Names))+") ORDER BY name"+t.db.ForUpdate, sqlkit.List(want.Names)...)
 		if err != nil {
 			return err
 		}
@@ -84,7 +85,7 @@ func (s *Store) HoldHosts(ctx context.Context, want Hold, now, until time.Time) 
 			return err
 		}
 		for _, h := range found {
-			ended := s.ended(h.Worker, want.Worker, want.Ended)
+			ended := t.db.HasEnded(h.Worker, want.Worker, want.Ended)
 			if h.Worker != "" && h.Worker != want.Worker && !ended && !h.Until.Before(now) {
 				got.Others = append(got.Others, h)
 				continue
@@ -93,7 +94,7 @@ func (s *Store) HoldHosts(ctx context.Context, want Hold, now, until time.Time) 
 			if ended {
 				gone = append(slices.Clone(gone), h.Worker)
 			}
-			freed, err := s.hold(ctx, tx, &h, want, gone, now, until)
+			freed, err := t.hold(ctx, tx, &h, want, gone, now, until)
 			if err != nil {
 				return err
 			}
@@ -107,18 +108,11 @@ func (s *Store) HoldHosts(ctx context.Context, want Hold, now, until time.Time) 
 	return got, nil
 }
 
-// ended reports whether a worker has ended, as far as is known. A database that one daemon has for itself is used by one process
-// of it at a time, which holds the lock of the state folder. Where daemons share one, a folder that was copied makes two
-// living ones of one daemon: a name proves nothing then.
-func (s *Store) ended(worker, by string, known []string) bool {
-	return slices.Contains(known, worker) || !s.db.Shared() && worker != by && fleet.DaemonOf(worker) == fleet.DaemonOf(by)
-}
-
-// hold writes a hold, and gives how many environments had to be freed.
-func (s *Store) hold(ctx context.Context, tx *txn, h *fleet.Host, want Hold, gone []string, now, until time.Time) (freed int, err error) {
+// hold writes a hold and returns how many environments had to be freed.
+func (t *HostTable) hold(ctx context.Context, tx *txn.Tx, h *fleet.Host, want Hold, gone []string, now, until time.Time) (freed int, err error) {
 	if h.Worker != want.Worker {
 		h.Generation++
-		if freed, err = s.freeWork(ctx, tx, h.Name, want.Worker, gone, now); err != nil {
+		if freed, err = t.freeWork(ctx, tx, h.Name, want.Worker, gone, now); err != nil {
 			return 0, err
 		}
 	}
@@ -128,15 +122,15 @@ func (s *Store) hold(ctx context.Context, tx *txn, h *fleet.Host, want Hold, gon
 	return freed, err
 }
 
-// freeWork takes the work on a host's environments away from every other worker that is gone or whose time is over. The actions
-// stay recorded.
-func (s *Store) freeWork(ctx context.Context, tx *txn, host, worker string, gone []string, now time.Time) (int, error) {
+// freeWork frees the work on a host's environments from every other worker that has ended or whose time has expired. The actions stay
+// recorded.
+func (t *HostTable) freeWork(ctx context.Context, tx *txn.Tx, host, worker string, gone []string, now time.Time) (int, error) {
 	over := "work_until < $3"
 	if len(gone) > 0 {
 		over += " OR work_worker IN (" + sqlkit.Placeholders(4, len(gone)) + ")"
 	}
-	args := append([]any{host, worker, sqlkit.Micros(now)}, list(gone)...)
-	if !s.db.Shared() { // as ended has it
+	args := append([]any{host, worker, sqlkit.Micros(now)}, sqlkit.List(gone)...)
+	if !t.db.Shared() { // see txn.DB.HasEnded
 		args = append(args, fleet.DaemonOf(worker)+".%")
 		over += fmt.Sprintf(" OR work_worker LIKE $%d", len(args))
 	}
@@ -151,28 +145,28 @@ func (s *Store) freeWork(ctx context.Context, tx *txn, host, worker string, gone
 	return int(n), err
 }
 
-// LeaveHosts gives up all this worker's holds, on a clean stop.
-func (s *Store) LeaveHosts(ctx context.Context, worker string) error {
-	return s.inTx(ctx, "leave hosts", func(tx *txn) error {
+// LeaveHosts releases all holds of a worker, on a clean stop.
+func (t *HostTable) LeaveHosts(ctx context.Context, worker string) error {
+	return t.db.InTx(ctx, "leave hosts", func(tx *txn.Tx) error {
 		_, err := tx.ExecContext(ctx, "UPDATE hosts SET worker = '', worker_until = 0 WHERE worker = $1", worker)
 		return err
 	})
 }
 
-// Hosts gives all, by name.
-func (s *Store) Hosts(ctx context.Context) ([]fleet.Host, error) {
-	rows, err := s.db.Read.QueryContext(ctx, selectHosts+"ORDER BY name")
+// Hosts returns all hosts by name.
+func (t *HostTable) Hosts(ctx context.Context) ([]fleet.Host, error) {
+	rows, err := t.db.Read.QueryContext(ctx, selectHosts+"ORDER BY name")
 	if err != nil {
-		return nil, s.db.Fault(ctx, "read hosts", err)
+		return nil, t.db.Fault(ctx, "read hosts", err)
 	}
 	hosts, err := sqlkit.Collect(rows, scanHost)
-	return hosts, s.db.Fault(ctx, "read hosts", err)
+	return hosts, t.db.Fault(ctx, "read hosts", err)
 }
 
-// SetHostDown notes why a host cannot be used ("" when it can), with the events of that; when it
-// is noted already, nothing is written. CodeNotFound.
-func (s *Store) SetHostDown(ctx context.Context, name, why string, events []fleet.Event) error {
-	_, err := s.changeHost(ctx, "note host "+name, name, func(h *fleet.Host) []fleet.Event {
+// SetHostDown sets the reason why a host cannot be used ("" when it can) and records events. If the reason is unchanged, nothing is
+// written. CodeNotFound.
+func (t *HostTable) SetHostDown(ctx context.Context, name, why string, events []fleet.Event) error {
+	_, err := t.changeHost(ctx, "note host "+name, name, func(h *fleet.Host) []fleet.Event {
 		if h.Down == sqlkit.Prose(why) {
 			return nil
 		}
@@ -182,10 +176,10 @@ func (s *Store) SetHostDown(ctx context.Context, name, why string, events []flee
 	return err
 }
 
-// NoteHostMissed notes whether the record tells that a host is lost, with the entry of that. When it is noted already, or
-// the host is not as it is said to be at now, nothing is written. CodeNotFound.
-func (s *Store) NoteHostMissed(ctx context.Context, name string, missed bool, now time.Time, ev fleet.Event) error {
-	_, err := s.changeHost(ctx, "note host "+name, name, func(h *fleet.Host) []fleet.Event {
+// NoteHostMissed sets whether the events report a host as lost, and records ev. If that is unchanged, or contradicts the host's state at
+// now, nothing is written. CodeNotFound.
+func (t *HostTable) NoteHostMissed(ctx context.Context, name string, missed bool, now time.Time, ev fleet.Event) error {
+	_, err := t.changeHost(ctx, "note host "+name, name, func(h *fleet.Host) []fleet.Event {
 		if h.Missed == missed || h.Lost(now) != missed {
 			return nil
 		}
@@ -195,9 +189,9 @@ func (s *Store) NoteHostMissed(ctx context.Context, name string, missed bool, no
 	return err
 }
 
-// DrainHost sets or clears Drained; when it is so already, nothing is written. CodeNotFound.
-func (s *Store) DrainHost(ctx context.Context, name string, drained bool, ev fleet.Event) (fleet.Host, error) {
-	return s.changeHost(ctx, "drain host "+name, name, func(h *fleet.Host) []fleet.Event {
+// DrainHost sets or clears Drained and records ev. If it is unchanged, nothing is written. CodeNotFound.
+func (t *HostTable) DrainHost(ctx context.Context, name string, drained bool, ev fleet.Event) (fleet.Host, error) {
+	return t.changeHost(ctx, "drain host "+name, name, func(h *fleet.Host) []fleet.Event {
 		if h.Drained == drained {
 			return nil
 		}
@@ -206,15 +200,15 @@ func (s *Store) DrainHost(ctx context.Context, name string, drained bool, ev fle
 	})
 }
 
-// changeHost alters whether a host can be used, with the events that change gives.
-func (s *Store) changeHost(
+// changeHost changes whether a host can be used, and records the events that change returns.
+func (t *HostTable) changeHost(
 	ctx context.Context, doing, name string, change func(*fleet.Host) []fleet.Event,
 ) (fleet.Host, error) {
 	var h fleet.Host
-	err := s.inTx(ctx, doing, func(tx *txn) (err error) {
-		h, err = scanHost(tx.QueryRowContext(ctx, selectHosts+"WHERE name = $1"+s.db.ForUpdate, name))
+	err := t.db.InTx(ctx, doing, func(tx *txn.Tx) (err error) {
+		h, err = scanHost(tx.QueryRowContext(ctx, selectHosts+"WHERE name = $1"+t.db.ForUpdate, name))
 		if errors.Is(err, sql.ErrNoRows) {
-			return fleet.Errorf(fleet.CodeNotFound, "there is no host %q", name).WithHint("see which there are: bothy host ls")
+			return fleet.Errorf(fleet.CodeNotFound, "there is no host %q", name).WithHint("list hosts: bothy host ls")
 		} else if err != nil {
 			return err
 		}
@@ -227,19 +221,10 @@ func (s *Store) changeHost(
 		if _, err := tx.ExecContext(ctx, update, name, h.Down, sqlkit.Bool(&h.Drained), sqlkit.Bool(&h.Missed)); err != nil {
 			return err
 		}
-		return recordEvents(ctx, tx, events)
+		return tx.AppendEvents(ctx, events...)
 	})
 	if err != nil {
 		return fleet.Host{}, err
 	}
 	return h, nil
-}
-
-// list gives values as arguments of a statement.
-func list(values []string) []any {
-	args := make([]any, len(values))
-	for i, v := range values {
-		args[i] = v
-	}
-	return args
 }

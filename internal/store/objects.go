@@ -5,16 +5,17 @@ import (
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
-// IntendObject records what is about to be made for an environment. ErrFenced: the work was taken over since the object's
-// generation, so nothing may be made.
-func (s *Store) IntendObject(ctx context.Context, environment string, o fleet.Object) error {
+// IntendObject records an object before it is created for an environment. ErrFenced: the work was taken over since the object's
+// generation, so nothing may be created.
+func (a *Artifacts) IntendObject(ctx context.Context, environment string, o fleet.Object) error {
 	if o.Generation <= 0 {
 		return fleet.Errorf(fleet.CodeInternal, "record what is made for environment %s: need a generation", environment)
 	}
-	return s.inTx(ctx, "record what is made", func(tx *txn) error {
-		if _, err := s.expected(ctx, tx, environment, Expect{Generation: o.Generation}); err != nil {
+	return a.db.InTx(ctx, "record what is made", func(tx *txn.Tx) error {
+		if _, err := expected(ctx, tx, environment, Expect{Generation: o.Generation}); err != nil {
 			return err
 		}
 		const insert = `INSERT INTO objects (environment_id, generation, kind, name, id, answered, at) VALUES ($1, $2, $3, $4, '', 0, $5)
@@ -24,22 +25,22 @@ func (s *Store) IntendObject(ctx context.Context, environment string, o fleet.Ob
 	})
 }
 
-// AnswerObject records the provider's answer to what was intended: with an id it was made, without one it was not. It is a fact
-// whoever holds the work by now, so nothing fences it.
-func (s *Store) AnswerObject(ctx context.Context, environment string, o fleet.Object) error {
-	return s.inTx(ctx, "record what was made", func(tx *txn) error {
+// AnswerObject records the provider's answer to a create: with an id the object was created, without one it was not. This is a fact
+// whoever holds the work now, so it is not fenced.
+func (a *Artifacts) AnswerObject(ctx context.Context, environment string, o fleet.Object) error {
+	return a.db.InTx(ctx, "record what was made", func(tx *txn.Tx) error {
 		const update = `UPDATE objects SET id = $5, answered = 1 WHERE environment_id = $1 AND generation = $2 AND kind = $3 AND name = $4`
 		_, err := tx.ExecContext(ctx, update, environment, o.Generation, o.Kind, o.Name, o.ID)
 		return err
 	})
 }
 
-// Objects gives what is recorded of an environment that is not gone, oldest first.
-func (s *Store) Objects(ctx context.Context, environment string) ([]fleet.Object, error) {
+// Objects returns the recorded objects of an environment that is not destroyed, oldest first.
+func (a *Artifacts) Objects(ctx context.Context, environment string) ([]fleet.Object, error) {
 	const query = "SELECT generation, kind, name, id, answered, at FROM objects WHERE environment_id = $1 ORDER BY generation, at, kind, name"
-	rows, err := s.db.Read.QueryContext(ctx, query, environment)
+	rows, err := a.db.Read.QueryContext(ctx, query, environment)
 	if err != nil {
-		return nil, s.db.Fault(ctx, "read what was made", err)
+		return nil, a.db.Fault(ctx, "read what was made", err)
 	}
 	all, err := sqlkit.Collect(rows, func(row sqlkit.Scanner) (o fleet.Object, err error) {
 		var answered int64
@@ -47,11 +48,11 @@ func (s *Store) Objects(ctx context.Context, environment string) ([]fleet.Object
 		o.Answered = answered != 0
 		return o, err
 	})
-	return all, s.db.Fault(ctx, "read what was made", err)
+	return all, a.db.Fault(ctx, "read what was made", err)
 }
 
-// dropObjects forgets what was made for an environment that is proven gone: its receipt tells it.
-func dropObjects(ctx context.Context, tx *txn, environment string) error {
+// dropObjects forgets the objects of an environment that is proven gone: its receipt lists them.
+func dropObjects(ctx context.Context, tx *txn.Tx, environment string) error {
 	_, err := tx.ExecContext(ctx, "DELETE FROM objects WHERE environment_id = $1", environment)
 	return err
 }

@@ -176,14 +176,14 @@ func TestDamagedDatabase(t *testing.T) {
 		if err := os.WriteFile(path, []byte(strings.Repeat("this is no database\n", 400)), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		wantFault(t, openFails(t, "sqlite://"+path), fleet.CodeUnavailable, "put a backup in its place")
+		wantFault(t, openFails(t, "sqlite://"+path), fleet.CodeUnavailable, "restore a backup")
 	})
 	t.Run("cut off", func(t *testing.T) {
 		path := filled(t, 50)
 		if err := os.Truncate(path, 3*4096+100); err != nil {
 			t.Fatal(err)
 		}
-		wantFault(t, useAll(t, path), fleet.CodeUnavailable, "put a backup in its place")
+		wantFault(t, useAll(t, path), fleet.CodeUnavailable, "restore a backup")
 	})
 	t.Run("overwritten in the middle", func(t *testing.T) {
 		path := filled(t, 50)
@@ -197,7 +197,7 @@ func TestDamagedDatabase(t *testing.T) {
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		wantFault(t, useAll(t, path), fleet.CodeUnavailable, "put a backup in its place")
+		wantFault(t, useAll(t, path), fleet.CodeUnavailable, "restore a backup")
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
 const orphanColumns = "host, kind, id, name, environment_id, labels, created_at, first_seen, last_seen, sightings"
@@ -25,13 +26,12 @@ func scanOrphan(row sqlkit.Scanner) (o fleet.Orphan, err error) {
 	return o, err
 }
 
-// SeeOrphans notes what one complete sweep of a host found: new ones are added, known ones seen
-// again (Sightings, LastSeen), and those of the host that were not found are forgotten. It gives all of
-// the host, by kind and id.
-func (s *Store) SeeOrphans(ctx context.Context, host string, found []fleet.Orphan, now time.Time) ([]fleet.Orphan, error) {
+// SeeOrphans records what one complete sweep of a host found: it adds new orphans, updates known ones (Sightings, LastSeen), and forgets
+// those of the host that were not found. It returns all orphans of the host by kind and id.
+func (t *OrphanTable) SeeOrphans(ctx context.Context, host string, found []fleet.Orphan, now time.Time) ([]fleet.Orphan, error) {
 	var all []fleet.Orphan
-	err := s.inTx(ctx, "note orphans of "+host, func(tx *txn) error {
-		rows, err := tx.QueryContext(ctx, "SELECT "+orphanColumns+" FROM orphans WHERE host = $1"+s.db.ForUpdate, host)
+	err := t.db.InTx(ctx, "note orphans of "+host, func(tx *txn.Tx) error {
+		rows, err := tx.QueryContext(ctx, "SELECT "+orphanColumns+" FROM orphans WHERE host = $1"+t.db.ForUpdate, host)
 		if err != nil {
 			return err
 		}
@@ -55,9 +55,9 @@ func (s *Store) SeeOrphans(ctx context.Context, host string, found []fleet.Orpha
 	return all, nil
 }
 
-// seen is what is known of a host's orphans after one more sweep.
+// seen merges a host's known orphans with those of one more sweep.
 func seen(host string, known, found []fleet.Orphan, now time.Time) []fleet.Orphan {
-	now = sqlkit.FromMicros(sqlkit.Micros(now)) // as it is read back
+	now = sqlkit.FromMicros(sqlkit.Micros(now)) // as stored
 	before := map[[2]string]fleet.Orphan{}
 	for _, o := range known {
 		before[[2]string{o.Kind, o.ID}] = o
@@ -77,40 +77,12 @@ func seen(host string, known, found []fleet.Orphan, now time.Time) []fleet.Orpha
 	})
 }
 
-// Orphans gives all, by host, kind and name.
-func (s *Store) Orphans(ctx context.Context) ([]fleet.Orphan, error) {
-	rows, err := s.db.Read.QueryContext(ctx, "SELECT "+orphanColumns+" FROM orphans ORDER BY host, kind, name, id")
+// Orphans returns all orphans by host, kind and name.
+func (t *OrphanTable) Orphans(ctx context.Context) ([]fleet.Orphan, error) {
+	rows, err := t.db.Read.QueryContext(ctx, "SELECT "+orphanColumns+" FROM orphans ORDER BY host, kind, name, id")
 	if err != nil {
-		return nil, s.db.Fault(ctx, "read orphans", err)
+		return nil, t.db.Fault(ctx, "read orphans", err)
 	}
 	orphans, err := sqlkit.Collect(rows, scanOrphan)
-	return orphans, s.db.Fault(ctx, "read orphans", err)
-}
-
-// Adopt inserts a row for an environment that exists at the provider and is unknown here, in whatever
-// state it is given. CodeConflict: its id is known after all, or a live environment has the name.
-func (s *Store) Adopt(ctx context.Context, env fleet.Environment, ev fleet.Event) (fleet.Environment, error) {
-	if env.ID == "" || env.Name == "" || !env.State.Valid() {
-		return fleet.Environment{}, fleet.Errorf(fleet.CodeInternal,
-			"adopt environment: need an id, a name and a state, got %q, %q, %q", env.ID, env.Name, env.State)
-	}
-	if env.Tenant != "" && env.HeldAt.IsZero() {
-		env.HeldAt = env.CreatedAt
-	}
-	if err := holdable(&env); err != nil {
-		return fleet.Environment{}, err
-	}
-	asked := env
-	err := s.inTx(ctx, "adopt environment "+env.ID, func(tx *txn) (err error) {
-		var b batch
-		if env, err = insertRow(ctx, tx, &b, asked, ""); err != nil {
-			return err
-		}
-		b.note(env.ID, []fleet.Event{ev}, nil)
-		return b.flush(ctx, tx)
-	})
-	if err != nil {
-		return fleet.Environment{}, err
-	}
-	return env, nil
+	return orphans, t.db.Fault(ctx, "read orphans", err)
 }

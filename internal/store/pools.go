@@ -8,7 +8,9 @@ import (
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store/dialect"
+	"github.com/bothy-env/bothy/internal/store/record"
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
 const poolColumns = `name, blueprint, size, inputs, target, schedule, min, max, surge, pause, held, held_at, failures,
@@ -27,7 +29,7 @@ func scanPool(row sqlkit.Scanner) (p fleet.Pool, err error) {
 	return p, err
 }
 
-// poolValues gives a pool as it is kept.
+// poolValues returns a pool's columns as stored.
 func poolValues(p *fleet.Pool) ([]any, error) {
 	fields := poolFields(p)
 	for i, at := range fields {
@@ -40,25 +42,25 @@ func poolValues(p *fleet.Pool) ([]any, error) {
 	return fields, nil
 }
 
-// writePool takes poolFields. A pool that is there keeps why it is held, and counts the write.
+// writePool takes poolFields. An existing pool keeps its hold, and its revision rises.
 var writePool = "INSERT INTO pools (" + poolColumns + ") VALUES (" + sqlkit.Placeholders(1, 17) + `) ON CONFLICT (name) DO UPDATE SET
 	blueprint = excluded.blueprint, size = excluded.size, inputs = excluded.inputs, target = excluded.target,
 	schedule = excluded.schedule, min = excluded.min, max = excluded.max, surge = excluded.surge, pause = excluded.pause,
 	from_file = excluded.from_file, revision = pools.revision + 1, updated_at = excluded.updated_at, updated_by = excluded.updated_by
 	RETURNING ` + poolColumns
 
-// SetPool writes a pool, new or not. It keeps Held, HeldAt and Failures of one that is there, and sets Revision.
-func (s *Store) SetPool(ctx context.Context, pool fleet.Pool, ev fleet.Event) (fleet.Pool, error) {
+// SetPool creates or updates a pool. An existing one keeps Held, HeldAt and Failures. It sets Revision.
+func (t *PoolTable) SetPool(ctx context.Context, pool fleet.Pool, ev fleet.Event) (fleet.Pool, error) {
 	if pool.Name == "" {
 		return fleet.Pool{}, fleet.Errorf(fleet.CodeInternal, "set pool: it has no name")
 	}
 	pool.Revision = 1
 	var kept fleet.Pool
-	err := s.inTx(ctx, "set pool "+pool.Name, func(tx *txn) (err error) {
+	err := t.db.InTx(ctx, "set pool "+pool.Name, func(tx *txn.Tx) (err error) {
 		if kept, err = scanPool(tx.QueryRowContext(ctx, writePool, poolFields(&pool)...)); err != nil {
 			return err
 		}
-		return recordEvents(ctx, tx, []fleet.Event{ev})
+		return tx.AppendEvents(ctx, ev)
 	})
 	if err != nil {
 		return fleet.Pool{}, err
@@ -66,27 +68,27 @@ func (s *Store) SetPool(ctx context.Context, pool fleet.Pool, ev fleet.Event) (f
 	return kept, nil
 }
 
-// Pools gives all, by name.
-func (s *Store) Pools(ctx context.Context) ([]fleet.Pool, error) {
-	rows, err := s.db.Read.QueryContext(ctx, "SELECT "+poolColumns+" FROM pools ORDER BY name")
+// Pools returns all pools by name.
+func (t *PoolTable) Pools(ctx context.Context) ([]fleet.Pool, error) {
+	rows, err := t.db.Read.QueryContext(ctx, "SELECT "+poolColumns+" FROM pools ORDER BY name")
 	if err != nil {
-		return nil, s.db.Fault(ctx, "read pools", err)
+		return nil, t.db.Fault(ctx, "read pools", err)
 	}
 	pools, err := sqlkit.Collect(rows, scanPool)
-	return pools, s.db.Fault(ctx, "read pools", err)
+	return pools, t.db.Fault(ctx, "read pools", err)
 }
 
-// Pool gives one, or CodeNotFound.
-func (s *Store) Pool(ctx context.Context, name string) (fleet.Pool, error) {
-	pool, err := scanPool(s.db.Read.QueryRowContext(ctx, "SELECT "+poolColumns+" FROM pools WHERE name = $1", name))
+// Pool returns one pool, or CodeNotFound.
+func (t *PoolTable) Pool(ctx context.Context, name string) (fleet.Pool, error) {
+	pool, err := scanPool(t.db.Read.QueryRowContext(ctx, "SELECT "+poolColumns+" FROM pools WHERE name = $1", name))
 	if errors.Is(err, sql.ErrNoRows) {
 		return fleet.Pool{}, noPool(name)
 	}
-	return pool, s.db.Fault(ctx, "read pool", err)
+	return pool, t.db.Fault(ctx, "read pool", err)
 }
 
 func noPool(name string) error {
-	return fleet.Errorf(fleet.CodeNotFound, "there is no pool %q", name).WithHint("see those there are: bothy pool ls")
+	return fleet.Errorf(fleet.CodeNotFound, "there is no pool %q", name).WithHint("list pools: bothy pool ls")
 }
 
 func poolMoved(name string, expected, at int64) error {
@@ -94,8 +96,8 @@ func poolMoved(name string, expected, at int64) error {
 }
 
 // poolForUpdate reads a pool for writing; revision 0 means any.
-func (s *Store) poolForUpdate(ctx context.Context, tx *txn, name string, revision int64) (fleet.Pool, error) {
-	query := "SELECT " + poolColumns + " FROM pools WHERE name = $1" + s.db.ForUpdate
+func (t *PoolTable) poolForUpdate(ctx context.Context, tx *txn.Tx, name string, revision int64) (fleet.Pool, error) {
+	query := "SELECT " + poolColumns + " FROM pools WHERE name = $1" + t.db.ForUpdate
 	pool, err := scanPool(tx.QueryRowContext(ctx, query, name))
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
@@ -106,18 +108,18 @@ func (s *Store) poolForUpdate(ctx context.Context, tx *txn, name string, revisio
 	return pool, err
 }
 
-// ChangePool alters a pool in one transaction under an expected revision (0: any), and sets the next.
-// When change leaves all as it was and gives no events, nothing is written.
+// ChangePool changes a pool in one transaction under an expected revision (0: any), and raises the revision. When change alters nothing
+// and returns no events, nothing is written.
 //
-// Errors: ErrMoved, CodeNotFound, CodeInternal when the name was changed, and what change gave, as it gave it.
+// Errors: ErrMoved, CodeNotFound, CodeInternal when the name was changed, and the error of change, unchanged.
 //
 // change runs inside the transaction: it must be quick and must not call the store.
-func (s *Store) ChangePool(
+func (t *PoolTable) ChangePool(
 	ctx context.Context, name string, revision int64, change func(*fleet.Pool) ([]fleet.Event, error),
 ) (fleet.Pool, error) {
 	var pool fleet.Pool
-	err := s.inTx(ctx, "change pool "+name, func(tx *txn) error {
-		before, err := s.poolForUpdate(ctx, tx, name, revision)
+	err := t.db.InTx(ctx, "change pool "+name, func(tx *txn.Tx) error {
+		before, err := t.poolForUpdate(ctx, tx, name, revision)
 		if err != nil {
 			return err
 		}
@@ -135,7 +137,7 @@ func (s *Store) ChangePool(
 		if err != nil {
 			return err
 		}
-		if len(events) == 0 && sameValues(old, values) {
+		if len(events) == 0 && record.Same(old, values) {
 			return nil
 		}
 		if pool.Name != name {
@@ -145,7 +147,7 @@ func (s *Store) ChangePool(
 		if pool, err = scanPool(tx.QueryRowContext(ctx, updatePool, poolFields(&pool)...)); err != nil {
 			return err
 		}
-		return recordEvents(ctx, tx, events)
+		return tx.AppendEvents(ctx, events...)
 	})
 	if err != nil {
 		return fleet.Pool{}, err
@@ -157,31 +159,31 @@ func (s *Store) ChangePool(
 var updatePool = "UPDATE pools SET (" + strings.TrimPrefix(poolColumns, "name, ") + ") = (" + sqlkit.Placeholders(2, 16) +
 	") WHERE name = $1 RETURNING " + poolColumns
 
-// RemovePool forgets a pool; its members stay (the planner sees that their pool is gone). CodeNotFound.
-func (s *Store) RemovePool(ctx context.Context, name string, ev fleet.Event) error {
-	return s.inTx(ctx, "remove pool "+name, func(tx *txn) error {
-		if _, err := s.poolForUpdate(ctx, tx, name, 0); err != nil {
+// RemovePool removes a pool; its members stay, and the planner sees that their pool is gone. CodeNotFound.
+func (t *PoolTable) RemovePool(ctx context.Context, name string, ev fleet.Event) error {
+	return t.db.InTx(ctx, "remove pool "+name, func(tx *txn.Tx) error {
+		if _, err := t.poolForUpdate(ctx, tx, name, 0); err != nil {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, "DELETE FROM pools WHERE name = $1", name); err != nil {
 			return err
 		}
-		return recordEvents(ctx, tx, []fleet.Event{ev})
+		return tx.AppendEvents(ctx, ev)
 	})
 }
 
-// Refill inserts new pending members of a pool if its revision is still the expected one, and raises it, so of
-// many who saw the same gap one fills it. The members' Pool and MatchKey are set by the caller.
+// Refill inserts pending members of a pool if the pool still has the expected revision, and raises the revision, so that only one of
+// several daemons that saw the same gap fills it. The caller sets the members' Pool and MatchKey.
 //
-// Errors, after which nothing is written: ErrMoved, CodeNotFound, and CodeConflict for a name that is taken.
-func (s *Store) Refill(ctx context.Context, pool string, revision int64, members []fleet.Environment, events []fleet.Event) error {
+// Errors, with nothing written: ErrMoved, CodeNotFound, and CodeConflict for a taken name.
+func (t *PoolTable) Refill(ctx context.Context, pool string, revision int64, members []fleet.Environment, events []fleet.Event) error {
 	for _, m := range members {
 		if m.ID == "" || m.Name == "" || m.State != fleet.Pending || m.Pool != pool || m.MatchKey == "" || m.Tenant+m.Owner != "" {
 			return fleet.Errorf(fleet.CodeInternal, "refill pool %s: member %q is not a new one of it", pool, m.Name)
 		}
 	}
-	return s.inTx(ctx, "refill pool "+pool, func(tx *txn) error {
-		if _, err := s.poolForUpdate(ctx, tx, pool, revision); err != nil {
+	return t.db.InTx(ctx, "refill pool "+pool, func(tx *txn.Tx) error {
+		if _, err := t.poolForUpdate(ctx, tx, pool, revision); err != nil {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, "UPDATE pools SET revision = revision + 1 WHERE name = $1", pool); err != nil {

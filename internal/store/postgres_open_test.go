@@ -72,7 +72,7 @@ func TestPostgresConnections(t *testing.T) {
 	if err == nil {
 		t.Fatal("the readers' pool can write")
 	}
-	wantFault(t, s.Fault(t.Context(), "write", err), fleet.CodeUnavailable, "takes no writes")
+	wantFault(t, s.Fault(t.Context(), "write", err), fleet.CodeUnavailable, "is read-only")
 }
 
 func TestPostgresFaults(t *testing.T) {
@@ -128,7 +128,7 @@ func TestPostgresOpenUnusable(t *testing.T) {
 		expect(t, "postgres://bothy:secret@127.0.0.1:1/bothy", fleet.CodeUnavailable, "127.0.0.1/bothy does not answer")
 	})
 	t.Run("wrong password", func(t *testing.T) {
-		expect(t, strings.Replace(dsn, "not%20a%20secret", "another%20secret", 1), fleet.CodeUnavailable, "put the address right")
+		expect(t, strings.Replace(dsn, "not%20a%20secret", "another%20secret", 1), fleet.CodeUnavailable, "correct the address")
 	})
 	t.Run("no such database", func(t *testing.T) {
 		expect(t, server.DSN("nobody"), fleet.CodeUnavailable, "createdb")

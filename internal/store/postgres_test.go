@@ -13,6 +13,7 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/internal/store/storetest/pgtest"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
 // query runs a statement beside the store and gives the first column of its first row.
@@ -78,7 +79,7 @@ func TestPostgresCommitReplyLost(t *testing.T) {
 	}
 
 	proxy.DropNextCommit()
-	wantFault(t, try(s, got.Env.ID, store.Expect{})(t.Context()), fleet.CodeUnavailable, "look first")
+	wantFault(t, try(s, got.Env.ID, store.Expect{})(t.Context()), fleet.CodeUnavailable, "check first")
 	env, err := s.Get(t.Context(), got.Env.ID)
 	if err != nil || env.Work.Attempts != 1 || env.Revision != 2 {
 		t.Fatalf("%d attempts at revision %d, error %v; want the one that was kept", env.Work.Attempts, env.Revision, err)
@@ -300,7 +301,7 @@ func TestPostgresDeadlock(t *testing.T) {
 	for _, order := range [][2]int{{1, 2}, {2, 1}} {
 		wg.Go(func() {
 			var once sync.Once
-			err := s.InTx(t.Context(), "lock two", func(tx *store.Txn) error {
+			err := s.InTx(t.Context(), "lock two", func(tx *txn.Tx) error {
 				for i, n := range order {
 					if _, err := tx.ExecContext(t.Context(), "UPDATE environments SET revision = revision + 1 WHERE id = $1", sample(n).ID); err != nil {
 						return err

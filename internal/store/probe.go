@@ -3,26 +3,27 @@ package store
 import (
 	"context"
 
-	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store/inspect"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
-// Probe reports whether the database can be read and written: a read may be answered long after a write is not. It changes nothing, but
-// after a write that found the disk full: only another one tells whether there is room again.
+// Probe reports whether the database can be read and written: reads may succeed long after writes fail. It changes nothing, except after
+// a write that found the disk full: only another write shows whether there is room again.
 func (s *Store) Probe(ctx context.Context) error {
 	if err := s.Ping(ctx); err != nil {
 		return err
 	}
 	full := s.db.WasFull()
-	return s.inTx(ctx, "probe store", func(tx *txn) error {
+	return s.db.InTx(ctx, "probe store", func(tx *txn.Tx) error {
 		if full {
-			// Other than what is there, or SQLite would not write it.
+			// A new value, or SQLite would not write it.
 			const flip = `INSERT INTO settings (name, value) VALUES ('store.probe', 'a')
 				ON CONFLICT (name) DO UPDATE SET value = CASE settings.value WHEN 'a' THEN 'b' ELSE 'a' END`
 			if _, err := tx.ExecContext(ctx, flip); err != nil {
 				return err
 			}
 		}
-		// None is changed. SQLite takes its lock and looks at the tables' first pages, PostgreSQL takes the tables' locks.
+		// No row matches. SQLite takes its lock and reads the tables' first pages, PostgreSQL takes the tables' locks.
 		for _, probe := range []string{
 			"UPDATE environments SET revision = revision WHERE id = ''", "UPDATE events SET seq = seq WHERE seq < 0", "UPDATE settings SET value = value WHERE name = ''",
 		} {
@@ -30,30 +31,14 @@ func (s *Store) Probe(ctx context.Context) error {
 				return err
 			}
 		}
-		tx.changed.name(0) // no row, so that nobody reads all again after each probe
+		tx.Name(0) // no row, so that nobody reads all again after each probe
 		return nil
 	})
 }
 
-// SawDamage reports whether anybody has found the database damaged since it was asked last.
+// SawDamage reports whether any read or write has found the database damaged since the last call.
 func (s *Store) SawDamage() bool { return s.db.SawDamage() }
 
-// Check reads the whole database and reports whether it is sound; with PostgreSQL, which checks itself, it does nothing. It
-// takes a while, in which others read and write.
-func (s *Store) Check(ctx context.Context) error {
-	if s.db.Shared() {
-		return nil
-	}
-	if err := s.db.SameFile(); err != nil {
-		return err
-	}
-	var found string
-	if err := s.db.Read.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&found); err != nil {
-		return s.db.Fault(ctx, "check store", err)
-	}
-	if found != "ok" {
-		return fleet.Errorf(fleet.CodeUnavailable, "check store: %w: %s", ErrDamaged, found).
-			WithHint("%s is damaged: put a backup in its place: bothyd restore FILE", s.db.Where)
-	}
-	return nil
-}
+// Check reads the whole database and reports whether it is sound. With PostgreSQL, which checks itself, it does nothing. It takes a while
+// and blocks nobody.
+func (s *Store) Check(ctx context.Context) error { return inspect.Sound(ctx, s.db.DB) }

@@ -11,90 +11,91 @@ import (
 	"strings"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store/record"
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
-// Bounds of a page.
+// Page sizes.
 const (
-	// DefaultLimit is how many rows a page has when none is asked for.
+	// DefaultLimit is the page size when none is given.
 	DefaultLimit = 100
-	// MaxLimit is the most rows of a page; more asked for gives this many.
+	// MaxLimit is the largest page size; larger ones are cut to it.
 	MaxLimit = 1000
 )
 
 // Filter selects environments. Empty fields select all.
 type Filter struct {
-	// IncludeGone adds destroyed environments; it is not looked at when States is given.
+	// IncludeGone adds destroyed environments. It is ignored when States is set.
 	IncludeGone bool
 	States      []fleet.State
-	// Tenant, when not empty, is the only one that is looked at.
+	// Tenant limits the result to one tenant; "" means all. The others work the same way.
 	Tenant, Team, Owner, Project, Blueprint, Pool, Host string
-	// Limit is the page's size: 0 means DefaultLimit, at most MaxLimit.
+	// Limit is the page size: 0 means DefaultLimit, at most MaxLimit.
 	Limit int
-	// Cursor is what List gave as next.
+	// Cursor is the next of the last List.
 	Cursor string
 }
 
-// Get gives an environment by id, or CodeNotFound.
-func (s *Store) Get(ctx context.Context, id string) (fleet.Environment, error) {
-	env, err := scanEnv(s.db.Read.QueryRowContext(ctx, selectEnvs+"WHERE id = $1", id))
+// Get returns an environment by id, or CodeNotFound.
+func (q *Queries) Get(ctx context.Context, id string) (fleet.Environment, error) {
+	env, err := record.ScanEnv(q.db.Read.QueryRowContext(ctx, record.SelectEnvs+"WHERE id = $1", id))
 	if errors.Is(err, sql.ErrNoRows) {
-		return fleet.Environment{}, notFound(id)
+		return fleet.Environment{}, record.NotFound(id)
 	}
-	return env, s.db.Fault(ctx, "get environment", err)
+	return env, q.db.Fault(ctx, "get environment", err)
 }
 
-// Lookup says which environment is looked for, and where.
+// Lookup identifies an environment by id or name.
 type Lookup struct {
-	// ID is the id, of one that Sees may be shown; empty when only a name is known.
+	// ID is an id that Sees may see; empty when only a name is given.
 	ID string
 	// Sees is the tenant whose environments an id may reach, "" for all.
 	Sees string
-	// Name is a name in Tenant; empty when only an id is known. Unclaimed adds the names of what pools keep, after those.
+	// Name is a name within Tenant; empty when only an id is given. Unclaimed also finds, last, unclaimed members of pools.
 	Name, Tenant string
 	Unclaimed    bool
 }
 
-// Find gives the environment of that id, else the live one of that name, else the newest gone one of that name, else
-// CodeNotFound. An id wins over any name: rows of older versions may be named like another's id.
-func (s *Store) Find(ctx context.Context, l Lookup) (fleet.Environment, error) {
+// Find returns the environment with that id, otherwise the live one with that name, otherwise the newest destroyed one with that name,
+// otherwise CodeNotFound. An id wins over any name: a row of an older version may have another's id as its name.
+func (q *Queries) Find(ctx context.Context, l Lookup) (fleet.Environment, error) {
 	also := l.Tenant
 	if l.Unclaimed {
 		also = ""
 	}
-	env, err := scanEnv(s.db.Read.QueryRowContext(ctx, selectEnvs+`WHERE (id = $1 AND ($2 = '' OR tenant = $2))
+	env, err := record.ScanEnv(q.db.Read.QueryRowContext(ctx, record.SelectEnvs+`WHERE (id = $1 AND ($2 = '' OR tenant = $2))
 		OR (name = $3 AND (tenant = $4 OR tenant = $5)) ORDER BY
 		CASE WHEN id = $1 THEN 0 WHEN tenant = '' THEN 3 WHEN state <> 'destroyed' THEN 1 ELSE 2 END,
 		created_at DESC, id LIMIT 1`, l.ID, l.Sees, l.Name, l.Tenant, also))
 	if errors.Is(err, sql.ErrNoRows) {
-		return fleet.Environment{}, notFound(cmp.Or(l.Name, l.ID))
+		return fleet.Environment{}, record.NotFound(cmp.Or(l.Name, l.ID))
 	}
-	return env, s.db.Fault(ctx, "find environment", err)
+	return env, q.db.Fault(ctx, "find environment", err)
 }
 
-// Live gives everything that is not destroyed, by id: the planner's snapshot.
-func (s *Store) Live(ctx context.Context) ([]fleet.Environment, error) {
-	return s.environments(ctx, "read live environments", "WHERE state <> 'destroyed' ORDER BY id")
+// Live returns all environments that are not destroyed, by id: the planner's snapshot.
+func (q *Queries) Live(ctx context.Context) ([]fleet.Environment, error) {
+	return q.db.Environments(ctx, "read live environments", "WHERE state <> 'destroyed' ORDER BY id")
 }
 
-// List gives a page of environments, newest first, and the cursor of the next
-// page, "" after the last. CodeInvalid: an unknown state or a bad cursor.
-func (s *Store) List(ctx context.Context, f Filter) (envs []fleet.Environment, next string, err error) {
-	var where conditions
+// List returns a page of environments, newest first, and the cursor of the next page, "" after the last. CodeInvalid: an unknown state or
+// a bad cursor.
+func (q *Queries) List(ctx context.Context, f Filter) (envs []fleet.Environment, next string, err error) {
+	var where sqlkit.Where
 	switch {
 	case len(f.States) > 0:
-		if err := where.states(f.States); err != nil {
+		if err := inStates(&where, f.States); err != nil {
 			return nil, "", err
 		}
 	case !f.IncludeGone:
-		where.add("state <> 'destroyed'")
+		where.Add("state <> 'destroyed'")
 	}
 	for _, c := range []struct{ column, value string }{
 		{"tenant", f.Tenant}, {"team", f.Team}, {"owner", f.Owner}, {"project", f.Project}, {"blueprint", f.Blueprint},
 		{"pool", f.Pool}, {"host", f.Host},
 	} {
 		if c.value != "" {
-			where.add(c.column+" = ?", c.value)
+			where.Add(c.column+" = ?", c.value)
 		}
 	}
 	if f.Cursor != "" {
@@ -102,13 +103,13 @@ func (s *Store) List(ctx context.Context, f Filter) (envs []fleet.Environment, n
 		if err != nil {
 			return nil, "", err
 		}
-		where.add("(created_at < ? OR (created_at = ? AND id > ?))", createdAt, createdAt, id)
+		where.Add("(created_at < ? OR (created_at = ? AND id > ?))", createdAt, createdAt, id)
 	}
-	limit := bounded(f.Limit, DefaultLimit, MaxLimit)
-	// One row more than asked for tells whether there is a next page.
-	where.args = append(where.args, limit+1)
-	query := fmt.Sprintf("%s ORDER BY created_at DESC, id LIMIT $%d", where.text(), len(where.args))
-	envs, err = s.environments(ctx, "list environments", query, where.args...)
+	limit := sqlkit.PageSize(f.Limit, DefaultLimit, MaxLimit)
+	// One row more than the limit tells whether there is a next page.
+	where.Args = append(where.Args, limit+1)
+	query := fmt.Sprintf("%s ORDER BY created_at DESC, id LIMIT $%d", where.Text(), len(where.Args))
+	envs, err = q.db.Environments(ctx, "list environments", query, where.Args...)
 	if err != nil || len(envs) <= limit {
 		return envs, "", err
 	}
@@ -116,65 +117,30 @@ func (s *Store) List(ctx context.Context, f Filter) (envs []fleet.Environment, n
 	return envs, cursor(envs[limit-1]), nil
 }
 
-func (s *Store) environments(ctx context.Context, doing, rest string, args ...any) ([]fleet.Environment, error) {
-	rows, err := s.db.Read.QueryContext(ctx, selectEnvs+rest, args...)
-	if err != nil {
-		return nil, s.db.Fault(ctx, doing, err)
-	}
-	envs, err := sqlkit.Collect(rows, envScanner())
-	return envs, s.db.Fault(ctx, doing, err)
+// Doubted returns the doubted environments that are not being destroyed, by id.
+func (q *Queries) Doubted(ctx context.Context) ([]fleet.Environment, error) {
+	return q.db.Environments(ctx, "read doubted environments",
+		"WHERE doubted <> 0 AND state IN ('pending', 'provisioning', 'warm', 'leased') ORDER BY id")
 }
 
-// bounded gives the size of a page.
-func bounded(asked, usual, most int) int {
-	if asked <= 0 {
-		return usual
-	}
-	return min(asked, most)
-}
-
-// conditions collects the parts of a WHERE clause and their values.
-type conditions struct {
-	parts []string
-	args  []any
-}
-
-// add takes a condition in which each ? stands for the next of args.
-func (c *conditions) add(part string, args ...any) {
-	for _, arg := range args {
-		c.args = append(c.args, arg)
-		part = strings.Replace(part, "?", "$"+strconv.Itoa(len(c.args)), 1)
-	}
-	c.parts = append(c.parts, part)
-}
-
-func (c *conditions) states(states []fleet.State) error {
+// inStates selects rows by their states.
+func inStates(where *sqlkit.Where, states []fleet.State) error {
 	names, live := make([]any, len(states)), true
 	for i, state := range states {
 		if !state.Valid() {
-			return fleet.Errorf(fleet.CodeInvalid, "there is no state %q", state).WithHint("the states are %v", fleet.States())
+			return fleet.Errorf(fleet.CodeInvalid, "unknown state %q", state).WithHint("the states are %v", fleet.States())
 		}
 		names[i] = string(state)
 		live = live && state.Live()
 	}
-	c.add("state IN (?"+strings.Repeat(", ?", len(names)-1)+")", names...)
+	where.Add("state IN (?"+strings.Repeat(", ?", len(names)-1)+")", names...)
 	if live {
-		c.add("state <> 'destroyed'") // says that the index of live rows will do
+		where.Add("state <> 'destroyed'") // lets the database use the index of live rows
 	}
 	return nil
 }
 
-func (c *conditions) text() string {
-	if len(c.parts) == 0 {
-		return ""
-	}
-	return "WHERE " + strings.Join(c.parts, " AND ")
-}
-
-// and is text behind other conditions.
-func (c *conditions) and() string { return " AND " + strings.Join(c.parts, " AND ") }
-
-// cursor names the last row of a page by what List orders by.
+// cursor encodes the last row of a page by the columns that List orders by.
 func cursor(last fleet.Environment) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(sqlkit.Micros(last.CreatedAt), 10) + " " + last.ID))
 }
@@ -184,8 +150,8 @@ func parseCursor(c string) (createdAt int64, id string, err error) {
 	at, id, ok := strings.Cut(string(b), " ")
 	createdAt, numErr := strconv.ParseInt(at, 10, 64)
 	if err != nil || !ok || numErr != nil {
-		return 0, "", fleet.Errorf(fleet.CodeInvalid, "the cursor %q is not one that a list gave", c).
-			WithHint("begin again without a cursor")
+		return 0, "", fleet.Errorf(fleet.CodeInvalid, "the cursor %q is invalid", c).
+			WithHint("start again without a cursor")
 	}
 	return createdAt, id, nil
 }

@@ -5,30 +5,25 @@ import (
 	"database/sql"
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store/dialect"
+	"github.com/bothy-env/bothy/internal/store/record"
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
-// querier is *sql.DB or *txn.
-type querier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
-
-// SetQuota writes the limits of a scope; limits that do not limit remove its quota. record is given those that it had, and gives
-// the event of it; it runs inside the transaction, which may be tried again.
-func (s *Store) SetQuota(ctx context.Context, q fleet.Quota, record func(was fleet.Limits) fleet.Event) error {
+// SetQuota sets the limits of a scope; without any limit the quota is removed. record is called with the former limits and returns the
+// event. It runs inside the transaction, which may be retried.
+func (t *QuotaTable) SetQuota(ctx context.Context, q fleet.Quota, record func(was fleet.Limits) fleet.Event) error {
 	limits, err := sqlkit.WriteJSON(q.Limits)
 	if err != nil {
 		return fleet.Errorf(fleet.CodeInternal, "set quota of %s: %w", q.Scope, err)
 	}
-	return s.inTx(ctx, "set quota of "+q.Scope.String(), func(tx *txn) error {
+	return t.db.InTx(ctx, "set quota of "+q.Scope.String(), func(tx *txn.Tx) error {
 		var was fleet.Limits
-		read := "SELECT limits FROM quotas WHERE kind = $1 AND tenant = $2 AND name = $3" + s.db.ForUpdate
+		read := "SELECT limits FROM quotas WHERE kind = $1 AND tenant = $2 AND name = $3" + t.db.ForUpdate
 		err := tx.QueryRowContext(ctx, read, q.Scope.Kind, q.Scope.Tenant, q.Scope.Name).Scan(jsonColumn{&was})
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
@@ -39,7 +34,7 @@ func (s *Store) SetQuota(ctx context.Context, q fleet.Quota, record func(was fle
 			if _, err := tx.ExecContext(ctx, remove, q.Scope.Kind, q.Scope.Tenant, q.Scope.Name); err != nil {
 				return err
 			}
-			return recordEvents(ctx, tx, []fleet.Event{ev})
+			return tx.AppendEvents(ctx, ev)
 		}
 		const write = `INSERT INTO quotas (kind, tenant, name, limits, updated_at, updated_by) VALUES ($1, $2, $3, $4, $5, $6)
 			ON CONFLICT (kind, tenant, name) DO UPDATE SET
@@ -48,68 +43,68 @@ func (s *Store) SetQuota(ctx context.Context, q fleet.Quota, record func(was fle
 			q.Scope.Kind, q.Scope.Tenant, q.Scope.Name, limits, sqlkit.Micros(q.UpdatedAt), q.UpdatedBy); err != nil {
 			return err
 		}
-		return recordEvents(ctx, tx, []fleet.Event{ev})
+		return tx.AppendEvents(ctx, ev)
 	})
 }
 
-// Quotas gives all, by tenant, kind and name, of one tenant or of all ("").
-func (s *Store) Quotas(ctx context.Context, tenant string) ([]fleet.Quota, error) {
+// Quotas returns the quotas of one tenant or of all (""), by tenant, kind and name.
+func (t *QuotaTable) Quotas(ctx context.Context, tenant string) ([]fleet.Quota, error) {
 	const query = `SELECT kind, tenant, name, limits, updated_at, updated_by FROM quotas
 		WHERE $1 = '' OR tenant = $1 ORDER BY tenant, kind, name`
-	rows, err := s.db.Read.QueryContext(ctx, query, tenant)
+	rows, err := t.db.Read.QueryContext(ctx, query, tenant)
 	if err != nil {
-		return nil, s.db.Fault(ctx, "read quotas", err)
+		return nil, t.db.Fault(ctx, "read quotas", err)
 	}
 	quotas, err := sqlkit.Collect(rows, func(row sqlkit.Scanner) (q fleet.Quota, err error) {
 		err = row.Scan(&q.Scope.Kind, &q.Scope.Tenant, &q.Scope.Name, jsonColumn{&q.Limits}, sqlkit.Time(&q.UpdatedAt), &q.UpdatedBy)
 		return q, err
 	})
-	return quotas, s.db.Fault(ctx, "read quotas", err)
+	return quotas, t.db.Fault(ctx, "read quotas", err)
 }
 
-// jsonColumn reads a JSON object into what it points at, which is empty.
+// jsonColumn reads a JSON object into an empty target.
 type jsonColumn struct{ into any }
 
 // Scan reads JSON.
 func (c jsonColumn) Scan(src any) error { return sqlkit.ReadJSON(src, c.into) }
 
-// UsageOf gives scopes with limits and usage at now.
-func (s *Store) UsageOf(ctx context.Context, scopes []fleet.Scope, now time.Time) ([]fleet.ScopeUsage, error) {
-	limits, err := limitsOf(ctx, s.db.Read, scopes)
+// UsageOf returns scopes with their limits and their usage at now.
+func (t *QuotaTable) UsageOf(ctx context.Context, scopes []fleet.Scope, now time.Time) ([]fleet.ScopeUsage, error) {
+	limits, err := limitsOf(ctx, t.db.Read, scopes)
 	if err != nil {
-		return nil, s.db.Fault(ctx, "read usage", err)
+		return nil, t.db.Fault(ctx, "read usage", err)
 	}
 	all := make([]fleet.ScopeUsage, len(scopes))
 	for i, scope := range scopes {
 		var a amounts
 		const query = "SELECT environments, milli_cpus, memory_mib FROM usage WHERE kind = $1 AND tenant = $2 AND name = $3"
-		err := s.db.Read.QueryRowContext(ctx, query, scope.Kind, scope.Tenant, scope.Name).
+		err := t.db.Read.QueryRowContext(ctx, query, scope.Kind, scope.Tenant, scope.Name).
 			Scan(&a.environments, &a.milliCPUs, &a.memoryMiB)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return nil, s.db.Fault(ctx, "read usage", err)
+			return nil, t.db.Fault(ctx, "read usage", err)
 		}
-		if all[i], err = usageOf(ctx, s.db.Read, &batch{}, scope, limits[scope], a, now); err != nil {
-			return nil, s.db.Fault(ctx, "read usage", err)
+		if all[i], err = usageOf(ctx, t.db.Read, &batch{}, scope, limits[scope], a, now); err != nil {
+			return nil, t.db.Fault(ctx, "read usage", err)
 		}
 	}
 	return all, nil
 }
 
-// Holders gives the live environments of a scope, the oldest first.
-func (s *Store) Holders(ctx context.Context, scope fleet.Scope, limit int) ([]fleet.Environment, error) {
+// Holders returns the live environments of a scope, the oldest first.
+func (t *QuotaTable) Holders(ctx context.Context, scope fleet.Scope, limit int) ([]fleet.Environment, error) {
 	where := inScope(scope, "")
-	where.add("state <> 'destroyed'")
-	query := where.text() + " ORDER BY created_at, id LIMIT " + sqlkit.Placeholders(len(where.args)+1, 1)
-	return s.environments(ctx, "read holders", query, append(where.args, bounded(limit, DefaultLimit, MaxLimit))...)
+	where.Add("state <> 'destroyed'")
+	query := where.Text() + " ORDER BY created_at, id LIMIT " + where.Next()
+	return t.db.Environments(ctx, "read holders", query, append(where.Args, sqlkit.PageSize(limit, DefaultLimit, MaxLimit))...)
 }
 
-// decide asks whether a request may have what it asks for. Usage is locked until the transaction ends where
-// limits look at it, so whoever asks next sees what this one got.
-func decide(ctx context.Context, tx *txn, env *fleet.Environment, ask func([]fleet.ScopeUsage) error) error {
+// decide calls ask with the limits and usage that a request counts in. Usage with limits stays locked until the transaction ends, so the
+// next request sees what this one got. known is nil when nothing has been locked before.
+func decide(ctx context.Context, tx *txn.Tx, known *standing, env *fleet.Environment, ask func([]fleet.ScopeUsage) error) error {
 	if ask == nil {
 		return nil
 	}
-	known, scopes := tx.standing, env.Scopes()
+	scopes := env.Scopes()
 	if known == nil {
 		var err error
 		if known, err = standingOf(ctx, tx, scopes); err != nil {
@@ -134,17 +129,17 @@ func decide(ctx context.Context, tx *txn, env *fleet.Environment, ask func([]fle
 	return nil
 }
 
-// standing is what is known of scopes in a transaction that has locked their usage.
+// standing is what a transaction that has locked the usage of scopes knows of them.
 type standing struct {
 	limits map[fleet.Scope]fleet.Limits
 	usage  map[fleet.Scope]amounts
-	// promised is what requests were admitted to before in this transaction, and is not written yet.
+	// promised is what earlier requests of this transaction were admitted to and is not written yet.
 	promised batch
 }
 
-// standingOf reads the limits of scopes. Where there are some it locks the usage of all the scopes, those without as
-// well: whoever locks more than one of them does it in the one order.
-func standingOf(ctx context.Context, tx *txn, scopes []fleet.Scope) (*standing, error) {
+// standingOf reads the limits of scopes. If there are any, it locks the usage of all the scopes, those without limits as well: every
+// transaction that locks more than one does so in the same order.
+func standingOf(ctx context.Context, tx *txn.Tx, scopes []fleet.Scope) (*standing, error) {
 	scopes = slices.Clone(scopes)
 	slices.SortFunc(scopes, locked)
 	scopes = slices.Compact(scopes)
@@ -156,17 +151,17 @@ func standingOf(ctx context.Context, tx *txn, scopes []fleet.Scope) (*standing, 
 	return &standing{limits: limits, usage: usage}, err
 }
 
-// limitsOf gives the limits of those of the scopes that have some.
-func limitsOf(ctx context.Context, q querier, scopes []fleet.Scope) (map[fleet.Scope]fleet.Limits, error) {
+// limitsOf returns the limits of those scopes that have any.
+func limitsOf(ctx context.Context, q sqlkit.Querier, scopes []fleet.Scope) (map[fleet.Scope]fleet.Limits, error) {
 	limits := map[fleet.Scope]fleet.Limits{}
 	if len(scopes) == 0 {
 		return limits, nil
 	}
-	var where conditions
+	var where sqlkit.Where
 	for _, scope := range scopes {
-		where.add("(kind = ? AND tenant = ? AND name = ?)", scope.Kind, scope.Tenant, scope.Name)
+		where.Add("(kind = ? AND tenant = ? AND name = ?)", scope.Kind, scope.Tenant, scope.Name)
 	}
-	rows, err := q.QueryContext(ctx, "SELECT kind, tenant, name, limits FROM quotas WHERE "+strings.Join(where.parts, " OR "), where.args...)
+	rows, err := q.QueryContext(ctx, "SELECT kind, tenant, name, limits FROM quotas "+where.Any(), where.Args...)
 	if err != nil {
 		return nil, err
 	}
@@ -180,12 +175,12 @@ func limitsOf(ctx context.Context, q querier, scopes []fleet.Scope) (map[fleet.S
 	return limits, err
 }
 
-// usageOf gives what a scope is at: its amounts, what it spends in the day and month of at, and what of both is not written yet.
+// usageOf returns a scope's usage: its amounts, its spend in the day and month of at, and what of both is not written yet.
 func usageOf(
-	ctx context.Context, q querier, unwritten *batch, scope fleet.Scope, limits fleet.Limits, a amounts, at time.Time,
+	ctx context.Context, q sqlkit.Querier, unwritten *batch, scope fleet.Scope, limits fleet.Limits, a amounts, at time.Time,
 ) (fleet.ScopeUsage, error) {
 	u := fleet.ScopeUsage{Scope: scope, Limits: limits}
-	day, month := periodsOf(at)
+	day, month := record.PeriodsOf(at)
 	const query = `SELECT period, settled_micros, settled_time, held_micros, held_time FROM spend
 		WHERE kind = $1 AND tenant = $2 AND name = $3 AND period IN ($4, $5)`
 	rows, err := q.QueryContext(ctx, query, scope.Kind, scope.Tenant, scope.Name, day, month)

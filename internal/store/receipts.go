@@ -9,9 +9,10 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store/dialect"
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
-// firstPrevHash is what the first receipt follows: no hash.
+// firstPrevHash is the previous hash of the first receipt.
 var firstPrevHash = strings.Repeat("0", 64)
 
 const receiptColumns = "seq, environment_id, at, body, prev_hash, hash, signature"
@@ -21,35 +22,34 @@ func scanReceipt(row sqlkit.Scanner) (r fleet.Receipt, err error) {
 	return r, err
 }
 
-// Receipt gives an environment's receipt, or CodeNotFound.
-func (s *Store) Receipt(ctx context.Context, environmentID string) (fleet.Receipt, error) {
+// Receipt returns an environment's receipt, or CodeNotFound.
+func (c *ReceiptChain) Receipt(ctx context.Context, environmentID string) (fleet.Receipt, error) {
 	const query = "SELECT " + receiptColumns + " FROM receipts WHERE environment_id = $1"
-	r, err := scanReceipt(s.db.Read.QueryRowContext(ctx, query, environmentID))
+	r, err := scanReceipt(c.db.Read.QueryRowContext(ctx, query, environmentID))
 	if errors.Is(err, sql.ErrNoRows) {
 		return fleet.Receipt{}, fleet.Errorf(fleet.CodeNotFound, "there is no receipt of environment %q", environmentID).
-			WithHint("there is one when everything that it created is gone")
+			WithHint("a receipt is issued once everything that the environment created is gone")
 	}
-	return r, s.db.Fault(ctx, "read receipt", err)
+	return r, c.db.Fault(ctx, "read receipt", err)
 }
 
-// Receipts gives a page of receipts after a number, in order. limit 0 means DefaultLimit, at most MaxLimit.
-func (s *Store) Receipts(ctx context.Context, after int64, limit int) ([]fleet.Receipt, error) {
+// Receipts returns a page of receipts after a number, in order. Limit 0 means DefaultLimit, at most MaxLimit.
+func (c *ReceiptChain) Receipts(ctx context.Context, after int64, limit int) ([]fleet.Receipt, error) {
 	const query = "SELECT " + receiptColumns + " FROM receipts WHERE seq > $1 ORDER BY seq LIMIT $2"
-	rows, err := s.db.Read.QueryContext(ctx, query, after, bounded(limit, DefaultLimit, MaxLimit))
+	rows, err := c.db.Read.QueryContext(ctx, query, after, sqlkit.PageSize(limit, DefaultLimit, MaxLimit))
 	if err != nil {
-		return nil, s.db.Fault(ctx, "read receipts", err)
+		return nil, c.db.Fault(ctx, "read receipts", err)
 	}
 	receipts, err := sqlkit.Collect(rows, scanReceipt)
-	return receipts, s.db.Fault(ctx, "read receipts", err)
+	return receipts, c.db.Fault(ctx, "read receipts", err)
 }
 
-// appendReceipt adds the next link of the chain. The counter's lock keeps others from adding one meanwhile.
-func appendReceipt(ctx context.Context, tx *txn, id string, sign func(fleet.Receipt) (fleet.Receipt, error)) error {
-	seq, err := number(ctx, tx, receiptsCounter)
+// appendReceipt adds the next link of the chain. The lock on the counter keeps other transactions from adding one meanwhile.
+func appendReceipt(ctx context.Context, tx *txn.Tx, id string, sign func(fleet.Receipt) (fleet.Receipt, error)) error {
+	seq, err := tx.NextReceipt(ctx)
 	if err != nil {
 		return err
 	}
-	tx.receipts = seq
 	next := fleet.Receipt{Seq: seq, EnvironmentID: id, PrevHash: firstPrevHash}
 	if seq > 1 {
 		if err := tx.QueryRowContext(ctx, "SELECT hash FROM receipts WHERE seq = $1", seq-1).Scan(&next.PrevHash); err != nil {

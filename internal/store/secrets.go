@@ -4,21 +4,23 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
-// Secrets gives what is kept sealed for delivery; nil when there is nothing.
-func (s *Store) Secrets(ctx context.Context, environmentID string) ([]byte, error) {
+// Secrets returns the sealed secrets that await delivery, nil for none.
+func (a *Artifacts) Secrets(ctx context.Context, environmentID string) ([]byte, error) {
 	var sealed []byte
 	const query = "SELECT sealed FROM secrets WHERE environment_id = $1"
-	err := s.db.Read.QueryRowContext(ctx, query, environmentID).Scan(&sealed)
+	err := a.db.Read.QueryRowContext(ctx, query, environmentID).Scan(&sealed)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
-	return sealed, s.db.Fault(ctx, "read secrets", err)
+	return sealed, a.db.Fault(ctx, "read secrets", err)
 }
 
-// keepSecrets replaces what is kept for an environment; nil leaves it, an empty one drops it.
-func keepSecrets(ctx context.Context, tx *txn, id string, sealed []byte) error {
+// keepSecrets replaces the sealed secrets of an environment; nil keeps them, an empty one removes them.
+func keepSecrets(ctx context.Context, tx *txn.Tx, id string, sealed []byte) error {
 	if sealed == nil {
 		return nil
 	}

@@ -11,10 +11,12 @@ import (
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
+	"github.com/bothy-env/bothy/internal/store/record"
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
-// money is what is held of a scope's limits and what is settled: millionths of the currency, and microseconds.
+// money is an amount held from a scope's limits and an amount settled: millionths of the currency, and microseconds.
 type money struct{ settledMicros, settledTime, heldMicros, heldTime int64 }
 
 func (m money) plus(o money, sign int64) money {
@@ -24,7 +26,7 @@ func (m money) plus(o money, sign int64) money {
 	}
 }
 
-// micros is the money of it, seconds the time, rounded up.
+// micros is the amount of money, seconds the time, rounded up.
 func (m money) micros() int64 { return m.settledMicros + m.heldMicros }
 func (m money) seconds() int64 {
 	return (m.settledTime + m.heldTime + time.Second.Microseconds() - 1) / time.Second.Microseconds()
@@ -36,17 +38,21 @@ type period struct {
 	of    string
 }
 
-func periodsOf(at time.Time) (day, month string) {
-	at = at.UTC()
-	return at.Format(time.DateOnly), at.Format("2006-01")
+// begins returns the first moment of a period.
+func (p period) begins() (time.Time, error) {
+	layout := time.DateOnly
+	if strings.Count(p.of, "-") == 1 {
+		layout = "2006-01"
+	}
+	return time.Parse(layout, p.of)
 }
 
-// spendIn adds to the periods of a row's scopes that its request counts in.
+// spendIn adds to the periods of a row's scopes in which its request counts.
 func (b *batch) spendIn(env *fleet.Environment, m money, sign int64) {
 	if env.HeldAt.IsZero() || m == (money{}) {
 		return
 	}
-	day, month := periodsOf(env.HeldAt)
+	day, month := record.PeriodsOf(env.HeldAt)
 	for _, scope := range env.Scopes() {
 		b.pay(period{scope, day}, m, sign)
 		b.pay(period{scope, month}, m, sign)
@@ -60,7 +66,7 @@ func (b *batch) pay(p period, m money, sign int64) {
 	b.spend[p] = b.spend[p].plus(m, sign)
 }
 
-// held is what a row holds of its scopes' limits: all, until it is proven gone.
+// held is what a row holds from its scopes' limits: all of it until the environment is proven gone.
 func held(env *fleet.Environment) money {
 	if env == nil || env.Tenant == "" || env.HeldAt.IsZero() || !env.State.Live() {
 		return money{}
@@ -72,13 +78,13 @@ func (b *batch) hold(env *fleet.Environment, sign int64) { b.spendIn(env, held(e
 
 func (b *batch) settle(env *fleet.Environment, spent money) { b.spendIn(env, spent, 1) }
 
-// settles reports whether a change ends what a row costs those that have it: it is gone. One that is taken away from
-// them before it was handed over settles nothing: what comes in its place holds what was admitted, and a failure is the platform's.
+// settles reports whether a change settles what a row has cost its holder: the environment is gone. One that is withdrawn before its
+// handover settles nothing: its replacement holds what was admitted, and the platform pays for the failure.
 func settles(before, after *fleet.Environment) bool {
 	return before.Tenant != "" && before.State.Live() && !after.State.Live()
 }
 
-// holdEntries book what a change holds of the budgets or gives back.
+// holdEntries book what a change holds from the budgets or releases.
 func holdEntries(before, after *fleet.Environment) []ledger.Entry {
 	was, is := held(before).heldMicros, held(after).heldMicros
 	whose := after
@@ -103,18 +109,18 @@ func holdEntry(env *fleet.Environment, at time.Time, debit, credit string, amoun
 	}
 }
 
-// paidAccounts are those that a holder pays for; a failure is the platform's.
+// paidAccounts are those that a holder pays for; the platform pays for failures.
 var paidAccounts = []string{ledger.AccountLeased, ledger.AccountProvisioning, ledger.AccountDestroying}
 
-// within is what is settled of what a row has cost: never more than it held, so what was admitted within a limit stays
-// within it. The lease itself never costs more (see ledger.Hold, and ledger.Book for one that ends late), so what is left out is
-// of making it and taking it away alone; the ledger has all of it, and no budget has the rest.
+// within is the settled part of a row's cost: never more than it held, so that what was admitted within a limit stays within it. The
+// lease itself never costs more (see ledger.Hold, and ledger.Book for one that ends late), so only the cost of creating and destroying
+// can be left out. The ledger has all of it; the rest counts in no budget.
 func (m money) within(hold money) money {
 	m.settledMicros, m.settledTime = min(m.settledMicros, hold.heldMicros), min(m.settledTime, hold.heldTime)
 	return m
 }
 
-// add counts an entry that is paid by the environment's holder.
+// add counts an entry if the environment's holder pays for it.
 func (m money) add(e ledger.Entry) money {
 	if !slices.Contains(paidAccounts, e.Debit) {
 		return m
@@ -126,13 +132,13 @@ func (m money) add(e ledger.Entry) money {
 	return m
 }
 
-// spentBy is what is settled of a row for those that it has, with the entries that are about to be written.
-func spentBy(ctx context.Context, tx *txn, env *fleet.Environment, coming []ledger.Entry) (money, error) {
-	rows, err := tx.QueryContext(ctx, "SELECT "+entryColumns+" FROM entries WHERE environment_id = $1", env.ID)
+// spentBy is the amount settled for a row's holder, including the entries about to be written.
+func spentBy(ctx context.Context, tx *txn.Tx, env *fleet.Environment, coming []ledger.Entry) (money, error) {
+	rows, err := tx.QueryContext(ctx, "SELECT "+record.EntryColumns+" FROM entries WHERE environment_id = $1", env.ID)
 	if err != nil {
 		return money{}, err
 	}
-	entries, err := sqlkit.Collect(rows, scanEntry)
+	entries, err := sqlkit.Collect(rows, record.ScanEntry)
 	if err != nil {
 		return money{}, err
 	}
@@ -145,7 +151,7 @@ func spentBy(ctx context.Context, tx *txn, env *fleet.Environment, coming []ledg
 	return spent.within(held(env)), nil
 }
 
-// spendRows are those that change, in order.
+// spendRows are the rows that change, in order.
 func (b *batch) spendRows() [][]any {
 	inOrder := func(a, b period) int { return cmp.Or(locked(a.scope, b.scope), strings.Compare(a.of, b.of)) }
 	var rows [][]any
@@ -166,8 +172,8 @@ func changeSpend(source string) string {
 		held_micros = spend.held_micros + excluded.held_micros, held_time = spend.held_time + excluded.held_time`
 }
 
-// goneCosts gives for each that is gone what it cost those that had it and what it held; the least of both is settled, see
-// money.within. More conditions may follow, and then it is grouped by v.id.
+// goneCosts selects for each destroyed environment its cost to its holder and what it held; the lesser of both is settled, see
+// money.within. More conditions may follow, and then GROUP BY v.id.
 var goneCosts = `SELECT v.tenant, v.team, v.owner, v.held_at, v.held_micros, v.held_for / 1000 AS held_time, SUM(e.amount_micros) AS cost,
 	SUM(CASE WHEN e.debit = 'leased' THEN e.until_at - e.from_at ELSE 0 END) AS leased
 	FROM environments v JOIN entries e ON e.environment_id = v.id AND e.tenant = v.tenant AND e.team = v.team AND e.owner = v.owner
@@ -178,8 +184,8 @@ const (
 	settledTime   = "CASE WHEN leased < held_time THEN leased ELSE held_time END"
 )
 
-// checkSpend gives what is kept of each scope's periods, then with the sign turned what rows and entries
-// say. Days are numbers where they are counted, as no function for dates is known to both databases.
+// checkSpend selects the stored spend of each scope's periods, then, negated, what rows and entries add up to. Days are numbers where
+// they are counted, because SQLite and PostgreSQL share no date function.
 var checkSpend = `SELECT kind, tenant, name, '', period, -1, settled_micros, settled_time, held_micros, held_time FROM spend
 	UNION ALL SELECT '', tenant, team, owner, '', held_at / 86400000000,
 		0, 0, -CAST(SUM(held_micros) AS BIGINT), -CAST(SUM(held_for / 1000) AS BIGINT)
@@ -190,13 +196,12 @@ var checkSpend = `SELECT kind, tenant, name, '', period, -1, settled_micros, set
 		FROM (` + goneCosts + ` GROUP BY v.id) AS gone
 		GROUP BY tenant, team, owner, held_at / 86400000000`
 
-// CheckSpend adds up what rows hold and entries settle anew and gives a sentence for each scope and
-// period that is kept otherwise: none, in every committed state. It is one statement, so it sees one state. Periods that began before
-// what is pruned are left out.
-func (s *Store) CheckSpend(ctx context.Context) ([]string, error) {
-	rows, err := s.db.Read.QueryContext(ctx, checkSpend)
+// CheckSpend recomputes spend from rows and entries and returns a sentence for each scope and period whose stored spend differs: none, in
+// every committed state. It is one statement, so it sees one state. Periods that began before what is pruned are left out.
+func (a *Audit) CheckSpend(ctx context.Context) ([]string, error) {
+	rows, err := a.db.Read.QueryContext(ctx, checkSpend)
 	if err != nil {
-		return nil, s.db.Fault(ctx, "check spend", err)
+		return nil, a.db.Fault(ctx, "check spend", err)
 	}
 	off := map[period]money{}
 	_, err = sqlkit.Collect(rows, func(row sqlkit.Scanner) (none struct{}, err error) {
@@ -221,11 +226,11 @@ func (s *Store) CheckSpend(ctx context.Context) ([]string, error) {
 		return none, nil
 	})
 	if err != nil {
-		return nil, s.db.Fault(ctx, "check spend", err)
+		return nil, a.db.Fault(ctx, "check spend", err)
 	}
-	pruned, err := s.prunedDays(ctx)
+	pruned, err := a.prunedDays(ctx)
 	if err != nil {
-		return nil, s.db.Fault(ctx, "check spend", err)
+		return nil, a.db.Fault(ctx, "check spend", err)
 	}
 	var wrong []string
 	for p, m := range off {
@@ -240,4 +245,12 @@ func (s *Store) CheckSpend(ctx context.Context) ([]string, error) {
 	}
 	slices.Sort(wrong)
 	return wrong, nil
+}
+
+// prunedDays returns the moment before which rows or entries of spend may be pruned.
+func (a *Audit) prunedDays(ctx context.Context) (time.Time, error) {
+	const query = "SELECT MAX(value) FROM counters WHERE name IN ($1, $2)"
+	var days int64
+	err := a.db.Read.QueryRowContext(ctx, query, record.PrunedEntries, record.PrunedEnvironments).Scan(&days)
+	return time.UnixMicro(days * record.DayMicros).UTC(), err
 }

@@ -1,60 +1,77 @@
-// Package store keeps environments and their records in a database. Its
-// methods say what is meant, not how it is kept; every write is one transaction.
+// Package store keeps environments and their records in a database. Its methods express intents and hide the tables; every write is one
+// transaction.
 //
-// Every error of the database carries a fleet code. Times are kept in
-// microseconds and given in UTC; empty maps and slices come back as nil.
+// Every error of the database carries a fleet code. Times are stored in microseconds and returned in UTC; empty maps and slices are
+// returned as nil.
 package store
 
 import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store/billing"
 	"github.com/bothy-env/bothy/internal/store/dialect"
-	"github.com/bothy-env/bothy/internal/store/sqlkit"
+	"github.com/bothy-env/bothy/internal/store/election"
+	"github.com/bothy-env/bothy/internal/store/feed"
+	"github.com/bothy-env/bothy/internal/store/inspect"
+	"github.com/bothy-env/bothy/internal/store/logs"
+	"github.com/bothy-env/bothy/internal/store/retention"
+	"github.com/bothy-env/bothy/internal/store/settings"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
-// Store is a database of environments. It is safe for concurrent use.
+// Store is a database of environments. It is safe for concurrent use. Its methods are those of its parts.
 type Store struct {
-	db *dialect.DB
-	// writes that come at the same time share a transaction.
-	writes sqlkit.GroupCommit[*writing]
-	// seen is how far this process knows the records to be.
-	seen highest
-	// changes tells whoever keeps rows which have changed.
-	changes changes
+	*Environments
+	*Queries
+	*WorkQueue
+	*Artifacts
+	*PoolTable
+	*HostTable
+	*QuotaTable
+	*OrphanTable
+	*EventLog
+	*ReceiptChain
+	*Audit
+	*logs.Lines
+	*settings.Settings
+	*election.Election
+	*billing.Ledger
+	*retention.Pruner
+	*feed.Feed
+	db *txn.DB
 }
 
-// Open opens the database that dsn names and brings its schema up to date. dsn is
-// "sqlite://" and an absolute path, which is made when it is not there in a folder
-// that is; or "postgres://user:password@host:port/database", which must be there, and be
-// reached without a pooler that shares connections between transactions. Errors: CodeInvalid for a
-// bad dsn, CodeUnavailable with a hint when the database cannot be used (away, rights,
-// disk, corrupt, from a newer version). Before anything is written, a migration included, the checks are asked whether the
-// database is the right one; their errors are passed.
+// Open opens the database at dsn and migrates its schema. dsn is "sqlite://" and an absolute path in an existing directory, where the
+// file is created if it is missing; or "postgres://user:password@host:port/database", an existing database, reached without a pooler that
+// shares connections between transactions.
+//
+// Before anything is written, migrations included, the checks decide whether it is the right database; their errors are returned
+// unchanged. Other errors: CodeInvalid for a bad dsn, CodeUnavailable with a hint when the database cannot be used (unreachable,
+// permissions, disk, corrupt, from a newer version).
 func Open(ctx context.Context, dsn string, checks ...Check) (*Store, error) {
 	var db *dialect.DB
 	var err error
 	switch scheme, rest, ok := strings.Cut(dsn, "://"); {
 	case ok && scheme == "sqlite":
-		db, err = dialect.OpenSQLite(ctx, rest, asking(checks))
+		db, err = dialect.OpenSQLite(ctx, rest, inspect.Asking(checks))
 	case ok && (scheme == "postgres" || scheme == "postgresql"):
-		db, err = dialect.OpenPostgres(ctx, dsn, asking(checks))
+		db, err = dialect.OpenPostgres(ctx, dsn, inspect.Asking(checks))
 	default:
-		// The dsn itself is not shown: it may hold a password.
-		err = fleet.Errorf(fleet.CodeInvalid, "open store: the database address has no known scheme").
+		// The dsn is not shown: it may contain a password.
+		err = fleet.Errorf(fleet.CodeInvalid, "open store: the database address has an unknown scheme").
 			WithHint("write it as sqlite:///absolute/path/bothy.db or %s", dialect.PostgresForm)
 	}
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{db: db}
-	s.writes.Run = s.writeTogether
-	return s, nil
+	return newStore(txn.New(db)), nil
 }
 
-// Close ends all use of the database. Do not call it while other methods run.
+// Close closes the database. Do not call it while other methods run.
 func (s *Store) Close() error {
 	if err := s.db.Close(); err != nil {
 		return fmt.Errorf("close store: %w", err)
@@ -72,18 +89,30 @@ func (s *Store) Ping(ctx context.Context) error {
 	return s.db.Fault(ctx, "ping store", err)
 }
 
-// Instance gives the installation's id. The first caller's candidate is kept for good.
-func (s *Store) Instance(ctx context.Context, candidate string) (string, error) {
-	if candidate == "" {
-		return "", fleet.Errorf(fleet.CodeInternal, "name installation: the candidate id is empty")
+// Marks returns the highest numbers of events and receipts. A restored database has lower ones.
+func (s *Store) Marks(ctx context.Context) (events, receipts int64, err error) {
+	return s.db.Marks(ctx)
+}
+
+// Seen returns the highest numbers of events and receipts that this process has committed, without asking the database.
+func (s *Store) Seen() (events, receipts int64) { return s.db.Seen() }
+
+// ForgetSeen accepts the database as it is now, once it is known to be restored.
+func (s *Store) ForgetSeen() { s.db.ForgetSeen() }
+
+// OnCommit calls fn after each commit of this process. For the commits of other processes see Wakes. fn must be quick and must not call
+// the store.
+func (s *Store) OnCommit(fn func(Commit)) { s.db.OnCommit(fn) }
+
+// Shared reports whether other daemons may use the same database.
+func (s *Store) Shared() bool { return s.db.Shared() }
+
+// Now returns the database's clock and true; on SQLite, which has none of its own, zero and false.
+func (s *Store) Now(ctx context.Context) (time.Time, bool, error) {
+	if !s.db.Shared() {
+		return time.Time{}, false, nil
 	}
-	var id string
-	err := s.inTx(ctx, "name installation", func(tx *txn) error {
-		const insert = "INSERT INTO installation (singleton, instance) VALUES (1, $1) ON CONFLICT (singleton) DO NOTHING"
-		if _, err := tx.ExecContext(ctx, insert, candidate); err != nil {
-			return err
-		}
-		return tx.QueryRowContext(ctx, "SELECT instance FROM installation").Scan(&id)
-	})
-	return id, err
+	var now time.Time
+	err := s.db.Read.QueryRowContext(ctx, "SELECT clock_timestamp()").Scan(&now)
+	return now.UTC(), err == nil, s.db.Fault(ctx, "read the database's clock", err)
 }

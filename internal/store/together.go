@@ -9,6 +9,7 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store/dialect"
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
 // writing is a write under way that may share its transaction: a request to be decided, or a change of a row.
@@ -17,7 +18,7 @@ type writing struct {
 	change *changing
 }
 
-// doing names it.
+// doing names the write in errors.
 func (w *writing) doing() string {
 	if w.admit != nil {
 		return doingAdmit
@@ -25,18 +26,19 @@ func (w *writing) doing() string {
 	return doingChange
 }
 
-// together does a write with those that are asked for at the same time, or by alone.
-func (s *Store) together(ctx context.Context, write *writing, alone func() error) error {
-	if _, ok := leading(ctx); ok {
-		return alone() // it is fenced by its own transaction
+// together shares a transaction with writes that arrive at the same time, or calls alone.
+func (e *Environments) together(ctx context.Context, write *writing, alone func() error) error {
+	if _, ok := txn.Leading(ctx); ok {
+		return alone() // its own transaction fences it
 	}
-	return s.writes.Do(ctx, write, alone)
+	return e.writes.Do(ctx, write, alone)
 }
 
-// writeTogether does writes in one transaction and tells what came of each. When one cannot be done, all are to be done alone.
-func (s *Store) writeTogether(ctx context.Context, all []*writing) []error {
-	if s.db.Shared() {
-		limited, cancel := context.WithTimeout(ctx, txLimit)
+// writeTogether makes writes in one transaction and returns the result of each. If one fails for a reason not its own, all are to be done
+// alone.
+func (e *Environments) writeTogether(ctx context.Context, all []*writing) []error {
+	if e.db.Shared() {
+		limited, cancel := context.WithTimeout(ctx, txn.Limit)
 		defer cancel()
 		ctx = limited
 	}
@@ -44,8 +46,8 @@ func (s *Store) writeTogether(ctx context.Context, all []*writing) []error {
 	if slices.ContainsFunc(all, func(w *writing) bool { return w.admit != nil }) {
 		doing = doingAdmit
 	}
-	then, err := s.tryTx(ctx, doing, func(tx *txn) error {
-		rows, err := s.lockFor(ctx, tx, all)
+	then, err := e.db.Try(ctx, doing, func(tx *txn.Tx) error {
+		rows, known, err := lockFor(ctx, tx, all)
 		if err != nil {
 			return err
 		}
@@ -53,7 +55,7 @@ func (s *Store) writeTogether(ctx context.Context, all []*writing) []error {
 		for i, w := range all {
 			errs[i] = guarded(func() error {
 				if w.admit != nil {
-					return s.promise(ctx, tx, w.admit)
+					return promise(ctx, tx, known, w.admit)
 				}
 				return w.change.among(rows)
 			})
@@ -68,29 +70,29 @@ func (s *Store) writeTogether(ctx context.Context, all []*writing) []error {
 			return errNothing
 		}
 		var b batch
-		if err := guarded(func() error { return s.writeAll(ctx, tx, &b, live) }); err != nil {
+		if err := guarded(func() error { return writeAll(ctx, tx, &b, live) }); err != nil {
 			return err
 		}
 		return b.flush(ctx, tx)
 	})
 	switch {
 	case err == nil, errors.Is(err, errNothing):
-	case then == maybeKept:
+	case then == txn.MaybeKept:
 		return slices.Repeat([]error{err}, len(all))
 	default:
 		return slices.Repeat([]error{sqlkit.ErrAlone}, len(all))
 	}
 	for i, err := range errs {
 		if !errors.Is(err, sqlkit.ErrAlone) {
-			errs[i] = s.db.Fault(ctx, all[i].doing(), err)
+			errs[i] = e.db.Fault(ctx, all[i].doing(), err)
 		}
 	}
 	return errs
 }
 
-// lockFor reads and locks what writes look at: the rows of the changes, then what limits look at. It leaves out rows that another
-// transaction has locked, so that nobody beside them is held up, and those that one of the requests may take.
-func (s *Store) lockFor(ctx context.Context, tx *txn, all []*writing) (rows map[string]fleet.Environment, err error) {
+// lockFor reads and locks what the writes need: the rows to change, then what limits look at (known). It leaves out rows that another
+// transaction has locked, so that they delay no other write, and rows that one of the requests may claim.
+func lockFor(ctx context.Context, tx *txn.Tx, all []*writing) (rows map[string]fleet.Environment, known *standing, err error) {
 	ids := map[string]bool{}
 	var scopes []fleet.Scope
 	claims := false
@@ -104,32 +106,32 @@ func (s *Store) lockFor(ctx context.Context, tx *txn, all []*writing) (rows map[
 			scopes = append(scopes, w.admit.a.Env.Scopes()...)
 		}
 	}
-	if rows, err = s.rowsToChange(ctx, tx, ids); err != nil {
-		return nil, err
+	if rows, err = rowsToChange(ctx, tx, ids); err != nil {
+		return nil, nil, err
 	}
 	if claims {
 		maps.DeleteFunc(rows, func(_ string, env fleet.Environment) bool { return env.State == fleet.Warm })
 	}
-	tx.standing, err = standingOf(ctx, tx, scopes)
-	return rows, err
+	known, err = standingOf(ctx, tx, scopes)
+	return rows, known, err
 }
 
-// promise decides a request that shares its transaction: those after it count with what it was given.
-func (s *Store) promise(ctx context.Context, tx *txn, one *admitting) error {
-	// Of two under one key neither is written yet; writing both fails, and each is then asked alone.
-	if err := s.judge(ctx, tx, one); err != nil || one.got.Existed {
+// promise decides a request that shares its transaction: later requests count what this one was given.
+func promise(ctx context.Context, tx *txn.Tx, known *standing, one *admitting) error {
+	// Of two with one key neither is written yet; writing both fails, and each is then done alone.
+	if err := judge(ctx, tx, known, one); err != nil || one.got.Existed {
 		return err
 	}
-	tx.standing.promised.use(&one.a.Env, 1)
-	tx.standing.promised.hold(&one.a.Env, 1)
+	known.promised.use(&one.a.Env, 1)
+	known.promised.hold(&one.a.Env, 1)
 	return nil
 }
 
-// among considers a change with its row out of those that were locked, and takes the row out when it is to be written.
+// among considers a change with its row from the locked ones, and removes the row if it is to be written.
 func (c *changing) among(rows map[string]fleet.Environment) error {
 	before, ok := rows[c.id]
 	if !ok {
-		return sqlkit.ErrAlone // others are before it, and what they make of the row is not written yet
+		return sqlkit.ErrAlone // an earlier write changes the row and is not written yet
 	}
 	if err := c.expect.check(&before); err != nil {
 		return err
@@ -138,14 +140,14 @@ func (c *changing) among(rows map[string]fleet.Environment) error {
 		return err
 	}
 	if c.writes.Decide != nil {
-		return sqlkit.ErrAlone // it is to be decided with what those beside it were given
+		return sqlkit.ErrAlone // its decision must count what the others were given
 	}
 	delete(rows, c.id)
 	return nil
 }
 
 // writeAll writes what was decided.
-func (s *Store) writeAll(ctx context.Context, tx *txn, b *batch, all []*writing) error {
+func writeAll(ctx context.Context, tx *txn.Tx, b *batch, all []*writing) error {
 	var admissions []*admitting
 	var changes []*changing
 	var alterations []*alteration
@@ -157,7 +159,7 @@ func (s *Store) writeAll(ctx context.Context, tx *txn, b *batch, all []*writing)
 			changes, alterations = append(changes, w.change), append(alterations, &w.change.alteration)
 		}
 	}
-	if err := s.grantAll(ctx, tx, b, admissions, alterations); err != nil {
+	if err := grantAll(ctx, tx, b, admissions, alterations); err != nil {
 		return err
 	}
 	for _, c := range changes {
@@ -166,10 +168,10 @@ func (s *Store) writeAll(ctx context.Context, tx *txn, b *batch, all []*writing)
 	return nil
 }
 
-// errNothing ends a transaction in which nothing was done.
-var errNothing = errors.New("nothing was done")
+// errNothing ends a transaction without writes.
+var errNothing = errors.New("nothing to write")
 
-// ownFault reports whether an error says something of one write, and nothing of the database.
+// ownFault reports whether an error concerns one write, and not the database.
 func ownFault(err error) bool {
 	if _, ok := errors.AsType[dialect.Passed](err); ok || errors.Is(err, sqlkit.ErrAlone) {
 		return true
@@ -178,7 +180,7 @@ func ownFault(err error) bool {
 	return ok
 }
 
-// guarded keeps one caller's panic from others: done alone, it panics again where it belongs.
+// guarded keeps one caller's panic from the others: done alone, the write panics again in its own caller.
 func guarded(fn func() error) (err error) {
 	defer func() {
 		if recover() != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 	"github.com/bothy-env/bothy/internal/store/storetest/pgtest"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
 // onBoth runs a test on an empty store of each database.
@@ -480,12 +481,12 @@ func TestOneOfManyStatementsFails(t *testing.T) {
 		for n, texts := range [][]string{
 			{set("a"), set("a"), set("b")}, {set("a"), set("b"), set("b")}, {set("a"), "INSERT INTO nowhere VALUES (1)"}, {"SELECT 1", "no statement"},
 		} {
-			err := s.InTx(t.Context(), "set", func(tx *store.Txn) error { return tx.ExecTexts(t.Context(), texts...) })
+			err := s.InTx(t.Context(), "set", func(tx *txn.Tx) error { return store.ExecTexts(t.Context(), tx, texts...) })
 			if want := []fleet.Code{fleet.CodeConflict, fleet.CodeConflict, fleet.CodeInternal, fleet.CodeInternal}[n]; fleet.CodeOf(err) != want {
 				t.Errorf("%q: %v, want %s", texts, err, want)
 			}
 		}
-		if err := s.InTx(t.Context(), "set", func(tx *store.Txn) error { return tx.ExecTexts(t.Context(), set("a"), set("b")) }); err != nil {
+		if err := s.InTx(t.Context(), "set", func(tx *txn.Tx) error { return store.ExecTexts(t.Context(), tx, set("a"), set("b")) }); err != nil {
 			t.Errorf("after those that failed: %v", err)
 		}
 	})
@@ -550,7 +551,7 @@ func TestCommitReplyLostTogether(t *testing.T) {
 	}
 	c.let()
 	for n, id := range ids {
-		wantFault(t, errs[n], fleet.CodeUnavailable, "look first")
+		wantFault(t, errs[n], fleet.CodeUnavailable, "check first")
 		if row, err := s.Get(t.Context(), id); err != nil || row.Work.Attempts != 1 {
 			t.Errorf("row %d was changed %d times, %v; want once", n, row.Work.Attempts, err)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
 // amounts are what environments count for in each of their scopes.
@@ -19,7 +20,7 @@ func (a amounts) plus(b amounts, sign int64) amounts {
 	return amounts{a.environments + sign*b.environments, a.milliCPUs + sign*b.milliCPUs, a.memoryMiB + sign*b.memoryMiB}
 }
 
-// use counts a row in its scopes, until it is proven gone.
+// use counts a row in its scopes until the environment is proven gone.
 func (b *batch) use(env *fleet.Environment, sign int64) {
 	if !env.State.Live() {
 		return
@@ -38,8 +39,8 @@ func (b *batch) count(scope fleet.Scope, a amounts, sign int64) {
 
 var lockRank = map[string]int{fleet.ScopeUser: 0, fleet.ScopeTeam: 1, fleet.ScopeTenant: 2}
 
-// locked orders scopes as their rows are locked: users, teams, tenants. What most transactions share comes last,
-// so it is held for the shortest time.
+// locked is the order in which the rows of scopes are locked: users, teams, tenants. The most contended come last, so they are locked for
+// the shortest time.
 func locked(a, b fleet.Scope) int {
 	return cmp.Or(cmp.Compare(lockRank[a.Kind], lockRank[b.Kind]), cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Name, b.Name))
 }
@@ -52,8 +53,8 @@ func changeUsage(source string) string {
 		memory_mib = usage.memory_mib + excluded.memory_mib`
 }
 
-// usageRows are those that change. They are of the scopes whose spend changes as well: the row of a
-// scope is the lock of all that its limits look at.
+// usageRows are the rows that change. They include those of scopes whose spend changes: the row of a scope is the lock for everything
+// that its limits look at.
 func (b *batch) usageRows() [][]any {
 	changed := map[fleet.Scope]amounts{}
 	for scope, delta := range b.usage {
@@ -74,8 +75,8 @@ func (b *batch) usageRows() [][]any {
 	return rows
 }
 
-// lockUsage locks the rows of scopes, which are in the order of locks, and gives what they are at.
-func lockUsage(ctx context.Context, tx *txn, scopes []fleet.Scope) (map[fleet.Scope]amounts, error) {
+// lockUsage locks the rows of scopes, given in lock order, and returns their amounts.
+func lockUsage(ctx context.Context, tx *txn.Tx, scopes []fleet.Scope) (map[fleet.Scope]amounts, error) {
 	var args []any
 	for _, scope := range scopes {
 		args = append(args, scope.Kind, scope.Tenant, scope.Name)
@@ -95,7 +96,7 @@ func lockUsage(ctx context.Context, tx *txn, scopes []fleet.Scope) (map[fleet.Sc
 	return got, err
 }
 
-// lockUsageSQL writes what is there already: that locks, whether there is a row or not, on both databases.
+// lockUsageSQL writes the values that are stored: that takes the lock on both databases, whether or not the row exists.
 func lockUsageSQL(scopes int) string {
 	rows := make([]string, scopes)
 	for i := range rows {
@@ -105,9 +106,9 @@ func lockUsageSQL(scopes int) string {
 		DO UPDATE SET environments = usage.environments RETURNING kind, tenant, name, environments, milli_cpus, memory_mib`
 }
 
-// CheckUsage counts every scope's environments anew and gives a sentence for each that is kept otherwise:
-// none, in every committed state. It is one statement, so it sees one state.
-func (s *Store) CheckUsage(ctx context.Context) ([]string, error) {
+// CheckUsage recounts every scope's environments and returns a sentence for each scope whose stored usage differs: none, in every
+// committed state. It is one statement, so it sees one state.
+func (a *Audit) CheckUsage(ctx context.Context) ([]string, error) {
 	count := func(kind, name string) string {
 		return " UNION ALL SELECT '" + kind + "', tenant, " + name + `, -1, -CAST(CEIL(cpus * 1000) AS BIGINT), -memory_mib
 			FROM environments WHERE state <> 'destroyed' AND tenant <> ''`
@@ -117,9 +118,9 @@ func (s *Store) CheckUsage(ctx context.Context) ([]string, error) {
 		count(fleet.ScopeTenant, "''") + count(fleet.ScopeTeam, "team") + count(fleet.ScopeUser, "owner") +
 		`) AS counted GROUP BY kind, tenant, name
 		HAVING SUM(environments) <> 0 OR SUM(milli_cpus) <> 0 OR SUM(memory_mib) <> 0 ORDER BY kind, tenant, name`
-	rows, err := s.db.Read.QueryContext(ctx, query)
+	rows, err := a.db.Read.QueryContext(ctx, query)
 	if err != nil {
-		return nil, s.db.Fault(ctx, "check usage", err)
+		return nil, a.db.Fault(ctx, "check usage", err)
 	}
 	wrong, err := sqlkit.Collect(rows, func(row sqlkit.Scanner) (string, error) {
 		var scope fleet.Scope
@@ -128,5 +129,5 @@ func (s *Store) CheckUsage(ctx context.Context) ([]string, error) {
 		return fmt.Sprintf("usage of %s is off by %d environments, %d thousandths of a core, %d MiB",
 			scope, off.environments, off.milliCPUs, off.memoryMiB), err
 	})
-	return wrong, s.db.Fault(ctx, "check usage", err)
+	return wrong, a.db.Fault(ctx, "check usage", err)
 }

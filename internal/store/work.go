@@ -7,12 +7,14 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/store/record"
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
-// takeWork is TakeWork for a number of hosts, and of actions that are left. It orders by action backwards, which is the
-// order of the alphabet turned round: personalise, destroy, create.
-func (s *Store) takeWork(hosts, actions int) string {
+// takeWork is the statement of TakeWork for a number of hosts and of excluded actions. Descending alphabetical order of actions is their
+// priority: personalise, destroy, create.
+func (w *WorkQueue) takeWork(hosts, actions int) string {
 	except := ""
 	if actions > 0 {
 		except = " AND work_action NOT IN (" + sqlkit.Placeholders(4+hosts, actions) + ")"
@@ -23,16 +25,15 @@ func (s *Store) takeWork(hosts, actions int) string {
 			SELECT id FROM environments
 			WHERE host IN (` + sqlkit.Placeholders(4, hosts) + `)
 				AND work_action <> '' AND (work_worker = '' OR work_until < $3) AND work_not_before <= $3` + except + `
-			ORDER BY work_action DESC, created_at, id LIMIT 1` + s.db.SkipLocked + `
-		) RETURNING ` + columnList
+			ORDER BY work_action DESC, created_at, id LIMIT 1` + w.db.SkipLocked + `
+		) RETURNING ` + record.Columns
 }
 
-// TakeWork gives a recorded action on one of the named hosts that is due at now, and that nobody does
-// or whose worker's time is over, to worker until the time until. What personalises comes
-// before destroys, as somebody waits for it, destroys before creates, as what goes frees capacity;
-// then the oldest environment. It raises the generation, which
-// fences whoever had it before. The actions of except are left. False: there is nothing to do.
-func (s *Store) TakeWork(
+// TakeWork assigns to worker, until a time, one recorded action on the named hosts that is due at now and has no worker, or whose
+// worker's time has expired. Personalise comes first, because somebody waits for it, then destroy, which frees capacity, then create;
+// within an action, the oldest environment. It raises the generation, which fences the former worker. Actions of except are skipped.
+// False: there is nothing to do.
+func (w *WorkQueue) TakeWork(
 	ctx context.Context, worker string, hosts []string, now, until time.Time, except ...fleet.ActionKind,
 ) (fleet.Environment, bool, error) {
 	if worker == "" {
@@ -42,40 +43,40 @@ func (s *Store) TakeWork(
 		return fleet.Environment{}, false, nil
 	}
 	var env fleet.Environment
-	query, args := s.takeWork(len(hosts), len(except)), append([]any{worker, sqlkit.Micros(until), sqlkit.Micros(now)}, list(hosts)...)
+	query, args := w.takeWork(len(hosts), len(except)), append([]any{worker, sqlkit.Micros(until), sqlkit.Micros(now)}, sqlkit.List(hosts)...)
 	for _, action := range except {
 		args = append(args, string(action))
 	}
-	err := s.inTx(ctx, "take work", func(tx *txn) (err error) {
-		unnamed := tx.changed.unnamed
-		env, err = scanEnv(tx.QueryRowContext(ctx, query, args...))
-		tx.changed.name(unnamed, env.ID)
+	err := w.db.InTx(ctx, "take work", func(tx *txn.Tx) (err error) {
+		unnamed := tx.Unnamed()
+		env, err = record.ScanEnv(tx.QueryRowContext(ctx, query, args...))
+		tx.Name(unnamed, env.ID)
 		return err
 	})
-	// The cause tells an empty queue, under whatever code it came out.
+	// The cause identifies an empty queue, whatever its code.
 	if errors.Is(err, sql.ErrNoRows) {
 		return fleet.Environment{}, false, nil
 	}
 	return env, err == nil, err
 }
 
-// Heartbeat moves the end of a worker's hold on the work that it took at this
-// generation. It does not touch Revision. ErrFenced: the work is no longer its own.
-func (s *Store) Heartbeat(ctx context.Context, id string, generation int64, until time.Time) error {
+// Heartbeat extends a worker's hold on the work that it took at this generation. It does not change Revision. ErrFenced: another worker
+// has the work.
+func (w *WorkQueue) Heartbeat(ctx context.Context, id string, generation int64, until time.Time) error {
 	const update = "UPDATE environments SET work_until = $1 WHERE id = $2 AND work_generation = $3 AND work_worker <> ''"
-	return s.inTx(ctx, "renew work", func(tx *txn) error {
-		unnamed := tx.changed.unnamed
+	return w.db.InTx(ctx, "renew work", func(tx *txn.Tx) error {
+		unnamed := tx.Unnamed()
 		result, err := tx.ExecContext(ctx, update, sqlkit.Micros(until), id, generation)
 		if err != nil {
 			return err
 		}
-		tx.changed.name(unnamed, id)
+		tx.Name(unnamed, id)
 		if n, err := result.RowsAffected(); err != nil || n == 1 {
 			return err
 		}
-		if _, err := s.expected(ctx, tx, id, Expect{Generation: generation}); err != nil {
+		if _, err := expected(ctx, tx, id, Expect{Generation: generation}); err != nil {
 			return err
 		}
-		return late(ErrFenced, "the work on environment %s is no longer held", id)
+		return late(ErrFenced, "the work on environment %s is no longer this worker's", id)
 	})
 }

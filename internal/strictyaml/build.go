@@ -10,11 +10,11 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// builder turns the parser's tree into nodes and reports what we do not take.
+// builder turns the parser's tree into nodes and reports unsupported YAML.
 type builder struct {
 	doc   *Document
 	nodes int
-	over  bool // a bound was passed; nothing further is built
+	over  bool // a limit was exceeded; nothing further is built
 }
 
 func (b *builder) file(f *ast.File) *Node {
@@ -122,7 +122,7 @@ func (b *builder) key(k ast.MapKeyNode, path string) (string, bool) {
 var (
 	decimalInt   = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
 	decimalFloat = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
-	// numberLike is what the parser takes for text only because it does not fit 64 bits.
+	// numberLike matches plain scalars that the parser reads as text only because they do not fit 64 bits.
 	numberLike = regexp.MustCompile(`^[+-]?[0-9][0-9_]*(\.[0-9]*)?([eE][+-]?[0-9]+)?$`)
 )
 
@@ -167,7 +167,7 @@ func (b *builder) scalar(out *Node, n ast.Node) {
 	}
 }
 
-// number takes decimal numbers only: 0x1f, 010 and 1_000 mean different things to different readers.
+// number accepts only decimal numbers: 0x1f, 010 and 1_000 mean different things to different readers.
 func (b *builder) number(out *Node, text string) {
 	const want = "a decimal number that fits 64 bits; in quotes if text is meant"
 	out.source = text

@@ -10,11 +10,10 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
-// Kind is what a value is.
+// Kind is the kind of a value.
 type Kind int
 
-// The kinds. Bad is a value already reported as wrong; asking it for
-// anything reports nothing further.
+// The kinds. Bad is a value already reported as wrong; reading it reports nothing further.
 const (
 	Bad Kind = iota
 	Null
@@ -36,7 +35,7 @@ type Node struct {
 	// Value is a scalar's value: bool, int64, float64 or string.
 	Value any
 
-	source string // a number as it is written
+	source string // a number as written
 	fields []Field
 	items  []*Node
 	doc    *Document
@@ -66,7 +65,7 @@ func (n *Node) FailKey(f Field, found, want string) {
 	n.doc.fail(f.Line, f.Col, join(n.Path, f.Key), found, want)
 }
 
-// describe tells what a value is, short enough for a sentence.
+// describe describes a value in few words.
 func (n *Node) describe() string {
 	switch n.Kind {
 	case Null:
@@ -84,7 +83,7 @@ func (n *Node) describe() string {
 	}
 }
 
-// Fields gives a map's keys in the order of the file; a value that is no map is reported.
+// Fields returns a map's keys in the order of the file; it reports a value that is not a map.
 func (n *Node) Fields() []Field {
 	if n.Kind != Map {
 		n.Want("a map")
@@ -93,7 +92,7 @@ func (n *Node) Fields() []Field {
 	return n.fields
 }
 
-// Object gives a map's values by key and reports keys that are not known.
+// Object returns a map's values by key and reports unknown keys.
 func (n *Node) Object(known ...string) map[string]*Node {
 	values := map[string]*Node{}
 	for _, f := range n.Fields() {
@@ -113,7 +112,7 @@ func unknownWant(key string, known []string) string {
 	return "one of " + strings.Join(known, ", ")
 }
 
-// Missing reports keys of a map that must be there and are not.
+// Missing reports required keys that a map lacks.
 func (n *Node) Missing(values map[string]*Node, required ...string) {
 	if n.Kind != Map {
 		return
@@ -125,7 +124,7 @@ func (n *Node) Missing(values map[string]*Node, required ...string) {
 	}
 }
 
-// Items gives a list's values; a value that is no list is reported.
+// Items returns a list's values; it reports a value that is not a list.
 func (n *Node) Items() []*Node {
 	if n.Kind != List {
 		n.Want("a list")
@@ -134,10 +133,10 @@ func (n *Node) Items() []*Node {
 	return n.items
 }
 
-// Str gives a string; anything else is reported with what is wanted.
+// Str returns a string; it reports anything else.
 func (n *Node) Str(want string) (string, bool) { return scalar[string](n, want) }
 
-// Match gives a text that a pattern fits; want says which those are. Anything else is reported.
+// Match returns a text that matches a pattern; want describes such texts. It reports anything else.
 func (n *Node) Match(pattern *regexp.Regexp, want string) (string, bool) {
 	v, ok := n.Str(want)
 	if ok && !pattern.MatchString(v) {
@@ -147,10 +146,10 @@ func (n *Node) Match(pattern *regexp.Regexp, want string) (string, bool) {
 	return v, ok
 }
 
-// Int gives an integer; anything else is reported with what is wanted.
+// Int returns an integer; it reports anything else.
 func (n *Node) Int(want string) (int64, bool) { return scalar[int64](n, want) }
 
-// Number gives an integer or a decimal fraction; anything else is reported.
+// Number returns an integer or a decimal fraction; it reports anything else.
 func (n *Node) Number(want string) (float64, bool) {
 	if i, ok := n.Value.(int64); ok {
 		return float64(i), true
@@ -158,7 +157,7 @@ func (n *Node) Number(want string) (float64, bool) {
 	return scalar[float64](n, want)
 }
 
-// Scalar gives a string, int64, float64 or bool; anything else is reported.
+// Scalar returns a string, int64, float64 or bool; it reports anything else.
 func (n *Node) Scalar(want string) (any, bool) {
 	if n.Value == nil {
 		n.Want("%s", want)
@@ -175,7 +174,7 @@ func scalar[T any](n *Node, want string) (T, bool) {
 	return v, ok
 }
 
-// join gives the path of a key; one with odd characters is quoted, so that a path stays one line.
+// join returns the path of a key; one with unusual characters is quoted, so that a path stays on one line.
 func join(path, key string) string {
 	if plain := strings.IndexFunc(key, odd) < 0 && key != "" && len(key) <= maxQuoted; !plain {
 		return path + "[" + quote(key) + "]"

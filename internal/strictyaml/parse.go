@@ -15,23 +15,21 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// tokensPerNode bounds what the parser is given: a value in a map in flow style
-// takes four tokens, and an indented one no more.
+// tokensPerNode bounds the parser's input: a value in a flow-style map has four tokens, an indented one no more.
 const tokensPerNode = 8
 
-// Parse reads a file. The error is of type Errors. Places that do not keep
-// the rest from being read (a duplicate key, an alias) are collected in the Document.
+// Parse parses a file. The error is of type Errors. Problems that do not prevent parsing the rest (a duplicate key, an alias) are
+// collected in the Document.
 func Parse(file string, data []byte) (*Document, error) { return ParseUpTo(MaxNodes, file, data) }
 
-// ParseUpTo is Parse for a file of up to nodes values, one that is longer than users' files
-// because its keeper is trusted with it.
+// ParseUpTo is Parse for a file of up to nodes values: longer than users' files, because its author is trusted with it.
 func ParseUpTo(nodes int, file string, data []byte) (doc *Document, err error) {
 	d := &Document{file: file, nodes: nodes}
 	if d.scan(data); len(d.errs) > 0 {
 		return nil, d.Err()
 	}
 	defer func() {
-		// The parser is not ours and has panicked on odd input before; a file must not end a daemon.
+		// The parser is a third party's and has panicked on odd input before; a file must not crash a daemon.
 		if p := recover(); p != nil {
 			d.fail(1, 1, "", fmt.Sprintf("text that cannot be read as YAML (%v)", p), "plain maps, lists and scalars")
 			doc, err = nil, d.Err()
@@ -54,7 +52,7 @@ func ParseUpTo(nodes int, file string, data []byte) (doc *Document, err error) {
 	return d, nil
 }
 
-// scan refuses what no YAML file of ours may hold as text.
+// scan refuses characters that no file may have.
 func (d *Document) scan(data []byte) {
 	if len(data) > MaxBytes {
 		d.fail(1, 1, "", fmt.Sprintf("%d bytes", len(data)), fmt.Sprintf("at most %d", MaxBytes))
@@ -85,7 +83,7 @@ func (d *Document) scan(data []byte) {
 	}
 }
 
-// weigh bounds what the parser sees: it recurses, and its time grows with the square of the input.
+// weigh bounds the parser's work: it recurses, and its time grows with the square of the input.
 func (d *Document) weigh(tokens token.Tokens) {
 	count := 0
 	for _, t := range tokens {
@@ -112,7 +110,7 @@ func (d *Document) syntax(err error) {
 	d.fail(line, col, "", "text that is not valid YAML ("+message+")", `"key: value" lines, indented with spaces`)
 }
 
-// place gives where a node begins. A map begins at its first key, not at its colon.
+// place returns where a node begins. A map begins at its first key, not at its colon.
 func place(n ast.Node) (line, col int) {
 	switch n := n.(type) {
 	case nil:

@@ -1,8 +1,6 @@
-// Package strictyaml reads the part of YAML that bothy's own files need, and
-// refuses the rest with a place: maps with plain string keys, lists, strings,
-// decimal numbers, true, false and null. No anchors, aliases, merge keys,
-// tags, directives, second documents, duplicate keys, tabs or NaN. Size, depth and count
-// are bounded before anything is expanded, so that hostile input costs little.
+// Package strictyaml reads the part of YAML that bothy's own files need, and refuses the rest with its place: maps with plain string
+// keys, lists, strings, decimal numbers, true, false and null. No anchors, aliases, merge keys, tags, directives, second documents,
+// duplicate keys, tabs or NaN. Size, depth and count are bounded before anything is expanded, so that hostile input costs little.
 package strictyaml
 
 import (
@@ -16,27 +14,27 @@ import (
 const (
 	// MaxBytes is the most bytes of a file.
 	MaxBytes = 256 << 10
-	// MaxDepth is how deep maps and lists may lie in each other.
+	// MaxDepth is the maximum nesting of maps and lists.
 	MaxDepth = 20
 	// MaxNodes is the most values of a file; a map, a list and each scalar count one.
 	MaxNodes = 1000
 )
 
-// Error is one wrong place in a file.
+// Error is one problem in a file.
 type Error struct {
-	// File is the name as it was given to Parse.
+	// File is the name passed to Parse.
 	File string `json:"file"`
 	// Line and Col count from 1; Col counts characters.
 	Line int `json:"line"`
 	Col  int `json:"column"`
 	// Path names the place: "sizes.small.cpus", "users[1]"; empty for the whole file.
 	Path string `json:"path,omitempty"`
-	// Found is what is there, Want what is allowed.
+	// Found is the value found, Want what is allowed.
 	Found string `json:"found"`
 	Want  string `json:"want"`
 }
 
-// Error gives "bothy.yaml:6:10: size: got 100, want one of small, medium".
+// Error returns "bothy.yaml:6:10: size: got 100, want one of small, medium".
 func (e Error) Error() string {
 	path := ""
 	if e.Path != "" {
@@ -45,11 +43,10 @@ func (e Error) Error() string {
 	return fmt.Sprintf("%s:%d:%d: %sgot %s, want %s", e.File, e.Line, e.Col, path, e.Found, e.Want)
 }
 
-// Errors are all wrong places of a file, in the order of the file. Parse
-// never returns an empty one.
+// Errors are all problems of a file, in the order of the file. Parse never returns an empty one.
 type Errors []Error
 
-// Error gives one line for each.
+// Error returns one line for each problem.
 func (e Errors) Error() string {
 	lines := make([]string, len(e))
 	for i, one := range e {
@@ -58,8 +55,7 @@ func (e Errors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Document is a file that could be read. What its readers find wrong is
-// collected, so that a person sees everything at once.
+// Document is a parsed file. Its readers add the problems that they find, so that a person sees all of them at once.
 type Document struct {
 	// Root is the value of the file.
 	Root *Node
@@ -69,7 +65,7 @@ type Document struct {
 	errs  Errors
 }
 
-// Err gives everything found wrong so far, as Errors, or nil.
+// Err returns all problems found so far, as Errors, or nil.
 func (d *Document) Err() error {
 	if len(d.errs) == 0 {
 		return nil

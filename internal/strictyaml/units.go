@@ -7,7 +7,7 @@ import (
 
 var memoryRE = regexp.MustCompile(`^([1-9][0-9]{0,7})(MiB|GiB)$`)
 
-// Mebibytes reads an amount of memory as files have it, "512MiB" or "2GiB", in MiB.
+// Mebibytes parses an amount of memory as in files, "512MiB" or "2GiB", into MiB.
 func Mebibytes(text string) (int64, bool) {
 	m := memoryRE.FindStringSubmatch(text)
 	if m == nil {

@@ -1,4 +1,4 @@
-// Package telemetry makes the daemon's logger. Metrics and traces come later.
+// Package telemetry makes the daemon's logger.
 package telemetry
 
 import (
@@ -17,8 +17,8 @@ const (
 	FormatJSON = "json"
 )
 
-// NewLogger makes a logger that writes to w what is of level ("debug", "info",
-// "warn" or "error") or above, in one of the formats. Another level or format is an error.
+// NewLogger returns a logger that writes records of level ("debug", "info", "warn" or "error") or above to w, in one of the formats.
+// Another level or format is an error.
 func NewLogger(w *os.File, level, format string) (*slog.Logger, error) {
 	var least slog.Level
 	switch level {

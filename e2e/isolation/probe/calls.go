@@ -42,7 +42,7 @@ var calls = map[string]uintptr{
 func call(words []string) (string, error) {
 	nr, ok := calls[words[0]]
 	if !ok {
-		return "", brokenf("no call %q is known", words[0])
+		return "", brokenf("unknown call %q", words[0])
 	}
 	var args [6]uintptr
 	for i, word := range words[1:] {
@@ -83,7 +83,7 @@ func call(words []string) (string, error) {
 	return fmt.Sprintf("%s gave %d", words[0], r), nil
 }
 
-// past makes a call with arguments that cannot succeed: what matters is whether the kernel came to look at them.
+// past makes a call with arguments that cannot succeed: what matters is whether the kernel got as far as checking them.
 func past(words []string) (string, error) {
 	said, err := call(words)
 	for _, closed := range []error{errBroken, unix.EPERM, unix.EACCES, unix.ENOSYS} {
@@ -97,17 +97,17 @@ func past(words []string) (string, error) {
 	return said, nil
 }
 
-// namespaces are what a process may be put into new ones of.
+// namespaces are the kinds of namespaces.
 var namespaces = map[string]uintptr{
 	"user": unix.CLONE_NEWUSER, "mount": unix.CLONE_NEWNS, "net": unix.CLONE_NEWNET, "pid": unix.CLONE_NEWPID,
 	"ipc": unix.CLONE_NEWIPC, "uts": unix.CLONE_NEWUTS, "cgroup": unix.CLONE_NEWCGROUP,
 }
 
-// clone starts a process in a new namespace: a user namespace cannot be made by unshare in a process of many threads.
+// clone starts a process in a new namespace: unshare cannot make a user namespace in a process with several threads.
 func clone(name string) (string, error) {
 	flag, ok := namespaces[name]
 	if !ok {
-		return "", brokenf("no namespace %q is known", name)
+		return "", brokenf("unknown namespace %q", name)
 	}
 	cmd := exec.Command("/proc/self/exe", "noop")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flag}
@@ -126,7 +126,7 @@ func setns(path string) (string, error) {
 		return "", err
 	}
 	defer release(fd)
-	if strings.HasSuffix(path, "/mnt") { // a thread that shares its folder with others may not
+	if strings.HasSuffix(path, "/mnt") { // a thread that shares its working directory with others may not
 		if err := unix.Unshare(unix.CLONE_FS); err != nil {
 			return "", err
 		}
@@ -134,7 +134,7 @@ func setns(path string) (string, error) {
 	return "joined " + path, unix.Setns(fd, 0)
 }
 
-// setClock moves the clock by a time that is none, which the kernel finds out after it has asked for the right.
+// setClock sets the clock to an invalid time, which the kernel detects only after it has checked the permission.
 func setClock() (string, error) {
 	_, err := unix.Adjtimex(&unix.Timex{Modes: unix.ADJ_SETOFFSET, Time: unix.Timeval{Usec: -1}})
 	if errors.Is(err, unix.EINVAL) {
@@ -143,7 +143,7 @@ func setClock() (string, error) {
 	return "the clock is set", err
 }
 
-// setHostname sets the host name to what it is.
+// setHostname sets the host name to its current value.
 func setHostname() (string, error) {
 	name, err := os.Hostname()
 	if err != nil {

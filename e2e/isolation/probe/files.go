@@ -31,7 +31,7 @@ func init() {
 	attempts["euid"] = func([]string) (string, error) { return euid() }
 }
 
-// read gives the first bytes of a file or a device.
+// read returns the first bytes of a file or a device.
 func read(path string) (string, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -39,7 +39,7 @@ func read(path string) (string, error) {
 	}
 	defer closed(f)
 	if info, err := f.Stat(); err != nil || info.IsDir() {
-		return fmt.Sprintf("opened the folder %s", path), err
+		return fmt.Sprintf("opened the directory %s", path), err
 	}
 	n, err := f.Read(make([]byte, 512))
 	if errors.Is(err, io.EOF) {
@@ -60,7 +60,7 @@ func openWrite(path string) (string, error) {
 	return "opened " + path + " for writing", f.Close()
 }
 
-// rewrite writes to a file what it holds already.
+// rewrite writes a file's own contents to it.
 func rewrite(path string) (string, error) {
 	was, err := os.ReadFile(path)
 	if err != nil {
@@ -74,11 +74,11 @@ func rewrite(path string) (string, error) {
 	return fmt.Sprintf("wrote %q to %s", strings.TrimSpace(string(was)), path), errors.Join(err, f.Close())
 }
 
-// sweep looks for any file below a folder that can be opened for writing. Each of the exceptions is the end of a path.
+// sweep looks for any writable file below a directory. Each exception is the end of a path.
 func sweep(dir string, except []string) (string, error) {
 	found, seen := "", 0
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil { // not to be read, or gone since
+		if err != nil { // not readable, or gone since
 			return nil
 		}
 		if !d.Type().IsRegular() {
@@ -100,7 +100,7 @@ func sweep(dir string, except []string) (string, error) {
 	return found, err
 }
 
-// find looks for a file of the host where it may be seen: by a mount, or by the links of /proc.
+// find looks for a file of the host where it may be visible: through a mount, or through the links of /proc.
 func find(by, path string) (string, error) {
 	roots := []string{"", "/host"}
 	if by == "proc" {
@@ -115,7 +115,7 @@ func find(by, path string) (string, error) {
 	}
 	last := errNone
 	for _, root := range roots {
-		place := root + path // not joined: what is behind a link of /proc must be left by ".." there
+		place := root + path // not joined: ".." must apply behind the link of /proc
 		said, err := read(place)
 		if err == nil {
 			return said, nil
@@ -125,7 +125,7 @@ func find(by, path string) (string, error) {
 	return "", last
 }
 
-// findFrom looks for a file of the host above the folder that this process was started in.
+// findFrom looks for a file of the host above the directory that this process was started in.
 func findFrom(path string) (string, error) {
 	var last error
 	for _, up := range []string{".", "..", "../../../../../../../.."} {
@@ -136,7 +136,7 @@ func findFrom(path string) (string, error) {
 	return "", last
 }
 
-// makeCgroup makes a cgroup and takes it away. A folder that is no cgroup holds none either.
+// makeCgroup makes a cgroup and removes it. A directory that is not a cgroup has none either.
 func makeCgroup(path string) (string, error) {
 	if _, err := os.Stat(filepath.Join(filepath.Dir(path), "cgroup.procs")); err != nil {
 		return "", err
@@ -147,7 +147,8 @@ func makeCgroup(path string) (string, error) {
 	return "made " + path, os.Remove(path)
 }
 
-// mknod makes a device (kind, major, minor) in /dev, the one file system that may hold any, and opens it: making it alone would reach nothing.
+// mknod makes a device (kind, major, minor) in /dev, the one file system that may have any, and opens it: making it alone would reach
+// nothing.
 func mknod(a []string) (string, error) {
 	kind := uint32(unix.S_IFCHR)
 	if a[0] == "b" {
@@ -170,7 +171,7 @@ func mknod(a []string) (string, error) {
 	return fmt.Sprintf("opened device %s %s:%s", a[0], a[1], a[2]), unix.Close(fd)
 }
 
-// grow makes a file longer by some KiB, and takes them away again.
+// grow extends a file by some KiB, and truncates it again.
 func grow(path, kib string) (string, error) {
 	n, err := strconv.Atoi(kib)
 	if err != nil {
@@ -191,7 +192,7 @@ func grow(path, kib string) (string, error) {
 			return "", errors.Join(err, f.Truncate(was.Size()))
 		}
 	}
-	return fmt.Sprintf("%s took %d KiB", path, n), f.Truncate(was.Size())
+	return fmt.Sprintf("%s accepted %d KiB", path, n), f.Truncate(was.Size())
 }
 
 // setuid runs a copy of this program that belongs to root and has the setuid bit.
@@ -206,7 +207,7 @@ func setuid(path string) (string, error) {
 	return oneLine(string(out)), nil
 }
 
-// euid tells whether this process has become somebody else.
+// euid reports whether this process has another user id.
 func euid() (string, error) {
 	if os.Geteuid() == os.Getuid() {
 		return "", fmt.Errorf("still uid %d", os.Getuid())

@@ -16,8 +16,8 @@ import (
 
 func init() { attempts["take"] = func(a []string) (string, error) { return take(a[0], a[1]) } }
 
-// takers take one more of something that the kernel keeps for all, or that a size bounds. What they take is held until
-// this process ends.
+// takers take one more of a resource that the kernel shares between all, or that a size limits. They hold what they take until this
+// process ends.
 var takers = map[string]func(i int) error{
 	"ptys": func(int) error {
 		_, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY, 0)
@@ -40,7 +40,7 @@ var takers = map[string]func(i int) error{
 	},
 	"keys": func(i int) error {
 		name, payload := append(fmt.Appendf(nil, "probe-%d", i), 0), []byte{1}
-		const process = -2 // KEY_SPEC_PROCESS_KEYRING: it goes with this process
+		const process = -2 // KEY_SPEC_PROCESS_KEYRING: it ends with this process
 		ring := process
 		_, _, errno := unix.Syscall6(unix.SYS_ADD_KEY, pointer([]byte("user\x00")), pointer(name), pointer(payload), 1, uintptr(ring), 0)
 		return ok(errno)
@@ -48,7 +48,7 @@ var takers = map[string]func(i int) error{
 	"threads": func(int) error {
 		started := make(chan struct{})
 		go func() {
-			runtime.LockOSThread() // a thread of its own, for good
+			runtime.LockOSThread() // a permanent thread of its own
 			close(started)
 			time.Sleep(most)
 		}()
@@ -56,7 +56,7 @@ var takers = map[string]func(i int) error{
 		return nil
 	},
 	"mebibytes": func(i int) error {
-		if i == 0 { // before anybody else in here
+		if i == 0 { // before any other process in here
 			if err := os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0); err != nil {
 				return err
 			}
@@ -72,14 +72,14 @@ var takers = map[string]func(i int) error{
 	},
 }
 
-// take reaches what it looks for when it gets as many as it is told.
+// take succeeds if it gets the requested number.
 func take(what, count string) (string, error) {
 	t, known := takers[what]
 	n, err := strconv.Atoi(count)
 	if err != nil || !known {
-		return "", brokenf("nothing to take is called %q, or %q is no number", what, count)
+		return "", brokenf("%q cannot be taken, or %q is not a number", what, count)
 	}
-	if what == "ptys" || what == "inotify" || what == "files" { // as many as the hard limit lets
+	if what == "ptys" || what == "inotify" || what == "files" { // as many as the hard limit allows
 		var l unix.Rlimit
 		if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
 			return "", err
@@ -91,7 +91,7 @@ func take(what, count string) (string, error) {
 	}
 	for i := range n {
 		if err := t(i); err != nil {
-			return "", fmt.Errorf("the end is at %d of %d: %v", i, n, err) //nolint:errorlint // an end by ENOENT is an end, too
+			return "", fmt.Errorf("stopped at %d of %d: %v", i, n, err) //nolint:errorlint // an end by ENOENT is an end, too
 		}
 	}
 	return fmt.Sprintf("took %d %s", n, what), nil
@@ -111,7 +111,7 @@ var blocked = sync.OnceValue(func() error {
 	return unix.PthreadSigmask(unix.SIG_BLOCK, &set, nil)
 })
 
-// queued is a real-time signal: each one that waits is counted.
+// queued is a real-time signal: each pending one counts.
 const queued = 50
 
 func queueSignal() error {
@@ -125,7 +125,7 @@ func queueSignal() error {
 	return ok(errno)
 }
 
-// makeQueue makes a POSIX message queue of the usual size, which has no name any more.
+// makeQueue makes a POSIX message queue of the usual size, and unlinks its name.
 func makeQueue(i int) error {
 	name := append(fmt.Appendf(nil, "bothy-probe-%d-%d", os.Getpid(), i), 0)
 	_, _, errno := unix.Syscall6(unix.SYS_MQ_OPEN, pointer(name), unix.O_CREAT|unix.O_EXCL|unix.O_RDWR, 0o600, 0, 0, 0)

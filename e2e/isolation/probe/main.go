@@ -27,36 +27,36 @@ import (
 )
 
 const (
-	// wait bounds one try over a network, whose packets are dropped without an answer.
+	// wait bounds one try over a network whose packets are dropped silently.
 	wait = 2 * time.Second
-	// most bounds one attempt; one that takes longer has not reached anything.
+	// most bounds one attempt; one that takes longer has reached nothing.
 	most = 20 * time.Second
 	// atOnce is how many attempts run at the same time: mostly they wait for packets.
 	atOnce = 16
-	// lifetime ends what is only there to be found, should nobody remove it.
+	// lifetime ends a probe that only waits to be found, if nobody removes it.
 	lifetime = 15 * time.Minute
 )
 
-// attempt is one kind of try: nil says that it reached what it looked for.
+// attempt is one kind of try: nil means that it reached its target.
 type attempt func(args []string) (detail string, err error)
 
 // attempts are all kinds, by name. A new kind of try is one entry here, a new probe one row of the suite's table.
 var attempts = map[string]attempt{}
 
-// errBroken is in the error of an attempt that was not tried.
+// errBroken marks an attempt that was not made.
 var errBroken = errors.New("broken")
 
 func brokenf(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", errBroken, fmt.Sprintf(format, args...))
 }
 
-// missing are the errors that say that the machine or the sandbox has no such thing at all.
+// missing are the errors for objects that the machine or the sandbox does not have at all.
 var missing = []error{
 	unix.ENOENT, unix.ENOSYS, unix.EAFNOSUPPORT, unix.ENODEV, unix.ENXIO, unix.EPROTONOSUPPORT, unix.ESOCKTNOSUPPORT, unix.ESRCH, errNone,
 }
 
-// errNone: what was looked for is not to be seen.
-var errNone = errors.New("none to be seen")
+// errNone: the target is not visible.
+var errNone = errors.New("none visible")
 
 func main() {
 	switch {
@@ -85,9 +85,9 @@ func main() {
 func try(words []string) string {
 	a, ok := attempts[words[0]]
 	if !ok {
-		return fmt.Sprintf("broken there is no attempt %q", words[0])
+		return fmt.Sprintf("broken unknown attempt %q", words[0])
 	}
-	runtime.LockOSThread() // namespaces and rights are a thread's own
+	runtime.LockOSThread() // namespaces and permissions are per thread
 	detail, err := a(words[1:])
 	switch {
 	case err == nil:
@@ -111,8 +111,8 @@ func oneLine(s string) string {
 	return s
 }
 
-// batch makes each attempt in a process of its own, so that one that ends its process, or changes it, tells nothing of
-// the others. Those that take all there is of something run alone, at the end.
+// batch makes each attempt in a process of its own, so that one that ends or changes its process does not affect the others. Attempts
+// that exhaust a resource run alone, at the end.
 func batch(in io.Reader, out io.Writer) error {
 	var lines [][]string
 	scan := bufio.NewScanner(in)
@@ -161,7 +161,7 @@ func apart(words []string) string {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	text, err := cmd.Output()
 	if ctx.Err() != nil {
-		return fmt.Sprintf("refused no end after %s", most)
+		return fmt.Sprintf("refused no result after %s", most)
 	}
 	if first, _, _ := strings.Cut(string(text), "\n"); first != "" {
 		return first
@@ -169,11 +169,11 @@ func apart(words []string) string {
 	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.ENOMEM) {
 		return "broken no process for it: " + err.Error()
 	}
-	// The kernel or the runtime ended it: it asked for more than there is.
+	// The kernel or the runtime ended it: it exceeded a limit.
 	return oneLine(fmt.Sprintf("refused ended: %v %.200s", err, errs.String()))
 }
 
-// listen answers every connection and every datagram at the addresses, until it is killed or its time is up.
+// listen answers every connection and every datagram at the addresses, until it is killed or its lifetime ends.
 func listen(addrs []string) error {
 	failed := make(chan error)
 	for _, addr := range addrs {
@@ -181,7 +181,7 @@ func listen(addrs []string) error {
 		if err != nil {
 			return err
 		}
-		pc, err := net.ListenPacket("udp", addr) // of its own for each address, so that answers come from it
+		pc, err := net.ListenPacket("udp", addr) // one per address, so that answers come from that address
 		if err != nil {
 			return err
 		}
@@ -197,7 +197,7 @@ func listen(addrs []string) error {
 	}
 }
 
-// closed, release and removed undo what an attempt has done with: how that ends says nothing of what it reached.
+// closed, release and removed undo an attempt's effects: their errors say nothing about the result.
 func closed(c io.Closer) { _ = c.Close() }
 
 func release(fd int) { _ = unix.Close(fd) }

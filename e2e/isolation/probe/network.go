@@ -30,7 +30,7 @@ func init() {
 	attempts["forge"] = func(a []string) (string, error) { return forge(a[0], a[1], a[2]) }
 }
 
-// dial opens a connection; that it opens is enough.
+// dial opens a connection; that suffices.
 func dial(network, addr string) (string, error) {
 	c, err := net.DialTimeout(network, addr, wait)
 	if err != nil {
@@ -78,7 +78,7 @@ func answerStreams(l net.Listener) error {
 		if err != nil {
 			return err
 		}
-		_ = c.Close() // being there is all
+		_ = c.Close() // its existence suffices
 	}
 }
 
@@ -123,7 +123,7 @@ var sockets = map[string][3]int{
 func socket(name, what string) (string, error) {
 	s, ok := sockets[name]
 	if !ok {
-		return "", brokenf("no socket %q is known", name)
+		return "", brokenf("unknown socket %q", name)
 	}
 	fd, err := unix.Socket(s[0], s[1]|unix.SOCK_CLOEXEC, s[2])
 	if err != nil {
@@ -133,17 +133,17 @@ func socket(name, what string) (string, error) {
 	switch what {
 	case "open":
 		return "a socket of " + name, nil
-	case "bind": // a port that nobody else has, of those above all that are reserved
+	case "bind": // an unused port above all reserved ones
 		err = unix.Bind(fd, &unix.SockaddrVM{CID: unix.VMADDR_CID_ANY, Port: unix.VMADDR_PORT_ANY})
 		return "bound " + name, err
-	case "multicast": // all groups of a netlink family: what the kernel tells the machine's owner
+	case "multicast": // all groups of a netlink family: the kernel's messages to the machine's owner
 		err = unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: 1})
 		return "joined the groups of " + name, err
 	}
-	return "", brokenf("no use %q of a socket is known", what)
+	return "", brokenf("unknown use %q of a socket", what)
 }
 
-// option sets an option of a UDP socket that changes what may be sent, or what the sender counts for.
+// option sets an option of a UDP socket that changes what may be sent, or whom the sender counts as.
 func option(name string) (string, error) {
 	kind := unix.SOCK_DGRAM
 	if name == "repair" {
@@ -168,12 +168,12 @@ func option(name string) (string, error) {
 	case "debug":
 		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DEBUG, 1)
 	default:
-		return "", brokenf("no option %q is known", name)
+		return "", brokenf("unknown option %q", name)
 	}
 	return "set " + name, err
 }
 
-// changeInterface sets something of the loopback interface to what it is already, which needs the right to change it.
+// changeInterface sets a property of the loopback interface to its current value, which requires the permission to change it.
 func changeInterface(what string) (string, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -213,12 +213,12 @@ func changeInterface(what string) (string, error) {
 		named.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
 		return "made a tunnel", unix.IoctlIfreq(int(tun.Fd()), unix.TUNSETIFF, named)
 	default:
-		return "", brokenf("nothing of an interface is called %q", what)
+		return "", brokenf("unknown property %q of an interface", what)
 	}
 	return "changed " + what + " of lo", err
 }
 
-// routeRequests are changes of the network, as netlink messages: the type, and the body behind the header.
+// routeRequests are changes of the network, as netlink messages: the type, and the body after the header.
 var routeRequests = map[string]struct {
 	kind, flags uint16
 	body        func() []byte
@@ -229,11 +229,11 @@ var routeRequests = map[string]struct {
 	"rule":    {unix.RTM_NEWRULE, unix.NLM_F_CREATE | unix.NLM_F_EXCL, ruleBody},
 }
 
-// changeRoute asks the kernel for a change by netlink. What it makes goes with the network namespace, or is of no effect.
+// changeRoute asks the kernel for a change by netlink. The change ends with the network namespace, or has no effect.
 func changeRoute(what string) (string, error) {
 	r, ok := routeRequests[what]
 	if !ok {
-		return "", brokenf("no change of the network is called %q", what)
+		return "", brokenf("unknown change %q of the network", what)
 	}
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
 	if err != nil {
@@ -254,7 +254,7 @@ func changeRoute(what string) (string, error) {
 		return "", err
 	}
 	if n < unix.NLMSG_HDRLEN+4 || binary.NativeEndian.Uint16(answer[4:]) != unix.NLMSG_ERROR {
-		return "", errors.New("the kernel's answer is no acknowledgement")
+		return "", errors.New("the kernel's answer is not an acknowledgement")
 	}
 	if code := int32(binary.NativeEndian.Uint32(answer[unix.NLMSG_HDRLEN:])); code != 0 {
 		return "", unix.Errno(-code)
@@ -291,7 +291,7 @@ func ruleBody() []byte { // a rule that leads to an empty table
 	return append(b, attribute(unix.FRA_DST, []byte{203, 0, 113, 9})...)
 }
 
-// forge sends a datagram with a source of its choice. Whether it arrives is for the receiver to say.
+// forge sends a datagram with a forged source. The receiver reports whether it arrives.
 func forge(from, to, text string) (string, error) {
 	src, err := netip.ParseAddrPort(from)
 	if err != nil {
@@ -318,7 +318,7 @@ func forge(from, to, text string) (string, error) {
 	return "sent to " + to + " as " + from, nil
 }
 
-// freebind binds an address that is not this machine's, and asks with it.
+// freebind binds an address that is not this machine's, and sends from it.
 func init() {
 	attempts["freebind"] = func(a []string) (string, error) {
 		to, err := netip.ParseAddrPort(a[1])
@@ -349,7 +349,7 @@ func init() {
 		}
 		return "sent as " + a[0], nil
 	}
-	// get asks an HTTP service behind a unix socket: an engine's answers are worth more than a connection.
+	// get queries an HTTP service behind a unix socket: an engine's answer proves more than a connection.
 	attempts["get"] = func(a []string) (string, error) {
 		c, err := net.DialTimeout("unix", a[0], wait)
 		if err != nil {
@@ -372,10 +372,10 @@ func init() {
 	}
 }
 
-// kept holds what system calls were given, so that it is on the heap and stays.
+// kept keeps the buffers of system calls on the heap and alive.
 var kept [][]byte
 
-// pointer gives a buffer's address for a system call.
+// pointer returns a buffer's address for a system call.
 func pointer(b []byte) uintptr {
 	kept = append(kept, b)
 	return uintptr(unsafe.Pointer(&b[0])) //nolint:gosec // a system call takes addresses

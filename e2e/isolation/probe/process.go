@@ -14,8 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// canary begins what the suite plants for probes to find. An attempt is told the rest alone, so that it does not find
-// itself.
+// canary is the prefix of what the suite plants for probes to find. An attempt gets only the rest, so that it does not find itself.
 const canary = "bothy-canary-"
 
 func init() {
@@ -31,7 +30,7 @@ func init() {
 	attempts["raise"] = func(a []string) (string, error) { return raise(a[0], a[1:]...) }
 }
 
-// processes gives the folders in /proc whose file holds the canary.
+// processes returns the directories in /proc whose file has the canary.
 func processes(file, token string) ([]string, error) {
 	all, err := filepath.Glob("/proc/[0-9]*/" + file)
 	if err != nil {
@@ -61,7 +60,7 @@ func seen(file, token string) (string, error) {
 	return fmt.Sprintf("%s/%s has it", found[0], file), nil
 }
 
-// signalTo sends signal 0 to the process: the kernel checks the right to signal, and nothing else happens.
+// signalTo sends signal 0 to the process: the kernel checks the permission to signal, and nothing else happens.
 func signalTo(token string) (string, error) {
 	found, err := processes("cmdline", token)
 	if err != nil {
@@ -86,7 +85,7 @@ func trace(pid string) (string, error) {
 	return "attached to " + pid, nil // detached as this process ends
 }
 
-// status compares a line of /proc/self/status with what it has to be.
+// status compares a line of /proc/self/status with its expected value.
 func status(field, want string) (string, error) {
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -128,7 +127,7 @@ func capabilities(set, mask string) (string, error) {
 	return "", brokenf("no set %s", set)
 }
 
-// cgroupPath tells whether the machine's cgroups are seen.
+// cgroupPath reports whether the machine's cgroups are visible.
 func cgroupPath() (string, error) {
 	text, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
@@ -139,7 +138,7 @@ func cgroupPath() (string, error) {
 			return "this is " + parts[2], nil
 		}
 	}
-	return "", errors.New("every cgroup is the root of what is seen")
+	return "", errors.New("every cgroup is the visible root")
 }
 
 func isHost(name string) (string, error) {
@@ -166,7 +165,7 @@ func sharedMemory(key string) (string, error) {
 	return fmt.Sprintf("segment %d", id), nil
 }
 
-// raise asks for more of the machine than was given.
+// raise asks the machine for more than was granted.
 func raise(what string, to ...string) (string, error) {
 	switch what {
 	case "oom":
@@ -188,7 +187,7 @@ func raise(what string, to ...string) (string, error) {
 	case "core":
 		return "raised core", raiseLimit(unix.RLIMIT_CORE, to[0])
 	}
-	return "", brokenf("nothing to raise is called %q", what)
+	return "", brokenf("%q cannot be raised", what)
 }
 
 // raiseLimit sets a limit, hard and soft, to at least n.

@@ -1,5 +1,5 @@
-// Package dialect is what SQLite and PostgreSQL do not have in common: how a database is opened and bounded, how a write
-// transaction begins and whether it may be tried again, what an error means, and the few words of SQL that differ. It knows no table.
+// Package dialect is the difference between SQLite and PostgreSQL: how a database is opened and bounded, how a write transaction begins
+// and when to retry it, what an error means, and the few words of SQL that differ. It knows no table.
 package dialect
 
 import (
@@ -15,45 +15,45 @@ import (
 
 // DB is a database of either kind. It is safe for concurrent use.
 type DB struct {
-	// Read has connections that cannot write. Write has one with SQLite, which has one
-	// writer: waiting in Go is fair and ends with the context.
+	// Read has connections that cannot write. Write has one connection with SQLite, which has one writer: waiting in Go is fair and ends
+	// with the context.
 	Write, Read *sql.DB
-	// Where names the database in sentences for people.
+	// Where names the database in messages.
 	Where string
-	// ForUpdate ends a SELECT whose rows are then written: it locks them until the transaction
-	// ends. SkipLocked also leaves out rows that another transaction has locked. The key of a row
-	// never changes, so records that point at it may be added meanwhile. SQLite has one writer and needs neither.
+	// ForUpdate ends a SELECT whose rows are then written: it locks them until the transaction ends. SkipLocked also leaves out rows that
+	// another transaction has locked. The key of a row never changes, so records that refer to it may be added meanwhile. SQLite has one
+	// writer and needs neither.
 	ForUpdate, SkipLocked string
-	// ForShare ends a SELECT of what nobody may write until the transaction ends.
+	// ForShare ends a SELECT of rows that nobody may write until the transaction ends.
 	ForShare string
 
-	// statements are kept for SQLite; PostgreSQL's driver keeps its own.
+	// statements are prepared for SQLite; PostgreSQL's driver keeps its own.
 	statements *sqlkit.Statements
 	// pg is nil with SQLite.
 	pg *postgres
-	// file is SQLite's database as it was opened.
+	// file is SQLite's database file as it was opened.
 	file os.FileInfo
-	// damage says that somebody could not read what is in the file.
+	// damage: a read found the file corrupt.
 	damage atomic.Bool
-	// full says that a write found no room.
+	// full: a write found the disk full.
 	full atomic.Bool
 }
 
-// Ask looks at a database that was found before anything in it is changed, a migration included, and may refuse it by its error, which
-// is passed. found is nil where there is no database yet; tables tells by two columns whether there are the tables installation and settings.
+// Ask inspects an existing database before anything in it is changed, migrations included, and may refuse it with an error, which is
+// returned unchanged. found is nil when there is no database yet; the query tables has two columns that tell whether the tables
+// installation and settings exist.
 type Ask func(ctx context.Context, d *DB, found *sql.DB, tables string) error
 
 // Shared reports whether other processes may write, too.
 func (d *DB) Shared() bool { return d.pg != nil }
 
-// Close ends all use of the database.
+// Close closes the database.
 func (d *DB) Close() error {
-	// Readers first: the last connection to close folds SQLite's log into the
-	// database, and only one that may write can do that.
+	// Readers first: the last connection to close merges SQLite's log into the database, which requires write access.
 	return errors.Join(d.statements.Close(), d.Read.Close(), d.Write.Close())
 }
 
-// Begin begins a write transaction, which must be ended.
+// Begin begins a write transaction. The caller must end it.
 func (d *DB) Begin(ctx context.Context) (*sqlkit.Tx, error) {
 	if d.pg != nil {
 		return sqlkit.BeginPostgres(ctx, d.Write)
@@ -61,25 +61,25 @@ func (d *DB) Begin(ctx context.Context) (*sqlkit.Tx, error) {
 	return sqlkit.Begin(ctx, d.Write, d.statements)
 }
 
-// Committed is called after each commit. It makes ready what was asked for meanwhile.
+// Committed is called after each commit. It prepares the statements that were missing.
 func (d *DB) Committed(ctx context.Context) { d.statements.Prepare(ctx) }
 
-// MayTryAgain reports whether a transaction failed, before its commit or by it, for a reason that passes.
+// MayTryAgain reports whether a transaction failed, before or at its commit, for a transient reason.
 func (d *DB) MayTryAgain(ctx context.Context, err error) bool {
 	return d.pg != nil && ctx.Err() == nil && (lostAgainstAnother(err) || connectionLost(err) && !cannotConnect(err) && !unanswered(err))
 }
 
-// MaybeKept reports whether a commit that failed may have been kept all the same.
+// MaybeKept reports whether a failed commit may have been applied all the same.
 func (d *DB) MaybeKept(err error) bool { return d.pg != nil && connectionLost(err) }
 
-// SawDamage reports whether anybody has found the database damaged since it was asked last.
+// SawDamage reports whether any read or write has found the database damaged since the last call.
 func (d *DB) SawDamage() bool { return d.damage.Swap(false) }
 
-// WasFull reports whether a write has found no room since it was asked last.
+// WasFull reports whether a write has found the disk full since the last call.
 func (d *DB) WasFull() bool { return d.full.Swap(false) }
 
-// SameFile reports whether the file that is open is still the one at its path. SQLite goes on with one that was removed, and
-// what is written in it is gone with the process.
+// SameFile reports whether the open file is still the one at its path. SQLite continues with a removed file, and everything written to it
+// is lost with the process.
 func (d *DB) SameFile() error {
 	if d.file == nil {
 		return nil
@@ -89,5 +89,5 @@ func (d *DB) SameFile() error {
 		return nil
 	}
 	return fleet.Errorf(fleet.CodeUnavailable, "the database %s was removed or replaced while bothyd uses it", d.Where).
-		WithHint("what is recorded now is lost at the next start: stop bothyd, put a backup in its place with bothyd restore FILE, and start it")
+		WithHint("new records are lost at the next start: stop bothyd, restore a backup with bothyd restore FILE, and start bothyd")
 }

@@ -17,39 +17,39 @@ import (
 	"github.com/bothy-env/bothy/internal/store/migrations"
 )
 
-// Connections of one daemon; with the two that lead and listen, five daemons fit into a
-// server's usual hundred.
+// Connections of one daemon. Together with the two for leading and listening, five daemons fit into a server's default limit of a
+// hundred.
 const (
 	postgresWriters = 12
 	postgresReaders = 4
 )
 
-// PostgresForm is how an address is written.
+// PostgresForm is the form of an address.
 const PostgresForm = "postgres://user:password@host:5432/database"
 
-// Advisory locks, which count within one database: the class "both", and a number.
+// Advisory locks, which apply within one database: the class "both", and a number.
 const (
 	lockClass   = 0x626f7468
 	migrateLock = 1
 )
 
-// oldestPostgres is the oldest version that is known to work, as the server gives it.
+// oldestPostgres is the oldest supported version, as the server reports it.
 const oldestPostgres = 13_00_00
 
-// postgres is what a store of a PostgreSQL database has beside its pools.
+// postgres is what a PostgreSQL database has besides its pools.
 type postgres struct {
 	config *pgx.ConnConfig
-	// process tells this store's own notifications from those of others.
+	// process tells this process's notifications from those of others.
 	process string
 	retries atomic.Uint32
-	// watches says that the server can look whether the daemon that waits for a statement is still there.
+	// watches: the server can check whether the client of a running statement is still connected.
 	watches bool
 }
 
-// ProcessPrefix begins the name of each process of bothyd at the server.
+// ProcessPrefix begins the application_name of each bothyd at the server.
 const ProcessPrefix = "bothyd "
 
-// OpenPostgres opens the database at an address and brings its schema up to date.
+// OpenPostgres opens the database at an address and migrates its schema.
 func OpenPostgres(ctx context.Context, dsn string, ask Ask) (*DB, error) {
 	d, err := NewPostgres(dsn)
 	if err != nil {
@@ -63,12 +63,12 @@ func OpenPostgres(ctx context.Context, dsn string, ask Ask) (*DB, error) {
 	return d, nil
 }
 
-// NewPostgres reads the address of a database, and does not connect.
+// NewPostgres parses the address of a database. It does not connect.
 func NewPostgres(dsn string) (*DB, error) {
 	config, err := pgx.ParseConfig(dsn)
 	if err != nil {
-		// Not the cause: it shows the address, which may hold a password.
-		return nil, fleet.Errorf(fleet.CodeInvalid, "open store: the PostgreSQL address cannot be read").
+		// The cause is left out: it shows the address, which may contain a password.
+		return nil, fleet.Errorf(fleet.CodeInvalid, "open store: the PostgreSQL address is invalid").
 			WithHint("write it as %s", PostgresForm)
 	}
 	config.ConnectTimeout = ConnectTimeout
@@ -78,7 +78,7 @@ func NewPostgres(dsn string) (*DB, error) {
 	}, nil
 }
 
-// pool makes a pool of up to n connections for a use. It does not connect yet.
+// pool returns a pool of up to n connections for a use. It does not connect yet.
 func (p *postgres) pool(n int, use use) *sql.DB {
 	db := stdlib.OpenDB(*p.configured(use), stdlib.OptionShouldPing(isCutOff))
 	db.SetMaxOpenConns(n)
@@ -87,30 +87,30 @@ func (p *postgres) pool(n int, use use) *sql.DB {
 	return db
 }
 
-// Listen makes a connection of its own to PostgreSQL, for what lasts.
+// Listen opens a separate, long-lived connection to PostgreSQL.
 func (d *DB) Listen(ctx context.Context) (*pgx.Conn, error) {
 	return pgx.ConnectConfig(ctx, d.pg.configured(forListening))
 }
 
-// Process tells this process's own notifications from those of others.
+// Process tells this process's notifications from those of others.
 func (d *DB) Process() string { return d.pg.process }
 
-// Unbounded makes a pool of a few connections to PostgreSQL without limits.
+// Unbounded returns a pool of a few connections to PostgreSQL without timeouts.
 func (d *DB) Unbounded() *sql.DB { return d.pg.pool(2, forMigrating) }
 
-// Config is how PostgreSQL is reached. It is only to be read.
+// Config is the connection's configuration. Treat it as read-only.
 func (d *DB) Config() *pgx.ConnConfig { return d.pg.config }
 
-// firstPause is before the second try of a transaction that lost against another.
+// firstPause is the pause before the second try of a transaction that lost a conflict.
 const firstPause = 2 * time.Millisecond
 
-// Pause is how long to wait before the next attempt. Chance is not the store's to make: a counter
-// spreads those that lost against each other.
+// Pause returns how long to wait before the next attempt. The store uses no randomness: a counter spreads the transactions that lost to
+// each other.
 func (d *DB) Pause(attempt int) time.Duration {
 	return firstPause << attempt * time.Duration(8+d.pg.retries.Add(5)%8) / 8
 }
 
-// prepare checks the server and the database and brings the schema up to date, while other daemons that start wait.
+// prepare checks the server and the database and migrates the schema, while other daemons that start wait.
 func (d *DB) prepare(ctx context.Context, ask Ask) (err error) {
 	db := d.Unbounded()
 	defer func() {
@@ -121,7 +121,7 @@ func (d *DB) prepare(ctx context.Context, ask Ask) (err error) {
 	if err := d.checkServer(ctx, db); err != nil {
 		return err
 	}
-	// The lock goes with its connection.
+	// The lock ends with its connection.
 	lock, err := db.Conn(ctx)
 	if err != nil {
 		return d.Fault(ctx, "open store", err)
@@ -142,7 +142,7 @@ func (d *DB) prepare(ctx context.Context, ask Ask) (err error) {
 	return d.migrate(ctx, p)
 }
 
-// checkServer refuses what cannot work and takes a name for this process.
+// checkServer refuses an unsupported server and registers a name for this process.
 func (d *DB) checkServer(ctx context.Context, db *sql.DB) error {
 	var version int64
 	var encoding, id string
@@ -156,22 +156,22 @@ func (d *DB) checkServer(ctx context.Context, db *sql.DB) error {
 			WithHint("use PostgreSQL %d or newer", oldestPostgres/10_000)
 	case encoding != "UTF8":
 		return fleet.Errorf(fleet.CodeUnavailable, "open store: the database %s has the encoding %s", d.Where, encoding).
-			WithHint("make one that keeps all text: createdb --encoding UTF8 --template template0 NAME")
+			WithHint("create a database that can store all text: createdb --encoding UTF8 --template template0 NAME")
 	}
 	if err := db.QueryRowContext(ctx, "SELECT gen_random_uuid()").Scan(&id); err != nil {
 		return d.Fault(ctx, "open store", err)
 	}
 	d.pg.process = ProcessPrefix + id
-	// From version 14 on, where the server's system can do it.
+	// From version 14 on, if the server's operating system supports it.
 	_, err = db.ExecContext(ctx, "SELECT set_config($1, $2, false)", connectionCheck, limits[connectionCheck])
 	d.pg.watches = err == nil
 	return nil
 }
 
-// Apart is a pause and up to half of it more, another for each daemon, so that those that lost the same server do not all come
-// back to it at once.
+// Apart returns a pause plus up to half of it, different for each daemon, so that daemons that lost the same server do not all reconnect
+// at once.
 func (d *DB) Apart(pause time.Duration) time.Duration {
 	h := fnv.New32a()
-	_, _ = h.Write([]byte(d.pg.process)) // it never fails
+	_, _ = h.Write([]byte(d.pg.process)) // never fails
 	return pause + pause/2*time.Duration(h.Sum32()%16)/16
 }

@@ -15,13 +15,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// This file holds every bound of every connection to PostgreSQL. README repeats them (Daemons on one database).
+// This file has every limit of every connection to PostgreSQL. README repeats them (Daemons on one database).
 
-// ConnectTimeout bounds a connection's making.
+// ConnectTimeout bounds opening a connection.
 const ConnectTimeout = 5 * time.Second
 
-// A connection on which nothing arrives is given up by this side, and by the server, after keepIdle and keepCount unanswered
-// probes, each keepEvery after the one before; or when what was sent is not acknowledged for userTimeout.
+// Client and server give up a silent connection after keepIdle and keepCount unanswered probes, one every keepEvery; or when sent data is
+// not acknowledged for userTimeout.
 const (
 	keepIdle    = 5 * time.Second
 	keepEvery   = 5 * time.Second
@@ -29,11 +29,11 @@ const (
 	userTimeout = 20 * time.Second
 )
 
-// connectionCheck is how often the server looks whether the client of a running statement is still there.
+// connectionCheck is how often the server checks whether the client of a running statement is still connected.
 const connectionCheck = "client_connection_check_interval"
 
-// limits are the server's, in the order in which they must come: a daemon that stopped in the middle of a transaction is cut off
-// before those that wait for its locks give up, and they before their statement is over.
+// limits are the server's timeouts. Their order matters: a daemon that stopped in the middle of a transaction is cut off before those
+// that wait for its locks give up, and those before their statements time out.
 var limits = map[string]string{
 	"idle_in_transaction_session_timeout": "5s",
 	"lock_timeout":                        "10s",
@@ -45,43 +45,43 @@ var limits = map[string]string{
 	connectionCheck:                       "5s",
 }
 
-// answerTime is how long a daemon waits for more of an answer: a little longer than a statement may take, so that only what is
-// cut off without a word is given up by it. Reads, for which people wait, have less of both.
+// answerTime is how long a daemon waits for more of an answer: a little longer than a statement may take, so that it gives up only
+// connections that were cut off silently. Reads, for which people wait, have less of both.
 const (
 	answerTime = 25 * time.Second
 	readTime   = 15 * time.Second
 	readLimit  = "12s"
 )
 
-// pingAfter is from when a connection that stood idle is asked whether it lives before it is used, and pingTime how long it has.
+// A connection that was idle for pingAfter is pinged before use and has pingTime to answer.
 const (
 	pingAfter = time.Second
 	pingTime  = 3 * time.Second
 )
 
-// isCutOff reports whether a connection that stood idle does not answer; the pool then takes another.
+// isCutOff reports whether an idle connection does not answer; the pool then takes another.
 func isCutOff(ctx context.Context, p stdlib.ShouldPingParams) bool {
 	if p.IdleDuration <= pingAfter {
 		return false
 	}
 	once, cancel := context.WithTimeout(ctx, pingTime)
 	defer cancel()
-	return p.Conn.Ping(once) != nil // which closes it, so that the pool's own ping fails at once
+	return p.Conn.Ping(once) != nil // this closes it, so that the pool's own ping fails at once
 }
 
-// use is what a connection is for.
+// use is the purpose of a connection.
 type use int
 
 const (
 	forWriting use = iota
 	forReading
-	// forListening waits for as long as there is nothing to hear, and asks now and then (Listen).
+	// forListening waits until there is something to hear, and pings now and then (Listen).
 	forListening
 	// forMigrating may take long.
 	forMigrating
 )
 
-// configured gives the configuration of a connection.
+// configured returns the configuration of a connection.
 func (p *postgres) configured(use use) *pgx.ConnConfig {
 	config := p.config.Copy()
 	parameters := maps.Clone(limits)
@@ -89,8 +89,8 @@ func (p *postgres) configured(use use) *pgx.ConnConfig {
 	answer := answerTime
 	switch use {
 	case forWriting:
-		// The best plan of what writes does not depend on its values. The server would plan statements that are given lists
-		// again each time, as a list looks cheaper to it when it knows that it is short.
+		// The best plan of these statements does not depend on their values. With lists, the server would plan each time again, because a
+		// list that it knows to be short looks cheaper.
 		parameters["plan_cache_mode"] = "force_generic_plan"
 	case forReading:
 		parameters["default_transaction_read_only"], parameters["statement_timeout"] = "on", readLimit
@@ -117,7 +117,7 @@ func (p *postgres) configured(use use) *pgx.ConnConfig {
 	return config
 }
 
-// dialer notices that a server's machine or network is gone without a word.
+// dialer notices when a server's machine or network disappears silently.
 var dialer = &net.Dialer{
 	KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepIdle, Interval: keepEvery, Count: keepCount},
 	Control: func(network, _ string, c syscall.RawConn) error {
@@ -125,7 +125,7 @@ var dialer = &net.Dialer{
 			return nil
 		}
 		var err error
-		// Keep-alives are not sent while sent data waits to be acknowledged.
+		// Keep-alives are not sent while sent data awaits acknowledgement.
 		set := func(fd uintptr) {
 			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout.Milliseconds()))
 		}
@@ -133,25 +133,25 @@ var dialer = &net.Dialer{
 	},
 }
 
-// patient is a connection that gives up when nothing more arrives of what is waited for. What stands between daemon and server
-// (a proxy, a tunnel) may acknowledge everything and pass nothing on: no keep-alive finds that.
+// patient is a connection that gives up when the rest of an answer does not arrive. A proxy or a tunnel may acknowledge everything and
+// forward nothing: no keep-alive detects that.
 type patient struct {
 	net.Conn
 	most time.Duration
 
 	mu sync.Mutex
-	// deadline is the driver's own for what it reads; zero for none.
+	// deadline is the driver's own read deadline; zero for none.
 	deadline time.Time
 }
 
 func (c *patient) Read(b []byte) (int, error) {
 	c.mu.Lock()
-	until := time.Now().Add(c.most) //nolint:forbidigo // a socket takes no span, only a moment of the machine's clock
+	until := time.Now().Add(c.most) //nolint:forbidigo // a socket takes a deadline by the wall clock, not a duration
 	if !c.deadline.IsZero() && c.deadline.Before(until) {
 		until = c.deadline
 	}
 	err := c.Conn.SetReadDeadline(until)
-	c.mu.Unlock() // from here on a deadline that the driver sets holds for the read under way
+	c.mu.Unlock() // from here on a deadline that the driver sets applies to the current read
 	if err != nil {
 		return 0, err
 	}

@@ -19,15 +19,14 @@ import (
 // readers is how many reads run at once beside the one writer.
 const readers = 4
 
-// pragmas of every connection. FULL makes an acknowledged write survive a loss
-// of power; NORMAL would not in WAL mode. The size limit gives back the disk
-// space that a long read made the log take.
+// pragmas of every connection. FULL makes an acknowledged write survive a power loss; NORMAL would not in WAL mode. The size limit frees
+// disk space after a long read made the log grow.
 var pragmas = []string{
 	"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)",
 	"journal_size_limit(16777216)",
 }
 
-// OpenSQLite opens the database at an absolute path, makes it when it is not there, and brings its schema up to date.
+// OpenSQLite opens the database at an absolute path, creates it if it is missing, and migrates its schema.
 func OpenSQLite(ctx context.Context, path string, ask Ask) (_ *DB, err error) {
 	if !filepath.IsAbs(path) {
 		return nil, fleet.Errorf(fleet.CodeInvalid, "open store: the database's path %q is not absolute", path).
@@ -65,13 +64,13 @@ func OpenSQLite(ctx context.Context, path string, ask Ask) (_ *DB, err error) {
 	return d, nil
 }
 
-// createFile makes the file readable by its owner only, before SQLite would
-// make it with wider rights; SQLite gives its log files the same mode.
+// createFile creates the file readable by its owner only, before SQLite would create it with wider permissions. SQLite gives its log
+// files the same mode.
 func createFile(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return fleet.Errorf(fleet.CodeUnavailable, "open store: %w", err).
-			WithHint("%s and its folder must exist and be writable by bothyd's user", path)
+			WithHint("%s and its directory must exist and be writable by bothyd's user", path)
 	}
 	if err := f.Close(); err != nil {
 		return fleet.Errorf(fleet.CodeUnavailable, "open store: %w", err)
@@ -79,11 +78,11 @@ func createFile(path string) error {
 	return nil
 }
 
-// connect makes a pool of up to n connections with one more option. It does not connect yet.
+// connect returns a pool of up to n connections with one more option. It does not connect yet.
 func connect(path string, n int, option, value string) (*sql.DB, error) {
 	options := url.Values{"_pragma": append([]string(nil), pragmas...)}
 	options.Add(option, value)
-	options.Set("mode", "rw") // where the file was removed a connection makes no other in its place
+	options.Set("mode", "rw") // a connection must not recreate a removed file
 	name := url.URL{Scheme: "file", Path: path, OmitHost: true, RawQuery: options.Encode()}
 	db, err := sql.Open("sqlite", name.String())
 	if err != nil {
@@ -94,17 +93,17 @@ func connect(path string, n int, option, value string) (*sql.DB, error) {
 	return db, nil
 }
 
-// migrate brings the schema up to date.
+// migrate migrates the schema.
 func (d *DB) migrate(ctx context.Context, p *goose.Provider) error {
 	err := migrations.Up(ctx, p)
 	if newer, ok := errors.AsType[*migrations.NewerError](err); ok {
 		return fleet.Errorf(fleet.CodeUnavailable, "open store: %w", newer).
-			WithHint("run the newer bothyd that wrote %s, or put a backup from before in its place", d.Where)
+			WithHint("run the newer bothyd that wrote %s, or restore an earlier backup", d.Where)
 	}
 	return d.Fault(ctx, "open store", err)
 }
 
-// OfCopy gives the database in a file that nobody uses, only to be read.
+// OfCopy returns the database in a file that nobody else uses, read-only.
 func OfCopy(file string) (*DB, error) {
 	read, err := connect(file, 1, "_pragma", "query_only(1)")
 	if err != nil {
@@ -113,14 +112,14 @@ func OfCopy(file string) (*DB, error) {
 	return &DB{Where: file, Read: read}, nil
 }
 
-// What tells by two columns whether there are the tables installation and settings.
+// SQLiteTables tells in two columns whether the tables installation and settings exist.
 const (
 	sqliteTables = `SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'installation'),
 		EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'settings')`
 	PostgresTables = "SELECT to_regclass('installation') IS NOT NULL, to_regclass('settings') IS NOT NULL"
 )
 
-// askSQLite looks at a file through a connection that cannot write in it.
+// askSQLite inspects a file through a read-only connection.
 func (d *DB) askSQLite(ctx context.Context, path string, ask Ask) (err error) {
 	if ask == nil {
 		return nil
@@ -130,7 +129,7 @@ func (d *DB) askSQLite(ctx context.Context, path string, ask Ask) (err error) {
 		return ask(ctx, d, nil, "")
 	case err != nil:
 		return fleet.Errorf(fleet.CodeUnavailable, "open store: %w", err).
-			WithHint("%s and its folder must exist and be writable by bothyd's user", path)
+			WithHint("%s and its directory must exist and be writable by bothyd's user", path)
 	}
 	db, err := ReadOnly(path)
 	if err != nil {
@@ -140,7 +139,7 @@ func (d *DB) askSQLite(ctx context.Context, path string, ask Ask) (err error) {
 	return ask(ctx, d, db, sqliteTables)
 }
 
-// ReadOnly makes a pool of one connection that changes nothing in a SQLite database, not even how its journal is kept.
+// ReadOnly returns a pool of one connection that changes nothing in a SQLite database, not even its journal mode.
 func ReadOnly(path string) (*sql.DB, error) {
 	name := url.URL{Scheme: "file", Path: path, OmitHost: true, RawQuery: url.Values{"mode": {"ro"}, "_pragma": {"busy_timeout(5000)"}}.Encode()}
 	db, err := sql.Open("sqlite", name.String())

@@ -1,5 +1,4 @@
-// Package migrations holds the store's schema as numbered SQL files, each with
-// its way back.
+// Package migrations has the store's schema as numbered SQL files, each with its reverse.
 package migrations
 
 import (
@@ -17,12 +16,10 @@ import (
 //go:embed *.sql
 var files embed.FS
 
-// SQLite gives the migrations for a SQLite database. Closing the provider
-// would close db: leave that to db's owner.
+// SQLite returns the migrations for a SQLite database. Closing the provider would close db: leave that to db's owner.
 func SQLite(db *sql.DB) (*goose.Provider, error) { return provider(goose.DialectSQLite3, db) }
 
-// PostgreSQL gives the migrations for a PostgreSQL database, with what only that has. They take
-// no lock of their own.
+// PostgreSQL returns the migrations for a PostgreSQL database, including those that only it has. They take no lock of their own.
 func PostgreSQL(db *sql.DB) (*goose.Provider, error) { return provider(goose.DialectPostgres, db) }
 
 func provider(dialect goose.Dialect, db *sql.DB) (*goose.Provider, error) {
@@ -35,7 +32,7 @@ func provider(dialect goose.Dialect, db *sql.DB) (*goose.Provider, error) {
 
 var createTable = regexp.MustCompile(`(?m)^CREATE TABLE (?:IF NOT EXISTS )?(\w+)`)
 
-// Tables names the tables that the migrations make, those included that a later one takes away.
+// Tables returns the names of the tables that the migrations create, including those that a later one drops.
 func Tables() ([]string, error) {
 	names, err := fs.Glob(files, "*.sql")
 	if err != nil {
@@ -55,19 +52,18 @@ func Tables() ([]string, error) {
 	return slices.Compact(tables), nil
 }
 
-// NewerError says that a database was written by a newer bothy.
+// NewerError: the database was written by a newer bothy.
 type NewerError struct {
 	// Database is the schema version found, Known the newest that this program knows.
 	Database, Known int64
 }
 
-// Error gives both versions.
+// Error returns both versions.
 func (e *NewerError) Error() string {
 	return fmt.Sprintf("database has schema version %d, this bothyd knows versions up to %d", e.Database, e.Known)
 }
 
-// Up brings the database to the newest schema. It gives a NewerError, and
-// changes nothing, when the database is already beyond that.
+// Up migrates the database to the newest schema. If the database is newer, it returns a NewerError and changes nothing.
 func Up(ctx context.Context, p *goose.Provider) error {
 	at, known, err := p.GetVersions(ctx)
 	if err != nil {

@@ -7,9 +7,9 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// wakes makes PostgreSQL tell every daemon of each committed change: on the channel "bothy",
-// the writer's application_name, a line's end, and the id of the environment, empty when the change is of
-// something else. Whatever is changed by a decision has an event. SQLite has one daemon and none to tell.
+// wakes makes PostgreSQL notify every daemon of each committed change, on the channel "bothy": the writer's application_name, a newline,
+// and the id of the environment, empty for a change of something else. Every change by a decision has an event. SQLite has one daemon and
+// nobody to notify.
 func wakes(dialect goose.Dialect) *goose.Migration {
 	var up, down []string
 	if dialect == goose.DialectPostgres {
@@ -22,7 +22,7 @@ func wakes(dialect goose.Dialect) *goose.Migration {
 				END IF;
 				RETURN NULL;
 			END $$`,
-			// A heartbeat leaves the revision as it is, and nobody has to know of it.
+			// A heartbeat keeps the revision, and nobody needs to know of it.
 			`CREATE TRIGGER bothy_wake_insert AFTER INSERT ON environments FOR EACH ROW EXECUTE FUNCTION bothy_wake()`,
 			`CREATE TRIGGER bothy_wake_update AFTER UPDATE ON environments FOR EACH ROW
 				WHEN (OLD.revision <> NEW.revision) EXECUTE FUNCTION bothy_wake()`,

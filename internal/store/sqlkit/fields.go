@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Micros is a time as it is kept: microseconds since 1970, 0 for the zero time.
+// Micros is a time as stored: microseconds since 1970, 0 for the zero time.
 func Micros(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
@@ -21,7 +21,7 @@ func Micros(t time.Time) int64 {
 	return t.UnixMicro()
 }
 
-// FromMicros is the way back, in UTC.
+// FromMicros is the reverse of Micros, in UTC.
 func FromMicros(n int64) time.Time {
 	if n == 0 {
 		return time.Time{}
@@ -29,33 +29,33 @@ func FromMicros(n int64) time.Time {
 	return time.UnixMicro(n).UTC()
 }
 
-// Prose makes text of any origin one that both databases take: valid UTF-8 without NUL.
+// Prose makes any text valid for both databases: UTF-8 without NUL.
 func Prose(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
 
-// Column is the place of a column: it is scanned into, and given as an argument.
+// Column binds a column to a field: it can be scanned into and passed as an argument.
 type Column interface {
 	sql.Scanner
 	driver.Valuer
 }
 
-// Time is the place of a time, kept in microseconds.
+// Time binds a time, stored in microseconds.
 func Time(t *time.Time) Column { return timeField{t} }
 
-// Int is the place of an int.
+// Int binds an int.
 func Int(n *int) Column { return intField{n} }
 
-// Text is the place of a text of any origin.
+// Text binds a text of any origin.
 func Text(s *string) Column { return proseField{s} }
 
-// Bool is the place of a flag.
+// Bool binds a flag.
 func Bool(b *bool) Column { return boolField{b} }
 
-// JSON is the place of a list or a map of plain values.
+// JSON binds a list or a map of plain values.
 func JSON[T any](v *T) Column { return jsonField[T]{v} }
 
-// Inputs is the place of a map of strings, whole numbers, other numbers and flags, which come back as what they were.
+// Inputs binds a map of strings, integers, floats and flags, and preserves their types.
 func Inputs(m *map[string]any) Column { return inputsField{m} }
 
 type timeField struct{ t *time.Time }
@@ -70,7 +70,7 @@ func (f timeField) Scan(src any) error {
 	return nil
 }
 
-// Value gives microseconds.
+// Value returns microseconds.
 func (f timeField) Value() (driver.Value, error) { return Micros(*f.t), nil }
 
 type intField struct{ n *int }
@@ -85,7 +85,7 @@ func (f intField) Scan(src any) error {
 	return nil
 }
 
-// Value gives the integer.
+// Value returns the integer.
 func (f intField) Value() (driver.Value, error) { return int64(*f.n), nil }
 
 type proseField struct{ s *string }
@@ -97,7 +97,7 @@ func (f proseField) Scan(src any) error {
 	return err
 }
 
-// Value gives the text made fit for both databases.
+// Value returns the text, valid for both databases.
 func (f proseField) Value() (driver.Value, error) { return Prose(*f.s), nil }
 
 type boolField struct{ b *bool }
@@ -112,7 +112,7 @@ func (f boolField) Scan(src any) error {
 	return nil
 }
 
-// Value gives 0 or 1.
+// Value returns 0 or 1.
 func (f boolField) Value() (driver.Value, error) {
 	if *f.b {
 		return int64(1), nil
@@ -120,7 +120,7 @@ func (f boolField) Value() (driver.Value, error) {
 	return int64(0), nil
 }
 
-// jsonField keeps a list or a map of plain values as JSON, "" when it is empty.
+// jsonField stores a list or a map of plain values as JSON, "" when it is empty.
 type jsonField[T any] struct{ v *T }
 
 // Scan reads JSON.
@@ -129,7 +129,7 @@ func (f jsonField[T]) Scan(src any) error {
 	return ReadJSON(src, f.v)
 }
 
-// Value gives JSON.
+// Value returns JSON.
 func (f jsonField[T]) Value() (driver.Value, error) {
 	if v := reflect.ValueOf(*f.v); v.Len() == 0 {
 		return "", nil
@@ -168,7 +168,7 @@ func (f inputsField) Scan(src any) error {
 	return nil
 }
 
-// Value gives a JSON object, "" for none; a float64 always has a point or an exponent.
+// Value returns a JSON object, "" for none; a float64 always has a point or an exponent.
 func (f inputsField) Value() (driver.Value, error) {
 	if len(*f.inputs) == 0 {
 		return "", nil
@@ -196,7 +196,7 @@ func (f inputsField) Value() (driver.Value, error) {
 	return WriteJSON(kept)
 }
 
-// text gives a text column's bytes.
+// text returns a text column's bytes.
 func text(src any) ([]byte, error) {
 	switch s := src.(type) {
 	case string:
@@ -207,7 +207,7 @@ func text(src any) ([]byte, error) {
 	return nil, fmt.Errorf("read text: got %T", src)
 }
 
-// ReadJSON reads a text column of JSON into a place. An empty one leaves the place as it is.
+// ReadJSON reads a text column of JSON into a target. An empty column leaves the target unchanged.
 func ReadJSON(src, into any) error {
 	b, err := text(src)
 	if err != nil || len(b) == 0 {
@@ -219,7 +219,7 @@ func ReadJSON(src, into any) error {
 	return nil
 }
 
-// WriteJSON gives a value as JSON.
+// WriteJSON returns a value as JSON.
 func WriteJSON(v any) (driver.Value, error) {
 	b, err := json.Marshal(v)
 	if err != nil {

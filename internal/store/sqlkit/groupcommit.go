@@ -10,17 +10,16 @@ import (
 // mostTogether bounds how many writes share one transaction.
 const mostTogether = 32
 
-// ErrAlone says that a write is to have a transaction of its own.
-var ErrAlone = errors.New("to be done alone")
+// ErrAlone: a write needs a transaction of its own.
+var ErrAlone = errors.New("needs its own transaction")
 
-// GroupCommit lets writes that are asked for at the same time share one transaction, and so one commit: the
-// disk is waited for once, and the records that all transactions share are written once. A write that
-// comes while none is under way does not wait for company.
+// GroupCommit lets concurrent writes share one transaction, and so one commit: they wait for the disk once, and write the records that
+// all transactions share once. A write that arrives while none is running does not wait for others.
 //
-// What comes of each is the same as if it were done alone: a write that fails for a reason of its own leaves the
-// others as they are, and when anything else fails, all are done again one by one.
+// The result of each is the same as if it were done alone: a write that fails for a reason of its own leaves the others unaffected, and
+// when anything else fails, all are done again one by one.
 type GroupCommit[W any] struct {
-	// Run does some of them in one transaction. ErrAlone in its answer: that one was not done, and is to be done alone.
+	// Run makes writes in one transaction. ErrAlone in its result: that write was not done, and is to be done alone.
 	Run func(ctx context.Context, all []W) []error
 
 	mu      sync.Mutex
@@ -31,12 +30,13 @@ type GroupCommit[W any] struct {
 // ticket is a write in the queue.
 type ticket[W any] struct {
 	write W
-	// turn says what there is for whoever waits: to lead those that are waiting, or err. It is sent to once, under the queue's lock.
+	// turn tells the waiter that it leads the queue (true), or that err is its result. It receives one value, sent under the queue's
+	// lock.
 	turn chan bool
 	err  error
 }
 
-// Do does a write with those that wait when its turn comes, or by alone.
+// Do makes a write together with those that wait when its turn comes, or by alone.
 func (g *GroupCommit[W]) Do(ctx context.Context, write W, alone func() error) error {
 	t := &ticket[W]{write: write, turn: make(chan bool, 1)}
 	g.mu.Lock()
@@ -53,7 +53,7 @@ func (g *GroupCommit[W]) Do(ctx context.Context, write W, alone func() error) er
 	return t.err
 }
 
-// lead does those that wait; who leads is the first. Then somebody else leads.
+// lead makes the writes that wait, the leader's first. Then the next one leads.
 func (g *GroupCommit[W]) lead(ctx context.Context, alone func() error) {
 	g.mu.Lock()
 	n := min(len(g.waiting), mostTogether)
@@ -69,13 +69,13 @@ func (g *GroupCommit[W]) lead(ctx context.Context, alone func() error) {
 	for i, t := range all {
 		writes[i], t.err = t.write, ErrAlone
 	}
-	// What is begun for several does not end with the one who leads.
+	// A shared transaction does not end with its leader's context.
 	for i, err := range g.Run(context.WithoutCancel(ctx), writes) {
 		all[i].err = err
 	}
 }
 
-// pass tells those that were done, all but the first, and lets the next lead.
+// pass wakes the writers whose writes are done, all but the first, and lets the next one lead.
 func (g *GroupCommit[W]) pass(done []*ticket[W]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -87,7 +87,7 @@ func (g *GroupCommit[W]) pass(done []*ticket[W]) {
 	}
 }
 
-// await waits for a ticket's turn and reports whether it is to lead. One that nobody has taken up goes when ctx ends.
+// await waits for a ticket's turn and reports whether it is to lead. A ticket that is still queued when ctx ends leaves the queue.
 func (g *GroupCommit[W]) await(ctx context.Context, t *ticket[W]) (leads bool) {
 	select {
 	case leads = <-t.turn:
@@ -102,10 +102,10 @@ func (g *GroupCommit[W]) await(ctx context.Context, t *ticket[W]) (leads bool) {
 		return false
 	}
 	g.mu.Unlock()
-	return <-t.turn // it leads, or is under way
+	return <-t.turn // it leads, or its write is running
 }
 
-// Queued is how many writes wait for the one that is under way.
+// Queued returns how many writes wait for the running one.
 func (g *GroupCommit[W]) Queued() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()

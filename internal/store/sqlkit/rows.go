@@ -11,12 +11,12 @@ import (
 	"strings"
 )
 
-// InsertAll writes rows in as few statements as it may. insert ends before the values; each row has as many.
+// InsertAll inserts rows in as few statements as possible. insert ends before the values; all rows have the same number of them.
 func (t *Tx) InsertAll(ctx context.Context, insert string, rows [][]any) error {
 	return t.ExecRows(ctx, rows, func(source string) string { return insert + " " + source })
 }
 
-// ExecRows runs what ForRows gives.
+// ExecRows runs the statements of ForRows.
 func (t *Tx) ExecRows(ctx context.Context, rows [][]any, text func(source string) string) error {
 	all, err := t.ForRows(rows, text)
 	if err != nil {
@@ -25,9 +25,9 @@ func (t *Tx) ExecRows(ctx context.Context, rows [][]any, text func(source string
 	return t.ExecAll(ctx, all)
 }
 
-// ForRows gives the statements that text makes of rows as their source, as few as it may. In the source the values are
-// column1, column2 and so on. A statement whose text is the same for any number of rows is prepared once; where
-// the database cannot do that, each has a power of two of rows, so that there are few texts.
+// ForRows returns the statements that text makes of rows as their source, as few as possible. In the source the values are column1,
+// column2 and so on. A statement whose text is the same for any number of rows is prepared once; where the database does not support
+// that, each has a power of two of rows, so that there are few different texts.
 func (t *Tx) ForRows(rows [][]any, text func(source string) string) ([]Statement, error) {
 	var all []Statement
 	for len(rows) > 0 {
@@ -49,7 +49,7 @@ func (t *Tx) ForRows(rows [][]any, text func(source string) string) ([]Statement
 	return all, nil
 }
 
-// mostRows bounds the rows of one statement: SQLite takes at most 32,766 values.
+// mostRows bounds the rows of one statement: SQLite accepts at most 32,766 values.
 const mostRows = 256
 
 func valuesList(rows [][]any) (string, []any, error) {
@@ -62,7 +62,7 @@ func valuesList(rows [][]any) (string, []any, error) {
 	return "VALUES " + strings.Join(marks, ", "), args, nil
 }
 
-// unnested gives rows as an array a column.
+// unnested passes rows as one array per column.
 func unnested(rows [][]any) (string, []any, error) {
 	width := len(rows[0])
 	args, marks, names := make([]any, width), make([]string, width), make([]string, width)
@@ -103,13 +103,13 @@ func arrayOf[T any](rows [][]any, column int) ([]T, error) {
 		}
 		var ok bool
 		if values[i], ok = v.(T); !ok {
-			return nil, fmt.Errorf("a column of %T holds a %T", values[i], v)
+			return nil, fmt.Errorf("a column of %T has a %T", values[i], v)
 		}
 	}
 	return values, nil
 }
 
-// plain gives what a value or a place is kept as.
+// plain returns a value or a field as stored.
 func plain(v any) (any, error) {
 	switch v.(type) {
 	case string, int64, float64:
@@ -118,7 +118,7 @@ func plain(v any) (any, error) {
 	return ValueOf(v)
 }
 
-// Placeholders gives "$from, ..." for n values.
+// Placeholders returns "$from, ..." for n values.
 func Placeholders(from, n int) string {
 	marks := make([]string, n)
 	for i := range marks {
@@ -127,7 +127,7 @@ func Placeholders(from, n int) string {
 	return strings.Join(marks, ", ")
 }
 
-// ValueOf gives what a place is kept as.
+// ValueOf returns a field as stored.
 func ValueOf(at any) (any, error) {
 	switch at := at.(type) {
 	case *string:

@@ -1,5 +1,5 @@
-// Package sqlkit is what the store builds its transactions of: statements that are prepared once, many rows in one statement, the places of
-// columns, and writes that share a commit. It knows no word of what is kept.
+// Package sqlkit has what the store builds transactions from: prepared statements, many rows in one statement, fields bound to columns,
+// WHERE clauses, and group commit. It has no word of the domain.
 package sqlkit
 
 import (
@@ -14,20 +14,20 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
-// Tx is a write transaction whose statements are prepared once for the connection, not once for each
-// use: on SQLite, which keeps none by itself, preparing was most of the price of a statement.
+// Tx is a write transaction whose statements are prepared once per connection, not once per use: SQLite caches none by itself, and
+// preparing was most of the cost of a statement.
 type Tx struct {
 	*sql.Tx
-	kept *Statements // nil where the driver keeps them
-	// arrays: rows may be given as an array a column.
+	kept *Statements // nil when the driver caches them
+	// arrays: rows may be passed as one array per column.
 	arrays bool
-	// conn is PostgreSQL's, which can be told more than one statement at once; else nil.
+	// conn is PostgreSQL's, which accepts several statements at once; otherwise nil.
 	conn *sql.Conn
-	// Wrote, when not nil, is told of each statement before it is run.
+	// Wrote, when not nil, is called with each statement before it runs.
 	Wrote func(query string)
 }
 
-// Begin begins a transaction, which must be ended, on SQLite's one connection that writes.
+// Begin begins a transaction on SQLite's one write connection. The caller must end it.
 func Begin(ctx context.Context, db *sql.DB, kept *Statements) (*Tx, error) {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
@@ -36,7 +36,7 @@ func Begin(ctx context.Context, db *sql.DB, kept *Statements) (*Tx, error) {
 	return &Tx{Tx: tx, kept: kept}, nil
 }
 
-// BeginPostgres begins a transaction, which must be ended, on a connection of PostgreSQL's.
+// BeginPostgres begins a transaction on a PostgreSQL connection. The caller must end it.
 func BeginPostgres(ctx context.Context, db *sql.DB) (*Tx, error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
@@ -44,17 +44,17 @@ func BeginPostgres(ctx context.Context, db *sql.DB) (*Tx, error) {
 	}
 	tx, err := conn.BeginTx(ctx, nil)
 	if err != nil {
-		_ = conn.Close() // the other error says why
+		_ = conn.Close() // the first error is the cause
 		return nil, err
 	}
 	return &Tx{Tx: tx, arrays: true, conn: conn}, nil
 }
 
-// End rolls back what was not committed. An error adds nothing: the driver has already ended the transaction then.
+// End rolls back unless the transaction was committed. Its error is irrelevant: the driver has then ended the transaction already.
 func (t *Tx) End() {
 	_ = t.Rollback()
 	if t.conn != nil {
-		_ = t.conn.Close() // gives it back
+		_ = t.conn.Close() // returns it to the pool
 	}
 }
 
@@ -64,7 +64,7 @@ func (t *Tx) runs(query string) {
 	}
 }
 
-// Statements are those that were prepared on the pool that writes.
+// Statements are the prepared statements of the pool that writes.
 type Statements struct {
 	db *sql.DB
 
@@ -73,16 +73,16 @@ type Statements struct {
 	wanted map[string]struct{}
 }
 
-// mostStatements bounds what is kept; texts that hold lists of rows come in several lengths.
+// mostStatements bounds the cache; statements with lists of rows come in several lengths.
 const mostStatements = 256
 
-// NewStatements keeps the statements of a pool.
+// NewStatements returns an empty cache for a pool.
 func NewStatements(db *sql.DB) *Statements {
 	return &Statements{db: db, ready: map[string]*sql.Stmt{}, wanted: map[string]struct{}{}}
 }
 
-// get gives a prepared statement, or nil, and remembers what was asked for: it is prepared once the
-// transaction has ended, as the pool's only connection is busy until then.
+// get returns a prepared statement, or nil, and remembers a missing one: it is prepared after the transaction, because the pool's only
+// connection is busy until then.
 func (s *Statements) get(query string) *sql.Stmt {
 	if s == nil {
 		return nil
@@ -96,7 +96,7 @@ func (s *Statements) get(query string) *sql.Stmt {
 	return stmt
 }
 
-// Prepare makes what was wanted ready. What cannot be prepared goes on as before, and says why when it is run.
+// Prepare prepares the missing statements. One that cannot be prepared still runs unprepared, and reports its error then.
 func (s *Statements) Prepare(ctx context.Context) {
 	if s == nil {
 		return
@@ -116,12 +116,12 @@ func (s *Statements) Prepare(ctx context.Context) {
 		}
 		s.mu.Unlock()
 		if stmt != nil {
-			_ = stmt.Close() // somebody else was quicker
+			_ = stmt.Close() // another goroutine was quicker
 		}
 	}
 }
 
-// Close gives the statements back, before their pool is closed.
+// Close closes the statements, before their pool is closed.
 func (s *Statements) Close() error {
 	if s == nil {
 		return nil
@@ -136,15 +136,15 @@ func (s *Statements) Close() error {
 	return errors.Join(errs...)
 }
 
-// Statement is one that is still to be run.
+// Statement is a statement to run.
 type Statement struct {
 	Text string
 	Args []any
-	// Into is where the one row that it gives goes; nil for one that gives none.
+	// Into receives the one row that it returns; nil when it returns none.
 	Into []any
 }
 
-// ExecAll runs statements in order, until one fails. PostgreSQL is sent all of them and waited for once.
+// ExecAll runs statements in order, until one fails. PostgreSQL gets all of them in one round trip.
 func (t *Tx) ExecAll(ctx context.Context, all []Statement) error {
 	if t.conn == nil || len(all) < 2 {
 		for _, s := range all {

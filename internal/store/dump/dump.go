@@ -1,4 +1,5 @@
-package store
+// Package dump copies databases and restores copies.
+package dump
 
 import (
 	"context"
@@ -16,36 +17,38 @@ import (
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store/dialect"
+	"github.com/bothy-env/bothy/internal/store/inspect"
 	"github.com/bothy-env/bothy/internal/store/migrations"
+	"github.com/bothy-env/bothy/internal/store/record"
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
-// Backup writes a copy of the database that dsn names, as it is at one moment, into a new file, and gives how far its records are in
-// the copy. Daemons may use it meanwhile. With PostgreSQL the copy is what pg_dump writes, which must be there. Errors: CodeInvalid,
-// CodeUnavailable.
-func Backup(ctx context.Context, dsn, file string) (events, receipts int64, err error) {
+// Write copies the database at dsn, as of one moment, into a new file, and returns the highest numbers of events and receipts in the
+// copy. Daemons may use the database meanwhile. With PostgreSQL the copy is the output of pg_dump, which must be installed. Errors:
+// CodeInvalid, CodeUnavailable.
+func Write(ctx context.Context, dsn, file string) (events, receipts int64, err error) {
 	if path, ok := strings.CutPrefix(dsn, "sqlite://"); ok {
 		if err := backupSQLite(ctx, path, file); err != nil {
 			return 0, 0, err
 		}
-		return MarksOf(ctx, file)
+		return Marks(ctx, file)
 	}
 	return backupPostgres(ctx, dsn, file)
 }
 
-// Restorable refuses a copy that cannot be put in the place of the database that dsn names, before anything is changed: it cannot be
-// read to its end, its program is not there, the server does not answer. With PostgreSQL the checks are asked about the database that is there,
-// and no daemon may be connected to it. Errors: CodeInvalid, CodeUnavailable, CodeConflict, those of the checks.
-func Restorable(ctx context.Context, dsn, file string, checks ...Check) error {
+// Restorable checks, before anything is changed, whether a copy can replace the database at dsn: the copy is readable to its end, the
+// required program is installed, the server answers. With PostgreSQL the checks inspect the existing database, and no daemon may be
+// connected to it. Errors: CodeInvalid, CodeUnavailable, CodeConflict, those of the checks.
+func Restorable(ctx context.Context, dsn, file string, checks ...inspect.Check) error {
 	if strings.HasPrefix(dsn, "sqlite://") {
-		_, _, err := MarksOf(ctx, file)
+		_, _, err := Marks(ctx, file)
 		return err
 	}
 	if err := postgresTool(ctx, dsn, "pg_restore", "--file="+os.DevNull, file); err != nil {
 		return err
 	}
 	return withPostgres(ctx, dsn, func(d *dialect.DB, db *sql.DB) error {
-		if err := lookAt(ctx, d, db, dialect.PostgresTables, checks); err != nil {
+		if err := inspect.LookAt(ctx, d, db, dialect.PostgresTables, checks); err != nil {
 			return err
 		}
 		var daemons int
@@ -61,15 +64,15 @@ func Restorable(ctx context.Context, dsn, file string, checks ...Check) error {
 	})
 }
 
-// Restore puts a copy that Backup wrote in the place of the database that dsn names. With SQLite nobody may use it, and nothing may
-// be there; with PostgreSQL pg_restore replaces what is there in one transaction.
+// Restore replaces the database at dsn with a copy made by Write. With SQLite no file may exist there; with PostgreSQL pg_restore
+// replaces the existing database in one transaction.
 func Restore(ctx context.Context, dsn, file string) error {
 	path, ok := strings.CutPrefix(dsn, "sqlite://")
 	if !ok {
 		return restorePostgres(ctx, dsn, file)
 	}
 	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
-		return errors.Join(err, fleet.Errorf(fleet.CodeConflict, "restore store: %s is there", path))
+		return errors.Join(err, fleet.Errorf(fleet.CodeConflict, "restore store: %s exists", path))
 	}
 	if err := os.Rename(file, path); err != nil {
 		return fmt.Errorf("restore store: %w", err)
@@ -77,7 +80,7 @@ func Restore(ctx context.Context, dsn, file string) error {
 	return nil
 }
 
-// backupSQLite copies by SQLite's own means: a copy of the file alone would lack what is in the log beside it.
+// backupSQLite uses VACUUM INTO: a copy of the file alone would lack the contents of the log beside it.
 func backupSQLite(ctx context.Context, path, file string) (err error) {
 	db, err := dialect.ReadOnly(path)
 	if err != nil {
@@ -91,33 +94,33 @@ func backupSQLite(ctx context.Context, path, file string) (err error) {
 	return os.Chmod(file, 0o600)
 }
 
-// MarksOf gives how far the records of a copy of a SQLite database are.
-func MarksOf(ctx context.Context, file string) (events, receipts int64, err error) {
+// Marks returns the highest numbers of events and receipts in a copy of a SQLite database.
+func Marks(ctx context.Context, file string) (events, receipts int64, err error) {
 	db, err := dialect.OfCopy(file)
 	if err != nil {
 		return 0, 0, err
 	}
 	defer func() { err = errors.Join(err, db.Read.Close()) }()
-	s := &Store{db: db}
-	if err := s.Check(ctx); err != nil {
+	if err := inspect.Sound(ctx, db); err != nil {
 		return 0, 0, err
 	}
-	return s.Marks(ctx)
+	err = db.Read.QueryRowContext(ctx, record.ReadMarks).Scan(&events, &receipts)
+	return events, receipts, db.Fault(ctx, "read marks", err)
 }
 
-// backupPostgres has pg_dump copy what a transaction of its own sees, so that the marks are those of the copy.
+// backupPostgres has pg_dump copy the snapshot of its own transaction, so that the marks are those of the copy.
 func backupPostgres(ctx context.Context, dsn, file string) (events, receipts int64, err error) {
 	err = withPostgres(ctx, dsn, func(d *dialect.DB, db *sql.DB) error {
 		tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
 		if err != nil {
 			return d.Fault(ctx, "back up store", err)
 		}
-		defer func() { _ = tx.Rollback() }() // it has only read
+		defer func() { _ = tx.Rollback() }() // read-only
 		var snapshot string
 		if err := tx.QueryRowContext(ctx, "SELECT pg_export_snapshot()").Scan(&snapshot); err != nil {
 			return d.Fault(ctx, "back up store", err)
 		}
-		if err := tx.QueryRowContext(ctx, readMarks).Scan(&events, &receipts); err != nil {
+		if err := tx.QueryRowContext(ctx, record.ReadMarks).Scan(&events, &receipts); err != nil {
 			return d.Fault(ctx, "back up store", err)
 		}
 		return postgresTool(ctx, dsn, "pg_dump", "--format=custom", "--no-owner", "--snapshot="+snapshot, "--file="+file)
@@ -128,8 +131,8 @@ func backupPostgres(ctx context.Context, dsn, file string) (events, receipts int
 	return events, receipts, os.Chmod(file, 0o600)
 }
 
-// restorePostgres replaces what is there. pg_restore leaves tables that the copy does not know, as those of a newer schema: the next
-// start would find them there and could not make them.
+// restorePostgres replaces the existing database. pg_restore leaves tables that the copy does not have, such as those of a newer schema;
+// the next start would fail to create them.
 func restorePostgres(ctx context.Context, dsn, file string) error {
 	return withPostgres(ctx, dsn, func(d *dialect.DB, db *sql.DB) error {
 		before, err := tables(ctx, d, db)
@@ -146,7 +149,7 @@ func restorePostgres(ctx context.Context, dsn, file string) error {
 		}
 		for name, id := range after {
 			if before[name] != id {
-				continue // it was made anew
+				continue // it was recreated
 			}
 			if _, err := db.ExecContext(ctx, "DROP TABLE "+pgx.Identifier{name}.Sanitize()); err != nil {
 				return d.Fault(ctx, "remove the table "+name+", which the backup does not know", err)
@@ -156,7 +159,7 @@ func restorePostgres(ctx context.Context, dsn, file string) error {
 	})
 }
 
-// tables gives bothy's tables that there are, with their ids.
+// tables returns bothy's existing tables with their ids.
 func tables(ctx context.Context, d *dialect.DB, db *sql.DB) (map[string]int64, error) {
 	known, err := migrations.Tables()
 	if err != nil {
@@ -178,7 +181,7 @@ func tables(ctx context.Context, d *dialect.DB, db *sql.DB) (map[string]int64, e
 	return there, d.Fault(ctx, "list tables", err)
 }
 
-// withPostgres calls fn with a few connections without limits to a database that is not opened as a store.
+// withPostgres calls fn with a few connections, without timeouts, to a database that is not opened as a store.
 func withPostgres(ctx context.Context, dsn string, fn func(d *dialect.DB, db *sql.DB) error) (err error) {
 	d, err := dialect.NewPostgres(dsn)
 	if err != nil {
@@ -192,7 +195,7 @@ func withPostgres(ctx context.Context, dsn string, fn func(d *dialect.DB, db *sq
 	return fn(d, db)
 }
 
-// postgresTool runs a program of PostgreSQL's. The address is given in its environment, as others can read command lines.
+// postgresTool runs a PostgreSQL client program. The address is passed in the environment, because other users can read command lines.
 func postgresTool(ctx context.Context, dsn, program string, args ...string) error {
 	d, err := dialect.NewPostgres(dsn)
 	if err != nil {
@@ -200,8 +203,8 @@ func postgresTool(ctx context.Context, dsn, program string, args ...string) erro
 	}
 	path, err := exec.LookPath(program)
 	if err != nil {
-		return fleet.Errorf(fleet.CodeUnavailable, "%s is not there", program).
-			WithHint("install PostgreSQL's client programs, or back the database up by its server's own means, together with the key of the state directory")
+		return fleet.Errorf(fleet.CodeUnavailable, "%s is not installed", program).
+			WithHint("install PostgreSQL's client programs, or back up the database with the server's own tools, together with the key of the state directory")
 	}
 	config := d.Config()
 	cmd := exec.CommandContext(ctx, path, append(args, "--no-password")...) //nolint:gosec // the programs and their arguments are named above
@@ -215,17 +218,17 @@ func postgresTool(ctx context.Context, dsn, program string, args ...string) erro
 	return nil
 }
 
-// toolVariables are the variables of PostgreSQL's programs for what an address may say beside the server and the user.
+// toolVariables map the parameters of an address, besides server and user, to the variables of PostgreSQL's programs.
 var toolVariables = map[string]string{
 	"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "sslcert": "PGSSLCERT", "sslkey": "PGSSLKEY", "options": "PGOPTIONS",
 }
 
-// toolSettings gives what an address says of how to connect, as the environment of PostgreSQL's programs.
+// toolSettings returns the parameters of an address as the environment of PostgreSQL's programs.
 func toolSettings(dsn string) []string {
 	settings := []string{"PGCONNECT_TIMEOUT=" + strconv.Itoa(int(dialect.ConnectTimeout.Seconds()))}
 	u, err := url.Parse(dsn)
 	if err != nil {
-		return settings // newPostgres has refused it
+		return settings // NewPostgres has refused it
 	}
 	for parameter, variable := range toolVariables {
 		if value := u.Query().Get(parameter); value != "" {

@@ -1,4 +1,4 @@
-package store
+package billing
 
 import (
 	"context"
@@ -6,21 +6,23 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/ledger"
+	"github.com/bothy-env/bothy/internal/store/record"
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
-// Entries are added up once, by the UTC days that their time falls into (table sums, migration 13), and in the order of their numbers:
-// each entry with a number up to the counter entries.summed is in the sums, and no other. So an entry that is booked late, of however
-// long ago, is in none until it is summed, and then in those of its days.
+// Entries are added up once, by the UTC days of their time (table sums, migration 13), in the order of their numbers: the sums contain
+// exactly the entries up to the counter entries.summed. So an entry that is booked late, however old its time, is in no sum until it is
+// summed, and then in the sums of its days.
 
 // day is a UTC day in microseconds.
-const day = 24 * 60 * 60 * 1_000_000
+const day = record.DayMicros
 
 const (
-	// notLarge bounds the amount of an entry that the database adds up by itself: of larger ones a sum could be too large for it. They
-	// are added up here, and a sum that is too large stays the largest.
+	// notLarge bounds the amount of an entry that the database adds up: sums of larger ones could overflow. Those are added up here, and
+	// a sum that overflows stays at the maximum.
 	notLarge = "amount_micros BETWEEN 0 AND 4398046511104"
-	// dimensions are what sums tell apart, beside the day.
+	// dimensions are the columns that sums keep apart, besides the day.
 	dimensions = "tenant, team, owner, project, pull_request, pool, blueprint, host, debit, currency"
 	// ofTime selects entries of time, ofDays those of more than one day (index entries_days), wholeEntry those that the database adds up.
 	ofTime     = "from_at <> 0 AND until_at > from_at"
@@ -28,35 +30,29 @@ const (
 	wholeEntry = ofTime + " AND from_at / 86400000000 = (until_at - 1) / 86400000000 AND " + notLarge
 )
 
-// The counters of what is summed and pruned, see migration 13.
+// The statements that add up entries.
 const (
-	summedCounter       = "entries.summed"
-	prunedEntries       = "entries.pruned"
-	prunedEnvironments  = "environments.pruned"
-	prunedReceipts      = "receipts.pruned"
-	readCounter         = "SELECT value FROM counters WHERE name = $1"
-	writeCounter        = "UPDATE counters SET value = $2 WHERE name = $1 AND value < $2"
 	addToSums           = "INSERT INTO sums (day, " + dimensions + ", amount_micros, time_micros) "
 	onSumsAlready       = ` ON CONFLICT (day, ` + dimensions + `) DO UPDATE SET amount_micros = ` + saturated + `, time_micros = sums.time_micros + excluded.time_micros`
 	saturated           = `CASE WHEN sums.amount_micros > 9223372036854775807 - excluded.amount_micros THEN 9223372036854775807 ELSE sums.amount_micros + excluded.amount_micros END`
 	sumOfEntries        = "CAST(SUM(amount_micros) AS BIGINT), CAST(SUM(until_at - from_at) AS BIGINT)"
 	selectSummedEntries = "SELECT from_at / 86400000000, " + dimensions + ", " + sumOfEntries + " FROM entries WHERE seq > $1 AND seq <= $2 AND " + wholeEntry + " GROUP BY from_at / 86400000000, " + dimensions
-	selectOtherEntries  = "SELECT " + entryColumns + " FROM entries WHERE seq > $1 AND seq <= $2 AND " + ofTime + " AND NOT (" + wholeEntry + ") ORDER BY seq"
+	selectOtherEntries  = "SELECT " + record.EntryColumns + " FROM entries WHERE seq > $1 AND seq <= $2 AND " + ofTime + " AND NOT (" + wholeEntry + ") ORDER BY seq"
 	lastSummable        = "SELECT COALESCE(MAX(seq), 0) FROM entries WHERE seq > $1 AND seq <= $2"
 	firstUnsummable     = "SELECT COALESCE(MIN(seq), 0) FROM entries WHERE seq > $1 AND seq <= $2 AND at >= $3"
 	insertSummedEntries = addToSums + selectSummedEntries + onSumsAlready
 )
 
-// SumEntries adds entries that were booked before a moment to the sums, in the order of their numbers and at most so many, and gives
-// how many; fewer than most when that is all for now.
-func (s *Store) SumEntries(ctx context.Context, before time.Time, most int) (summed int, err error) {
-	err = s.inTx(ctx, "sum entries", func(tx *txn) error {
+// SumEntries adds entries booked before a moment to the sums, at most most, in the order of their numbers. It returns how many; fewer
+// than most means that all are summed for now.
+func (l *Ledger) SumEntries(ctx context.Context, before time.Time, most int) (summed int, err error) {
+	err = l.db.InTx(ctx, "sum entries", func(tx *txn.Tx) error {
 		summed = 0
 		var after, last, first int64
-		if err := tx.QueryRowContext(ctx, readCounter+s.db.ForUpdate, summedCounter).Scan(&after); err != nil {
+		if err := tx.QueryRowContext(ctx, record.ReadCounter+l.db.ForUpdate, record.SummedEntries).Scan(&after); err != nil {
 			return err
 		}
-		// Numbers rise in the order of commits: up to one that is seen there will be no more.
+		// Numbers rise in the order of commits: no number up to a visible one can appear later.
 		if err := tx.QueryRowContext(ctx, lastSummable, after, after+int64(most)).Scan(&last); err != nil {
 			return err
 		}
@@ -76,7 +72,7 @@ func (s *Store) SumEntries(ctx context.Context, before time.Time, most int) (sum
 		if err != nil {
 			return err
 		}
-		others, err := sqlkit.Collect(rows, scanEntry)
+		others, err := sqlkit.Collect(rows, record.ScanEntry)
 		if err != nil {
 			return err
 		}
@@ -86,7 +82,7 @@ func (s *Store) SumEntries(ctx context.Context, before time.Time, most int) (sum
 		if err != nil {
 			return err
 		}
-		statements = append(statements, sqlkit.Statement{Text: writeCounter, Args: []any{summedCounter, last}})
+		statements = append(statements, sqlkit.Statement{Text: record.RaiseCounter, Args: []any{record.SummedEntries, last}})
 		summed = int(last - after)
 		return tx.ExecAll(ctx, statements)
 	})
@@ -103,7 +99,7 @@ func dimensionsOf(e ledger.Entry) [10]string {
 	return [10]string{e.Tenant, e.Team, e.Owner, e.Project, e.PullRequest, e.Pool, e.Blueprint, e.Host, e.Debit, e.Currency}
 }
 
-// daysOf adds up entries by the days that they are cut into, as rows of sums: one for each key, as a statement may write a row once only.
+// daysOf adds up entries by day, as rows of sums: one for each key, since a statement may write a row only once.
 func daysOf(entries []ledger.Entry) [][]any {
 	type amount struct{ micros, time int64 }
 	sums := map[dayOfSum]amount{}

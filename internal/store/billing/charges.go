@@ -1,4 +1,4 @@
-package store
+package billing
 
 import (
 	"context"
@@ -11,46 +11,48 @@ import (
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
+	"github.com/bothy-env/bothy/internal/store/record"
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
-// ChargeFilter selects what time has cost. Empty fields select all.
+// ChargeFilter selects charges. Empty fields select all.
 type ChargeFilter struct {
 	Tenant string
-	// Since and Until bound the time that is looked at.
+	// Since and Until bound the period.
 	Since, Until time.Time
-	// By is what is told apart: a group of ledger.Group.
+	// By is a group of ledger.Group; charges of different groups are kept apart.
 	By string
 }
 
-// Charges is what time has cost, as one moment knew it.
+// Charges is what time has cost, read at one moment.
 type Charges struct {
-	// Since and Until are those of the filter. One in a day whose entries are pruned is moved to that day's begin or end.
+	// Since and Until are those of the filter. If one falls within a day whose entries are pruned, it moves to the start or end of that
+	// day.
 	Since, Until time.Time
-	// Totals and Entries are what is booked, no time of it twice. Entries may reach beyond the time that is looked at.
+	// Totals and Entries are the booked charges, none of them twice. Entries may reach beyond the period.
 	Totals  []ledger.Total
 	Entries []ledger.Entry
-	// Live are the environments that something may be open of.
+	// Live are the environments that may have open charges.
 	Live []fleet.Environment
 }
 
-// Charges gives what time has cost: the sums of its days, and the entries that are not summed or only partly in it. Of days whose
-// entries are pruned, environments are not told apart.
-func (s *Store) Charges(ctx context.Context, f ChargeFilter) (c Charges, err error) {
-	// All is read as it is at one moment: between two, an entry may be booked, summed or pruned.
-	tx, err := s.db.Read.BeginTx(ctx, s.snapshotOptions())
+// Charges returns what time has cost: the sums of whole days, and the entries that are not summed or fall only partly into the period.
+// Charges of days whose entries are pruned cannot be split by environment.
+func (l *Ledger) Charges(ctx context.Context, f ChargeFilter) (c Charges, err error) {
+	// Everything is read at one moment: between two reads, an entry could be booked, summed or pruned.
+	tx, err := l.db.Read.BeginTx(ctx, l.snapshotOptions())
 	if err != nil {
-		return c, s.db.Fault(ctx, "read charges", err)
+		return c, l.db.Fault(ctx, "read charges", err)
 	}
-	defer func() { _ = tx.Rollback() }() // it has only read
+	defer func() { _ = tx.Rollback() }() // read-only
 	r := chargeReader{ctx: ctx, tx: tx, f: f}
 	c, err = r.read()
-	return c, s.db.Fault(ctx, "read charges", err)
+	return c, l.db.Fault(ctx, "read charges", err)
 }
 
-// snapshotOptions are of a transaction that reads all as it is at one moment. SQLite's do by themselves.
-func (s *Store) snapshotOptions() *sql.TxOptions {
-	if !s.db.Shared() {
+// snapshotOptions are the options of a transaction that reads a consistent snapshot. SQLite's transactions do by default.
+func (l *Ledger) snapshotOptions() *sql.TxOptions {
+	if !l.db.Shared() {
 		return &sql.TxOptions{ReadOnly: true}
 	}
 	return &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead}
@@ -61,17 +63,17 @@ type chargeReader struct {
 	ctx context.Context
 	tx  *sql.Tx
 	f   ChargeFilter
-	// summed is the last number of the sums, pruned the moment before which entries are gone.
+	// summed is the number of the last summed entry; pruned is the moment before which entries are gone.
 	summed, pruned int64
-	// since and until bound what is looked at, in microseconds.
+	// since and until bound the period, in microseconds.
 	since, until int64
 }
 
 func (r *chargeReader) read() (c Charges, err error) {
-	if err := r.tx.QueryRowContext(r.ctx, readCounter, summedCounter).Scan(&r.summed); err != nil {
+	if err := r.tx.QueryRowContext(r.ctx, record.ReadCounter, record.SummedEntries).Scan(&r.summed); err != nil {
 		return c, err
 	}
-	if err := r.tx.QueryRowContext(r.ctx, readCounter, prunedEntries).Scan(&r.pruned); err != nil {
+	if err := r.tx.QueryRowContext(r.ctx, record.ReadCounter, record.PrunedEntries).Scan(&r.pruned); err != nil {
 		return c, err
 	}
 	r.pruned *= day
@@ -86,7 +88,7 @@ func (r *chargeReader) read() (c Charges, err error) {
 	return c, err
 }
 
-// window sets the bounds of what is looked at, and gives them as the filter does.
+// window sets the bounds of the period, and returns them as the filter does.
 func (r *chargeReader) window() (since, until time.Time) {
 	since, until = r.f.Since, r.f.Until
 	r.until = math.MaxInt64
@@ -106,7 +108,7 @@ func (r *chargeReader) window() (since, until time.Time) {
 }
 
 func (r *chargeReader) live() ([]fleet.Environment, error) {
-	query, args := selectEnvs+"WHERE state <> 'destroyed'", []any(nil)
+	query, args := record.SelectEnvs+"WHERE state <> 'destroyed'", []any(nil)
 	if r.f.Tenant != "" {
 		query, args = query+" AND tenant = $1", []any{r.f.Tenant}
 	}
@@ -114,60 +116,60 @@ func (r *chargeReader) live() ([]fleet.Environment, error) {
 	if err != nil {
 		return nil, err
 	}
-	return sqlkit.Collect(rows, envScanner())
+	return sqlkit.Collect(rows, record.EnvScanner())
 }
 
-// toldApart are the columns of sums that a group is made of.
-var toldApart = map[string][]string{
+// groupColumns are the columns of sums for each group.
+var groupColumns = map[string][]string{
 	"": nil, "tenant": {"tenant"}, "team": {"tenant", "team"}, "user": {"tenant", "owner"}, "project": {"tenant", "project"},
 	"pull-request": {"tenant", "project", "pull_request"}, "pool": {"pool"}, "blueprint": {"blueprint"}, "host": {"host"}, "day": {"day"},
 	"environment": nil,
 }
 
-// days gives the whole days of what is looked at, as numbers: those from first up to but not including end.
+// days returns the whole days of the period, as numbers: from first up to but not including end.
 func (r *chargeReader) days() (first, end int64) {
 	first, end = (r.since+day-1)/day, r.until/day
 	return first, max(first, end)
 }
 
-// totals gives the sums of whole days, and where environments are told apart also what entries add up to that are wholly looked at.
+// totals returns the sums of whole days and, by environment, also the totals of entries that fall wholly into the period.
 func (r *chargeReader) totals() ([]ledger.Total, error) {
-	columns, known := toldApart[r.f.By]
+	columns, known := groupColumns[r.f.By]
 	if !known {
 		return nil, fleet.Errorf(fleet.CodeInvalid, "cost cannot be grouped by %q", r.f.By)
 	}
 	first, end := r.days()
 	if r.f.By == "environment" {
-		// Before there are sums alone; the entries of the day after are all there.
+		// Earlier days have only sums; later days have all entries.
 		end = min(end, max(first, r.pruned/day))
 	}
-	var where conditions
-	where.add("day >= ? AND day < ?", first, end)
+	var where sqlkit.Where
+	where.Add("day >= ? AND day < ?", first, end)
 	if r.f.Tenant != "" {
-		where.add("tenant = ?", r.f.Tenant)
+		where.Add("tenant = ?", r.f.Tenant)
 	}
 	all, err := r.add(columns, "sums", "CAST(SUM("+largestApart+") AS BIGINT), CAST(SUM(time_micros) AS BIGINT), MAX(amount_micros)", &where)
 	if err != nil || r.f.By != "environment" {
 		return all, err
 	}
-	where = conditions{}
-	where.add("seq <= ? AND from_at >= ? AND until_at <= ?", r.summed, max(r.since, r.pruned), r.until)
-	where.add(ofTime + " AND " + notLarge)
+	where = sqlkit.Where{}
+	where.Add("seq <= ? AND from_at >= ? AND until_at <= ?", r.summed, max(r.since, r.pruned), r.until)
+	where.Add(ofTime + " AND " + notLarge)
 	if r.f.Tenant != "" {
-		where.add("tenant = ?", r.f.Tenant)
+		where.Add("tenant = ?", r.f.Tenant)
 	}
 	more, err := r.add([]string{"environment_id"}, "entries", sumOfEntries+", 0", &where)
 	return append(all, more...), err
 }
 
-// largestApart leaves out of a sum what could make it too large; add finds it by the maximum.
+// largestApart excludes from a sum what could overflow it; add detects that by the maximum.
 const largestApart = "CASE WHEN amount_micros > 4611686018427387903 THEN 0 ELSE amount_micros END"
 
-// add adds up rows by some columns, the account and the currency.
-func (r *chargeReader) add(columns []string, from, sums string, where *conditions) ([]ledger.Total, error) {
+// add adds up rows by columns, account and currency.
+func (r *chargeReader) add(columns []string, from, sums string, where *sqlkit.Where) ([]ledger.Total, error) {
 	columns = slices.Concat(columns, []string{"debit", "currency"})
 	list := strings.Join(columns, ", ")
-	rows, err := r.tx.QueryContext(r.ctx, "SELECT "+list+", "+sums+" FROM "+from+" "+where.text()+" GROUP BY "+list+" ORDER BY "+list, where.args...)
+	rows, err := r.tx.QueryContext(r.ctx, "SELECT "+list+", "+sums+" FROM "+from+" "+where.Text()+" GROUP BY "+list+" ORDER BY "+list, where.Args...)
 	if err != nil {
 		return nil, err
 	}
@@ -191,7 +193,7 @@ func (r *chargeReader) add(columns []string, from, sums string, where *condition
 	})
 }
 
-// entries gives what is not summed, and of what is summed that which is partly in the time that is looked at.
+// entries returns the entries that are not summed, and the summed ones that fall partly into the period.
 func (r *chargeReader) entries() ([]ledger.Entry, error) {
 	all, err := r.selected("seq > ?", r.summed)
 	if err != nil {
@@ -211,7 +213,7 @@ func (r *chargeReader) entries() ([]ledger.Entry, error) {
 	return all, nil
 }
 
-// edges are the parts of what is looked at that are no whole days, each within one day.
+// edges are the parts of the period that are not whole days, each within one day.
 func (r *chargeReader) edges(first, end int64) (parts [][2]int64) {
 	if r.since >= r.until {
 		return nil
@@ -225,11 +227,11 @@ func (r *chargeReader) edges(first, end int64) (parts [][2]int64) {
 	return parts
 }
 
-// within gives the parts of summed entries that are within a part of a day.
+// within returns the parts of summed entries that fall into a part of a day.
 func (r *chargeReader) within(from, until int64) ([]ledger.Entry, error) {
 	midnight := from - from%day + day
-	// Those that end within the day are found by their end, the others are few.
-	ending, err := r.selected("seq <= ? AND "+entryMoment+" > ? AND "+entryMoment+" <= ? AND from_at < ? AND "+ofTime, r.summed, from, midnight, until)
+	// Entries that end within the day are found by their end; there are few others.
+	ending, err := r.selected("seq <= ? AND "+record.EntryMoment+" > ? AND "+record.EntryMoment+" <= ? AND from_at < ? AND "+ofTime, r.summed, from, midnight, until)
 	if err != nil {
 		return nil, err
 	}
@@ -240,8 +242,7 @@ func (r *chargeReader) within(from, until int64) ([]ledger.Entry, error) {
 	return clipped(append(ending, longer...), from, until), nil
 }
 
-// cutByEnvironment adds the entries that reach beyond the time of which entries are looked at, and those that are not added up by the
-// database.
+// cutByEnvironment adds the entries that reach beyond the period in which entries exist, and those that the database does not add up.
 func (r *chargeReader) cutByEnvironment(all []ledger.Entry) ([]ledger.Entry, error) {
 	from := max(r.since, r.pruned)
 	if from >= r.until {
@@ -253,7 +254,7 @@ func (r *chargeReader) cutByEnvironment(all []ledger.Entry) ([]ledger.Entry, err
 			continue
 		}
 		midnight := at - at%day + day
-		ending, err := r.selected("seq <= ? AND "+entryMoment+" > ? AND "+entryMoment+" <= ? AND from_at < ? AND "+ofTime, r.summed, at, midnight, at)
+		ending, err := r.selected("seq <= ? AND "+record.EntryMoment+" > ? AND "+record.EntryMoment+" <= ? AND from_at < ? AND "+ofTime, r.summed, at, midnight, at)
 		if err != nil {
 			return nil, err
 		}
@@ -278,7 +279,7 @@ func (r *chargeReader) cutByEnvironment(all []ledger.Entry) ([]ledger.Entry, err
 	return all, nil
 }
 
-// clipped gives the parts of entries from a moment until before another, in microseconds.
+// clipped cuts entries to the time from one moment until before another, in microseconds.
 func clipped(entries []ledger.Entry, from, until int64) (parts []ledger.Entry) {
 	var end time.Time
 	if until != math.MaxInt64 {
@@ -292,16 +293,16 @@ func clipped(entries []ledger.Entry, from, until int64) (parts []ledger.Entry) {
 	return parts
 }
 
-// selected gives the entries of the tenant that a condition selects.
+// selected returns the tenant's entries that match a condition.
 func (r *chargeReader) selected(condition string, args ...any) ([]ledger.Entry, error) {
-	var where conditions
-	where.add(condition, args...)
+	var where sqlkit.Where
+	where.Add(condition, args...)
 	if r.f.Tenant != "" {
-		where.add("tenant = ?", r.f.Tenant)
+		where.Add("tenant = ?", r.f.Tenant)
 	}
-	rows, err := r.tx.QueryContext(r.ctx, "SELECT "+entryColumns+" FROM entries "+where.text()+" ORDER BY seq", where.args...)
+	rows, err := r.tx.QueryContext(r.ctx, "SELECT "+record.EntryColumns+" FROM entries "+where.Text()+" ORDER BY seq", where.Args...)
 	if err != nil {
 		return nil, fmt.Errorf("read entries: %w", err)
 	}
-	return sqlkit.Collect(rows, scanEntry)
+	return sqlkit.Collect(rows, record.ScanEntry)
 }

@@ -1,4 +1,6 @@
-package store
+// Package record binds the columns of the tables environments, entries and events to the fields of the domain's types, and has the
+// statements that number records. It reads and writes nothing itself.
+package record
 
 import (
 	"slices"
@@ -9,8 +11,7 @@ import (
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
-// columns binds each column of environments to its place in an Environment,
-// for reading and writing alike.
+// columns binds each column of environments to a field of Environment, for reading and writing.
 var columns = []struct {
 	name string
 	at   func(*fleet.Environment) any
@@ -85,17 +86,17 @@ var columns = []struct {
 }
 
 var (
-	columnList = strings.Join(columnNames(), ", ")
-	selectEnvs = "SELECT " + columnList + " FROM environments "
-	// insertEnv takes the columns' values, then the request's hash.
-	insertEnv = "INSERT INTO environments (" + columnList + ", request_hash) VALUES (" + sqlkit.Placeholders(1, len(columns)+1) + ")"
-	// updateEnv takes the columns' values; the first is the id.
-	updateEnv = "UPDATE environments SET (" + strings.Join(columnNames()[1:], ", ") + ") = (" +
+	Columns    = strings.Join(columnNames(), ", ")
+	SelectEnvs = "SELECT " + Columns + " FROM environments "
+	// InsertEnv takes the columns' values, then the request's hash.
+	InsertEnv = "INSERT INTO environments (" + Columns + ", request_hash) VALUES (" + sqlkit.Placeholders(1, len(columns)+1) + ")"
+	// UpdateEnv takes the columns' values; the first is the id.
+	UpdateEnv = "UPDATE environments SET (" + strings.Join(columnNames()[1:], ", ") + ") = (" +
 		sqlkit.Placeholders(2, len(columns)-1) + ") WHERE id = $1"
 )
 
-// updateEnvs is updateEnv for the rows of a source.
-func updateEnvs(source string) string {
+// UpdateEnvs is UpdateEnv for the rows of a source.
+func UpdateEnvs(source string) string {
 	sources := make([]string, len(columns)-1)
 	for i := range sources {
 		sources[i] = "v.column" + strconv.Itoa(i+2)
@@ -112,12 +113,11 @@ func columnNames() []string {
 	return names
 }
 
-// scanEnv reads one environment.
-func scanEnv(row sqlkit.Scanner) (fleet.Environment, error) { return envScanner()(row) }
+// ScanEnv reads one environment.
+func ScanEnv(row sqlkit.Scanner) (fleet.Environment, error) { return EnvScanner()(row) }
 
-// envScanner gives a function that reads one environment after another into the
-// same place, which is most of the price of a row saved.
-func envScanner() func(sqlkit.Scanner) (fleet.Environment, error) {
+// EnvScanner returns a function that scans one environment after another into the same fields, which saves most of the cost of a row.
+func EnvScanner() func(sqlkit.Scanner) (fleet.Environment, error) {
 	var env fleet.Environment
 	dest := make([]any, len(columns))
 	for i, c := range columns {
@@ -131,8 +131,8 @@ func envScanner() func(sqlkit.Scanner) (fleet.Environment, error) {
 	}
 }
 
-// valuesOf gives an environment's columns as they are kept.
-func valuesOf(env *fleet.Environment) ([]any, error) {
+// ValuesOf returns an environment's columns as stored.
+func ValuesOf(env *fleet.Environment) ([]any, error) {
 	values := make([]any, len(columns))
 	for i, c := range columns {
 		v, err := sqlkit.ValueOf(c.at(env))
@@ -144,12 +144,12 @@ func valuesOf(env *fleet.Environment) ([]any, error) {
 	return values, nil
 }
 
-// kept gives the environment as it will be read back: its times to the microsecond, in UTC.
-func kept(values []any) (fleet.Environment, error) {
-	return scanEnv(keptRow(values))
+// Kept returns the environment as it will be read back: its times in microseconds, in UTC.
+func Kept(values []any) (fleet.Environment, error) {
+	return ScanEnv(keptRow(values))
 }
 
-// keptRow reads values where a database's row is expected.
+// keptRow scans values like a row of a database.
 type keptRow []any
 
 // Scan copies the values.
@@ -171,5 +171,10 @@ func (r keptRow) Scan(dest ...any) error {
 	return nil
 }
 
-// sameValues reports whether two rows are the same as kept.
-func sameValues(a, b []any) bool { return slices.Equal(a, b) }
+// Same reports whether two rows are equal as stored.
+func Same(a, b []any) bool { return slices.Equal(a, b) }
+
+// NotFound is the error for an environment that does not exist.
+func NotFound(nameOrID string) error {
+	return fleet.Errorf(fleet.CodeNotFound, "there is no environment %q", nameOrID)
+}

@@ -1,19 +1,20 @@
-package store
+package settings
 
 import (
 	"context"
 
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
+	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
-// SetRate adds a rate; one of the same blueprint, size and moment is replaced. record is given all that there were, and gives the
-// event of it; it runs inside the transaction, which may be tried again.
-func (s *Store) SetRate(ctx context.Context, r fleet.Rate, record func(were []fleet.Rate) fleet.Event) error {
+// SetRate adds a rate and replaces one of the same blueprint, size and moment. record is called with all former rates and returns the
+// event. It runs inside the transaction, which may be retried.
+func (s *Settings) SetRate(ctx context.Context, r fleet.Rate, record func(were []fleet.Rate) fleet.Event) error {
 	const write = `INSERT INTO rates (blueprint, size, from_at, micros, currency, set_by) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (blueprint, size, from_at) DO UPDATE SET
 		micros = excluded.micros, currency = excluded.currency, set_by = excluded.set_by`
-	return s.inTx(ctx, "set rate", func(tx *txn) error {
+	return s.db.InTx(ctx, "set rate", func(tx *txn.Tx) error {
 		were, err := ratesOf(ctx, tx)
 		if err != nil {
 			return err
@@ -21,17 +22,17 @@ func (s *Store) SetRate(ctx context.Context, r fleet.Rate, record func(were []fl
 		if _, err := tx.ExecContext(ctx, write, r.Blueprint, r.Size, sqlkit.Micros(r.From), r.Micros, r.Currency, r.SetBy); err != nil {
 			return err
 		}
-		return recordEvents(ctx, tx, []fleet.Event{record(were)})
+		return tx.AppendEvents(ctx, record(were))
 	})
 }
 
-// Rates gives all, by blueprint, size and time.
-func (s *Store) Rates(ctx context.Context) ([]fleet.Rate, error) {
+// Rates returns all rates by blueprint, size and time.
+func (s *Settings) Rates(ctx context.Context) ([]fleet.Rate, error) {
 	rates, err := ratesOf(ctx, s.db.Read)
 	return rates, s.db.Fault(ctx, "read rates", err)
 }
 
-func ratesOf(ctx context.Context, q querier) ([]fleet.Rate, error) {
+func ratesOf(ctx context.Context, q sqlkit.Querier) ([]fleet.Rate, error) {
 	const query = "SELECT blueprint, size, from_at, micros, currency, set_by FROM rates ORDER BY blueprint, size, from_at"
 	rows, err := q.QueryContext(ctx, query)
 	if err != nil {

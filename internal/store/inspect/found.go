@@ -1,4 +1,5 @@
-package store
+// Package inspect examines a database before anything in it is changed, and checks one for damage.
+package inspect
 
 import (
 	"context"
@@ -8,20 +9,20 @@ import (
 	"github.com/bothy-env/bothy/internal/store/dialect"
 )
 
-// Found is a database as it was found, before anything in it is changed. Use it only in the function that Open was given.
+// Found is an existing database before anything in it is changed. It is valid only within the function that was passed to Open.
 type Found struct {
 	// Instance is the installation that the database belongs to, "" for none.
 	Instance string
 	dialect  *dialect.DB
-	// db is nil where there is no database yet; settings says whether it has small values.
+	// db is nil when there is no database yet; settings: the table of settings exists.
 	db       *sql.DB
 	settings bool
 }
 
-// Check refuses a database that was found, by its error. Open then changes nothing in it.
+// Check refuses a database by returning an error. Open then changes nothing in it.
 type Check func(ctx context.Context, found *Found) error
 
-// Setting gives a small value as Store.Setting does.
+// Setting returns a setting like Store.Setting.
 func (f *Found) Setting(ctx context.Context, name string) (string, error) {
 	if !f.settings {
 		return "", nil
@@ -34,17 +35,18 @@ func (f *Found) Setting(ctx context.Context, name string) (string, error) {
 	return value, f.dialect.Fault(ctx, "read setting "+name, err)
 }
 
-// asking has a database looked at by those who may refuse it. Its schema may be of any version, or none.
-func asking(checks []Check) dialect.Ask {
+// Asking runs checks on a database. Its schema may be of any version, or none.
+func Asking(checks []Check) dialect.Ask {
 	if len(checks) == 0 {
 		return nil
 	}
 	return func(ctx context.Context, d *dialect.DB, db *sql.DB, tables string) error {
-		return lookAt(ctx, d, db, tables, checks)
+		return LookAt(ctx, d, db, tables, checks)
 	}
 }
 
-func lookAt(ctx context.Context, d *dialect.DB, db *sql.DB, tables string, checks []Check) error {
+// LookAt runs checks on a database. tables is dialect's query for existing tables; db is nil when there is no database yet.
+func LookAt(ctx context.Context, d *dialect.DB, db *sql.DB, tables string, checks []Check) error {
 	f := &Found{dialect: d, db: db}
 	if db != nil {
 		var named bool

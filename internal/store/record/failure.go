@@ -1,4 +1,4 @@
-package store
+package record
 
 import (
 	"database/sql/driver"
@@ -7,10 +7,10 @@ import (
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
-// failureField is the place of an environment's failure.
+// failureField binds a column to an environment's failure.
 type failureField struct{ failure **fleet.Failure }
 
-// failureJSON keeps the time like every other time.
+// failureJSON stores the time like every other time.
 type failureJSON struct {
 	Code     fleet.Code `json:"code"`
 	Sentence string     `json:"sentence"`
@@ -31,7 +31,7 @@ func (f failureField) Scan(src any) error {
 	return nil
 }
 
-// Value gives a JSON object, "" for none.
+// Value returns a JSON object, "" for none.
 func (f failureField) Value() (driver.Value, error) {
 	failure := *f.failure
 	if failure == nil {
