@@ -32,7 +32,7 @@ var ofWalls = []mutation{
 	},
 	{
 		name: "the owner label filter: everything at the engine is listed",
-		file: "provisioner/docker/inventory.go",
+		file: "provisioner/docker/inventory/inventory.go",
 		old:  `ours := filters.NewArgs(filters.Arg("label", provisioner.LabelInstance+"="+sel.Instance))`,
 		new:  `ours := filters.NewArgs()`,
 		pkg:  "./provisioner/docker", run: "^TestInventoryRemove$|^TestRemoveOnlyOurs$",

@@ -18,15 +18,6 @@ import (
 	"github.com/bothy-env/bothy/provisioner/docker"
 )
 
-func (e *engine) reserve() string {
-	e.t.Helper()
-	name, err := e.Reserve(context.Background(), e.owner())
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	return string(name)
-}
-
 func (e *engine) release(ctx context.Context, reserved string) error {
 	return e.Release(ctx, provisioner.Attachment(reserved))
 }
@@ -86,7 +77,7 @@ func spare(n int) func(*docker.Config) {
 // TestNetworkGolden compares all of what the engine made with what is wanted.
 func TestNetworkGolden(t *testing.T) {
 	e := newEngine(t, pool("172.29.200.0/28"))
-	name := docker.SlotOf(e.reserve())
+	name := docker.SlotOf(e.ReserveNetwork())
 	got, err := e.api.NetworkInspect(t.Context(), name, network.InspectOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +106,7 @@ func TestNetworkGolden(t *testing.T) {
 // TestReserveRelease: every name is given to one environment, is really there, and is gone after.
 func TestReserveRelease(t *testing.T) {
 	e := newEngine(t)
-	a, b := e.reserve(), e.reserve()
+	a, b := e.ReserveNetwork(), e.ReserveNetwork()
 	if a == b {
 		t.Fatal("one network for two environments")
 	}
@@ -128,7 +119,7 @@ func TestReserveRelease(t *testing.T) {
 		}
 	}
 	wantEqual(t, "networks", e.networks(), []string{b})
-	if c := e.reserve(); c == a {
+	if c := e.ReserveNetwork(); c == a {
 		t.Error("a freed subnet is used again at once")
 	}
 	wantClass(t, e.release(t.Context(), "bridge"), provisioner.Conflict)
@@ -142,7 +133,7 @@ func TestReserveRelease(t *testing.T) {
 // TestReleaseInUse: a network with a sandbox on it is not pulled from under it.
 func TestReleaseInUse(t *testing.T) {
 	e := newEngine(t)
-	name := e.reserve()
+	name := e.ReserveNetwork()
 	e.sandbox(func(_ *container.Config, h *container.HostConfig) { h.NetworkMode = container.NetworkMode(name) })
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
@@ -162,7 +153,7 @@ func TestSpare(t *testing.T) {
 	until(t, "spare networks", func() bool { return e.Spares() == 2 })
 	wantEqual(t, "networks", len(e.networks()), 2)
 	ahead := e.networks()
-	first := e.reserve()
+	first := e.ReserveNetwork()
 	if !slices.Contains(ahead, first) {
 		t.Errorf("%s was not made ahead: %v", first, ahead)
 	}
@@ -174,7 +165,7 @@ func TestSpare(t *testing.T) {
 			}
 		}
 	}
-	second := e.reserve()
+	second := e.ReserveNetwork()
 	wantEqual(t, "both exist", len(intersect(e.networks(), []string{first, second})), 2)
 	e.wantHolder(second)
 	e.reconcile(first, second)
@@ -197,7 +188,7 @@ func intersect(a, b []string) []string {
 // TestRestart: after a crash only what live environments hold stays; what was spare or half made is made anew.
 func TestRestart(t *testing.T) {
 	e := newEngine(t, spare(1))
-	live, _ := e.reserve(), e.reserve()
+	live, _ := e.ReserveNetwork(), e.ReserveNetwork()
 	until(t, "the refill", func() bool { return e.Spares() == 1 })
 	before := e.networkIDs()
 
@@ -209,7 +200,7 @@ func TestRestart(t *testing.T) {
 	wantEqual(t, "the live one stays", slices.Contains(after, live), true)
 	wantEqual(t, "one spare beside it", len(after), 2)
 	wantEqual(t, "only the live one was not made anew", len(intersect(before, e2.networkIDs())), 1)
-	if got := e2.reserve(); got == live {
+	if got := e2.ReserveNetwork(); got == live {
 		t.Error("a live network was handed out again")
 	}
 }
@@ -217,7 +208,7 @@ func TestRestart(t *testing.T) {
 // TestAbandoned: a reservation that no environment wrote down survives one list that may be older than it, and no second.
 func TestAbandoned(t *testing.T) {
 	e := newEngine(t)
-	name := e.reserve()
+	name := e.ReserveNetwork()
 	e.reconcile()
 	wantEqual(t, "missed once", e.networks(), []string{name})
 	e.reconcile(name)
@@ -295,7 +286,7 @@ func (e *engine) wantHolder(reserved string) {
 // TestHolderGolden compares what the engine was told about a holder with what is wanted: it can do nothing.
 func TestHolderGolden(t *testing.T) {
 	e := newEngine(t)
-	name := docker.SlotOf(e.reserve())
+	name := docker.SlotOf(e.ReserveNetwork())
 	got, err := e.api.ContainerInspect(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
@@ -339,7 +330,7 @@ func TestForeignHolder(t *testing.T) {
 	if err := e.api.ContainerRename(t.Context(), id, name); err != nil {
 		t.Fatal(err)
 	}
-	if got := docker.SlotOf(e.reserve()); got == name {
+	if got := docker.SlotOf(e.ReserveNetwork()); got == name {
 		t.Errorf("reserved %s, whose holder is not ours", got)
 	}
 	if c, err := e.api.ContainerInspect(t.Context(), id); err != nil || !c.State.Running {
@@ -351,7 +342,7 @@ func TestForeignHolder(t *testing.T) {
 // once the environment has, and not before.
 func TestHolderOfANetworkRemovedByHand(t *testing.T) {
 	e := newEngine(t, pool("172.29.207.0/27"))
-	live := e.reserve()
+	live := e.ReserveNetwork()
 	name := docker.SlotOf(live)
 	holder, err := e.api.ContainerInspect(t.Context(), name)
 	if err != nil {
@@ -380,7 +371,7 @@ func TestHolderOfANetworkRemovedByHand(t *testing.T) {
 // made again. One that a sandbox is in stays with it.
 func TestStrayHolder(t *testing.T) {
 	e := newEngine(t, pool("172.29.205.0/27")) // 2 networks
-	live := e.reserve()
+	live := e.ReserveNetwork()
 	holder, err := e.api.ContainerInspect(t.Context(), docker.SlotOf(live))
 	if err != nil {
 		t.Fatal(err)
@@ -416,5 +407,5 @@ func TestStrayHolder(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	wantEqual(t, "the other slot is made again", docker.SlotOf(e.reserve()), other)
+	wantEqual(t, "the other slot is made again", docker.SlotOf(e.ReserveNetwork()), other)
 }

@@ -112,7 +112,7 @@ func TestConfinedBuilds(t *testing.T) {
 	if _, err := e.ResolveImage(t.Context(), "bothy/build"); err != nil {
 		t.Skip("needs the image bothy/build:", err)
 	}
-	name := e.reserve()
+	name := e.ReserveNetwork()
 	confined, err := e.Additions(t.Context(), name, e.labels(e.owner()))
 	if err != nil {
 		t.Fatal(err)

@@ -30,6 +30,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/bothy-env/bothy/provisioner"
+	"github.com/bothy-env/bothy/provisioner/docker/cgroup"
 )
 
 // Engine is what the broker needs of Docker's client.
@@ -69,7 +70,7 @@ type Config struct {
 	SecurityOpts []string
 	Ulimits      []provisioner.Ulimit
 	// Kernel gives the limits that the kernel holds a process's control groups to, where Local; nil for not to look.
-	Kernel func(pid int) (Limits, error)
+	Kernel func(pid int) (cgroup.Limits, error)
 	// Local says that the engine's processes can be seen in /proc.
 	Local bool
 	// Logger keeps the broker's own record, at level debug: what was asked for, by whom, and what came of it.
@@ -86,14 +87,6 @@ type Additions struct {
 	// Secrets is whom the folder for secrets belongs to, in options of a tmpfs: a blueprint can name a number alone, and the image
 	// knows which. "" for whom the blueprint says.
 	Secrets string
-}
-
-// Limits are what the kernel holds a container to. Unlimited is -1, and so is what this kernel does not tell.
-type Limits struct {
-	// Memory and Swap are bytes, Swap what may be swapped out beside them.
-	Memory, Swap, Pids int64
-	// CPUs are cores.
-	CPUs float64
 }
 
 // Broker opens doors. It is safe for use by many goroutines.
