@@ -35,17 +35,33 @@ import (
 
 // Engine is what the broker needs of Docker's client.
 type Engine interface {
+	versions
+	containers
+	containerReader
+	volumeKeeper
+}
+
+type versions interface {
 	ClientVersion() string
 	ServerVersion(ctx context.Context) (types.Version, error)
 	ImageInspect(ctx context.Context, id string, opts ...client.ImageInspectOption) (image.InspectResponse, error)
+}
+
+type containers interface {
 	ContainerCreate(ctx context.Context, config *container.Config, host *container.HostConfig,
 		networking *network.NetworkingConfig, platform *ocispec.Platform, name string) (container.CreateResponse, error)
 	ContainerStart(ctx context.Context, id string, opts container.StartOptions) error
 	ContainerStop(ctx context.Context, id string, opts container.StopOptions) error
 	ContainerRemove(ctx context.Context, id string, opts container.RemoveOptions) error
+}
+
+type containerReader interface {
 	ContainerInspect(ctx context.Context, id string) (container.InspectResponse, error)
 	ContainerList(ctx context.Context, opts container.ListOptions) ([]container.Summary, error)
 	ContainerWait(ctx context.Context, id string, condition container.WaitCondition) (<-chan container.WaitResponse, <-chan error)
+}
+
+type volumeKeeper interface {
 	VolumeCreate(ctx context.Context, opts volume.CreateOptions) (volume.Volume, error)
 	VolumeInspect(ctx context.Context, name string) (volume.Volume, error)
 	VolumeRemove(ctx context.Context, name string, force bool) error
