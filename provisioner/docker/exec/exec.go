@@ -46,7 +46,7 @@ func (r *Runner) Exec(ctx context.Context, id string, req provisioner.ExecReques
 		return 0, err
 	}
 	code := 0
-	err = r.retried(func(wasFull bool) (err error) {
+	err = retried(func(wasFull bool) (err error) {
 		code, err = r.execOnce(ctx, id, who, req, streams, wasFull)
 		return err
 	})
@@ -95,7 +95,7 @@ func (r *Runner) createExec(ctx context.Context, id string, who identity, opts c
 		if err == nil {
 			return created.ID, nil
 		}
-		if cctx.Err() != nil && r.canWake() {
+		if cctx.Err() != nil && canWake(r.engine) {
 			// A newer engine looks the user up already here, so it may wait for a pipe in place of an account file; see starts.
 			go hostproc.Wake(id)
 		}

@@ -138,7 +138,7 @@ func (s *session) kill(ctx context.Context) error {
 
 // helper runs a script of ours inside, as "uid:gid", and returns its exit code. Its output is dropped.
 func (r *Runner) helper(ctx context.Context, id, user, script string, args ...string) (code int, err error) {
-	err = r.retried(func(wasFull bool) (err error) {
+	err = retried(func(wasFull bool) (err error) {
 		code, err = r.helperOnce(ctx, id, user, script, args, wasFull)
 		return err
 	})

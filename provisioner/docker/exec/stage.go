@@ -94,7 +94,7 @@ func (r *Runner) Stage(ctx context.Context, id, user string) (provisioner.Stage,
 		return nil, engine.During(opStage, err)
 	}
 	var s *stage
-	err = r.retried(func(wasFull bool) (err error) {
+	err = retried(func(wasFull bool) (err error) {
 		s, err = r.stageOnce(ctx, id, user, who, wasFull)
 		return err
 	})

@@ -62,7 +62,7 @@ func (s *start) lower() {
 
 // retried calls start until it succeeds or fails for another reason than a sandbox that was full. What runs inside may fill it
 // between the look and the start: then it is held still for the next try.
-func (r *Runner) retried(start func(wasFull bool) error) error {
+func retried(start func(wasFull bool) error) error {
 	for try := 1; ; try++ {
 		if err := start(try > 1); err == nil || try == startTries || !errors.Is(err, provisioner.ErrProcesses) {
 			return err
@@ -128,7 +128,7 @@ func (r *Runner) leave(s *start, id, execID string) {
 	s.execID = execID
 	s.lower() // a start that hangs must not keep the bound raised
 	s.at.left = append(s.at.left, s)
-	if time.Since(s.at.woken) > wakeEvery && r.canWake() {
+	if time.Since(s.at.woken) > wakeEvery && canWake(r.engine) {
 		s.at.woken = time.Now()
 		go hostproc.Wake(id)
 	}
@@ -145,7 +145,7 @@ func (r *Runner) Starting(id string) int {
 }
 
 // canWake reports whether this process can end the reading of pipes on the engine's host.
-func (r *Runner) canWake() bool { return r.engine.Local && hostproc.Means() == nil }
+func canWake(e *engine.Client) bool { return e.Local && hostproc.Means() == nil }
 
 // wakeEvery bounds how often the host is looked through for pipes.
 const wakeEvery = 5 * time.Second
