@@ -18,7 +18,7 @@ import (
 	"github.com/bothy-env/bothy/provisioner/docker/limits"
 )
 
-// root gives a sandbox root, with the capabilities of the built-in blueprint.
+// root returns a sandbox root, with the capabilities of the built-in blueprint.
 func root(c *container.Config, h *container.HostConfig) {
 	c.User, h.CapAdd = "0:0", []string{"CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"}
 }
@@ -204,7 +204,7 @@ func TestCgroupParent(t *testing.T) {
 	}
 }
 
-// limited gives a sandbox the limits on its processes.
+// limited returns a sandbox the limits on its processes.
 func limited(_ *container.Config, h *container.HostConfig) {
 	for _, l := range docker.Ulimits() {
 		h.Ulimits = append(h.Ulimits, &container.Ulimit{Name: l.Name, Soft: l.Soft, Hard: l.Hard})

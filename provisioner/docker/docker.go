@@ -44,7 +44,7 @@ type Config struct {
 	// Sockets is the folder for the sockets of doors to the engine (see Runtime.Broker), of this process alone; what an
 	// earlier process left there is removed. "" when no door is ever opened.
 	Sockets string
-	// Etcs is the folder for sandboxes' own /etc, of this installation's one daemon on this engine; see accounts.go. It is used where
+	// Etcs is the folder for sandboxes' own /etc, of this installation's one daemon on this engine; see etcdir. It is used where
 	// bothyd is root on the engine's machine. "" for the engine's own volumes.
 	Etcs string
 	// CallTimeout bounds every call that is not a stream; 0 means 30 s.
@@ -147,7 +147,7 @@ func build(ctx context.Context, e *engine.Client, cfg Config) (*Runtime, error) 
 
 const opConfigure = "configure Docker"
 
-// ResolveImage gives the engine's own id ("sha256:...") of an image reference.
+// ResolveImage returns the engine's own id ("sha256:...") of an image reference.
 func (r *Runtime) ResolveImage(ctx context.Context, ref string) (string, error) {
 	const op = "resolve image"
 	cctx, cancel := r.engine.Call(ctx)

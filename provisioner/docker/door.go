@@ -33,12 +33,12 @@ func (r *Runtime) newBroker(sockets string) (*broker.Broker, error) {
 		return b, nil
 	}
 	if err := b.Sweep(); err != nil {
-		return nil, provisioner.Errorf(provisioner.Permanent, opConfigure, "clear the folder for sockets: %w", err)
+		return nil, provisioner.Errorf(provisioner.Permanent, opConfigure, "clear the directory for sockets: %w", err)
 	}
 	return b, nil
 }
 
-// Broker gives what opens doors to this engine for blueprints.
+// Broker returns what opens doors to this engine for blueprints.
 func (r *Runtime) Broker() provisioner.Broker { return r.broker }
 
 // additions are what a container is made with and no blueprint says; the network's files only on a reserved network.
@@ -61,7 +61,7 @@ func (r *Runtime) additions(ctx context.Context, spec *provisioner.Spec, network
 	return more, err
 }
 
-// ownerOf gives a user of an image as the owner in the options of a tmpfs; "" for one that it does not have, which the hand-over tells.
+// ownerOf returns a user of an image as the owner in the options of a tmpfs; "" for one that it does not have, which the hand-over tells.
 func (r *Runtime) ownerOf(ctx context.Context, image, user string) (string, error) {
 	if user == "" {
 		return "", nil
@@ -74,5 +74,5 @@ func (r *Runtime) ownerOf(ctx context.Context, image, user string) (string, erro
 	if !ok {
 		return "", nil
 	}
-	return fmt.Sprintf("uid=%d,gid=%d", found.Uid, found.Gid), nil
+	return fmt.Sprintf("uid=%d,gid=%d", found.UID, found.GID), nil
 }

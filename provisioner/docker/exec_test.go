@@ -87,7 +87,7 @@ func TestExecRefused(t *testing.T) {
 		"NUL":        {id, provisioner.ExecRequest{Command: []string{"true", "a\x00b"}}, provisioner.Permanent, "NUL"},
 		"variable":   {id, provisioner.ExecRequest{Command: []string{"true"}, Env: []string{"A"}}, provisioner.Permanent, "NAME=value"},
 		"no user":    {id, provisioner.ExecRequest{Command: []string{"true"}, User: "nosuch"}, provisioner.Permanent, `no user "nosuch"`},
-		"no folder":  {id, provisioner.ExecRequest{Command: []string{"true"}, Dir: "/nosuch"}, provisioner.Permanent, `"/nosuch" is not there`},
+		"no folder":  {id, provisioner.ExecRequest{Command: []string{"true"}, Dir: "/nosuch"}, provisioner.Permanent, `"/nosuch" does not exist`},
 		"no sandbox": {noSandbox, provisioner.ExecRequest{Command: []string{"true"}}, provisioner.NotFound, "No such container"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -46,7 +46,7 @@ func slow(t *testing.T) (p *proxy, e, far *engine, id string) {
 	return p, e, far, id
 }
 
-// leave starts commands whose clients leave when left is called, and gives what becomes of them.
+// leave starts commands whose clients leave when left is called, and returns what becomes of them.
 func leave(t *testing.T, far *engine, id string, req provisioner.ExecRequest) (left context.CancelFunc, errs func() []error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())

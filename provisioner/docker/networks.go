@@ -28,7 +28,7 @@ func (r *Runtime) Isolated(ctx context.Context, within time.Duration) error {
 	return r.net.Isolated(ctx, within)
 }
 
-// NetworkFiles gives the binds (HostConfig.Binds) with which a sandbox sees the network's files of its reservation.
+// NetworkFiles returns the binds (HostConfig.Binds) with which a sandbox sees the network's files of its reservation.
 func (r *Runtime) NetworkFiles(ctx context.Context, reserved string) ([]string, error) {
 	return r.net.NetworkFiles(ctx, reserved)
 }

@@ -16,7 +16,7 @@ func TestMostGroups(t *testing.T) {
 
 // grouped reports whether a user of so many supplementary groups is given them.
 func grouped(n int) bool {
-	who := Account{name: "ops", Uid: 1, Gid: 1}
+	who := Account{name: "ops", UID: 1, GID: 1}
 	a := &Users{users: map[string]Account{"ops": who}, groups: map[string]int{}, first: map[int]Account{1: who}, members: map[string][]int{}}
 	for gid := range n {
 		a.addGroup([]string{"g", "x", strconv.Itoa(gid), "other,ops"})

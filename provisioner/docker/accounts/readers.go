@@ -32,7 +32,7 @@ func (r *Reader) isLeft(label string) bool {
 	return ok && r.place != "" && place == r.place && process != r.process
 }
 
-// folderPlace names a folder of this machine; "" when it cannot be told.
+// folderPlace names a folder of this machine; "" when it is unknown.
 func folderPlace(dir string) string {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -49,7 +49,7 @@ func folderPlace(dir string) string {
 	return fmt.Sprintf("%s.%d.%d", strings.TrimSpace(string(boot)), sys.Dev, sys.Ino)
 }
 
-// WithReader gives a container that is made from an image and never started, for reading its files, and removes it.
+// WithReader returns a container that is made from an image and never started, for reading its files, and removes it.
 func (r *Reader) WithReader(ctx context.Context, op, image string, read func(ctx context.Context, id string) error) error {
 	cctx, cancel := r.engine.Call(ctx)
 	defer cancel()

@@ -44,7 +44,7 @@ type Users struct {
 
 type Account struct {
 	name        string // "" when there is only a number
-	Uid, Gid    int
+	UID, GID    int
 	home, shell string
 }
 
@@ -74,10 +74,10 @@ func numbers(user string) (Account, bool) {
 			return Account{}, false
 		}
 	}
-	return Account{Uid: int(uid), Gid: int(gid), home: "/"}, true
+	return Account{UID: int(uid), GID: int(gid), home: "/"}, true
 }
 
-// Find gives a user by name or number, with a group behind a colon if one is named.
+// Find returns a user by name or number, with a group behind a colon if one is named.
 func (a *Users) Find(user string) (Account, bool) {
 	name, group, grouped := strings.Cut(user, ":")
 	found, ok := a.users[name]
@@ -86,7 +86,7 @@ func (a *Users) Find(user string) (Account, bool) {
 			return Account{}, false
 		}
 		for _, name := range a.names {
-			if known := a.users[name]; known.Uid == found.Uid {
+			if known := a.users[name]; known.UID == found.UID {
 				found = known
 				break
 			}
@@ -101,15 +101,15 @@ func (a *Users) Find(user string) (Account, bool) {
 			}
 			gid = int(n)
 		}
-		found.Gid = gid
+		found.GID = gid
 	}
 	return found, true
 }
 
 // Grouped reports whether a user is in supplementary groups, and the engine finds that user by its number alone.
 func (a *Users) Grouped(who Account) bool {
-	n, number := len(a.members[who.name]), strconv.Itoa(who.Uid)
-	first, known := a.first[who.Uid]
+	n, number := len(a.members[who.name]), strconv.Itoa(who.UID)
+	first, known := a.first[who.UID]
 	_, named := a.users[number] // the engine would take it for a name
 	return !a.linked && n > 0 && n <= mostGroups && known && !named && first == who
 }
@@ -162,11 +162,11 @@ func (r *Reader) readUsers(ctx context.Context, id string, a *Users) error {
 		uid, err1 := strconv.ParseUint(at(f, 2), 10, 31)
 		gid, err2 := strconv.ParseUint(at(f, 3), 10, 31)
 		if err1 == nil && err2 == nil {
-			one := Account{name: f[0], Uid: int(uid), Gid: int(gid), home: at(f, 5), shell: at(f, 6)}
+			one := Account{name: f[0], UID: int(uid), GID: int(gid), home: at(f, 5), shell: at(f, 6)}
 			a.users[f[0]] = one
 			a.names = append(a.names, f[0])
-			if _, ok := a.first[one.Uid]; !ok {
-				a.first[one.Uid] = one
+			if _, ok := a.first[one.UID]; !ok {
+				a.first[one.UID] = one
 			}
 		}
 	}); err != nil {
@@ -196,7 +196,7 @@ func at(fields []string, i int) string {
 	return ""
 }
 
-// readFile gives the lines of a file of a container, taken apart at colons, and whether it is a link. One that is not there has none.
+// readFile returns the lines of a file of a container, taken apart at colons, and whether it is a link. One that is not there has none.
 func (r *Reader) readFile(ctx context.Context, id, name string, linked *bool, line func(fields []string)) error {
 	for range 2 { // a link is followed once
 		body, _, err := r.engine.API.CopyFromContainer(ctx, id, name)

@@ -74,18 +74,18 @@ type Config struct {
 	Key provisioner.Key
 	// Dir is the folder for the doors' sockets. It is made with mode 0700.
 	Dir string
-	// Additions gives what a container on a network is made with beside what its blueprint says; nil for nothing.
+	// Additions returns what a container on a network is made with beside what its blueprint says; nil for nothing.
 	Additions func(ctx context.Context, spec *provisioner.Spec, network string) (Additions, error)
-	// Unused is told of additions that no container was made with; nil for nothing.
+	// Unused receives additions that no container was created with; may be nil.
 	Unused func(Additions)
-	// Started is told of each container that was started, for what can be set only then; nil for nothing. Its error is the judge's.
+	// Started receives each container that was started, for what can be set only then; may be nil. Judge returns its error.
 	Started func(ctx context.Context, id string) error
-	// Removed is told of each container that was removed, as it was before; nil for nothing.
+	// Removed receives each container that was removed, as it was before; may be nil.
 	Removed func(c container.InspectResponse)
 	// SecurityOpts and Ulimits are what every sandbox is to be made with.
 	SecurityOpts []string
 	Ulimits      []provisioner.Ulimit
-	// Kernel gives the limits that the kernel holds a process's control groups to, where Local; nil for not to look.
+	// Kernel returns the limits that the kernel holds a process's control groups to, where Local; nil for not to look.
 	Kernel func(pid int) (cgroup.Limits, error)
 	// Local says that the engine's processes can be seen in /proc.
 	Local bool
@@ -93,8 +93,8 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Additions are what the broker adds to a create. A provider cannot express them, or is not to: what it is told of its containers
-// holds none of them, else its next plan would undo them.
+// Additions are what the broker adds to a create. A provider cannot express them, or must not: what it reads of its containers
+// holds none of them, as its next plan would undo them.
 type Additions struct {
 	// CgroupParent is the control group that sandboxes live under; "" for the engine's own choice.
 	CgroupParent string
@@ -178,7 +178,7 @@ func (b *Broker) Open(ctx context.Context, grant provisioner.Grant) (provisioner
 	return newDoor(ctx, b, grant, l), nil
 }
 
-// listen opens a socket whose name cannot be guessed: whoever is told it has this environment's door and no other.
+// listen opens a socket whose name cannot be guessed: whoever knows the name has this environment's door and no other.
 func (b *Broker) listen() (net.Listener, error) {
 	if err := privateDir(b.cfg.Dir); err != nil {
 		return nil, err
@@ -209,7 +209,7 @@ func privateDir(dir string) error {
 	}
 	// In a folder that all may write to, somebody else may have been first.
 	if sys, ok := info.Sys().(*syscall.Stat_t); !info.IsDir() || !ok || int(sys.Uid) != os.Getuid() {
-		return fmt.Errorf("%s is not a folder of ours", dir)
+		return fmt.Errorf("%s is not a directory that belongs to this user", dir)
 	}
 	return os.Chmod(dir, 0o700)
 }

@@ -153,7 +153,7 @@ func (d *door) inspectImage(ctx context.Context, w http.ResponseWriter, id strin
 	return answer(w, http.StatusOK, img)
 }
 
-// listContainers gives this environment's containers, whatever was asked for.
+// listContainers returns this environment's containers, whatever was asked for.
 func (d *door) listContainers(ctx context.Context, w http.ResponseWriter) error {
 	all, err := d.b.cfg.Engine.ContainerList(ctx, container.ListOptions{All: true, Filters: filters.NewArgs(
 		filters.Arg("label", provisioner.LabelEnvironment+"="+d.grant.Spec.Owner.Environment))})

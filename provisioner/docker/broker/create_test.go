@@ -55,7 +55,7 @@ func TestPromiseNoFieldPassesThrough(t *testing.T) {
 	}
 }
 
-// flat gives a type's fields, those of embedded types included.
+// flat returns a type's fields, those of embedded types included.
 func flat(typ reflect.Type) (all []reflect.StructField) {
 	for i := range typ.NumField() {
 		if f := typ.Field(i); f.Anonymous {

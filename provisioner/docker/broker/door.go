@@ -154,7 +154,7 @@ func (d *door) enter() bool {
 	return true
 }
 
-// still asks again right before the engine is told to change anything: between a request's first byte and its last, this process
+// still asks again right before a call that makes the engine change anything: between a request's first byte and its last, this process
 // may have slept for longer than its lease.
 func (d *door) still() error {
 	d.mu.Lock()

@@ -62,7 +62,7 @@ func (e *extras) add(ctx context.Context, name string, built *container.CreateRe
 	return nil
 }
 
-// ownedBy gives options of a tmpfs with another owner.
+// ownedBy returns options of a tmpfs with another owner.
 func ownedBy(options, owner string) string {
 	kept := slices.DeleteFunc(strings.Split(options, ","), func(o string) bool { return meansOf(o) == "uid" || meansOf(o) == "gid" })
 	return strings.Join(append(kept, owner), ",")

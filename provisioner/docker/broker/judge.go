@@ -18,7 +18,7 @@ import (
 )
 
 // Judge implements provisioner.Door. The engine may have made something else than it was asked for: an older one leaves out
-// what it does not know, a newer one reads it otherwise. So what stands there is read back before anybody may use it.
+// what it does not know, a newer one reads it otherwise. So the container is read back before anybody may use it.
 func (d *door) Judge(ctx context.Context, sandbox string) error {
 	const op = "check the sandbox"
 	if err := d.starts.begun(ctx); err != nil {

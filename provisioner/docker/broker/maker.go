@@ -14,7 +14,7 @@ import (
 type maker struct {
 	grant provisioner.Grant
 	scope *scope
-	// still asks whether the engine may still be told to change anything.
+	// still returns an error when the door may no longer make the engine change anything.
 	still func() error
 	// count counts creates that were passed on and not answered, by environment.
 	count func(environment string, by int)

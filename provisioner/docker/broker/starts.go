@@ -31,7 +31,7 @@ func (s *starts) started(ctx context.Context, id string) {
 	})
 }
 
-// begun waits for all of that, and gives what failed.
+// begun waits for all of that, and returns what failed.
 func (s *starts) begun(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {

@@ -13,7 +13,7 @@ func ForksRefused(group string) int64 {
 	return -1
 }
 
-// OOMKills reads how many processes of a control group were ended for want of memory; -1 when it cannot be read.
+// OOMKills reads how many processes of a control group were ended for lack of memory; -1 when it cannot be read.
 func OOMKills(group string) int64 {
 	if group == "" {
 		return -1

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Field gives the number behind a word at a line's beginning.
+// Field returns the number behind a word at a line's beginning.
 func Field(file, word string) (int64, bool) {
 	text, err := os.ReadFile(file)
 	if err != nil {

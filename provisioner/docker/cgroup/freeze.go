@@ -41,7 +41,7 @@ func IsFrozen(group string) bool {
 	return false
 }
 
-// frozen reports whether a control group's processes are as the value of its freezer says, or that cannot be told.
+// frozen reports whether a control group's processes are as the value of its freezer says, or are unknown.
 func frozen(group, name, value string) bool {
 	if name == "freezer.state" {
 		state, err := os.ReadFile(filepath.Join(group, name))

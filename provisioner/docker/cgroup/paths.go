@@ -1,3 +1,4 @@
+// Package cgroup reads and writes control groups, of both versions, and finds those of containers.
 package cgroup
 
 import (
@@ -11,7 +12,7 @@ import (
 
 const mountinfo = "/proc/self/mountinfo"
 
-// Hierarchies gives where control groups are mounted, by controller; "" is cgroup v2's.
+// Hierarchies returns where control groups are mounted, by controller; "" is cgroup v2's.
 func Hierarchies() (map[string]string, error) {
 	f, err := os.Open(mountinfo)
 	if err != nil {
@@ -44,7 +45,7 @@ func readMounts(lines *bufio.Scanner) (map[string]string, error) {
 	return found, lines.Err()
 }
 
-// Of gives where a container's control group of a controller is, by one of its processes. It takes root, and the engine's machine.
+// Of returns where a container's control group of a controller is, by one of its processes. It takes root, and the engine's machine.
 func Of(pid int, controller string) (string, error) {
 	groups, err := Hierarchies()
 	if err != nil {
@@ -92,7 +93,7 @@ func Is(at, id string) bool {
 	return Container(at) == id
 }
 
-// Container gives the container that a control group may be of.
+// Container returns the container that a control group may be of.
 func Container(at string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(filepath.Base(at), "docker-"), ".scope")
 }
@@ -101,7 +102,7 @@ func Container(at string) string {
 // the container's own bound of processes, for whoever has to put that back after this process was killed.
 const StillPrefix = "bothy-still."
 
-// Own gives a container's control group for the one that a process of it is in.
+// Own returns a container's control group for the one that a process of it is in.
 func Own(at string) string {
 	if strings.HasPrefix(filepath.Base(at), StillPrefix) {
 		return filepath.Dir(at)

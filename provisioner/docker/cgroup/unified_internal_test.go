@@ -19,7 +19,7 @@ func TestUnifiedReadings(t *testing.T) {
 		t.Errorf("limits: %v (-want +got):\n%s", err, diff)
 	}
 	if n := OOMKills(dir); n != 2 {
-		t.Errorf("%d processes ended for want of memory, want 2 (not the 3 times that memory was short)", n)
+		t.Errorf("%d processes ended for lack of memory, want 2 (not the 3 times that memory was short)", n)
 	}
 	if n := ForksRefused(cgrouptest.Tree(t, map[string]string{"pids.events": "max 7\n"})); n != 7 {
 		t.Errorf("%d processes refused, want 7", n)

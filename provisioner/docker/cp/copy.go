@@ -118,14 +118,14 @@ func unpackFailure(code int, dir, user, said string) error {
 	switch code {
 	case exitNotThere:
 		return provisioner.Errorf(provisioner.NotFound, tarstream.Op,
-			"the folder %q is not there in the sandbox, or user %q may not enter it", dir, user)
+			"the directory %q does not exist in the sandbox, or user %q may not enter it", dir, user)
 	case 127:
 		return provisioner.Errorf(provisioner.Permanent, tarstream.Op, "the sandbox's image has no tar, which bothy needs to copy files")
 	}
 	return provisioner.Errorf(output.ClassOf(said), tarstream.Op, "unpacking in %q failed with code %d: %s", dir, code, said)
 }
 
-// CopyFrom gives path as a tar stream whose first entry is its base name, read with the rights of user. A path that is a link is
+// CopyFrom returns path as a tar stream whose first entry is its base name, read with the rights of user. A path that is a link is
 // followed; links inside a folder are not. The reader is a provisioner.NotedCopy.
 //
 // The stream is made inside the sandbox: its reader must check the entries before it writes them

@@ -67,7 +67,7 @@ func (w *packWords) note(line string) bool {
 	return false
 }
 
-// notes gives what was noted.
+// notes returns what was noted.
 func (w *packWords) notes() provisioner.CopyNotes {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -138,7 +138,7 @@ func packOutcome(code int, err error, file, user string, words *packWords) error
 	case code == 0, code == 1 && words.onlyChanged():
 		return nil
 	case code == exitNotThere:
-		return provisioner.Errorf(provisioner.NotFound, opCopyFrom, "%q is not there in the sandbox, or user %q may not see it", file, user)
+		return provisioner.Errorf(provisioner.NotFound, opCopyFrom, "%q does not exist in the sandbox, or user %q may not see it", file, user)
 	case code == 127:
 		return provisioner.Errorf(provisioner.Permanent, opCopyFrom, "the sandbox's image has no tar, which bothy needs to copy files")
 	case code > 128 && code < 128+65:

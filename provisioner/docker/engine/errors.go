@@ -15,7 +15,7 @@ import (
 	"github.com/bothy-env/bothy/provisioner"
 )
 
-// noRoom are the engine's words for a want of room; it has no code for them.
+// noRoom are the engine's words for a lack of room; it has no code for them.
 var noRoom = []string{
 	"no space left on device",
 	"non-overlapping ipv4 address pool",

@@ -67,7 +67,7 @@ func (e Left) Discard(_ context.Context, environment string) error {
 }
 
 func etcFault(err error) error {
-	return &provisioner.Error{Class: provisioner.Transient, Op: "sweep folders", Sentence: err.Error(), Err: err}
+	return &provisioner.Error{Class: provisioner.Transient, Op: "sweep directories", Sentence: err.Error(), Err: err}
 }
 
 // mountedAnywhere reports whether a process of this machine has a folder mounted, whose name nothing else has. A process whose mounts may

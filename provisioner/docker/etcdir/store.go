@@ -85,7 +85,7 @@ type folders struct {
 	closed              bool
 }
 
-// Mount gives the mount of a new sandbox's own /etc.
+// Mount returns the mount of a new sandbox's own /etc.
 func (s *Store) Mount(ctx context.Context, image string, labels map[string]string) (mount.Mount, error) {
 	m := Volume(labels)
 	environment := labels[provisioner.LabelEnvironment]
@@ -103,7 +103,7 @@ func (s *Store) Mount(ctx context.Context, image string, labels map[string]strin
 	return m, nil
 }
 
-// take gives a folder for an environment; "" when the image's /etc is not one for folders.
+// take returns a folder for an environment; "" when the image's /etc is not one for folders.
 func (s *Store) take(ctx context.Context, image, environment string) (string, error) {
 	const op = "make a sandbox's /etc"
 	fault := func(err error) error {
@@ -139,7 +139,7 @@ func (e *folders) spare(image string, n int) string {
 	return filepath.Join(e.dir, "spare", image+"."+strconv.Itoa(n))
 }
 
-// haveImage sees to it that an image's /etc is there to be copied. It says no when it is too large.
+// haveImage makes sure that an image's /etc is there to be copied. It says no when it is too large.
 func (s *Store) haveImage(ctx context.Context, image, source string) (fits bool, err error) {
 	s.etcs.extracting.Lock()
 	defer s.etcs.extracting.Unlock()

@@ -26,7 +26,7 @@ func (s *Store) Sweep(ctx context.Context) error {
 	if s.etcs.dir == "" {
 		return nil
 	}
-	const op = "sweep folders"
+	const op = "sweep directories"
 	parts, err := filepath.Glob(filepath.Join(s.etcs.dir, "part-*"))
 	if err == nil {
 		err = s.etcs.sweepImages(s.UnusedAfter)

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// yieldThread gives the goroutine a thread of its own, of little weight, until it ends: the thread then ends, too.
+// yieldThread returns the goroutine a thread of its own, of little weight, until it ends: the thread then ends, too.
 func yieldThread() {
 	runtime.LockOSThread()
 	// An error leaves it as heavy as others.

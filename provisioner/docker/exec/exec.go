@@ -213,7 +213,7 @@ func (s *session) run(ctx context.Context) (int, error) {
 	}
 	if s.stdout.pid == 0 && code != 0 && !s.stdout.wrote {
 		if err := s.r.limits.Full(ctx, s.id); err != nil {
-			return 0, err // it ended before its first line, for want of room
+			return 0, err // it ended before its first line, for lack of room
 		}
 	}
 	if err := errors.Join(s.out.fault(), s.errs.fault()); err != nil {

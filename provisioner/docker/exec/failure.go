@@ -36,7 +36,7 @@ func (r *Runner) StartFailure(ctx context.Context, id, text string, req provisio
 	case strings.Contains(text, "unable to find user"), strings.Contains(text, "no matching entries in"):
 		return say("the sandbox has no user %q", req.User)
 	case strings.TrimSpace(text) == folderMark:
-		return say("the folder %q is not there in the sandbox, or user %q may not enter it", req.Dir, req.User)
+		return say("the directory %q does not exist in the sandbox, or user %q may not enter it", req.Dir, req.User)
 	case strings.TrimSpace(text) == envMark:
 		return say("the sandbox's image has no /usr/bin/env and no /bin/env, which bothy needs for variables whose names no shell passes on")
 	case strings.TrimSpace(text) == outputMark:

@@ -15,7 +15,7 @@ import (
 // numbers come from the sandbox's image, which no sandbox writes.
 //
 // The engine's exec takes no supplementary groups: it finds them by itself, for a user without a group behind it, in the files
-// that are below the sandbox's own /etc (see accounts.go), which are the image's. So a user that is in groups there is named by its
+// that are below the sandbox's own /etc (see etcdir), which are the image's. So a user that is in groups there is named by its
 // number alone, if the engine finds that very user by it, and no more than mostGroups.
 
 // identity is as whom, and where, a command runs.
@@ -30,7 +30,7 @@ type identity struct {
 	dir string
 }
 
-// identify gives the numbers of a user of a sandbox; "" is the sandbox's own. Class Permanent: its image has no such user.
+// identify returns the numbers of a user of a sandbox; "" is the sandbox's own. Class Permanent: its image has no such user.
 func (r *Runner) identify(ctx context.Context, id, user string) (identity, error) {
 	known, err := r.sandboxes.Settings(ctx, id)
 	if err != nil {
@@ -47,9 +47,9 @@ func (r *Runner) identify(ctx context.Context, id, user string) (identity, error
 	if !ok {
 		return identity{}, provisioner.Errorf(provisioner.Permanent, engine.OpExec, "the sandbox has no user %q", user)
 	}
-	who := identity{dir: known.Dir, user: fmt.Sprintf("%d:%d", found.Uid, found.Gid)}
+	who := identity{dir: known.Dir, user: fmt.Sprintf("%d:%d", found.UID, found.GID)}
 	if known.OwnEtc && !strings.Contains(user, ":") && image.Grouped(found) {
-		who.user = strconv.Itoa(found.Uid)
+		who.user = strconv.Itoa(found.UID)
 	}
 	_, who.odd = splitEnv(known.Env)
 	for _, kv := range found.Vars() {

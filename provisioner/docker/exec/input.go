@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// The word that lets a command begin: said once, or withheld for good.
+// The word that lets a command begin: said once, or withheld forever.
 const (
 	unsaid = iota
 	saidSo

@@ -148,13 +148,13 @@ func (s *stage) refusal(ctx context.Context, user, text string) error {
 	case err != nil:
 		return err
 	case code == exitNoFolder:
-		return provisioner.Errorf(provisioner.Permanent, opStage, "the sandbox has no folder %s", provisioner.SecretsDir)
+		return provisioner.Errorf(provisioner.Permanent, opStage, "the sandbox has no directory %s", provisioner.SecretsDir)
 	case code == exitNotWritable:
 		return provisioner.Errorf(provisioner.Denied, opStage, "user %q may not write to %s in the sandbox", user, provisioner.SecretsDir)
 	case notStarted(text, code):
 		return s.r.StartFailure(ctx, s.id, text, provisioner.ExecRequest{User: user, Dir: "/"})
 	}
-	// The engine's helper that enters a sandbox may be killed by itself, for want of memory for one: that is no end of the sandbox.
+	// The engine's helper that enters a sandbox may be killed by itself, for lack of memory for one: that is no end of the sandbox.
 	status, err := s.r.sandboxes.Inspect(ctx, s.id)
 	switch {
 	case err != nil:
@@ -227,7 +227,7 @@ func (s *stage) failure(ctx context.Context) error {
 	return provisioner.Errorf(class, opDeliver, "writing to %s in the sandbox failed: %s", provisioner.SecretsDir, output.FirstLine(words))
 }
 
-// Close gives the way up. Idempotent; a Deliver that waits ends. The process inside ends with it, one that is frozen
+// Close returns the way up. Idempotent; a Deliver that waits ends. The process inside ends with it, one that is frozen
 // when it is thawed.
 func (s *stage) Close() error {
 	s.used.Store(true)

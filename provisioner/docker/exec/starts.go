@@ -70,7 +70,7 @@ func retried(start func(wasFull bool) error) error {
 	}
 }
 
-// begin waits until another command may be started in a sandbox, and sees to it that there is room for it. wasFull says that
+// begin waits until another command may be started in a sandbox, and makes sure that there is room for it. wasFull says that
 // there was none at the last try.
 func (r *Runner) begin(ctx context.Context, id string, wasFull bool) (*start, error) {
 	at, err := r.beginAt(ctx, id)
@@ -150,7 +150,7 @@ func canWake(e *engine.Client) bool { return e.Local && hostproc.Means() == nil 
 // wakeEvery bounds how often the host is looked through for pipes.
 const wakeEvery = 5 * time.Second
 
-// lookAtLeft gives back the slots of those that are over, or were never begun.
+// lookAtLeft frees the slots of those that are over, or were never begun.
 func (r *Runner) lookAtLeft(ctx context.Context, at *starting) {
 	r.begun.mu.Lock()
 	left := slices.Clone(at.left)

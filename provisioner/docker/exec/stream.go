@@ -47,7 +47,7 @@ func (g *gate) Write(p []byte) (int, error) {
 
 func (g *gate) shut() { g.closed.Store(true) }
 
-// fault gives the first fault, nil when there is none (any more).
+// fault returns the first fault, nil when there is none (any more).
 func (g *gate) fault() error {
 	select {
 	case err := <-g.failed:

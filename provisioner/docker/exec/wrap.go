@@ -64,10 +64,10 @@ func checkExec(req provisioner.ExecRequest) error {
 	}
 	for i, s := range append([]string{req.User, req.Dir}, req.Command...) {
 		if strings.ContainsRune(s, 0) {
-			return bad("the command, its user or its folder holds a NUL byte")
+			return bad("the command, its user or its directory contains a NUL byte")
 		}
 		if !utf8.ValidString(s) {
-			return bad("%s holds bytes that are not UTF-8, and the engine cannot be told them: %q", placeOf(i), s)
+			return bad("%s contains bytes that are not UTF-8, which the engine does not accept: %q", placeOf(i), s)
 		}
 	}
 	for i, kv := range req.Env {
@@ -75,7 +75,7 @@ func checkExec(req provisioner.ExecRequest) error {
 			return bad("variable %d is not NAME=value", i+1)
 		}
 		if !utf8.ValidString(kv) {
-			return bad("variable %d holds bytes that are not UTF-8, and the engine cannot be told them", i+1)
+			return bad("variable %d contains bytes that are not UTF-8, which the engine does not accept", i+1)
 		}
 	}
 	return nil
@@ -87,7 +87,7 @@ func placeOf(i int) string {
 	case 0:
 		return "the user"
 	case 1:
-		return "the folder"
+		return "the directory"
 	case 2:
 		return "the command"
 	}
@@ -164,7 +164,7 @@ func has(env []string, name string) bool {
 	})
 }
 
-// below gives env with those of base before it that it does not set itself.
+// below returns env with those of base before it that it does not set itself.
 func below(env, base []string) []string {
 	var all []string
 	for _, kv := range base {

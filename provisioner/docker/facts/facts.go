@@ -195,7 +195,7 @@ func (r *Reporter) Facts(ctx context.Context) (Facts, error) {
 	return can, nil
 }
 
-// capable gives an error when the engine cannot make sandboxes as they are promised.
+// capable returns an error when the engine cannot make sandboxes as they are promised.
 func (r *Reporter) capable(ctx context.Context) error {
 	can, err := r.Facts(ctx)
 	if err != nil {

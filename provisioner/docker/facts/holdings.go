@@ -81,7 +81,7 @@ func (h *holdings) look(proc string) {
 	}
 }
 
-// containerOf gives the container that a process is in, by its control group; "" for none.
+// containerOf returns the container that a process is in, by its control group; "" for none.
 func containerOf(dir string) string {
 	text, err := os.ReadFile(dir + "/cgroup")
 	if err != nil {
@@ -92,7 +92,7 @@ func containerOf(dir string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(name, "docker-"), ".scope")
 }
 
-// ownerOf gives a process's user on this machine, -1 when it has ended.
+// ownerOf returns a process's user on this machine, -1 when it has ended.
 func ownerOf(dir string) int {
 	text, err := os.ReadFile(dir + "/status")
 	if err != nil {
@@ -108,7 +108,7 @@ func ownerOf(dir string) int {
 	return -1
 }
 
-// hog gives who has most, of those that are in a container.
+// hog returns who has most, of those that are in a container.
 func hog(by map[string]int) (who string, n int) {
 	for id, has := range by {
 		if len(id) == 64 && (has > n || has == n && id < who) {

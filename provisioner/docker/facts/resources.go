@@ -11,7 +11,7 @@ import (
 type resource struct {
 	name, setting string
 	used, most    func() (int64, error)
-	// by counts what each sandbox has of it, by container; nil when that cannot be told.
+	// by counts what each sandbox has of it, by container; nil when that is unknown.
 	by func(*holdings) map[string]int
 }
 

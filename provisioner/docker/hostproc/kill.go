@@ -34,7 +34,7 @@ func Kill(id string) (killed int, err error) {
 		return 0, fmt.Errorf("read own namespace: %w", err)
 	}
 	seen := map[int]bool{}
-	// The namespace is read from a member of the control groups, which are the kernel's word; it may be told only once.
+	// The namespace is read from a member of the control groups, which are the kernel's word; it may be readable only once.
 	inside := ""
 	for range killPasses {
 		found := 0

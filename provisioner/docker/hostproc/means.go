@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// errNoCgroups: see hostMeans.
+// errNoCgroups: see Means.
 var errNoCgroups = fmt.Errorf("its control groups are not seen here: bothyd runs in a container, or /sys/fs/cgroup is not mounted")
 
 const (

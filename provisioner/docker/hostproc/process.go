@@ -1,3 +1,4 @@
+// Package hostproc finds, pins and kills the processes of sandboxes and of the engine on this host.
 package hostproc
 
 import (
@@ -49,7 +50,7 @@ func Hold(pid int) *Process {
 
 func (p *Process) Release() { _ = unix.Close(p.FD) } // was only read from
 
-// read gives a file of the process; empty when it has ended.
+// read returns a file of the process; empty when it has ended.
 func (p *Process) read(name string) []byte {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(p.PID) + "/" + name)
 	if err != nil {
@@ -130,7 +131,7 @@ func (p *Process) MainOf(id string) bool {
 	return false
 }
 
-// Started gives when the process started; 0 when it is gone.
+// Started returns when the process started; 0 when it is gone.
 func (p *Process) Started() uint64 {
 	stat := p.read("stat")
 	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:]) // the name may hold anything

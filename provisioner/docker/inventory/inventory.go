@@ -43,7 +43,7 @@ func (i *Inventory) RemovalOrder(a, b provisioner.Ref) int {
 
 // List gives, on one page, every container, network and volume with the instance's
 // label, and the environment's. A network with an empty environment label is a slot of the
-// NetworkKeeper, which alone takes it away.
+// NetworkKeeper, which alone removes it.
 func (i *Inventory) List(ctx context.Context, sel provisioner.Selector) (provisioner.Page, error) {
 	if sel.Instance == "" {
 		return provisioner.Page{}, provisioner.Errorf(provisioner.Permanent, opList, "no instance is given")

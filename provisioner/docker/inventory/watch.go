@@ -34,7 +34,7 @@ func (i *Inventory) Watch(ctx context.Context, instance string, begun func(), ha
 	for action := range watched {
 		ours.Add("event", string(action))
 	}
-	// The engine answers a moment before it listens: what it told of late closes that gap, and is told twice at most.
+	// The engine answers a moment before it listens: asking for its latest events closes that gap; at most they arrive twice.
 	since := strconv.FormatInt(time.Now().Add(-gap).Unix(), 10)
 	messages, errs := i.engine.API.Events(ctx, events.ListOptions{Filters: ours, Since: since})
 	select {

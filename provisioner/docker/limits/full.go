@@ -11,7 +11,7 @@ import (
 // startRoom is how many processes the start of a command may take for a moment: the engine's tool has threads, and each counts.
 const startRoom = 16
 
-// Full gives an error when a sandbox has as many processes as it may, as its control group or else the engine counts them.
+// Full returns an error when a sandbox has as many processes as it may, as its control group or else the engine counts them.
 func (l *Limiter) Full(ctx context.Context, id string) error {
 	held, most, ok := l.pidsOf(ctx, id)
 	if !ok {
@@ -20,7 +20,7 @@ func (l *Limiter) Full(ctx context.Context, id string) error {
 	return full(held, most, ok)
 }
 
-// full gives an error when so many processes leave no room for a start.
+// full returns an error when so many processes leave no room for a start.
 func full(held, most int64, ok bool) error {
 	if !ok || held+startRoom <= most {
 		return nil

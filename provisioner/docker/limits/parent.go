@@ -41,7 +41,7 @@ type parent struct {
 	unset error  // why it has no weight
 }
 
-// Parent gives the control group that a sandbox's container is to be made in (HostConfig.CgroupParent), and
+// Parent returns the control group that a sandbox's container is to be made in (HostConfig.CgroupParent), and
 // makes it, with its weight, where bothyd can. The engine is asked once.
 func (l *Limiter) Parent(ctx context.Context) (string, error) {
 	p := &l.parent
@@ -72,7 +72,7 @@ func (l *Limiter) Remaps() bool {
 	return p.remap
 }
 
-// Unweighed gives why the group has no weight; nil when it has one.
+// Unweighed returns why the group has no weight; nil when it has one.
 func (l *Limiter) Unweighed() error {
 	l.parent.mu.Lock()
 	defer l.parent.mu.Unlock()
@@ -126,7 +126,7 @@ func (l *Limiter) weigh(ctx context.Context, name string) error {
 		if at, ok = groups[""]; !ok {
 			return errors.New("no control groups for processors are mounted")
 		}
-		// Without it the root's children have no weights. A host with cgroup v2 has it on as a rule.
+		// Without it the root's children have no weights. Hosts with cgroup v2 usually have it on.
 		_ = os.WriteFile(filepath.Join(at, "cgroup.subtree_control"), []byte("+cpu"), 0)
 	}
 	dir := filepath.Join(at, name)

@@ -68,7 +68,7 @@ func (l *Limiter) stillLimited(c container.InspectResponse) error {
 	return nil
 }
 
-// keptMemory gives an error when the kernel does not hold a sandbox to its memory, without swap.
+// keptMemory returns an error when the kernel does not hold a sandbox to its memory, without swap.
 func keptMemory(got cgroup.Limits, memory int64) error {
 	if memory > 0 && (got.Memory != memory || got.Swap != 0) {
 		return fmt.Errorf("the kernel holds the sandbox to %d bytes of memory and %d of swap (-1: no limit), not to %d and none", got.Memory, got.Swap, memory)

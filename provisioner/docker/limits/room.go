@@ -13,8 +13,8 @@ import (
 	"github.com/bothy-env/bothy/provisioner/docker/cgroup"
 )
 
-// What runs in a sandbox is bounded in number, and so is what the engine starts there: one that is full of processes could
-// not be told to end any of them. So the bound is raised by pidsAside while bothy starts something in such a sandbox, and
+// What runs in a sandbox is bounded in number, and so is what the engine starts there: in one that is full of processes bothy could
+// start no helper to end any of them. So the bound is raised by pidsAside while bothy starts something in such a sandbox, and
 // put back at once. It is never more than the size's bound and pidsAside, however often that is done.
 //
 // What runs in the sandbox would take the room that is made for the start, and a fork bomb does so within a millisecond.
@@ -58,7 +58,7 @@ func (l *Limiter) pidsOf(ctx context.Context, id string) (held, most int64, ok b
 	return held, most, ok
 }
 
-// bound gives a sandbox's own bound while a raised one is in force.
+// bound returns a sandbox's own bound while a raised one is in force.
 func (all *raised) bound(id string) (most int64, ok bool) {
 	all.mu.Lock()
 	defer all.mu.Unlock()

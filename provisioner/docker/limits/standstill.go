@@ -156,5 +156,5 @@ func (l *Limiter) releaseOne(dir, pids string) {
 		l.engine.Log.Warn("a sandbox that was held still does not go on", "sandbox", id, "error", err)
 		return
 	}
-	l.engine.Log.Warn("a sandbox that a killed process held still goes on", "sandbox", id)
+	l.engine.Log.Warn("resumed a sandbox that a killed process had held still", "sandbox", id)
 }

@@ -9,7 +9,7 @@ import (
 // rememberedLines is how many of the newest messages a follower knows: more than a file of the engine's log holds.
 const rememberedLines = 1 << 17
 
-// rotated is what a follower is told where the engine began to read its log anew.
+// rotated is the line that a follower reads where the engine began to read its log anew.
 const rotated = "... the engine's log was rotated while it was followed: lines before this one may be missing"
 
 // doubles finds messages that were written already. An engine that rotates a log while it is followed may read a file again from

@@ -100,7 +100,7 @@ func slotLabels(e *engine.Client, n int) map[string]string {
 	return labels
 }
 
-// slotRequest is everything that the engine is told about a slot's network.
+// slotRequest is the engine's request for a slot's network.
 func (k *Keeper) slotRequest(n, mtu int) network.CreateOptions {
 	ipv6 := false
 	opts := map[string]string{"com.docker.network.bridge.name": k.names.Bridge(n)}

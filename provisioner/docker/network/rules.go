@@ -98,7 +98,7 @@ func (r *Rules) isolate(ctx context.Context, again bool) error {
 	return err
 }
 
-// loosen takes away, once, the rules of a time when isolation was enforced.
+// loosen removes, once, the rules of a time when isolation was enforced.
 func (r *Rules) loosen(ctx context.Context, now bool) error {
 	r.mu.Lock()
 	done := r.loose || !now || !r.engine.Local
@@ -138,10 +138,10 @@ func (r *Rules) onThisHost(n int) error {
 	return nil
 }
 
-// Lacking gives why sources of packets are not looked up or connections not counted; nil when they are.
+// Lacking returns why sources of packets are not looked up or connections not counted; nil when they are.
 func (r *Rules) Lacking() error { return r.tables.Lacking() }
 
-// CanFlush gives why the kernel cannot be made to forget connections; nil when it can.
+// CanFlush returns why the kernel cannot be made to forget connections; nil when it can.
 func (r *Rules) CanFlush() error { return r.tables.CanFlush() }
 
 // Tables are the firewall that the rules are in.

@@ -25,7 +25,7 @@ func subnet(pool netip.Prefix, slot int) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom4(b), firewall.SlotBits)
 }
 
-// pick gives the first slot from start on, round the pool, that overlaps nothing that is taken, or -1.
+// pick returns the first slot from start on, round the pool, that overlaps nothing that is taken, or -1.
 func pick(pool netip.Prefix, start int, busy func(slot int) bool, taken []netip.Prefix) int {
 	n := slots(pool)
 	var near []netip.Prefix
@@ -110,7 +110,7 @@ func hexAddr(s string) (netip.Addr, bool) {
 	return netip.AddrFrom4(b), true
 }
 
-// resolvers gives the IPv4 name servers that sandboxes ask, from the text of a resolv.conf.
+// resolvers returns the IPv4 name servers that sandboxes ask, from the text of a resolv.conf.
 // Loopback ones are left out: for those the engine asks from the host's side.
 func resolvers(conf string) []netip.Addr {
 	var found []netip.Addr

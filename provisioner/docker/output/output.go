@@ -1,3 +1,4 @@
+// Package output reads what a tool printed when it ran.
 package output
 
 import (
@@ -8,7 +9,7 @@ import (
 	"github.com/bothy-env/bothy/provisioner"
 )
 
-// ClassOf reads what a tool said when it failed.
+// ClassOf returns the class of a failure by what a tool printed.
 func ClassOf(said string) provisioner.Class {
 	switch {
 	case strings.Contains(said, "No space left"), strings.Contains(said, "Wrote only"), strings.Contains(said, "quota exceeded"):
@@ -20,12 +21,13 @@ func ClassOf(said string) provisioner.Class {
 	return provisioner.Permanent
 }
 
-// Head keeps the beginning of what a tool said.
+// Head keeps the first 4 KiB of what a tool prints. It is safe for use by many goroutines.
 type Head struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
 }
 
+// Write implements io.Writer. It never fails.
 func (t *Head) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -35,12 +37,14 @@ func (t *Head) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// String returns what was kept.
 func (t *Head) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.buf.String()
 }
 
+// FirstLine returns the first line of what a tool printed, "it said nothing" for none.
 func FirstLine(s string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
 	if line == "" {

@@ -100,7 +100,7 @@ var machines = sync.OnceValue(func() (all []unix.Stat_t) {
 	return all
 })
 
-// isMachines reports whether a namespace is one of those, or that cannot be told.
+// isMachines reports whether a namespace is one of those, or that is unknown.
 func isMachines(ns int) bool {
 	var st unix.Stat_t
 	if unix.Fstat(ns, &st) != nil || len(machines()) == 0 {

@@ -301,7 +301,7 @@ func TestDialToTheDeaf(t *testing.T) {
 	dockertest.Until(t, "a Dial that waits in Go's poller, and holds no thread", func() bool {
 		stacks := make([]byte, 1<<20)
 		for one := range strings.SplitSeq(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
-			if strings.Contains(one, "[IO wait") && strings.Contains(one, "docker.connect(") {
+			if strings.Contains(one, "[IO wait") && strings.Contains(one, "ports.connect(") {
 				return len(foreignThreads(t)) == 0
 			}
 		}

@@ -9,7 +9,7 @@ import (
 // JoinPrefix is what the engine calls joining a container's namespace in a network mode.
 const JoinPrefix = "container:"
 
-// SlotOf gives the slot of a reservation; a plain network's name, as earlier versions reserved it, is its own.
+// SlotOf returns the slot of a reservation; a plain network's name, as earlier versions reserved it, is its own.
 func SlotOf(reserved string) string { return strings.TrimPrefix(reserved, JoinPrefix) }
 
 // AttachmentTo is what is reserved of a slot: a sandbox joins the namespace of its holder, which goes by the slot's name. It is the

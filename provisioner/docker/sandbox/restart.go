@@ -56,7 +56,7 @@ func (s *Sandboxes) OffNetwork(ctx context.Context, id string) (bool, error) {
 	return !holder.State.Running || moment(holder.State.StartedAt).After(moment(c.State.StartedAt)), nil
 }
 
-// holderOf gives the container whose network namespace a container is in.
+// holderOf returns the container whose network namespace a container is in.
 func holderOf(c container.InspectResponse) (id string, ok bool) {
 	return strings.CutPrefix(string(c.HostConfig.NetworkMode), JoinPrefix)
 }

@@ -43,7 +43,7 @@ func (m *Meter) ForksRefused(ctx context.Context, id string) (int64, error) {
 	return cgroup.ForksRefused(group), nil
 }
 
-// groupFor gives where a sandbox's control group of a controller is; "" when it is not on this host.
+// groupFor returns where a sandbox's control group of a controller is; "" when it is not on this host.
 func (m *Meter) groupFor(ctx context.Context, op, id, controller string) (string, error) {
 	if err := engine.CheckID(op, id); err != nil {
 		return "", err

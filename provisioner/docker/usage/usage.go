@@ -86,7 +86,7 @@ func (m *Meter) countedUsage(ctx context.Context, id string) (provisioner.Usage,
 	used = statsUsage(first)
 	second, err := m.sandboxes.Stats(ctx, id, opUsage)
 	if err != nil {
-		return used, nil //nolint:nilerr // what is known is told
+		return used, nil //nolint:nilerr // what is known is returned
 	}
 	used.CPUs = coresBetween(first, second)
 	return used, nil
@@ -135,7 +135,7 @@ type size struct {
 	done  chan struct{} // of the reading that is under way; nil when none is
 }
 
-// begin sees to it that a sandbox's size is being read, unless it is known, was read just now or too many are. It gives what is closed
+// begin makes sure that a sandbox's size is being read, unless it is known, was read just now or too many are. It gives what is closed
 // when it is there; nil when nothing is to be waited for.
 func (all *sizes) begin(r *Meter, id string) <-chan struct{} {
 	all.mu.Lock()
@@ -194,7 +194,7 @@ func (all *sizes) read(r *Meter, id string, s *size) {
 	s.done = nil
 }
 
-// wait gives a sandbox's size once it is there; -1 when it does not come in time.
+// wait returns a sandbox's size once it is there; -1 when it does not come in time.
 func (all *sizes) wait(ctx context.Context, id string, done <-chan struct{}) int64 {
 	if done != nil {
 		select {
