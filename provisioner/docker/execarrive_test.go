@@ -155,7 +155,7 @@ func TestExecForeignBytes(t *testing.T) {
 		"argument 2 of the command": {Command: []string{"touch", "/tmp/ran", bytes}},
 		"the command":               {Command: []string{bytes}},
 		"variable 2":                {Command: []string{"touch", "/tmp/ran"}, Env: []string{"A=1", "B=" + bytes}},
-		"the directory":                {Command: []string{"touch", "/tmp/ran"}, Dir: "/" + bytes},
+		"the directory":             {Command: []string{"touch", "/tmp/ran"}, Dir: "/" + bytes},
 		"the user":                  {Command: []string{"touch", "/tmp/ran"}, User: bytes},
 	} {
 		_, err := e.Exec(t.Context(), id, req, provisioner.Streams{Stdout: io.Discard})
