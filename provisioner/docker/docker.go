@@ -4,6 +4,23 @@
 // Nothing a user wrote is passed through to the engine: every request is built
 // from typed fields here. What a sandbox answers (output, tar streams, labels
 // of foreign resources) is never trusted.
+//
+// Each room is a folder of its own, and knows the others by interfaces only; this package wires them:
+//
+//	exec       runs commands: streams, signals, stages that wait for a claim, commands whose callers left
+//	cp         copies files in and out (tarstream checks the streams)
+//	logs       reads logs
+//	network    makes isolated networks ahead (firewall has the rules)
+//	ports      dials and listens inside
+//	limits     weights, bounds of processes and sockets, room for bothy's own commands
+//	usage      measures processors, memory, disk, traffic, pressure
+//	inventory  lists, watches, removes and kills; keeps marks
+//	facts      what the engine can do, and what its machine runs short of
+//	etcdir     an /etc for each sandbox
+//	broker     the only door to the engine for blueprints
+//
+// The leaves below them, which every room may import: engine (the connection, errors, ownership), sandbox (state, pause, restart, settings),
+// accounts (users of images), cgroup, hostproc (processes of this host), output (what tools print), seccomp.
 package docker
 
 import (
