@@ -40,7 +40,7 @@ type Door interface {
 	Endpoint() string
 	// Refusal is the first request that the door refused because of what it asked for; nil for none.
 	Refusal() *Refusal
-	// Made gives what was made through this door, in order.
+	// Made returns what was made through this door, in order.
 	Made() []Object
 	// Judge looks at what was made and compares it with the grant once more. A difference is a Refusal in an error of class Permanent.
 	Judge(ctx context.Context, sandbox string) error
@@ -61,7 +61,7 @@ type Object struct {
 }
 
 // FaultTeller is a Door that knows of the engine's own errors (an HTTP status of 500 or more). They say nothing of what was asked
-// for, which the driver that is told of one cannot know.
+// for, which the driver cannot know.
 type FaultTeller interface {
 	// EngineFault is the last of them; nil for none.
 	EngineFault() error

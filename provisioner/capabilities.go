@@ -28,7 +28,7 @@ type Capabilities struct {
 	Usage bool
 	// Pressure: it is Pressured.
 	Pressure bool
-	// Marks: it is a Marker. Without it nothing at the provider shows that a database is behind but what stands there.
+	// Marks: it is a Marker. Without it nothing at the provider shows that a database is behind except the resources themselves.
 	Marks bool
 	// Kill: it is a Killer.
 	Kill bool
@@ -44,7 +44,7 @@ type Capabilities struct {
 	Files bool
 }
 
-// Can gives a Runtime as one of its capabilities: an interface of this package such as Pauser. It is false unless the Runtime declares
+// Can returns a Runtime as one of its capabilities: an interface of this package such as Pauser. It is false unless the Runtime declares
 // it. What a Runtime does not declare is never called, whatever methods it has.
 func Can[T any](r Runtime) (T, bool) {
 	can, is := r.(T)

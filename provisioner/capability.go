@@ -15,7 +15,7 @@ type NetworkKeeper interface {
 	// the caller before it is used; one that was reserved and is not in live (see Reconcile) is recreated, never reused.
 	// What an earlier version of the keeper handed out is good for ever.
 	Reserve(ctx context.Context, owner Owner) (Attachment, error)
-	// Release gives a network back after its environment is gone. Idempotent.
+	// Release returns a network back after its environment is gone. Idempotent.
 	Release(ctx context.Context, at Attachment) error
 	// Reconcile is called at start and now and then with what live environments hold: it removes
 	// what no one holds, re-asserts the isolation rules, and makes spare ones. A network that this keeper
@@ -125,7 +125,7 @@ func notInNames(r rune) bool { return r == '/' || unicode.IsControl(r) }
 // for what it is to deliver. That it answers is proof that the sandbox works.
 type Stage interface {
 	// Deliver writes files into SecretsDir, owned by the user it was staged for, and returns when all are there. It
-	// writes nothing before it has everything, and takes away again what it cannot finish; whether files come after a
+	// writes nothing before it has everything, and removes what it cannot finish; whether files come after a
 	// failure of class Cancelled or Transient is open. With no files it only proves that the process inside still
 	// answers. While the sandbox is paused it waits. It is for one use: the way is closed after it, also on failure.
 	//
@@ -138,7 +138,7 @@ type Stage interface {
 	Claim(ctx context.Context, claim string, files []File) error
 	// Used reports whether SecretsDir held anything when the way was opened, so that the sandbox was used before.
 	Used() bool
-	// Close gives the way up unused.
+	// Close returns the way up unused.
 	io.Closer
 }
 
@@ -153,8 +153,8 @@ type Stager interface {
 // Marker is the capability of a Runtime to keep marks at the provider: evidence of how far its caller's records are that does
 // not go back with them, when they are restored to an earlier time.
 type Marker interface {
-	// Mark keeps owner's labels, which have a Mark and no environment, at the provider under a name, for good: Inventory lists
-	// them from then on. A mark of that name that is there already stays as it is.
+	// Mark keeps owner's labels, which have a Mark and no environment, at the provider under a name, until Unmark: Inventory lists
+	// them from then on. An existing mark of that name stays as it is.
 	Mark(ctx context.Context, name string, labels map[string]string) error
 	// Unmark takes a mark away. Idempotent.
 	Unmark(ctx context.Context, name string) error
@@ -171,7 +171,7 @@ type Pauser interface {
 // Pressured is the capability of a Runtime to tell how busy the machine is that its sandboxes are on.
 type Pressured interface {
 	// Pressure is the part of the last seconds, in percent, in which something that could run waited for a processor, and how many
-	// processors there are. It is read without waiting for anything; false when it cannot be told.
+	// processors there are. It is read without waiting for anything; false when it is unknown.
 	Pressure() (percent float64, processors int, ok bool)
 }
 
@@ -187,7 +187,7 @@ type Meter interface {
 type Gauge interface {
 	// CPUTime is the processor time that all its processes have had since it started.
 	CPUTime(ctx context.Context, id string) (time.Duration, error)
-	// OOMKills is how many of its processes the kernel has ended for want of memory; -1 where that is not known. It is quick:
+	// OOMKills is how many of its processes the kernel has ended for lack of memory; -1 where that is not known. It is quick:
 	// it is asked before each command.
 	OOMKills(ctx context.Context, id string) (int64, error)
 	// ForksRefused is how often it had as many processes as it may and was refused another; -1 where that is not known. It is as quick.

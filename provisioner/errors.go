@@ -15,7 +15,7 @@ const (
 	NotFound Class = "not_found"
 	// Conflict: something of that name is there that is not ours, or not of this attempt.
 	Conflict Class = "conflict"
-	// Quota: the provider refuses for want of room (address space, disk, its own limits).
+	// Quota: the provider refuses for lack of room (address space, disk, its own limits).
 	Quota Class = "quota"
 	// Transient: trying again later may help; the engine is away, a call timed out.
 	Transient Class = "transient"
@@ -62,7 +62,7 @@ type Error struct {
 	Err error
 }
 
-// Error gives the verb, the sentence, and the cause when it says something else.
+// Error returns the verb, the sentence, and the cause when it says something else.
 func (e *Error) Error() string {
 	msg := e.Sentence
 	switch {
@@ -74,7 +74,7 @@ func (e *Error) Error() string {
 	return e.Op + ": " + msg
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
 // Errorf makes an Error of a class; the sentence is formatted, %w keeps a cause.
@@ -83,7 +83,7 @@ func Errorf(class Class, op, format string, args ...any) *Error {
 	return &Error{Class: class, Op: op, Sentence: err.Error(), Err: errors.Unwrap(err)}
 }
 
-// ClassOf gives an error's class: Cancelled for a context's end, Permanent for
+// ClassOf returns an error's class: Cancelled for a context's end, Permanent for
 // one that carries none (an unknown fault must not be retried for ever), "" for nil.
 func ClassOf(err error) Class {
 	if err == nil {
@@ -107,7 +107,7 @@ func IsUnavailable(err error) bool {
 	return ok && e.Unavailable
 }
 
-// Sentence gives what a person should read of an error.
+// Sentence returns what a person should read of an error.
 func Sentence(err error) string {
 	if err == nil {
 		return ""

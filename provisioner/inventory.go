@@ -18,7 +18,7 @@ type Ref struct {
 }
 
 // Attachment is how a sandbox joins a network that a NetworkKeeper reserved for it. It is the keeper's own text: whoever else has it
-// stores it, compares it and gives it back as it is. "" is none.
+// stores it, compares it and returns it unchanged. "" is none.
 type Attachment string
 
 // State is what a sandbox was doing when it was listed.
@@ -43,7 +43,7 @@ type Found struct {
 	Attachment Attachment
 	// State is what it was doing, if something runs in it.
 	State State
-	// OutOfMemory says, in what Watcher.Watch tells alone, that a process inside was ended for want of memory just now.
+	// OutOfMemory says, in what Watcher.Watch tells alone, that a process inside was ended for lack of memory just now.
 	OutOfMemory bool
 }
 
@@ -75,7 +75,7 @@ var ErrListMoved = errors.New("the list cannot go on: what it was made of has ch
 
 // Inventory finds what exists at a provider, and removes it.
 type Inventory interface {
-	// List gives one page of the resources that sel selects, of every kind that a blueprint, a NetworkKeeper or a Marker can make.
+	// List returns one page of the resources that sel selects, of every kind that a blueprint, a NetworkKeeper or a Marker can make.
 	// All pages together show each resource that existed from the first call to the last exactly once, or there is an error: never a
 	// part. They may be late by Capabilities.ListLag. Use ListAll. Conflict with ErrListMoved: sel.After is not known any more.
 	List(ctx context.Context, sel Selector) (Page, error)
@@ -93,7 +93,7 @@ const (
 	maxPages = 10_000
 )
 
-// ListAll gives every resource that sel selects, page after page. It is complete, or there is an error. Class Transient: the pages do
+// ListAll returns every resource that sel selects, page after page. It is complete, or there is an error. Class Transient: the pages do
 // not come to an end.
 func ListAll(ctx context.Context, inventory Inventory, sel Selector) (all []Found, err error) {
 	for range listTries {

@@ -70,7 +70,7 @@ func (o Owner) ResourceName() string {
 // Key authenticates labels, so that a foreign resource that forges them is never touched.
 type Key []byte
 
-// Labels gives the owner labels with their MAC. Of those that are not always carried, empty ones are left out.
+// Labels returns the owner labels with their MAC. Of those that are not always carried, empty ones are left out.
 func (k Key) Labels(o Owner) map[string]string {
 	l := map[string]string{
 		LabelInstance:    o.Instance,

@@ -184,7 +184,7 @@ type Runtime interface {
 	Capabilities() Capabilities
 	// Ready reports whether the runtime answers now.
 	Ready(ctx context.Context) error
-	// ResolveImage gives the immutable id of an image reference; NotFound when it is not there.
+	// ResolveImage returns the immutable id of an image reference; NotFound when it is not there.
 	ResolveImage(ctx context.Context, ref string) (string, error)
 	// Inspect reports on a sandbox; NotFound when it is gone.
 	Inspect(ctx context.Context, id string) (Status, error)
@@ -197,7 +197,7 @@ type Runtime interface {
 	// the nanosecond, set-id bits of files are dropped, and setgid and sticky bits of folders kept.
 	// A file with holes in PAX format 0.1 keeps them where the sandbox's tar can. tar may be Limited.
 	CopyTo(ctx context.Context, id, dir, user string, tar io.Reader) error
-	// CopyFrom gives path (a file or a folder, or a link to one, which is followed) as a tar stream whose first entry is its
+	// CopyFrom returns path (a file or a folder, or a link to one, which is followed) as a tar stream whose first entry is its
 	// base name, read with the rights of user. The reader may be a NotedCopy. NotFound when it is not there; Denied, from the call or from the
 	// last Read, when user may not read all of it.
 	CopyFrom(ctx context.Context, id, path, user string) (io.ReadCloser, error)

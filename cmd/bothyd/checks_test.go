@@ -13,6 +13,7 @@ import (
 	"github.com/bothy-env/bothy/internal/engine"
 	"github.com/bothy-env/bothy/provisioner"
 	"github.com/bothy-env/bothy/provisioner/docker"
+	"github.com/bothy-env/bothy/provisioner/docker/facts"
 )
 
 type isolation struct{ err error }
@@ -47,8 +48,8 @@ func (a abilities) Facts(context.Context) (docker.Facts, error) { return a.can, 
 // TestEngineCheck: doctor tells which engine answers and what it works with, and that it is away.
 func TestEngineCheck(t *testing.T) {
 	can := docker.Facts{
-		Kind: docker.DockerEngine, Version: "28.5.2", API: "1.51", CgroupVersion: 2, CgroupDriver: "systemd",
-		ImageStore: docker.ContainerdStore, StorageDriver: "overlayfs", Firewall: docker.IPTables,
+		Kind: facts.DockerEngine, Version: "28.5.2", API: "1.51", CgroupVersion: 2, CgroupDriver: "systemd",
+		ImageStore: facts.ContainerdStore, StorageDriver: "overlayfs", Firewall: facts.IPTables,
 	}
 	for _, c := range []struct {
 		of   abilities

@@ -32,7 +32,7 @@ func goTest(folder string, more ...string) []string {
 }
 
 var suites = []suite{
-	{"docker", goTest("./provisioner/docker"), true},
+	{"docker", goTest("./provisioner/docker/..."), true},
 	{"terraform", goTest("./provisioner/terraform", "-run", "Real|Conformance"), true},
 	{"isolation", goTest("./e2e/isolation"), true},
 	{"demo", []string{"bin/bothy-demo"}, false},

@@ -11,7 +11,7 @@ var ofContracts = []mutation{
 	},
 	{
 		name: "inventory: the selector's environment is ignored (Docker)",
-		file: "provisioner/docker/inventory.go",
+		file: "provisioner/docker/inventory/inventory.go",
 		old:  `ours.Add("label", provisioner.LabelEnvironment+"="+sel.Environment)`,
 		new:  `ours.Add("label", provisioner.LabelInstance+"="+sel.Instance)`,
 		pkg:  "./provisioner/docker", run: "^TestListOfOneEnvironment$",

@@ -32,7 +32,7 @@ var ofWalls = []mutation{
 	},
 	{
 		name: "the owner label filter: everything at the engine is listed",
-		file: "provisioner/docker/inventory.go",
+		file: "provisioner/docker/inventory/inventory.go",
 		old:  `ours := filters.NewArgs(filters.Arg("label", provisioner.LabelInstance+"="+sel.Instance))`,
 		new:  `ours := filters.NewArgs()`,
 		pkg:  "./provisioner/docker", run: "^TestInventoryRemove$|^TestRemoveOnlyOurs$",
@@ -46,8 +46,8 @@ var ofWalls = []mutation{
 	},
 	{
 		name: "the broker: another environment's container is the blueprint's own",
-		file: "provisioner/docker/broker/calls.go",
-		old:  "c.Config == nil || !d.owns(c.Config.Labels) {",
+		file: "provisioner/docker/broker/scope.go",
+		old:  "c.Config == nil || !s.owns(c.Config.Labels) {",
 		new:  "c.Config == nil {",
 		pkg:  "./provisioner/docker/broker", run: "^TestWhatIsAnothersIsNotThere$",
 	},

@@ -57,6 +57,7 @@ var rooms = append(storeRooms, []room{
 	{name: "provisioner/terraform", may: []string{"provisioner"}, reach: append([]string{module + "/internal"}, append(dockerSDK, awsSDK...)...), why: "a driver knows nothing of leases, money or other drivers' SDKs"},
 	// sparsetar is a format of files and no part of the domain: the one leaf that a driver shares with the command line.
 	{name: "provisioner/docker", may: []string{"provisioner", "internal/sparsetar"}, reach: append([]string{module + "/internal"}, awsSDK...), why: "a driver knows nothing of leases, money or other drivers' SDKs"},
+	{name: "provisioner/docker/dockertest", may: []string{"provisioner", "provisioner/docker"}, reach: awsSDK, why: "the harness of the tests makes the whole Runtime, and no room knows of it"},
 	{name: "provisioner/aws", may: []string{"provisioner"}, reach: append([]string{module + "/internal"}, dockerSDK...), why: "a driver knows nothing of leases, money or other drivers' SDKs"},
 	{name: "provisioner/fake", may: []string{"provisioner"}, stdlib: true, why: "the fake stands for every driver, so it leans on none"},
 	{name: "provisioner/provisionertest", may: []string{"provisioner"}, reach: append([]string{module + "/internal"}, append(dockerSDK, awsSDK...)...), why: "one suite serves every driver, so it leans on none"},
@@ -85,6 +86,16 @@ var leaves = inside("internal/engine", "bus", "clock", "doctor", "evidence", "gu
 var anyEngineRoom = room{
 	may:   append([]string{"internal/fleet", "internal/plan", "internal/quota", "internal/ledger", "internal/receipt", "internal/store", "provisioner"}, leaves...),
 	reach: append(dockerSDK, awsSDK...), why: "a room declares what it needs of another as an interface, and meets it in the store and on the bus",
+}
+
+// dockerLeaves are the rooms of provisioner/docker that all others there may import.
+var dockerLeaves = inside("provisioner/docker", "accounts", "cgroup", "engine", "firewall", "hostproc", "output", "sandbox", "seccomp", "tarstream")
+
+// anyDockerRoom is the rule of each room of provisioner/docker, leaves included, named after its folder. The package above them wires them:
+// they never import it, nor each other.
+var anyDockerRoom = room{
+	may:   append([]string{"provisioner", "internal/sparsetar"}, dockerLeaves...),
+	reach: append([]string{module + "/internal"}, awsSDK...), why: "a room declares what it needs of another as an interface, and provisioner/docker wires them",
 }
 
 func inside(folder string, names ...string) (all []string) {
@@ -136,6 +147,11 @@ func TestAPlantedBreachIsSeen(t *testing.T) {
 		{"a leaf imports a room", "internal/engine/clock", []string{module + "/internal/engine/hosts"}, "imports internal/engine/hosts"},
 		{"a room of the engine names a driver", "internal/engine/worker", []string{module + "/provisioner/fake"}, "imports provisioner/fake"},
 		{"a room of the engine reads the configuration", "internal/engine/worker", []string{module + "/internal/config"}, "imports internal/config"},
+		{"a room of Docker's driver imports its sister", "provisioner/docker/cp", []string{module + "/provisioner/docker/exec"}, "imports provisioner/docker/exec"},
+		{"a room of Docker's driver imports what wires it", "provisioner/docker/exec", []string{module + "/provisioner/docker"}, "imports provisioner/docker;"},
+		{"a leaf of Docker's driver imports a room", "provisioner/docker/engine", []string{module + "/provisioner/docker/exec"}, "imports provisioner/docker/exec"},
+		{"a room of Docker's driver imports the domain", "provisioner/docker/limits", []string{module + "/internal/fleet"}, "imports internal/fleet"},
+		{"a room of Docker's driver imports the harness", "provisioner/docker/limits", []string{module + "/provisioner/docker/dockertest"}, "imports provisioner/docker/dockertest"},
 		{"api asks a room", "internal/api", []string{module + "/internal/engine/hosts"}, "imports internal/engine/hosts"},
 		{"api touches the store", "internal/api", []string{module + "/internal/store"}, "imports internal/store"},
 		{"the command line takes the whole api", "internal/cli/up", []string{module + "/internal/api"}, "imports internal/api"},
@@ -168,7 +184,8 @@ func TestWhatIsAllowedIsNotReported(t *testing.T) {
 		"internal/engine/sweep": {"internal/engine/journal", "internal/engine/sweep/deep", "internal/receipt", "provisioner"},
 		"internal/plan":         {"internal/fleet"},
 		"provisioner/fake":      {"provisioner"},
-		"provisioner/docker":    {"provisioner", "internal/sparsetar"},
+		"provisioner/docker":    {"provisioner", "internal/sparsetar", "provisioner/docker/exec"},
+		"provisioner/docker/cp": {"provisioner", "provisioner/docker/engine", "provisioner/docker/tarstream"},
 		"internal/cli/source":   {"internal/sparsetar"},
 		"cmd/bothyd":            {"provisioner/docker", "internal/store", "internal/api"},
 		"internal/store/stest":  {"internal/store", "internal/ledger"},
@@ -250,10 +267,13 @@ func roomOf(folder string, rooms []room) (room, bool) {
 		best = anyDriver
 		best.name = "provisioner/" + driver
 	}
-	if rest, below := strings.CutPrefix(folder, "internal/engine/"); below && best.name == "internal/engine" {
-		name, _, _ := strings.Cut(rest, "/")
-		best = anyEngineRoom
-		best.name = "internal/engine/" + name
+	for above, rule := range map[string]room{"internal/engine": anyEngineRoom, "provisioner/docker": anyDockerRoom} {
+		if rest, below := strings.CutPrefix(folder, above+"/"); below && best.name == above {
+			name, _, _ := strings.Cut(rest, "/")
+			best = rule
+			best.name = above + "/" + name
+			break
+		}
 	}
 	return best, best.name != ""
 }

@@ -20,7 +20,7 @@ import (
 // nor replace them. Without the mount it can, so the test proves something.
 func TestPromiseEngineReadsTheImagesAccounts(t *testing.T) {
 	e := newEngine(t)
-	confined, err := e.Additions(t.Context(), e.reserve(), e.labels(e.owner()))
+	confined, err := e.Additions(t.Context(), e.ReserveNetwork(), e.labels(e.owner()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func TestAnEtcIsCopiedAhead(t *testing.T) {
 	if err := os.Mkdir(part, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	defer docker.SetEtcLeft(0)()
+	e.SetEtcLeft(0)
 	if err := e.Reconcile(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/provisioner"
+	"github.com/bothy-env/bothy/provisioner/docker/dockertest"
 )
 
 // BenchmarkExecTrue runs true in a sandbox by this package and by the docker command, in turns.
@@ -94,7 +95,7 @@ func BenchmarkReserve(b *testing.B) {
 	for b.Loop() {
 		until(b, "a spare network", func() bool { return e.Spares() == 1 })
 		var name string
-		reserve += timed(func() { name = e.reserve() })
+		reserve += timed(func() { name = e.ReserveNetwork() })
 		until(b, "the refill", func() bool { return e.Spares() == 1 })
 		release += timed(func() {
 			if err := e.release(b.Context(), name); err != nil {
@@ -113,7 +114,7 @@ func BenchmarkReserveInline(b *testing.B) {
 	var names []string
 	var d time.Duration
 	for b.Loop() {
-		d += timed(func() { names = append(names, e.reserve()) })
+		d += timed(func() { names = append(names, e.ReserveNetwork()) })
 		if len(names) == 8 {
 			for _, n := range names {
 				if err := e.release(b.Context(), n); err != nil {
@@ -141,9 +142,9 @@ func BenchmarkCopyTo(b *testing.B) {
 
 // BenchmarkDial connects to a port inside, and closes the connection.
 func BenchmarkDial(b *testing.B) {
-	e := ported(b)
-	id := e.sandbox()
-	e.background(id, "serve", "7000")
+	e := dockertest.Ported(b)
+	id := e.Sandbox()
+	e.Background(id, "serve", "7000")
 	dial := func() {
 		c, err := e.Dial(b.Context(), id, 7000)
 		if err != nil {

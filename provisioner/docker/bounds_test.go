@@ -15,9 +15,10 @@ import (
 
 	"github.com/bothy-env/bothy/provisioner"
 	"github.com/bothy-env/bothy/provisioner/docker"
+	"github.com/bothy-env/bothy/provisioner/docker/limits"
 )
 
-// root gives a sandbox root, with the capabilities of the built-in blueprint.
+// root returns a sandbox root, with the capabilities of the built-in blueprint.
 func root(c *container.Config, h *container.HostConfig) {
 	c.User, h.CapAdd = "0:0", []string{"CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"}
 }
@@ -40,7 +41,7 @@ func needsRoot(t *testing.T) {
 // names go on being resolved by them. Without the binds it writes them, so the probe proves something.
 func TestNetworkFilesReadOnly(t *testing.T) {
 	e := newEngine(t)
-	name := e.reserve()
+	name := e.ReserveNetwork()
 	binds, err := e.NetworkFiles(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +73,7 @@ func TestNetworkFilesReadOnly(t *testing.T) {
 func TestNetworkFilesCut(t *testing.T) {
 	needsRoot(t)
 	e := newEngine(t)
-	name := e.reserve()
+	name := e.ReserveNetwork()
 	id := e.sandbox(on(name), root)
 	c, err := e.api.ContainerInspect(t.Context(), docker.SlotOf(name))
 	if err != nil {
@@ -122,7 +123,7 @@ func TestSocketsBounded(t *testing.T) {
 	e := newEngine(t)
 	id := e.sandbox(root)
 	memory := int64(512 << 20) // as sandbox() says
-	bound := docker.SocketMemory(memory)
+	bound := limits.SocketMemory(memory)
 	if docker.CgroupV1() {
 		if n := e.queue(id); n < 2*bound {
 			t.Errorf("without the bound only %d MiB were queued, the bound is %d MiB: the probe proves nothing", n>>20, bound>>20)
@@ -144,7 +145,7 @@ func TestSocketsBounded(t *testing.T) {
 func TestCgroupParent(t *testing.T) {
 	needsRoot(t)
 	e := newEngine(t)
-	name := e.reserve()
+	name := e.ReserveNetwork()
 	parent, err := e.CgroupParent(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -203,7 +204,7 @@ func TestCgroupParent(t *testing.T) {
 	}
 }
 
-// limited gives a sandbox the limits on its processes.
+// limited returns a sandbox the limits on its processes.
 func limited(_ *container.Config, h *container.HostConfig) {
 	for _, l := range docker.Ulimits() {
 		h.Ulimits = append(h.Ulimits, &container.Ulimit{Name: l.Name, Soft: l.Soft, Hard: l.Hard})
@@ -289,7 +290,7 @@ func (e *engine) volumes() (n int) {
 func TestHogIsNamed(t *testing.T) {
 	needsRoot(t)
 	e := newEngine(t)
-	name := e.reserve()
+	name := e.ReserveNetwork()
 	id := e.listening("hog 100", on(name), func(c *container.Config, _ *container.HostConfig) { c.User = "4321:4321" })
 	e.all(id, "flows", "198.51.100.1-100")
 	c, err := e.api.ContainerInspect(t.Context(), id)
@@ -312,7 +313,7 @@ func TestHogIsNamed(t *testing.T) {
 	if quiet := said(); strings.Contains(quiet, env) {
 		t.Errorf("named while there is enough:\n%s", quiet)
 	}
-	defer docker.SetEnough(0)()
+	e.SetEnough(0)
 	short := said()
 	wanted := []string{
 		"terminals are in use; environment " + env + " has 100 of them",

@@ -19,7 +19,7 @@ package docker
 //	  env, stty       replace them; dev cannot              the caller, as for the start     as for the start
 //	full of processes fork until its bound is reached, so   the caller; Exec's abort         the bound is raised by pidsAside, and what
 //	                  that nothing can be started                                           runs held still, while bothy starts
-//	                                                                                        something (headcount.go, standstill.go)
+//	                                                                                        something (package limits)
 //	running command   stop it, ignore signals, write or    the caller alone, as long as it  the caller's context; output is passed
 //	                  read nothing                         wants to                         on in frames of 32 KiB
 //	signal            stop it                              nobody: the command's own        CallTimeout
@@ -36,7 +36,7 @@ package docker
 //	                  an end; send nothing                                                  more; what is accepted is the service's
 //	runner            is none yet: steps run by Exec       -                                -
 //
-// A command begins on bothy's word only (see wrapper). So one whose caller left before a slow engine came to start it never
+// A command begins on bothy's word only (see exec/wrap.go). So one whose caller left before a slow engine came to start it never
 // begins, also when this process has ended meanwhile. A terminal cannot be asked for that word: a command on a terminal
 // whose connection breaks between attach and start lingers until it can be killed; one whose attach itself was not answered
 // in time may begin, and then runs until the sandbox goes.
@@ -44,10 +44,10 @@ package docker
 // A terminal's input is never closed, as engines then close its output as well: its end is typed (see endTyping). What a
 // shell would drop or change of a command's variables passes by as arguments of env.
 //
-// Commands have the supplementary groups that their user has in the image, which the engine finds there by itself (identity.go).
+// Commands have the supplementary groups that their user has in the image, which the engine finds there by itself (exec/identity.go).
 // runc before 1.3 then looks each number up in the sandbox's own /etc/group, for a group that has it as its *name*: root inside can
 // make one mean another, for the users of its own sandbox. Where the host's means are missing (see
-// CanKill) a sandbox that blocks its engine stays until the engine is restarted; it is told, and keeps no slot of others.
+// CanKill) a sandbox that blocks its engine stays until the engine is restarted; doctor reports it, and it keeps no slot of others.
 //
 // While containerd's shim starts a command it keeps 32 exits of other commands; it waits a second for each further one and
 // then loses it (containerd's pkg/sys/reaper, as of 2.1; containerd pull request 13539). So where more than 32 commands of one

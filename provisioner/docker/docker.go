@@ -4,26 +4,46 @@
 // Nothing a user wrote is passed through to the engine: every request is built
 // from typed fields here. What a sandbox answers (output, tar streams, labels
 // of foreign resources) is never trusted.
+//
+// Each room is a folder of its own, and knows the others by interfaces only; this package wires them:
+//
+//	exec       runs commands: streams, signals, stages that wait for a claim, commands whose callers left
+//	cp         copies files in and out (tarstream checks the streams)
+//	logs       reads logs
+//	network    makes isolated networks ahead (firewall has the rules)
+//	ports      dials and listens inside
+//	limits     weights, bounds of processes and sockets, room for bothy's own commands
+//	usage      measures processors, memory, disk, traffic, pressure
+//	inventory  lists, watches, removes and kills; keeps marks
+//	facts      what the engine can do, and what its machine runs short of
+//	etcdir     an /etc for each sandbox
+//	broker     the only door to the engine for blueprints
+//
+// The leaves below them, which every room may import: engine (the connection, errors, ownership), sandbox (state, pause, restart, settings),
+// accounts (users of images), cgroup, hostproc (processes of this host), output (what tools print), seccomp.
 package docker
 
 import (
 	"context"
-	"crypto/rand"
-	"errors"
-	"io"
 	"log/slog"
-	"net"
 	"os"
-	"strings"
-	"sync"
-	"syscall"
 	"time"
 
-	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/client"
-
 	"github.com/bothy-env/bothy/provisioner"
+	"github.com/bothy-env/bothy/provisioner/docker/accounts"
 	"github.com/bothy-env/bothy/provisioner/docker/broker"
+	"github.com/bothy-env/bothy/provisioner/docker/cp"
+	"github.com/bothy-env/bothy/provisioner/docker/engine"
+	"github.com/bothy-env/bothy/provisioner/docker/etcdir"
+	"github.com/bothy-env/bothy/provisioner/docker/exec"
+	"github.com/bothy-env/bothy/provisioner/docker/facts"
+	"github.com/bothy-env/bothy/provisioner/docker/inventory"
+	"github.com/bothy-env/bothy/provisioner/docker/limits"
+	"github.com/bothy-env/bothy/provisioner/docker/logs"
+	"github.com/bothy-env/bothy/provisioner/docker/network"
+	"github.com/bothy-env/bothy/provisioner/docker/ports"
+	"github.com/bothy-env/bothy/provisioner/docker/sandbox"
+	"github.com/bothy-env/bothy/provisioner/docker/usage"
 )
 
 // Config says which engine to use and for which installation.
@@ -37,11 +57,11 @@ type Config struct {
 	// Key authenticates the owner labels.
 	Key provisioner.Key
 	// Network says how sandboxes' networks are made.
-	Network NetworkConfig
+	Network network.Config
 	// Sockets is the folder for the sockets of doors to the engine (see Runtime.Broker), of this process alone; what an
 	// earlier process left there is removed. "" when no door is ever opened.
 	Sockets string
-	// Etcs is the folder for sandboxes' own /etc, of this installation's one daemon on this engine; see accounts.go. It is used where
+	// Etcs is the folder for sandboxes' own /etc, of this installation's one daemon on this engine; see etcdir. It is used where
 	// bothyd is root on the engine's machine. "" for the engine's own volumes.
 	Etcs string
 	// CallTimeout bounds every call that is not a stream; 0 means 30 s.
@@ -52,32 +72,36 @@ type Config struct {
 
 // Runtime implements provisioner.Runtime and every capability of package provisioner. It is
 // safe for use by many goroutines. Close it when done.
+//
+// Each embedded contract is served by one room as a whole; the methods of Runtime serve the others, by one room or several together.
 type Runtime struct {
-	api      *client.Client
-	host     string
-	instance string
-	key      provisioner.Key
-	timeout  time.Duration
-	log      *slog.Logger
-	net      *keeper
-	broker   *broker.Broker
-	etcs     etcs
-	parent   parent
-	moves    sync.Map // sandbox id -> *bool: frozen, or thawed, just now; see freeze
-	who      identities
-	left     lingering
-	begun    starts
-	place    string // see readerLabel
-	process  string
-	raised   raised
-	lifted   sync.Map  // the ids of sandboxes whose weight is raised now
-	lowered  sync.Once // of lowerLeft
-	sizes    sizes
-	mains    mains
+	provisioner.Inventory // inventory
+	provisioner.Marker    // inventory
+	provisioner.Killer    // inventory
+	provisioner.Watcher   // inventory
+	provisioner.Stager    // exec
+	provisioner.Pauser    // sandbox
+	provisioner.Restarter // sandbox
+	provisioner.Meter     // usage
+	provisioner.Gauge     // usage
+	provisioner.Surveyor  // usage
+	provisioner.Pressured // usage
+	provisioner.Ports     // ports
+	provisioner.Limiter   // limits
+	provisioner.Keeper    // etcdir
 
-	able   sync.Mutex
-	ableAt time.Time // when the engine was found able to do all
-	can    Facts
+	engine    *engine.Client
+	sandboxes *sandbox.Sandboxes
+	accounts  *accounts.Reader
+	etcs      *etcdir.Store
+	limits    *limits.Limiter
+	commands  *exec.Runner
+	copier    *cp.Copier
+	logs      *logs.Reader
+	net       *network.Keeper
+	facts     *facts.Reporter
+	broker    *broker.Broker
+	stop      context.CancelFunc // of the work behind callers
 }
 
 var (
@@ -88,101 +112,66 @@ var (
 // New makes a Runtime. It does not talk to the engine, which may be away (see
 // Ready). A configuration that can never work gives class Permanent.
 func New(cfg Config) (*Runtime, error) {
-	const op = "configure Docker"
-	if cfg.Instance == "" || len(cfg.Key) == 0 {
-		return nil, provisioner.Errorf(provisioner.Permanent, op, "the instance id and the label key must be set")
-	}
-	if cfg.Host == "" {
-		cfg.Host = client.DefaultDockerHost
-	}
-	if cfg.CallTimeout <= 0 {
-		cfg.CallTimeout = 30 * time.Second
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
-	at, err := client.ParseHostURL(cfg.Host)
+	e, err := engine.New(engine.Options{Host: cfg.Host, Instance: cfg.Instance, Key: cfg.Key, Timeout: cfg.CallTimeout, Log: cfg.Logger})
 	if err != nil {
-		return nil, provisioner.Errorf(provisioner.Permanent, op, "engine address %q: %w", cfg.Host, err)
-	}
-	opts := []client.Opt{client.WithAPIVersionNegotiation()}
-	addr := at.Host
-	switch at.Scheme {
-	case "unix":
-		addr += at.Path
-		opts = append(opts, client.WithHost(cfg.Host))
-	case "tcp":
-		opts = append(opts, client.WithTLSClientConfigFromEnv(), client.WithHost(cfg.Host))
-	default:
-		return nil, provisioner.Errorf(provisioner.Permanent, op,
-			"engine address %q: only unix:// and tcp:// are supported", cfg.Host)
-	}
-	opts = append(opts, client.WithDialContext(guardedDial(at.Scheme, addr)))
-	api, err := client.NewClientWithOpts(opts...)
-	if err != nil {
-		return nil, provisioner.Errorf(provisioner.Permanent, op, "engine address %q: %w", cfg.Host, err)
-	}
-	r := &Runtime{
-		api: api, host: cfg.Host, instance: cfg.Instance, key: cfg.Key,
-		timeout: cfg.CallTimeout, log: cfg.Logger, process: rand.Text(),
-	}
-	if at.Scheme == "unix" && os.Geteuid() == 0 {
-		r.etcs.dir = cfg.Etcs
-	}
-	if r.etcs.dir != "" {
-		if err := os.MkdirAll(r.etcs.dir, 0o700); err != nil {
-			return nil, errors.Join(&provisioner.Error{Class: provisioner.Permanent, Op: op, Sentence: err.Error(), Err: err}, api.Close())
-		}
-		r.place = folderPlace(r.etcs.dir)
-	}
-	r.net, err = newKeeper(r, cfg.Network, at.Scheme == "unix")
-	if err == nil {
-		r.broker, err = r.newBroker(cfg.Sockets, at.Scheme == "unix")
-	}
-	if err != nil {
-		_ = api.Close() // nothing was opened yet
 		return nil, err
 	}
+	bg, stop := context.WithCancel(context.Background())
+	r, err := build(bg, e, cfg)
+	if err != nil {
+		stop()
+		_ = e.Close() // nothing was opened yet
+		return nil, err
+	}
+	r.stop = stop
 	return r, nil
 }
 
-// call gives the context of one call that is not a stream.
-func (r *Runtime) call(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, r.timeout)
+// build makes the rooms and wires them. What they do behind their callers ends with ctx.
+func build(ctx context.Context, e *engine.Client, cfg Config) (*Runtime, error) {
+	etcs := ""
+	if e.Local && os.Geteuid() == 0 && cfg.Etcs != "" {
+		etcs = cfg.Etcs
+		if err := os.MkdirAll(etcs, 0o700); err != nil {
+			return nil, &provisioner.Error{Class: provisioner.Permanent, Op: opConfigure, Sentence: err.Error(), Err: err}
+		}
+	}
+	var net *network.Keeper
+	r := &Runtime{engine: e, sandboxes: sandbox.New(e), accounts: accounts.New(e, etcs), logs: logs.New(e)}
+	r.limits = limits.New(e, r.sandboxes, func(ctx context.Context, name string, args ...string) error { return net.Run(ctx, name, args...) })
+	net, err := network.New(ctx, e, cfg.Network, r.limits.Parent)
+	if err != nil {
+		return nil, err
+	}
+	r.net = net
+	r.etcs = etcdir.New(e, r.accounts, r.limits.Remaps, etcs)
+	r.commands = exec.New(ctx, e, r.sandboxes, r.accounts, r.limits)
+	r.copier = cp.New(e, r.commands)
+	meter, reach := usage.New(ctx, e, r.sandboxes), ports.New(e)
+	all := inventory.New(e, func(id string) {
+		meter.Forget(id)
+		reach.Forget(id)
+		r.sandboxes.Forget(id)
+	})
+	r.facts = facts.New(e, r.limits, r.net, reach.Lacking)
+	r.Inventory, r.Marker, r.Killer, r.Watcher = all, all, all, all
+	r.Stager, r.Ports, r.Limiter, r.Keeper = r.commands, reach, r.limits, r.etcs
+	r.Pauser, r.Restarter = r.sandboxes, r.sandboxes
+	r.Meter, r.Gauge, r.Surveyor, r.Pressured = meter, meter, meter, meter
+	r.broker, err = r.newBroker(cfg.Sockets)
+	return r, err
 }
 
-// Ready pings the engine and asks whether it can do what sandboxes need. The sentence says what to do.
-func (r *Runtime) Ready(ctx context.Context) error {
-	const op = "reach Docker"
-	cctx, cancel := context.WithTimeout(ctx, min(r.timeout, 5*time.Second))
-	defer cancel()
-	_, err := r.api.Ping(cctx)
-	switch {
-	case err == nil:
-		return r.capable(cctx)
-	case ctx.Err() != nil:
-		return r.fail(ctx, op, err)
-	}
-	say := "the Docker engine at " + r.host + " does not answer in time: look at its log, or restart it"
-	switch {
-	case isPermission(err):
-		say = "no right to use the Docker socket " + r.host + ": run bothyd as root, or as a member of the group that owns the socket"
-	case errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) || client.IsErrConnectionFailed(err):
-		say = "no Docker engine is running at " + r.host + ": start it (systemctl start docker), or set engine.host"
-	case !errors.Is(err, context.DeadlineExceeded):
-		say = "the Docker engine at " + r.host + " answers with an error: " + plain(err)
-	}
-	return &provisioner.Error{Class: provisioner.Transient, Op: op, Sentence: say, Unavailable: true, Err: err}
-}
+const opConfigure = "configure Docker"
 
-// ResolveImage gives the engine's own id ("sha256:...") of an image reference.
+// ResolveImage returns the engine's own id ("sha256:...") of an image reference.
 func (r *Runtime) ResolveImage(ctx context.Context, ref string) (string, error) {
 	const op = "resolve image"
-	cctx, cancel := r.call(ctx)
+	cctx, cancel := r.engine.Call(ctx)
 	defer cancel()
-	img, err := r.api.ImageInspect(cctx, ref)
+	img, err := r.engine.API.ImageInspect(cctx, ref)
 	if err != nil {
-		err = r.fail(ctx, op, err)
+		err = r.engine.Fail(ctx, op, err)
 		if provisioner.Is(err, provisioner.NotFound) {
 			return "", provisioner.Errorf(provisioner.NotFound, op, "the Docker engine has no image %s; make it with: make setup", ref)
 		}
@@ -190,96 +179,3 @@ func (r *Runtime) ResolveImage(ctx context.Context, ref string) (string, error) 
 	}
 	return img.ID, nil
 }
-
-// Inspect reports on a sandbox.
-func (r *Runtime) Inspect(ctx context.Context, id string) (provisioner.Status, error) {
-	for {
-		status, err := r.inspect(ctx, id)
-		if err != nil || !status.Running && !status.Paused || !r.lags(ctx, id, status.Paused) {
-			return status, err
-		}
-	}
-}
-
-func (r *Runtime) inspect(ctx context.Context, id string) (provisioner.Status, error) {
-	const op = "inspect sandbox"
-	if err := checkID(op, id); err != nil {
-		return provisioner.Status{}, err
-	}
-	cctx, cancel := r.call(ctx)
-	defer cancel()
-	c, err := r.api.ContainerInspect(cctx, id)
-	if err != nil {
-		return provisioner.Status{}, r.fail(ctx, op, err)
-	}
-	if c.ContainerJSONBase == nil || c.State == nil {
-		return provisioner.Status{}, provisioner.Errorf(provisioner.Transient, op, "the engine's answer has no state")
-	}
-	return statusOf(c.State), nil
-}
-
-// statusOf reads the engine's state. A paused or restarting container is
-// "running" to Docker, yet no command can be run in it.
-func statusOf(s *container.State) provisioner.Status {
-	st := provisioner.Status{Running: s.Running && !s.Paused && !s.Restarting && !s.Dead, Paused: s.Paused, StartedAt: moment(s.StartedAt)}
-	if s.Running {
-		return st
-	}
-	st.ExitCode, st.Error, st.OutOfMemory, st.EndedAt = s.ExitCode, s.Error, s.OOMKilled, moment(s.FinishedAt)
-	switch {
-	case st.Error != "":
-	case s.OOMKilled:
-		st.Error = "it ran out of memory and was killed"
-	case s.Dead:
-		st.Error = "it is being removed"
-	}
-	return st
-}
-
-// moment reads the engine's time; its year 1 is none.
-func moment(text string) time.Time {
-	t, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil || t.Year() <= 1 {
-		return time.Time{}
-	}
-	return t
-}
-
-type guardKey struct{}
-
-// guard holds the connection of one upgrade request, which the SDK does not
-// end with its context: a hung engine would hold the caller for ever.
-type guard struct{ conns chan net.Conn }
-
-// guardedDial dials the engine; a context that carries a guard gets its connection noted there.
-func guardedDial(network, addr string) func(context.Context, string, string) (net.Conn, error) {
-	d := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
-	return func(ctx context.Context, _, _ string) (net.Conn, error) {
-		conn, err := d.DialContext(ctx, network, addr)
-		if g, ok := ctx.Value(guardKey{}).(*guard); ok && err == nil {
-			select {
-			case g.conns <- conn:
-			default: // a second connection of one call: not the one that is upgraded first
-			}
-		}
-		return conn, err
-	}
-}
-
-// abort closes the noted connection, if there is one.
-func (g *guard) abort() {
-	select {
-	case c := <-g.conns:
-		_ = c.Close() // only to wake whoever waits on it
-	default:
-	}
-}
-
-// plain takes the SDK's own preface off a message.
-func plain(err error) string {
-	msg := strings.TrimPrefix(err.Error(), "Error response from daemon: ")
-	return strings.TrimSpace(strings.TrimSuffix(msg, ": unknown"))
-}
-
-// closeQuietly closes what was only read from.
-func closeQuietly(c io.Closer) { _ = c.Close() }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/bothy-env/bothy/provisioner"
 	"github.com/bothy-env/bothy/provisioner/docker"
+	"github.com/bothy-env/bothy/provisioner/docker/etcdir"
 )
 
 // TestAnEtcThatIsMountedIsKept: whatever a store says of an environment, the folder that a process has as its /etc stays, and a young one
@@ -63,7 +64,7 @@ func TestAnEtcThatIsMountedIsKept(t *testing.T) {
 	if _, err := os.Lstat(young); err != nil {
 		t.Errorf("the folder of a create under way is gone: %v", err)
 	}
-	defer docker.SetEtcLeft(0)()
+	e.SetEtcLeft(0)
 	discard(e)
 	if got := e.asRoot(id, "cat /etc/passwd"); !strings.Contains(got, "dev:x:1000") {
 		t.Errorf("an /etc that is in use was removed: %s", got)
@@ -71,7 +72,7 @@ func TestAnEtcThatIsMountedIsKept(t *testing.T) {
 	if err := e.remove(t.Context(), e.found(id)); err != nil {
 		t.Fatal(err)
 	}
-	alone := docker.Etcs(dir)
+	alone := etcdir.Left{Dir: dir}
 	discard(alone)
 	if err := alone.Discard(t.Context(), "young"); err != nil {
 		t.Fatal(err)

@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/docker/docker/api/types/container"
 
 	"github.com/bothy-env/bothy/provisioner"
+	"github.com/bothy-env/bothy/provisioner/docker/dockertest"
 )
 
 // TestExec covers what a command's caller sees: code, streams apart, user, folder, environment.
@@ -87,7 +87,7 @@ func TestExecRefused(t *testing.T) {
 		"NUL":        {id, provisioner.ExecRequest{Command: []string{"true", "a\x00b"}}, provisioner.Permanent, "NUL"},
 		"variable":   {id, provisioner.ExecRequest{Command: []string{"true"}, Env: []string{"A"}}, provisioner.Permanent, "NAME=value"},
 		"no user":    {id, provisioner.ExecRequest{Command: []string{"true"}, User: "nosuch"}, provisioner.Permanent, `no user "nosuch"`},
-		"no folder":  {id, provisioner.ExecRequest{Command: []string{"true"}, Dir: "/nosuch"}, provisioner.Permanent, `"/nosuch" is not there`},
+		"no folder":  {id, provisioner.ExecRequest{Command: []string{"true"}, Dir: "/nosuch"}, provisioner.Permanent, `"/nosuch" does not exist`},
 		"no sandbox": {noSandbox, provisioner.ExecRequest{Command: []string{"true"}}, provisioner.NotFound, "No such container"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -146,24 +146,6 @@ type counter int64
 
 func (c *counter) Write(p []byte) (int, error) { *c += counter(len(p)); return len(p), nil }
 
-// watch is output that can be waited on while a command runs.
-type watch struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (w *watch) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.buf.Write(p)
-}
-
-func (w *watch) has(s string) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return strings.Contains(w.buf.String(), s)
-}
-
 // sleeps counts the sandbox's processes named "sleep" as the host sees them. The sandbox's own is one of them.
 func sleeps(e *engine, id string) int {
 	e.t.Helper()
@@ -196,14 +178,14 @@ func TestExecCancel(t *testing.T) {
 			t.Run(name+" as "+user, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
-				var out watch
+				var out dockertest.Output
 				done := make(chan error, 1)
 				go func() {
 					_, err := e.Exec(ctx, id, provisioner.ExecRequest{Command: []string{"sh", "-c", script}, User: user,
 						TTY: strings.Contains(name, "terminal")}, provisioner.Streams{Stdout: &out})
 					done <- err
 				}()
-				until(t, "the command's start", func() bool { return out.has("started") })
+				until(t, "the command's start", func() bool { return out.Has("started") })
 				until(t, "its processes", func() bool { return sleeps(e, id) > 1 })
 				cancel()
 				wantClass(t, <-done, provisioner.Cancelled)
@@ -256,7 +238,7 @@ func TestExecSignals(t *testing.T) {
 	for sig, want := range map[string]int{"INT": 7, "SIGTERM": 8, "hup": 9, "KILL": 137} {
 		t.Run(sig, func(t *testing.T) {
 			sigs := make(chan string, 2)
-			var out watch
+			var out dockertest.Output
 			done := make(chan int, 1)
 			go func() {
 				code, err := e.Exec(t.Context(), id, provisioner.ExecRequest{Command: []string{"sh", "-c",
@@ -267,7 +249,7 @@ func TestExecSignals(t *testing.T) {
 				}
 				done <- code
 			}()
-			until(t, "the traps", func() bool { return out.has("ready") })
+			until(t, "the traps", func() bool { return out.Has("ready") })
 			sigs <- "NOSUCH"
 			sigs <- sig
 			wantEqual(t, "exit code", <-done, want)
@@ -282,7 +264,7 @@ func TestExecTTY(t *testing.T) {
 	resize := make(chan provisioner.Size, 1)
 	resize <- provisioner.Size{Rows: 33, Cols: 101}
 	in, feed := io.Pipe()
-	var out watch
+	var out dockertest.Output
 	done := make(chan int, 1)
 	go func() {
 		code, err := e.Exec(t.Context(), id, provisioner.ExecRequest{TTY: true, Command: []string{"sh", "-c",
@@ -294,13 +276,13 @@ func TestExecTTY(t *testing.T) {
 		}
 		done <- code
 	}()
-	until(t, "the terminal", func() bool { return out.has("terminal\r\n") && out.has("to-stderr") })
+	until(t, "the terminal", func() bool { return out.Has("terminal\r\n") && out.Has("to-stderr") })
 	ask := func(want string) {
 		until(t, "size "+want, func() bool {
 			if _, err := feed.Write([]byte("size\n")); err != nil {
 				t.Fatal(err)
 			}
-			return out.has(want)
+			return out.Has(want)
 		})
 	}
 	ask("33 101")
@@ -310,17 +292,17 @@ func TestExecTTY(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantEqual(t, "exit code", <-done, 6)
-	if out.has("bothy-exec-pid") {
-		t.Errorf("the wrapper's line shows: %q", out.buf.String())
+	if out.Has("bothy-exec-pid") {
+		t.Errorf("the wrapper's line shows: %q", out.String())
 	}
-	wantEqual(t, "the first line", strings.HasPrefix(out.buf.String(), "terminal"), true)
+	wantEqual(t, "the first line", strings.HasPrefix(out.String(), "terminal"), true)
 }
 
 // TestExecSandboxDies: a sandbox that is killed or removed while a command runs gives an answer at once.
 func TestExecSandboxDies(t *testing.T) {
 	e := newEngine(t)
 	id := e.sandbox()
-	var out watch
+	var out dockertest.Output
 	done := make(chan error, 1)
 	go func() {
 		code, err := e.Exec(t.Context(), id, provisioner.ExecRequest{Command: []string{"sh", "-c", "echo on; exec sleep 1000"}}, provisioner.Streams{Stdout: &out})
@@ -333,7 +315,7 @@ func TestExecSandboxDies(t *testing.T) {
 		}
 		done <- nil
 	}()
-	until(t, "the command's start", func() bool { return out.has("on") })
+	until(t, "the command's start", func() bool { return out.Has("on") })
 	if err := e.api.ContainerRemove(t.Context(), id, container.RemoveOptions{Force: true}); err != nil {
 		t.Fatal(err)
 	}

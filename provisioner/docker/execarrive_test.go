@@ -155,12 +155,12 @@ func TestExecForeignBytes(t *testing.T) {
 		"argument 2 of the command": {Command: []string{"touch", "/tmp/ran", bytes}},
 		"the command":               {Command: []string{bytes}},
 		"variable 2":                {Command: []string{"touch", "/tmp/ran"}, Env: []string{"A=1", "B=" + bytes}},
-		"the folder":                {Command: []string{"touch", "/tmp/ran"}, Dir: "/" + bytes},
+		"the directory":             {Command: []string{"touch", "/tmp/ran"}, Dir: "/" + bytes},
 		"the user":                  {Command: []string{"touch", "/tmp/ran"}, User: bytes},
 	} {
 		_, err := e.Exec(t.Context(), id, req, provisioner.Streams{Stdout: io.Discard})
 		wantClass(t, err, provisioner.Permanent)
-		if !strings.Contains(err.Error(), place+" holds bytes that are not UTF-8") {
+		if !strings.Contains(err.Error(), place+" contains bytes that are not UTF-8") {
 			t.Errorf("%q does not name %s", err, place)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/bothy-env/bothy/provisioner"
 	"github.com/bothy-env/bothy/provisioner/docker"
+	"github.com/bothy-env/bothy/provisioner/docker/dockertest"
 )
 
 // everyCall lists calls that must answer whatever the engine does.
@@ -49,7 +50,7 @@ func bare(t *testing.T, addr string) *engine {
 		t.Fatal(err)
 	}
 	r.Impossible() // no firewall command is to run
-	return &engine{Runtime: r, t: t, instance: "t" + testRun}
+	return &engine{Engine: &dockertest.Engine{Runtime: r, T: t, Instance: "t" + testRun}, t: t, instance: "t" + testRun}
 }
 
 // TestEngineAway: no call hangs, panics or says anything but "unavailable" while the engine is away.
@@ -219,8 +220,8 @@ func TestRemoveInProgress(t *testing.T) {
 		t.Error(err)
 	}
 	wantEqual(t, "tries", tries.Load(), int32(3))
-	defer docker.SetRemoveFor(500 * time.Millisecond)()
 	e, f = gone(1 << 30)
+	e.SetRemoveFor(500 * time.Millisecond)
 	err := e.remove(t.Context(), f)
 	wantClass(t, err, provisioner.Transient)
 	if provisioner.IsUnavailable(err) || !strings.Contains(err.Error(), "stuck") {
@@ -236,7 +237,7 @@ func TestExecCut(t *testing.T) {
 		c.Instance, c.CallTimeout = e.instance, 15*time.Second // less than that, a busy machine may take to start a command
 	})
 	id := e.sandbox()
-	var out watch
+	var out dockertest.Output
 	done := make(chan error, 1)
 	go func() {
 		code, err := far.Exec(t.Context(), id, provisioner.ExecRequest{Command: []string{"sh", "-c", "echo on; exec sleep 30"}}, provisioner.Streams{Stdout: &out})
@@ -245,7 +246,7 @@ func TestExecCut(t *testing.T) {
 		}
 		done <- err
 	}()
-	until(t, "the command's start", func() bool { return out.has("on") })
+	until(t, "the command's start", func() bool { return out.Has("on") })
 	p.cut()
 	err := <-done
 	if !provisioner.Is(err, provisioner.Transient) || !provisioner.IsUnavailable(err) {
@@ -267,7 +268,7 @@ func TestExecConnectionLost(t *testing.T) {
 		c.Instance, c.CallTimeout = e.instance, 15*time.Second // less than that, a busy machine may take to start a command
 	})
 	id := e.sandbox()
-	var out watch
+	var out dockertest.Output
 	done := make(chan error, 1)
 	go func() {
 		code, err := far.Exec(t.Context(), id, provisioner.ExecRequest{Command: []string{"sh", "-c", "echo on; exec sleep 1000"}}, provisioner.Streams{Stdout: &out})
@@ -276,7 +277,7 @@ func TestExecConnectionLost(t *testing.T) {
 		}
 		done <- err
 	}()
-	until(t, "the command's start", func() bool { return out.has("on") })
+	until(t, "the command's start", func() bool { return out.Has("on") })
 	p.cut()
 	p.set(func(p *proxy) { p.down = false })
 	err := <-done
@@ -323,7 +324,7 @@ func TestReserveReplyLost(t *testing.T) {
 	// The rest by a runtime that waits as long as a busy engine takes.
 	patient := newEngine(t, func(c *docker.Config) { c.Instance = e.instance })
 	until(t, "the network, made all the same", func() bool { return len(patient.networks()) == 1 })
-	name := patient.reserve()
+	name := patient.ReserveNetwork()
 	wantEqual(t, "another network is handed out", len(patient.networks()), 2)
 	patient.reconcile(name)
 	patient.reconcile(name) // whoever made it may have been about to write it down

@@ -14,12 +14,13 @@ import (
 
 	"github.com/bothy-env/bothy/provisioner"
 	"github.com/bothy-env/bothy/provisioner/docker"
+	"github.com/bothy-env/bothy/provisioner/docker/dockertest"
 	"github.com/bothy-env/bothy/provisioner/docker/firewall"
 )
 
 // one is a pool of a single network.
 func one() func(*docker.Config) {
-	return func(c *docker.Config) { c.Network.Pool = netip.PrefixFrom(testPool().Addr(), 28) }
+	return func(c *docker.Config) { c.Network.Pool = netip.PrefixFrom(dockertest.Pool().Addr(), 28) }
 }
 
 // as is a sandbox's command, until it is ready.
@@ -78,7 +79,7 @@ func TestFlowsEndWithTheirOwner(t *testing.T) {
 	e := newEngine(t, one())
 	remote := e.outside(e.listening("answer :9000"))
 	round := func() (heard bool) {
-		first := e.reserve()
+		first := e.ReserveNetwork()
 		id := e.sandbox(on(first))
 		e.all(id, "send", ":5000,"+remote+":9000")
 		until(t, "the connection", func() bool { n, err := docker.FlowsOf(e.subnet(first)); return err == nil && n > 0 })
@@ -89,7 +90,7 @@ func TestFlowsEndWithTheirOwner(t *testing.T) {
 		if err := e.release(t.Context(), first); err != nil {
 			t.Fatal(err)
 		}
-		second := e.reserve()
+		second := e.ReserveNetwork()
 		wantEqual(t, "the subnet", e.subnet(second).String(), of.String())
 		next := e.sandbox(on(second))
 		heard = e.probe(next, "hear", ":5000")[0]
@@ -121,7 +122,7 @@ func TestFlowsBounded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			e := newEngine(t)
 			e.SetFlows(c.open, c.burst)
-			reserved := e.reserve()
+			reserved := e.ReserveNetwork()
 			e.all(e.sandbox(on(reserved)), "flows", "198.51.100.1-"+strconv.Itoa(tried))
 			n, err := docker.FlowsOf(e.subnet(reserved))
 			if err != nil {
@@ -137,7 +138,7 @@ func TestFlowsBounded(t *testing.T) {
 // TestUsedUp: while every network is in use a request waits, and knows for what.
 func TestUsedUp(t *testing.T) {
 	e := newEngine(t, one())
-	first := e.reserve()
+	first := e.ReserveNetwork()
 	_, err := e.Reserve(t.Context(), e.owner())
 	wantClass(t, err, provisioner.Quota)
 	if !provisioner.IsUnavailable(err) || !strings.Contains(err.Error(), "no free network: 1 of 1") {
@@ -146,5 +147,5 @@ func TestUsedUp(t *testing.T) {
 	if err := e.release(t.Context(), first); err != nil {
 		t.Fatal(err)
 	}
-	e.reserve()
+	e.ReserveNetwork()
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/bothy-env/bothy/provisioner"
 )
 
-// TestGauge: the kernel's counters of a sandbox tell of work in it, and of processes that it ended for want of memory.
+// TestGauge: the kernel's counters of a sandbox tell of work in it, and of processes that it ended for lack of memory.
 func TestGauge(t *testing.T) {
 	e := newEngine(t)
 	id := e.sandbox(func(_ *container.Config, h *container.HostConfig) { h.Memory, h.MemorySwap = 64<<20, 64<<20 })
@@ -25,11 +25,11 @@ func TestGauge(t *testing.T) {
 	if kills < 0 {
 		t.Skip("this host's control groups are not the engine's")
 	}
-	wantEqual(t, "processes ended for want of memory at first", kills, int64(0))
+	wantEqual(t, "processes ended for lack of memory at first", kills, int64(0))
 	_, _, code := e.run(id, `s=0123456789abcdef; while :; do s=$s$s; done`)
 	wantEqual(t, "exit code of what takes all memory", code, 137)
 	if kills, err = e.OOMKills(t.Context(), id); err != nil || kills < 1 {
-		t.Errorf("%d processes ended for want of memory, %v; want at least one", kills, err)
+		t.Errorf("%d processes ended for lack of memory, %v; want at least one", kills, err)
 	}
 	if busy, err := e.CPUTime(t.Context(), id); err != nil || busy <= idle {
 		t.Errorf("processor time went from %s to %s, %v", idle, busy, err)

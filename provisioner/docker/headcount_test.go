@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/bothy-env/bothy/provisioner"
+	"github.com/bothy-env/bothy/provisioner/docker/dockertest"
 )
 
 // crowd fills a sandbox with sleeping processes up to its bound, as a command that goes on, and gives how that is ended.
@@ -17,7 +18,7 @@ func (e *engine) crowd(id string) (signals chan<- string, end context.CancelFunc
 	ctx, cancel := context.WithCancel(e.t.Context())
 	e.t.Cleanup(cancel)
 	done, sigs := make(chan error, 1), make(chan string, 1)
-	var out watch
+	var out dockertest.Output
 	go func() {
 		// The shell within ends when it cannot fork.
 		_, err := e.Exec(ctx, id, provisioner.ExecRequest{Command: []string{"sh", "-c",
@@ -25,7 +26,7 @@ func (e *engine) crowd(id string) (signals chan<- string, end context.CancelFunc
 			provisioner.Streams{Stdout: &out, Signals: sigs})
 		done <- err
 	}()
-	until(e.t, "a full sandbox", func() bool { return out.has("full") })
+	until(e.t, "a full sandbox", func() bool { return out.Has("full") })
 	return sigs, cancel, done
 }
 

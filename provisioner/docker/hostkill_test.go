@@ -17,6 +17,7 @@ import (
 
 	"github.com/bothy-env/bothy/provisioner"
 	"github.com/bothy-env/bothy/provisioner/docker"
+	"github.com/bothy-env/bothy/provisioner/docker/dockertest"
 )
 
 // found is a sandbox as Inventory gives it.
@@ -53,11 +54,11 @@ func (e *engine) stopHelper(id, user string) bool {
 	e.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	e.t.Cleanup(cancel)
-	var said watch
+	var said dockertest.Output
 	go func() {
 		_, _ = e.Exec(ctx, id, provisioner.ExecRequest{Command: []string{"probe", "stop"}, User: user}, provisioner.Streams{Stdout: &said}) // ends with the sandbox
 	}()
-	until(e.t, "the process that stops others", func() bool { return said.has("ready") })
+	until(e.t, "the process that stops others", func() bool { return said.Has("ready") })
 	until(e.t, "a helper that was stopped", func() bool {
 		tctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 		defer cancel()
@@ -65,7 +66,7 @@ func (e *engine) stopHelper(id, user string) bool {
 		if err == nil {
 			_ = e.api.ContainerExecStart(tctx, created.ID, container.ExecStartOptions{Detach: true}) // hangs when it was hit
 		}
-		return said.has("stopped")
+		return said.Has("stopped")
 	})
 	tctx, stop := context.WithTimeout(ctx, 2*time.Second)
 	defer stop()
@@ -148,7 +149,7 @@ func TestKillSparesOthers(t *testing.T) {
 	}()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var said watch
+	var said dockertest.Output
 	done := make(chan error, 1)
 	go func() {
 		// argv[0] is "runc", the last word the id, and "exec" between: as the engine's own helper has it.
@@ -156,7 +157,7 @@ func TestKillSparesOthers(t *testing.T) {
 			provisioner.Streams{Stdout: &said})
 		done <- err
 	}()
-	until(t, "the liar", func() bool { return said.has("on") && strings.Contains(naming(t, id), "/tmp/runc") })
+	until(t, "the liar", func() bool { return said.Has("on") && strings.Contains(naming(t, id), "/tmp/runc") })
 	n, err := e.Kill(t.Context(), f.Ref, f.Environment())
 	if err != nil || n < 2 {
 		t.Fatalf("killed %d, %v; want the sandbox's two processes at least", n, err)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/bothy-env/bothy/provisioner"
 	"github.com/bothy-env/bothy/provisioner/docker"
+	"github.com/bothy-env/bothy/provisioner/docker/etcdir"
 )
 
 // asRoot runs a script inside as root, which must succeed.
@@ -99,7 +100,7 @@ func TestLeftReaders(t *testing.T) {
 	if err := e.Reconcile(t.Context(), nil); err != nil || !there("left") {
 		t.Errorf("a young one was removed, or: %v", err)
 	}
-	defer docker.SetReadersLeft(0)()
+	e.SetReadersLeft(0)
 	if err := e.Reconcile(t.Context(), nil); err != nil || there("left") || !there("foreign") {
 		t.Errorf("left is there: %v, foreign is there: %v, %v", there("left"), there("foreign"), err)
 	}
@@ -178,7 +179,7 @@ func TestExecFolderWithOwnRights(t *testing.T) {
 func TestGroupsOfTheImage(t *testing.T) {
 	e := newEngine(t)
 	own := e.sandbox(func(c *container.Config, h *container.HostConfig) {
-		h.Mounts = append(h.Mounts, docker.Accounts(c.Labels))
+		h.Mounts = append(h.Mounts, etcdir.Volume(c.Labels))
 	})
 	shared := e.sandbox()
 	restarted := newEngine(t, func(c *docker.Config) { c.Instance = e.instance })
@@ -209,14 +210,5 @@ func TestGroupsOfTheImage(t *testing.T) {
 	}
 	if got := groups(e, shared, "ops"); got != "1001 1001" {
 		t.Errorf("in a sandbox whose files the engine reads, user ops runs as %q, want no supplementary groups", got)
-	}
-}
-
-// TestMostGroups: a user of an image in more groups than are given has none of them, and is no cost.
-func TestMostGroups(t *testing.T) {
-	for n, want := range map[int]bool{0: false, 1: true, 64: true, 65: false, 100_000: false} {
-		if got := docker.Grouped(n); got != want {
-			t.Errorf("a user in %d groups is given them: %v, want %v", n, got, want)
-		}
 	}
 }

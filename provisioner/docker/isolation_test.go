@@ -159,7 +159,7 @@ func (e *engine) listener(net string) (addr string) {
 func TestIsolation(t *testing.T) {
 	e := newEngine(t)
 	off := newEngine(t, func(c *docker.Config) { c.Network.Isolation = docker.IsolationOff })
-	net1, free := e.reserve(), off.reserve()
+	net1, free := e.ReserveNetwork(), off.ReserveNetwork()
 	id, loose := e.sandbox(on(net1)), off.sandbox(on(free))
 
 	t.Run("host", func(t *testing.T) {
@@ -182,7 +182,7 @@ func TestIsolation(t *testing.T) {
 	t.Run("sandboxes", func(t *testing.T) {
 		beside := off.listener(free)
 		off.all(loose, "dial", beside)
-		e.none(id, "dial", beside, e.listener(e.reserve()), e.listener("bridge"))
+		e.none(id, "dial", beside, e.listener(e.ReserveNetwork()), e.listener("bridge"))
 		// The way in is closed by a rule of ours: Docker takes its own away for a moment whenever somebody makes a network.
 		inside := e.listener(net1)
 		was := e.dropped(e.Inward(), anywhere)
@@ -252,7 +252,7 @@ func echo(pc net.PacketConn) {
 // TestIsolationRestored: rules that somebody flushed, moved or doubled are put right, and are gone after Close.
 func TestIsolationRestored(t *testing.T) {
 	e := newEngine(t)
-	name := e.reserve()
+	name := e.ReserveNetwork()
 	binary, forward, input, bridges := e.Firewall()
 	sh := func(args ...string) string {
 		out, err := exec.Command(binary, append([]string{"-w", "-t", "mangle"}, args...)...).CombinedOutput()
@@ -326,7 +326,7 @@ func TestIsolationImpossible(t *testing.T) {
 
 	off := newEngine(t, func(c *docker.Config) { c.Network.Isolation = docker.IsolationOff })
 	off.Impossible()
-	off.reserve()
+	off.ReserveNetwork()
 	if err := off.Isolation(t.Context()); !errors.Is(err, docker.ErrIsolationOff) {
 		t.Errorf("got %v, want ErrIsolationOff", err)
 	}

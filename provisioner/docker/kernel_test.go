@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/bothy-env/bothy/provisioner/docker"
-	"github.com/bothy-env/bothy/provisioner/docker/broker"
+	"github.com/bothy-env/bothy/provisioner/docker/cgroup"
 )
 
 // TestKernelLimits: what this machine's kernel says of a sandbox is what its create asked for.
@@ -24,7 +24,7 @@ func TestKernelLimits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(broker.Limits{Memory: 256 << 20, Swap: 0, Pids: 128, CPUs: 0.5}, got); diff != "" {
+	if diff := cmp.Diff(cgroup.Limits{Memory: 256 << 20, Swap: 0, Pids: 128, CPUs: 0.5}, got); diff != "" {
 		t.Errorf("limits (-want +got):\n%s", diff)
 	}
 }

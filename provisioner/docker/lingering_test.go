@@ -38,6 +38,7 @@ func slow(t *testing.T) (p *proxy, e, far *engine, id string) {
 	e = newEngine(t)
 	// Long enough for a busy machine to start them all.
 	far = newEngine(t, through(p), func(c *docker.Config) { c.Instance, c.CallTimeout = e.instance, 10*time.Second })
+	far.SetLingerRetry(50 * time.Millisecond)
 	id = e.sandbox()
 	if _, err := far.Exec(t.Context(), id, provisioner.ExecRequest{Command: []string{"true"}}, provisioner.Streams{}); err != nil {
 		t.Fatal(err) // and the users of its image are known
@@ -45,7 +46,7 @@ func slow(t *testing.T) (p *proxy, e, far *engine, id string) {
 	return p, e, far, id
 }
 
-// leave starts commands whose clients leave when left is called, and gives what becomes of them.
+// leave starts commands whose clients leave when left is called, and returns what becomes of them.
 func leave(t *testing.T, far *engine, id string, req provisioner.ExecRequest) (left context.CancelFunc, errs func() []error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -60,7 +61,6 @@ func leave(t *testing.T, far *engine, id string, req provisioner.ExecRequest) (l
 
 // TestPromiseLeftCommandsEnd: however slow the engine is, no command runs on whose client has left.
 func TestPromiseLeftCommandsEnd(t *testing.T) {
-	t.Cleanup(docker.SetLingerRetry(50 * time.Millisecond)) // after those that run side by side
 	command := []string{"sh", "-c", "touch /tmp/begun; echo begun; exec sleep 1000"}
 
 	t.Run("left before the engine took the start", func(t *testing.T) {

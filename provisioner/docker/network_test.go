@@ -18,15 +18,6 @@ import (
 	"github.com/bothy-env/bothy/provisioner/docker"
 )
 
-func (e *engine) reserve() string {
-	e.t.Helper()
-	name, err := e.Reserve(context.Background(), e.owner())
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	return string(name)
-}
-
 func (e *engine) release(ctx context.Context, reserved string) error {
 	return e.Release(ctx, provisioner.Attachment(reserved))
 }
@@ -86,7 +77,7 @@ func spare(n int) func(*docker.Config) {
 // TestNetworkGolden compares all of what the engine made with what is wanted.
 func TestNetworkGolden(t *testing.T) {
 	e := newEngine(t, pool("172.29.200.0/28"))
-	name := docker.SlotOf(e.reserve())
+	name := docker.SlotOf(e.ReserveNetwork())
 	got, err := e.api.NetworkInspect(t.Context(), name, network.InspectOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +106,7 @@ func TestNetworkGolden(t *testing.T) {
 // TestReserveRelease: every name is given to one environment, is really there, and is gone after.
 func TestReserveRelease(t *testing.T) {
 	e := newEngine(t)
-	a, b := e.reserve(), e.reserve()
+	a, b := e.ReserveNetwork(), e.ReserveNetwork()
 	if a == b {
 		t.Fatal("one network for two environments")
 	}
@@ -128,7 +119,7 @@ func TestReserveRelease(t *testing.T) {
 		}
 	}
 	wantEqual(t, "networks", e.networks(), []string{b})
-	if c := e.reserve(); c == a {
+	if c := e.ReserveNetwork(); c == a {
 		t.Error("a freed subnet is used again at once")
 	}
 	wantClass(t, e.release(t.Context(), "bridge"), provisioner.Conflict)
@@ -142,7 +133,7 @@ func TestReserveRelease(t *testing.T) {
 // TestReleaseInUse: a network with a sandbox on it is not pulled from under it.
 func TestReleaseInUse(t *testing.T) {
 	e := newEngine(t)
-	name := e.reserve()
+	name := e.ReserveNetwork()
 	e.sandbox(func(_ *container.Config, h *container.HostConfig) { h.NetworkMode = container.NetworkMode(name) })
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
@@ -162,7 +153,7 @@ func TestSpare(t *testing.T) {
 	until(t, "spare networks", func() bool { return e.Spares() == 2 })
 	wantEqual(t, "networks", len(e.networks()), 2)
 	ahead := e.networks()
-	first := e.reserve()
+	first := e.ReserveNetwork()
 	if !slices.Contains(ahead, first) {
 		t.Errorf("%s was not made ahead: %v", first, ahead)
 	}
@@ -174,7 +165,7 @@ func TestSpare(t *testing.T) {
 			}
 		}
 	}
-	second := e.reserve()
+	second := e.ReserveNetwork()
 	wantEqual(t, "both exist", len(intersect(e.networks(), []string{first, second})), 2)
 	e.wantHolder(second)
 	e.reconcile(first, second)
@@ -197,7 +188,7 @@ func intersect(a, b []string) []string {
 // TestRestart: after a crash only what live environments hold stays; what was spare or half made is made anew.
 func TestRestart(t *testing.T) {
 	e := newEngine(t, spare(1))
-	live, _ := e.reserve(), e.reserve()
+	live, _ := e.ReserveNetwork(), e.ReserveNetwork()
 	until(t, "the refill", func() bool { return e.Spares() == 1 })
 	before := e.networkIDs()
 
@@ -209,7 +200,7 @@ func TestRestart(t *testing.T) {
 	wantEqual(t, "the live one stays", slices.Contains(after, live), true)
 	wantEqual(t, "one spare beside it", len(after), 2)
 	wantEqual(t, "only the live one was not made anew", len(intersect(before, e2.networkIDs())), 1)
-	if got := e2.reserve(); got == live {
+	if got := e2.ReserveNetwork(); got == live {
 		t.Error("a live network was handed out again")
 	}
 }
@@ -217,7 +208,7 @@ func TestRestart(t *testing.T) {
 // TestAbandoned: a reservation that no environment wrote down survives one list that may be older than it, and no second.
 func TestAbandoned(t *testing.T) {
 	e := newEngine(t)
-	name := e.reserve()
+	name := e.ReserveNetwork()
 	e.reconcile()
 	wantEqual(t, "missed once", e.networks(), []string{name})
 	e.reconcile(name)
@@ -281,140 +272,4 @@ func TestNetworkConfigRefused(t *testing.T) {
 			t.Errorf("%s: got %v, want class permanent", name, err)
 		}
 	}
-}
-
-// wantHolder checks that a reservation can be joined.
-func (e *engine) wantHolder(reserved string) {
-	e.t.Helper()
-	c, err := e.api.ContainerInspect(context.Background(), docker.SlotOf(reserved))
-	if err != nil || !c.State.Running {
-		e.t.Errorf("the holder of %s: %v", reserved, err)
-	}
-}
-
-// TestHolderGolden compares what the engine was told about a holder with what is wanted: it can do nothing.
-func TestHolderGolden(t *testing.T) {
-	e := newEngine(t)
-	name := docker.SlotOf(e.reserve())
-	got, err := e.api.ContainerInspect(t.Context(), name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	parent, err := e.CgroupParent(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	type holder struct {
-		Hostname, User, Network, Restart string
-		Parent                           string
-		Command, CapDrop, CapAdd, Opts   []string
-		Privileged, ReadOnly, Init       bool
-		Memory, Swap, Pids               int64
-		Mounts, Ports                    int
-		Owned                            bool
-	}
-	want := holder{
-		Hostname: "bothy", User: "65534:65534", Network: name, Restart: "no", Command: []string{"sleep", "infinity"},
-		CapDrop: []string{"ALL"}, Opts: []string{"no-new-privileges:true"}, ReadOnly: true, Init: true,
-		Memory: 16 << 20, Swap: 16 << 20, Pids: 8, Owned: true, Parent: parent,
-	}
-	have := holder{
-		Hostname: got.Config.Hostname, User: got.Config.User, Network: string(got.HostConfig.NetworkMode), Restart: string(got.HostConfig.RestartPolicy.Name),
-		Command: append(slices.Clone([]string(got.Config.Entrypoint)), got.Config.Cmd...), CapDrop: got.HostConfig.CapDrop,
-		CapAdd: got.HostConfig.CapAdd, Opts: got.HostConfig.SecurityOpt, Privileged: got.HostConfig.Privileged,
-		ReadOnly: got.HostConfig.ReadonlyRootfs, Init: *got.HostConfig.Init, Memory: got.HostConfig.Memory, Swap: got.HostConfig.MemorySwap,
-		Parent: got.HostConfig.CgroupParent, Pids: *got.HostConfig.PidsLimit, Mounts: len(got.Mounts), Ports: len(got.HostConfig.PortBindings),
-		Owned: testKey.Verify(got.Config.Labels) && got.Config.Labels[provisioner.LabelEnvironment] == "" && got.Config.Labels[docker.LabelSlot] != "",
-	}
-	if diff := cmp.Diff(want, have, cmpopts.EquateEmpty()); diff != "" {
-		t.Errorf("holder (-want +got):\n%s", diff)
-	}
-}
-
-// TestForeignHolder: a container of somebody else by a slot's name is not touched, and the slot is passed over.
-func TestForeignHolder(t *testing.T) {
-	e := newEngine(t, pool("172.29.204.0/27")) // 2 networks
-	name := "bothy-" + e.instance + "-net-0"
-	id := e.sandbox(func(c *container.Config, _ *container.HostConfig) { c.Labels[provisioner.LabelMAC] = "forged" })
-	if err := e.api.ContainerRename(t.Context(), id, name); err != nil {
-		t.Fatal(err)
-	}
-	if got := docker.SlotOf(e.reserve()); got == name {
-		t.Errorf("reserved %s, whose holder is not ours", got)
-	}
-	if c, err := e.api.ContainerInspect(t.Context(), id); err != nil || !c.State.Running {
-		t.Errorf("the foreign container: %v", err)
-	}
-}
-
-// TestHolderOfANetworkRemovedByHand: somebody takes the network of a live environment away from under its holder. The holder goes
-// once the environment has, and not before.
-func TestHolderOfANetworkRemovedByHand(t *testing.T) {
-	e := newEngine(t, pool("172.29.207.0/27"))
-	live := e.reserve()
-	name := docker.SlotOf(live)
-	holder, err := e.api.ContainerInspect(t.Context(), name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := e.api.NetworkDisconnect(t.Context(), name, holder.ID, true); err != nil {
-		t.Fatal(err)
-	}
-	if err := e.api.NetworkRemove(t.Context(), name); err != nil {
-		t.Fatal(err)
-	}
-	e.reconcile(live)
-	if _, err := e.api.ContainerInspect(t.Context(), holder.ID); err != nil {
-		t.Errorf("while it is held: %v", err)
-	}
-	if err := e.release(t.Context(), live); err != nil {
-		t.Fatal(err)
-	}
-	e.reconcile()
-	if _, err := e.api.ContainerInspect(t.Context(), holder.ID); err == nil || !strings.Contains(err.Error(), "No such container") {
-		t.Errorf("it is still there: %v", err)
-	}
-}
-
-// TestStrayHolder: a holder that came to be after its network had been removed goes with the next Reconcile, and its slot can be
-// made again. One that a sandbox is in stays with it.
-func TestStrayHolder(t *testing.T) {
-	e := newEngine(t, pool("172.29.205.0/27")) // 2 networks
-	live := e.reserve()
-	holder, err := e.api.ContainerInspect(t.Context(), docker.SlotOf(live))
-	if err != nil {
-		t.Fatal(err)
-	}
-	prefix := "bothy-" + e.instance + "-net-"
-	other := prefix + "0"
-	if docker.SlotOf(live) == other {
-		other = prefix + "1"
-	}
-	stray := func(name string) string {
-		c, err := e.api.ContainerCreate(t.Context(), holder.Config, &container.HostConfig{NetworkMode: "none"}, nil, nil, name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			_ = e.api.ContainerRemove(context.Background(), c.ID, container.RemoveOptions{Force: true}) // it may be gone
-		})
-		if err := e.api.ContainerStart(t.Context(), c.ID, container.StartOptions{}); err != nil {
-			t.Fatal(err)
-		}
-		return c.ID
-	}
-	gone, joined := stray(other), stray(prefix+"9")
-	inside := e.sandbox(func(_ *container.Config, h *container.HostConfig) {
-		h.NetworkMode = container.NetworkMode("container:" + joined)
-	})
-	e.reconcile(live)
-	for what, c := range map[string]struct {
-		id    string
-		there bool
-	}{"the stray": {gone, false}, "the one with a sandbox": {joined, true}, "the sandbox": {inside, true}, "the live one": {holder.ID, true}} {
-		if _, err := e.api.ContainerInspect(t.Context(), c.id); (err == nil) != c.there {
-			t.Errorf("%s: %v", what, err)
-		}
-	}
-	wantEqual(t, "the other slot is made again", docker.SlotOf(e.reserve()), other)
 }

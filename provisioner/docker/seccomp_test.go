@@ -12,7 +12,7 @@ import (
 	"github.com/bothy-env/bothy/provisioner/docker/seccomp"
 )
 
-// profiled gives a sandbox a seccomp profile, and capabilities that would let it make the calls: it is the profile
+// profiled returns a sandbox a seccomp profile, and capabilities that would let it make the calls: it is the profile
 // alone that refuses.
 func profiled(option string, caps ...string) func(*container.Config, *container.HostConfig) {
 	return func(c *container.Config, h *container.HostConfig) {
@@ -112,7 +112,7 @@ func TestConfinedBuilds(t *testing.T) {
 	if _, err := e.ResolveImage(t.Context(), "bothy/build"); err != nil {
 		t.Skip("needs the image bothy/build:", err)
 	}
-	name := e.reserve()
+	name := e.ReserveNetwork()
 	confined, err := e.Additions(t.Context(), name, e.labels(e.owner()))
 	if err != nil {
 		t.Fatal(err)

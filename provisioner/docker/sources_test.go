@@ -32,7 +32,7 @@ func within(pc net.PacketConn, d time.Duration, want string) bool {
 // that the host has with that one. With the rule taken away it does, so the probe proves something.
 func TestForgedSource(t *testing.T) {
 	e := newEngine(t)
-	name := e.reserve()
+	name := e.ReserveNetwork()
 	id := e.sandbox(on(name), func(c *container.Config, h *container.HostConfig) { c.User, h.CapAdd = "0:0", []string{"NET_RAW"} })
 	peer := e.sandbox(on("bridge"), func(c *container.Config, _ *container.HostConfig) { c.Cmd = []string{"probe", "echo", ":5353"} })
 	until(t, "the peer", func() bool { return len(readLogs(t, e, peer, provisioner.LogsRequest{})) > 0 })

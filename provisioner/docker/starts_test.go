@@ -10,6 +10,7 @@ import (
 
 	"github.com/bothy-env/bothy/provisioner"
 	"github.com/bothy-env/bothy/provisioner/docker"
+	"github.com/bothy-env/bothy/provisioner/docker/dockertest"
 )
 
 // TestPromiseStartsAreBounded: a sandbox for which the engine starts no command is not given commands without end, whether
@@ -66,17 +67,17 @@ func TestPromisePipesAreWoken(t *testing.T) {
 	id := e.sandbox()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var said watch
+	var said dockertest.Output
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		_, _ = e.Exec(ctx, id, provisioner.ExecRequest{Command: []string{"sh", "-c", "rm /etc/passwd; probe pipe /etc/passwd; echo waits; read x </etc/passwd; echo woken; sleep 1000"}, User: "root"},
 			provisioner.Streams{Stdout: &said}) // ends with the sandbox
 	}()
-	until(t, "the pipe", func() bool { return said.has("waits") })
+	until(t, "the pipe", func() bool { return said.Has("waits") })
 	_, err := e.Exec(t.Context(), id, provisioner.ExecRequest{Command: []string{"true"}}, provisioner.Streams{})
 	t.Logf("a command: %v", err)
-	until(t, "the reader is woken", func() bool { return said.has("woken") })
+	until(t, "the reader is woken", func() bool { return said.Has("woken") })
 	if err := e.remove(t.Context(), e.found(id)); err != nil {
 		t.Error(err)
 	}

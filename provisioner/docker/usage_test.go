@@ -8,6 +8,7 @@ import (
 	"github.com/docker/docker/api/types/container"
 
 	"github.com/bothy-env/bothy/provisioner"
+	"github.com/bothy-env/bothy/provisioner/docker/dockertest"
 )
 
 // TestUsageOfASandbox: what a sandbox uses of its processors, memory, processes and disk, by its control groups and by the engine.
@@ -20,13 +21,13 @@ func TestUsageOfASandbox(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var out watch
+	var out dockertest.Output
 	go func() { // 16 MiB of memory, a busy process, and one that waits
 		_, _ = e.Exec(ctx, id, provisioner.ExecRequest{Command: []string{"sh", "-c",
 			`s=0123456789abcdef; n=0; while [ $n -lt 20 ]; do s=$s$s; n=$((n+1)); done; sleep 1000 & echo on; while :; do :; done`}},
 			provisioner.Streams{Stdout: &out}) // ends with the test
 	}()
-	until(t, "a busy process", func() bool { return out.has("on") })
+	until(t, "a busy process", func() bool { return out.Has("on") })
 	for what, read := range map[string]func(context.Context, string) (provisioner.Usage, error){"by its control groups": e.Usage, "by the engine": e.CountedUsage} {
 		uctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
 		used, err := read(uctx, id)
@@ -46,27 +47,5 @@ func TestUsageOfASandbox(t *testing.T) {
 		if mib := used.Disk >> 20; what == "by its control groups" && mib != 72 {
 			t.Errorf("%s: %d MiB written, want 72", what, mib)
 		}
-	}
-}
-
-// TestUsageInTime: a size that the engine does not give in time is not known, the rest is; it is there for the next who asks.
-func TestUsageInTime(t *testing.T) {
-	e := newEngine(t)
-	id := e.sandbox()
-	e.run(id, "true") // what is asked once is known from here on
-	release := e.HoldSizes()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-	defer cancel()
-	used, err := e.Usage(ctx, id)
-	release()
-	if err != nil || used.Disk != -1 || used.Pids < 1 {
-		t.Errorf("in time: %+v, %v; want all but the size", used, err)
-	}
-	until(t, "a size", func() bool {
-		used, err = e.Usage(t.Context(), id)
-		return err != nil || used.Disk >= 0
-	})
-	if err != nil {
-		t.Error(err)
 	}
 }

@@ -13,7 +13,7 @@ import (
 // joined starts a sandbox in a reserved network's namespace, and gives its id and its holder's name.
 func (e *engine) joined() (id, holder string) {
 	e.t.Helper()
-	reserved := e.reserve()
+	reserved := e.ReserveNetwork()
 	id = e.sandbox(func(_ *container.Config, h *container.HostConfig) { h.NetworkMode = container.NetworkMode(reserved) })
 	return id, reserved[len(docker.JoinPrefix):]
 }

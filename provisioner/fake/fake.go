@@ -177,11 +177,11 @@ func (w *World) index(old, now *resource) {
 	}
 }
 
-// Driver gives a driver on this world. Each one has prepared nothing yet, as
+// Driver returns a driver on this world. Each one has prepared nothing yet, as
 // one in a process just started.
 func (w *World) Driver() *Driver { return &Driver{w: w, prepared: map[string]bool{}} }
 
-// Runtime gives a runtime on this world; it is a NetworkKeeper as well. Each one
+// Runtime returns a runtime on this world; it is a NetworkKeeper as well. Each one
 // remembers the networks that it handed out, and no others, as one in a process just started.
 func (w *World) Runtime() *Runtime { return &Runtime{w: w, handedOut: map[string]int{}} }
 
@@ -256,7 +256,7 @@ func (w *World) add(op string, r *resource) error {
 	return w.resources.put(r.ID, r)
 }
 
-// container gives a sandbox's resource; NotFound when it is gone. Within tx.
+// container returns a sandbox's resource; NotFound when it is gone. Within tx.
 func (w *World) container(op, id string) (*resource, error) {
 	r, ok := w.resources.rows[id]
 	if !ok || r.Sandbox == nil {

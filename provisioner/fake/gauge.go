@@ -53,7 +53,7 @@ func (w *World) AddForkRefused(id string) error {
 	return w.counted(id, func(s *sandbox) { s.ForksRefused++ })
 }
 
-// counting gives a sandbox that runs.
+// counting returns a sandbox that runs.
 func (w *World) counting(id string) (sandbox, error) {
 	const op = "read counters"
 	c, err := w.container(op, id)
@@ -71,7 +71,7 @@ func (w *World) AddCPU(id string, d time.Duration) error {
 	return w.counted(id, func(s *sandbox) { s.CPUTime += d })
 }
 
-// AddOOMKill makes the kernel have ended a process of a sandbox for want of memory.
+// AddOOMKill makes the kernel have ended a process of a sandbox for lack of memory.
 func (w *World) AddOOMKill(id string) error {
 	return w.oomKilled(id, true)
 }

@@ -26,7 +26,7 @@ type change struct {
 	was *resource
 }
 
-// List gives what carries the instance's label, and the environment's.
+// List returns what carries the instance's label, and the environment's.
 func (r *Runtime) List(ctx context.Context, sel provisioner.Selector) (page provisioner.Page, err error) {
 	op := OpInventory
 	if sel.After != "" {
@@ -154,7 +154,7 @@ func (r *Runtime) Remove(ctx context.Context, ref provisioner.Ref, environment s
 	})
 }
 
-// userOf gives the sandbox that uses a resource of its environment, which cannot go before it; nil for none. Within tx.
+// userOf returns the sandbox that uses a resource of its environment, which cannot go before it; nil for none. Within tx.
 func (w *World) userOf(r *resource, environment string) *resource {
 	if environment == "" || r.Sandbox != nil {
 		return nil

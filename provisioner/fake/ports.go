@@ -57,7 +57,7 @@ func (r *Runtime) Dial(ctx context.Context, id string, port int) (net.Conn, erro
 	return c, nil
 }
 
-// listens gives what listens at a port of a sandbox; nil when nothing does, an error when the sandbox has ended. Within tx.
+// listens returns what listens at a port of a sandbox; nil when nothing does, an error when the sandbox has ended. Within tx.
 func (w *World) listens(op, id string, port int) (*listener, error) {
 	c, err := w.container(op, id)
 	switch {
@@ -173,7 +173,7 @@ func (l *listener) drain() {
 	}
 }
 
-// Accept gives the next connection.
+// Accept returns the next connection.
 func (l *listener) Accept() (net.Conn, error) {
 	select {
 	case <-l.closed.Done():

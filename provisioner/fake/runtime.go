@@ -35,7 +35,7 @@ func (w *World) knownImage(id string) bool {
 	return slices.ContainsFunc(w.opts.Images, func(ref string) bool { return ImageID(ref) == id })
 }
 
-// ResolveImage gives a reference's id, or an id back.
+// ResolveImage returns a reference's id, or an id back.
 func (r *Runtime) ResolveImage(ctx context.Context, ref string) (id string, err error) {
 	err = r.w.simple(ctx, OpResolveImage, "", func() error {
 		switch {
@@ -63,7 +63,7 @@ func (r *Runtime) Inspect(ctx context.Context, id string) (status provisioner.St
 	return status, err
 }
 
-// environmentOf gives the environment that a sandbox belongs to, for faults to match; "" when unknown.
+// environmentOf returns the environment that a sandbox belongs to, for faults to match; "" when unknown.
 func (w *World) environmentOf(id string) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -135,7 +135,7 @@ func (r *Runtime) follow(ctx context.Context, id string, next *int, ended *bool)
 	return lines, err
 }
 
-// logs gives the lines from *next on, moves it, and says whether the sandbox has ended.
+// logs returns the lines from *next on, moves it, and says whether the sandbox has ended.
 func (w *World) logs(id string, next *int, ended *bool) (lines []provisioner.LogLine, err error) {
 	err = w.tx(func() error {
 		c, err := w.container("read log", id)

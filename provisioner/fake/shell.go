@@ -118,7 +118,7 @@ func parseCommand(text string, vars func(string) string, code int) (c simpleComm
 	return c, ";", ""
 }
 
-// expand gives the value of the variable at the start of text, and how many bytes named it.
+// expand returns the value of the variable at the start of text, and how many bytes named it.
 func expand(text string, vars func(string) string, code int) (string, int) {
 	switch {
 	case strings.HasPrefix(text, "$"):

@@ -165,7 +165,7 @@ func (t tree) filled() bool { return len(t.below(provisioner.SecretsDir)) > 1 } 
 
 func secretPath(f provisioner.File) string { return path.Join(provisioner.SecretsDir, f.Name) }
 
-// Close gives the way up. Idempotent; a Deliver that waits ends.
+// Close returns the way up. Idempotent; a Deliver that waits ends.
 func (s *stage) Close() error {
 	s.end()
 	if s.used.CompareAndSwap(false, true) {

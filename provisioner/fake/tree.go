@@ -44,7 +44,7 @@ const (
 	maxLinks     = 40
 )
 
-// files gives the tree to read from.
+// files returns the tree to read from.
 func (s *sandbox) files() tree {
 	if s.Files == nil {
 		return imageTree
@@ -52,7 +52,7 @@ func (s *sandbox) files() tree {
 	return s.Files
 }
 
-// own gives a tree to write to.
+// own returns a tree to write to.
 func (s *sandbox) own() tree {
 	if s.Files == nil {
 		s.Files = maps.Clone(imageTree)

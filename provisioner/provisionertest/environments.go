@@ -46,7 +46,7 @@ func (r *recorder) breach(what string) {
 	r.broken = append(r.broken, what)
 }
 
-// counts gives how many resources were told to be created and gone.
+// counts returns how many resources were told to be created and gone.
 func (r *recorder) counts(t *testing.T) (created, gone int) {
 	t.Helper()
 	r.mu.Lock()
@@ -83,7 +83,7 @@ func (h Harness) create(t *testing.T) *environment {
 	return e
 }
 
-// planned gives an environment that is not created yet, its blueprint prepared.
+// planned returns an environment that is not created yet, its blueprint prepared.
 func (h Harness) planned(t *testing.T) *environment {
 	t.Helper()
 	e := &environment{h: h, spec: h.NewSpec(t)}

@@ -28,25 +28,25 @@ type Harness struct {
 	// test's own: the suite removes what carries its label.
 	Key      provisioner.Key
 	Instance string
-	// NewSpec gives a spec that can be created: an environment id never used
+	// NewSpec returns a spec that can be created: an environment id never used
 	// before, generation 1, labels from Key, an image and a network that exist.
 	// What it reserves it gives back in t.Cleanup, which runs after the environment is gone.
 	NewSpec func(t *testing.T) provisioner.Spec
 	// Image is a reference that resolves to the image of NewSpec.
 	Image string
-	// BadBlueprint gives a blueprint that Prepare must refuse.
+	// BadBlueprint returns a blueprint that Prepare must refuse.
 	BadBlueprint func(t *testing.T) provisioner.Blueprint
 	// Forget makes the driver lose its working files on an environment.
 	Forget func(t *testing.T, environment string)
-	// Unavailable gives a driver and a runtime whose engine is away.
+	// Unavailable returns a driver and a runtime whose engine is away.
 	Unavailable func(t *testing.T) (provisioner.Driver, provisioner.Runtime)
-	// Restart gives a runtime on the same instance that remembers nothing, as a
+	// Restart returns a runtime on the same instance that remembers nothing, as a
 	// daemon has that was just started. Needed where Networks are declared; the suite closes it.
 	Restart func(t *testing.T) provisioner.Runtime
 
 	// User is the image's own user and Workspace its working directory; dev and /workspace when empty.
 	User, Workspace string
-	// Processes gives a text in which the command line of everything that runs in
+	// Processes returns a text in which the command line of everything that runs in
 	// a sandbox appears, that of a stage with the word "bothy-stage"; nil reads /proc by Exec.
 	Processes func(ctx context.Context, id string) (string, error)
 	// Say makes a sandbox's main process print a line; nil writes to the first process's output by Exec.
@@ -162,7 +162,7 @@ func (h Harness) sayByExec(ctx context.Context, id, line string, stderr bool) er
 // patience bounds everything that has to happen in the end.
 const patience = time.Minute
 
-// within gives a context that ends with the test or after patience.
+// within returns a context that ends with the test or after patience.
 func within(t *testing.T) context.Context {
 	t.Helper()
 	ctx, stop := context.WithTimeout(t.Context(), patience)

@@ -59,7 +59,7 @@ func (h Harness) settle(ctx context.Context) {
 	}
 }
 
-// list gives a whole list of now.
+// list returns a whole list of now.
 func (h Harness) list(ctx context.Context, sel provisioner.Selector) ([]provisioner.Found, error) {
 	h.settle(ctx)
 	if sel.Instance == "" {
@@ -77,7 +77,7 @@ func (h Harness) mustList(t *testing.T, sel provisioner.Selector) []provisioner.
 	return all
 }
 
-// refs gives kinds and ids, sorted.
+// refs returns kinds and ids, sorted.
 func refs(all []provisioner.Found) []string {
 	var names []string
 	for _, f := range all {

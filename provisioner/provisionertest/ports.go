@@ -298,7 +298,7 @@ func testPortsRestart(t *testing.T, p ported) {
 	wantEnded(t, served)
 }
 
-// portsAtEnd opens a listener and a connection, and gives what is to hold once the sandbox is removed.
+// portsAtEnd opens a listener and a connection, and returns what is to hold once the sandbox is removed.
 func (e *environment) portsAtEnd(t *testing.T) (afterwards func()) {
 	t.Helper()
 	if !e.h.dials() {

@@ -23,7 +23,7 @@ var restartObligations = []inside{
 	{"a watch that has ended", testWatchCancelled},
 }
 
-// listed gives the sandbox's state as the inventory has it.
+// listed returns the sandbox's state as the inventory has it.
 func (e *environment) listed(t *testing.T) provisioner.State {
 	t.Helper()
 	for _, f := range e.resources(t) {
@@ -88,7 +88,7 @@ func testRestart(t *testing.T, e *environment) {
 // gone has the form of a sandbox's id, and is of none.
 const gone = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
-// watch begins to watch, and gives what is told of the sandbox.
+// watch begins to watch, and returns what is told of the sandbox.
 func (e *environment) watch(t *testing.T) <-chan provisioner.State {
 	t.Helper()
 	ctx, stop := context.WithCancel(within(t))

@@ -47,7 +47,7 @@ type Config struct {
 	Warm bool
 	// WarmLimits bounds them; zero fields take the defaults.
 	WarmLimits WarmLimits
-	// Logger is where faults that are dealt with are told; nil discards.
+	// Logger receives faults that the driver has dealt with; nil discards them.
 	Logger *slog.Logger
 }
 

@@ -16,7 +16,7 @@ import (
 const serialsPerGeneration = 1 << 20
 
 // Create implements provisioner.Driver. A working directory that is there
-// already is a leftover: class Conflict; Destroy takes it away.
+// already is a leftover: class Conflict; Destroy removes it.
 func (d *Driver) Create(ctx context.Context, spec provisioner.Spec, observe provisioner.Observer) (provisioner.Handle, error) {
 	const op = "apply blueprint"
 	t, unlock, err := d.begin(ctx, op, spec)

@@ -19,7 +19,7 @@
 //
 // Most of an apply's time is starting the provider and asking it for its
 // schema, so the driver can keep provider processes warm (Config.Warm): they run in
-// the provider's debug mode and Terraform is told to reattach. A process serves one Terraform at a
+// the provider's debug mode and Terraform reattaches to it. A process serves one Terraform at a
 // time, and any fault of one falls back to the plain start.
 //
 // Every process started here carries two marks in its environment, the driver's

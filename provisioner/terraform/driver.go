@@ -47,14 +47,14 @@ func New(cfg Config) (*Driver, error) {
 	}
 	d := &Driver{cfg: cfg, log: cfg.Logger, tools: map[string]tool{}}
 	if err := d.makeFolders(); err != nil {
-		return nil, fmt.Errorf("open terraform driver's folder: %w", err)
+		return nil, fmt.Errorf("open terraform driver's directory: %w", err)
 	}
 	if n := endMarked(cfg.WorkDir, "", 0); n > 0 {
 		cfg.Logger.Warn("ended processes that an earlier daemon left behind", "processes", n)
 	}
 	tmp, err := socketDir(cfg.WorkDir)
 	if err != nil {
-		return nil, fmt.Errorf("open terraform driver's folder for sockets: %w", err)
+		return nil, fmt.Errorf("open terraform driver's directory for sockets: %w", err)
 	}
 	d.tmp = tmp
 	d.box = confine.New(confine.Config{Policy: cfg.Confinement, Name: shortHash(cfg.WorkDir), Logger: cfg.Logger})
@@ -76,7 +76,7 @@ func (d *Driver) Close(ctx context.Context) error {
 		}
 	}
 	if err := os.RemoveAll(d.tmp); err != nil {
-		return fmt.Errorf("remove folder for sockets: %w", err)
+		return fmt.Errorf("remove directory for sockets: %w", err)
 	}
 	return nil
 }
@@ -91,12 +91,12 @@ func (d *Driver) Ready(ctx context.Context) error {
 		return err
 	}
 	if err := d.makeFolders(); err != nil {
-		return fileError("make the driver's folders", err)
+		return fileError("make the driver's directories", err)
 	}
 	probe := filepath.Join(d.cfg.WorkDir, ".ready")
 	err := os.WriteFile(probe, []byte("written to see that it can be\n"), 0o600)
 	if err := errors.Join(err, os.Remove(probe)); err != nil {
-		return fileError("write to the driver's folder", err)
+		return fileError("write to the driver's directory", err)
 	}
 	return nil
 }
@@ -141,7 +141,7 @@ func socketDir(workDir string) (string, error) {
 	case err != nil:
 		return "", err
 	case !info.IsDir() || !ownedByUs(info):
-		return "", fmt.Errorf("%s is not a folder of ours", dir)
+		return "", fmt.Errorf("%s is not a directory that belongs to this user", dir)
 	default:
 		if err := os.RemoveAll(dir); err != nil {
 			return "", err
@@ -162,7 +162,7 @@ func socketPath(workDir string) string {
 	return dir
 }
 
-// fileError gives an error of ours about the file system its class.
+// fileError returns an error of ours about the file system its class.
 func fileError(op string, err error) *provisioner.Error {
 	class, unavailable := provisioner.Transient, true
 	if noSpace(err) {

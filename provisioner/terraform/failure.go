@@ -29,7 +29,7 @@ var pluginFault = says(provisioner.Transient, false,
 	`plugin did not respond`, `plugin process exited`, `plugin crashed`, `plugin encountered an error`,
 	`failed to instantiate provider`, `could not load plugin`, `failed to load plugin schemas`,
 	`failed to obtain provider schema`, `unrecognized remote plugin message`, `reattachment process not found`, `\bpanic: `,
-	// Our own cancels are told by the context before any text is read.
+	// The context shows our own cancels before any text is read.
 	`\(\*grpcprovider\)\.\w+ request was cancelled`)
 
 // applyPatterns in order; what none knows is Permanent.

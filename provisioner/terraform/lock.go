@@ -45,7 +45,7 @@ func (l *keyedLock) leave(name string, h *hold) {
 	}
 }
 
-// lock takes name and returns what gives it back.
+// lock takes name and returns the function that unlocks it.
 func (l *keyedLock) lock(ctx context.Context, name string) (unlock func(), err error) {
 	l.mu.Lock()
 	if l.holds == nil {

@@ -31,7 +31,7 @@ type said struct {
 	dropped     int
 }
 
-// keptLines is how many of either end are kept: a cause stands at the one or the other.
+// keptLines is how many of either end are kept: the cause is at one of them.
 const keptLines = 100
 
 func (s *said) add(line []byte) {
@@ -50,7 +50,7 @@ func (s *said) add(line []byte) {
 	}
 }
 
-// lines gives what was kept, with a line for what was not.
+// lines returns what was kept, with a line for what was not.
 func (s *said) lines() []string {
 	if s.dropped == 0 {
 		return slices.Concat(s.first, s.last)

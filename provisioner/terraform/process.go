@@ -72,7 +72,7 @@ func reattachValue(line []byte) (value string, ok bool) {
 func (p *pool) startProcess(ctx context.Context, name string, want provider) (*process, error) {
 	dir := filepath.Join(p.tmp, name)
 	if err := os.Mkdir(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make folder for socket: %w", err)
+		return nil, fmt.Errorf("make directory for socket: %w", err)
 	}
 	said := make(chan string, 1)
 	box := providerBox(p.cfg, want, dir)

@@ -58,7 +58,7 @@ func eachMarked(workDir, run string, visit func(*os.Process)) {
 				visit(p)
 			}
 		}
-		_ = p.Release() // gives back the pidfd; there is nothing to learn from it
+		_ = p.Release() // closes the pidfd; there is nothing to learn from it
 	}
 }
 

@@ -29,7 +29,7 @@ type job struct {
 	engine string
 	// reattach names the warm providers to use.
 	reattach reattachInfo
-	// download gives it the network and what the machine needs to use it.
+	// download returns it the network and what the machine needs to use it.
 	download bool
 	// stdout takes what it prints there instead of the events.
 	stdout io.Writer
@@ -45,7 +45,7 @@ func (d *Driver) do(ctx context.Context, j job) (*output, error) {
 	// A folder of its own for the sockets of its plugins.
 	tmp, err := os.MkdirTemp(d.tmp, "r")
 	if err != nil {
-		return out, fmt.Errorf("make folder for sockets: %w", err)
+		return out, fmt.Errorf("make directory for sockets: %w", err)
 	}
 	box, err := d.boxFor(j, tmp)
 	if err != nil {
@@ -69,7 +69,7 @@ func (d *Driver) do(ctx context.Context, j job) (*output, error) {
 		}
 	}
 	if removed := os.RemoveAll(tmp); removed != nil {
-		d.log.Warn("a folder for sockets stays", "cause", removed)
+		d.log.Warn("a directory for sockets stays", "cause", removed)
 	}
 	return out, err
 }
@@ -129,7 +129,7 @@ const (
 	destroy verb = "destroy"
 )
 
-// arguments of a verb. -json tells progress as JSON lines. Nothing is refreshed: a create begins from nothing, and removing
+// arguments of a verb. -json tells progress as JSON lines. Nothing is refreshed: a create begins without resources, and removing
 // what is already gone succeeds. No copy of an earlier state is left behind.
 func (v verb) arguments() []string {
 	return []string{string(v), "-no-color", "-auto-approve", "-input=false", "-lock=true", "-parallelism=10", "-refresh=false", "-backup=-", "-json"}

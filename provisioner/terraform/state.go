@@ -119,7 +119,7 @@ func (s *state) stopped(id string) bool {
 // chooseStates picks what to work from: the state that was handed in, or the
 // working directory's when that is as new or newer. When they are of two
 // lineages, each is of an attempt of its own, and both are given, the working
-// directory's first. What is not used is told.
+// directory's first. refused receives why a state is not used.
 func chooseStates(given []byte, dir string, refused func(sentence string)) ([]*state, error) {
 	found, err := foundState(dir, refused)
 	if err != nil {

@@ -67,13 +67,13 @@ func (d *Driver) Prepare(ctx context.Context, bp provisioner.Blueprint) error {
 	return nil
 }
 
-// template gives a blueprint's template, made anew when there is none or when Terraform or a
+// template returns a blueprint's template, made anew when there is none or when Terraform or a
 // provider is not the one that it was made with.
 func (d *Driver) template(ctx context.Context, bp provisioner.Blueprint) (*template, error) {
 	return d.templateFrom(ctx, bp, true)
 }
 
-// templateToDestroy gives the template. One that is not there is made anew only from the mirror. ErrUnprepared: it cannot.
+// templateToDestroy returns the template. One that is not there is made anew only from the mirror. ErrUnprepared: it cannot.
 func (d *Driver) templateToDestroy(ctx context.Context, bp provisioner.Blueprint) (*template, error) {
 	t, err := d.templateFrom(ctx, bp, d.cfg.CLIConfig == "")
 	if err == nil || ctx.Err() != nil || provisioner.Is(err, provisioner.Cancelled) {
@@ -85,7 +85,7 @@ func (d *Driver) templateToDestroy(ctx context.Context, bp provisioner.Blueprint
 	}
 }
 
-// templateFrom gives the template, and makes it when it is not there and may be made, which may ask a registry.
+// templateFrom returns the template, and makes it when it is not there and may be made, which may ask a registry.
 func (d *Driver) templateFrom(ctx context.Context, bp provisioner.Blueprint, mayMake bool) (*template, error) {
 	const op = "prepare blueprint"
 	if !digestForm.MatchString(bp.Digest) {
@@ -229,7 +229,7 @@ func (d *Driver) initialise(ctx context.Context, dir string, current tool) ([]pr
 	return providers, nil
 }
 
-// invalid gives the first error that validate found, with its place.
+// invalid returns the first error that validate found, with its place.
 func invalid(found *tfjson.ValidateOutput) string {
 	for _, d := range found.Diagnostics {
 		if d.Severity != tfjson.DiagnosticSeverityError {

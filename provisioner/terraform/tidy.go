@@ -59,14 +59,14 @@ func (w Works) Leave() error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
-		return fileError("remove a driver's folders", err)
+		return fileError("remove a driver's directories", err)
 	case info.IsDir() && ownedByUs(info):
 		if err := os.RemoveAll(tmp); err != nil {
-			return fileError("remove a driver's folders", err)
+			return fileError("remove a driver's directories", err)
 		}
 	}
 	if err := removeTree(string(w)); err != nil {
-		return fileError("remove a driver's folders", err)
+		return fileError("remove a driver's directories", err)
 	}
 	return nil
 }
@@ -138,7 +138,7 @@ func (d *Driver) Tidy(ctx context.Context, known func(digest string) bool) error
 	return nil
 }
 
-// listTemplates gives the folders of the templates that records name, by digest, and the names of those that none does.
+// listTemplates returns the folders of the templates that records name, by digest, and the names of those that none does.
 func (d *Driver) listTemplates() (records map[string]string, unnamed []string, err error) {
 	entries, err := os.ReadDir(d.templates())
 	if err != nil {

@@ -48,7 +48,7 @@ func (d *Driver) tool(ctx context.Context) (tool, error) {
 	return tool{}, &provisioner.Error{Class: provisioner.Transient, Op: op, Sentence: why, Unavailable: true}
 }
 
-// Candidates gives the programs that may be Terraform, the first to be tried first: binary alone, if it is set; else terraform and
+// Candidates returns the programs that may be Terraform, the first to be tried first: binary alone, if it is set; else terraform and
 // tofu on PATH, then what setup built in binDir ("" for none).
 func Candidates(binary, binDir string) []string {
 	if binary != "" {

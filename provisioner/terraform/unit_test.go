@@ -38,7 +38,7 @@ func newSpec() provisioner.Spec {
 	}
 }
 
-// playing gives a stage, a driver on it and a spec that can be created.
+// playing returns a stage, a driver on it and a spec that can be created.
 func playing(t *testing.T, first script, change func(*terraform.Config)) (*stage, *terraform.Driver, provisioner.Spec) {
 	t.Helper()
 	s := newStage(t)

@@ -53,7 +53,7 @@ type lease struct {
 	died bool
 }
 
-// lease gives a process for each provider that can have one; nil when none can.
+// lease returns a process for each provider that can have one; nil when none can.
 // faults counts those that failed to start.
 func (p *pool) lease(ctx context.Context, providers []provider) (_ *lease, faults int) {
 	l := &lease{pool: p, reattach: reattachInfo{}}
@@ -74,7 +74,7 @@ func (p *pool) lease(ctx context.Context, providers []provider) (_ *lease, fault
 	return l, faults
 }
 
-// release gives the processes back after a success.
+// release returns the processes back after a success.
 func (l *lease) release() {
 	for _, proc := range l.processes {
 		l.pool.put(proc)

@@ -50,7 +50,7 @@ type standard struct {
 	Ulimits      []provisioner.Ulimit `json:"ulimits"`
 }
 
-// encodeInputs gives the content of inputsFile. Values are data to Terraform:
+// encodeInputs returns the content of inputsFile. Values are data to Terraform:
 // in JSON of this kind "${...}" is text.
 func (d *Driver) encodeInputs(spec provisioner.Spec) ([]byte, error) {
 	values := make(map[string]any, len(spec.Inputs)+1)

@@ -30,21 +30,38 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/bothy-env/bothy/provisioner"
+	"github.com/bothy-env/bothy/provisioner/docker/cgroup"
 )
 
 // Engine is what the broker needs of Docker's client.
 type Engine interface {
+	versions
+	containers
+	containerReader
+	volumeKeeper
+}
+
+type versions interface {
 	ClientVersion() string
 	ServerVersion(ctx context.Context) (types.Version, error)
 	ImageInspect(ctx context.Context, id string, opts ...client.ImageInspectOption) (image.InspectResponse, error)
+}
+
+type containers interface {
 	ContainerCreate(ctx context.Context, config *container.Config, host *container.HostConfig,
 		networking *network.NetworkingConfig, platform *ocispec.Platform, name string) (container.CreateResponse, error)
 	ContainerStart(ctx context.Context, id string, opts container.StartOptions) error
 	ContainerStop(ctx context.Context, id string, opts container.StopOptions) error
 	ContainerRemove(ctx context.Context, id string, opts container.RemoveOptions) error
+}
+
+type containerReader interface {
 	ContainerInspect(ctx context.Context, id string) (container.InspectResponse, error)
 	ContainerList(ctx context.Context, opts container.ListOptions) ([]container.Summary, error)
 	ContainerWait(ctx context.Context, id string, condition container.WaitCondition) (<-chan container.WaitResponse, <-chan error)
+}
+
+type volumeKeeper interface {
 	VolumeCreate(ctx context.Context, opts volume.CreateOptions) (volume.Volume, error)
 	VolumeInspect(ctx context.Context, name string) (volume.Volume, error)
 	VolumeRemove(ctx context.Context, name string, force bool) error
@@ -57,27 +74,27 @@ type Config struct {
 	Key provisioner.Key
 	// Dir is the folder for the doors' sockets. It is made with mode 0700.
 	Dir string
-	// Additions gives what a container on a network is made with beside what its blueprint says; nil for nothing.
+	// Additions returns what a container on a network is made with beside what its blueprint says; nil for nothing.
 	Additions func(ctx context.Context, spec *provisioner.Spec, network string) (Additions, error)
-	// Unused is told of additions that no container was made with; nil for nothing.
+	// Unused receives additions that no container was created with; may be nil.
 	Unused func(Additions)
-	// Started is told of each container that was started, for what can be set only then; nil for nothing. Its error is the judge's.
+	// Started receives each container that was started, for what can be set only then; may be nil. Judge returns its error.
 	Started func(ctx context.Context, id string) error
-	// Removed is told of each container that was removed, as it was before; nil for nothing.
+	// Removed receives each container that was removed, as it was before; may be nil.
 	Removed func(c container.InspectResponse)
 	// SecurityOpts and Ulimits are what every sandbox is to be made with.
 	SecurityOpts []string
 	Ulimits      []provisioner.Ulimit
-	// Kernel gives the limits that the kernel holds a process's control groups to, where Local; nil for not to look.
-	Kernel func(pid int) (Limits, error)
+	// Kernel returns the limits that the kernel holds a process's control groups to, where Local; nil for not to look.
+	Kernel func(pid int) (cgroup.Limits, error)
 	// Local says that the engine's processes can be seen in /proc.
 	Local bool
 	// Logger keeps the broker's own record, at level debug: what was asked for, by whom, and what came of it.
 	Logger *slog.Logger
 }
 
-// Additions are what the broker adds to a create. A provider cannot express them, or is not to: what it is told of its containers
-// holds none of them, else its next plan would undo them.
+// Additions are what the broker adds to a create. A provider cannot express them, or must not: what it reads of its containers
+// holds none of them, as its next plan would undo them.
 type Additions struct {
 	// CgroupParent is the control group that sandboxes live under; "" for the engine's own choice.
 	CgroupParent string
@@ -86,14 +103,6 @@ type Additions struct {
 	// Secrets is whom the folder for secrets belongs to, in options of a tmpfs: a blueprint can name a number alone, and the image
 	// knows which. "" for whom the blueprint says.
 	Secrets string
-}
-
-// Limits are what the kernel holds a container to. Unlimited is -1, and so is what this kernel does not tell.
-type Limits struct {
-	// Memory and Swap are bytes, Swap what may be swapped out beside them.
-	Memory, Swap, Pids int64
-	// CPUs are cores.
-	CPUs float64
 }
 
 // Broker opens doors. It is safe for use by many goroutines.
@@ -169,7 +178,7 @@ func (b *Broker) Open(ctx context.Context, grant provisioner.Grant) (provisioner
 	return newDoor(ctx, b, grant, l), nil
 }
 
-// listen opens a socket whose name cannot be guessed: whoever is told it has this environment's door and no other.
+// listen opens a socket whose name cannot be guessed: whoever knows the name has this environment's door and no other.
 func (b *Broker) listen() (net.Listener, error) {
 	if err := privateDir(b.cfg.Dir); err != nil {
 		return nil, err
@@ -200,7 +209,7 @@ func privateDir(dir string) error {
 	}
 	// In a folder that all may write to, somebody else may have been first.
 	if sys, ok := info.Sys().(*syscall.Stat_t); !info.IsDir() || !ok || int(sys.Uid) != os.Getuid() {
-		return fmt.Errorf("%s is not a folder of ours", dir)
+		return fmt.Errorf("%s is not a directory that belongs to this user", dir)
 	}
 	return os.Chmod(dir, 0o700)
 }

@@ -52,7 +52,7 @@ func buildContainer(spec *provisioner.Spec, name string, asked container.CreateR
 }
 
 // buildTrusted makes the request of a blueprint that the platform lets go beyond a sandbox's bounds: what it asks for, within
-// its size, under its own labels, and such that it ends when it is told to.
+// its size, under its own labels, and such that it ends on request.
 func buildTrusted(spec *provisioner.Spec, name string, asked container.CreateRequest) (container.CreateRequest, share, error) {
 	config, host := *asked.Config, *asked.HostConfig
 	built := container.CreateRequest{Config: &config, HostConfig: &host, NetworkingConfig: asked.NetworkingConfig}
@@ -113,7 +113,7 @@ func differ(attributes map[string]string, prefix string, asked, built any) *prov
 	return nil
 }
 
-// fields gives every field of a request by name in JSON, those within HostConfig and the like as "HostConfig.Name". What says
+// fields returns every field of a request by name in JSON, those within HostConfig and the like as "HostConfig.Name". What says
 // nothing (zero, empty) is nil.
 func fields(request any) map[string]json.RawMessage {
 	all := map[string]json.RawMessage{}

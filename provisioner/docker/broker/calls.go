@@ -55,7 +55,7 @@ func (d *door) handle(w http.ResponseWriter, r *http.Request, asked request) err
 		return d.volume(ctx, w, asked)
 	}
 	// What is left is about one container, which must be this environment's.
-	found, err := d.own(ctx, asked.id, asked.call == callInspect)
+	found, err := d.scope.own(ctx, asked.id, asked.call == callInspect)
 	if err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func (d *door) handle(w http.ResponseWriter, r *http.Request, asked request) err
 			return &provisioner.Refusal{Attribute: string(asked.call), Want: "nothing is made while an environment is destroyed"}
 		}
 		if err = engine.ContainerStart(ctx, asked.id, container.StartOptions{}); err == nil {
-			d.started(asked.id)
+			d.starts.started(d.ctx, asked.id)
 		}
 	case callStopContainer:
 		grace := 0 // nothing inside is worth waiting for
@@ -153,7 +153,7 @@ func (d *door) inspectImage(ctx context.Context, w http.ResponseWriter, id strin
 	return answer(w, http.StatusOK, img)
 }
 
-// listContainers gives this environment's containers, whatever was asked for.
+// listContainers returns this environment's containers, whatever was asked for.
 func (d *door) listContainers(ctx context.Context, w http.ResponseWriter) error {
 	all, err := d.b.cfg.Engine.ContainerList(ctx, container.ListOptions{All: true, Filters: filters.NewArgs(
 		filters.Arg("label", provisioner.LabelEnvironment+"="+d.grant.Spec.Owner.Environment))})
@@ -162,76 +162,11 @@ func (d *door) listContainers(ctx context.Context, w http.ResponseWriter) error 
 	}
 	own := []container.Summary{}
 	for _, c := range all {
-		if d.owns(c.Labels) {
+		if d.scope.owns(c.Labels) {
 			own = append(own, c)
 		}
 	}
 	return answer(w, http.StatusOK, own)
-}
-
-// started has done what can be done only to a container that runs. The provider does not wait for it, Judge does.
-func (d *door) started(id string) {
-	if d.b.cfg.Started == nil {
-		return
-	}
-	d.starts.Go(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(d.ctx), callTimeout)
-		defer cancel()
-		if err := d.b.cfg.Started(ctx, id); err != nil {
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			d.startFail = errors.Join(d.startFail, err)
-		}
-	})
-}
-
-// begun waits for all of that, and gives what failed.
-func (d *door) begun(ctx context.Context) error {
-	done := make(chan struct{})
-	go func() {
-		d.starts.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.startFail
-}
-
-// own looks at a container by its complete id. One of somebody else is not there. Who does not want it fresh may get it as it
-// was when it was looked at before.
-func (d *door) own(ctx context.Context, id string, fresh bool) (container.InspectResponse, error) {
-	if !fresh {
-		d.mu.Lock()
-		c, ok := d.known[id]
-		d.mu.Unlock()
-		if ok {
-			return c, nil
-		}
-	}
-	c, err := d.b.cfg.Engine.ContainerInspect(ctx, id)
-	if err != nil {
-		return c, err
-	}
-	if c.ContainerJSONBase == nil || c.HostConfig == nil || c.ID != id || c.Config == nil || !d.owns(c.Config.Labels) {
-		return c, notFound(kindContainer, id)
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.known[id] = c
-	return c, nil
-}
-
-// owns reports whether labels are this environment's. Nobody else can make them: a blueprint's creates carry exactly those of
-// its grant, and others do not know the key.
-func (d *door) owns(labels map[string]string) bool {
-	o := d.grant.Spec.Owner
-	return labels[provisioner.LabelInstance] == o.Instance && labels[provisioner.LabelEnvironment] == o.Environment &&
-		d.b.cfg.Key.Verify(labels)
 }
 
 func (d *door) wait(ctx context.Context, w http.ResponseWriter, id string) error {
@@ -243,16 +178,6 @@ func (d *door) wait(ctx context.Context, w http.ResponseWriter, id string) error
 		return err
 	}
 }
-
-// notFound answers for what is not there, and alike for what is another's.
-func notFound(kind, id string) error {
-	return errNotFound{errors.New("No such " + kind + ": " + id)}
-}
-
-type errNotFound struct{ error }
-
-// NotFound makes it one of containerd's class, as the engine's own are.
-func (errNotFound) NotFound() {}
 
 // decode reads a body strictly: one value, of known fields only.
 func decode(body io.Reader, into any, what string) error {

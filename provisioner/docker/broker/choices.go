@@ -341,7 +341,7 @@ func volumes(spec *provisioner.Spec, _ string, asked, built *container.CreateReq
 	for _, m := range asked.HostConfig.Mounts {
 		switch {
 		case m.Type != mount.TypeVolume:
-			return refusal("mounts.type", m.Type, `"volume"; folders in memory are written in tmpfs`)
+			return refusal("mounts.type", m.Type, `"volume"; directories in memory are written in tmpfs`)
 		case !own(m.Source):
 			return refusal("mounts.source", m.Source, wantVolume)
 		case !mountable(m.Target):

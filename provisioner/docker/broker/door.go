@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,51 +45,34 @@ type door struct {
 	slots  chan struct{}
 	// connections are open now.
 	connections atomic.Int64
-	// creates are those that were passed on and not answered.
-	creates sync.WaitGroup
-
-	mu      sync.Mutex
-	closed  bool
-	passed  int
-	under   sync.WaitGroup
-	refusal *provisioner.Refusal
+	mu          sync.Mutex
+	closed      bool
+	passed      int
+	under       sync.WaitGroup
+	refusal     *provisioner.Refusal
 	// failed is the last error of the engine's own, which says nothing of what was asked for.
 	failed error
-	made   []provisioner.Object
-	// claimed are the shares of all that was made and of creates under way; a volume's is empty.
-	claimed []*share
-	// added is what each container was given beside what its blueprint says, by name.
-	added map[string]Additions
-	// secrets are the options of the folder for secrets as each container's blueprint says them, by name.
-	secrets map[string]string
-	// known are containers that were found to be this environment's, as they were then. Neither an id nor a label changes.
-	known map[string]container.InspectResponse
-	// starts are what is under way for containers that were started, and what it came to.
-	starts    sync.WaitGroup
-	startFail error
 
-	joining sync.Mutex
-	network container.NetworkMode
-	// ahead is what the first container on the grant's network is to be given; nil once it was taken.
-	ahead chan foreseen
+	scope  *scope
+	extras *extras
+	maker  *maker
+	starts *starts
 
 	// mounting is held by creates of containers, and alone by whoever removes a volume.
 	mounting sync.RWMutex
 }
 
-// share is what one container takes of the environment's size.
-type share struct {
-	memory int64
-	cpus   float64
-}
-
 func newDoor(ctx context.Context, b *Broker, grant provisioner.Grant, l net.Listener) *door {
 	d := &door{
 		b: b, grant: grant, at: "unix://" + l.Addr().String(), slots: make(chan struct{}, maxAtOnce),
-		added: map[string]Additions{}, secrets: map[string]string{}, known: map[string]container.InspectResponse{},
 	}
+	d.scope = &scope{engine: b.cfg.Engine, key: b.cfg.Key, spec: &d.grant.Spec, known: map[string]container.InspectResponse{}}
+	d.extras = &extras{make: b.cfg.Additions, unused: b.cfg.Unused, spec: &d.grant.Spec, create: grant.Create,
+		added: map[string]Additions{}, secrets: map[string]string{}}
+	d.maker = &maker{grant: grant, scope: d.scope, still: d.still, count: b.count}
+	d.starts = &starts{then: b.cfg.Started}
 	d.ctx, d.cancel = context.WithCancel(ctx)
-	d.foresee()
+	d.extras.foresee(d.ctx)
 	d.srv = &http.Server{
 		Handler: http.HandlerFunc(d.serve), ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10,
 		ConnState:   d.connection,
@@ -127,11 +109,7 @@ func (d *door) Refusal() *provisioner.Refusal {
 }
 
 // Made implements provisioner.Door.
-func (d *door) Made() []provisioner.Object {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return slices.Clone(d.made)
-}
+func (d *door) Made() []provisioner.Object { return d.maker.list() }
 
 // shut lets no further request pass. Requests under way lose their contexts, but for creates, whose answers are wanted.
 func (d *door) shut() {
@@ -151,9 +129,9 @@ func (d *door) Close() {
 	done := make(chan struct{})
 	go func() {
 		d.under.Wait()
-		d.creates.Wait()
-		d.starts.Wait()
-		d.giveBack()
+		d.maker.creates.Wait()
+		d.starts.under.Wait()
+		d.extras.giveBack()
 		close(done)
 	}()
 	timer := time.NewTimer(closeWait)
@@ -176,7 +154,7 @@ func (d *door) enter() bool {
 	return true
 }
 
-// still asks again right before the engine is told to change anything: between a request's first byte and its last, this process
+// still asks again right before a call that makes the engine change anything: between a request's first byte and its last, this process
 // may have slept for longer than its lease.
 func (d *door) still() error {
 	d.mu.Lock()

@@ -121,7 +121,7 @@ func (e *engine) ContainerCreate(ctx context.Context, config *container.Config, 
 	return container.CreateResponse{ID: id, Warnings: []string{}}, nil
 }
 
-// find gives a container by id or name, as the engine does, unique prefixes of ids included.
+// find returns a container by id or name, as the engine does, unique prefixes of ids included.
 func (e *engine) find(ref string) (*container.InspectResponse, error) {
 	for _, id := range slices.Sorted(maps.Keys(e.containers)) {
 		if c := e.containers[id]; strings.HasPrefix(id, ref) || c.Name == "/"+ref {
@@ -216,7 +216,7 @@ func (e *engine) VolumeRemove(_ context.Context, name string, _ bool) error {
 	return nil
 }
 
-// idOf gives the n-th complete id.
+// idOf returns the n-th complete id.
 func idOf(n int) string {
 	s := strings.Repeat("0", 64) + strings.Repeat("f", n)
 	return s[len(s)-64:]

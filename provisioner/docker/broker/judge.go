@@ -18,13 +18,14 @@ import (
 )
 
 // Judge implements provisioner.Door. The engine may have made something else than it was asked for: an older one leaves out
-// what it does not know, a newer one reads it otherwise. So what stands there is read back before anybody may use it.
+// what it does not know, a newer one reads it otherwise. So the container is read back before anybody may use it.
 func (d *door) Judge(ctx context.Context, sandbox string) error {
 	const op = "check the sandbox"
-	if err := d.begun(ctx); err != nil {
+	if err := d.starts.begun(ctx); err != nil {
 		return &provisioner.Error{Class: provisioner.Transient, Op: op, Sentence: message(err), Err: err}
 	}
 	made := d.Made()
+	judge := &judge{&d.b.cfg, d.scope, d.extras}
 	if !slices.ContainsFunc(made, func(o provisioner.Object) bool { return o.Kind == kindContainer && o.ID == sandbox }) {
 		return judged(op, &provisioner.Refusal{
 			Attribute: `output "bothy"`, Found: shorten(sandbox), Want: "the id of a docker_container that this blueprint made just now",
@@ -43,55 +44,37 @@ func (d *door) Judge(ctx context.Context, sandbox string) error {
 		if err != nil {
 			return &provisioner.Error{Class: provisioner.Transient, Op: op, Sentence: message(err), Err: err}
 		}
-		network, err := d.joined(ctx)
+		network, err := d.scope.joined(ctx)
 		if err != nil {
 			return &provisioner.Error{Class: provisioner.Transient, Op: op, Sentence: message(err), Err: err}
 		}
-		if refused := d.compare(&c, network, o.ID == sandbox); refused != nil {
+		if refused := judge.compare(&c, network, o.ID == sandbox); refused != nil {
 			return judged(op, refused)
 		}
-		if err := d.held(&c); err != nil {
+		if err := judge.held(&c); err != nil {
 			return &provisioner.Error{Class: provisioner.Transient, Op: op, Sentence: err.Error(), Err: err}
 		}
 	}
 	return nil
 }
 
-// joined is the grant's network as an inspect tells it: the engine turns the name of a container whose network is joined
-// into its id. It is asked for once, since a holder is the same as long as a door is open; where it is not, Judge refuses.
-func (d *door) joined(ctx context.Context) (container.NetworkMode, error) {
-	mode := container.NetworkMode(d.grant.Spec.Sandbox.Network)
-	if mode == "" {
-		return "none", nil
-	}
-	if !mode.IsContainer() {
-		return mode, nil
-	}
-	d.joining.Lock()
-	defer d.joining.Unlock()
-	if d.network != "" {
-		return d.network, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	holder, err := d.b.cfg.Engine.ContainerInspect(ctx, mode.ConnectedContainer())
-	if err != nil {
-		return "", err
-	}
-	d.network = container.NetworkMode("container:" + holder.ID)
-	return d.network, nil
-}
-
 func judged(op string, r *provisioner.Refusal) error {
 	return &provisioner.Error{Class: provisioner.Permanent, Op: op, Sentence: "the sandbox is not what it must be: " + r.Error(), Err: r}
 }
 
+// judge compares containers with what they must be.
+type judge struct {
+	cfg    *Config
+	scope  *scope
+	extras *extras
+}
+
 // compare looks at one container as the engine tells of it, and as the kernel does where its processes can be seen.
-func (d *door) compare(c *container.InspectResponse, network container.NetworkMode, sandbox bool) *provisioner.Refusal {
+func (j *judge) compare(c *container.InspectResponse, network container.NetworkMode, sandbox bool) *provisioner.Refusal {
 	if c.ContainerJSONBase == nil || c.HostConfig == nil || c.Config == nil || c.State == nil {
 		return refusal("id", c.Name, "a container that the engine tells all about")
 	}
-	h, spec := c.HostConfig, &d.grant.Spec
+	h, spec := c.HostConfig, j.scope.spec
 	is := func(attribute string, got, want any) *provisioner.Refusal {
 		if fmt.Sprint(got) == fmt.Sprint(want) {
 			return nil
@@ -99,14 +82,14 @@ func (d *door) compare(c *container.InspectResponse, network container.NetworkMo
 		return refusal(attribute, got, fmt.Sprint(want))
 	}
 	if spec.Blueprint.Trusted {
-		return d.compareTrusted(c)
+		return j.compareTrusted(c)
 	}
 	checks := []*provisioner.Refusal{
 		is("privileged", h.Privileged, false), is("ipc_mode", h.IpcMode, "private"), is("cgroupns_mode", h.CgroupnsMode, "private"),
 		is("pid_mode", h.PidMode, ""), is("uts_mode", h.UTSMode, ""), is("userns_mode", h.UsernsMode, ""),
 		is("capabilities.drop", h.CapDrop, []string{"ALL"}), is("devices", len(h.Devices)+len(h.DeviceRequests), 0),
 		is("ports", len(h.PortBindings), 0), is("publish_all_ports", h.PublishAllPorts, false), is("memory_swap", h.MemorySwap, h.Memory),
-		is("image", c.Image, spec.Sandbox.Image), is("labels", d.owns(c.Config.Labels), true),
+		is("image", c.Image, spec.Sandbox.Image), is("labels", j.scope.owns(c.Config.Labels), true),
 	}
 	asked := &container.CreateRequest{Config: c.Config, HostConfig: h}
 	scratch := &container.CreateRequest{Config: &container.Config{}, HostConfig: &container.HostConfig{NetworkMode: network}}
@@ -117,7 +100,7 @@ func (d *door) compare(c *container.InspectResponse, network container.NetworkMo
 		checks = append(checks, refusal("pids_limit", fmt.Sprint(pointed(h.PidsLimit)), strconv.FormatInt(pids, 10)))
 	}
 	checks = append(checks, is("network_mode", h.NetworkMode, scratch.HostConfig.NetworkMode), masked(h))
-	added := d.addedTo(strings.TrimPrefix(c.Name, "/"))
+	added := j.extras.to(strings.TrimPrefix(c.Name, "/"))
 	for _, m := range c.Mounts {
 		own := m.Type == mount.TypeVolume && strings.HasPrefix(m.Name, spec.Owner.ResourceName()+"-") && mountable(m.Destination)
 		if m.Type != mount.TypeTmpfs && !own && !added.has(m) {
@@ -132,7 +115,7 @@ func (d *door) compare(c *container.InspectResponse, network container.NetworkMo
 			return refused
 		}
 	}
-	if d.b.cfg.Local && c.State.Running && c.State.Pid > 0 {
+	if j.cfg.Local && c.State.Running && c.State.Pid > 0 {
 		return seen(c.State.Pid, spec, sandbox)
 	}
 	return nil
@@ -140,14 +123,14 @@ func (d *door) compare(c *container.InspectResponse, network container.NetworkMo
 
 // held compares a container's limits with what the kernel holds it to. An engine and its runtime may lose one on the way: runc 1.1
 // with systemd forgets "no swap" at the next update. It is no fault of the blueprint's.
-func (d *door) held(c *container.InspectResponse) error {
-	if d.b.cfg.Kernel == nil || !d.b.cfg.Local || !c.State.Running || c.State.Pid <= 0 {
+func (j *judge) held(c *container.InspectResponse) error {
+	if j.cfg.Kernel == nil || !j.cfg.Local || !c.State.Running || c.State.Pid <= 0 {
 		return nil
 	}
-	got, err := d.b.cfg.Kernel(c.State.Pid)
+	got, err := j.cfg.Kernel(c.State.Pid)
 	if err != nil {
 		// It ended, which is found out elsewhere, or this process sees other control groups than the engine's.
-		d.b.cfg.Logger.Warn("the limits that the kernel holds a sandbox to cannot be read", "environment", d.grant.Spec.Owner.Environment, "cause", err)
+		j.cfg.Logger.Warn("the limits that the kernel holds a sandbox to cannot be read", "environment", j.scope.spec.Owner.Environment, "cause", err)
 		return nil
 	}
 	h := c.HostConfig
@@ -174,10 +157,10 @@ func bound(n int64) string {
 }
 
 // compareTrusted looks at what holds for a blueprint that the platform trusts, too: whose it is, and its limits.
-func (d *door) compareTrusted(c *container.InspectResponse) *provisioner.Refusal {
-	spec := &d.grant.Spec
+func (j *judge) compareTrusted(c *container.InspectResponse) *provisioner.Refusal {
+	spec := j.scope.spec
 	switch h := c.HostConfig; {
-	case !d.owns(c.Config.Labels):
+	case !j.scope.owns(c.Config.Labels):
 		return refusal("labels", "others", "exactly var.bothy.labels")
 	case c.Image != spec.Sandbox.Image:
 		return refusal("image", c.Image, "var.bothy.image")
@@ -186,21 +169,6 @@ func (d *door) compareTrusted(c *container.InspectResponse) *provisioner.Refusal
 	}
 	asked := &container.CreateRequest{Config: c.Config, HostConfig: c.HostConfig}
 	return limits(spec, c.Name, asked, &container.CreateRequest{Config: &container.Config{}, HostConfig: &container.HostConfig{}})
-}
-
-// has reports whether a mount is one that the broker added.
-func (a Additions) has(m container.MountPoint) bool {
-	switch m.Type {
-	case mount.TypeBind:
-		return !m.RW && slices.Contains(a.Binds, m.Source+":"+m.Destination+":ro") || slices.ContainsFunc(a.Mounts, func(want mount.Mount) bool {
-			return want.Type == m.Type && want.Source == m.Source && want.Target == m.Destination
-		})
-	case mount.TypeVolume:
-		return slices.ContainsFunc(a.Mounts, func(want mount.Mount) bool {
-			return want.Type == m.Type && want.Source == "" && want.Target == m.Destination
-		})
-	}
-	return false
 }
 
 func pointed(n *int64) int64 {

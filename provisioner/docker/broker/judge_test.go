@@ -10,6 +10,7 @@ import (
 
 	"github.com/bothy-env/bothy/provisioner"
 	"github.com/bothy-env/bothy/provisioner/docker/broker"
+	"github.com/bothy-env/bothy/provisioner/docker/cgroup"
 )
 
 // The engine makes something else than it was asked for; nobody may use that.
@@ -96,23 +97,23 @@ func TestPromiseAnOutputIsAClaim(t *testing.T) {
 // Promise: what the kernel holds a sandbox to is what it was made with, whatever the engine says. It is the engine's fault: the
 // blueprint is not held for it.
 func TestPromiseLimitsAreTheKernels(t *testing.T) {
-	whole := broker.Limits{Memory: 256 << 20, Pids: 128, CPUs: 1}
+	whole := cgroup.Limits{Memory: 256 << 20, Pids: 128, CPUs: 1}
 	for name, c := range map[string]struct {
-		change func(*broker.Limits)
+		change func(*cgroup.Limits)
 		want   string
 	}{
-		"as asked":       {func(*broker.Limits) {}, ""},
-		"less":           {func(l *broker.Limits) { l.Memory /= 2 }, ""},
-		"no memory":      {func(l *broker.Limits) { l.Memory = -1 }, "bytes of memory, the kernel holds it to none"},
-		"swap forgotten": {func(l *broker.Limits) { l.Swap = -1 }, "0 bytes of swap, the kernel holds it to none"},
-		"more processes": {func(l *broker.Limits) { l.Pids = 4096 }, "128 processes, the kernel holds it to 4096"},
-		"no CPU":         {func(l *broker.Limits) { l.CPUs = -1 }, "a core, the kernel holds it to"},
+		"as asked":       {func(*cgroup.Limits) {}, ""},
+		"less":           {func(l *cgroup.Limits) { l.Memory /= 2 }, ""},
+		"no memory":      {func(l *cgroup.Limits) { l.Memory = -1 }, "bytes of memory, the kernel holds it to none"},
+		"swap forgotten": {func(l *cgroup.Limits) { l.Swap = -1 }, "0 bytes of swap, the kernel holds it to none"},
+		"more processes": {func(l *cgroup.Limits) { l.Pids = 4096 }, "128 processes, the kernel holds it to 4096"},
+		"no CPU":         {func(l *cgroup.Limits) { l.CPUs = -1 }, "a core, the kernel holds it to"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			limits := whole
 			c.change(&limits)
 			b := setupWith(t, func(cfg *broker.Config) {
-				cfg.Local, cfg.Kernel = true, func(int) (broker.Limits, error) { return limits, nil }
+				cfg.Local, cfg.Kernel = true, func(int) (cgroup.Limits, error) { return limits, nil }
 			})
 			b.engine.made = func(made *container.InspectResponse) {
 				inspected(made)

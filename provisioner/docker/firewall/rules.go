@@ -30,7 +30,7 @@ const SlotBits = 28
 
 // table is where the rules are. Not filter, where Docker's DOCKER-USER is meant for this: whenever a network is made the
 // engine takes its chains out of FORWARD for a moment and puts them back in front, and a connection that slips
-// through then is an established one for good. Nothing of Docker's is in mangle, and packets pass it first.
+// through then stays established. Nothing of Docker's is in mangle, and packets pass it first.
 const table = "mangle"
 
 // Names are what isolates the sandboxes of one installation. It is a value: no I/O.
@@ -71,7 +71,7 @@ func (f Names) Bridge(slot int) string {
 // chains are all of them.
 func (f Names) chains() []string { return []string{f.Source, f.Forward, f.Input, f.Inward} }
 
-// ours gives the lines of a listing that are of our chains, "" when there are none.
+// ours returns the lines of a listing that are of our chains, "" when there are none.
 func (f Names) ours(listing string) string {
 	var lines strings.Builder
 	for line := range strings.Lines(listing) {
@@ -103,7 +103,7 @@ func (f Names) jumps6() []jump {
 	}
 }
 
-// restore gives the chains as input for iptables-restore --noflush, which
+// restore returns the chains as input for iptables-restore --noflush, which
 // replaces them in one step. What is let through returns to the host's own rules; it is not accepted over their heads.
 // The pool is closed too, should it lie outside the private ranges: no sandbox reaches another. Nobody else on the
 // network reaches a sandbox either: Docker's own rules that say so have gaps while it makes networks. What the
@@ -154,7 +154,7 @@ func (f Names) restore(dns []netip.Addr, pool netip.Prefix, allow []netip.Prefix
 	return b.String()
 }
 
-// rulesOf gives a chain's rules, in order, from the output of iptables -S.
+// rulesOf returns a chain's rules, in order, from the output of iptables -S.
 func rulesOf(listing, chain string) []string {
 	var rules []string
 	for line := range strings.Lines(listing) {
@@ -182,7 +182,7 @@ func leads(rules []string, rule string) bool {
 	return false
 }
 
-// moveToFront gives the change, for iptables-restore --noflush, that leaves one copy of a jump, in front; "" when it is so.
+// moveToFront returns the change, for iptables-restore --noflush, that leaves one copy of a jump, in front; "" when it is so.
 func moveToFront(rules []string, j jump) string {
 	copies := 0
 	for _, r := range rules {

@@ -1,5 +1,5 @@
 // Package firewall keeps sandboxes from the host, its private networks and each other: the rules of an installation, as a value and as
-// they stand in this machine's tables, and the connections that the kernel remembers. It knows addresses and bridges, no sandbox.
+// they are in this machine's tables, and the connections that the kernel remembers. It knows addresses and bridges, no sandbox.
 package firewall
 
 import (
@@ -16,6 +16,7 @@ import (
 	"sync"
 
 	"github.com/bothy-env/bothy/provisioner"
+	"github.com/bothy-env/bothy/provisioner/docker/output"
 )
 
 // Op names what is done in errors.
@@ -53,7 +54,7 @@ func New(fw Names, pool netip.Prefix, allow []netip.Prefix, dns func() []netip.A
 // that of an ordinary user, of cron or of su often lacks sbin.
 const hostPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/wrappers/bin:/run/current-system/sw/bin"
 
-// hostProgram gives the absolute path of a program in hostPath.
+// hostProgram returns the absolute path of a program in hostPath.
 func hostProgram(name string) (string, error) { return programIn(hostPath, name) }
 
 func programIn(path, name string) (string, error) {
@@ -101,7 +102,7 @@ func runHost(ctx context.Context, stdin string, argv ...string) (string, error) 
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
 		if said := strings.TrimSpace(errs.String()); said != "" {
-			return "", fmt.Errorf("%s: %w: %s", argv[0], err, firstLine(said))
+			return "", fmt.Errorf("%s: %w: %s", argv[0], err, output.FirstLine(said))
 		}
 		return "", fmt.Errorf("%s: %w", argv[0], err)
 	}
@@ -320,19 +321,14 @@ func Broken(what string, err error) error {
 	return &provisioner.Error{Class: provisioner.Transient, Op: Op, Sentence: what + ": " + err.Error(), Err: err}
 }
 
-func firstLine(text string) string {
-	line, _, _ := strings.Cut(text, "\n")
-	return line
-}
-
-// Lacking gives why some rules are left out, nil when none is.
+// Lacking returns why some rules are left out, nil when none is.
 func (t *Tables) Lacking() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.lacks
 }
 
-// CanFlush gives why connections are not forgotten, nil when they are.
+// CanFlush returns why connections are not forgotten, nil when they are.
 func (t *Tables) CanFlush() error {
 	if t.root {
 		return nil

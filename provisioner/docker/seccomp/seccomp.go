@@ -46,7 +46,7 @@ var never = []string{
 // arches are the machines that bothy runs on, as the profile names them. 32-bit programs run on them, without sockets.
 var arches = []specs.Arch{specs.ArchX86_64, specs.ArchAARCH64}
 
-// Profile gives the profile as compact JSON, in the form that Docker 20.10 and later take. It is the same for
+// Profile returns the profile as compact JSON, in the form that Docker 20.10 and later take. It is the same for
 // sandboxes with and without root: nothing in it depends on a capability.
 var Profile = sync.OnceValue(func() string {
 	text, err := json.Marshal(build(seccomp.DefaultProfile()))
@@ -90,7 +90,7 @@ func build(base *seccomp.Seccomp) *seccomp.Seccomp {
 	return out
 }
 
-// keep gives what stays of one of Docker's rules, nil when nothing does.
+// keep returns what stays of one of Docker's rules, nil when nothing does.
 func keep(rule *seccomp.Syscall) *seccomp.Syscall {
 	if rule.Action != specs.ActAllow || rule.Includes != nil && (len(rule.Includes.Caps) > 0 || !ours(rule.Includes.Arches)) {
 		return nil

@@ -118,7 +118,7 @@ func (e *endWatch) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// onlyWriter marks the write side, so that a fault of it can be told from one of the stream that is read.
+// onlyWriter marks the write side, to distinguish its faults from one of the stream that is read.
 type onlyWriter struct{ w io.Writer }
 
 func (o onlyWriter) Write(p []byte) (int, error) {
@@ -187,7 +187,7 @@ func (c *tarChecker) entry(hdr *tar.Header) (*tar.Header, error) {
 	}
 	name := path.Clean(hdr.Name)
 	if name == ".." || strings.HasPrefix(name, "../") {
-		return refuse("it would land outside the folder")
+		return refuse("it would land outside the directory")
 	}
 	out := &tar.Header{Name: name, Mode: hdr.Mode & 0o777, ModTime: hdr.ModTime, Format: tar.FormatPAX}
 	var as kind
@@ -214,7 +214,7 @@ func (c *tarChecker) entry(hdr *tar.Header) (*tar.Header, error) {
 		if as == kindDir {
 			return nil, nil // the folder itself stays as it is
 		}
-		return refuse("it would take the folder's own place")
+		return refuse("it would replace the directory itself")
 	}
 	if why := c.place(name, as, hdr.Linkname, hdr.Typeflag); why != "" {
 		return refuse(why)
@@ -232,7 +232,7 @@ func isSparse(hdr *tar.Header) bool {
 	return false
 }
 
-// holes gives the parts of a file with holes that are stored, and their bytes; nil for any other entry.
+// holes returns the parts of a file with holes that are stored, and their bytes; nil for any other entry.
 func (c *tarChecker) holes(hdr *tar.Header) (parts []sparsetar.Part, total int64, err error) {
 	if !isSparse(hdr) {
 		return nil, 0, nil

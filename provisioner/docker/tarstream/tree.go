@@ -103,7 +103,7 @@ func (c *tarChecker) place(name string, as kind, target string, typ byte) string
 func (c *tarChecker) hardLink(target string) string {
 	to := path.Clean(target)
 	if path.IsAbs(target) || to == ".." || strings.HasPrefix(to, "../") {
-		return "its target lies outside the folder"
+		return "its target is outside the directory"
 	}
 	dirs, base := path.Split(to)
 	in, link := c.folder(strings.TrimSuffix(dirs, "/"), false)

@@ -26,7 +26,7 @@ type Box struct {
 	// Read are the files, folders and sockets that it may read or connect to, Write the folders that it may
 	// change. Missing ones of Read are left out. The program itself and the system's libraries are always readable.
 	Read, Write []string
-	// Network gives it the machine's network.
+	// Network returns it the machine's network.
 	Network bool
 	Bounds  Bounds
 	// Stdout and Stderr take what it prints; nil discards.
@@ -101,7 +101,7 @@ func (c *Confiner) Start(ctx context.Context, b Box) (*Process, error) {
 }
 
 // live is the thread that starts a program and waits for it. The kernel kills the program when the thread that
-// started it ends, so it is the program's own; it is never unlocked, since what Landlock has taken from it cannot be given back.
+// started it ends, so it is the program's own; it is never unlocked, since Landlock never lifts a restriction.
 func (c *Confiner) live(p *Process, started chan<- error) {
 	runtime.LockOSThread()
 	if err := c.launch(p); err != nil {
@@ -110,7 +110,7 @@ func (c *Confiner) live(p *Process, started chan<- error) {
 	}
 	started <- nil
 	ended := p.cmd.Wait()
-	go func() { // on a thread that may read what there is to say about it
+	go func() { // on a thread that may read the facts about it
 		defer close(p.exited)
 		if p.mode != Bubblewrap {
 			<-p.bound // it may have ended before

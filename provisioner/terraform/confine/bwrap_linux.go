@@ -83,7 +83,7 @@ func (w way) arguments(b Box) []string {
 	for _, path := range b.Write {
 		args = append(args, "--bind", path, path)
 	}
-	// What is not given cannot be made up either.
+	// The program cannot add what it was not given.
 	args = append(args, "--remount-ro", "/")
 	if b.Dir != "" {
 		args = append(args, "--chdir", b.Dir)

@@ -246,7 +246,7 @@ func counted(path, name string) bool {
 	return false
 }
 
-// remove removes the group of a box that has ended. Its last processes may need a moment to be gone for good.
+// remove removes the group of a box that has ended. Its last processes may need a moment to disappear.
 func (g *group) remove() error {
 	if g == nil {
 		return nil

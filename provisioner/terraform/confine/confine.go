@@ -44,7 +44,7 @@ type Config struct {
 	Bwrap string
 	// Skip leaves ways out, for tests and for machines where one is known to do harm.
 	Skip []Mode
-	// Logger is where faults that are dealt with are told; nil discards.
+	// Logger receives faults that the box has dealt with; nil discards them.
 	Logger *slog.Logger
 }
 

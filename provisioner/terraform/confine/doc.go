@@ -7,5 +7,5 @@
 // says, for a person to read (Confiner.Mode). Bounds hold in each, by cgroups where the daemon may make
 // some (version 1 and 2) and by resource limits.
 //
-// Paths inside are those outside, so that a program may be told a path by somebody who is not in its box.
+// Paths inside are those outside, so that somebody outside the box can name a path to the program.
 package confine

@@ -28,7 +28,7 @@ func (c *Confiner) findLandlock(ctx context.Context) (way, string, error) {
 		return way{}, "", errors.New("the kernel has no Landlock, or it is not switched on")
 	}
 	w := way{mode: Landlock, namespaces: tryNamespaces(ctx)}
-	lacks := []string{"the names of files and processes can be told"}
+	lacks := []string{"the names of files and processes are visible"}
 	if abi < abiSockets {
 		lacks = append(lacks, "sockets by path are not held back, the engine's among them")
 	}

@@ -51,7 +51,7 @@ func setLimits(pid int, b Bounds, g *group, apart bool) error {
 	return nil
 }
 
-// ended lets pass that there is no such process any more: how it ended is told by who waits for it.
+// ended lets pass that there is no such process any more: whoever waits for it reports how it ended.
 func ended(err error) error {
 	if errors.Is(err, unix.ESRCH) {
 		return nil

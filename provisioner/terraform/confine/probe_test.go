@@ -156,7 +156,7 @@ var probes = map[string]func(args []string) error{
 
 	// What is bounded.
 	"memory": func(args []string) error {
-		debug.SetGCPercent(-1) // no thread of the collector's, whose start fails for want of memory, too
+		debug.SetGCPercent(-1) // no thread of the collector's, whose start fails for lack of memory, too
 		var kept [][]byte
 		for range number(args[0]) { // MiB
 			block := make([]byte, 1<<20)

@@ -1,6 +1,0 @@
-//go:build !linux
-
-package docker
-
-// yieldThread does nothing where threads have no weights of their own.
-func yieldThread() {}
