@@ -165,8 +165,8 @@ var ofRecord = []mutation{
 	},
 	{
 		name: "marks: a claim is handed over and noted nowhere but in the database",
-		file: "internal/engine/claim.go",
-		old:  "if err := e.safeMode.NoteMarks(); err != nil {",
+		file: "internal/engine/acquire/claim.go",
+		old:  "if err := r.cfg.Safety.NoteMarks(); err != nil {",
 		new:  "if err := error(nil); err != nil {",
 		pkg:  "./internal/engine", run: "^TestMarksComeBeforeWhatIsGiven$",
 	},

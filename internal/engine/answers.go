@@ -3,34 +3,19 @@ package engine
 import (
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/acquire"
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
-// Acquired is what came of a request.
-type Acquired struct {
-	Env fleet.Environment
-	// Existed: the idempotency key was used before; Env is what it gave then, as it is now.
-	Existed bool
-	// Claimed: a warm environment was taken, and Env is ready for use.
-	Claimed bool
-}
+// Request, Acquired and Quote are those of acquire.
+type (
+	Request  = acquire.Request
+	Acquired = acquire.Acquired
+	Quote    = acquire.Quote
+)
 
-// Quote is what a request would get and cost, without making anything.
-type Quote struct {
-	Blueprint fleet.BlueprintRef
-	Size      fleet.Size
-	TTL       time.Duration
-	// Micros is the price of the whole lease, in millionths of the size's currency.
-	Micros int64
-	// Warm says that a warm environment is there for it now; Cold why not. Neither is looked at for what a limit refuses.
-	Warm bool
-	Cold string
-	// Rank and ReadyAt are where it would stand in the queue (0: it would not wait) and when it would be ready.
-	Rank    int
-	ReadyAt time.Time
-	// Refusal is why it would be refused; nil when it would be admitted.
-	Refusal *fleet.Error
-}
+// NewID makes the id of an installation or a process.
+func NewID() string { return acquire.NewID()[:8] }
 
 // Why answers "why is it waiting or broken".
 type Why struct {

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/acquire"
 	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/engine/certificates"
 	"github.com/bothy-env/bothy/internal/engine/clock"
@@ -142,8 +143,7 @@ type Engine struct {
 
 	labels provisioner.Key
 	vault  *vault.Vault
-	// offers are read once for all requests that come at the same time.
-	offers    bus.SharedRead[pools.Offer]
+	*acquire.Requests
 	followers *bus.Followers
 	evidence  *evidence.Evidence
 	warmpool  *warmpool.Keeper
@@ -199,9 +199,6 @@ func New(cfg Config) (*Engine, error) {
 	cfg.ProbeEvery = cmp.Or(cfg.ProbeEvery, recovery.ProbeEvery)
 	cfg.OrphanGrace = cmp.Or(cfg.OrphanGrace, 60*time.Second)
 	cfg.CheckEvery = cmp.Or(cfg.CheckEvery, prober.DefaultEvery)
-	if cfg.NewName == nil {
-		cfg.NewName = newName
-	}
 	if cfg.Chance == nil {
 		cfg.Chance = rand.Float64
 	}
@@ -225,13 +222,13 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e.reconcile = reconcile.New(reconcile.Config{
 		Store: e.store, Clock: e.clock, Bus: e.bus, Journal: e.journal, Logger: e.logger,
-		Pools: planPools{e}, Hosts: e.hosts, Recovery: planRecovery{e}, NewID: newID,
+		Pools: planPools{e}, Hosts: e.hosts, Recovery: planRecovery{e}, NewID: acquire.NewID,
 		Weights: cfg.Weights, Worker: cfg.Worker, Advertise: cfg.Advertise, Ended: cfg.Ended,
 		Concurrency: cfg.Concurrency, CreateDeadline: cfg.CreateDeadline, WorkLease: cfg.WorkLease, Tick: cfg.Tick,
 	})
 	e.catalogue = pools.New(pools.Config{
 		Store: e.store, Rows: e.rows, Journal: e.journal, Bus: e.bus, Clock: e.clock, Logger: e.logger,
-		Planner: poolPlanner{e.reconcile}, Offer: offered{e}, File: cfg.Pools,
+		Planner: poolPlanner{e.reconcile}, Offer: acquire.Catalogue{Blueprints: e.blueprints}, File: cfg.Pools,
 	})
 	e.life, e.endLife = context.WithCancel(context.Background())
 	e.observe()
@@ -251,7 +248,11 @@ func New(cfg Config) (*Engine, error) {
 		Every: cfg.SweepEvery,
 	})
 	e.followers = bus.NewFollowers(e.store, e.cfg.Chance)
-	e.offers.Read = e.catalogue.Read
+	e.Requests = acquire.New(acquire.Config{
+		Store: e.store, Clock: e.clock, Bus: e.bus, Followers: e.followers, Journal: e.journal, Logger: e.logger,
+		Blueprints: e.blueprints, Offers: e.catalogue, Hosts: e.hosts, Planner: e.reconcile, Safety: e.safeMode, Doubts: e.doubts,
+		Warm: e.warmpool, Vault: e.vault, Certificates: e.certificates, Worker: cfg.Worker, WorkLease: cfg.WorkLease, NewName: cfg.NewName,
+	})
 	e.pruner = retention.New(retention.Config{
 		Store: e.store, Clock: e.clock, Bus: e.bus, Logger: e.logger, Lead: e.reconcile.Leader(), Safety: e.safeMode,
 		Keep: cfg.Retention, WorkLease: cfg.WorkLease,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/acquire"
 	"github.com/bothy-env/bothy/internal/engine/bus"
 	"github.com/bothy-env/bothy/internal/engine/journal"
 	"github.com/bothy-env/bothy/internal/fleet"
@@ -45,7 +46,7 @@ func (e *Engine) Extend(ctx context.Context, who fleet.Identity, nameOrID string
 		e.safeMode.NoteGiven()
 		e.bus.Nudge(bus.Plan)
 	case refusal != nil:
-		err = e.tellHolders(ctx, refusal, asked, err)
+		err = acquire.WithHolders(ctx, e.store, refusal, asked, err)
 	}
 	return env, err
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 
+	"github.com/bothy-env/bothy/internal/engine/acquire"
 	"github.com/bothy-env/bothy/internal/engine/reconcile"
 	"github.com/bothy-env/bothy/internal/fleet"
 )
@@ -16,7 +17,7 @@ func (p planPools) Priced(ctx context.Context) ([]reconcile.Pool, error) {
 	all, err := p.e.catalogue.Priced(ctx)
 	pools := make([]reconcile.Pool, len(all))
 	for i, r := range all {
-		pools[i] = reconcile.Pool{Pool: r.Pool, Member: func() fleet.Environment { return blank(r.MadeFrom, r.Size, r.MadeWith) }}
+		pools[i] = reconcile.Pool{Pool: r.Pool, Member: func() fleet.Environment { return acquire.Blank(r.MadeFrom, r.Size, r.MadeWith) }}
 	}
 	return pools, err
 }

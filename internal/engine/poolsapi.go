@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"time"
 
 	"github.com/bothy-env/bothy/internal/engine/pools"
 	"github.com/bothy-env/bothy/internal/engine/reconcile"
@@ -54,14 +53,3 @@ func (e *Engine) ApplyPools(ctx context.Context, all []fleet.Pool) error {
 type poolPlanner struct{ *reconcile.Controller }
 
 func (p poolPlanner) Leads() bool { return p.Leader().Leads() }
-
-// offered tells the pools what is on offer.
-type offered struct{ e *Engine }
-
-func (o offered) Sized(blueprint, size string) (fleet.Blueprint, fleet.Size, error) {
-	return o.e.sized(Request{Blueprint: blueprint, Size: size})
-}
-
-func (o offered) Priced(size fleet.Size, bp fleet.Blueprint, rates []fleet.Rate, at time.Time) fleet.Size {
-	return priced(size, bp, rates, at)
-}

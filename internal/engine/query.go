@@ -35,7 +35,7 @@ func (e *Engine) find(ctx context.Context, who fleet.Identity, reference string)
 
 // notThere says that a reference means nothing to whoever uses it.
 func notThere(reference string) error {
-	return fleet.Errorf(fleet.CodeNotFound, "there is no environment %q", short(strings.TrimPrefix(reference, fleet.ByID)))
+	return fleet.Errorf(fleet.CodeNotFound, "there is no environment %q", fleet.Short(strings.TrimPrefix(reference, fleet.ByID)))
 }
 
 // Find gives an environment by reference (see fleet.ParseReference): of a name a live one first, else the latest gone one.

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/acquire"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/quota"
 )
@@ -35,7 +36,7 @@ func (e *Engine) SetRate(ctx context.Context, who fleet.Identity, r fleet.Rate) 
 		return r, err
 	}
 	return r, e.store.SetRate(ctx, r, func(were []fleet.Rate) fleet.Event {
-		was := priced(own, bp, were, r.From)
+		was := acquire.Priced(own, bp, were, r.From)
 		return fleet.Event{At: now, Actor: who.User, Kind: "rate.set", Message: fmt.Sprintf(
 			"%s set the price of %s %s from %s on: %s an hour (was %s)", who.User, r.Blueprint, r.Size, r.From.Format(time.RFC3339),
 			quota.Money(r.Micros, r.Currency), quota.Money(was.RateMicros, was.Currency))}
@@ -60,11 +61,11 @@ func checkPrice(r fleet.Rate, bp fleet.Blueprint, now time.Time) (fleet.Size, er
 	size, ok := bp.SizeNamed(r.Size)
 	switch {
 	case r.Size == "" || !ok:
-		return size, fleet.Errorf(fleet.CodeInvalid, "blueprint %s has no size %q", bp.Ref, short(r.Size)).WithHint("its sizes: %s", sizeNames(bp))
+		return size, fleet.Errorf(fleet.CodeInvalid, "blueprint %s has no size %q", bp.Ref, fleet.Short(r.Size)).WithHint("its sizes: %s", acquire.SizeNames(bp))
 	case r.Micros < 0 || r.Micros > maxRateMicros:
 		return size, fleet.Errorf(fleet.CodeInvalid, "a price of %d millionths an hour is not one", r.Micros).WithHint("give 0 to %d", int64(maxRateMicros))
 	case !currencyPattern.MatchString(r.Currency):
-		return size, fleet.Errorf(fleet.CodeInvalid, "%q is not a currency", short(r.Currency)).WithHint("give an ISO 4217 code: %s", size.Currency)
+		return size, fleet.Errorf(fleet.CodeInvalid, "%q is not a currency", fleet.Short(r.Currency)).WithHint("give an ISO 4217 code: %s", size.Currency)
 	case r.Currency != size.Currency:
 		return size, fleet.Errorf(fleet.CodeInvalid, "blueprint %s is priced in %s, not in %s", bp.Ref, size.Currency, r.Currency).
 			WithHint("limits of money have no currency, so a blueprint keeps its own")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/bothy-env/bothy/internal/engine/acquire"
 	"github.com/bothy-env/bothy/internal/engine/recovery"
 	"github.com/bothy-env/bothy/internal/fleet"
 )
@@ -20,7 +21,7 @@ func (e *Engine) recover() {
 		Store: e.store, Hosts: e.hosts, Blueprints: e.blueprints, Journal: e.journal, Bus: e.bus, Clock: e.clock, Guard: e.guard, Logger: e.logger,
 		Instance: e.cfg.Instance, Labels: e.labels, Marks: e.cfg.Marks, Restored: e.cfg.Restored, Life: e.life,
 		Offered: func(bp fleet.Blueprint, size fleet.Size, rates []fleet.Rate, at time.Time) fleet.Environment {
-			return blank(bp, priced(size, bp, rates, at), nil)
+			return acquire.Blank(bp, acquire.Priced(size, bp, rates, at), nil)
 		},
 	}
 	e.safeMode = recovery.New(c)

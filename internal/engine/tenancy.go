@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 
+	"github.com/bothy-env/bothy/internal/engine/acquire"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
 )
@@ -104,7 +105,7 @@ func (e *Engine) MayUse(ctx context.Context, who fleet.Identity, reference strin
 // Errors: not_found, policy (not the owner), invalid (share is none), conflict (it is gone, or nobody's).
 func (e *Engine) Share(ctx context.Context, who fleet.Identity, reference string, share fleet.Share) (fleet.Environment, error) {
 	if !share.Valid() {
-		return fleet.Environment{}, notShare(share)
+		return fleet.Environment{}, acquire.NotShare(share)
 	}
 	env, err := e.permit(ctx, who, reference, toShare, "share")
 	if err != nil {
@@ -137,8 +138,4 @@ func sharedWith(env *fleet.Environment) string {
 		return "tenant " + env.Tenant
 	}
 	return "nobody"
-}
-
-func notShare(s fleet.Share) error {
-	return fleet.Errorf(fleet.CodeInvalid, "%q is nothing to share an environment with", short(string(s))).WithHint("share it with: nobody, team or tenant")
 }

@@ -34,5 +34,5 @@ func (s workSessions) Deliver(ctx context.Context, h *Host, env fleet.Environmen
 }
 
 func (s workSessions) HandOver(ctx context.Context, env fleet.Environment) error {
-	return s.e.personaliseLate(ctx, env)
+	return s.e.Requests.HandOver(ctx, env)
 }

@@ -1,26 +1,25 @@
-package engine
+package acquire
 
 import (
 	"fmt"
 	"slices"
 	"time"
 
-	"github.com/bothy-env/bothy/internal/engine/pools"
 	"github.com/bothy-env/bothy/internal/plan"
 )
 
-// coldReason says why a wish that no warm environment was there for is made from nothing.
-func coldReason(w *wish, all []pools.Resolved, now time.Time) string {
+// coldReason is why a request gets a cold start.
+func coldReason(w *wish, all []plan.Pool, now time.Time) string {
 	if w.noPool {
 		return "--fresh was asked for"
 	}
-	i := slices.IndexFunc(all, func(p pools.Resolved) bool { return p.MatchKey == w.env.MatchKey })
+	i := slices.IndexFunc(all, func(p plan.Pool) bool { return p.MatchKey == w.env.MatchKey })
 	if i < 0 {
 		return otherPools(w, all)
 	}
-	// The first by name stands for all that match: it is where the next one is taken from.
+	// The first by name represents all that match: the next claim takes from it.
 	p := all[i]
-	target := plan.TargetNow(p.Pool.Pool, now)
+	target := plan.TargetNow(p.Pool, now)
 	switch {
 	case p.Held != "":
 		return fmt.Sprintf("pool %s is held: %s", p.Name, p.Held)
@@ -30,10 +29,10 @@ func coldReason(w *wish, all []pools.Resolved, now time.Time) string {
 	return fmt.Sprintf("pool %s is empty: 0 of %d are ready", p.Name, target)
 }
 
-// otherPools tells a wish that differs only in its inputs from one that no pool is near to.
-func otherPools(w *wish, all []pools.Resolved) string {
+// otherPools is the reason if no pool matches: one may differ only in its inputs.
+func otherPools(w *wish, all []plan.Pool) string {
 	why := fmt.Sprintf("no pool keeps %s %s", w.env.Blueprint, w.env.Size.Name)
-	i := slices.IndexFunc(all, func(p pools.Resolved) bool {
+	i := slices.IndexFunc(all, func(p plan.Pool) bool {
 		return p.Digest == w.env.Blueprint.Digest && p.Size.Name == w.env.Size.Name
 	})
 	if i >= 0 {

@@ -1,4 +1,4 @@
-package engine
+package acquire
 
 import (
 	"maps"
@@ -10,7 +10,7 @@ import (
 	"github.com/bothy-env/bothy/provisioner"
 )
 
-// Bounds of what a request gives its environment.
+// Limits of the variables and secrets of a request.
 const (
 	maxVars        = 64
 	maxVarBytes    = 32 << 10
@@ -19,7 +19,7 @@ const (
 )
 
 var (
-	// varPattern is what POSIX lets a variable be called.
+	// varPattern is a POSIX name of a variable.
 	varPattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,255}$`)
 	// secretPattern is a plain file name that is not hidden.
 	secretPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
@@ -47,10 +47,10 @@ func checkVars(vars map[string]string) error {
 	return nil
 }
 
-// nameAlone is a wrong name as an error repeats it: short, and without what was put there as its value.
+// nameAlone is a wrong name for an error: short, and without a value that was given with it.
 func nameAlone(name string) string {
 	name, _, _ = strings.Cut(name, "=")
-	return short(name)
+	return fleet.Short(name)
 }
 
 func checkSecrets(secrets map[string][]byte) error {
@@ -71,7 +71,7 @@ func checkSecrets(secrets map[string][]byte) error {
 	return nil
 }
 
-// besideCertificates refuses secrets that cannot be delivered together with the certificates of this installation.
+// besideCertificates refuses secrets that do not fit into one delivery with the certificates of this installation.
 func besideCertificates(secrets map[string][]byte, files []provisioner.File) error {
 	if len(files) == 0 {
 		return nil

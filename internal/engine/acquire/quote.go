@@ -1,4 +1,4 @@
-package engine
+package acquire
 
 import (
 	"context"
@@ -10,25 +10,42 @@ import (
 	"github.com/bothy-env/bothy/internal/plan"
 )
 
-// Quote tells what a request would get and cost, without making anything.
+// Quote is the answer to a request that creates nothing: what it would get, and the price.
+type Quote struct {
+	Blueprint fleet.BlueprintRef
+	Size      fleet.Size
+	TTL       time.Duration
+	// Micros is the price of the whole lease, in millionths of the size's currency.
+	Micros int64
+	// Warm: a warm environment would be claimed. Cold is why not. Both are empty if a limit refuses the request.
+	Warm bool
+	Cold string
+	// Rank is its queue position (0: it would not wait), ReadyAt the ETA.
+	Rank    int
+	ReadyAt time.Time
+	// Refusal is why it would be refused; nil if it would be admitted.
+	Refusal *fleet.Error
+}
+
+// Quote returns what a request would get and cost, and creates nothing.
 //
-// Errors: as Acquire for what is wrong with the request; a limit that would refuse it is told in the answer.
-func (e *Engine) Quote(ctx context.Context, req Request) (Quote, error) {
-	now := e.Now()
-	w, pools, err := e.wished(ctx, req)
+// Errors: those of Acquire for an invalid request; the refusal of a limit is part of the answer.
+func (r *Requests) Quote(ctx context.Context, req Request) (Quote, error) {
+	now := r.cfg.Clock.Now()
+	w, pools, err := r.wished(ctx, req)
 	if err != nil {
 		return Quote{}, err
 	}
 	q := Quote{Blueprint: w.env.Blueprint, Size: w.env.Size, TTL: w.env.Lease.TTL, Micros: w.hold(now)}
-	usage, err := e.store.UsageOf(ctx, w.env.Scopes(), now)
+	usage, err := r.cfg.Store.UsageOf(ctx, w.env.Scopes(), now)
 	if err != nil {
 		return q, err
 	}
 	if err := w.decide(usage, now); err != nil {
-		q.Refusal, _ = errors.AsType[*fleet.Error](e.tellHolders(ctx, w.refusal, now, err))
+		q.Refusal, _ = errors.AsType[*fleet.Error](WithHolders(ctx, r.cfg.Store, w.refusal, now, err))
 		return q, nil
 	}
-	f, err := e.forecast(ctx, w, now)
+	f, err := r.forecast(ctx, w, now)
 	if err != nil {
 		return q, err
 	}
@@ -42,10 +59,10 @@ func (e *Engine) Quote(ctx context.Context, req Request) (Quote, error) {
 	return q, nil
 }
 
-// forecast is what would become of a request if it came now.
+// forecast is the outcome of a request at a time.
 type forecast struct {
 	warm bool
-	// rank and reason are set when it would wait; readyAt is zero when that cannot be told.
+	// rank and reason are set if it would wait; readyAt is zero if unknown.
 	rank    int
 	reason  string
 	readyAt time.Time
@@ -56,9 +73,9 @@ type forecast struct {
 const forecastID = "forecast"
 
 // forecast plans with the request as if it had been admitted.
-func (e *Engine) forecast(ctx context.Context, w *wish, now time.Time) (forecast, error) {
+func (r *Requests) forecast(ctx context.Context, w *wish, now time.Time) (forecast, error) {
 	f := forecast{now: now}
-	s, err := e.reconcile.Snapshot(ctx, now)
+	s, err := r.cfg.Planner.Snapshot(ctx, now)
 	if err != nil {
 		return f, err
 	}
@@ -86,7 +103,7 @@ func claimable(env fleet.Environment, matchKey string) bool {
 	return env.State == fleet.Warm && env.Pool != "" && env.MatchKey == matchKey && env.Work.Action == fleet.None
 }
 
-// refusal is what a request is told that would have to wait and may not.
+// refusal is the error for a request that would have to wait and may not.
 func (f forecast) refusal() *fleet.Error {
 	err := fleet.Errorf(fleet.CodeQuota, "it would have to wait, as number %d of the queue: %s", f.rank, f.reason)
 	if f.readyAt.IsZero() {

@@ -1,4 +1,4 @@
-package engine
+package acquire
 
 import (
 	"crypto/rand"
@@ -11,12 +11,12 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
-// namePattern is what an environment may be called: it becomes a host name and part of paths.
+// namePattern is a valid name of an environment: it becomes a host name and part of paths.
 var namePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 func checkName(name string) error {
 	if !namePattern.MatchString(name) {
-		return fleet.Errorf(fleet.CodeInvalid, "name %q is not usable", short(name)).
+		return fleet.Errorf(fleet.CodeInvalid, "name %q is not usable", fleet.Short(name)).
 			WithHint("use 1 to 63 lower-case letters, digits and dashes, with a letter or digit at both ends").About("name")
 	}
 	if fleet.IsID(name) {
@@ -26,22 +26,16 @@ func checkName(name string) error {
 	return nil
 }
 
-// short cuts a word that an error repeats.
-func short(word string) string { return fleet.Short(word) }
-
-// newID makes an environment's id: 80 random bits as 16 lower-case characters.
-func newID() string {
+// NewID makes the id of an environment: 80 random bits as 16 lower-case characters.
+func NewID() string {
 	var b [10]byte
 	_, _ = rand.Read(b[:]) // never fails: it ends the program instead
 	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:]))
 }
 
-// NewID makes the id of an installation or a process.
-func NewID() string { return newID()[:8] }
-
-// newName makes up a name that people can say: a weather and a mountain thing.
-// There are some two million, so that a thousand that are live seldom meet.
-func newName() string {
+// NewName generates a name that people can say: a weather and a mountain word.
+// There are about two million, so that a thousand live ones seldom collide.
+func NewName() string {
 	return fmt.Sprintf("%s-%s-%d", pick(nameAdjectives), pick(nameNouns), 2+below(nameNumbers))
 }
 
