@@ -2,6 +2,7 @@ package layers_test
 
 import (
 	"bytes"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/scanner"
@@ -13,36 +14,44 @@ import (
 	"testing"
 )
 
-// What a room of the engine may be, so that a newcomer reads it in an hour. The package above them is measured once all are rooms.
+// The limits of a room of the engine, of the use cases and of their wiring, so that a newcomer reads each in an hour.
 const (
-	mostRoomLines = 3000 // of code
-	mostMethods   = 25   // of a type
-	mostNeeds     = 5    // methods of an interface: a room says what it needs, not what others have
+	mostRoomLines   = 3000 // of code
+	mostWiringLines = 300  // of code, of internal/daemon
+	mostFileLines   = 400  // with comments
+	mostMethods     = 25   // of a type
+	mostNeeds       = 5    // methods of an interface: a room says what it needs, not what others have
 )
 
-// size is what of a package is measured.
+// size is the size of a package.
 type size struct {
-	lines int
+	lines, mostLines int
+	// file is the length of the longest file.
+	file int
 	// methods are those of each type, needs those of each interface.
 	methods, needs map[string]int
 }
 
 func TestRoomsAreSmall(t *testing.T) {
-	root := filepath.Join(moduleRoot(t), "internal", "engine")
-	folders, err := os.ReadDir(root)
+	root := filepath.Join(moduleRoot(t), "internal")
+	found, err := os.ReadDir(filepath.Join(root, "engine"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	measured := 0
-	for _, f := range folders {
+	limits := map[string]int{"service": mostRoomLines, "daemon": mostWiringLines}
+	for _, f := range found {
 		if !f.IsDir() {
+			t.Errorf("internal/engine/%s is in no room", f.Name())
 			continue
 		}
-		files, err := filepath.Glob(filepath.Join(root, f.Name(), "*.go"))
+		limits["engine/"+f.Name()] = mostRoomLines
+	}
+	for room, most := range limits {
+		files, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(room), "*.go"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		all := size{methods: map[string]int{}, needs: map[string]int{}}
+		all := size{mostLines: most, methods: map[string]int{}, needs: map[string]int{}}
 		for _, name := range files {
 			if strings.HasSuffix(name, "_test.go") {
 				continue
@@ -55,13 +64,15 @@ func TestRoomsAreSmall(t *testing.T) {
 				t.Fatalf("%s: %v", name, err)
 			}
 		}
-		measured++
+		if all.lines == 0 {
+			t.Errorf("the room internal/%s has no code", room)
+		}
 		for _, over := range all.over() {
-			t.Errorf("the room %s: %s", f.Name(), over)
+			t.Errorf("the room internal/%s: %s", room, over)
 		}
 	}
-	if measured < len(leaves) {
-		t.Errorf("measured %d rooms, want at least the %d leaves", measured, len(leaves))
+	if len(limits) < len(leaves) {
+		t.Errorf("measured %d rooms, want at least the %d leaves", len(limits), len(leaves))
 	}
 }
 
@@ -73,6 +84,7 @@ func (s *size) add(text []byte) error {
 		return err
 	}
 	s.lines += linesOfCode(text)
+	s.file = max(s.file, bytes.Count(text, []byte("\n")))
 	for _, d := range file.Decls {
 		switch d := d.(type) {
 		case *ast.FuncDecl:
@@ -95,8 +107,11 @@ func (s *size) add(text []byte) error {
 // over tells what is too large, in order.
 func (s *size) over() []string {
 	var all []string
-	if s.lines > mostRoomLines {
-		all = append(all, "too many lines of code")
+	if s.lines > s.mostLines {
+		all = append(all, fmt.Sprintf("too many lines of code: %d, want at most %d", s.lines, s.mostLines))
+	}
+	if s.file > mostFileLines {
+		all = append(all, "a file is too long")
 	}
 	for name, n := range s.methods {
 		if n > mostMethods {
@@ -150,7 +165,7 @@ func nameOfType(e ast.Expr) string {
 func TestALargeRoomIsSeen(t *testing.T) {
 	measure := func(text string) size {
 		t.Helper()
-		s := size{methods: map[string]int{}, needs: map[string]int{}}
+		s := size{mostLines: mostRoomLines, methods: map[string]int{}, needs: map[string]int{}}
 		if err := s.add([]byte("package x\n" + text)); err != nil {
 			t.Fatal(err)
 		}
@@ -162,8 +177,12 @@ func TestALargeRoomIsSeen(t *testing.T) {
 	}
 	methods := measure("type T struct{}\n" + string(bytes.Repeat([]byte("func (t *T) m() {}\n"), mostMethods+1)))
 	needs := measure("type I interface{ a(); b(); c(); d(); e(); f() }")
-	lines := measure(string(bytes.Repeat([]byte("func f() {}\n"), mostRoomLines)))
-	for want, s := range map[string]size{"too many methods: T": methods, "needs too much of others: I": needs, "too many lines of code": lines} {
+	lines := measure(strings.Repeat("func f() {}; func g() {}\n", mostFileLines-1))
+	lines.mostLines = mostFileLines - 1
+	file := measure(strings.Repeat("// f\n", mostFileLines))
+	for want, s := range map[string]size{
+		"too many methods: T": methods, "needs too much of others: I": needs, "too many lines of code: 400, want at most 399": lines, "a file is too long": file,
+	} {
 		if got := s.over(); !slices.Equal(got, []string{want}) {
 			t.Errorf("over %q, want %q", got, want)
 		}

@@ -77,7 +77,7 @@ var edited = []string{"internal/engine/acquire"}
 var quoted = map[string]string{
 	`json:"folder"`: "a key of JSON output, which stays",
 	"`folder`":      "the same in README",
-	"give back what is not needed (bothy down NAME), wait until": "compared by internal/engine/queue_test.go, follows with that room",
+	"give back what is not needed (bothy down NAME), wait until": "compared by internal/daemon/queue_test.go, follows with that room",
 }
 
 // TestWordsOfTheField: one thing has one name, and sentences read as written by a native speaker.

@@ -62,6 +62,11 @@ func Blank(bp fleet.Blueprint, size fleet.Size, inputs map[string]any) fleet.Env
 	}
 }
 
+// Offered returns the row of a blueprint in a size, at the price in force at a time.
+func Offered(bp fleet.Blueprint, size fleet.Size, rates []fleet.Rate, at time.Time) fleet.Environment {
+	return Blank(bp, Priced(size, bp, rates, at), nil)
+}
+
 // SizeNames lists the sizes of a blueprint for a hint.
 func SizeNames(bp fleet.Blueprint) string {
 	var names string

@@ -43,8 +43,6 @@ type Hosts interface {
 type Recovery interface {
 	// Safety is another text whenever that changes.
 	Safety(ctx context.Context) (string, error)
-	// Learn is given all live environments as they were read.
-	Learn(envs []fleet.Environment)
 }
 
 // Config is what a Controller is made of.
@@ -57,6 +55,8 @@ type Config struct {
 	Pools    Pools
 	Hosts    Hosts
 	Recovery Recovery
+	// Learn is given all live environments as they were read.
+	Learn func(envs []fleet.Environment)
 	// NewID makes an environment's id.
 	NewID func() string
 	// Weights, Worker, Advertise, Ended, Concurrency, CreateDeadline, WorkLease and Tick are those of the daemon's configuration.
@@ -93,6 +93,9 @@ func New(cfg Config) *Controller {
 
 // Leader tells whether this daemon plans.
 func (c *Controller) Leader() *Leader { return c.leader }
+
+// Leads reports whether this daemon plans now.
+func (c *Controller) Leads() bool { return c.leader.Leads() }
 
 // Limiter is what holds the ends of leases back.
 func (c *Controller) Limiter() *Limiter { return c.limiter }
@@ -179,7 +182,7 @@ func (c *Controller) once(ctx context.Context, m *memory) (time.Duration, error)
 		return c.cfg.Tick, err
 	}
 	if !c.store.Shared() {
-		c.cfg.Recovery.Learn(envs)
+		c.cfg.Learn(envs)
 	}
 	s := c.snapshot(around, envs)
 	s.Jumped = last.Jumped(clock.MomentOf(now))
