@@ -1,7 +1,7 @@
 package main
 
 import (
-	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/daemon"
 	"github.com/bothy-env/bothy/provisioner"
 )
 
@@ -18,7 +18,7 @@ type capable interface {
 }
 
 // equip gives a host the parts that act on it.
-func equip(host *engine.Host, driver provisioner.Driver, runtime capable) {
+func equip(host *daemon.Host, driver provisioner.Driver, runtime capable) {
 	watched := watchRuntime(runtime)
 	host.Driver, host.Runtime = watchDriver(driver), watched
 	if keeper, ok := provisioner.Can[provisioner.NetworkKeeper](watched); ok {

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 
-	"github.com/bothy-env/bothy/internal/engine"
 	"github.com/bothy-env/bothy/internal/files"
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/service"
 )
 
 // certificates are those that programs in sandboxes trust: a file's, as it was when it was right last. Without a file there are none.
@@ -36,15 +36,15 @@ func (c certificates) get() []byte {
 }
 
 // check tells when the file is not what it was any more, so that the last good one holds.
-func (c certificates) check(context.Context) engine.Check {
+func (c certificates) check(context.Context) service.Check {
 	if c.file == nil {
-		return engine.Check{Name: "certificates", Status: engine.OK, Message: "programs in sandboxes trust what their images trust"}
+		return service.Check{Name: "certificates", Status: service.OK, Message: "programs in sandboxes trust what their images trust"}
 	}
 	if _, err := c.file.Get(); err != nil {
-		return engine.Check{
-			Name: "certificates", Status: engine.Warning, Message: fmt.Sprintf("sandbox.ca_file: %v; the last good one holds", err),
+		return service.Check{
+			Name: "certificates", Status: service.Warning, Message: fmt.Sprintf("sandbox.ca_file: %v; the last good one holds", err),
 			Hint: "mend " + c.file.Path() + "; it is read again by itself",
 		}
 	}
-	return engine.Check{Name: "certificates", Status: engine.OK, Message: "programs in sandboxes trust the certificates of " + c.file.Path()}
+	return service.Check{Name: "certificates", Status: service.OK, Message: "programs in sandboxes trust the certificates of " + c.file.Path()}
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/blueprint"
-	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/service"
 	"github.com/bothy-env/bothy/provisioner"
 	"github.com/bothy-env/bothy/provisioner/docker"
 	"github.com/bothy-env/bothy/provisioner/docker/facts"
@@ -27,9 +27,9 @@ func TestIsolationCheck(t *testing.T) {
 		status, hint string
 		not          string
 	}{
-		"enforced":   {nil, engine.OK, "", "network"},
-		"off":        {docker.ErrIsolationOff, engine.Warning, "network.isolation to enforce", "to off"},
-		"impossible": {errors.New("no rights"), engine.Down, "network.isolation to off", "to enforce"},
+		"enforced":   {nil, service.OK, "", "network"},
+		"off":        {docker.ErrIsolationOff, service.Warning, "network.isolation to enforce", "to off"},
+		"impossible": {errors.New("no rights"), service.Down, "network.isolation to off", "to enforce"},
 	} {
 		got := isolationCheck(isolation{c.err})(t.Context())
 		if got.Status != c.status || !strings.Contains(got.Hint, c.hint) || strings.Contains(got.Hint, c.not) {
@@ -53,13 +53,13 @@ func TestEngineCheck(t *testing.T) {
 	}
 	for _, c := range []struct {
 		of   abilities
-		want engine.Check
+		want service.Check
 	}{
-		{abilities{can: can}, engine.Check{
-			Name: "engine", Status: engine.OK, Message: "Docker 28.5.2, API 1.51, cgroup v2 by systemd, images in containerd overlayfs, firewall by iptables",
+		{abilities{can: can}, service.Check{
+			Name: "engine", Status: service.OK, Message: "Docker 28.5.2, API 1.51, cgroup v2 by systemd, images in containerd overlayfs, firewall by iptables",
 		}},
-		{abilities{err: errors.New("no answer")}, engine.Check{
-			Name: "engine", Status: engine.Warning, Message: "cannot read the capabilities of the engine: no answer", Hint: "start the engine, or set engine.host to its socket",
+		{abilities{err: errors.New("no answer")}, service.Check{
+			Name: "engine", Status: service.Warning, Message: "cannot read the capabilities of the engine: no answer", Hint: "start the engine, or set engine.host to its socket",
 		}},
 	} {
 		if got := engineCheck(c.of)(t.Context()); got != c.want {
@@ -81,12 +81,12 @@ func TestLimitsCheck(t *testing.T) {
 		of                    limits
 		status, message, hint string
 	}{
-		"enough":    {limits{}, engine.OK, "system calls are filtered, and the machine has room for what sandboxes share", ""},
-		"not known": {limits{err: errors.New("the engine is away")}, engine.Warning, "cannot read the limits of sandboxes: the engine is away", ""},
-		"short":     {limits{found: []docker.Shortage{{Message: "a", Hint: "b"}, {Message: "c", Hint: "d"}}}, engine.Warning, "a\nc", "b\nd"},
+		"enough":    {limits{}, service.OK, "system calls are filtered, and the machine has room for what sandboxes share", ""},
+		"not known": {limits{err: errors.New("the engine is away")}, service.Warning, "cannot read the limits of sandboxes: the engine is away", ""},
+		"short":     {limits{found: []docker.Shortage{{Message: "a", Hint: "b"}, {Message: "c", Hint: "d"}}}, service.Warning, "a\nc", "b\nd"},
 	} {
 		got := limitsCheck(c.of)(t.Context())
-		if want := (engine.Check{Name: "limits", Status: c.status, Message: c.message, Hint: c.hint}); got != want {
+		if want := (service.Check{Name: "limits", Status: c.status, Message: c.message, Hint: c.hint}); got != want {
 			t.Errorf("%s: got %+v, want %+v", name, got, want)
 		}
 	}
@@ -101,11 +101,11 @@ func TestRemovalCheck(t *testing.T) {
 	lacks := provisioner.Errorf(provisioner.Permanent, "kill sandbox from the host", "a sandbox that blocks the engine cannot be killed from the host: bothyd does not run as root")
 	for _, c := range []struct {
 		err  error
-		want engine.Check
+		want service.Check
 	}{
-		{nil, engine.Check{Name: "removal", Status: engine.OK, Message: "a sandbox that blocks the engine can be killed from the host"}},
-		{lacks, engine.Check{
-			Name: "removal", Status: engine.Warning, Message: "a sandbox that blocks the engine cannot be killed from the host: bothyd does not run as root",
+		{nil, service.Check{Name: "removal", Status: service.OK, Message: "a sandbox that blocks the engine can be killed from the host"}},
+		{lacks, service.Check{
+			Name: "removal", Status: service.Warning, Message: "a sandbox that blocks the engine cannot be killed from the host: bothyd does not run as root",
 			Hint: "run bothyd as root on the engine's machine",
 		}},
 	} {
@@ -125,12 +125,12 @@ func TestConfinementCheck(t *testing.T) {
 		box           box
 		status, words string
 	}{
-		{box{"bubblewrap", ""}, engine.OK, "own files and sockets (bubblewrap)"},
-		{box{"landlock", "sockets by path are not held back"}, engine.Warning, "(landlock): sockets by path are not held back"},
-		{box{"none", "confinement is switched off"}, engine.Warning, "(none): confinement is switched off"},
+		{box{"bubblewrap", ""}, service.OK, "own files and sockets (bubblewrap)"},
+		{box{"landlock", "sockets by path are not held back"}, service.Warning, "(landlock): sockets by path are not held back"},
+		{box{"none", "confinement is switched off"}, service.Warning, "(none): confinement is switched off"},
 	} {
 		got := confinementCheck(c.box)(t.Context())
-		if got.Status != c.status || !strings.Contains(got.Message, c.words) || (got.Hint == "") != (c.status == engine.OK) {
+		if got.Status != c.status || !strings.Contains(got.Message, c.words) || (got.Hint == "") != (c.status == service.OK) {
 			t.Errorf("%+v: %+v", c.box, got)
 		}
 	}
@@ -164,7 +164,7 @@ func TestFoldersCheck(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(top, "wrong", "x.tf"), []byte("module \"m\" {}\ndata \"a\" \"b\" {}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	check := func(overrides []string, folders ...string) engine.Check {
+	check := func(overrides []string, folders ...string) service.Check {
 		from := blueprint.Sources{Builtin: []string{filepath.Join(top, "builtin")}, Overrides: overrides}
 		for _, name := range folders {
 			from.Folders = append(from.Folders, filepath.Join(top, name))
@@ -186,14 +186,14 @@ func TestFoldersCheck(t *testing.T) {
 		return foldersCheck(catalogue)(t.Context())
 	}
 	for name, c := range map[string]struct {
-		got          engine.Check
+		got          service.Check
 		status, text string
 	}{
-		"none":              {check(nil), engine.OK, "every configured blueprint is valid"},
-		"a built-in's name": {check(nil, "mine"), engine.Warning, "a built-in blueprint has the name build"},
-		"on purpose":        {check([]string{"build"}, "mine"), engine.OK, "blueprint_overrides replaces build by " + filepath.Join(top, "mine")},
-		"a wrong one":       {check([]string{"build"}, "wrong"), engine.Warning, "x.tf:1:1: got a module block"},
-		"several":           {check(nil, "wrong", "mine"), engine.Warning, "(and 1 more directories)"},
+		"none":              {check(nil), service.OK, "every configured blueprint is valid"},
+		"a built-in's name": {check(nil, "mine"), service.Warning, "a built-in blueprint has the name build"},
+		"on purpose":        {check([]string{"build"}, "mine"), service.OK, "blueprint_overrides replaces build by " + filepath.Join(top, "mine")},
+		"a wrong one":       {check([]string{"build"}, "wrong"), service.Warning, "x.tf:1:1: got a module block"},
+		"several":           {check(nil, "wrong", "mine"), service.Warning, "(and 1 more directories)"},
 	} {
 		if c.got.Status != c.status || !strings.Contains(c.got.Message, c.text) || strings.Contains(c.got.Message, "\n") {
 			t.Errorf("%s: %+v", name, c.got)

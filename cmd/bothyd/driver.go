@@ -12,9 +12,10 @@ import (
 	"strings"
 
 	"github.com/bothy-env/bothy/internal/config"
-	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/daemon"
 	"github.com/bothy-env/bothy/internal/engine/vault"
 	"github.com/bothy-env/bothy/internal/files"
+	"github.com/bothy-env/bothy/internal/service"
 	"github.com/bothy-env/bothy/provisioner"
 	"github.com/bothy-env/bothy/provisioner/docker"
 	"github.com/bothy-env/bothy/provisioner/fake"
@@ -24,10 +25,10 @@ import (
 
 // providers are the engine hosts with the parts that make and run environments on them.
 type providers struct {
-	hosts  []engine.Host
-	checks []func(context.Context) engine.Check
+	hosts  []daemon.Host
+	checks []func(context.Context) service.Check
 	// costly are those that take a while to find out.
-	costly []func(context.Context) engine.Check
+	costly []func(context.Context) service.Check
 	closes []func(context.Context) error
 }
 
@@ -49,7 +50,7 @@ const (
 )
 
 // openers set up what acts on a target, by its kind.
-var openers = map[string]func(config.Config, *stateDir, string, provisioner.Key, *slog.Logger, *engine.Host, *providers) error{
+var openers = map[string]func(config.Config, *stateDir, string, provisioner.Key, *slog.Logger, *daemon.Host, *providers) error{
 	kindDocker: openDocker, kindFake: openFake,
 }
 
@@ -70,7 +71,7 @@ func openHosts(cfg config.Config, dir *stateDir, instance string, secret []byte,
 	}
 	p := &providers{}
 	for _, h := range declared {
-		host := engine.Host{Target: provisioner.Target{
+		host := daemon.Host{Target: provisioner.Target{
 			Name: h.Name, Kind: kindDocker, Endpoint: h.Endpoint, Labels: h.Labels, Capacity: provisioner.Capacity(h.Capacity),
 		}}
 		if cfg.Driver == config.DriverFake {
@@ -84,7 +85,7 @@ func openHosts(cfg config.Config, dir *stateDir, instance string, secret []byte,
 	return p, nil
 }
 
-func openFake(_ config.Config, dir *stateDir, instance string, key provisioner.Key, _ *slog.Logger, host *engine.Host, p *providers) error {
+func openFake(_ config.Config, dir *stateDir, instance string, key provisioner.Key, _ *slog.Logger, host *daemon.Host, p *providers) error {
 	folder := dir.join("fake")
 	if path, ok := strings.CutPrefix(host.Endpoint, "fake://"); ok {
 		folder = path
@@ -96,7 +97,7 @@ func openFake(_ config.Config, dir *stateDir, instance string, key provisioner.K
 	return nil
 }
 
-func openDocker(cfg config.Config, dir *stateDir, instance string, key provisioner.Key, logger *slog.Logger, host *engine.Host, p *providers) error {
+func openDocker(cfg config.Config, dir *stateDir, instance string, key provisioner.Key, logger *slog.Logger, host *daemon.Host, p *providers) error {
 	spare := cfg.Network.Spare
 	if spare == 0 {
 		spare = -1 // none; 0 would be the runtime's own default

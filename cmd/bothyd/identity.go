@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/daemon"
 	"github.com/bothy-env/bothy/internal/engine/hosts"
 	"github.com/bothy-env/bothy/internal/store"
 )
@@ -28,12 +28,12 @@ type identity struct {
 // takeIdentity names this process. A state directory can be copied, and the daemon's id with it: an id that a living process uses is left
 // to that, and the directory gets a new one.
 func takeIdentity(ctx context.Context, db *store.Store, dir *stateDir, logger *slog.Logger) (identity, error) {
-	daemon, err := dir.daemon()
+	self, err := dir.daemon()
 	if err != nil {
 		return identity{}, err
 	}
-	process := engine.NewID()
-	id := identity{worker: daemon + "." + process}
+	process := daemon.NewID()
+	id := identity{worker: self + "." + process}
 	if id.ended, err = dir.endedWorkers(); err != nil {
 		return id, err
 	}
@@ -41,19 +41,19 @@ func takeIdentity(ctx context.Context, db *store.Store, dir *stateDir, logger *s
 		return id, err
 	}
 	if id.twin != "" {
-		if daemon, err = dir.renewDaemon(); err != nil {
+		if self, err = dir.renewDaemon(); err != nil {
 			return id, err
 		}
 		logger.Warn("another process runs under the id of this state directory, which was copied or whose machine has just been started anew; it gets a new id",
-			"worker", id.twin, "daemon", daemon)
-		id.worker = daemon + "." + process
+			"worker", id.twin, "daemon", self)
+		id.worker = self + "." + process
 	}
 	return id, dir.noteWorker(id.worker)
 }
 
 // renewDaemon gives the state directory another daemon's id.
 func (d *stateDir) renewDaemon() (string, error) {
-	id := engine.NewID()
+	id := daemon.NewID()
 	return id, d.replace("daemon", "the daemon's id", []byte(id))
 }
 

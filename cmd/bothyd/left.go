@@ -9,7 +9,8 @@ import (
 	"regexp"
 	"slices"
 
-	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/daemon"
+	"github.com/bothy-env/bothy/internal/engine/sweep"
 	"github.com/bothy-env/bothy/provisioner/docker"
 	"github.com/bothy-env/bothy/provisioner/terraform"
 )
@@ -52,9 +53,9 @@ func (d *stateDir) foldersOf(host string) hostFolders {
 }
 
 // leftHosts gives the hosts that are not declared any more, of which there still are folders.
-func leftHosts(dir *stateDir, declared []engine.Host) ([]engine.LeftHost, error) {
+func leftHosts(dir *stateDir, declared []daemon.Host) ([]sweep.LeftHost, error) {
 	known := func(name string) bool {
-		return slices.ContainsFunc(declared, func(h engine.Host) bool { return h.Name == name })
+		return slices.ContainsFunc(declared, func(h daemon.Host) bool { return h.Name == name })
 	}
 	var names []string
 	entries, err := os.ReadDir(dir.join("hosts"))
@@ -67,13 +68,13 @@ func leftHosts(dir *stateDir, declared []engine.Host) ([]engine.LeftHost, error)
 	if _, err := os.Lstat(dir.foldersOf(localHost).work); err == nil {
 		names = append(names, localHost)
 	}
-	var left []engine.LeftHost
+	var left []sweep.LeftHost
 	for _, name := range names {
 		if known(name) {
 			continue
 		}
 		at := dir.foldersOf(name)
-		left = append(left, engine.LeftHost{Name: name, Work: terraform.Works(at.work), Etcs: docker.Etcs(at.etcs), Remove: at.remove})
+		left = append(left, sweep.LeftHost{Name: name, Work: terraform.Works(at.work), Etcs: docker.Etcs(at.etcs), Remove: at.remove})
 	}
 	return left, nil
 }

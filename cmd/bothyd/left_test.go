@@ -5,7 +5,8 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/daemon"
+	"github.com/bothy-env/bothy/internal/engine/sweep"
 	"github.com/bothy-env/bothy/provisioner"
 )
 
@@ -19,22 +20,22 @@ func TestLeftHosts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	find := func(declared ...engine.Host) map[string]engine.LeftHost {
+	find := func(declared ...daemon.Host) map[string]sweep.LeftHost {
 		t.Helper()
 		all, err := leftHosts(d, declared)
 		if err != nil {
 			t.Fatal(err)
 		}
-		found := map[string]engine.LeftHost{}
+		found := map[string]sweep.LeftHost{}
 		for _, l := range all {
 			found[l.Name] = l
 		}
 		return found
 	}
-	if found := find(engine.Host{Target: provisioner.Target{Name: localHost}}, engine.Host{Target: provisioner.Target{Name: "kept"}}, engine.Host{Target: provisioner.Target{Name: "lost"}}); len(found) != 0 {
+	if found := find(daemon.Host{Target: provisioner.Target{Name: localHost}}, daemon.Host{Target: provisioner.Target{Name: "kept"}}, daemon.Host{Target: provisioner.Target{Name: "lost"}}); len(found) != 0 {
 		t.Errorf("of declared hosts %+v are left", found)
 	}
-	found := find(engine.Host{Target: provisioner.Target{Name: "kept"}})
+	found := find(daemon.Host{Target: provisioner.Target{Name: "kept"}})
 	if len(found) != 2 {
 		t.Fatalf("left are %+v, want lost and %s", found, localHost)
 	}
@@ -58,7 +59,7 @@ func TestLeftHosts(t *testing.T) {
 	if _, err := os.Lstat(d.join("hosts", "kept", "terraform", "work", "e2")); err != nil {
 		t.Errorf("what is of a declared host went: %v", err)
 	}
-	if found := find(engine.Host{Target: provisioner.Target{Name: "kept"}}); len(found) != 0 {
+	if found := find(daemon.Host{Target: provisioner.Target{Name: "kept"}}); len(found) != 0 {
 		t.Errorf("found again: %+v", found)
 	}
 }

@@ -5,8 +5,8 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/bothy-env/bothy/internal/engine"
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/service"
 )
 
 // TestReserve: it is given up when the disk is nearly full, taken again once there is room for twice as much, and doctor tells.
@@ -27,12 +27,12 @@ func TestReserve(t *testing.T) {
 		kept   bool
 		status string
 	}{
-		{"a full disk from the start", mostReserve, false, engine.Down},
-		{"there is room", leastFree, true, engine.OK},
-		{"there is less", leastFree / 2, true, engine.Warning},
-		{"it is nearly full", mostReserve/2 - 1, false, engine.Down},
-		{"what was given up", mostReserve * 3 / 2, false, engine.Down},
-		{"there is room again", leastFree, true, engine.OK},
+		{"a full disk from the start", mostReserve, false, service.Down},
+		{"there is room", leastFree, true, service.OK},
+		{"there is less", leastFree / 2, true, service.Warning},
+		{"it is nearly full", mostReserve/2 - 1, false, service.Down},
+		{"what was given up", mostReserve * 3 / 2, false, service.Down},
+		{"there is room again", leastFree, true, service.OK},
 	} {
 		free = step.free
 		err := dir.reserve.check()
@@ -42,7 +42,7 @@ func TestReserve(t *testing.T) {
 		if err != nil && fleet.CodeOf(err) != fleet.CodeUnavailable {
 			t.Errorf("%s: the code is %s", step.what, fleet.CodeOf(err))
 		}
-		if c := doctor(t.Context()); c.Status != step.status || c.Status == engine.Down && c.Hint == "" {
+		if c := doctor(t.Context()); c.Status != step.status || c.Status == service.Down && c.Hint == "" {
 			t.Errorf("%s: doctor says %+v, want %s", step.what, c, step.status)
 		}
 	}

@@ -13,8 +13,10 @@ import (
 	"github.com/bothy-env/bothy/internal/auth"
 	"github.com/bothy-env/bothy/internal/blueprint"
 	"github.com/bothy-env/bothy/internal/config"
-	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/daemon"
+	"github.com/bothy-env/bothy/internal/engine/retention"
 	"github.com/bothy-env/bothy/internal/engine/vault"
+	"github.com/bothy-env/bothy/internal/engine/worker"
 	"github.com/bothy-env/bothy/internal/files"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/store"
@@ -82,15 +84,15 @@ func run(ctx context.Context, cfg config.Config, logger *slog.Logger) (err error
 	if err != nil {
 		return err
 	}
-	eng, err := engine.New(engine.Config{
+	d, err := daemon.New(daemon.Config{
 		Store: db, Blueprints: catalogue, Hosts: prov.hosts,
 		Instance: instance, Marks: dir, Restored: restored, Began: func() error { return dir.began(instance) },
 		Advertise: cfg.Advertise, Secret: secret, Logger: logger,
 		Worker: id.worker, Ended: id.ended, Twin: id.twin, NewID: func() error { _, err := dir.renewDaemon(); return err },
 		Room:      dir.reserve.check,
 		Variables: cfg.Sandbox.Variables(), Certificates: certificates.get,
-		Concurrency: cfg.Concurrency, WorkLease: cfg.Timing.WorkLease, SweepEvery: cfg.Timing.Sweep, OrphanGrace: cfg.Timing.OrphanGrace,
-		Retention: engine.Retention(cfg.Retention),
+		Concurrency: cfg.Concurrency, Times: worker.Times{WorkLease: cfg.Timing.WorkLease}, SweepEvery: cfg.Timing.Sweep, OrphanGrace: cfg.Timing.OrphanGrace,
+		Retention: retention.Periods(cfg.Retention),
 		Weights:   people.Weights, Pools: poolsOf(cfg), Wall: machineClock(), AcceptClock: cfg.Timing.Clock == "machine",
 		ExtraChecks: append(prov.checks, diskCheck(dir), peopleCheck(cfg, people), foldersCheck(catalogue), certificates.check), CostlyChecks: prov.costly,
 		Left: left,
@@ -98,13 +100,13 @@ func run(ctx context.Context, cfg config.Config, logger *slog.Logger) (err error
 	if err != nil {
 		return err
 	}
-	server, err := newServer(cfg, eng, people, logger)
+	server, err := newServer(cfg, instance, d, catalogue, people, logger)
 	if err != nil {
 		return err
 	}
 	logger.Info("bothyd starts", "version", version, "instance", instance, "state", dir.path, "socket", cfg.Listen.Unix)
 	defer func() { logger.Info("bothyd stops", "error", err) }()
-	return serve(ctx, cfg, eng, server)
+	return serve(ctx, cfg, d, server)
 }
 
 // poolsOf gives how the platform team's file of pools is read; nil when there is none.
@@ -170,7 +172,7 @@ func identify(ctx context.Context, db *store.Store, dir *stateDir) (instance str
 	}
 	candidate := known
 	if candidate == "" {
-		candidate = engine.NewID()
+		candidate = daemon.NewID()
 	}
 	if instance, err = db.Instance(ctx, candidate); err != nil {
 		return "", nil, err
@@ -181,17 +183,17 @@ func identify(ctx context.Context, db *store.Store, dir *stateDir) (instance str
 // requestGrace is how long requests that are being answered have when the daemon stops.
 const requestGrace = 5 * time.Second
 
-// serve runs the API and the engine until ctx ends or one of them fails. The
-// API stops first: what it has promised is recorded, and the engine can finish it.
-func serve(ctx context.Context, cfg config.Config, eng *engine.Engine, server *api.Server) error {
+// serve runs the API and the daemon until ctx ends or one of them fails. The
+// API stops first: what it has promised is recorded, and the daemon can finish it.
+func serve(ctx context.Context, cfg config.Config, d *daemon.Daemon, server *api.Server) error {
 	// Before any work is taken: a second daemon's address clash must not disturb environments.
 	if err := server.Listen(); err != nil {
 		return err
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	engineCtx, stopEngine := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopEngine()
+	daemonCtx, stopDaemon := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopDaemon()
 
 	served, ran := make(chan error, 1), make(chan error, 1)
 	go func() {
@@ -199,7 +201,7 @@ func serve(ctx context.Context, cfg config.Config, eng *engine.Engine, server *a
 		stop()
 	}()
 	go func() {
-		ran <- eng.Run(engineCtx, cfg.ShutdownTimeout)
+		ran <- d.Run(daemonCtx, cfg.ShutdownTimeout)
 		stop()
 	}()
 	<-ctx.Done()
@@ -207,15 +209,18 @@ func serve(ctx context.Context, cfg config.Config, eng *engine.Engine, server *a
 	shutdownCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestGrace)
 	defer cancel()
 	err := server.Shutdown(shutdownCtx)
-	stopEngine()
+	stopDaemon()
 	return errors.Join(err, <-served, <-ran)
 }
 
-func newServer(cfg config.Config, eng *engine.Engine, people *auth.Directory, logger *slog.Logger) (*api.Server, error) {
+func newServer(cfg config.Config, instance string, d *daemon.Daemon, catalogue *blueprint.Catalogue, people *auth.Directory, logger *slog.Logger) (*api.Server, error) {
 	return api.New(api.Config{
 		Socket: cfg.Listen.Unix, SocketGroup: cfg.Listen.UnixGroup, TCP: cfg.Listen.TCP, TLSCert: cfg.Listen.TLSCert, TLSKey: cfg.Listen.TLSKey,
 		TokenFile: cfg.Listen.TokenFile, AllowedHosts: cfg.Listen.AllowedHosts, MaxUpload: int64(cfg.MaxCopyMiB) << 20, MaxStreams: cfg.MaxStreams, Version: version, People: people, Logger: logger,
-	}, eng)
+	}, api.Services{
+		Requests: d, Environments: d, Sandboxes: d, Records: d, Blueprints: catalogue, Pools: d.Pools, Quotas: d.Quotas, Costs: d.Costs,
+		Orphans: d.Orphans, Hosts: d.Hosts, Brake: d.Brake, Doctor: d.Doctor, Instance: instance, Now: d.Now,
+	})
 }
 
 // openBlueprints offers the blueprints that come with bothy and those of the configured folders.

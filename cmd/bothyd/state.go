@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/daemon"
 	"github.com/bothy-env/bothy/internal/engine/vault"
 	"github.com/bothy-env/bothy/internal/failpoint"
 	"github.com/bothy-env/bothy/internal/fleet"
@@ -123,7 +123,7 @@ func (d *stateDir) foundSecret(mayMake func() (bool, error)) (secret []byte, mod
 
 // daemon is the id of whatever process serves this state directory; see takeIdentity.
 func (d *stateDir) daemon() (string, error) {
-	id, err := d.keep("daemon", "the daemon's id", func() []byte { return []byte(engine.NewID()) })
+	id, err := d.keep("daemon", "the daemon's id", func() []byte { return []byte(daemon.NewID()) })
 	return strings.TrimSpace(string(id)), err
 }
 
@@ -179,7 +179,7 @@ func (d *stateDir) remember(instance string) error {
 	return d.replace("instance", "the installation's id", []byte(instance))
 }
 
-// Load gives how far the database's records were when they were saved last; it makes stateDir an engine.Marks.
+// Load gives how far the database's records were when they were saved last; it makes stateDir a recovery.Marks.
 func (d *stateDir) Load() (events, receipts int64, err error) {
 	text, err := os.ReadFile(d.join("marks"))
 	if errors.Is(err, os.ErrNotExist) {

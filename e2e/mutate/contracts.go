@@ -42,20 +42,20 @@ var ofContracts = []mutation{
 		file: "internal/engine/worker/destroy.go",
 		old:  "	slices.SortFunc(mine, h.ByRemovalOrder)\n",
 		new:  "	slices.SortFunc(mine, func(a, b provisioner.Found) int { return -h.ByRemovalOrder(a, b) })\n",
-		pkg:  "./internal/engine", run: "^TestWhatIsUsedGoesLast$",
+		pkg:  "./internal/daemon", run: "^TestWhatIsUsedGoesLast$",
 	},
 	{
 		name: "proof of absence: a late list is believed at once",
 		file: "internal/engine/target/look.go",
 		old:  "	if lag == 0 {",
 		new:  "	if lag >= 0 {",
-		pkg:  "./internal/engine", run: "^TestALateListProvesNothingSooner$",
+		pkg:  "./internal/daemon", run: "^TestALateListProvesNothingSooner$",
 	},
 	{
 		name: "capabilities: what is not declared is used",
 		file: "provisioner/capabilities.go",
 		old:  "	if !is || !r.Capabilities().declare((*T)(nil)) {",
 		new:  "	if !is {",
-		pkg:  "./internal/engine", run: "^TestWithoutACapability$",
+		pkg:  "./internal/daemon", run: "^TestWithoutACapability$",
 	},
 }

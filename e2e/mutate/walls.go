@@ -28,7 +28,7 @@ var ofWalls = []mutation{
 		file: "internal/engine/worker/create.go",
 		old:  "	m.settled(ctx, h, spec)\n",
 		new:  "",
-		pkg:  "./internal/engine", run: "^TestTheDriverKeepsNoStateThatIsRecorded$",
+		pkg:  "./internal/daemon", run: "^TestTheDriverKeepsNoStateThatIsRecorded$",
 	},
 	{
 		name: "the owner label filter: everything at the engine is listed",
@@ -42,7 +42,7 @@ var ofWalls = []mutation{
 		file: "internal/engine/sweep/diff.go",
 		old:  "if !w.cfg.Labels.Verify(f.Labels) {",
 		new:  "if len(f.Labels) == 0 {",
-		pkg:  "./internal/engine", run: "^TestForgedLabelsAreNeverTouched$|^TestPromiseOnlyOurs$",
+		pkg:  "./internal/daemon", run: "^TestForgedLabelsAreNeverTouched$|^TestPromiseOnlyOurs$",
 	},
 	{
 		name: "the broker: another environment's container is the blueprint's own",
@@ -119,11 +119,11 @@ var ofWalls = []mutation{
 		file: "internal/store/query.go",
 		old:  "CASE WHEN id = $1 THEN 0",
 		new:  "CASE WHEN name = $3 THEN 0",
-		pkg:  "./internal/engine", run: "^TestAnIdIsNeverTakenOverByAName$",
+		pkg:  "./internal/daemon", run: "^TestAnIdIsNeverTakenOverByAName$",
 	},
 	{
 		name: "tenants: an id reaches anybody's environment",
-		file: "internal/engine/query.go",
+		file: "internal/service/access.go",
 		old:  "look := store.Lookup{ID: ref.ID, Sees: who.Sees(),",
 		new:  "look := store.Lookup{ID: ref.ID,",
 		pkg:  "./internal/api", run: "^TestEveryCellOfTheMatrix$",
@@ -137,16 +137,16 @@ var ofWalls = []mutation{
 	},
 	{
 		name: "access: whoever sees an environment may use it",
-		file: "internal/engine/tenancy.go",
+		file: "internal/service/access.go",
 		old:  "return who.Uses(env)",
 		new:  "return who.Uses(env) || who.Tenant == env.Tenant",
 		pkg:  "./internal/api", run: "^TestEveryCellOfTheMatrix$",
 	},
 	{
 		name: "access: a use case of one environment does not ask whose it is",
-		file: "internal/engine/sandbox.go",
-		old:  "env, err := e.permit(ctx, who, nameOrID, toUse, doing)",
-		new:  "env, err := e.find(ctx, who, nameOrID)",
+		file: "internal/service/sandboxes.go",
+		old:  "env, err := s.cfg.Access.permit(ctx, who, nameOrID, toUse, doing)",
+		new:  "env, err := s.cfg.Access.Find(ctx, who, nameOrID)",
 		pkg:  "./internal/api", run: "^TestEveryCellOfTheMatrix$",
 	},
 	{
@@ -158,7 +158,7 @@ var ofWalls = []mutation{
 	},
 	{
 		name: "access: the platform role is used without a record",
-		file: "internal/engine/tenancy.go",
+		file: "internal/service/access.go",
 		old:  "if err != nil || has(who, need, &env) {",
 		new:  "if err != nil || has(who, need, &env) || who.Overrides() {",
 		pkg:  "./internal/api", run: "^TestTheUseOfThePlatformRoleIsOnRecord$",

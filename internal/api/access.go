@@ -14,7 +14,7 @@ import (
 )
 
 // access is what a route needs of its caller. The role is decided here, before anything of the request's body is read; what is
-// somebody's is decided where its row is read, by the engine. The zero value belongs to no route: register refuses it.
+// somebody's is decided where its row is read, by the use case. The zero value belongs to no route: register refuses it.
 type access struct {
 	kind accessKind
 	// what completes "only the platform role may", for a route of the platform role.
@@ -38,9 +38,9 @@ const (
 var (
 	// anybody needs no identity: the answer says nothing about anyone.
 	anybody = access{kind: accessOpen}
-	// member is for everybody who is in a team; the engine gives them what their tenant may see.
+	// member is for everybody who is in a team; the use case gives them what their tenant may see.
 	member = access{kind: accessMember}
-	// toSee shows one thing of a tenant's, which the engine finds for its members and the platform role.
+	// toSee shows one thing of a tenant's, which the use case finds for its members and the platform role.
 	toSee = access{kind: accessTenant}
 	// toUse uses or deletes one environment: for its owner and whom it is shared with.
 	toUse = access{kind: accessUse}

@@ -96,7 +96,7 @@ func TestEveryRouteSaysWhatItNeeds(t *testing.T) {
 
 // A role is asked for at the route alone: no use case asks for it again, but for what whoever has it may find.
 func TestNoUseCaseAsksForARole(t *testing.T) {
-	const folder = "../engine"
+	const folder = "../service"
 	files, err := os.ReadDir(folder)
 	if err != nil {
 		t.Fatal(err)
@@ -115,8 +115,8 @@ func TestNoUseCaseAsksForARole(t *testing.T) {
 		}
 	}
 	// One chooses the hint of a refusal, the other what names are looked for.
-	if diff := cmp.Diff(map[string]int{"tenancy.go": 1, "query.go": 1}, asked); diff != "" {
-		t.Errorf("the engine asks for a role (-want +got):\n%s", diff)
+	if diff := cmp.Diff(map[string]int{"access.go": 2}, asked); diff != "" {
+		t.Errorf("a use case asks for a role (-want +got):\n%s", diff)
 	}
 }
 

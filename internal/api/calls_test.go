@@ -14,8 +14,8 @@ import (
 
 	"github.com/bothy-env/bothy/internal/api/wire"
 	"github.com/bothy-env/bothy/internal/client"
-	"github.com/bothy-env/bothy/internal/engine"
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/service"
 )
 
 // me is who the kernel says is at the other end of the socket.
@@ -48,11 +48,11 @@ func TestCreateHandsTheWholeRequestToTheEngine(t *testing.T) {
 		t.Errorf("environment %+v", env)
 	}
 	span := 90 * time.Second
-	want := engine.Request{
+	want := service.Request{
 		Who: myself(t), Project: "shop", Blueprint: "build@1.0.0", Size: "small", Name: "otter", Share: fleet.ShareTeam, TTL: &span, IdempotencyKey: "key-1",
 		Inputs: map[string]any{"shm_mib": 32.0, "on": true, "word": "x"},
 	}
-	if diff := cmp.Diff([]engine.Request{want}, r.engine.requests); diff != "" {
+	if diff := cmp.Diff([]service.Request{want}, r.engine.requests); diff != "" {
 		t.Errorf("request (-want +got):\n%s", diff)
 	}
 }
@@ -212,7 +212,7 @@ func TestListFollowsThePagesAndPassesTheFilter(t *testing.T) {
 	if diff := cmp.Diff([]string{"a", "b", "c"}, page(client.ListOptions{All: true, States: []string{"leased", "failed"}, Owner: "o", Project: "p", Blueprint: "b"})); diff != "" {
 		t.Errorf("all (-want +got):\n%s", diff)
 	}
-	want := engine.Selection{Filter: engine.Filter{IncludeGone: true, States: []fleet.State{fleet.Leased, fleet.Failed}, Owner: "o", Project: "p", Blueprint: "b", Limit: 1000}}
+	want := service.Selection{Filter: service.Filter{IncludeGone: true, States: []fleet.State{fleet.Leased, fleet.Failed}, Owner: "o", Project: "p", Blueprint: "b", Limit: 1000}}
 	if diff := cmp.Diff(want, r.engine.filters[0]); diff != "" {
 		t.Errorf("filter (-want +got):\n%s", diff)
 	}
@@ -272,12 +272,12 @@ func TestEventsBlueprintsAndVersion(t *testing.T) {
 
 func TestReadyAndDoctorTellWhatIsAmiss(t *testing.T) {
 	d := newDouble()
-	d.checks = []engine.Check{{Name: "store", Status: engine.OK, Message: "fine"}, {Name: "isolation", Status: engine.Warning, Message: "hm"}}
+	d.checks = []service.Check{{Name: "store", Status: service.OK, Message: "fine"}, {Name: "isolation", Status: service.Warning, Message: "hm"}}
 	r := start(t, d)
 	if h, err := r.client().Health(limited(t)); err != nil || !h.Ready || len(h.Checks) != 2 {
 		t.Errorf("health with a warning: %+v, %v", h, err)
 	}
-	d.checks = append(d.checks, engine.Check{Name: "docker", Status: engine.Down, Message: "away", Hint: "start it"})
+	d.checks = append(d.checks, service.Check{Name: "docker", Status: service.Down, Message: "away", Hint: "start it"})
 	h, err := r.client().Health(limited(t))
 	if err != nil || h.Ready || h.Checks[2] != (wire.Check{Name: "docker", Status: "failed", Message: "away", Hint: "start it"}) {
 		t.Errorf("health with Docker away: %+v, %v", h, err)

@@ -142,7 +142,7 @@ func (w *world) ready(user, name, share string, gone bool) wire.Environment {
 func newWorld(t *testing.T, adjust ...func(*api.Config)) *world {
 	e, db := realEngine(t)
 	dir, people := peopleOf(t, related, "ada", "cat", "dan", "bob", "root", "mallory")
-	r := serve(t, e, append(adjust, people)...)
+	r := serve(t, servicesOf(e, shelf{t.TempDir()}), append(adjust, people)...)
 	w := &world{rig: r, dir: dir, base: "https://" + r.server.Addr().String(), transports: map[string]*http.Transport{}}
 	for _, c := range columns {
 		tr := trust(t, dir)

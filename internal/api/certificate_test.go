@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/api/wire"
-	"github.com/bothy-env/bothy/internal/engine"
+	"github.com/bothy-env/bothy/internal/service"
 )
 
 // A renewed certificate is served without a restart; a wrong one leaves the old one in force, and the log and doctor say so.
@@ -95,10 +95,10 @@ func certificateCheck(t *testing.T, r *rig) wire.Check {
 // Members read no causes: those name the daemon's files and other tenants' things.
 func TestMembersReadNoCauses(t *testing.T) {
 	d := newDouble()
-	d.checks = []engine.Check{
-		{Name: "store", Status: engine.OK, Message: "fine at /var/lib/x"},
-		{Name: "organisation", Status: engine.Warning, Message: "read /var/lib/x/org.yaml", Hint: "mend /var/lib/x/org.yaml"},
-		{Name: "docker", Status: engine.Down, Message: "dial /var/lib/x", Hint: "look at /var/lib/x"},
+	d.checks = []service.Check{
+		{Name: "store", Status: service.OK, Message: "fine at /var/lib/x"},
+		{Name: "organisation", Status: service.Warning, Message: "read /var/lib/x/org.yaml", Hint: "mend /var/lib/x/org.yaml"},
+		{Name: "docker", Status: service.Down, Message: "dial /var/lib/x", Hint: "look at /var/lib/x"},
 	}
 	dir, people := withPeople(t)
 	r := start(t, d, people)

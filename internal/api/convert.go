@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/api/wire"
-	"github.com/bothy-env/bothy/internal/engine"
 	"github.com/bothy-env/bothy/internal/fleet"
 	"github.com/bothy-env/bothy/internal/ledger"
+	"github.com/bothy-env/bothy/internal/service"
 )
 
 // environment is an environment as the wire has it, at a moment. Who may not use it sees that it is there, how it is and what
@@ -34,7 +34,7 @@ func environment(who fleet.Identity, e fleet.Environment, now time.Time) wire.En
 			AccruedMicros: ledger.Accrued(e, now), AtExpiryMicros: ledger.AtExpiry(e, now), HeldMicros: e.HeldMicros,
 		},
 		CreatedAt: e.CreatedAt.UTC(), ReadyAt: when(e.ReadyAt), DestroyedAt: when(e.DestroyedAt),
-		Attempts: engine.FailedTries(e), Revision: e.Revision,
+		Attempts: service.FailedTries(e), Revision: e.Revision,
 	}
 	if !w.MayUse {
 		w.Inputs, w.Vars, w.Secrets = nil, nil, nil
@@ -61,16 +61,16 @@ func environment(who fleet.Identity, e fleet.Environment, now time.Time) wire.En
 
 // one is an answer about a single environment: it also says which daemon to ask for what this one cannot do.
 func (s *Server) one(ctx context.Context, e fleet.Environment) wire.Environment {
-	w := environment(caller(ctx), e, s.engine.Now())
+	w := environment(caller(ctx), e, s.services.Now())
 	if e.State == fleet.Leased {
-		w.DaemonAddress = s.engine.Elsewhere(ctx, e.Host)
+		w.DaemonAddress = s.services.Hosts.Elsewhere(ctx, e.Host)
 	}
 	return w
 }
 
 // withSource adds what was copied to an environment's workspace.
 func (s *Server) withSource(ctx context.Context, e fleet.Environment, w wire.Environment) (wire.Environment, error) {
-	source, err := s.engine.Source(ctx, e)
+	source, err := s.services.Sandboxes.Source(ctx, e)
 	if err != nil || source.State == fleet.SourceUnknown {
 		return w, err
 	}
@@ -128,7 +128,7 @@ func input(i fleet.Input) wire.Input {
 // health is what is found of the daemon. Causes name files of the daemon's machine and what belongs to other tenants, so
 // only the platform role sees them.
 func (s *Server) health(ctx context.Context) wire.Health {
-	checks := s.engine.Checks(ctx)
+	checks := s.services.Doctor.Checks(ctx)
 	if s.cert != nil {
 		checks = append(slices.Clone(checks), checkCertificate(s.cert, realTime()))
 	}
@@ -139,8 +139,8 @@ func (s *Server) health(ctx context.Context) wire.Health {
 	for i, c := range h.Checks {
 		c.Message, c.Hint = "ok", ""
 		switch c.Status {
-		case engine.OK:
-		case engine.Warning:
+		case service.OK:
+		case service.Warning:
 			c.Message, c.Hint = "needs attention", "the platform team can see the cause: bothy doctor"
 		default:
 			c.Message, c.Hint = "failed", "the platform team can see the cause: bothy doctor"
@@ -150,12 +150,12 @@ func (s *Server) health(ctx context.Context) wire.Health {
 	return h
 }
 
-func health(checks []engine.Check) wire.Health {
-	h := wire.Health{Ready: true, Checks: each(checks, func(c engine.Check) wire.Check {
+func health(checks []service.Check) wire.Health {
+	h := wire.Health{Ready: true, Checks: each(checks, func(c service.Check) wire.Check {
 		return wire.Check{Name: c.Name, Status: c.Status, Message: c.Message, Hint: c.Hint, AgeSeconds: int64(max(c.Age, 0) / time.Second)}
 	})}
 	for _, c := range h.Checks {
-		if c.Status != engine.OK && c.Status != engine.Warning {
+		if c.Status != service.OK && c.Status != service.Warning {
 			h.Ready = false
 		}
 	}
@@ -183,7 +183,7 @@ func when(t time.Time) *time.Time {
 }
 
 // seconds makes a duration of whole seconds; what does not fit becomes the
-// longest there is, so that the engine judges it and no overflow does.
+// longest there is, so that the use case judges it and no overflow does.
 func seconds(n int64) time.Duration {
 	const most = int64(math.MaxInt64 / time.Second)
 	return time.Duration(max(-most, min(most, n))) * time.Second

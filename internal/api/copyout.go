@@ -20,7 +20,7 @@ import (
 
 // copyFrom answers with what the sandbox packs, and with how that ended.
 func (s *Server) copyFrom(ctx context.Context, w http.ResponseWriter, r *http.Request, env, file, user string) error {
-	tar, err := s.engine.CopyFrom(ctx, caller(ctx), env, file, user)
+	tar, err := s.services.Sandboxes.CopyFrom(ctx, caller(ctx), env, file, user)
 	if err != nil {
 		return s.notThere(ctx, env, file, err)
 	}

@@ -136,7 +136,7 @@ func TestTCPIsNeverOpenedWithoutTLSAndTokens(t *testing.T) {
 		cfg := api.Config{}
 		tcp(&cfg)
 		spoil(&cfg)
-		if _, err := api.New(cfg, newDouble()); err == nil {
+		if _, err := api.New(cfg, newDouble().services()); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}

@@ -8,26 +8,21 @@ import (
 	"time"
 
 	"github.com/bothy-env/bothy/internal/api"
-	"github.com/bothy-env/bothy/internal/engine"
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/service"
 	"github.com/bothy-env/bothy/provisioner"
 )
 
-var _ api.Engine = (*double)(nil)
-
-// The real engine is what the routes are made for.
-var _ api.Engine = (*engine.Engine)(nil)
-
-// double is an engine in memory. What a test does not set answers plainly. Whose anything is it does not ask: the real engine is
+// double is a daemon in memory. What a test does not set answers plainly. Whose anything is it does not ask: the real one is
 // asked that, by the matrix.
 type double struct {
 	mu   sync.Mutex
 	envs map[string]fleet.Environment
 	keys map[string]string
 	// requests and actors are what came in.
-	requests []engine.Request
-	filters  []engine.Selection
-	queries  []engine.EventQuery
+	requests []service.Request
+	filters  []service.Selection
+	queries  []service.EventQuery
 	actors   []string
 	// calls are all, by name, with what was handed over beside the identity.
 	calls map[string][]any
@@ -41,10 +36,10 @@ type double struct {
 	copyTo   func(ctx context.Context, dir, user string, tar io.Reader) error
 	copyFrom func(ctx context.Context, path, user string) (io.ReadCloser, error)
 	source   fleet.Source
-	checks   []engine.Check
+	checks   []service.Check
 	mayUse   func(who fleet.Identity) error
-	events   []fleet.Event // the record, when set
-	quote    *engine.Quote // what is quoted, when set
+	events   []fleet.Event  // the record, when set
+	quote    *service.Quote // what is quoted, when set
 	// watchEvents, when set, follows the record in place of giving five events.
 	watchEvents func(ctx context.Context) error
 }
@@ -75,21 +70,21 @@ func (d *double) add(envs ...fleet.Environment) *double {
 	return d
 }
 
-func (d *double) Acquire(_ context.Context, req engine.Request) (engine.Acquired, error) {
+func (d *double) Acquire(_ context.Context, req service.Request) (service.Acquired, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.requests = append(d.requests, req)
 	if d.fail != nil {
-		return engine.Acquired{}, d.fail
+		return service.Acquired{}, d.fail
 	}
 	if name, ok := d.keys[req.IdempotencyKey]; ok && req.IdempotencyKey != "" {
-		return engine.Acquired{Env: d.envs[name], Existed: true}, nil
+		return service.Acquired{Env: d.envs[name], Existed: true}, nil
 	}
 	env := leased(req.Name)
 	env.State, env.Lease.Start, env.Lease.End = fleet.Pending, time.Time{}, time.Time{}
 	env.Tenant, env.Team, env.Owner = req.Who.Tenant, req.Who.Team, req.Who.User
 	d.envs[env.Name], d.keys[req.IdempotencyKey] = env, env.Name
-	return engine.Acquired{Env: env}, nil
+	return service.Acquired{Env: env}, nil
 }
 
 func (d *double) Find(ctx context.Context, _ fleet.Identity, name string) (fleet.Environment, error) {
@@ -110,7 +105,7 @@ func (d *double) Find(ctx context.Context, _ fleet.Identity, name string) (fleet
 	return fleet.Environment{}, fleet.Errorf(fleet.CodeNotFound, "no environment %q", name).WithHint("see: bothy ls")
 }
 
-func (d *double) List(_ context.Context, _ fleet.Identity, f engine.Selection) ([]fleet.Environment, string, error) {
+func (d *double) List(_ context.Context, _ fleet.Identity, f service.Selection) ([]fleet.Environment, string, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.filters = append(d.filters, f)
@@ -160,7 +155,7 @@ func (d *double) Touch(_ context.Context, who fleet.Identity, name string) (flee
 	return d.act(who, name, func(e *fleet.Environment) { e.Lease.ActiveAt = noon })
 }
 
-func (d *double) Events(ctx context.Context, who fleet.Identity, q engine.EventQuery) ([]fleet.Event, error) {
+func (d *double) Events(ctx context.Context, who fleet.Identity, q service.EventQuery) ([]fleet.Event, error) {
 	d.mu.Lock()
 	d.queries = append(d.queries, q)
 	d.mu.Unlock()
@@ -242,7 +237,7 @@ func (d *double) CopyFrom(ctx context.Context, _ fleet.Identity, _, path, user s
 	return d.copyFrom(ctx, path, user)
 }
 
-func (d *double) Blueprints() []fleet.Blueprint {
+func (d *double) blueprints() []fleet.Blueprint {
 	lo, hi := 16.0, 1024.0
 	return []fleet.Blueprint{{
 		Ref: fleet.BlueprintRef{Name: "build", Version: "1.0.0", Digest: "sha256:00"}, Description: "Builds things.", Image: "bothy/build",
@@ -252,20 +247,41 @@ func (d *double) Blueprints() []fleet.Blueprint {
 	}}
 }
 
-func (d *double) Blueprint(name string) (fleet.Blueprint, error) {
-	if all := d.Blueprints(); name == all[0].Ref.Name || name == all[0].Ref.String() {
+func (d doubleBlueprints) List() []fleet.Blueprint { return d.blueprints() }
+
+func (d doubleBlueprints) Get(name string) (fleet.Blueprint, error) {
+	if all := d.blueprints(); name == all[0].Ref.Name || name == all[0].Ref.String() {
 		return all[0], nil
 	}
 	return fleet.Blueprint{}, fleet.Errorf(fleet.CodeNotFound, "no blueprint %q", name)
 }
 
-func (d *double) Elsewhere(_ context.Context, host string) string {
+func (d doubleHosts) Elsewhere(_ context.Context, host string) string {
 	if host != "r2" {
 		return ""
 	}
 	return "https://r2.example:8443"
 }
 
-func (d *double) Checks(context.Context) []engine.Check { return d.checks }
-func (d *double) Instance() string                      { return "inst1" }
-func (d *double) Now() time.Time                        { return noon }
+func (d *double) Checks(context.Context) []service.Check { return d.checks }
+
+// The parts of the double whose methods have names that others have, too.
+type (
+	doubleBlueprints struct{ *double }
+	doublePools      struct{ *double }
+	doubleQuotas     struct{ *double }
+	doubleCosts      struct{ *double }
+	doubleOrphans    struct{ *double }
+	doubleHosts      struct{ *double }
+	doubleBrake      struct{ *double }
+)
+
+// services are the double as the routes call it.
+func (d *double) services() api.Services {
+	return api.Services{
+		Requests: d, Environments: d, Sandboxes: d, Records: d, Doctor: d,
+		Blueprints: doubleBlueprints{d}, Pools: doublePools{d}, Quotas: doubleQuotas{d}, Costs: doubleCosts{d}, Orphans: doubleOrphans{d},
+		Hosts: doubleHosts{d}, Brake: doubleBrake{d},
+		Instance: "inst1", Now: func() time.Time { return noon },
+	}
+}

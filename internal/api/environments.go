@@ -8,8 +8,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/bothy-env/bothy/internal/api/wire"
-	"github.com/bothy-env/bothy/internal/engine"
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/service"
 )
 
 // envAnswer is an environment with a status of its own.
@@ -39,15 +39,15 @@ type listInput struct {
 	Cursor     string   `query:"cursor" maxLength:"500" doc:"Value of next on the previous page"`
 }
 
-func (in *listInput) selection() engine.Selection {
-	f := engine.Filter{
+func (in *listInput) selection() service.Selection {
+	f := service.Filter{
 		IncludeGone: in.All, Tenant: in.Tenant, Team: in.Team, Owner: in.Owner, Project: in.Project, Blueprint: in.Blueprint,
 		Pool: in.Pool, Host: in.Host, Limit: in.Limit, Cursor: in.Cursor,
 	}
 	for _, st := range in.State {
 		f.States = append(f.States, fleet.State(st))
 	}
-	return engine.Selection{Filter: f, AllTenants: in.AllTenants, Mine: in.Mine}
+	return service.Selection{Filter: f, AllTenants: in.AllTenants, Mine: in.Mine}
 }
 
 func (s *Server) environmentRoutes(api huma.API) {
@@ -73,7 +73,7 @@ func (s *Server) environmentRoutes(api huma.API) {
 		if err != nil {
 			return wire.Quote{}, err
 		}
-		q, err := s.engine.Quote(ctx, req)
+		q, err := s.services.Requests.Quote(ctx, req)
 		return quote(q), err
 	})
 
@@ -82,8 +82,8 @@ func (s *Server) environmentRoutes(api huma.API) {
 		Summary: "List environments, newest first", Description: "Lists the caller's own tenant by default, for the platform role too. " +
 			"Environments that the caller may not use have no inputs, variables and names of secrets.", Errors: errorStatuses(),
 	}, func(ctx context.Context, in *listInput) (wire.EnvironmentList, error) {
-		envs, next, err := s.engine.List(ctx, caller(ctx), in.selection())
-		now := s.engine.Now()
+		envs, next, err := s.services.Environments.List(ctx, caller(ctx), in.selection())
+		now := s.services.Now()
 		return wire.EnvironmentList{
 			Environments: each(envs, func(e fleet.Environment) wire.Environment { return environment(caller(ctx), e, now) }),
 			Next:         next,
@@ -97,13 +97,13 @@ func (s *Server) environmentRoutes(api huma.API) {
 		EnvPath
 		Usage bool `query:"usage" doc:"Include the current usage of a leased environment, which takes up to a second"`
 	}) (wire.Environment, error) {
-		env, err := s.engine.Find(ctx, caller(ctx), in.Env)
+		env, err := s.services.Environments.Find(ctx, caller(ctx), in.Env)
 		if err != nil {
 			return wire.Environment{}, err
 		}
 		w := s.one(ctx, env)
 		if in.Usage && w.MayUse && env.State == fleet.Leased {
-			w.Usage = usage(s.engine.Usage(ctx, env), s.engine.Now())
+			w.Usage = usage(s.services.Sandboxes.Usage(ctx, env), s.services.Now())
 		}
 		return s.withSource(ctx, env, w)
 	})
@@ -112,11 +112,11 @@ func (s *Server) environmentRoutes(api huma.API) {
 		OperationID: "explain-environment", Path: "/v1/environments/{env}/why", Tags: []string{"environments"},
 		Summary: "Explain why an environment is waiting or failed", Errors: errorStatuses(http.StatusNotFound),
 	}, func(ctx context.Context, in *struct{ EnvPath }) (wire.Why, error) {
-		w, err := s.engine.Why(ctx, caller(ctx), in.Env)
+		w, err := s.services.Environments.Why(ctx, caller(ctx), in.Env)
 		if err != nil {
 			return wire.Why{}, err
 		}
-		answer := why(caller(ctx), w, s.engine.Now())
+		answer := why(caller(ctx), w, s.services.Now())
 		answer.Environment, err = s.withSource(ctx, w.Env, answer.Environment)
 		return answer, err
 	})
@@ -134,7 +134,7 @@ func (s *Server) leaseRoutes(api huma.API) {
 		EnvPath
 		Body wire.ExtendRequest
 	}) (wire.Environment, error) {
-		env, err := s.engine.Extend(ctx, caller(ctx), in.Env, seconds(in.Body.BySeconds))
+		env, err := s.services.Environments.Extend(ctx, caller(ctx), in.Env, seconds(in.Body.BySeconds))
 		return s.one(ctx, env), err
 	})
 
@@ -143,7 +143,7 @@ func (s *Server) leaseRoutes(api huma.API) {
 		Summary: "Reset the idle timer of an environment", Description: "Only matters for a lease with an idle time. Commands, copies and network traffic reset the timer too.",
 		Errors: errorStatuses(http.StatusNotFound, http.StatusConflict),
 	}, func(ctx context.Context, in *struct{ EnvPath }) (wire.Environment, error) {
-		env, err := s.engine.Touch(ctx, caller(ctx), in.Env)
+		env, err := s.services.Environments.Touch(ctx, caller(ctx), in.Env)
 		return s.one(ctx, env), err
 	})
 
@@ -153,7 +153,7 @@ func (s *Server) leaseRoutes(api huma.API) {
 		Description: "Succeeds in every state, and again for a deleted environment. Returns as soon as the deletion is recorded. Watch the environment to wait until it is destroyed.",
 		Errors:      errorStatuses(http.StatusNotFound), DefaultStatus: http.StatusAccepted,
 	}, func(ctx context.Context, in *struct{ EnvPath }) (wire.Environment, error) {
-		env, err := s.engine.Release(ctx, caller(ctx), in.Env)
+		env, err := s.services.Environments.Release(ctx, caller(ctx), in.Env)
 		return s.one(ctx, env), err
 	})
 }
@@ -169,7 +169,7 @@ func (s *Server) shareRoute(api huma.API) {
 		EnvPath
 		Body wire.ShareRequest
 	}) (wire.Environment, error) {
-		env, err := s.engine.Share(ctx, caller(ctx), in.Env, fleet.Share(in.Body.With))
+		env, err := s.services.Environments.Share(ctx, caller(ctx), in.Env, fleet.Share(in.Body.With))
 		return s.one(ctx, env), err
 	})
 }
@@ -182,7 +182,7 @@ func (s *Server) create(ctx context.Context, in *createInput) (*envAnswer, error
 		return nil, err
 	}
 	req.IdempotencyKey = in.Key
-	got, err := s.engine.Acquire(ctx, req)
+	got, err := s.services.Requests.Acquire(ctx, req)
 	if err != nil {
 		return nil, err
 	}
@@ -194,16 +194,16 @@ func (s *Server) create(ctx context.Context, in *createInput) (*envAnswer, error
 }
 
 // request is what the caller asks for, on behalf of the team that they name.
-func (s *Server) request(ctx context.Context, body wire.CreateRequest) (engine.Request, error) {
+func (s *Server) request(ctx context.Context, body wire.CreateRequest) (service.Request, error) {
 	who := caller(ctx)
 	if body.Team != "" {
 		var err error
 		p := requestOf(ctx).peer
 		if who, err = s.people.Identify(p.name, p.uid, body.Team); err != nil {
-			return engine.Request{}, err
+			return service.Request{}, err
 		}
 	}
-	return engine.Request{
+	return service.Request{
 		Who: who, Project: body.Project, PullRequest: body.PullRequest,
 		Blueprint: body.Blueprint, Size: body.Size, Name: body.Name, Share: fleet.Share(body.Share),
 		TTL: span(body.TTLSeconds), Idle: span(body.IdleSeconds), QueueTimeout: span(body.QueueTimeoutSeconds),
@@ -219,7 +219,7 @@ func span(n *int64) *time.Duration {
 	return new(seconds(*n))
 }
 
-func quote(q engine.Quote) wire.Quote {
+func quote(q service.Quote) wire.Quote {
 	w := wire.Quote{
 		Blueprint: blueprintRef(q.Blueprint), Size: size(q.Size), TTLSeconds: int64(q.TTL / time.Second), CostMicros: q.Micros,
 		Warm: q.Warm, Cold: q.Cold, Rank: q.Rank, ReadyAt: when(q.ReadyAt),
@@ -230,7 +230,7 @@ func quote(q engine.Quote) wire.Quote {
 	return w
 }
 
-func why(who fleet.Identity, w engine.Why, now time.Time) wire.Why {
+func why(who fleet.Identity, w service.Why, now time.Time) wire.Why {
 	return wire.Why{
 		Environment: environment(who, w.Env, now), Cause: w.Cause, Next: w.Next, Rank: w.Rank, ReadyAt: when(w.ReadyAt),
 		Estimates: wire.Estimates{

@@ -7,8 +7,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/bothy-env/bothy/internal/api/wire"
-	"github.com/bothy-env/bothy/internal/engine"
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/service"
 )
 
 // EventFilter is what the routes of the record have in common. It is exported because huma reads exported fields only.
@@ -19,8 +19,8 @@ type EventFilter struct {
 	After       int64  `query:"after" minimum:"0" doc:"Skip events up to this number"`
 }
 
-func (f EventFilter) query() engine.EventQuery {
-	return engine.EventQuery{Environment: f.Environment, Pool: f.Pool, Host: f.Host, After: f.After}
+func (f EventFilter) query() service.EventQuery {
+	return service.EventQuery{Environment: f.Environment, Pool: f.Pool, Host: f.Host, After: f.After}
 }
 
 // eventRoutes read the record of every decision.
@@ -34,7 +34,7 @@ func (s *Server) eventRoutes(api huma.API) {
 		Limit  int   `query:"limit" minimum:"1" maximum:"1000" default:"1000"`
 		Newest bool  `query:"newest" doc:"If there are more than limit events, return the newest, oldest first"`
 	}) (wire.EventList, error) {
-		es, err := s.engine.Events(ctx, caller(ctx), engine.EventQuery{Environment: in.Env, After: in.After, Limit: in.Limit, Newest: in.Newest})
+		es, err := s.services.Records.Events(ctx, caller(ctx), service.EventQuery{Environment: in.Env, After: in.After, Limit: in.Limit, Newest: in.Newest})
 		return wire.EventList{Events: events(es)}, err
 	})
 
@@ -48,7 +48,7 @@ func (s *Server) eventRoutes(api huma.API) {
 	}) (wire.EventList, error) {
 		q := in.query()
 		q.Limit, q.Newest = in.Limit, in.Newest
-		es, err := s.engine.Events(ctx, caller(ctx), q)
+		es, err := s.services.Records.Events(ctx, caller(ctx), q)
 		return wire.EventList{Events: events(es)}, err
 	})
 
@@ -65,10 +65,10 @@ func (s *Server) eventRoutes(api huma.API) {
 	})
 }
 
-func (s *Server) followEvents(ctx context.Context, w http.ResponseWriter, q engine.EventQuery) error {
+func (s *Server) followEvents(ctx context.Context, w http.ResponseWriter, q service.EventQuery) error {
 	if q.Environment != "" {
 		// The head goes out as soon as the environment is known to exist, since it may be quiet for long.
-		if _, err := s.engine.Find(ctx, caller(ctx), q.Environment); err != nil {
+		if _, err := s.services.Environments.Find(ctx, caller(ctx), q.Environment); err != nil {
 			return err
 		}
 	}
@@ -77,7 +77,7 @@ func (s *Server) followEvents(ctx context.Context, w http.ResponseWriter, q engi
 	if err := out.begin(); err != nil {
 		return out.end(ctx, s, err)
 	}
-	return out.end(ctx, s, s.engine.WatchEvents(ctx, caller(ctx), q, func(es []fleet.Event) error {
+	return out.end(ctx, s, s.services.Records.WatchEvents(ctx, caller(ctx), q, func(es []fleet.Event) error {
 		for _, e := range es {
 			if err := out.write(event(e)); err != nil {
 				return err

@@ -118,7 +118,7 @@ func execProblem(ctx context.Context, err error) *wire.Problem {
 	return problemOf(ctx, err)
 }
 
-// run calls the engine. The connection is out of the HTTP server's hands, so a panic must not get out.
+// run calls the use case. The connection is out of the HTTP server's hands, so a panic must not get out.
 func (s *Server) run(ctx context.Context, env string, start wire.ExecStart, x *execution) (end fleet.ExecEnd, err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
@@ -132,7 +132,7 @@ func (s *Server) run(ctx context.Context, env string, start wire.ExecStart, x *e
 	if start.Stdin {
 		streams.Stdin = x.input
 	}
-	return s.engine.Exec(ctx, caller(ctx), env, provisioner.ExecRequest{
+	return s.services.Sandboxes.Exec(ctx, caller(ctx), env, provisioner.ExecRequest{
 		Command: start.Command, User: start.User, Dir: start.Dir, Env: start.Env, TTY: start.TTY, Detach: start.Detach,
 		Size: provisioner.Size{Rows: start.Size.Rows, Cols: start.Size.Cols},
 	}, streams)

@@ -37,7 +37,7 @@ func BenchmarkExecStreams(b *testing.B) {
 			b.Error(err)
 		}
 	})
-	server, err := api.New(api.Config{Socket: dir + "/s", Version: "test", Logger: slog.New(slog.DiscardHandler)}, d)
+	server, err := api.New(api.Config{Socket: dir + "/s", Version: "test", Logger: slog.New(slog.DiscardHandler)}, d.services())
 	if err != nil {
 		b.Fatal(err)
 	}

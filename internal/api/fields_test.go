@@ -9,8 +9,8 @@ import (
 
 	"github.com/bothy-env/bothy/internal/api/wire"
 	"github.com/bothy-env/bothy/internal/client"
-	"github.com/bothy-env/bothy/internal/engine"
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/service"
 )
 
 // TestWrongValuesAreNamed: which values of a request an error is about is told beside its sentence, by their key path in the body.
@@ -47,7 +47,7 @@ func TestWrongValuesAreNamed(t *testing.T) {
 			if diff := cmp.Diff(c.want, e.Problem().Fields); diff != "" {
 				t.Errorf("fields as they are printed (-want +got):\n%s", diff)
 			}
-			d.fail, d.quote = nil, &engine.Quote{Refusal: c.err}
+			d.fail, d.quote = nil, &service.Quote{Refusal: c.err}
 			q, err := cl.Quote(limited(t), wire.CreateRequest{})
 			if err != nil || q.Refusal == nil {
 				t.Fatalf("quote %+v, %v", q, err)

@@ -64,7 +64,7 @@ func (s *Server) copyTo(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		return tooLarge
 	}
 	body := &upload{body: http.MaxBytesReader(w, r.Body, s.cfg.MaxUpload), rc: http.NewResponseController(w), stall: s.cfg.StallTimeout, rate: s.cfg.UploadRate, ctx: ctx, now: realTime, most: s.cfg.MaxUpload}
-	err := s.engine.CopyTo(ctx, caller(ctx), env, dir, user, body)
+	err := s.services.Sandboxes.CopyTo(ctx, caller(ctx), env, dir, user, body)
 	var exceeded *http.MaxBytesError
 	switch {
 	case revoked(ctx) != nil:
@@ -163,7 +163,7 @@ func (s *Server) notThere(ctx context.Context, env, file string, err error) erro
 	if !ok || e.Code != fleet.CodeNotFound || e.Hint != "" {
 		return err
 	}
-	row, findErr := s.engine.Find(ctx, caller(ctx), env)
+	row, findErr := s.services.Environments.Find(ctx, caller(ctx), env)
 	if findErr != nil {
 		return err // it is the environment that is not there
 	}

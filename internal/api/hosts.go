@@ -7,8 +7,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/bothy-env/bothy/internal/api/wire"
-	"github.com/bothy-env/bothy/internal/engine"
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/service"
 )
 
 // hostRoutes are the routes for hosts and the reap limiter.
@@ -17,7 +17,7 @@ func (s *Server) hostRoutes(api huma.API) {
 		OperationID: "list-hosts", Path: "/v1/hosts", Tags: []string{"platform"},
 		Summary: "List hosts with their usage", Errors: errorStatuses(),
 	}, func(ctx context.Context, _ *struct{}) (wire.HostList, error) {
-		all, err := s.engine.Hosts(ctx, caller(ctx))
+		all, err := s.services.Hosts.List(ctx, caller(ctx))
 		return wire.HostList{Hosts: each(all, host)}, err
 	})
 	s.drainRoute(api, "drain", "Drain a host", true)
@@ -27,14 +27,14 @@ func (s *Server) hostRoutes(api huma.API) {
 		OperationID: "get-brake", Path: "/v1/brake", Tags: []string{"platform"},
 		Summary: "Show the state of the reap limiter", Errors: errorStatuses(),
 	}, func(ctx context.Context, _ *struct{}) (wire.Brake, error) {
-		b, err := s.engine.Brake(ctx, caller(ctx))
+		b, err := s.services.Brake.State(ctx)
 		return brake(b), err
 	})
 	act(s, api, platformTo("release the reap limiter"), huma.Operation{
 		OperationID: "release-brake", Method: http.MethodPost, Path: "/v1/brake/release", Tags: []string{"platform"},
 		Summary: "Delete all overdue environments now", Errors: errorStatuses(http.StatusConflict),
 	}, func(ctx context.Context, _ *struct{}) (wire.Brake, error) {
-		b, err := s.engine.ReleaseBrake(ctx, caller(ctx))
+		b, err := s.services.Brake.Release(ctx, caller(ctx))
 		return brake(b), err
 	})
 }
@@ -46,12 +46,12 @@ func (s *Server) drainRoute(api huma.API, verb, summary string, drained bool) {
 	}, func(ctx context.Context, in *struct {
 		Host string `path:"host" minLength:"1" maxLength:"100" doc:"Name of the host" example:"local"`
 	}) (wire.Host, error) {
-		h, err := s.engine.DrainHost(ctx, caller(ctx), in.Host, drained)
+		h, err := s.services.Hosts.Drain(ctx, caller(ctx), in.Host, drained)
 		return host(h), err
 	})
 }
 
-func host(h engine.HostStatus) wire.Host {
+func host(h service.HostStatus) wire.Host {
 	return wire.Host{
 		Name: h.Name, Endpoint: h.Endpoint, Labels: h.Labels, Capacity: capacity(h.Capacity), Used: capacity(h.Used),
 		Drained: h.Drained, Down: h.Down, Served: h.Served, Lost: h.Lost, Daemon: h.Worker, Address: h.Address, SeenAt: when(h.SeenAt), Environments: h.Environments,

@@ -8,8 +8,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/bothy-env/bothy/internal/api/wire"
-	"github.com/bothy-env/bothy/internal/engine"
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/service"
 )
 
 // moneyRoutes are about prices and cost.
@@ -18,7 +18,7 @@ func (s *Server) moneyRoutes(api huma.API) {
 		OperationID: "list-rates", Path: "/v1/rates", Tags: []string{"money"},
 		Summary: "List rates", Description: "A size without a rate costs the price of the blueprint.", Errors: errorStatuses(),
 	}, func(ctx context.Context, _ *struct{}) (wire.RateList, error) {
-		all, err := s.engine.Rates(ctx, caller(ctx))
+		all, err := s.services.Costs.Rates(ctx, caller(ctx))
 		return wire.RateList{Rates: each(all, rate)}, err
 	})
 
@@ -36,7 +36,7 @@ func (s *Server) moneyRoutes(api huma.API) {
 		if in.Body.From != nil {
 			r.From = *in.Body.From
 		}
-		set, err := s.engine.SetRate(ctx, caller(ctx), r)
+		set, err := s.services.Costs.SetRate(ctx, caller(ctx), r)
 		return rate(set), err
 	})
 
@@ -49,7 +49,7 @@ func (s *Server) moneyRoutes(api huma.API) {
 		Since time.Time `query:"since" doc:"Start of the period" example:"2026-01-01T00:00:00Z"`
 		Until time.Time `query:"until" doc:"End of the period" example:"2026-02-01T00:00:00Z"`
 	}) (wire.CostReport, error) {
-		report, err := s.engine.Cost(ctx, caller(ctx), engine.CostQuery{By: in.By, Since: in.Since, Until: in.Until})
+		report, err := s.services.Costs.Report(ctx, caller(ctx), service.CostQuery{By: in.By, Since: in.Since, Until: in.Until})
 		return costReport(report), err
 	})
 }
@@ -58,11 +58,11 @@ func rate(r fleet.Rate) wire.Rate {
 	return wire.Rate{Blueprint: r.Blueprint, Size: r.Size, From: r.From.UTC(), MicrosPerHour: r.Micros, Currency: r.Currency, SetBy: r.SetBy}
 }
 
-func costReport(r engine.CostReport) wire.CostReport {
+func costReport(r service.CostReport) wire.CostReport {
 	return wire.CostReport{By: r.By, Since: when(r.Since), Until: when(r.Until), Rows: each(r.Rows, costRow), Total: costRow(r.Total)}
 }
 
-func costRow(r engine.CostRow) wire.CostRow {
+func costRow(r service.CostRow) wire.CostRow {
 	return wire.CostRow{
 		Key: r.Key, Currency: r.Currency, LeasedMicros: r.Leased, PoolMicros: r.Pool, ProvisioningMicros: r.Provisioning,
 		FailedMicros: r.Failed, DestroyingMicros: r.Destroying, TotalMicros: r.Total, Seconds: r.Seconds,

@@ -27,11 +27,11 @@ var uses = []struct{ method, path, body string }{
 // when to try again, and passes; a conflict that stays has neither.
 func TestPromiseNotReadyPasses(t *testing.T) {
 	e, _ := realEngine(t)
-	r := serve(t, e)
+	r := serve(t, servicesOf(e, shelf{t.TempDir()}))
 	platform := fleet.Identity{User: "root", Role: fleet.RolePlatform}
 	drain := func(drained bool) {
 		t.Helper()
-		if _, err := e.DrainHost(t.Context(), platform, "local", drained); err != nil {
+		if _, err := e.Hosts.Drain(t.Context(), platform, "local", drained); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -42,7 +42,7 @@ func TestPromiseNotReadyPasses(t *testing.T) {
 			return err == nil && env.State == want
 		})
 	}
-	until(t, "the host is served", func() bool { hosts, err := e.Hosts(t.Context(), platform); return err == nil && len(hosts) == 1 })
+	until(t, "the host is served", func() bool { hosts, err := e.Hosts.List(t.Context(), platform); return err == nil && len(hosts) == 1 })
 	drain(true) // so that it waits for as long as this test likes
 	env, _, err := r.client().Create(limited(t), wire.CreateRequest{Name: "otter"}, "")
 	if err != nil {

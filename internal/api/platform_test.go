@@ -12,8 +12,8 @@ import (
 
 	"github.com/bothy-env/bothy/internal/api/wire"
 	"github.com/bothy-env/bothy/internal/client"
-	"github.com/bothy-env/bothy/internal/engine"
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/service"
 )
 
 func TestARequestReachesTheEngineWithAllThatItSays(t *testing.T) {
@@ -30,12 +30,12 @@ func TestARequestReachesTheEngineWithAllThatItSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := engine.Request{
+	want := service.Request{
 		Who: myself(t), Name: "otter", Project: "shop", PullRequest: "17",
 		TTL: new(90 * time.Second), Idle: new(time.Minute), QueueTimeout: new(time.Duration(0)),
 		NoQueue: true, NoPool: true, Vars: map[string]string{"CI": "1"}, Secrets: map[string][]byte{"key": {0, 1, 0xff}},
 	}
-	if diff := cmp.Diff([]engine.Request{want, want}, r.engine.requests); diff != "" {
+	if diff := cmp.Diff([]service.Request{want, want}, r.engine.requests); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
 	}
 	at := noon.Add(time.Minute)
@@ -255,8 +255,8 @@ func TestEventsAreSelectedAndFollowed(t *testing.T) {
 	if es, err := c.NewestEvents(limited(t), o, 7); err != nil || len(es) != 2 {
 		t.Errorf("newest: %+v, %v", es, err)
 	}
-	want := engine.EventQuery{Environment: "otter", Pool: "builders", Host: "local", After: 3, Limit: 7, Newest: true}
-	if diff := cmp.Diff([]engine.EventQuery{want}, d.queries); diff != "" {
+	want := service.EventQuery{Environment: "otter", Pool: "builders", Host: "local", After: 3, Limit: 7, Newest: true}
+	if diff := cmp.Diff([]service.EventQuery{want}, d.queries); diff != "" {
 		t.Errorf("query (-want +got):\n%s", diff)
 	}
 	var seen []int64

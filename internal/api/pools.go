@@ -12,8 +12,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/bothy-env/bothy/internal/api/wire"
-	"github.com/bothy-env/bothy/internal/engine"
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/service"
 )
 
 // PoolPath is the part of every route of one pool. It is exported because huma reads exported fields only.
@@ -28,14 +28,14 @@ func (s *Server) poolRoutes(api huma.API) {
 	}
 	get(s, api, member, op("list-pools", "", "/v1/pools", "List pools"),
 		func(ctx context.Context, _ *struct{}) (wire.PoolList, error) {
-			all, err := s.engine.Pools(ctx, caller(ctx))
+			all, err := s.services.Pools.All(ctx, caller(ctx))
 			return wire.PoolList{Pools: each(all, pool)}, err
 		})
 
 	const one = "/v1/pools/{pool}"
 	get(s, api, member, op("get-pool", "", one, "Show a pool", http.StatusNotFound),
 		func(ctx context.Context, in *struct{ PoolPath }) (wire.Pool, error) {
-			p, err := s.engine.Pool(ctx, caller(ctx), in.Pool)
+			p, err := s.services.Pools.One(ctx, caller(ctx), in.Pool)
 			return pool(p), err
 		})
 
@@ -48,14 +48,14 @@ func (s *Server) poolRoutes(api huma.API) {
 		if in.Body.Zone != "" && len(in.Body.Schedule) == 0 {
 			return wire.Pool{}, problem(fleet.CodeInvalid, "add a schedule, or omit the zone", "pool %s has a time zone and no schedule", in.Pool)
 		}
-		p, err := s.engine.SetPool(ctx, caller(ctx), poolRequest(in.Pool, in.Body))
+		p, err := s.services.Pools.Set(ctx, caller(ctx), poolRequest(in.Pool, in.Body))
 		return pool(p), err
 	})
 
 	resume := op("resume-pool", http.MethodPost, one+"/resume", "Resume a paused pool", http.StatusNotFound)
 	resume.Description = "bothy pauses a pool whose members keep failing."
 	act(s, api, platformTo("resume pools"), resume, func(ctx context.Context, in *struct{ PoolPath }) (wire.Pool, error) {
-		p, err := s.engine.ResumePool(ctx, caller(ctx), in.Pool)
+		p, err := s.services.Pools.Resume(ctx, caller(ctx), in.Pool)
 		return pool(p), err
 	})
 
@@ -65,7 +65,7 @@ func (s *Server) poolRoutes(api huma.API) {
 	register(s, api, platformTo("remove pools"), remove, func(ctx context.Context, in *struct{ PoolPath }) (*struct{}, error) {
 		ctx, cancel := s.bounded(ctx)
 		defer cancel()
-		return nil, s.engine.RemovePool(ctx, caller(ctx), in.Pool)
+		return nil, s.services.Pools.Remove(ctx, caller(ctx), in.Pool)
 	})
 }
 
@@ -85,7 +85,7 @@ func poolRequest(name string, r wire.PoolRequest) fleet.Pool {
 	return p
 }
 
-func pool(p engine.PoolStatus) wire.Pool {
+func pool(p service.PoolStatus) wire.Pool {
 	return wire.Pool{
 		Name: p.Name, Blueprint: p.Blueprint, Size: p.Size, Inputs: p.Inputs,
 		Target: int64(p.Target), Schedule: schedule(p.Schedule), Zone: p.Zone(), Min: int64(p.Min), Max: int64(p.Max), Surge: int64(p.Surge), Pause: p.Pause,

@@ -81,7 +81,7 @@ func withStatus(status int, code fleet.Code, hint, detail string) *wire.Problem 
 	return p
 }
 
-// problemAbout is an error of the engine's with a hint, and the values of the request that it is about.
+// problemAbout is an error of a use case with a hint, and the values of the request that it is about.
 func problemAbout(e *fleet.Error, hint string) *wire.Problem {
 	p := problem(e.Code, hint, "%s", e.Sentence)
 	for _, f := range e.Fields {
@@ -90,7 +90,7 @@ func problemAbout(e *fleet.Error, hint string) *wire.Problem {
 	return p
 }
 
-// fieldOf is the key path in a request's body of what the engine calls by another word.
+// fieldOf is the key path in a request's body of what the use case calls by another word.
 func fieldOf(path string) string {
 	switch path {
 	case "ttl", "idle":

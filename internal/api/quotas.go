@@ -35,7 +35,7 @@ func (s *Server) quotaRoutes(api huma.API) {
 		OperationID: "list-quotas", Path: "/v1/quotas", Tags: []string{"platform"},
 		Summary: "List quotas and their usage", Errors: errorStatuses(),
 	}, func(ctx context.Context, _ *struct{}) (wire.QuotaList, error) {
-		all, err := s.engine.Quotas(ctx, caller(ctx))
+		all, err := s.services.Quotas.List(ctx, caller(ctx))
 		return wire.QuotaList{Quotas: each(all, quota)}, err
 	})
 
@@ -48,7 +48,7 @@ func (s *Server) quotaRoutes(api huma.API) {
 		if err != nil {
 			return wire.Quota{}, err
 		}
-		q, err := s.engine.Quota(ctx, caller(ctx), scope)
+		q, err := s.services.Quotas.Get(ctx, caller(ctx), scope)
 		return quota(q), err
 	})
 
@@ -65,7 +65,7 @@ func (s *Server) quotaRoutes(api huma.API) {
 		if err != nil {
 			return wire.Quota{}, err
 		}
-		q, err := s.engine.SetQuota(ctx, caller(ctx), fleet.Quota{Scope: scope, Limits: limitsOf(in.Body)})
+		q, err := s.services.Quotas.Set(ctx, caller(ctx), fleet.Quota{Scope: scope, Limits: limitsOf(in.Body)})
 		return quota(q), err
 	})
 }

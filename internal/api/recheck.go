@@ -42,7 +42,7 @@ func (s *Server) watchAccess(w http.ResponseWriter, r *http.Request, cancel cont
 		c.uses = func(now fleet.Identity) error {
 			ctx, cancel := s.bounded(s.killing)
 			defer cancel()
-			return s.engine.MayUse(ctx, now, info.uses)
+			return s.services.Environments.MayUse(ctx, now, info.uses)
 		}
 	}
 	c.revoke = func(p *wire.Problem) {

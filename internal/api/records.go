@@ -7,8 +7,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/bothy-env/bothy/internal/api/wire"
-	"github.com/bothy-env/bothy/internal/engine"
 	"github.com/bothy-env/bothy/internal/fleet"
+	"github.com/bothy-env/bothy/internal/service"
 )
 
 // receiptRoutes are about the proof that what was made is gone.
@@ -17,7 +17,7 @@ func (s *Server) receiptRoutes(api huma.API) {
 		OperationID: "get-receipt", Path: "/v1/environments/{env}/receipt", Tags: []string{"money"},
 		Summary: "Get the receipt of a deleted environment", Errors: errorStatuses(http.StatusNotFound, http.StatusConflict),
 	}, func(ctx context.Context, in *struct{ EnvPath }) (wire.Receipt, error) {
-		r, err := s.engine.Receipt(ctx, caller(ctx), in.Env)
+		r, err := s.services.Records.Receipt(ctx, caller(ctx), in.Env)
 		return receipt(r), err
 	})
 
@@ -29,7 +29,7 @@ func (s *Server) receiptRoutes(api huma.API) {
 		After int64 `query:"after" minimum:"0" doc:"Skip receipts up to this number"`
 		Limit int   `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 	}) (wire.ReceiptList, error) {
-		all, err := s.engine.Receipts(ctx, caller(ctx), in.After, in.Limit)
+		all, err := s.services.Records.Receipts(ctx, caller(ctx), in.After, in.Limit)
 		return wire.ReceiptList{Receipts: each(all, receipt)}, err
 	})
 
@@ -37,7 +37,7 @@ func (s *Server) receiptRoutes(api huma.API) {
 		OperationID: "get-receipt-key", Path: "/v1/receipts/key", Tags: []string{"money"},
 		Summary: "Get the public key that verifies receipts", Errors: errorStatuses(),
 	}, func(context.Context, *struct{}) (wire.ReceiptKey, error) {
-		return wire.ReceiptKey{Algorithm: "ed25519", Key: s.engine.ReceiptKey()}, nil
+		return wire.ReceiptKey{Algorithm: "ed25519", Key: s.services.Records.ReceiptKey()}, nil
 	})
 }
 
@@ -54,15 +54,15 @@ func (s *Server) orphanRoutes(api huma.API) {
 		OperationID: "list-orphans", Path: "/v1/orphans", Tags: []string{"platform"},
 		Summary: "List orphans and doubted environments", Errors: errorStatuses(),
 	}, func(ctx context.Context, _ *struct{}) (wire.OrphanReport, error) {
-		r, err := s.engine.Orphans(ctx, caller(ctx))
+		r, err := s.services.Orphans.List(ctx, caller(ctx))
 		return orphanReport(r), err
 	})
-	s.orphanDecision(api, "adopt", "Keep orphans and doubted environments, leased to their recorded owners", Engine.AdoptOrphans)
-	s.orphanDecision(api, "purge", "Delete orphans and doubted environments", Engine.PurgeOrphans)
+	s.orphanDecision(api, "adopt", "Keep orphans and doubted environments, leased to their recorded owners", Orphans.Adopt)
+	s.orphanDecision(api, "purge", "Delete orphans and doubted environments", Orphans.Purge)
 }
 
-// orphanDecision registers a route that decides on some or all orphans. To the engine no ids mean all; here that must be said.
-func (s *Server) orphanDecision(api huma.API, verb, summary string, decide func(Engine, context.Context, fleet.Identity, []string) (engine.OrphanReport, error)) {
+// orphanDecision registers a route that decides on some or all orphans. To the use case no ids mean all; here that must be explicit.
+func (s *Server) orphanDecision(api huma.API, verb, summary string, decide func(Orphans, context.Context, fleet.Identity, []string) (service.OrphanReport, error)) {
 	act(s, api, platformTo(verb+" orphans"), huma.Operation{
 		OperationID: verb + "-orphans", Method: http.MethodPost, Path: "/v1/orphans/" + verb, Tags: []string{"platform"},
 		Summary: summary, Description: "Returns the undecided ones.",
@@ -72,18 +72,18 @@ func (s *Server) orphanDecision(api huma.API, verb, summary string, decide func(
 			return wire.OrphanReport{}, fleet.Errorf(fleet.CodeInvalid, "cannot %s orphans: want environment ids or all", verb).
 				WithHint("bothy orphans ls")
 		}
-		r, err := decide(s.engine, ctx, caller(ctx), in.Body.Environments)
+		r, err := decide(s.services.Orphans, ctx, caller(ctx), in.Body.Environments)
 		return orphanReport(r), err
 	})
 }
 
-func orphanReport(r engine.OrphanReport) wire.OrphanReport {
+func orphanReport(r service.OrphanReport) wire.OrphanReport {
 	return wire.OrphanReport{Safe: r.Safe, Reason: r.Reason, Orphans: each(r.Orphans, func(o fleet.Orphan) wire.Orphan {
 		return wire.Orphan{
 			Host: o.Host, Kind: o.Kind, ID: o.ID, Name: o.Name, Environment: o.EnvironmentID, Labels: o.Labels,
 			CreatedAt: when(o.CreatedAt), FirstSeen: o.FirstSeen.UTC(), LastSeen: o.LastSeen.UTC(), Sightings: o.Sightings,
 		}
-	}), Doubted: each(r.Doubted, func(d engine.Doubt) wire.Doubt {
+	}), Doubted: each(r.Doubted, func(d service.Doubt) wire.Doubt {
 		env := d.Env
 		return wire.Doubt{
 			Environment: env.ID, Name: env.Name, Tenant: env.Tenant, Owner: env.Owner, Pool: env.Pool, Host: env.Host,

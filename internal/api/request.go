@@ -12,7 +12,7 @@ import (
 )
 
 // realTime is the clock of I/O deadlines and of the durations in the log. No
-// decision about an environment rests on it; those use the engine's.
+// decision about an environment rests on it; those use the daemon's.
 var realTime = time.Now //nolint:forbidigo // deadlines on sockets are set on the real clock
 
 // request is what is known about a request besides its content.

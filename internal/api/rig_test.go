@@ -68,13 +68,13 @@ func (b *logBuffer) String() string {
 // start runs a server until the test ends.
 func start(t *testing.T, engine *double, adjust ...func(*api.Config)) *rig {
 	t.Helper()
-	r := serve(t, engine, adjust...)
+	r := serve(t, engine.services(), adjust...)
 	r.engine = engine
 	return r
 }
 
-// serve is start for any engine.
-func serve(t *testing.T, engine api.Engine, adjust ...func(*api.Config)) *rig {
+// serve is start for any services.
+func serve(t *testing.T, services api.Services, adjust ...func(*api.Config)) *rig {
 	t.Helper()
 	r := &rig{t: t, dir: shortDir(t), log: &logBuffer{}, served: make(chan error, 1)}
 	r.socket = filepath.Join(r.dir, "run", "bothyd.sock")
@@ -82,7 +82,7 @@ func serve(t *testing.T, engine api.Engine, adjust ...func(*api.Config)) *rig {
 	for _, a := range adjust {
 		a(&cfg)
 	}
-	server, err := api.New(cfg, engine)
+	server, err := api.New(cfg, services)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -185,7 +185,7 @@ func (s *Server) systemRoutes(api huma.API) {
 	get(s, api, member, huma.Operation{
 		OperationID: "version", Path: "/v1/version", Tags: []string{"system"}, Summary: "Get the version of the daemon",
 	}, func(context.Context, *none) (wire.Version, error) {
-		return wire.Version{Version: s.cfg.Version, Instance: s.engine.Instance(), MaxCopyBytes: s.cfg.MaxUpload}, nil
+		return wire.Version{Version: s.cfg.Version, Instance: s.services.Instance, MaxCopyBytes: s.cfg.MaxUpload}, nil
 	})
 	get(s, api, member, huma.Operation{
 		OperationID: "doctor", Path: "/v1/doctor", Tags: []string{"system"}, Summary: "Get the daemon's checks",
@@ -199,7 +199,7 @@ func (s *Server) blueprintRoutes(api huma.API) {
 	get(s, api, member, huma.Operation{
 		OperationID: "list-blueprints", Path: "/v1/blueprints", Tags: []string{"blueprints"}, Summary: "List blueprints",
 	}, func(context.Context, *struct{}) (wire.BlueprintList, error) {
-		return wire.BlueprintList{Blueprints: each(s.engine.Blueprints(), blueprint)}, nil
+		return wire.BlueprintList{Blueprints: each(s.services.Blueprints.List(), blueprint)}, nil
 	})
 	get(s, api, member, huma.Operation{
 		OperationID: "get-blueprint", Path: "/v1/blueprints/{name}", Tags: []string{"blueprints"}, Summary: "Show one blueprint",
@@ -207,7 +207,7 @@ func (s *Server) blueprintRoutes(api huma.API) {
 	}, func(_ context.Context, in *struct {
 		Name string `path:"name" minLength:"1" maxLength:"100" example:"build@1.0.0" doc:"Name, or name@version"`
 	}) (wire.Blueprint, error) {
-		b, err := s.engine.Blueprint(in.Name)
+		b, err := s.services.Blueprints.Get(in.Name)
 		return blueprint(b), err
 	})
 }
@@ -232,7 +232,7 @@ func (s *Server) streamRoutes(api huma.API) {
 		return s.stream(func(ctx context.Context, w http.ResponseWriter, _ *http.Request) error {
 			ctx, out := s.newLines(ctx, w)
 			defer out.close()
-			return out.end(ctx, s, s.engine.Watch(ctx, caller(ctx), in.Env, in.After, func(e fleet.Environment, es []fleet.Event) error {
+			return out.end(ctx, s, s.services.Environments.Watch(ctx, caller(ctx), in.Env, in.After, func(e fleet.Environment, es []fleet.Event) error {
 				return out.write(wire.Update{Environment: s.one(ctx, e), Events: events(es)})
 			}))
 		}), nil
@@ -251,7 +251,7 @@ func (s *Server) streamRoutes(api huma.API) {
 	}) (*huma.StreamResponse, error) {
 		return s.stream(func(ctx context.Context, w http.ResponseWriter, _ *http.Request) error {
 			// A log may be empty for long: the head goes out as soon as it is known that there is one for the caller.
-			if err := s.engine.MayUse(ctx, caller(ctx), in.Env); err != nil {
+			if err := s.services.Environments.MayUse(ctx, caller(ctx), in.Env); err != nil {
 				return err
 			}
 			ctx, out := s.newLines(ctx, w)
@@ -259,7 +259,7 @@ func (s *Server) streamRoutes(api huma.API) {
 			if err := out.begin(); err != nil {
 				return out.end(ctx, s, err)
 			}
-			return out.end(ctx, s, s.engine.Logs(ctx, caller(ctx), in.Env, in.Since, in.Follow, func(l fleet.LogLine) error {
+			return out.end(ctx, s, s.services.Sandboxes.Logs(ctx, caller(ctx), in.Env, in.Since, in.Follow, func(l fleet.LogLine) error {
 				return out.write(logLine(l))
 			}))
 		}), nil

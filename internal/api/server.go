@@ -70,11 +70,11 @@ var errStopping = errors.New("bothyd is stopping")
 
 // Server is the API on its listeners. Make one with New; then Listen, Serve and, at the end, Shutdown.
 type Server struct {
-	cfg    Config
-	engine Engine
-	log    *slog.Logger
-	router chi.Router
-	api    huma.API
+	cfg      Config
+	services Services
+	log      *slog.Logger
+	router   chi.Router
+	api      huma.API
 
 	streams streams
 	turns   *turns
@@ -99,11 +99,11 @@ type listener struct {
 }
 
 // New checks the configuration (certificate and token file included) and builds the routes. It listens to nothing yet.
-func New(cfg Config, engine Engine) (*Server, error) {
+func New(cfg Config, services Services) (*Server, error) {
 	if cfg.Socket == "" && cfg.TCP == "" {
 		return nil, errors.New("cannot create API server: neither socket nor TCP is set")
 	}
-	s := &Server{cfg: cfg, engine: engine, log: cfg.Logger, people: cfg.People, turns: newTurns()}
+	s := &Server{cfg: cfg, services: services, log: cfg.Logger, people: cfg.People, turns: newTurns()}
 	if s.log == nil {
 		s.log = slog.Default()
 	}

@@ -27,7 +27,7 @@ import (
 // listenAt makes a server at a path, listens and lets go again.
 func listenAt(t *testing.T, path string) error {
 	t.Helper()
-	s, err := api.New(api.Config{Socket: path}, newDouble())
+	s, err := api.New(api.Config{Socket: path}, newDouble().services())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func TestShutdownTellsStreamsAndWaitsForRequests(t *testing.T) {
 		return 0, ctx.Err()
 	}
 	socket := filepath.Join(shortDir(t), "s")
-	s, err := api.New(api.Config{Socket: socket}, d)
+	s, err := api.New(api.Config{Socket: socket}, d.services())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,7 +253,7 @@ func TestShutdownCutsOffWhatDoesNotEnd(t *testing.T) {
 		return 0, nil
 	}
 	socket := filepath.Join(shortDir(t), "s")
-	s, err := api.New(api.Config{Socket: socket}, d)
+	s, err := api.New(api.Config{Socket: socket}, d.services())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -287,7 +287,7 @@ func TestShutdownCutsOffWhatDoesNotEnd(t *testing.T) {
 }
 
 func TestServeEndsWithItsContext(t *testing.T) {
-	s, err := api.New(api.Config{Socket: filepath.Join(shortDir(t), "s")}, newDouble())
+	s, err := api.New(api.Config{Socket: filepath.Join(shortDir(t), "s")}, newDouble().services())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -371,12 +371,12 @@ func TestTheSocketIsOpenToItsGroup(t *testing.T) {
 
 func TestAGroupThatCannotUseTheSocketIsToldAtTheStart(t *testing.T) {
 	name, _ := someGroup(t)
-	if _, err := api.New(api.Config{Socket: "/x", SocketGroup: "no-such-group"}, newDouble()); err == nil ||
+	if _, err := api.New(api.Config{Socket: "/x", SocketGroup: "no-such-group"}, newDouble().services()); err == nil ||
 		!strings.Contains(err.Error(), `listen.unix_group: there is no group "no-such-group"`) {
 		t.Errorf("a group that is not there: %v", err)
 	}
 	dir := shortDir(t) // 0700
-	s, err := api.New(api.Config{Socket: filepath.Join(dir, "run", "s"), SocketGroup: name}, newDouble())
+	s, err := api.New(api.Config{Socket: filepath.Join(dir, "run", "s"), SocketGroup: name}, newDouble().services())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,6 +41,8 @@ var (
 	drivers    = []string{"provisioner/terraform", "provisioner/docker", "provisioner/aws", "provisioner/fake"}
 	nowhere    = []string{}
 	everything []string
+	// core is what every room may import.
+	core = []string{"internal/fleet", "internal/plan", "internal/quota", "internal/ledger", "internal/receipt", "internal/store", "provisioner"}
 )
 
 var rooms = append(storeRooms, []room{
@@ -62,15 +64,16 @@ var rooms = append(storeRooms, []room{
 	{name: "provisioner/fake", may: []string{"provisioner"}, stdlib: true, why: "the fake stands for every driver, so it leans on none"},
 	{name: "provisioner/provisionertest", may: []string{"provisioner"}, reach: append([]string{module + "/internal"}, append(dockerSDK, awsSDK...)...), why: "one suite serves every driver, so it leans on none"},
 
-	{name: "internal/engine", may: []string{"internal/fleet", "internal/plan", "internal/quota", "internal/ledger", "internal/receipt", "internal/store", "provisioner"}, reach: append(dockerSDK, awsSDK...), why: "the engine acts through contracts; cmd says which drivers stand behind them"},
+	{name: "internal/engine", may: nowhere, why: "it has rooms and nothing of its own; internal/daemon wires them"},
+	{name: "internal/service", may: append(append(slices.Clone(core), leaves...), inside("internal/engine", "acquire", "pools", "recovery", "sweep")...), reach: append(dockerSDK, awsSDK...), why: "a use case declares what it needs of rooms, and imports those whose types it passes on"},
 
 	{name: "internal/files", may: []string{"internal/config", "internal/fleet", "internal/strictyaml"}, why: "a reader of files knows what they say, and nobody who acts on it"},
 	{name: "internal/auth", may: []string{"internal/fleet", "internal/files", "internal/strictyaml"}, why: "who may do what is said by files and nothing else"},
-	{name: "internal/api", may: []string{"internal/auth", "internal/engine", "internal/fleet", "internal/ledger", "provisioner"}, never: []string{module + "/internal/store"}, reach: append(dockerSDK, awsSDK...), why: "routes ask the engine and never touch the store"},
-	{name: "internal/api/wire", may: nowhere, reach: []string{module + "/internal/engine", module + "/internal/store"}, why: "wire types are what clients compile in: no daemon behind them"},
+	{name: "internal/api", may: []string{"internal/auth", "internal/service", "internal/fleet", "internal/ledger", "provisioner"}, reach: append(dockerSDK, awsSDK...), why: "routes call use cases, never a room of the engine or the store"},
+	{name: "internal/api/wire", may: nowhere, reach: []string{module + "/internal/engine", module + "/internal/service", module + "/internal/store"}, why: "wire types are what clients compile in: no daemon behind them"},
 	{name: "internal/client", may: []string{"internal/api/wire"}, why: "a client knows the wire and nothing behind it"},
 	{name: "internal/delivery", may: nowhere, stdlib: true, never: append([]string{"os/exec", "net"}, impure...), why: "how a project is built is decided here and run elsewhere"},
-	{name: "internal/cli", may: []string{"internal/blueprint", "internal/client", "internal/config", "internal/delivery/project", "internal/receipt", "internal/sparsetar", "internal/spec", "internal/api/wire"}, reach: append([]string{module + "/internal/engine", module + "/internal/store", module + "/provisioner"}, append(dockerSDK, awsSDK...)...), why: "the command line speaks to the daemon, never in its place"},
+	{name: "internal/cli", may: []string{"internal/blueprint", "internal/client", "internal/config", "internal/delivery/project", "internal/receipt", "internal/sparsetar", "internal/spec", "internal/api/wire"}, reach: append([]string{module + "/internal/engine", module + "/internal/service", module + "/internal/store", module + "/provisioner"}, append(dockerSDK, awsSDK...)...), why: "the command line speaks to the daemon, never in its place"},
 
 	{name: "internal", may: everything, never: inModule(drivers), reach: append(dockerSDK, awsSDK...), why: "cmd alone names concrete drivers"},
 }...)
@@ -81,10 +84,10 @@ var anyDriver = room{may: []string{"provisioner"}, reach: append([]string{module
 // leaves are the rooms of the engine that all others may import.
 var leaves = inside("internal/engine", "bus", "clock", "doctor", "evidence", "guard", "journal", "target")
 
-// anyEngineRoom is the rule of each room of the engine, leaves included, named after its folder. The package above them wires them: they never
+// anyEngineRoom is the rule of each room of the engine, leaves included, named after its folder. internal/daemon wires them: they never
 // import it, nor each other.
 var anyEngineRoom = room{
-	may:   append([]string{"internal/fleet", "internal/plan", "internal/quota", "internal/ledger", "internal/receipt", "internal/store", "provisioner"}, leaves...),
+	may:   append(slices.Clone(core), leaves...),
 	reach: append(dockerSDK, awsSDK...), why: "a room declares what it needs of another as an interface, and meets it in the store and on the bus",
 }
 
@@ -135,15 +138,21 @@ func TestAPlantedBreachIsSeen(t *testing.T) {
 		{"a driver reaches internal through the leaf", "provisioner/docker", []string{module + "/internal/sparsetar"}, "provisioner/docker -> internal/sparsetar -> internal/store"},
 		{"the leaf is another driver's", "provisioner/terraform", []string{module + "/internal/sparsetar"}, "imports internal/sparsetar"},
 		{"a driver that nobody listed imports internal", "provisioner/pods", []string{module + "/internal/fleet"}, "imports internal/fleet"},
-		{"the engine names a driver that nobody listed", "internal/engine", []string{module + "/provisioner/pods"}, "imports provisioner/pods"},
-		{"Docker's SDK through another package", "internal/engine", []string{"example.com/wraps-docker"}, "internal/engine -> example.com/wraps-docker -> github.com/docker/docker/client"},
+		{"a use case names a driver that nobody listed", "internal/service", []string{module + "/provisioner/pods"}, "imports provisioner/pods"},
+		{"Docker's SDK through another package", "internal/service", []string{"example.com/wraps-docker"}, "internal/service -> example.com/wraps-docker -> github.com/docker/docker/client"},
+		{"a use case imports a room that it passes nothing on of", "internal/service", []string{module + "/internal/engine/worker"}, "imports internal/engine/worker"},
+		{"a use case imports what wires it", "internal/service", []string{module + "/internal/daemon"}, "imports internal/daemon"},
+		{"a use case knows an edge", "internal/service", []string{module + "/internal/api/wire"}, "imports internal/api/wire"},
+		{"the wiring names a driver", "internal/daemon", []string{module + "/provisioner/fake"}, "imports provisioner/fake"},
+		{"a package among the rooms", "internal/engine", []string{module + "/internal/store"}, "imports internal/store"},
 		{"the kit of transactions learns a word of the domain", "internal/store/sqlkit", []string{module + "/internal/fleet"}, "imports internal/fleet"},
 		{"a room of the store asks the aggregate", "internal/store/billing", []string{module + "/internal/store"}, "imports internal/store;"},
 		{"a room of the store asks its sister", "internal/store/feed", []string{module + "/internal/store/election"}, "imports internal/store/election"},
 		{"the engine asks a room of the store", "internal/engine/sweep", []string{module + "/internal/store/retention"}, "imports internal/store/retention"},
 		{"the dialect asks the store", "internal/store/dialect", []string{module + "/internal/store"}, "imports internal/store"},
 		{"a room of the engine imports its sister", "internal/engine/sweep", []string{module + "/internal/engine/hosts"}, "imports internal/engine/hosts"},
-		{"a room of the engine imports what wires it", "internal/engine/sweep", []string{module + "/internal/engine"}, "imports internal/engine;"},
+		{"a room of the engine imports what wires it", "internal/engine/sweep", []string{module + "/internal/daemon"}, "imports internal/daemon;"},
+		{"a room of the engine imports a use case", "internal/engine/sweep", []string{module + "/internal/service"}, "imports internal/service;"},
 		{"a leaf imports a room", "internal/engine/clock", []string{module + "/internal/engine/hosts"}, "imports internal/engine/hosts"},
 		{"a room of the engine names a driver", "internal/engine/worker", []string{module + "/provisioner/fake"}, "imports provisioner/fake"},
 		{"a room of the engine reads the configuration", "internal/engine/worker", []string{module + "/internal/config"}, "imports internal/config"},
@@ -177,9 +186,10 @@ func TestAPlantedBreachIsSeen(t *testing.T) {
 
 func TestWhatIsAllowedIsNotReported(t *testing.T) {
 	ok := map[string][]string{
-		"internal/api":          {"internal/api/wire", "internal/engine"},
+		"internal/api":          {"internal/api/wire", "internal/service"},
 		"internal/cli/up":       {"internal/cli/ui", "internal/client", "internal/spec", "internal/config"},
-		"internal/engine":       {"internal/store", "provisioner", "internal/engine/hosts"},
+		"internal/service":      {"internal/store", "provisioner", "internal/engine/acquire", "internal/engine/bus"},
+		"internal/daemon":       {"internal/api", "internal/engine/hosts", "internal/service", "internal/store"},
 		"internal/engine/bus":   {"internal/engine/clock", "internal/store"},
 		"internal/engine/sweep": {"internal/engine/journal", "internal/engine/sweep/deep", "internal/receipt", "provisioner"},
 		"internal/plan":         {"internal/fleet"},
@@ -187,7 +197,7 @@ func TestWhatIsAllowedIsNotReported(t *testing.T) {
 		"provisioner/docker":    {"provisioner", "internal/sparsetar", "provisioner/docker/exec"},
 		"provisioner/docker/cp": {"provisioner", "provisioner/docker/engine", "provisioner/docker/tarstream"},
 		"internal/cli/source":   {"internal/sparsetar"},
-		"cmd/bothyd":            {"provisioner/docker", "internal/store", "internal/api"},
+		"cmd/bothyd":            {"provisioner/docker", "internal/store", "internal/api", "internal/daemon"},
 		"internal/store/stest":  {"internal/store", "internal/ledger"},
 	}
 	graph := map[string]pkg{}

@@ -10,7 +10,7 @@ import (
 )
 
 // neutral are the rooms that serve every provider alike. What they say of one in particular is wrong for the next.
-var neutral = []string{"internal/engine", "internal/fleet", "internal/plan", "internal/quota", "internal/store"}
+var neutral = []string{"internal/engine", "internal/service", "internal/daemon", "internal/fleet", "internal/plan", "internal/quota", "internal/store"}
 
 // ofOneProvider are the words that belong to provisioner/docker and to cmd.
 var ofOneProvider = regexp.MustCompile(`(?i)docker|container|make setup`)

@@ -2,6 +2,8 @@
 // written. What it passes on says "look again" and nothing more: what there is to see is in the store, so a lost or doubled wake-up does no harm.
 package bus
 
+import "math/rand/v2"
+
 // Topic is something that a loop looks at when it is woken. Each has one loop.
 type Topic int
 
@@ -30,8 +32,11 @@ type Bus struct {
 	chance func() float64
 }
 
-// New makes a bus. chance draws from [0, 1), to keep what is tried again apart.
+// New makes a bus. chance draws from [0, 1), to keep what is tried again apart; nil for math/rand's.
 func New(chance func() float64) *Bus {
+	if chance == nil {
+		chance = rand.Float64
+	}
 	b := &Bus{chance: chance}
 	for t := range b.wakes {
 		b.wakes[t] = make(chan struct{}, 1)

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -30,6 +31,7 @@ const (
 // all share reads of the record's end.
 type Followers struct {
 	read *store.Store
+	bus  *Bus
 	// chance draws from [0, 1).
 	chance func() float64
 	// poll is followPoll, longer in tests.
@@ -44,8 +46,8 @@ type Followers struct {
 }
 
 // NewFollowers makes those of a store, whose commits wake them.
-func NewFollowers(db *store.Store, chance func() float64) *Followers {
-	f := &Followers{read: db, chance: chance, poll: followPoll}
+func (b *Bus) NewFollowers(db *store.Store) *Followers {
+	f := &Followers{read: db, bus: b, chance: b.chance, poll: followPoll}
 	db.OnCommit(f.committed)
 	return f
 }
@@ -127,6 +129,22 @@ func (f *Followers) committed(c store.Commit) {
 		f.NotifyAll()
 	case len(c.Changed) > 0:
 		f.Notify(c.Changed...)
+	}
+}
+
+// Wake passes on what other daemons change, until ctx ends.
+func (f *Followers) Wake(ctx context.Context, logger *slog.Logger) {
+	err := f.read.Wakes(ctx, func(environmentID string) {
+		if environmentID == "" {
+			// It may be of an event of none, or some may have been missed.
+			f.NotifyAll()
+		} else {
+			f.Notify(environmentID)
+		}
+		f.bus.Nudge(Plan, Work)
+	}, f.NotifyLog)
+	if err != nil && ctx.Err() == nil {
+		logger.Error("changes by other daemons are seen late", "error", err)
 	}
 }
 

@@ -49,10 +49,16 @@ type Config struct {
 type Catalogue struct {
 	cfg  Config
 	file poolFile
+	// shared is what is offered to requests.
+	shared bus.SharedRead[offer]
 }
 
 // New makes it.
-func New(c Config) *Catalogue { return &Catalogue{cfg: c} }
+func New(c Config) *Catalogue {
+	all := &Catalogue{cfg: c}
+	all.shared.Read = all.read
+	return all
+}
 
 // Status is a pool as it is set and what there is of it.
 type Status struct {

@@ -36,34 +36,47 @@ func (c *Catalogue) resolve(pool fleet.Pool, rates []fleet.Rate, now time.Time) 
 	return r
 }
 
-// Offer is what the platform team has set, by name.
-type Offer struct {
-	Rates []fleet.Rate
-	Pools []fleet.Pool
+// offer is what the platform team has set, by name.
+type offer struct {
+	rates []fleet.Rate
+	pools []fleet.Pool
 }
 
-// Read reads what is set now.
-func (c *Catalogue) Read(ctx context.Context) (o Offer, err error) {
-	if o.Rates, err = c.cfg.Store.Rates(ctx); err != nil {
+// read reads what is set now.
+func (c *Catalogue) read(ctx context.Context) (o offer, err error) {
+	if o.rates, err = c.cfg.Store.Rates(ctx); err != nil {
 		return o, err
 	}
-	o.Pools, err = c.cfg.Store.Pools(ctx)
+	o.pools, err = c.cfg.Store.Pools(ctx)
 	return o, err
 }
 
-// ResolveAll gives the pools as they are now.
-func (c *Catalogue) ResolveAll(o Offer, now time.Time) []Resolved {
-	all := make([]Resolved, len(o.Pools))
-	for i, p := range o.Pools {
-		all[i] = c.resolve(p, o.Rates, now)
+// resolveAll gives the pools as they are now.
+func (c *Catalogue) resolveAll(o offer) []Resolved {
+	now := c.cfg.Clock.Now()
+	all := make([]Resolved, len(o.pools))
+	for i, p := range o.pools {
+		all[i] = c.resolve(p, o.rates, now)
 	}
 	return all
 }
 
 // Priced gives all pools at the prices in force.
 func (c *Catalogue) Priced(ctx context.Context) ([]Resolved, error) {
-	o, err := c.Read(ctx)
-	return c.ResolveAll(o, c.cfg.Clock.Now()), err
+	o, err := c.read(ctx)
+	return c.resolveAll(o), err
+}
+
+// Offered gives the rates that were set and all pools, read once for all requests that come at the same time.
+func (c *Catalogue) Offered(ctx context.Context) (rates []fleet.Rate, pools []plan.Pool, err error) {
+	o, err := c.shared.Get(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, p := range c.resolveAll(o) {
+		pools = append(pools, p.Pool)
+	}
+	return o.rates, pools, nil
 }
 
 // All gives all pools with what there is of each, by name.

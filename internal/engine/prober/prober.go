@@ -3,6 +3,7 @@
 package prober
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -127,16 +128,22 @@ type Prober struct {
 	findings findings
 }
 
-// DefaultEvery is the usual time between two rounds of looks.
-const DefaultEvery = checkEvery
-
 // New makes a prober. every is the time between two rounds.
 func New(b *bus.Bus, g *guard.Guard, every time.Duration, asked []Question) *Prober {
-	return &Prober{bus: b, guard: g, every: every, asked: asked, findings: findings{all: make([]finding, len(asked))}}
+	return &Prober{bus: b, guard: g, every: cmp.Or(every, checkEvery), asked: asked, findings: findings{all: make([]finding, len(asked))}}
 }
 
 // Asked gives what is looked at.
 func (p *Prober) Asked() []Question { return p.asked }
+
+// All asks several questions of one name, which of makes: Each, Costly or Known.
+func All(name string, of func(string, func(context.Context) doctor.Check) Question, asked []func(context.Context) doctor.Check) []Question {
+	all := make([]Question, 0, len(asked))
+	for _, ask := range asked {
+		all = append(all, of(name, ask))
+	}
+	return all
+}
 
 // Each is what is looked at in each round.
 func Each(name string, ask func(context.Context) doctor.Check) Question {

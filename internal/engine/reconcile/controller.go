@@ -43,10 +43,6 @@ type Hosts interface {
 type Recovery interface {
 	// Safety is another text whenever that changes.
 	Safety(ctx context.Context) (string, error)
-	// AwaitFirstLooks waits, within a bound, until the hosts were compared with the database.
-	AwaitFirstLooks(ctx context.Context)
-	// Learn is given all live environments as they were read.
-	Learn(envs []fleet.Environment)
 }
 
 // Config is what a Controller is made of.
@@ -59,6 +55,10 @@ type Config struct {
 	Pools    Pools
 	Hosts    Hosts
 	Recovery Recovery
+	// AwaitFirstLooks waits, within a bound, until the hosts were compared with the database.
+	AwaitFirstLooks func(ctx context.Context)
+	// Learn is given all live environments as they were read.
+	Learn func(envs []fleet.Environment)
 	// NewID makes an environment's id.
 	NewID func() string
 	// Weights, Worker, Advertise, Ended, Concurrency, CreateDeadline, WorkLease and Tick are those of the daemon's configuration.
@@ -96,6 +96,9 @@ func New(cfg Config) *Controller {
 // Leader tells whether this daemon plans.
 func (c *Controller) Leader() *Leader { return c.leader }
 
+// Leads reports whether this daemon plans now.
+func (c *Controller) Leads() bool { return c.leader.Leads() }
+
 // Limiter is what holds the ends of leases back.
 func (c *Controller) Limiter() *Limiter { return c.limiter }
 
@@ -106,7 +109,7 @@ func (c *Controller) CreateTimes() *CreateTimes { return &c.creates }
 // and at least every Tick.
 func (c *Controller) Run(ctx context.Context) {
 	c.rows.Forget() // after a panic nothing of it is believed
-	c.cfg.Recovery.AwaitFirstLooks(ctx)
+	c.cfg.AwaitFirstLooks(ctx)
 	m := memory{rows: c.rows}
 	var planned int64
 	bus.Loop(ctx, c.bus.On(bus.Plan), bus.Rested(ctx, func() time.Duration {
@@ -182,7 +185,7 @@ func (c *Controller) once(ctx context.Context, m *memory) (time.Duration, error)
 		return c.cfg.Tick, err
 	}
 	if !c.store.Shared() {
-		c.cfg.Recovery.Learn(envs)
+		c.cfg.Learn(envs)
 	}
 	s := c.snapshot(around, envs)
 	s.Jumped = last.Jumped(clock.MomentOf(now))

@@ -1,6 +1,7 @@
 package recovery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,8 +20,8 @@ import (
 )
 
 const (
-	// ProbeEvery is how often the database is probed, probeTimeout how long it may take, wholeEvery how often all of it is read.
-	ProbeEvery   = 15 * time.Second
+	// probeEvery is how often the database is probed, probeTimeout how long it may take, wholeEvery how often all of it is read.
+	probeEvery   = 15 * time.Second
 	probeTimeout = 5 * time.Second
 	wholeEvery   = 10 * time.Minute
 	wholeTimeout = time.Minute
@@ -44,7 +45,9 @@ type Health struct {
 }
 
 // NewHealth makes it. every is the time between two probes.
-func NewHealth(c Config, every time.Duration) *Health { return &Health{cfg: c, every: every} }
+func NewHealth(c Config, every time.Duration) *Health {
+	return &Health{cfg: c, every: cmp.Or(every, probeEvery)}
+}
 
 // Knows reports whether a lease could be ended without the database.
 func (h *Health) Knows(id string) bool {

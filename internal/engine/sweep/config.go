@@ -3,6 +3,7 @@
 package sweep
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
@@ -99,18 +100,20 @@ type Config struct {
 	// Instance and Labels tell the installation's own resources.
 	Instance string
 	Labels   provisioner.Key
-	// Every is the time between two sweeps, Grace how long an orphan is only reported.
+	// Every is the time between two sweeps, Grace how long an orphan is only reported (default 60 s).
 	Every, Grace time.Duration
 }
 
 // Sweeper sweeps the hosts that this daemon serves.
 type Sweeper struct {
-	cfg     Config
-	local   *Local
+	cfg Config
+	// Local is what it sweeps on this machine.
+	Local   *Local
 	orphans *orphanage
 }
 
 // New makes a sweeper. local is what it sweeps on this machine.
 func New(c Config, local *Local) *Sweeper {
-	return &Sweeper{cfg: c, local: local, orphans: newOrphanage(c.Hosts.Names())}
+	c.Grace = cmp.Or(c.Grace, time.Minute)
+	return &Sweeper{cfg: c, Local: local, orphans: newOrphanage(c.Hosts.Names())}
 }

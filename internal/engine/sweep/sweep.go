@@ -67,7 +67,7 @@ func (w *Sweeper) SweepServed(ctx context.Context, h *target.Host) error {
 
 // sweepHere sweeps what this daemon keeps on its machine, and notes how far the records are.
 func (w *Sweeper) sweepHere(ctx context.Context) error {
-	return errors.Join(w.cfg.Safety.LookAndMark(ctx), w.local.Sweep(ctx))
+	return errors.Join(w.cfg.Safety.LookAndMark(ctx), w.Local.Sweep(ctx))
 }
 
 // sweepHost looks at everything of ours on one host. Each part is done whatever becomes of the others.

@@ -64,11 +64,11 @@ func (v *Vault) Secrets(ctx context.Context, env fleet.Environment) (map[string]
 // Files gives the secrets that wait for delivery to an environment, as files.
 func (v *Vault) Files(ctx context.Context, env fleet.Environment) ([]provisioner.File, error) {
 	secrets, err := v.Secrets(ctx, env)
-	return Files(secrets), err
+	return v.AsFiles(secrets), err
 }
 
-// Files gives secrets as files to deliver, in order.
-func Files(secrets map[string][]byte) []provisioner.File {
+// AsFiles gives secrets as files to deliver, in order.
+func (*Vault) AsFiles(secrets map[string][]byte) []provisioner.File {
 	files := make([]provisioner.File, 0, len(secrets))
 	for _, name := range slices.Sorted(maps.Keys(secrets)) {
 		files = append(files, provisioner.File{Name: name, Mode: secretMode, Data: secrets[name]})

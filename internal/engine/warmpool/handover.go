@@ -50,7 +50,7 @@ func (k *Keeper) HandOver(ctx context.Context, env fleet.Environment, files []pr
 		}
 		k.cfg.Logger.Warn("an exec session was lost; the environment is looked at afresh", "environment", env.ID, "error", err)
 	}
-	return k.Deliver(ctx, h, env, claimOf(env), files)
+	return k.deliver(ctx, h, env, claimOf(env), files)
 }
 
 // claimOf names one claim of an environment, in what it leaves on the sandbox: the same each time that it is tried, and never
@@ -74,9 +74,13 @@ func deliverReady(ctx context.Context, session provisioner.Stage, claim string, 
 	return session.Claim(ctx, claim, files)
 }
 
-// Deliver proves that a sandbox works and puts files into its secrets folder, with nothing prepared. A claim, if there is one, is
-// left on the sandbox; ErrUsed: it was used before.
-func (k *Keeper) Deliver(ctx context.Context, h *target.Host, env fleet.Environment, claim string, files []provisioner.File) error {
+// Deliver proves that a sandbox works and puts files into its secrets folder, with nothing prepared.
+func (k *Keeper) Deliver(ctx context.Context, h *target.Host, env fleet.Environment, files []provisioner.File) error {
+	return k.deliver(ctx, h, env, "", files)
+}
+
+// deliver leaves a claim, if there is one, on the sandbox; ErrUsed: it was used before.
+func (k *Keeper) deliver(ctx context.Context, h *target.Host, env fleet.Environment, claim string, files []provisioner.File) error {
 	if _, err := target.Healthy(ctx, h, env.SandboxID); err != nil {
 		return err
 	}

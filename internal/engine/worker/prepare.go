@@ -143,7 +143,7 @@ func (pr preparer) run(ctx context.Context) {
 			case !awaited && !pr.onOffer(p.bp.Digest):
 				pr.preparations.forget(p.host.Name, p.bp.Digest)
 			case !awaited && p.givenUp():
-			case pr.hosts.Ready(p.host.Name).Ups() != p.ups || !pr.clock.Now().Before(p.next):
+			case pr.cfg.Ready(p.host.Name).Ups() != p.ups || !pr.clock.Now().Before(p.next):
 				a.start(ctx, p.host, p.bp)
 			default:
 				wait = min(wait, pr.cfg.Tick, max(p.next.Sub(pr.clock.Now()), 0))
@@ -185,7 +185,7 @@ func (a *ahead) start(ctx context.Context, h *target.Host, bp provisioner.Bluepr
 			a.mu.Unlock()
 			a.pr.bus.Nudge(bus.Prepare)
 		}()
-		ups := a.pr.hosts.Ready(h.Name).Ups()
+		ups := a.pr.cfg.Ready(h.Name).Ups()
 		fault := a.pr.guard.Do("getting blueprint "+bp.Name+"@"+bp.Version+" ready", func() { a.pr.tryAhead(ctx, h, bp) })
 		if fault != nil {
 			a.pr.prepared(preparation{
@@ -200,7 +200,7 @@ func (a *ahead) start(ctx context.Context, h *target.Host, bp provisioner.Bluepr
 func (pr preparer) tryAhead(ctx context.Context, h *target.Host, bp provisioner.Blueprint) {
 	tryCtx, cancel := context.WithTimeout(ctx, pr.cfg.PrepareTimeout)
 	defer cancel()
-	began, ups := pr.clock.Now(), pr.hosts.Ready(h.Name).Ups()
+	began, ups := pr.clock.Now(), pr.cfg.Ready(h.Name).Ups()
 	err := pr.tryPrepare(tryCtx, h, bp)
 	if err != nil && tryCtx.Err() != nil && ctx.Err() == nil {
 		pr.prepared(preparation{
@@ -230,7 +230,7 @@ func (pr preparer) awaited(host, digest string) bool {
 // its time is over. urgent is for one that asks for the first time.
 func (pr preparer) prepare(ctx context.Context, h *target.Host, bp provisioner.Blueprint, urgent bool) error {
 	p := pr.preparations.at(h.Name, bp.Digest)
-	if !provisioner.IsUnavailable(p.err) || p.ups != pr.hosts.Ready(h.Name).Ups() {
+	if !provisioner.IsUnavailable(p.err) || p.ups != pr.cfg.Ready(h.Name).Ups() {
 		return pr.tryPrepare(ctx, h, bp)
 	}
 	if urgent {
@@ -242,7 +242,7 @@ func (pr preparer) prepare(ctx context.Context, h *target.Host, bp provisioner.B
 
 // tryPrepare gets a blueprint ready on a host and notes how that went.
 func (pr preparer) tryPrepare(ctx context.Context, h *target.Host, bp provisioner.Blueprint) error {
-	began, ups := pr.clock.Now(), pr.hosts.Ready(h.Name).Ups()
+	began, ups := pr.clock.Now(), pr.cfg.Ready(h.Name).Ups()
 	err := h.Driver.Prepare(ctx, bp)
 	if err != nil && (ctx.Err() != nil || provisioner.Is(err, provisioner.Cancelled)) {
 		return err
@@ -259,7 +259,7 @@ func (pr preparer) prepared(now preparation) {
 	switch {
 	case now.err == nil && before.err != nil:
 		pr.logger.Info("a blueprint is ready now", "blueprint", name, "host", now.host.Name, "tries", before.failed+1)
-		pr.hosts.Ready(now.host.Name).Back()
+		pr.cfg.Ready(now.host.Name).Back()
 	case now.err != nil && (before.err == nil || !sameCause(before.err.Error(), now.err.Error())):
 		pr.logger.Warn("a blueprint is not ready; it is tried again", "blueprint", name, "host", now.host.Name, "error", now.err)
 		pr.bus.Nudge(bus.Prepare)

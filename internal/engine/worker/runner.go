@@ -160,7 +160,7 @@ func (w *Worker) Run(ctx, workCtx context.Context) {
 // takeOne takes a recorded action on each group of hosts that have the same slots free, and starts it. False: there is none.
 func (w *Worker) takeOne(ctx, workCtx context.Context) (found bool, err error) {
 	groups := map[string][]string{}
-	for _, host := range w.cfg.Holds.Workable() {
+	for _, host := range w.cfg.Workable() {
 		full := w.running.full(host, 2*w.cfg.Concurrency) // of what is made, the plan allows half
 		groups[full] = append(groups[full], host)
 	}
@@ -213,7 +213,7 @@ func (w *Worker) start(workCtx context.Context, env fleet.Environment, taken tim
 			})
 			defer slow.Stop()
 		}
-		w.tries.begin(env, w.hosts.Ready(env.Host).Ups())
+		w.tries.begin(env, w.cfg.Ready(env.Host).Ups())
 		defer w.tries.end(env.ID)
 		w.work(ctx, env)
 	})
@@ -228,7 +228,7 @@ func (w *Worker) work(ctx context.Context, env fleet.Environment) {
 		case fleet.Destroy:
 			remover{w}.destroy(ctx, env)
 		case fleet.Personalise:
-			if err := w.cfg.Sessions.HandOver(ctx, env); err != nil {
+			if err := w.cfg.Claims.HandOver(ctx, env); err != nil {
 				w.yield(ctx, env, err)
 			}
 		}
@@ -305,7 +305,7 @@ func (w *Worker) yield(ctx context.Context, env fleet.Environment, cause error) 
 	wait := bus.Backoff(env.Work.Attempts)
 	if unavailable {
 		wait = w.tries.putOff(env)
-		w.hosts.Ready(env.Host).Forget() // whether the host is away is found out, and noted, at once
+		w.cfg.Ready(env.Host).Forget() // whether the host is away is found out, and noted, at once
 		w.bus.Nudge(bus.Hold)
 	}
 	wait = w.bus.Apart(wait)

@@ -150,7 +150,7 @@ func (w *Worker) TryAgain(ctx context.Context) {
 				w.tries.forget(t) // another daemon makes it
 				continue
 			}
-			host := w.hosts.Ready(t.env.Host)
+			host := w.cfg.Ready(t.env.Host)
 			host.LookIfDown() // so that its return is noticed at once
 			ups := host.Ups()
 			if ups == t.ups {

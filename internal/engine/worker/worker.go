@@ -3,6 +3,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"sync"
@@ -34,8 +35,6 @@ type Hosts interface {
 	Host(name string) (*target.Host, error)
 	// All gives the declared ones, by name.
 	All() []*target.Host
-	// Ready tells whether a declared one can be used.
-	Ready(name string) Readiness
 	// CheckName names a finding about a host.
 	CheckName(what string, h *target.Host) string
 }
@@ -53,8 +52,6 @@ type Readiness interface {
 
 // Holds are the hosts that this daemon holds.
 type Holds interface {
-	// Workable gives the names of those that it serves and whose database it believes, as of now.
-	Workable() []string
 	// Serves reports whether it is the one that acts on a host now.
 	Serves(name string) bool
 	// RenewLapsed renews holds that ran out while this process was asleep.
@@ -69,12 +66,16 @@ type Recovery interface {
 	NoteGiven()
 }
 
-// Sessions hand environments over.
+// Sessions are ways into sandboxes.
 type Sessions interface {
 	// MakeReady prepares a pool's new member for its claim. paused says that it was frozen.
 	MakeReady(ctx context.Context, h *target.Host, env fleet.Environment) (paused bool, err error)
 	// Deliver proves that a sandbox works and puts files into its secrets folder.
 	Deliver(ctx context.Context, h *target.Host, env fleet.Environment, files []provisioner.File) error
+}
+
+// Claims hand environments over.
+type Claims interface {
 	// HandOver gives a claimed environment to its holder. An error says that it is to be tried again.
 	HandOver(ctx context.Context, env fleet.Environment) error
 }
@@ -101,29 +102,59 @@ type CreateTimes interface {
 
 // Config is what a Worker is made of.
 type Config struct {
-	Store       *store.Store
-	Clock       *clock.Clock
-	Bus         *bus.Bus
-	Guard       *guard.Guard
-	Journal     *journal.Journal
-	Rows        *journal.Rows
-	Evidence    *evidence.Evidence
-	Logger      *slog.Logger
-	Labels      provisioner.Key
-	Blueprints  Blueprints
-	Hosts       Hosts
-	Holds       Holds
+	Store      *store.Store
+	Clock      *clock.Clock
+	Bus        *bus.Bus
+	Guard      *guard.Guard
+	Journal    *journal.Journal
+	Rows       *journal.Rows
+	Evidence   *evidence.Evidence
+	Logger     *slog.Logger
+	Labels     provisioner.Key
+	Blueprints Blueprints
+	Hosts      Hosts
+	Holds      Holds
+	// Ready tells whether a declared host can be used. Workable gives the names of those that this daemon serves and whose database it
+	// believes, as of now.
+	Ready       func(name string) Readiness
+	Workable    func() []string
 	Recovery    Recovery
 	Sessions    Sessions
+	Claims      Claims
 	Vault       Vault
 	CreateTimes CreateTimes
 	// Certificates are given to every sandbox.
 	Certificates Certificates
-	// Instance, Worker, Concurrency and the times are those of the daemon's configuration.
-	Instance, Worker                              string
-	Concurrency                                   int
-	CreateTimeout, CreateDeadline, PrepareTimeout time.Duration
-	DestroyTimeout, SlowAfter, WorkLease, Tick    time.Duration
+	// Instance, Worker and Concurrency are those of the daemon's configuration.
+	Instance, Worker string
+	Concurrency      int
+	Times
+}
+
+// Times are the limits of work. Zero means the default.
+type Times struct {
+	// CreateTimeout limits one try to create (default 10 min), CreateDeadline all tries (default 20 min), PrepareTimeout one try to
+	// prepare a blueprint that nobody has requested yet (default 2 min), DestroyTimeout one try to destroy (default 5 min).
+	CreateTimeout, CreateDeadline, PrepareTimeout, DestroyTimeout time.Duration
+	// SlowAfter is how long a destroy may take before others may run beside it (default 5 s). After twice that time, its sandbox is
+	// killed from the host.
+	SlowAfter time.Duration
+	// WorkLease is how long a worker, or a daemon that serves a host, may be silent (default 15 s).
+	WorkLease time.Duration
+	// Tick is the longest time between two plans (default 15 s).
+	Tick time.Duration
+}
+
+// Or returns the times with their defaults.
+func (t Times) Or() Times {
+	t.CreateTimeout = cmp.Or(t.CreateTimeout, 10*time.Minute)
+	t.CreateDeadline = cmp.Or(t.CreateDeadline, 20*time.Minute)
+	t.PrepareTimeout = cmp.Or(t.PrepareTimeout, 2*time.Minute)
+	t.DestroyTimeout = cmp.Or(t.DestroyTimeout, 5*time.Minute)
+	t.SlowAfter = cmp.Or(t.SlowAfter, 5*time.Second)
+	t.WorkLease = cmp.Or(t.WorkLease, 15*time.Second)
+	t.Tick = cmp.Or(t.Tick, 15*time.Second)
+	return t
 }
 
 // Worker takes work and does it.
@@ -174,8 +205,19 @@ func (w *Worker) PrepareAhead(ctx context.Context) { preparer{w}.run(ctx) }
 // CancelCreate ends a create that nobody wants any more.
 func (w *Worker) CancelCreate(environmentID string) { w.running.cancelCreate(environmentID) }
 
-// Idle is closed once nothing runs. Call it when nothing new is taken any more.
-func (w *Worker) Idle() <-chan struct{} { return w.running.idle() }
+// Finish waits until nothing runs. What still runs after grace is interrupted. Call it when nothing new is taken any more.
+func (w *Worker) Finish(grace time.Duration, interrupt func()) {
+	idle := w.running.idle()
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-idle:
+	case <-timer.C:
+		w.logger.Warn("interrupting what is still running", "grace", grace)
+		interrupt()
+		<-idle
+	}
+}
 
 // Unwritten gives the networks that were reserved and are in no row yet.
 func (w *Worker) Unwritten() (all []provisioner.Attachment) {
