@@ -18,13 +18,16 @@ import (
 	"github.com/bothy-env/bothy/internal/store"
 )
 
-// Types of rooms that edges pass or receive. acquire.Requests, pools.Catalogue, reconcile.Limiter and prober.Prober are use cases
-// themselves: edges get them as they are.
+// The types of rooms that edges pass or receive follow. acquire.Requests, pools.Catalogue, reconcile.Limiter and prober.Prober are use
+// cases themselves: edges get them as they are.
+
 type (
-	// Request asks for an environment, Acquired and Quote are the answers.
-	Request  = acquire.Request
+	// Request asks for an environment.
+	Request = acquire.Request
+	// Acquired is the environment that a request got.
 	Acquired = acquire.Acquired
-	Quote    = acquire.Quote
+	// Quote is what a request would get and cost.
+	Quote = acquire.Quote
 	// PoolStatus is a pool with the state of its members.
 	PoolStatus = pools.Status
 	// Doubt is an environment whose state a restore made uncertain.

@@ -9,10 +9,10 @@ import (
 	"github.com/bothy-env/bothy/internal/store/txn"
 )
 
-// ErrSetBack: the database is older than what this process has written to it, so it was restored meanwhile. It carries CodeUnavailable.
+// ErrSetBack means that the database is older than what this process has written to it, so it was restored meanwhile. It carries CodeUnavailable.
 var ErrSetBack = txn.ErrSetBack
 
-// ErrDamaged: the database file is corrupt. It carries CodeUnavailable.
+// ErrDamaged means that the database file is corrupt. It carries CodeUnavailable.
 var ErrDamaged = dialect.ErrDamaged
 
 // Errors of writes that come too late; all carry CodeConflict.

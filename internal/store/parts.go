@@ -79,16 +79,26 @@ func newStore(db *txn.DB) *Store {
 }
 
 // Callers import only this package, which names the types of its parts.
+
 type (
-	Found        = inspect.Found
-	Check        = inspect.Check
-	Commit       = txn.Commit
-	Kept         = feed.Kept
-	Bid          = election.Bid
-	EntryFilter  = billing.EntryFilter
+	// Found is what a database says of itself before it is opened.
+	Found = inspect.Found
+	// Check decides whether a database is the right one.
+	Check = inspect.Check
+	// Commit reports a transaction of this process.
+	Commit = txn.Commit
+	// Kept holds the live environments in memory.
+	Kept = feed.Kept
+	// Bid is a daemon's bid for the lead.
+	Bid = election.Bid
+	// EntryFilter selects entries of the ledger.
+	EntryFilter = billing.EntryFilter
+	// ChargeFilter selects charges.
 	ChargeFilter = billing.ChargeFilter
-	Charges      = billing.Charges
-	Pruned       = retention.Pruned
+	// Charges are sums of charges.
+	Charges = billing.Charges
+	// Pruned counts what was pruned.
+	Pruned = retention.Pruned
 )
 
 // Bounds of an environment's log.

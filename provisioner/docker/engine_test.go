@@ -13,8 +13,6 @@ import (
 
 func TestMain(m *testing.M) { dockertest.Main(m) }
 
-const labelTest = dockertest.LabelTest
-
 var (
 	testRun   = dockertest.TestRun
 	testKey   = dockertest.Key

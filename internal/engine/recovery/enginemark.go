@@ -178,7 +178,7 @@ func (m *EngineMarks) leave(ctx context.Context) error {
 		if err == nil && m.cfg.Hosts.Serves(name) {
 			var seen Listed
 			if len(m.Looked([]string{name})) == 0 {
-				if err = target.OutwaitLists(ctx, h); err != nil {
+				if err := target.OutwaitLists(ctx, h); err != nil {
 					return err
 				}
 			}

@@ -13,7 +13,7 @@ import (
 	"github.com/bothy-env/bothy/internal/fleet"
 )
 
-// ErrDamaged: the database file is corrupt. It carries CodeUnavailable.
+// ErrDamaged means that the database file is corrupt. It carries CodeUnavailable.
 var ErrDamaged = errors.New("the database is damaged")
 
 // Passed marks an error of the caller's own function, which is returned unchanged.

@@ -52,7 +52,7 @@ func Tables() ([]string, error) {
 	return slices.Compact(tables), nil
 }
 
-// NewerError: the database was written by a newer bothy.
+// NewerError means that the database was written by a newer bothy.
 type NewerError struct {
 	// Database is the schema version found, Known the newest that this program knows.
 	Database, Known int64

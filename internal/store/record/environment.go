@@ -86,7 +86,9 @@ var columns = []struct {
 }
 
 var (
-	Columns    = strings.Join(columnNames(), ", ")
+	// Columns are the columns of environments, in the order of their fields.
+	Columns = strings.Join(columnNames(), ", ")
+	// SelectEnvs begins every statement that reads environments.
 	SelectEnvs = "SELECT " + Columns + " FROM environments "
 	// InsertEnv takes the columns' values, then the request's hash.
 	InsertEnv = "INSERT INTO environments (" + Columns + ", request_hash) VALUES (" + sqlkit.Placeholders(1, len(columns)+1) + ")"

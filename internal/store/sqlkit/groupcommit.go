@@ -10,7 +10,7 @@ import (
 // mostTogether bounds how many writes share one transaction.
 const mostTogether = 32
 
-// ErrAlone: a write needs a transaction of its own.
+// ErrAlone means that a write needs a transaction of its own.
 var ErrAlone = errors.New("needs its own transaction")
 
 // GroupCommit lets concurrent writes share one transaction, and so one commit: they wait for the disk once, and write the records that

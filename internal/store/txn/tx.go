@@ -43,11 +43,11 @@ func (d *DB) InTx(ctx context.Context, doing string, fn func(*Tx) error) error {
 type Next int
 
 const (
-	// GiveUp: another try would end the same way.
+	// GiveUp means that another try would end the same way.
 	GiveUp Next = iota
-	// TryAgain: another may do better.
+	// TryAgain means that another may do better.
 	TryAgain
-	// MaybeKept: it may have been committed, so another try could do it twice.
+	// MaybeKept means that it may have been committed, so another try could do it twice.
 	MaybeKept
 )
 

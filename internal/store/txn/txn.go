@@ -13,10 +13,10 @@ import (
 	"github.com/bothy-env/bothy/internal/store/sqlkit"
 )
 
-// ErrSetBack: the database is older than what this process has written to it, so it was restored meanwhile. It carries CodeUnavailable.
+// ErrSetBack means that the database is older than what this process has written to it, so it was restored meanwhile. It carries CodeUnavailable.
 var ErrSetBack = errors.New("the database was restored to an earlier time")
 
-// ErrDeposed: another daemon has taken the lead, so writes in the name of the former leader are refused. It carries CodeConflict.
+// ErrDeposed means that another daemon has taken the lead, so writes in the name of the former leader are refused. It carries CodeConflict.
 var ErrDeposed = errors.New("another daemon leads now")
 
 // DB is a database whose writes are transactions of InTx. It is safe for concurrent use.

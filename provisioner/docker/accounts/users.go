@@ -42,6 +42,7 @@ type Users struct {
 	linked bool
 }
 
+// Account is a user of an image.
 type Account struct {
 	name        string // "" when there is only a number
 	UID, GID    int

@@ -40,6 +40,7 @@ func (e *Engine) Background(id string, command ...string) {
 	Until(e.T, "a command inside that is ready", func() bool { return said.Has("ready") })
 }
 
+// ReserveNetwork reserves a network for the test and returns its attachment.
 func (e *Engine) ReserveNetwork() string {
 	e.T.Helper()
 	name, err := e.Reserve(context.Background(), e.Owner())

@@ -48,6 +48,7 @@ func Hold(pid int) *Process {
 	return &Process{PID: pid, FD: fd}
 }
 
+// Release lets go of the process.
 func (p *Process) Release() { _ = unix.Close(p.FD) } // was only read from
 
 // read returns a file of the process; empty when it has ended.

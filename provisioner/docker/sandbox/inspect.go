@@ -20,6 +20,7 @@ func (s *Sandboxes) Inspect(ctx context.Context, id string) (provisioner.Status,
 	}
 }
 
+// Look reports on a sandbox as the engine tells it, which may lag behind the kernel.
 func (s *Sandboxes) Look(ctx context.Context, id string) (provisioner.Status, error) {
 	const op = "inspect sandbox"
 	if err := engine.CheckID(op, id); err != nil {
