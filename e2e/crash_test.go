@@ -28,7 +28,7 @@ func (d *daemon) afterCrash(id string, states ...string) wire.Environment {
 // TestKill9DuringCreate: the create that was cut off is destroyed and made anew, under the same id.
 func TestKill9DuringCreate(t *testing.T) {
 	needsEngine(t)
-	for _, moment := range []string{"making it from", "Terraform makes the sandbox", "Creating...", "Creation complete"} {
+	for _, moment := range []string{"creating from", "Terraform makes the sandbox", "Creating...", "Creation complete"} {
 		t.Run(moment, func(t *testing.T) {
 			d := start(t)
 			env := d.create(wire.CreateRequest{Name: "crash"})

@@ -119,7 +119,7 @@ func TestDiskFullDuringCreate(t *testing.T) {
 	d.bothy("up", "--source", "none", "--name", "first").want(t, 0)
 
 	env := d.create(wire.CreateRequest{Name: "second"})
-	d.untilEvent(env.ID, "making it from")
+	d.untilEvent(env.ID, "creating from")
 	disk.fill()
 	// Long enough for the try to fail, and not a wait for anything that could be seen: nothing can be written.
 	until := time.Now().Add(3 * time.Second)

@@ -329,7 +329,7 @@ func TestColdSaysWhy(t *testing.T) {
 	b.run()
 	env := b.acquire()
 	b.untilState(env.ID, fleet.Leased)
-	if record := b.events(env.ID); !strings.Contains(record, "environment.provisioning: making it from build@1.0.0 on host local, from nothing: pool builders keeps none") {
+	if record := b.events(env.ID); !strings.Contains(record, "environment.provisioning: creating from build@1.0.0 on host local (cold: pool builders keeps none") {
 		t.Errorf("its record is\n%s", record)
 	}
 }

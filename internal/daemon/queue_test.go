@@ -207,7 +207,7 @@ func TestRefusalSaysWhoSpent(t *testing.T) {
 	const raise = "ask the platform team to raise it: bothy quota set default --"
 	_, err := b.request()
 	over(err, "over the quota of tenant default: money a day: asked 3.60 USD, used 3.60 USD, allowed 1.00 USD; spent on what is gone: ann 3.60 USD",
-		"give back what is not needed (bothy down NAME), wait until the day ends at 00:00 UTC and ask for a shorter lease then, or "+raise+"money-per-day N")
+		"delete what you do not need (bothy down NAME), wait until the day ends at 00:00 UTC and ask for a shorter lease then, or "+raise+"money-per-day N")
 	limit(fleet.Limits{})
 	mine := b.untilState(b.acquire(func(r *service.Request) { r.Who, r.Name = bob, "mine" }).ID, fleet.Leased)
 	limit(fleet.Limits{SecondsPerDay: ptr(int64(2*3600 + 60))})

@@ -62,18 +62,10 @@ var avoidedInTexts = []phrase{
 	avoid(`may not be used by you\b`, "you may not use"),
 }
 
-// unedited are the rooms whose words are still to be edited. An entry covers everything below it but the rooms of edited; remove it after
-// the edit.
-var unedited = []string{"internal/engine"}
-
-// edited are the rooms below an unedited one whose words are edited.
-var edited = []string{"internal/engine/acquire"}
-
 // quoted are texts with an avoided phrase for a reason.
 var quoted = map[string]string{
 	`json:"folder"`: "a key of JSON output, which stays",
 	"`folder`":      "the same in README",
-	"give back what is not needed (bothy down NAME), wait until": "compared by internal/daemon/queue_test.go, follows with that room",
 }
 
 // TestWordsOfTheField: one thing has one name, and sentences read as written by a native speaker.
@@ -89,12 +81,12 @@ func TestWordsOfTheField(t *testing.T) {
 		}
 		rel = filepath.ToSlash(rel)
 		if d.IsDir() {
-			if name := d.Name(); path != root && (strings.HasPrefix(name, ".") || name == "testdata") || isUnedited(rel) && !mayHold(rel) {
+			if name := d.Name(); path != root && (strings.HasPrefix(name, ".") || name == "testdata") {
 				return filepath.SkipDir
 			}
 			return nil
 		}
-		if !isProduct(rel) || isUnedited(rel) {
+		if !isProduct(rel) {
 			return nil
 		}
 		seen++
@@ -125,32 +117,6 @@ func TestWordsOfTheField(t *testing.T) {
 	for _, b := range badWordsIn(unquoted(prose), avoided, avoidedInTexts) {
 		t.Errorf("README.md:%d: avoid %q: write %s", b.line, b.found, b.instead)
 	}
-	for _, room := range append(edited, unedited...) {
-		if _, err := os.Stat(filepath.Join(root, room)); err != nil {
-			t.Errorf("the lists have %s, which does not exist: remove it", room)
-		}
-	}
-}
-
-func isUnedited(path string) bool { return inRoom(path, unedited) && !inRoom(path, edited) }
-
-func inRoom(path string, rooms []string) bool {
-	for _, room := range rooms {
-		if path == room || strings.HasPrefix(path, room+"/") {
-			return true
-		}
-	}
-	return false
-}
-
-// mayHold reports whether a directory is above a room of edited.
-func mayHold(dir string) bool {
-	for _, room := range edited {
-		if strings.HasPrefix(room, dir+"/") {
-			return true
-		}
-	}
-	return false
 }
 
 // escapes are escape sequences of a string literal.

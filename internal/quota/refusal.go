@@ -107,7 +107,7 @@ func overLimit(scope fleet.Scope, of measure, asked, used, allowed int64) *Refus
 		if asked > allowed {
 			wait += " and ask for a shorter lease then"
 		}
-		r.Hint = fmt.Sprintf("give back what is not needed (bothy down NAME), wait until %s, or %s", wait, r.raise())
+		r.Hint = fmt.Sprintf("delete what you do not need (bothy down NAME), wait until %s, or %s", wait, r.raise())
 	case of.period != "":
 		r.Hint = fmt.Sprintf("request a shorter lease (%s is left until %s), or %s", r.Text(allowed-used), ends[of.period], r.raise())
 	case asked > allowed:

@@ -1,5 +1,5 @@
 // Package bus is how rooms wake each other: topics that wake a loop, the loops and waits themselves, and those who follow what is
-// written. What it passes on says "look again" and nothing more: what there is to see is in the store, so a lost or doubled wake-up does no harm.
+// written. What it passes on says "look again" and nothing more: the facts are in the store, so a lost or doubled wake-up does no harm.
 package bus
 
 import "math/rand/v2"

@@ -15,7 +15,7 @@ import (
 const (
 	// followPoll is how often a follower looks without having been woken: only what nobody told is found by that.
 	followPoll = 30 * time.Second
-	// tailFresh is for how long the end of the record is taken for what it was, when nothing was told since.
+	// tailFresh is for how long the end of the record is taken for what it was, when no news came since.
 	tailFresh = 10 * time.Second
 	// tailRest is the least time between two reads of the record's end: what comes at once is read at once.
 	tailRest = 10 * time.Millisecond
@@ -26,7 +26,7 @@ const (
 )
 
 // Followers are those who watch an environment, follow its log or the record, or wait in the queue. A wake-up says only "look again";
-// what there is to see is in the store, so a lost or doubled one does no harm. This process's commits wake them, and other
+// the facts are in the store, so a lost or doubled one does no harm. This process's commits wake them, and other
 // processes' by store.Wakes. What a wake-up costs does not grow with their number: those of one environment share reads of its row, and
 // all share reads of the record's end.
 type Followers struct {
@@ -119,7 +119,7 @@ func (f *Followers) count() {
 	f.reads++
 }
 
-// committed is told of this process's own commits.
+// committed receives this process's own commits.
 func (f *Followers) committed(c store.Commit) {
 	for _, id := range c.Logged {
 		f.NotifyLog(id)
@@ -228,7 +228,7 @@ func (f *Followers) Events(ctx context.Context, filter store.EventFilter) (event
 // recordTail is the end of the record, read once for all who follow it.
 type recordTail struct {
 	mu sync.Mutex
-	// news counts what was told, and known what of it was told before the last read began.
+	// news counts the news, and known how many of them came before the last read began.
 	news, known int64
 	readAt      time.Duration // since boot; 0 for never
 	end         recordEnd
@@ -250,7 +250,7 @@ func (t *recordTail) told() {
 	t.news++
 }
 
-// now gives the record's end as it is. Those who ask at the same time share a read, and nothing is read when nothing was told.
+// now gives the record's end as it is. Those who ask at the same time share a read, and nothing is read when there is no news.
 func (t *recordTail) now(ctx context.Context, db *store.Store) (recordEnd, error) {
 	t.mu.Lock()
 	if t.readAt != 0 && t.known == t.news && clock.SinceBoot()-t.readAt < tailFresh {

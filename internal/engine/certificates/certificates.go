@@ -70,7 +70,7 @@ type given struct {
 	run          time.Time
 }
 
-// Handed is told which files a sandbox was given at its hand-over.
+// Handed records which files a sandbox got at its hand-over.
 func (c *Certificates) Handed(env fleet.Environment, files []provisioner.File) {
 	for _, f := range files {
 		if f.Name == file {

@@ -77,7 +77,7 @@ func (c *Clock) Resync(ctx context.Context, db Database, logger *slog.Logger) er
 			return err
 		}
 		if theirs, ok := last.elsewhere(bootID(), database); ok {
-			logger.Warn("this machine stood still; its daemon goes on by the time of the others", "clock", c.Now(), "theirs", theirs)
+			logger.Warn("this machine was suspended; its daemon continues with the time of the others", "clock", c.Now(), "theirs", theirs)
 			c.setBeside(theirs, last.Database)
 			return nil
 		}

@@ -35,7 +35,7 @@ func (t *Trust) Renew(sent time.Duration) {
 	}
 }
 
-// Holds reports whether the work may go on now. It asks the clock: a process that was frozen has no time to be told.
+// Holds reports whether the work may go on now. It asks the clock: a process that was frozen hears of it too late.
 func (t *Trust) Holds() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

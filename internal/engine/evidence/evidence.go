@@ -44,7 +44,7 @@ func New(db *store.Store, c *clock.Clock, j *journal.Journal, ended Ended) *Evid
 	return &Evidence{store: db, clock: c, journal: j, ended: ended}
 }
 
-// LookedBefore is told when any process looked last before this one.
+// LookedBefore sets when any process looked last before this one.
 func (e *Evidence) LookedBefore(at time.Time) { e.lookedBefore = at }
 
 // Listed keeps what a list shows of a host's environments, and of those that it does not show when they were shown last.
@@ -52,7 +52,7 @@ func (e *Evidence) Listed(host string, envs map[string]fleet.Environment, listed
 	e.sights.note(host, envs, listed, e.clock.Now())
 }
 
-// NoteSeen records what was found of an environment before it is taken away. It begins the bill of one whose
+// NoteSeen records what was found of an environment before it is deleted. It begins the bill of one whose
 // create was cut off before its first resource was written down, at the time the provider says, and charges none beyond now:
 // should what removes it die, nobody can tell when it went. It reports whether the bill had ended already, and stays so.
 func (e *Evidence) NoteSeen(ctx context.Context, env fleet.Environment, found []provisioner.Found) (billed bool, err error) {

@@ -20,7 +20,7 @@ type Absence struct {
 	Removed, Billed bool
 }
 
-// Proof is what is known of an environment that was taken away.
+// Proof is what is known of an environment that was deleted.
 type Proof struct {
 	Absence
 	resources []receipt.Resource

@@ -1,5 +1,5 @@
 // Package guard begins every goroutine of the daemon's rooms, so that a panic ends what it was about and never the daemon: its stack is
-// logged, it is counted for doctor, what it held is given back by its own defers, and a loop begins anew after a rest. What is done in
+// logged, it is counted for doctor, its own defers release what it held, and a loop begins anew after a rest. What is done in
 // those goroutines is nothing to it.
 package guard
 

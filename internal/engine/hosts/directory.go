@@ -22,7 +22,7 @@ type Directory struct {
 // Find gives a declared host, nil when this daemon declares none of that name.
 func (d *Directory) Find(name string) *target.Host { return d.byName[name] }
 
-// Host gives the host that an environment stands on. Code unavailable: only another daemon can reach it.
+// Host returns the host of an environment. Code unavailable: only another daemon can reach it.
 func (d *Directory) Host(name string) (*target.Host, error) {
 	if h := d.byName[name]; h != nil {
 		return h, nil
@@ -30,7 +30,7 @@ func (d *Directory) Host(name string) (*target.Host, error) {
 	return nil, target.Unreachable(name)
 }
 
-// For gives the host that an environment stands on, to somebody who wants to use it. Code unavailable: only another
+// For returns the host of an environment for somebody who wants to use it. Code unavailable: only another
 // daemon can reach it, which is named.
 func (d *Directory) For(ctx context.Context, env fleet.Environment) (*target.Host, error) {
 	if h := d.byName[env.Host]; h != nil {
@@ -82,7 +82,7 @@ func (d *Directory) Elsewhere(ctx context.Context, host string) string {
 	}
 	row, err := d.row(ctx, host)
 	if err != nil {
-		return "" // Whoever uses the environment is told all the same.
+		return "" // the error that the user gets needs no address
 	}
 	return row.Address
 }

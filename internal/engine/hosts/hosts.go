@@ -28,7 +28,7 @@ type Rows interface {
 	Read(ctx context.Context, use func(live []fleet.Environment)) error
 }
 
-// Neighbours are the rooms that are told of hosts.
+// Neighbours are the rooms that hear of hosts.
 type Neighbours interface {
 	// Lost tells that another daemon took hosts over.
 	Lost(hosts []string)
@@ -94,7 +94,7 @@ func New(cfg Config) (*Hosts, error) {
 		hs.ready[h.Name] = &Readiness{guard: cfg.Guard, bus: cfg.Bus, logger: cfg.Logger, host: &h, room: hs.Room, wake: make(chan struct{}, 1)}
 	}
 	if len(hs.names) == 0 {
-		return nil, errors.New("at least one host is needed")
+		return nil, errors.New("at least one host is required")
 	}
 	slices.Sort(hs.names)
 	return hs, nil

@@ -24,7 +24,7 @@ func (hs *Hosts) NoteMissed(ctx context.Context, hosts []fleet.Host, now time.Ti
 		ev := fleet.Event{At: now, Host: h.Name, Actor: journal.Self, Kind: "host.found", Message: "the host is served again, after it was lost"}
 		if lost {
 			ev.Kind = "host.lost"
-			ev.Message = fmt.Sprintf("no daemon has served the host since %s; what stands on it stays as it is until it is back", h.SeenAt.Format(time.RFC3339))
+			ev.Message = fmt.Sprintf("no daemon has served the host since %s; its environments stay as they are until a daemon serves it again", h.SeenAt.Format(time.RFC3339))
 			hs.logger.Warn("a host is lost", "host", h.Name, "seen", h.SeenAt, "address", h.Address)
 		}
 		if err := hs.store.NoteHostMissed(ctx, h.Name, lost, now, ev); err != nil {
@@ -49,7 +49,7 @@ func (hs *Hosts) Check(ctx context.Context) doctor.Check {
 		}
 	})
 	if err != nil {
-		check.Status, check.Message, check.Hint = doctor.Warning, "what stands on the hosts cannot be read: "+err.Error(), "see the check of the store"
+		check.Status, check.Message, check.Hint = doctor.Warning, "cannot read what is on the hosts: "+err.Error(), "see the check of the store"
 		return check
 	}
 	now := hs.clock.Now()
@@ -69,8 +69,8 @@ func (hs *Hosts) Check(ctx context.Context) doctor.Check {
 	}
 	if len(wrong) > 0 {
 		check.Status, check.Message = doctor.Warning, strings.Join(wrong, "; ")
-		check.Hint = "start a daemon that declares it; see: bothy host ls. One that is gone for good, with nothing on it: bothy host drain HOST; " +
-			"with something on it: declare its name for another engine, where that is found missing"
+		check.Hint = "start a daemon that declares it; see: bothy host ls. If it never returns and is empty: bothy host drain HOST; " +
+			"if it is not empty: declare its name for another engine, so that bothyd finds its environments missing"
 	}
 	return check
 }

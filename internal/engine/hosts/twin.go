@@ -15,7 +15,7 @@ import (
 
 // A state directory holds its daemon's id, so a copy of it (a cloned machine, a copied folder) makes two living processes of one
 // id. Holds and work are kept by worker, which is another for each process, and nobody takes from a worker that may live: so two
-// such processes do each other no harm. They are told apart all the same, as nobody meant them to be one.
+// such processes do each other no harm. They are kept apart all the same, as nobody meant them to be one.
 
 // Twins tells of other processes that have this daemon's id.
 type Twins struct {

@@ -1,5 +1,5 @@
 // Package journal is how a room writes an environment's row: every change of one goes through Change, which books the time that it ends
-// and has it end with a receipt, and what happened is told as an event. It decides nothing; the store keeps what it makes.
+// and has it end with a receipt, and what happened is recorded as an event. It decides nothing; the store keeps what it makes.
 package journal
 
 import (
@@ -53,7 +53,7 @@ func (j *Journal) Event(env *fleet.Environment, actor, kind, format string, args
 	}
 }
 
-// Recorded is a change that is told with one event of bothy's own.
+// Recorded is a change with one event of bothy's own.
 func (j *Journal) Recorded(env *fleet.Environment, kind, message string) store.Writes {
 	return store.Writes{Events: []fleet.Event{j.Event(env, Self, kind, "%s", message)}}
 }

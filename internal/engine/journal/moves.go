@@ -28,7 +28,7 @@ func Fail(env *fleet.Environment, f *fleet.Failure) {
 	env.Work.Action, env.Work.Worker, env.Work.Until = fleet.None, "", time.Time{}
 }
 
-// Unbegun ends an environment for which nothing was ever begun, so that there is nothing to take away.
+// Unbegun ends an environment for which nothing was ever begun, so that there is nothing to delete.
 func (j *Journal) Unbegun(env *fleet.Environment, kind, reason string, now time.Time) store.Writes {
 	env.State, env.Reason, env.DestroyedAt = fleet.Destroyed, reason, now
 	env.Queue.Rank = 0

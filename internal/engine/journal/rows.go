@@ -36,7 +36,7 @@ func (r *Rows) Read(ctx context.Context, use func(live []fleet.Environment)) err
 	return nil
 }
 
-// On gives the live environments that stand on a host, by id.
+// On returns the live environments of a host, by id.
 func (r *Rows) On(ctx context.Context, host string) (byID map[string]fleet.Environment, err error) {
 	err = r.Read(ctx, func(live []fleet.Environment) { byID = On(host, live) })
 	return byID, err
@@ -54,7 +54,7 @@ func (r *Rows) Those(ctx context.Context, wanted func(env *fleet.Environment) bo
 	return all, err
 }
 
-// On gives the environments that stand on a host, by id.
+// On returns the environments of a host, by id.
 func On(host string, envs []fleet.Environment) map[string]fleet.Environment {
 	byID := map[string]fleet.Environment{}
 	for _, env := range envs {

@@ -15,14 +15,14 @@ import (
 	"github.com/bothy-env/bothy/provisioner"
 )
 
-// A process that the kernel ended for want of memory is told in its environment's record, also when it was no command's own:
-// a background job, a build's child. Runtimes that can tell at once do; all sandboxes are looked at besides.
+// A process that the kernel ended for want of memory is recorded with its environment, also when it was no command's own:
+// a background job, a build's child. Some runtimes report it at once; all sandboxes are looked at besides.
 
 const (
 	eventOOM = "environment.oom"
 	// oomEvery is the time between two looks at the sandboxes of a host whose runtime does not tell.
 	oomEvery = 5 * time.Second
-	// oomAgain is the wait before another look at a sandbox that was told of: the kernel counts when a process has ended. oomLooks
+	// oomAgain is the wait before another look at a sandbox that its runtime reported: the kernel counts when a process has ended. oomLooks
 	// is how many there are.
 	oomAgain = time.Second
 	oomLooks = 4
@@ -111,7 +111,7 @@ func (o *ooms) uncounted(id string, now time.Time) bool {
 	return true
 }
 
-// began notes a count that is not to be told.
+// began notes a count that is not reported.
 func (o *ooms) began(id string, kills int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -136,7 +136,7 @@ func newStarved(hosts []*target.Host) map[string]*starved {
 	return of
 }
 
-// add notes one that was told of.
+// add notes one that the runtime reported.
 func (s *starved) add(id string) {
 	s.mu.Lock()
 	s.left[id] = oomLooks
@@ -210,7 +210,7 @@ func (m *Memory) host(ctx context.Context, h *target.Host) {
 	})
 }
 
-// look looks at those that were told of, and now and then at all.
+// look looks at those that the runtime reported, and now and then at all.
 func (m *Memory) look(ctx context.Context, h *target.Host, s *starved) error {
 	these, all := s.take(time.Now(), m.cfg.SweepEvery)
 	if len(these) == 0 && !all {

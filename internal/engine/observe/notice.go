@@ -82,7 +82,7 @@ func (n *notices) missed() {
 	n.all = true
 }
 
-// take gives what there is to look at, and forgets it.
+// take returns what must be looked at, and forgets it.
 func (n *notices) take() (envs, networks map[string]bool, all bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -134,7 +134,7 @@ func (l *Liveness) recordRestart(ctx context.Context, env fleet.Environment, at 
 	return err
 }
 
-// failEnded ends a lease whose sandbox has ended for good.
+// failEnded ends a lease whose sandbox has ended and cannot be started again.
 func (l *Liveness) failEnded(ctx context.Context, env fleet.Environment, s sight, cause string) error {
 	now := l.cfg.Clock.Now()
 	done, err := l.still(ctx, env, func(row *fleet.Environment) store.Writes {
@@ -160,7 +160,7 @@ func (l *Liveness) thawLeased(ctx context.Context, h *target.Host, env fleet.Env
 		return err
 	}
 	_, err := l.still(ctx, env, func(row *fleet.Environment) store.Writes {
-		return l.cfg.Journal.Recorded(row, "environment.thawed", "somebody had paused it; it goes on")
+		return l.cfg.Journal.Recorded(row, "environment.thawed", "somebody had paused it; it runs again")
 	})
 	return err
 }

@@ -1,5 +1,5 @@
-// Package pools is what the platform team has set of pools, by hand or in a file, and what there is of each. Their members are kept ready
-// elsewhere, and plans say how many there are to be.
+// Package pools has the pools that the platform team set, by hand or in a file, and the state of each. Other rooms keep their members
+// ready, and plans say how many there should be.
 package pools
 
 import (
@@ -60,7 +60,7 @@ func New(c Config) *Catalogue {
 	return all
 }
 
-// Status is a pool as it is set and what there is of it.
+// Status is a pool, as it is set, with the state of its members.
 type Status struct {
 	fleet.Pool
 	// Digest is what a member is made from now, TargetNow what the schedule says now.

@@ -33,7 +33,7 @@ func (f *poolFile) get() string {
 }
 
 // Follow keeps the pools in step with the platform team's file. One that cannot be read changes nothing, and
-// what is wrong is told once.
+// the reason is logged once.
 func (c *Catalogue) Follow(ctx context.Context) {
 	if c.cfg.File == nil {
 		return

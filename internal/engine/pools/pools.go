@@ -19,7 +19,7 @@ type Resolved struct {
 	MadeWith map[string]any
 }
 
-// resolve finds what a pool's members are made from now. What cannot be made is told in Broken.
+// resolve finds what a pool's members are made from now. Broken says why no member can be created.
 func (c *Catalogue) resolve(pool fleet.Pool, rates []fleet.Rate, now time.Time) Resolved {
 	r := Resolved{Pool: plan.Pool{Pool: pool}}
 	bp, size, err := c.cfg.Offer.Sized(pool.Blueprint, pool.Size)
@@ -79,7 +79,7 @@ func (c *Catalogue) Offered(ctx context.Context) (rates []fleet.Rate, pools []pl
 	return o.rates, pools, nil
 }
 
-// All gives all pools with what there is of each, by name.
+// All returns all pools with the state of their members, by name.
 func (c *Catalogue) All(ctx context.Context, who fleet.Identity) ([]Status, error) {
 	pools, err := c.Priced(ctx)
 	if err != nil || len(pools) == 0 {
@@ -92,7 +92,7 @@ func (c *Catalogue) All(ctx context.Context, who fleet.Identity) ([]Status, erro
 	return c.statuses(ctx, who, pools, envs)
 }
 
-// One gives a pool with what there is of it.
+// One returns a pool with the state of its members.
 //
 // Errors: not_found.
 func (c *Catalogue) One(ctx context.Context, who fleet.Identity, name string) (Status, error) {
@@ -119,7 +119,7 @@ func (c *Catalogue) statusOf(ctx context.Context, who fleet.Identity, pool fleet
 	return all[0], nil
 }
 
-// statuses tells what there is of each pool, in their order.
+// statuses returns the state of each pool, in their order.
 func (c *Catalogue) statuses(ctx context.Context, who fleet.Identity, pools []Resolved, envs []fleet.Environment) ([]Status, error) {
 	stuck, err := c.stuck(ctx, pools, envs)
 	if err != nil {
@@ -209,7 +209,7 @@ func (c *Catalogue) write(ctx context.Context, pool fleet.Pool, actor string, no
 	return c.cfg.Store.SetPool(ctx, pool, c.cfg.Journal.PoolEvent(pool.Name, actor, "pool.set", "%s", strings.Join(append([]string{said}, notes...), "; ")))
 }
 
-// Remove forgets a pool. Its warm members are destroyed, those that were claimed live on.
+// Remove forgets a pool. Its warm members are destroyed, those that were claimed continue to run.
 //
 // Errors: not_found, conflict (the pool is kept by this daemon's file).
 func (c *Catalogue) Remove(ctx context.Context, who fleet.Identity, name string) error {

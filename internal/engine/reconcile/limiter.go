@@ -19,7 +19,7 @@ import (
 // settingBrake is the brake as the last plan left it, in JSON; empty when it is off.
 const settingBrake = "brake"
 
-// Limiter is the reap limiter: it keeps a jump of the clock from ending leases in mass, until somebody has looked. The command line calls
+// Limiter is the reap limiter: it limits mass expiry after a jump of the clock, until somebody has looked. The command line calls
 // it the brake.
 type Limiter struct {
 	store  *store.Store
@@ -41,7 +41,7 @@ func (l *Limiter) record(ctx context.Context, before fleet.Brake, p plan.Plan, n
 		l.logger.Warn("the brake is on: leases end slowly", "reason", p.Brake.Reason, "held_back", p.Braked)
 		return l.store.AppendEvents(ctx, fleet.Event{
 			At: now, Actor: journal.Self, Kind: "brake.on",
-			Message: fmt.Sprintf("%s; %d environments are due and are taken away slowly", p.Brake.Reason, p.Braked),
+			Message: fmt.Sprintf("%s; %d environments are due and are deleted slowly", p.Brake.Reason, p.Braked),
 		})
 	case !p.Brake.On():
 		l.logger.Info("the brake is off: leases end as usual", "taken_away", before.Reaped)

@@ -67,9 +67,9 @@ func (c *Controller) recordStart(env *fleet.Environment, a plan.Action, now time
 	env.State, env.Reason, env.Host = fleet.Provisioning, "", a.Host
 	env.Queue.Rank = 0
 	env.Work = fleet.Work{Action: fleet.Create, Generation: env.Work.Generation, Deadline: now.Add(c.cfg.CreateDeadline)}
-	message := fmt.Sprintf("making it from %s on host %s", env.Blueprint, env.Host)
+	message := fmt.Sprintf("creating from %s on host %s", env.Blueprint, env.Host)
 	if env.Cold != "" {
-		message += ", from nothing: " + env.Cold
+		message += " (cold: " + env.Cold + ")"
 	}
 	return c.journal.Recorded(env, "environment.provisioning", message)
 }
@@ -109,7 +109,7 @@ func giveUpSentence(env *fleet.Environment, reason string) string {
 func (c *Controller) refill(ctx context.Context, a plan.Action, around surroundings, now time.Time) error {
 	i := slices.IndexFunc(around.pools, func(p Pool) bool { return p.Name == a.Pool })
 	if i < 0 {
-		return fleet.Errorf(fleet.CodeNotFound, "refill pool %s: there is no such pool", a.Pool)
+		return fleet.Errorf(fleet.CodeNotFound, "refill pool %s: no such pool", a.Pool)
 	}
 	pool := around.pools[i]
 	var members []fleet.Environment
@@ -140,7 +140,7 @@ func (c *Controller) holdPool(ctx context.Context, a plan.Action, now time.Time)
 const (
 	// tellEvery is how often places in the queue are written down: each admission moves all that come after.
 	tellEvery = time.Second
-	// estimateMoved is by how much an expected time must move to be told again, or by a tenth of what is left if that is more.
+	// estimateMoved is by how much an expected time must move to be reported again, or by a tenth of what is left if that is more.
 	estimateMoved = 5 * time.Second
 )
 

@@ -127,7 +127,7 @@ type Standing struct {
 	Host string
 }
 
-// Keep ends the doubt about an environment in favour of whoever may use it: nothing of it is taken away. found is
+// Keep ends the doubt about an environment in favour of whoever may use it: nothing of it is deleted. found is
 // its sandbox, nil for none.
 func (d *Doubts) Keep(ctx context.Context, who fleet.Identity, env fleet.Environment, found *Standing) (err error) {
 	if env.State == fleet.Pending || env.State == fleet.Provisioning {

@@ -17,7 +17,7 @@ import (
 )
 
 // A copy of the state folder, or of the disk that it is on, takes the marks in it back together with the database. So they lie at
-// the engines as well, for as long as anything stands there, and what stands there is itself evidence: each environment is in the
+// the engines as well, for as long as there is anything of bothy's, and that is itself evidence: each environment is in the
 // database before anything is made of it.
 
 // EngineMarks are the marks at the engines, as far as this process knows.
@@ -41,7 +41,7 @@ type EngineMarks struct {
 type Lists interface {
 	// Hold keeps others from deciding on what hosts, which are in order, list until done is called.
 	Hold(ctx context.Context, hosts ...string) (done func(), err error)
-	// Look lists what is on a host and compares it with the environments that stand there.
+	// Look lists what is on a host and compares it with its environments.
 	Look(ctx context.Context, h *target.Host, envs map[string]fleet.Environment) (Listed, error)
 }
 

@@ -13,7 +13,7 @@ import (
 type Marks interface {
 	// Load gives the numbers that were saved last, zeros when none were.
 	Load() (events, receipts int64, err error)
-	// Save keeps them for good.
+	// Save keeps them forever.
 	Save(events, receipts int64) error
 	// Note keeps them for as long as the machine runs, which takes no time. It is for what ends with the machine, as a
 	// sandbox does.
@@ -65,7 +65,7 @@ func (m *SafeMode) knownEnd() (end highWater, err error) {
 	return highWater{max(end.events, events), max(end.receipts, receipts)}, err
 }
 
-// saveMarks keeps how far the records are for good. In safe mode alone they may go back.
+// saveMarks keeps forever how far the records are. In safe mode alone they may go back.
 func (m *SafeMode) saveMarks(ctx context.Context, s safety) error {
 	if m.cfg.Marks == nil {
 		return nil
@@ -87,7 +87,7 @@ func (m *SafeMode) NoteMarks() error {
 	return m.kept.keep(highWater{events, receipts}, false, false, m.cfg.Marks.Note)
 }
 
-// NoteGiven is NoteMarks after what cannot be taken back any more. The engines are told beside it.
+// NoteGiven is NoteMarks after what cannot be taken back any more. The marks at the engines follow beside it.
 func (m *SafeMode) NoteGiven() {
 	m.cfg.Bus.Nudge(bus.Mark)
 	if err := m.NoteMarks(); err != nil {

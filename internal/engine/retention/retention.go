@@ -44,7 +44,7 @@ type Pruner struct{ cfg Config }
 // New makes a pruner. It starts nothing.
 func New(cfg Config) *Pruner { return &Pruner{cfg} }
 
-// Periods are how long records are kept. Zero keeps a class for good.
+// Periods are how long records are kept. Zero keeps a class forever.
 type Periods struct {
 	// Events and Receipts are kept from when they were recorded, Logs and Environments (the row, with its idempotency key) from the end of
 	// an environment, Entries from the end of the time that they charge.

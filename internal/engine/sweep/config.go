@@ -44,7 +44,7 @@ type Safety interface {
 type Marks interface {
 	// Ahead says how a resource shows that the database does not know all; "" when it does not.
 	Ahead(ctx context.Context, f provisioner.Found, env fleet.Environment, known bool) (string, error)
-	// Believe is told what a list shows of that, and gives why the database cannot be believed, "" when it can.
+	// Believe gets what a list shows of that, and returns why the database cannot be believed, "" when it can.
 	Believe(ctx context.Context, h *target.Host, ahead string, marks []provisioner.Found) (reason string, err error)
 	// Keep keeps one mark at an engine where something of an environment stands.
 	Keep(ctx context.Context, h *target.Host, stands bool, marks []provisioner.Found) error
@@ -52,7 +52,7 @@ type Marks interface {
 
 // Evidence keeps what was seen.
 type Evidence interface {
-	// Listed is told what a list shows of a host's environments.
+	// Listed gets what a list shows of a host's environments.
 	Listed(host string, envs map[string]fleet.Environment, listed []provisioner.Found)
 	// LastSight is when something of an environment that is gone was last known to exist.
 	LastSight(row fleet.Environment, now time.Time) time.Time

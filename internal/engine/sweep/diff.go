@@ -115,7 +115,7 @@ func (o *orphanage) withoutRemoved(h *target.Host, all []provisioner.Found, bega
 	return slices.DeleteFunc(all, func(f provisioner.Found) bool { _, ok := removed[f.ID]; return ok })
 }
 
-// Look lists a host's resources and notes what is unknown. What is new is told.
+// Look lists a host's resources and notes what is unknown. What is new is recorded.
 func (w *Sweeper) Look(ctx context.Context, h *target.Host, envs map[string]fleet.Environment) (Diff, error) {
 	began := time.Now()
 	all, err := target.Listed(ctx, h, w.cfg.Instance, "")

@@ -16,7 +16,7 @@ type LeftHost struct {
 	Name string
 	// Work and Etcs are the drivers' files on environments and the folders that sandboxes have as their /etc; nil for none.
 	Work, Etcs provisioner.Keeper
-	// Remove takes away all else that was kept for the host. It is called once neither has anything, until it succeeds.
+	// Remove removes all else that was kept for the host. It is called once neither has anything, until it succeeds.
 	Remove func() error
 }
 

@@ -145,7 +145,7 @@ func (k *Keeper) lookAtWarm(ctx context.Context, host string) error {
 	if err != nil {
 		return err
 	}
-	// What is doubted may be in use: it is neither frozen nor taken away, and looked at for signs of that.
+	// What is doubted may be in use: it is neither frozen nor deleted, and looked at for signs of that.
 	warm = slices.DeleteFunc(warm, func(env fleet.Environment) bool {
 		if env.Doubted {
 			k.cfg.Doubts.LookForUse(ctx, env)
@@ -264,7 +264,7 @@ func (k *Keeper) freezeWarm(ctx context.Context, h *target.Host, row fleet.Envir
 			return store.Writes{}, nil
 		})
 		if errors.Is(err, store.ErrMoved) {
-			return nil // it was claimed, or is going; the next look sees to it
+			return nil // it was claimed, or is being deleted; the next look sees to it
 		}
 		if err != nil {
 			return err
@@ -318,7 +318,7 @@ func (k *Keeper) discard(ctx context.Context, row fleet.Environment, cause error
 	_, err := k.cfg.Journal.Change(ctx, row.ID, store.Expect{Revision: row.Revision}, func(env *fleet.Environment) (store.Writes, error) {
 		journal.BeginDestroy(env, "it was not well while it was kept ready: "+sentence)
 		return store.Writes{Events: []fleet.Event{
-			k.cfg.Journal.Event(env, journal.Self, "environment.unhealthy", "it is taken away: %s", sentence),
+			k.cfg.Journal.Event(env, journal.Self, "environment.unhealthy", "it is deleted: %s", sentence),
 		}}, nil
 	})
 	if errors.Is(err, store.ErrMoved) {

@@ -30,7 +30,7 @@ type Hosts interface {
 type Doubts interface {
 	// LookForUse looks once for signs that a doubted sandbox is in use.
 	LookForUse(ctx context.Context, env fleet.Environment)
-	// Disbelieve is told of a sandbox that was found to be used although the database says that nobody has used it. It reports whether
+	// Disbelieve takes a sandbox that was found to be used although the database says that nobody has used it. It reports whether
 	// the database is in doubt about it.
 	Disbelieve(ctx context.Context, id string, unused func(*fleet.Environment) bool) (unknown bool, err error)
 }

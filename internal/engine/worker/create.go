@@ -90,7 +90,7 @@ func (m maker) retryOrFail(ctx context.Context, env fleet.Environment, cause err
 	m.logger.Warn("create failed", "environment", env.Name, "id", env.ID, "error", cause)
 	hint, failed := "", false // without one, whoever shows it names the log
 	if _, refused := errors.AsType[*provisioner.Refusal](cause); refused {
-		hint = "correct that attribute, or the parameter behind it; to check the folder: bothy blueprint check DIR"
+		hint = "correct that attribute, or the parameter behind it; to check the blueprint: bothy blueprint check DIR"
 	}
 	m.finish(ctx, env, func(row *fleet.Environment) (store.Writes, error) {
 		row.Work.Worker, row.Work.Until = "", time.Time{}
@@ -114,7 +114,7 @@ func (m maker) provision(ctx context.Context, env *fleet.Environment, log *progr
 	if err != nil {
 		return err
 	}
-	// The first thing that any later try does is to take away what this one may leave.
+	// The first thing that any later try does is to remove what this one may leave.
 	if env.Work.Generation > 1 {
 		if err := m.cleanEarlier(ctx, *env, log); err != nil {
 			return err
@@ -152,9 +152,9 @@ func (m maker) provision(ctx context.Context, env *fleet.Environment, log *progr
 	return m.complete(ctx, h, env)
 }
 
-// cleanEarlier takes away what an earlier try left.
+// cleanEarlier removes what an earlier try left.
 func (m maker) cleanEarlier(ctx context.Context, env fleet.Environment, log *progress) error {
-	log.step("rescue", "an earlier try was cut off or failed; what it left is taken away first")
+	log.step("rescue", "an earlier try was interrupted or failed; removing what it left")
 	gone, err := remover(m).clean(ctx, env, log)
 	if err != nil {
 		return fmt.Errorf("clean up after an earlier try: %w", err)
@@ -279,7 +279,7 @@ const (
 )
 
 // settled tells the driver that what it made is on record, so that it need not keep the state in clear. What stays then is
-// taken away with the environment.
+// removed with the environment.
 func (m maker) settled(ctx context.Context, h *target.Host, spec provisioner.Spec) {
 	settler, ok := h.Driver.(provisioner.Settler)
 	if !ok {
@@ -343,7 +343,7 @@ func imageError(err error) error {
 	return err
 }
 
-// errDoubted is what work on an environment is told that safe mode leaves alone.
+// errDoubted is the error of work on an environment that safe mode leaves alone.
 func errDoubted() error {
 	return &provisioner.Error{
 		Class: provisioner.Transient, Op: "work on environment", Unavailable: true,

@@ -106,7 +106,7 @@ func (r remover) takeAway(ctx context.Context, env fleet.Environment, log *progr
 	if err != nil {
 		return gone, err
 	}
-	// What cannot be read any more does not keep a sandbox: it is taken away first, and proven once the database is mended.
+	// What cannot be read any more does not keep a sandbox: it is deleted first, and proven once the database is mended.
 	billed, unread := r.evidence.NoteSeen(ctx, env, there)
 	if unread != nil && !evidence.Damaged(unread) {
 		return gone, unread
@@ -271,7 +271,7 @@ func (r remover) kindOfSandbox(env fleet.Environment) string {
 	return h.SandboxKind()
 }
 
-// byRecord is a resource of an environment that was looked for by its id. A runtime removes what it is told whose it is.
+// byRecord is a resource of an environment that was looked for by its id. A runtime removes only what it knows the owner of.
 func (r remover) byRecord(env fleet.Environment, kind, id, name string) provisioner.Found {
 	return provisioner.Found{
 		Ref:    provisioner.Ref{Kind: kind, ID: id, Name: name},

@@ -55,7 +55,7 @@ func (m maker) make(ctx context.Context, h *target.Host, env fleet.Environment, 
 }
 
 // faultOfEngine makes a create that failed one that is tried again, as often as such are, when the engine failed: its own error
-// says nothing of what was asked for, though the driver, which knows only its text, takes it for good.
+// says nothing of what was asked for, though the driver, which knows only its text, takes it for final.
 func faultOfEngine(door *workDoor, err error) error {
 	var own *provisioner.Error
 	teller, ok := door.Door.(provisioner.FaultTeller)

@@ -54,7 +54,7 @@ func (p *preparations) note(now preparation, awaited bool) (before preparation) 
 	return before
 }
 
-// Bounds of getting ready what nobody has asked for. A try takes a second of the machine as a rule, and up to
+// Bounds of getting ready what nobody has asked for. A try takes a second of the machine usually, and up to
 // Config.PrepareTimeout of one of its cores when the blueprint's author wants it to.
 const (
 	// preparedAtOnce is how many tries run side by side on a host, so that one that takes its time delays no other.
@@ -226,7 +226,7 @@ func (pr preparer) awaited(host, digest string) bool {
 }
 
 // prepare gets a blueprint ready for an environment. While what that needs is away only run tries, and each
-// environment is told what it found: a registry that does not answer would else keep them waiting in turn, each until
+// environment gets what it found: a registry that does not answer would else keep them waiting in turn, each until
 // its time is over. urgent is for one that asks for the first time.
 func (pr preparer) prepare(ctx context.Context, h *target.Host, bp provisioner.Blueprint, urgent bool) error {
 	p := pr.preparations.at(h.Name, bp.Digest)

@@ -38,7 +38,7 @@ type job struct {
 // errReleased is the cause of a create's cancellation because nobody wants the environment any more.
 var errReleased = errors.New("the environment was released")
 
-// errUntrusted is the cause of a cancellation because the database could not be told in time that the work goes on: another
+// errUntrusted is the cause of a cancellation because the database did not learn in time that the work continues: another
 // daemon may take it over any moment.
 var errUntrusted = errors.New("the work's lease can no longer be trusted")
 

@@ -11,7 +11,7 @@ import (
 	"github.com/bothy-env/bothy/internal/store"
 )
 
-// tries are what this process remembers of work on environments: of that which runs, and of that which waits for
+// tries are what this process remembers of work on environments: of what runs, and of what waits for
 // something that is away. A process that forgot it tries sooner and tells a line twice.
 type tries struct {
 	mu sync.Mutex
@@ -85,7 +85,7 @@ func (t *tries) repeats(id string) bool {
 	return t.foundAway(id) > 0
 }
 
-// tell notes a line of an environment's log, and reports whether it was told before.
+// tell notes a line of an environment's log, and reports whether it was noted before.
 func (t *tries) tell(id, line string) (before bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -31,7 +31,7 @@ type Blueprints interface {
 
 // Hosts are the engine hosts.
 type Hosts interface {
-	// Host gives the host that an environment stands on. Code unavailable: only another daemon can reach it.
+	// Host returns the host of an environment. Code unavailable: only another daemon can reach it.
 	Host(name string) (*target.Host, error)
 	// All gives the declared ones, by name.
 	All() []*target.Host
@@ -62,7 +62,7 @@ type Holds interface {
 type Recovery interface {
 	// LookAndMark looks whether it can, and saves how far its records are.
 	LookAndMark(ctx context.Context) error
-	// NoteGiven is told of what cannot be taken back any more.
+	// NoteGiven notes what cannot be taken back any more.
 	NoteGiven()
 }
 
@@ -90,7 +90,7 @@ type Vault interface {
 
 // Certificates are those of the installation's own authorities.
 type Certificates interface {
-	// Files gives them as files to deliver; nil for none. Handed is told which files a sandbox was given.
+	// Files gives them as files to deliver; nil for none. Handed records which files a sandbox got.
 	Files() []provisioner.File
 	Handed(env fleet.Environment, files []provisioner.File)
 }
