@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
@@ -60,6 +61,10 @@ func TestTheDaemonOutlivesItsLog(t *testing.T) {
 // TestHangup: a terminal that is closed stops the daemon in order, and not one that was started with nohup.
 func TestHangup(t *testing.T) {
 	t.Parallel()
+	// Tests that run under nohup ignore it, and a child would inherit that; what is caught is a child's default.
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(caught) })
 	d := startFake(t)
 	hangUp := func() {
 		t.Helper()

@@ -84,6 +84,8 @@ func daemon(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("daemon refuse: %v", err)
 		}
 		server.Refuse(wire.Problem{Title: "Refused", Status: status, Code: rest[1], Detail: rest[2], Hint: rest[3]})
+	case verb == "refuse_release" && len(rest) == 1:
+		server.RefuseRelease(wire.Problem{Title: "Refused", Status: 503, Code: wire.CodeUnavailable, Detail: rest[0]})
 	case verb == "check" && len(rest) == 3:
 		server.Check(wire.Check{Name: rest[0], Status: rest[1], Message: strings.ReplaceAll(rest[2], `\n`, "\n"), Hint: "look"})
 	case verb == "hold" && len(rest) == 2:

@@ -67,7 +67,7 @@ func portGoroutines() (n int) {
 	stacks := make([]byte, 1<<20)
 	stacks = stacks[:runtime.Stack(stacks, true)]
 	for one := range strings.SplitSeq(string(stacks), "\n\n") {
-		if strings.Contains(one, "/ports.go:") || strings.Contains(one, "/ports_linux.go:") {
+		if strings.Contains(one, "/ports.go:") || strings.Contains(one, "/ports/enter.go:") {
 			n++
 		}
 	}

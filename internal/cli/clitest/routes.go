@@ -186,6 +186,11 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) release(w http.ResponseWriter, _ *http.Request, env *environment) {
+	if p := s.refuseRelease; p != nil {
+		s.refuseRelease = nil
+		problem(w, *p)
+		return
+	}
 	if s.refused(w, false) {
 		return
 	}

@@ -36,17 +36,19 @@ type Server struct {
 	keys    map[string]string
 	seq     int64
 	refuse  *wire.Problem
-	torn    *wire.Problem
-	noted   []wire.CopyNote
-	limit   int64
-	fate    string
-	cut     bool
-	holdPut bool
-	noShell bool
-	checks  []wire.Check
-	execs   []*command
-	set     platform
-	because string
+	// refuseRelease is the answer to the next deletion.
+	refuseRelease *wire.Problem
+	torn          *wire.Problem
+	noted         []wire.CopyNote
+	limit         int64
+	fate          string
+	cut           bool
+	holdPut       bool
+	noShell       bool
+	checks        []wire.Check
+	execs         []*command
+	set           platform
+	because       string
 }
 
 type environment struct {
@@ -100,6 +102,13 @@ func (s *Server) Refuse(p wire.Problem) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.refuse = &p
+}
+
+// RefuseRelease refuses the next deletion of an environment.
+func (s *Server) RefuseRelease(p wire.Problem) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refuseRelease = &p
 }
 
 // Fate says what becomes of the environments that are asked for from now on: "" or "ready", "warm" (taken from a pool),

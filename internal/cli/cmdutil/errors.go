@@ -35,7 +35,7 @@ const ExitCodes = `Exit codes:
   5      Daemon unreachable
   128+n  Ended by signal n (130 for Ctrl-C)
 
-exec and shell exit with the code of the command that they ran.`
+exec and shell exit with the code of the command that they ran, run with that of the step that failed.`
 
 // codes maps the code of an error to the exit code. A code that is not listed is a failure.
 var codes = map[string]int{

@@ -5,15 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"os/signal"
+	"path"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/bothy-env/bothy/internal/api/wire"
 	"github.com/bothy-env/bothy/internal/cli/cmdutil"
 	"github.com/bothy-env/bothy/internal/cli/format"
+	"github.com/bothy-env/bothy/internal/cli/source"
 	"github.com/bothy-env/bothy/internal/client"
 	"github.com/bothy-env/bothy/internal/delivery/project"
 )
@@ -46,7 +51,7 @@ type Run struct {
 type RunStep struct {
 	Name string `json:"name"`
 	Run  string `json:"run"`
-	// Outcome is "passed", "failed" or "not_run".
+	// Outcome is "passed", "failed", "interrupted" (it did not end by itself) or "not_run".
 	Outcome  string  `json:"outcome"`
 	ExitCode *int    `json:"exit_code,omitempty"`
 	Seconds  float64 `json:"seconds,omitempty"`
@@ -54,9 +59,10 @@ type RunStep struct {
 
 // The outcomes of a step.
 const (
-	stepPassed = "passed"
-	stepFailed = "failed"
-	stepNotRun = "not_run"
+	stepPassed      = "passed"
+	stepFailed      = "failed"
+	stepInterrupted = "interrupted"
+	stepNotRun      = "not_run"
 )
 
 // NewCmdRun makes `bothy run`.
@@ -74,7 +80,7 @@ steps, and creates nothing.
 run stops at the first step that fails and exits with the exit code of that step. It deletes the environment in any case unless you
 pass --keep or --keep-on-failure. The steps' output goes to stdout and stderr, with --output json all of it to stderr.
 
-The blueprint, size and source are those of bothy.yaml, as for up.`,
+run uses bothy.yaml like up, except for its name: several runs of a repository can go side by side.`,
 		Example: `  bothy run
   bothy run --list
   bothy run test
@@ -113,15 +119,18 @@ The blueprint, size and source are those of bothy.yaml, as for up.`,
 }
 
 func runRun(ctx context.Context, opts *RunOptions) error {
+	ctx, stop := whileWanted(ctx)
+	defer stop()
 	f := opts.Factory
 	want, err := opts.want(ctx)
 	if err != nil {
 		return interruptedAs(err, "Cancelled. Nothing was created.", "")
 	}
 	if want.tree == nil {
-		return cmdutil.Usagef("no source to build: this is no git repository, and no bothy.yaml names a source").WithHint("bothy run --source .")
+		return cmdutil.Usagef("no source to build: pass --source, or run bothy in a git repository").WithHint("bothy run --source .")
 	}
-	run, steps, err := opts.recognise(want.tree.Dir)
+	want.request.Name = "" // or a second run would be refused, and the first of an environment that is up
+	run, steps, err := opts.recognise(want.tree)
 	if err != nil {
 		return err
 	}
@@ -136,23 +145,54 @@ func runRun(ctx context.Context, opts *RunOptions) error {
 		return interruptedAs(err, "Cancelled. Nothing was created.", "")
 	}
 	f.Note("%s project, by %s: %s", run.Kind, format.Clean(run.RecognisedBy), strings.Join(names(run.Steps), ", "))
-	env, err := opts.prepare(ctx, c, want)
-	if err != nil {
-		return err
+	env, failed := opts.prepare(ctx, c, want)
+	if env.ID == "" {
+		return failed
 	}
 	run.Environment = env.Name
-	failed := opts.steps(ctx, c, env, run.Steps, steps)
+	if failed == nil {
+		failed = opts.steps(ctx, c, env, run.Steps, steps)
+	}
 	run.Kept = opts.Keep || failed != nil && opts.KeepOnFailure
-	opts.leave(ctx, c, env, run.Kept)
+	if err := opts.leave(ctx, c, env, run.Kept); err != nil {
+		run.Kept = true
+		if failed == nil {
+			failed = err
+		} else {
+			f.ShowError(err)
+		}
+	}
 	if f.JSON() {
 		failed = errors.Join(failed, f.Print(run, nil))
 	}
 	return failed
 }
 
-// recognise returns the steps to run and the Run in which none has run.
-func (opts *RunOptions) recognise(dir string) (Run, []project.Step, error) {
-	found, err := project.Recognise(os.DirFS(dir))
+// whileWanted returns a context that also ends when the terminal or the reader of the output goes away, which would end the process
+// before it has deleted the environment.
+func whileWanted(parent context.Context) (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGPIPE)
+	if !signal.Ignored(syscall.SIGHUP) { // nohup
+		signal.Notify(caught, syscall.SIGHUP)
+	}
+	go func() {
+		select {
+		case s := <-caught:
+			cancel(cmdutil.Interrupted{Signal: s})
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(caught)
+		cancel(nil)
+	}
+}
+
+// recognise returns the steps to run and the Run in which none has run. It sees the files that are copied and no others.
+func (opts *RunOptions) recognise(tree *source.Tree) (Run, []project.Step, error) {
+	found, err := project.Recognise(copied{os.DirFS(tree.Dir), tree.Entries})
 	if err != nil {
 		e := &cmdutil.Error{Code: wire.CodeInvalid, Sentence: err.Error(), Err: err}
 		if errors.Is(err, project.ErrUnknown) {
@@ -160,16 +200,16 @@ func (opts *RunOptions) recognise(dir string) (Run, []project.Step, error) {
 		}
 		return Run{}, nil, e
 	}
-	path := found[0]
-	steps := path.Steps
+	first := found[0]
+	steps := first.Steps
 	if opts.Step != "" {
 		last := slices.IndexFunc(steps, func(s project.Step) bool { return s.Name == opts.Step })
 		if last < 0 {
-			return Run{}, nil, cmdutil.Usagef("no step %q in a %s project", opts.Step, path.Kind).WithHint("bothy run --list    shows the steps")
+			return Run{}, nil, cmdutil.Usagef("no step %q in a %s project", opts.Step, first.Kind).WithHint("bothy run --list    shows the steps")
 		}
 		steps = steps[:last+1]
 	}
-	run := Run{Kind: string(path.Kind), RecognisedBy: path.Why, Steps: []RunStep{}}
+	run := Run{Kind: string(first.Kind), RecognisedBy: first.Why, Steps: []RunStep{}}
 	for _, other := range found[1:] {
 		run.Others = append(run.Others, string(other.Kind))
 	}
@@ -177,6 +217,31 @@ func (opts *RunOptions) recognise(dir string) (Run, []project.Step, error) {
 		run.Steps = append(run.Steps, RunStep{Name: s.Name, Run: s.Run, Outcome: stepNotRun})
 	}
 	return run, steps, nil
+}
+
+// copied is a directory of which only the entries of a source tree exist.
+type copied struct {
+	fs.FS
+	entries []source.Entry
+}
+
+// has reports whether an entry is copied, or for a directory whether anything in it is.
+func (c copied) has(name string) bool {
+	return name == "." || slices.ContainsFunc(c.entries, func(e source.Entry) bool { return e.Path == name || strings.HasPrefix(e.Path, name+"/") })
+}
+
+// Open implements fs.FS.
+func (c copied) Open(name string) (fs.File, error) {
+	if !c.has(name) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	return c.FS.Open(name)
+}
+
+// ReadDir implements fs.ReadDirFS.
+func (c copied) ReadDir(dir string) ([]fs.DirEntry, error) {
+	all, err := fs.ReadDir(c.FS, dir)
+	return slices.DeleteFunc(all, func(e fs.DirEntry) bool { return !c.has(path.Join(dir, e.Name())) }), err
 }
 
 func names(steps []RunStep) (all []string) {
@@ -198,27 +263,39 @@ func listSteps(w io.Writer, run Run) error {
 	return format.Table(w, rows)
 }
 
-// prepare creates the environment and copies the source.
+// prepare creates the environment and copies the source. The environment has an ID if there is one to delete, also with an error.
 func (opts *RunOptions) prepare(ctx context.Context, c *client.Client, want wanted) (wire.Environment, error) {
-	up := opts.UpOptions
-	up.Keep = opts.Keep || opts.KeepOnFailure
-	progress := up.Factory.Progress()
+	f := opts.Factory
+	progress := f.Progress()
 	defer progress.Stop(false)
-	env, _, err := up.request(ctx, c, want, progress)
+	env, _, err := opts.request(ctx, c, want, progress)
 	if err != nil {
-		return env, err
+		return wire.Environment{}, err
 	}
-	notes, err := up.finish(ctx, c, &env, want, progress)
+	if env, err = waitReady(ctx, c, env, progress); err != nil {
+		progress.Stop(false)
+		return env, beforeSteps(err)
+	}
+	notes, err := upload(ctx, c, env, want.tree, progress)
 	if err != nil {
 		progress.Stop(false)
-		if env.State != "destroying" && env.State != "destroyed" {
-			opts.leave(ctx, c, env, up.Keep)
-		}
-		return env, interruptedAs(err, "Interrupted before the first step.", "")
+		p := cmdutil.ProblemOf(err)
+		return env, beforeSteps(&cmdutil.Error{Code: p.Code, Sentence: "cannot copy source: " + p.Detail, Hint: p.Hint, Err: err})
 	}
 	progress.Stop(true)
-	warn(up.Factory, notes...)
+	warn(f, notes...)
 	return env, nil
+}
+
+// beforeSteps returns an error without the next steps that are for an environment that stays.
+func beforeSteps(err error) error {
+	err = interruptedAs(err, "Interrupted before the first step.", "")
+	if e, ok := errors.AsType[*cmdutil.Error](err); ok {
+		cut := *e
+		cut.Next = nil
+		return &cut
+	}
+	return err
 }
 
 // steps runs the steps in order until one fails, and notes their outcomes in done.
@@ -238,6 +315,7 @@ func (opts *RunOptions) steps(ctx context.Context, c *client.Client, env wire.En
 		took := f.Now().Sub(began)
 		done[i].Seconds = took.Seconds()
 		if err != nil {
+			done[i].Outcome = stepInterrupted
 			return interruptedAs(err, "Interrupted in step "+s.Name+".", "")
 		}
 		done[i].ExitCode = &code
@@ -273,19 +351,24 @@ func (opts *RunOptions) streams() client.ExecStreams {
 }
 
 // leave deletes the environment, or says how to use and delete it.
-func (opts *RunOptions) leave(ctx context.Context, c *client.Client, env wire.Environment, keep bool) {
+func (opts *RunOptions) leave(ctx context.Context, c *client.Client, env wire.Environment, keep bool) error {
 	f := opts.Factory
 	name := format.Clean(env.Name)
 	if keep {
 		f.Note("\nKept %s. To look into it: %s shell %s. To delete it: bothy down %s", name, at(env), name, name)
-		return
+		return nil
+	}
+	if env.State == "destroying" || env.State == "destroyed" {
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
 	defer cancel()
 	if _, err := c.Release(ctx, client.ID(env.ID)); err != nil {
-		f.Note("\nbothy: cannot delete environment %s: %v", name, err)
-		f.Note("hint: bothy down %s", name)
-		return
+		p := cmdutil.ProblemOf(err)
+		return &cmdutil.Error{
+			Code: p.Code, Sentence: fmt.Sprintf("cannot delete environment %s: %s", env.Name, p.Detail), Hint: fmt.Sprintf("bothy down %s    deletes it", env.Name), Err: err,
+		}
 	}
 	f.Note("\nDeleting %s", name)
+	return nil
 }

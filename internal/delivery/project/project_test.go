@@ -42,14 +42,14 @@ func TestRecognise(t *testing.T) {
 		"CMake beside a Makefile": {
 			files("CMakeLists.txt", "Makefile = test:\n"), []project.Kind{project.CMake, project.Make}, "CMakeLists.txt", []string{"configure", "build", "test"},
 		},
-		"Meson":                  {files("meson.build"), []project.Kind{project.Meson}, "meson.build", []string{"configure", "build", "test"}},
+		"Meson":                  {files("meson.build"), []project.Kind{project.Meson}, "meson.build", []string{"tools", "configure", "build", "test"}},
 		"a release of Autotools": {files("configure", "configure.ac"), []project.Kind{project.Autotools}, "configure", []string{"configure", "build", "test"}},
 		"a clone of Autotools":   {files("configure.ac"), []project.Kind{project.Autotools}, "configure.ac", []string{"generate", "configure", "build", "test"}},
 		"Node": {
 			files(`package.json = {"scripts": {"test": "node --test", "start": "node ."}}`, "package-lock.json"), []project.Kind{project.Node}, "package.json",
-			[]string{"install", "test"},
+			[]string{"tools", "install", "test"},
 		},
-		"a package.json that is none": {files(`package.json = [`), []project.Kind{project.Node}, "package.json", []string{"install"}},
+		"a package.json that is none": {files(`package.json = [`), []project.Kind{project.Node}, "package.json", []string{"tools", "install"}},
 		"make with a test": {
 			files("Makefile = CC := cc\ntest := no\nall: a\na:\n\tcc\ntest : a\n\t./a\n"), []project.Kind{project.Make}, "Makefile", []string{"build", "test"},
 		},
@@ -89,11 +89,12 @@ func TestRecogniseNothing(t *testing.T) {
 
 // TestRecogniseHugeFiles: a repository's files are claims. A makefile of 100 MB, or with one line of 2 MB, costs no more than a small one.
 func TestRecogniseHugeFiles(t *testing.T) {
-	for name, text := range map[string]string{"lines": strings.Repeat("a:\n", 1<<20), "a line": strings.Repeat("a", 2<<20)} {
-		tree := fstest.MapFS{"Makefile": {Data: []byte("test:\n" + text)}}
-		found, err := project.Recognise(tree)
-		if err != nil || len(found[0].Steps) != 2 {
-			t.Errorf("%s: got %+v, %v; want build and test", name, found, err)
+	for name, text := range map[string]string{
+		"lines": "test:\n" + strings.Repeat("a:\n", 1<<20), "a line": "test:\n" + strings.Repeat("a", 2<<20), "one line": strings.Repeat("a", 2<<20),
+	} {
+		found, err := project.Recognise(fstest.MapFS{"Makefile": {Data: []byte(text)}})
+		if err != nil || found[0].Kind != project.Make {
+			t.Errorf("%s: got %+v, %v; want make", name, found, err)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package project
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"regexp"
@@ -21,6 +20,14 @@ var rules = []rule{
 	{Debian, debian}, {Go, golang}, {Python, python}, {CMake, cmake}, {Meson, meson}, {Autotools, autotools}, {Node, node}, {Make, makefile},
 }
 
+// install is a step that installs Debian packages unless the image has the program.
+func install(program, packages string) Step {
+	return Step{
+		Name: "tools", Root: true,
+		Run: "command -v " + program + " || { apt-get update && apt-get install -y --no-install-recommends " + packages + "; }",
+	}
+}
+
 func debian(t tree) (string, []Step, error) {
 	if !t.dir("debian") {
 		return "", nil, nil
@@ -30,8 +37,11 @@ func debian(t tree) (string, []Step, error) {
 		return "", nil, err
 	}
 	return "debian/control", []Step{
-		{Name: "dependencies", Run: "apt-get update && apt-get build-dep -y --no-install-recommends .", Root: true},
-		{Name: "build", Run: "dpkg-buildpackage --unsigned-source --unsigned-changes --build=binary"},
+		{Name: "dependencies", Run: "apt-get update && apt-get build-dep -y --no-install-recommends ./", Root: true},
+		// dpkg-buildpackage writes the packages beside the source, where the workspace may not be written.
+		{Name: "build", Run: `dir=$(mktemp -d) && cp -a . "$dir/source" && ` +
+			`(cd "$dir/source" && dpkg-buildpackage --unsigned-source --unsigned-changes --build=binary) && ` +
+			`mkdir -p dist && find "$dir" -maxdepth 1 -type f -exec mv -t dist {} +`},
 	}, nil
 }
 
@@ -81,6 +91,7 @@ func meson(t tree) (string, []Step, error) {
 		return "", nil, nil
 	}
 	return "meson.build", []Step{
+		install("meson", "meson ninja-build"),
 		{Name: "configure", Run: "meson setup build"},
 		{Name: "build", Run: "meson compile -C build"},
 		{Name: "test", Run: "meson test -C build --print-errorlogs"},
@@ -117,9 +128,9 @@ func node(t tree) (string, []Step, error) {
 	}
 	// A file that npm cannot read fails the first step, with npm's own words.
 	_ = json.Unmarshal(text, &pkg)
-	steps := []Step{{Name: "install", Run: "npm install"}}
+	steps := []Step{install("npm", "nodejs npm"), {Name: "install", Run: "npm install"}}
 	if t.file("package-lock.json") {
-		steps[0].Run = "npm ci"
+		steps[1].Run = "npm ci"
 	}
 	for _, name := range []string{"lint", "build", "test"} {
 		if pkg.Scripts[name] != "" {
@@ -142,15 +153,10 @@ func makefile(t tree) (string, []Step, error) {
 		return "", nil, err
 	}
 	targets := map[string]bool{}
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	lines.Buffer(nil, maxRead)
-	for lines.Scan() {
-		if m := target.FindSubmatch(lines.Bytes()); m != nil {
+	for line := range bytes.Lines(text) {
+		if m := target.FindSubmatch(bytes.TrimRight(line, "\r\n")); m != nil {
 			targets[string(m[1])] = true
 		}
-	}
-	if err := lines.Err(); err != nil {
-		return "", nil, err
 	}
 	steps := []Step{{Name: "build", Run: "make"}}
 	for _, name := range []string{"test", "check"} {
