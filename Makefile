@@ -33,8 +33,6 @@ test: setup ## all tests, real engine and Terraform included
 	@$(setup) postgres
 	@# Never from the cache: it does not know the engine.
 	@$(tool) gotestsum --format pkgname-and-test-fails -- -timeout 30m -count 1 ./...
-	@# What the engine does must not depend on what Docker is like.
-	@BOTHY_TEST_PROVIDER=cluster $(tool) gotestsum --format pkgname-and-test-fails -- -timeout 30m -count 1 ./internal/daemon
 
 .PHONY: test-short
 test-short: ## the tests that need neither engine nor Terraform
