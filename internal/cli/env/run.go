@@ -192,7 +192,7 @@ func whileWanted(parent context.Context) (ctx context.Context, stop func()) {
 
 // recognise returns the steps to run and the Run in which none has run. It sees the files that are copied and no others.
 func (opts *RunOptions) recognise(tree *source.Tree) (Run, []project.Step, error) {
-	found, err := project.Recognise(copied{os.DirFS(tree.Dir), tree.Entries})
+	found, err := project.Recognise(onlyCopied(tree))
 	if err != nil {
 		e := &cmdutil.Error{Code: wire.CodeInvalid, Sentence: err.Error(), Err: err}
 		if errors.Is(err, project.ErrUnknown) {
@@ -222,26 +222,39 @@ func (opts *RunOptions) recognise(tree *source.Tree) (Run, []project.Step, error
 // copied is a directory of which only the entries of a source tree exist.
 type copied struct {
 	fs.FS
-	entries []source.Entry
+	has map[string]bool
 }
 
-// has reports whether an entry is copied, or for a directory whether anything in it is.
-func (c copied) has(name string) bool {
-	return name == "." || slices.ContainsFunc(c.entries, func(e source.Entry) bool { return e.Path == name || strings.HasPrefix(e.Path, name+"/") })
+func onlyCopied(tree *source.Tree) copied {
+	c := copied{os.DirFS(tree.Dir), map[string]bool{".": true}}
+	for _, e := range tree.Entries {
+		for name := e.Path; !c.has[name]; name = path.Dir(name) {
+			c.has[name] = true
+		}
+	}
+	return c
 }
 
 // Open implements fs.FS.
 func (c copied) Open(name string) (fs.File, error) {
-	if !c.has(name) {
+	if !c.has[name] {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
 	return c.FS.Open(name)
 }
 
+// Stat implements fs.StatFS. Without it fs.Stat would open the file, and not return for a link to a pipe.
+func (c copied) Stat(name string) (fs.FileInfo, error) {
+	if !c.has[name] {
+		return nil, &fs.PathError{Op: "stat", Path: name, Err: fs.ErrNotExist}
+	}
+	return fs.Stat(c.FS, name)
+}
+
 // ReadDir implements fs.ReadDirFS.
 func (c copied) ReadDir(dir string) ([]fs.DirEntry, error) {
 	all, err := fs.ReadDir(c.FS, dir)
-	return slices.DeleteFunc(all, func(e fs.DirEntry) bool { return !c.has(path.Join(dir, e.Name())) }), err
+	return slices.DeleteFunc(all, func(e fs.DirEntry) bool { return !c.has[path.Join(dir, e.Name())] }), err
 }
 
 func names(steps []RunStep) (all []string) {

@@ -159,12 +159,20 @@ func upRun(ctx context.Context, opts *UpOptions) error {
 		progress.Stop(true)
 		return opts.accepted(env, want)
 	}
-	notes, err := opts.finish(ctx, c, &env, want, progress)
+	env, err = waitReady(ctx, c, env, progress)
 	if err != nil {
 		progress.Stop(false)
-		return opts.failed(env, err)
+		return opts.failed(env, stoppedWaiting(err, env, want.tree))
 	}
-	defer warn(f, notes...)
+	if want.tree != nil {
+		notes, err := upload(ctx, c, env, want.tree, progress)
+		if err != nil {
+			progress.Stop(false)
+			err = opts.uploadFailed(ctx, c, err, &env, want.tree)
+			return opts.failed(env, err)
+		}
+		defer warn(f, notes...)
+	}
 	progress.Stop(true)
 	return f.Print(env, func(w io.Writer) error { return opts.summary(w, env, want, took) })
 }
@@ -180,24 +188,6 @@ func (opts *UpOptions) request(ctx context.Context, c *client.Client, want wante
 		return env, 0, interruptedAs(want.blame(err), "Interrupted. The daemon may or may not have accepted the request.", dropUnknown(want.request.Name)...)
 	}
 	return env, f.Now().Sub(asked), nil
-}
-
-// finish waits until the environment is ready and copies the source. It updates env. On failure env is as uploadFailed left it.
-func (opts *UpOptions) finish(ctx context.Context, c *client.Client, env *wire.Environment, want wanted, progress render.Progress) (notes []string, err error) {
-	ready, err := waitReady(ctx, c, *env, progress)
-	*env = ready
-	if err != nil {
-		progress.Stop(false)
-		return nil, stoppedWaiting(err, *env, want.tree)
-	}
-	if want.tree == nil {
-		return nil, nil
-	}
-	if notes, err = upload(ctx, c, *env, want.tree, progress); err != nil {
-		progress.Stop(false)
-		return nil, opts.uploadFailed(ctx, c, err, env, want.tree)
-	}
-	return notes, nil
 }
 
 // failed prints the environment of a failed up as JSON: its name may be generated.
